@@ -1,0 +1,328 @@
+//! A circuit breaker: a dependency that keeps failing is left in peace, and its callers are told at once.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kernel::Fault;
+
+/// When a breaker opens and for how long.
+///
+/// The field's ready-made breakers count a rate over a fixed number of calls, or failures in a row; this needs both, and a
+/// rest that doubles, which is less code than bending one of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BreakerSettings {
+    /// Opens after so many failures in a row.
+    pub in_a_row: u32,
+    /// Opens when this share of the calls within [`BreakerSettings::window`] failed, 0 to 1 …
+    pub share: f64,
+    /// … of at least so many calls.
+    pub at_least: usize,
+    /// How far back calls are counted.
+    pub window: Duration,
+    /// The first rest; it doubles each time the probe after it fails …
+    pub rest: Duration,
+    /// … up to this.
+    pub longest_rest: Duration,
+}
+
+impl Default for BreakerSettings {
+    fn default() -> Self {
+        Self {
+            in_a_row: 5,
+            share: 0.5,
+            at_least: 20,
+            window: Duration::from_secs(10),
+            rest: Duration::from_secs(1),
+            longest_rest: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a guarded call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken<E> {
+    /// The call was made and failed.
+    #[error(transparent)]
+    Failed(E),
+    /// The call was not made: the dependency rests for so long.
+    #[error("the dependency failed too often and rests")]
+    Resting(Duration),
+}
+
+/// A circuit breaker for one dependency.
+///
+/// Closed it lets every call pass. Open it refuses at once. After the rest one call passes as a probe: a success closes
+/// it, a failure opens it for twice as long. Only failures of the dependency count ([`kernel::Kind::is_ours`]): a
+/// refusal with a reason is an answer. A call that its caller gave up counts as neither.
+#[derive(Debug)]
+pub struct Breaker {
+    dependency: &'static str,
+    circuit: Mutex<Circuit>,
+}
+
+impl Breaker {
+    /// A closed breaker for the dependency of this name, as logs call it.
+    pub fn new(dependency: &'static str, settings: BreakerSettings) -> Self {
+        Self { dependency, circuit: Mutex::new(Circuit::new(settings)) }
+    }
+
+    /// Does `work` unless the dependency rests.
+    ///
+    /// # Errors
+    /// What `work` failed with, or [`Broken::Resting`] with the time until the next probe.
+    pub async fn call<T, E: Fault>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Broken<E>> {
+        let pass = self.circuit(|circuit, now| circuit.admit(now)).map_err(Broken::Resting)?;
+        // A caller that goes away drops this future: then a probe gives its place to the next call.
+        let mut ticket = Ticket { breaker: self, pass, settled: false };
+        let outcome = work.await;
+        ticket.settle(!outcome.as_ref().is_err_and(|fault| fault.kind().is_ours()));
+        outcome.map_err(Broken::Failed)
+    }
+
+    /// True while calls are refused or probed.
+    pub fn is_open(&self) -> bool {
+        self.circuit(|circuit, _| circuit.open.is_some())
+    }
+
+    fn circuit<T>(&self, change: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
+        // A poisoned lock guards counters; at worst a few calls are counted wrongly.
+        change(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
+    }
+}
+
+/// With what right a call was let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Ordinary,
+    Probe,
+}
+
+struct Ticket<'a> {
+    breaker: &'a Breaker,
+    pass: Pass,
+    settled: bool,
+}
+
+impl Ticket<'_> {
+    fn settle(&mut self, well: bool) {
+        self.settled = true;
+        let dependency = self.breaker.dependency;
+        match self.breaker.circuit(|circuit, now| circuit.settle(self.pass, well, now)) {
+            Some(Change::Opened(rest)) => tracing::warn!(dependency, ?rest, "the circuit breaker opened"),
+            Some(Change::Closed) => tracing::info!(dependency, "the circuit breaker closed"),
+            None => {}
+        }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.breaker.circuit(|circuit, _| circuit.give_up(self.pass));
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Opened(Duration),
+    Closed,
+}
+
+#[derive(Debug)]
+struct Open {
+    until: Instant,
+    rest: Duration,
+    probing: bool,
+}
+
+/// The rules without a clock or a lock.
+#[derive(Debug)]
+struct Circuit {
+    settings: BreakerSettings,
+    calls: VecDeque<(Instant, bool)>,
+    failed: usize,
+    in_a_row: u32,
+    open: Option<Open>,
+}
+
+impl Circuit {
+    fn new(settings: BreakerSettings) -> Self {
+        Self { settings, calls: VecDeque::new(), failed: 0, in_a_row: 0, open: None }
+    }
+
+    fn admit(&mut self, now: Instant) -> Result<Pass, Duration> {
+        match &mut self.open {
+            None => Ok(Pass::Ordinary),
+            Some(open) if now >= open.until && !open.probing => {
+                open.probing = true;
+                Ok(Pass::Probe)
+            }
+            // While the probe is out nobody knows how long it takes; a short time is an honest guess.
+            Some(open) => Err(open.until.saturating_duration_since(now).max(Duration::from_millis(100))),
+        }
+    }
+
+    fn settle(&mut self, pass: Pass, well: bool, now: Instant) -> Option<Change> {
+        match &self.open {
+            // A call from before it opened says nothing about now.
+            Some(_) if pass == Pass::Ordinary => None,
+            Some(_) if well => {
+                *self = Self::new(self.settings);
+                Some(Change::Closed)
+            }
+            Some(open) => Some(self.rest((open.rest * 2).min(self.settings.longest_rest), now)),
+            None => self.count(well, now),
+        }
+    }
+
+    fn give_up(&mut self, pass: Pass) {
+        if let Some(open) = self.open.as_mut().filter(|_| pass == Pass::Probe) {
+            open.probing = false;
+        }
+    }
+
+    fn count(&mut self, well: bool, now: Instant) -> Option<Change> {
+        self.calls.push_back((now, well));
+        self.failed += usize::from(!well);
+        self.in_a_row = if well { 0 } else { self.in_a_row + 1 };
+        while self
+            .calls
+            .front()
+            .is_some_and(|(at, _)| now.saturating_duration_since(*at) > self.settings.window)
+        {
+            let gone = self.calls.pop_front();
+            self.failed -= usize::from(gone.is_some_and(|(_, well)| !well));
+        }
+        // The share is taken over the newest calls: enough to judge by, and the memory stays bounded under any load.
+        while self.calls.len() > self.settings.at_least.max(100) {
+            let gone = self.calls.pop_front();
+            self.failed -= usize::from(gone.is_some_and(|(_, well)| !well));
+        }
+        (self.in_a_row >= self.settings.in_a_row || self.failed_by_share())
+            .then(|| self.rest(self.settings.rest, now))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a few hundred calls")]
+    fn failed_by_share(&self) -> bool {
+        let calls = self.calls.len();
+        calls >= self.settings.at_least && self.failed as f64 >= self.settings.share * calls as f64
+    }
+
+    fn rest(&mut self, rest: Duration, now: Instant) -> Change {
+        *self = Self::new(self.settings);
+        self.open = Some(Open { until: now + rest, rest, probing: false });
+        Change::Opened(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Kind, Refusal};
+
+    use super::Pass::{Ordinary, Probe};
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn circuit() -> (Circuit, Instant) {
+        (Circuit::new(BreakerSettings::default()), Instant::now())
+    }
+
+    #[test]
+    fn five_failures_in_a_row_open_it_and_one_success_between_them_does_not() {
+        let (mut circuit, now) = circuit();
+        for well in [false, false, false, false, true, false, false, false, false] {
+            assert_eq!(circuit.settle(Ordinary, well, now), None);
+        }
+        assert_eq!(circuit.settle(Ordinary, false, now), Some(Change::Opened(SECOND)));
+        assert_eq!(circuit.admit(now), Err(SECOND));
+    }
+
+    #[test]
+    fn half_of_twenty_calls_open_it_and_half_of_nineteen_do_not() {
+        let (mut circuit, now) = circuit();
+        for call in 1..20 {
+            assert_eq!(circuit.settle(Ordinary, call % 2 == 1, now), None, "call {call}");
+        }
+        assert_eq!(circuit.settle(Ordinary, false, now), Some(Change::Opened(SECOND)));
+    }
+
+    #[test]
+    fn what_failed_long_ago_is_forgotten() {
+        let (mut circuit, start) = circuit();
+        for call in 0..100u32 {
+            // Every other call fails, but never twenty of them within the window.
+            assert_eq!(circuit.settle(Ordinary, call.is_multiple_of(2), start + SECOND * call), None);
+        }
+        assert!(circuit.calls.len() <= 11);
+    }
+
+    #[test]
+    fn the_rest_doubles_with_every_failed_probe_up_to_thirty_seconds() {
+        let (mut circuit, mut now) = circuit();
+        (0..5).for_each(|_| {
+            circuit.settle(Ordinary, false, now);
+        });
+        for rest in [2, 4, 8, 16, 30, 30] {
+            now += SECOND * 30;
+            assert_eq!(circuit.admit(now), Ok(Probe));
+            assert_eq!(circuit.settle(Probe, false, now), Some(Change::Opened(SECOND * rest)));
+        }
+    }
+
+    #[test]
+    fn after_the_rest_one_probe_passes_and_its_success_closes() {
+        let (mut circuit, now) = circuit();
+        (0..5).for_each(|_| {
+            circuit.settle(Ordinary, false, now);
+        });
+        let later = now + SECOND;
+        assert_eq!(circuit.admit(later), Ok(Probe));
+        assert!(circuit.admit(later).is_err());
+        // A call from before it opened neither closes it nor takes the probe's place.
+        assert_eq!(circuit.settle(Ordinary, true, later), None);
+        assert!(circuit.admit(later).is_err());
+        assert_eq!(circuit.settle(Probe, true, later), Some(Change::Closed));
+        assert_eq!(circuit.admit(later), Ok(Ordinary));
+    }
+
+    #[test]
+    fn a_probe_that_was_given_up_makes_room_for_the_next() {
+        let (mut circuit, now) = circuit();
+        (0..5).for_each(|_| {
+            circuit.settle(Ordinary, false, now);
+        });
+        assert_eq!(circuit.admit(now + SECOND), Ok(Probe));
+        circuit.give_up(Probe);
+        assert_eq!(circuit.admit(now + SECOND), Ok(Probe));
+    }
+
+    #[tokio::test]
+    async fn a_resting_dependency_is_not_called_and_a_refusal_with_a_reason_is_an_answer() {
+        let breaker = Breaker::new("test", BreakerSettings::default());
+        let fail = |kind| std::future::ready(Err::<(), _>(Refusal::new(kind, "test", "test")));
+        for _ in 0..10 {
+            assert!(matches!(breaker.call(fail(Kind::NotFound)).await, Err(Broken::Failed(_))));
+        }
+        assert!(!breaker.is_open());
+        for _ in 0..5 {
+            assert!(matches!(breaker.call(fail(Kind::Unavailable)).await, Err(Broken::Failed(_))));
+        }
+        assert!(breaker.is_open());
+        let never = async { unreachable!("a resting dependency is not called") };
+        assert!(matches!(breaker.call::<(), Refusal>(never).await, Err(Broken::Resting(_))));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_given_up_counts_as_neither() {
+        let breaker = Breaker::new("test", BreakerSettings::default());
+        for _ in 0..10 {
+            let call = breaker.call(std::future::pending::<Result<(), Refusal>>());
+            assert!(tokio::time::timeout(Duration::ZERO, call).await.is_err());
+        }
+        assert!(!breaker.is_open());
+    }
+}

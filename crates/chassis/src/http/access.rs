@@ -1,0 +1,128 @@
+use std::collections::BTreeMap;
+
+use http::Method;
+use kernel::{Identity, Role, UserId};
+use serde::Deserialize;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// Everybody, logged in or not.
+    Anyone,
+    /// A role and every role above it.
+    AtLeast(Role),
+    /// The account that the path's `{id}` or `{user_id}` names.
+    Own,
+}
+
+/// One route of the matrix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The method.
+    pub method: Method,
+    /// The path, as the router writes it.
+    pub path: String,
+    /// Who may call it; one of them is enough.
+    pub grants: Vec<Grant>,
+}
+
+impl Row {
+    /// True where `caller`, who calls for `subject` (the account that the path names), may pass.
+    pub fn admits(&self, caller: Option<&Identity>, subject: Option<UserId>) -> bool {
+        self.grants.iter().any(|grant| match grant {
+            Grant::Anyone => true,
+            Grant::AtLeast(role) => caller.is_some_and(|caller| caller.role >= *role),
+            Grant::Own => caller.is_some_and(|caller| subject == Some(caller.user)),
+        })
+    }
+}
+
+/// The matrix of roles and routes of one service: the data file `access.toml`, which the guard enforces and the tests read.
+/// What is not in it is denied; a route without a row does not start.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    rows: Vec<Row>,
+}
+
+/// Why a matrix can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum MatrixError {
+    /// It is no TOML of the right shape.
+    #[error("the matrix of roles and routes can't be read: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// A key is not `METHOD /path`, or a grant is none.
+    #[error("the matrix of roles and routes has a row that can't be read: {0}")]
+    Row(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    routes: BTreeMap<String, Vec<String>>,
+}
+
+impl Matrix {
+    /// Reads `access.toml`.
+    pub fn parse(text: &str) -> Result<Self, MatrixError> {
+        let file: File = toml::from_str(text)?;
+        let rows = file.routes.into_iter().map(|(route, grants)| {
+            let unreadable = || MatrixError::Row(route.clone());
+            let (method, path) = route.split_once(' ').ok_or_else(unreadable)?;
+            let method = method.parse().map_err(|_| unreadable())?;
+            let grants = grants.iter().map(|grant| read_grant(grant).ok_or_else(unreadable));
+            Ok(Row { method, path: path.to_owned(), grants: grants.collect::<Result<_, _>>()? })
+        });
+        Ok(Self { rows: rows.collect::<Result<_, MatrixError>>()? })
+    }
+
+    /// Every route.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
+fn read_grant(text: &str) -> Option<Grant> {
+    match text {
+        "anyone" => Some(Grant::Anyone),
+        "own" => Some(Grant::Own),
+        role => role.parse().ok().map(Grant::AtLeast),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Sections, SessionId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn caller(role: Role) -> Identity {
+        Identity {
+            user: UserId::new(Uuid::from_u128(1)),
+            name: "Ada".to_owned(),
+            role,
+            sections: Sections::All,
+            history: false,
+            session: SessionId::new(Uuid::nil()),
+        }
+    }
+
+    #[test]
+    fn a_row_admits_whom_it_names_and_nobody_else() {
+        let matrix = Matrix::parse("[routes]\n\"PUT /{id}\" = [\"own\", \"admin\"]").expect("a matrix");
+        let row = &matrix.rows()[0];
+        let (own, other) = (Some(UserId::new(Uuid::from_u128(1))), Some(UserId::new(Uuid::from_u128(2))));
+        assert!(row.admits(Some(&caller(Role::Reader)), own));
+        assert!(!row.admits(Some(&caller(Role::Editor)), other));
+        assert!(row.admits(Some(&caller(Role::Admin)), other));
+        assert!(!row.admits(None, own));
+    }
+
+    #[test]
+    fn a_row_without_grants_admits_nobody_and_an_unknown_grant_is_an_error() {
+        let matrix = Matrix::parse("[routes]\n\"GET /x\" = []").expect("a matrix");
+        assert!(!matrix.rows()[0].admits(Some(&caller(Role::Admin)), None));
+        assert!(Matrix::parse("[routes]\n\"GET /x\" = [\"everyone\"]").is_err());
+        assert!(Matrix::parse("[routes]\n\"GET\" = []").is_err());
+    }
+}

@@ -1,0 +1,278 @@
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use http::header::{self, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+use http_body::Body as _;
+use kernel::{Deadline, Trace};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use super::guard::{Actor, Route};
+use super::problem::{Problem, of_status};
+use crate::Context;
+
+/// The limits of a listener.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// The path under which the gateway shows this listener, as `/users/v1`; empty where the listener is the gateway.
+    pub public_base: String,
+    /// The time a GET or HEAD may take, in milliseconds.
+    pub read_budget_ms: u64,
+    /// The time any other request may take, in milliseconds.
+    pub write_budget_ms: u64,
+    /// How many requests may be in flight; more are answered 503 at once.
+    pub in_flight: usize,
+}
+
+impl Default for EdgeConfig {
+    /// The defaults of the product: 2 s to read, 5 s to write, 512 in flight.
+    fn default() -> Self {
+        Self { public_base: String::new(), read_budget_ms: 2_000, write_budget_ms: 5_000, in_flight: 512 }
+    }
+}
+
+/// The most bytes of all request headers together.
+const MAX_HEADERS: usize = 32 * 1024;
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+struct Edge {
+    service: &'static str,
+    config: EdgeConfig,
+    in_flight: Semaphore,
+}
+
+/// Puts a router behind the edge that every listener has, once: the request's context (id, trace, deadline), limits, one
+/// access line, and `application/problem+json` for whatever is refused.
+pub fn edge(service: &'static str, router: Router, config: EdgeConfig) -> Router {
+    let in_flight = Semaphore::new(config.in_flight);
+    let edge = Arc::new(Edge { service, config, in_flight });
+    router.layer(axum::middleware::from_fn_with_state(edge, pass))
+}
+
+async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let trace = text(request.headers(), &TRACEPARENT).and_then(|given| given.parse::<Trace>().ok());
+    let trace = trace.map_or_else(Trace::start, Trace::child);
+    let request_id: Arc<str> = text(request.headers(), &X_REQUEST_ID)
+        .filter(|id| is_plain(id))
+        .map_or_else(|| trace.id().into(), Into::into);
+    let read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let budget = if read { edge.config.read_budget_ms } else { edge.config.write_budget_ms };
+    let deadline = Deadline::after(Duration::from_millis(budget));
+    let instance = format!("{}{}", edge.config.public_base, request.uri().path());
+    let method = request.method().clone();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let context = Context { service: edge.service, trace, request_id: Some(request_id.clone()), deadline };
+    let work = async {
+        let response = edge.answer(request, next, deadline).await;
+        let mut response = render(response, &instance, &request_id);
+        stamp(response.headers_mut(), &request_id, trace);
+        let route = response.extensions().get::<Route>().map_or("-", |route| route.0.as_str());
+        let actor = response.extensions().get::<Actor>().map_or("anonymous", |actor| actor.0.as_str());
+        let left = u64::try_from(deadline.left().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            target: "access",
+            %method,
+            route,
+            status = response.status().as_u16(),
+            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            bytes = response.body().size_hint().exact().unwrap_or(0),
+            actor,
+            deadline_left_ms = left,
+            peer = peer.map(tracing::field::display),
+            "answered"
+        );
+        response
+    };
+    context.scope(work).await
+}
+
+impl Edge {
+    async fn answer(&self, request: Request, next: Next, deadline: Deadline) -> Response {
+        if size_of(request.headers()) > MAX_HEADERS {
+            return of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into_response();
+        }
+        let announced =
+            text(request.headers(), &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > super::MAX_BODY) {
+            return of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
+        }
+        let Ok(_place) = self.in_flight.try_acquire() else {
+            let problem = of_status(StatusCode::SERVICE_UNAVAILABLE);
+            return problem.with_header(header::RETRY_AFTER, HeaderValue::from(1)).into_response();
+        };
+        let work = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(deadline.left(), work).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => {
+                let problem = of_status(StatusCode::INTERNAL_SERVER_ERROR);
+                problem.with_cause(format!("panic: {}", said(&*panic))).into_response()
+            }
+            Err(_over) => of_status(StatusCode::GATEWAY_TIMEOUT).into_response(),
+        }
+    }
+}
+
+fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("")
+}
+
+/// Writes the body of every refusal, those of handlers and those of axum itself.
+fn render(mut response: Response, instance: &str, request_id: &str) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let given = response.extensions_mut().remove::<Problem>();
+    let finished =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind != "text/plain; charset=utf-8");
+    if given.is_none() && finished {
+        return response;
+    }
+    let mut problem = given.unwrap_or_else(|| of_status(status)).into_parts();
+    if let Some(cause) = problem.cause.take() {
+        let code = problem.refusal.code.as_str();
+        if problem.refusal.kind.is_transient() {
+            tracing::warn!(code, cause, "a request could not be served");
+        } else {
+            tracing::error!(code, cause, "a request failed");
+        }
+    }
+    let (parts, _) = response.into_parts();
+    let mut rendered = problem.render(instance, request_id);
+    for (name, value) in &parts.headers {
+        if !matches!(*name, header::CONTENT_TYPE | CONTENT_LENGTH | header::CACHE_CONTROL) {
+            rendered.headers_mut().insert(name, value.clone());
+        }
+    }
+    *rendered.extensions_mut() = parts.extensions;
+    rendered
+}
+
+fn stamp(headers: &mut HeaderMap, request_id: &str, trace: Trace) {
+    headers.extend(HeaderValue::from_str(request_id).map(|id| (X_REQUEST_ID, id)));
+    headers.extend(HeaderValue::from_str(&trace.to_string()).map(|trace| (TRACEPARENT, trace)));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An id that a client made up is taken over only where it can do no harm in a log.
+fn is_plain(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+fn size_of(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(
+        router: Router,
+        config: EdgeConfig,
+        request: http::request::Builder,
+    ) -> (Response<()>, Value) {
+        let request = request.body(Body::empty()).expect("a request");
+        let response = edge("test", router, config).oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    fn router() -> Router {
+        Router::new()
+            .route("/ok", get(|| async { "fine" }))
+            .route(
+                "/panic",
+                get(|| async {
+                    if true {
+                        panic!("on purpose")
+                    }
+                }),
+            )
+            .route("/slow", get(std::future::pending::<()>))
+    }
+
+    #[tokio::test]
+    async fn what_axum_refuses_by_itself_is_a_problem_too() {
+        let config = EdgeConfig { public_base: "/users/v1".to_owned(), ..EdgeConfig::default() };
+        let (answer, body) =
+            ask(router(), config.clone(), Request::get("/nowhere").header("x-request-id", "r-1")).await;
+        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert_eq!((&body["code"], &body["request_id"]), (&"not_found".into(), &"r-1".into()));
+        assert_eq!(body["instance"], "/users/v1/nowhere");
+        let (answer, body) = ask(router(), config, Request::post("/ok")).await;
+        assert_eq!((answer.status().as_u16(), &body["code"]), (405, &"method_not_allowed".into()));
+        assert_eq!(answer.headers()["allow"], "GET,HEAD");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_says_nothing_of_it() {
+        let (answer, body) = ask(router(), EdgeConfig::default(), Request::get("/panic")).await;
+        assert_eq!((answer.status().as_u16(), &body["code"]), (500, &"internal".into()));
+        assert!(!body.to_string().contains("on purpose"));
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_takes_too_long_is_a_504() {
+        let config = EdgeConfig { read_budget_ms: 10, ..EdgeConfig::default() };
+        let (answer, body) = ask(router(), config, Request::get("/slow")).await;
+        assert_eq!((answer.status().as_u16(), &body["code"]), (504, &"deadline_exceeded".into()));
+    }
+
+    #[tokio::test]
+    async fn headers_over_32_kib_are_431_and_an_announced_large_body_413() {
+        let long = "x".repeat(40_000);
+        let (answer, body) =
+            ask(router(), EdgeConfig::default(), Request::get("/ok").header("x-long", long)).await;
+        assert_eq!((answer.status().as_u16(), &body["code"]), (431, &"headers_too_large".into()));
+        let large = Request::get("/ok").header("content-length", "1048577");
+        let (answer, body) = ask(router(), EdgeConfig::default(), large).await;
+        assert_eq!((answer.status().as_u16(), &body["code"]), (413, &"body_too_large".into()));
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_may_be_in_flight_are_shed() {
+        let config = EdgeConfig { in_flight: 0, ..EdgeConfig::default() };
+        let (answer, _) = ask(router(), config, Request::get("/ok")).await;
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.headers()["retry-after"], "1");
+    }
+
+    #[tokio::test]
+    async fn a_trace_goes_on_and_a_dangerous_request_id_is_replaced() {
+        let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let request = Request::get("/ok").header("traceparent", given).header("x-request-id", "a b\tc");
+        let (answer, _) = ask(router(), EdgeConfig::default(), request).await;
+        assert_eq!(answer.headers()["x-request-id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        let trace = answer.headers()["traceparent"].to_str().expect("text");
+        assert!(trace.contains("4bf92f3577b34da6a3ce929d0e0e4736") && trace != given);
+    }
+}

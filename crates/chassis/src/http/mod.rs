@@ -1,0 +1,17 @@
+//! The HTTP edge: one way in, one way to refuse.
+
+mod access;
+mod api;
+mod conditional;
+mod edge;
+mod guard;
+mod input;
+mod problem;
+
+pub use access::{Grant, Matrix, MatrixError, Row};
+pub use api::Api;
+pub use conditional::{Precondition, etag_matches};
+pub use edge::{EdgeConfig, edge};
+pub use guard::{Caller, Member, Token};
+pub use input::{Json, MAX_BODY, Path, Query};
+pub use problem::{FieldProblem, Problem, ProblemBody};

@@ -1,0 +1,238 @@
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use kernel::{Code, Fault, FieldFault, Kind, Refusal};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::causes;
+
+/// A refusal on its way to the client. The edge turns it into `application/problem+json` (RFC 9457), adds the request's id
+/// and address, and logs it once where its cause lies with us.
+#[derive(Debug, Clone)]
+pub struct Problem(Box<Parts>);
+
+/// Boxed, since most answers are no problem and a `Result` is as large as its larger side.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) status: StatusCode,
+    pub(crate) refusal: Refusal,
+    pub(crate) cause: Option<String>,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Problem {
+    /// A refusal that HTTP itself knows: a method, a media type, a size.
+    pub fn of_http(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        let refusal = Refusal::new(kind_of(status), code, detail);
+        Self(Box::new(Parts { status, refusal, cause: None, headers: HeaderMap::new() }))
+    }
+
+    /// The same with a header of the answer.
+    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.insert(name, value);
+        self
+    }
+
+    pub(crate) fn into_parts(self) -> Parts {
+        *self.0
+    }
+
+    pub(crate) fn with_cause(mut self, cause: String) -> Self {
+        self.0.cause = Some(cause);
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &Code {
+        &self.0.refusal.code
+    }
+}
+
+impl<F: Fault> From<F> for Problem {
+    fn from(fault: F) -> Self {
+        let refusal = fault.refusal();
+        let cause = refusal.kind.is_ours().then(|| causes(&fault));
+        let mut headers = HeaderMap::new();
+        if refusal.kind == Kind::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // A stale writer learns the newest tag, so that it can read and try again.
+        if let Some(current) = refusal.extra.get("current_version").and_then(Value::as_u64) {
+            headers.extend(HeaderValue::from_str(&format!("\"v{current}\"")).map(|tag| (header::ETAG, tag)));
+        }
+        let wait = match refusal.kind {
+            Kind::TooMany | Kind::Unavailable => {
+                Some(refusal.retry_after.map_or(1, |wait| wait.as_secs().max(1)))
+            }
+            _ => None,
+        };
+        if let Some(seconds) = wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        Self(Box::new(Parts { status: status_of(refusal.kind), refusal, cause, headers }))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.0.status.into_response();
+        response.headers_mut().extend(self.0.headers.clone());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The HTTP status of a failure: one table.
+pub(crate) fn status_of(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Malformed => StatusCode::BAD_REQUEST,
+        Kind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Gone => StatusCode::GONE,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Stale => StatusCode::PRECONDITION_FAILED,
+        Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn kind_of(status: StatusCode) -> Kind {
+    Kind::ALL.into_iter().find(|kind| status_of(*kind) == status).unwrap_or(if status.is_server_error() {
+        Kind::Internal
+    } else {
+        Kind::Malformed
+    })
+}
+
+/// What HTTP refuses without asking a handler: the second small table.
+pub(crate) fn of_status(status: StatusCode) -> Problem {
+    let (code, detail) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "There is nothing at this address."),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method_not_allowed", "This address has no such method; see Allow.")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "The body is larger than 1 MiB."),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Bodies are application/json."),
+        StatusCode::PRECONDITION_REQUIRED => {
+            ("precondition_required", "Say which version you change: If-Match, or version in the body.")
+        }
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ("headers_too_large", "The headers are larger than 32 KiB together.")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => ("overloaded", Kind::Unavailable.sentence()),
+        StatusCode::GATEWAY_TIMEOUT => ("deadline_exceeded", Kind::Timeout.sentence()),
+        status if status.is_server_error() => ("internal", Kind::Internal.sentence()),
+        _ => ("bad_request", Kind::Malformed.sentence()),
+    };
+    Problem::of_http(status, code, detail)
+}
+
+/// The body of every 4xx and 5xx answer (RFC 9457). Some carry further members, such as `current_version`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// A page that explains this code.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/email_taken")]
+    pub kind: String,
+    /// The status in words.
+    #[schema(example = "Conflict")]
+    pub title: String,
+    /// The HTTP status.
+    #[schema(example = 409)]
+    pub status: u16,
+    /// What happened, for a person.
+    pub detail: String,
+    /// The path that was asked for.
+    pub instance: String,
+    /// What happened, for a program: stable.
+    #[schema(example = "email_taken")]
+    pub code: String,
+    /// What to name when asking for help.
+    pub request_id: String,
+    /// The fields that break a rule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub errors: Vec<FieldProblem>,
+    /// Further members.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: Map<String, Value>,
+}
+
+/// One field that breaks a rule.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// A JSON pointer into the body (RFC 6901).
+    #[schema(example = "/title")]
+    pub pointer: String,
+    /// What is wrong, for a program.
+    #[schema(example = "too_long")]
+    pub code: String,
+    /// What is wrong, for a person.
+    pub detail: String,
+}
+
+impl From<FieldFault> for FieldProblem {
+    fn from(fault: FieldFault) -> Self {
+        Self { pointer: fault.pointer, code: fault.code.as_str().to_owned(), detail: fault.detail }
+    }
+}
+
+impl Parts {
+    /// The answer that the client sees.
+    pub(crate) fn render(self, instance: &str, request_id: &str) -> Response {
+        let code = self.refusal.code.as_str().to_owned();
+        let body = ProblemBody {
+            kind: format!("/problems/{code}"),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.refusal.detail,
+            instance: instance.to_owned(),
+            code,
+            request_id: request_id.to_owned(),
+            errors: self.refusal.fields.into_iter().map(FieldProblem::from).collect(),
+            extra: self.refusal.extra,
+        };
+        // Strings, numbers and maps with text keys always are JSON.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (self.status, bytes).into_response();
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_status_and_every_status_its_kind() {
+        for kind in Kind::ALL {
+            assert_eq!(kind_of(status_of(kind)), kind);
+        }
+        assert_eq!(kind_of(StatusCode::METHOD_NOT_ALLOWED), Kind::Malformed);
+        assert_eq!(kind_of(StatusCode::BAD_GATEWAY), Kind::Internal);
+    }
+
+    #[test]
+    fn a_stale_writer_learns_the_newest_tag() {
+        let refusal = Refusal::new(Kind::Stale, "stale_version", "changed").with("current_version", 8);
+        let problem = Problem::from(refusal);
+        assert_eq!(problem.status(), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(problem.0.headers[header::ETAG], "\"v8\"");
+    }
+}

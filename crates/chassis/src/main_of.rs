@@ -1,0 +1,90 @@
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use figment::value::Dict;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Settings};
+use crate::service::{Host, Service, asked_to_stop};
+use crate::{Surroundings, spawn, telemetry};
+
+#[derive(Parser)]
+#[command(version, about = "A service of the news portal, in a process of its own.")]
+struct Flags {
+    /// A configuration file in TOML, over the built-in defaults.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prints the effective configuration, secrets as ***, and ends.
+    #[arg(long)]
+    check_config: bool,
+    /// Where HTTP is served, over what the configuration says.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// The whole of a service binary: reads flags and configuration, builds the service, serves it until it is asked to stop.
+pub fn main<C, F>(name: &'static str, build: impl FnOnce(C, Surroundings) -> F) -> ExitCode
+where
+    C: Settings,
+    F: Future<Output = anyhow::Result<Service>>,
+{
+    match run(name, Flags::parse(), build) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(name, &error),
+    }
+}
+
+/// Says why a process ends, to a person.
+#[allow(clippy::print_stderr, reason = "logging may not have started, and a person is reading")]
+pub fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
+    eprintln!("{name}: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// The one TLS provider of a process; every client uses it.
+pub fn install_tls() {
+    // A second call finds it installed, which is what was wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+#[allow(clippy::print_stdout, reason = "--check-config answers on standard output")]
+fn run<C, F>(name: &'static str, flags: Flags, build: impl FnOnce(C, Surroundings) -> F) -> anyhow::Result<()>
+where
+    C: Settings,
+    F: Future<Output = anyhow::Result<Service>>,
+{
+    install_tls();
+    let mut over = Dict::new();
+    if let Some(listen) = flags.listen {
+        over.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.into())]).into());
+    }
+    let prefix = name.replace('-', "_").to_ascii_uppercase();
+    let loaded = config::load::<C>(&prefix, flags.config.as_deref(), over)?;
+    if flags.check_config {
+        println!("# {name}, configuration {}\n{}", loaded.fingerprint, loaded.effective);
+        return Ok(());
+    }
+    telemetry::start(name, &loaded.process)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let service = build(loaded.service, Surroundings::alone()).await?;
+        let router = service.http.clone();
+        let http = TcpListener::bind(&loaded.process.listen).await?;
+        let grpc = match &service.grpc {
+            Some(_) => Some(TcpListener::bind(&loaded.process.grpc_listen).await?),
+            None => None,
+        };
+        let host =
+            Host { name, services: vec![service], process: loaded.process, fingerprint: loaded.fingerprint };
+        let stop = CancellationToken::new();
+        let asked = stop.clone();
+        spawn("process.signals", async move {
+            asked_to_stop().await;
+            asked.cancel();
+        });
+        host.run(http, router, grpc, stop, |_| ()).await
+    })
+}

@@ -1,0 +1,248 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use http::StatusCode;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+use utoipa::openapi::OpenApi;
+
+use crate::config::Process;
+use crate::http::{Json, edge};
+use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
+
+/// A service as a value: what it answers, what it does by itself, what it needs, and how it ends. Building it opens its stores
+/// and nothing more; a [`Host`] brings it to life.
+pub struct Service {
+    /// Its name, as in queues, logs and configuration.
+    pub name: &'static str,
+    /// Its HTTP routes, by bare paths; the gateway adds the prefix.
+    pub http: Router,
+    /// Their document.
+    pub doc: OpenApi,
+    /// Its gRPC services, behind [`crate::transport::grpc_edge`].
+    pub grpc: Option<tonic::service::Routes>,
+    /// What takes messages and calls from the bus; stopped first.
+    pub consumers: Vec<Box<dyn Runnable>>,
+    /// What works on by itself; driven until idle when the process stops.
+    pub workers: Vec<Arc<dyn Worker>>,
+    /// What it can't do without.
+    pub health: Vec<Dependency>,
+    /// How its stores are closed; last.
+    pub closers: Vec<Closer>,
+}
+
+/// A process around one service or several: it listens, drives the workers, says whether it is well, and stops in order.
+pub struct Host {
+    /// As in the process list and the log.
+    pub name: &'static str,
+    /// What it holds.
+    pub services: Vec<Service>,
+    /// What it was told.
+    pub process: Process,
+    /// The configuration's fingerprint.
+    pub fingerprint: String,
+}
+
+struct Health {
+    ready: AtomicBool,
+    fingerprint: String,
+    dependencies: Vec<(&'static str, Dependency)>,
+}
+
+impl Host {
+    /// Serves `router` on `http` (and the services' gRPC on `grpc`) until `stop` is cancelled. Then: not ready; no new
+    /// connections, the requests in flight finish; consumers stop; workers step until idle; stores close. `up` is called once
+    /// everything runs.
+    ///
+    /// # Errors
+    /// Where an address that was bound can't be read back; nothing else stops a host.
+    pub async fn run(
+        mut self,
+        http: TcpListener,
+        router: Router,
+        grpc: Option<TcpListener>,
+        stop: CancellationToken,
+        up: impl FnOnce(SocketAddr),
+    ) -> anyhow::Result<()> {
+        let address = http.local_addr()?;
+        let grace = Duration::from_millis(self.process.grace_ms);
+        let health = self.health();
+        let app = edge(self.name, router.merge(health_routes(health.clone())), self.process.edge.clone());
+        let (listening, consuming, working) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let (consumers, workers, servers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
+        for service in &mut self.services {
+            for worker in std::mem::take(&mut service.workers) {
+                workers.spawn(drive(service.name, worker, working.clone(), grace));
+            }
+            for consumer in std::mem::take(&mut service.consumers) {
+                let name = consumer.name();
+                let running = consumer.run(consuming.clone());
+                let ending = consuming.clone();
+                consumers.spawn(async move {
+                    running.await;
+                    if !ending.is_cancelled() {
+                        tracing::error!(consumer = name, "a consumer ended by itself");
+                    }
+                });
+            }
+        }
+        servers.spawn(listen(http, app, listening.clone(), grace));
+        if let Some(listener) = grpc {
+            let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
+            let router = routes.fold(Router::new(), |all, routes| all.merge(routes.into_axum_router()));
+            servers.spawn(listen(listener, router, listening.clone(), grace));
+        }
+        health.ready.store(true, Ordering::SeqCst);
+        self.title("ready");
+        tracing::info!(%address, config = self.fingerprint, "ready");
+        up(address);
+
+        stop.cancelled().await;
+        health.ready.store(false, Ordering::SeqCst);
+        self.title("stopping");
+        tracing::info!("stopping: no new requests");
+        listening.cancel();
+        join(servers).await;
+        consuming.cancel();
+        join(consumers).await;
+        working.cancel();
+        join(workers).await;
+        for closer in self.services.into_iter().flat_map(|service| service.closers) {
+            closer.await;
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    fn health(&self) -> Arc<Health> {
+        let of = |service: &Service| -> Vec<_> {
+            service.health.iter().map(|dependency| (service.name, dependency.clone())).collect()
+        };
+        Arc::new(Health {
+            ready: AtomicBool::new(false),
+            fingerprint: self.fingerprint.clone(),
+            dependencies: self.services.iter().flat_map(of).collect(),
+        })
+    }
+
+    fn title(&self, state: &str) {
+        proctitle::set_title(format!("{} [{state}] cfg {}", self.name, self.fingerprint));
+    }
+}
+
+async fn join(tasks: TaskTracker) {
+    tasks.close();
+    tasks.wait().await;
+}
+
+fn health_routes(health: Arc<Health>) -> Router {
+    let live = axum::routing::get(|| async { "live\n" });
+    let ready = axum::routing::get(move || readyz(health.clone()));
+    Router::new().route("/livez", live).route("/readyz", ready)
+}
+
+async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
+    let asked = health.dependencies.iter().map(|(service, dependency)| async move {
+        let (age, outcome) = dependency.check().await;
+        if let Err(cause) = &outcome {
+            tracing::warn!(dependency = dependency.name(), cause, "a dependency does not answer");
+        }
+        let answer = serde_json::json!({
+            "service": service,
+            "name": dependency.name(),
+            "ok": outcome.is_ok(),
+            "last_success_age_ms": age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        });
+        (outcome.is_ok(), answer)
+    });
+    let answers = futures::future::join_all(asked).await;
+    let running = health.ready.load(Ordering::SeqCst);
+    let well = running && answers.iter().all(|(ok, _)| *ok);
+    let dependencies: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+    let body = serde_json::json!({
+        "status": if well { "ready" } else { "not ready" },
+        "config": health.fingerprint,
+        "dependencies": dependencies,
+    });
+    (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+}
+
+/// How long a client may take to send its headers.
+const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// The pause after a connection could not be accepted, as when the process has no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `stop`, then lets the requests in flight finish for as long as `grace`.
+async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, grace: Duration) {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_PATIENCE));
+    let graceful = GracefulShutdown::new();
+    let connections = TaskTracker::new();
+    loop {
+        let (stream, peer) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    pause(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        // A small answer must not wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let app = router.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.map(axum::body::Body::new)
+        });
+        let connection =
+            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
+        let watched = graceful.watch(connection.into_owned());
+        connections.spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!(error, "a connection ended badly");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests in flight were cut off: they took longer than process.grace_ms");
+    }
+}
+
+/// Ends when somebody asks the process to: Ctrl-C or SIGTERM.
+pub async fn asked_to_stop() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending::<()>().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        () = interrupt => {}
+        () = terminate => {}
+    }
+}

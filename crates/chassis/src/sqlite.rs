@@ -1,0 +1,158 @@
+//! How every embedded store opens its file: one writer, several readers, nothing lost.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+
+use crate::StoreFailure;
+
+/// How many connections read at once.
+const READERS: u32 = 10;
+/// How long a transaction waits for its turn before the store counts as away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A SQLite file that belongs to this process alone.
+///
+/// There is one writer connection and every write transaction is `begin immediate`: on a plain pool, transactions that read
+/// first and write later fail with `SQLITE_BUSY_SNAPSHOT` whatever the time-out. Readers are `query_only` and never wait for
+/// the writer (WAL). `synchronous=full` makes a commit survive a power cut. The file is locked for as long as it is open:
+/// two processes on one file would each be right and both be wrong.
+#[derive(Clone)]
+pub struct Database {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    path: PathBuf,
+    _lock: Arc<File>,
+}
+
+impl Database {
+    /// Opens (and creates) the file that `url` names, as `sqlite:data/users.db`, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`StoreFailure::Broken`] where the file can't be opened, is open in another process, or a migration fails.
+    pub async fn open(url: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
+        let path = path_of(url).ok_or_else(|| StoreFailure::broken(format!("{url} is no sqlite: URL")))?;
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| StoreFailure::broken(format!("{}: {error}", folder.display())))?;
+        }
+        let lock = lock(&path)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let pool =
+            |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let writer = pool(1).connect_with(options.clone()).await?;
+        migrator.run(&writer).await?;
+        let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
+        Ok(Self { writer, readers, path, _lock: Arc::new(lock) })
+    }
+
+    /// Begins a transaction that may write. There is one at a time; dropping it rolls it back.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.writer.begin_with("begin immediate").await
+    }
+
+    /// The connections that only read.
+    pub fn reader(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Asks the file whether it still answers.
+    pub async fn ping(&self) -> Result<(), StoreFailure> {
+        sqlx::query("select 1").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what is in the log into the file and closes it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn path_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    (!path.is_empty()).then(|| PathBuf::from(path))
+}
+
+fn lock(path: &Path) -> Result<File, StoreFailure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let told = |error: std::io::Error| StoreFailure::broken(format!("{}: {error}", path.display()));
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(told)?;
+    file.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => {
+            StoreFailure::broken(format!("{} is open in another process", path.display()))
+        }
+        std::fs::TryLockError::Error(error) => told(error),
+    })?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::migrate::Migrator;
+
+    use super::*;
+
+    fn url(folder: &tempfile::TempDir) -> String {
+        format!("sqlite:{}", folder.path().join("deep/store.db").display())
+    }
+
+    #[tokio::test]
+    async fn a_second_opening_of_the_same_file_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let none = Migrator::with_migrations(Vec::new());
+        let first = Database::open(&url(&folder), &none).await.expect("the first opening");
+        let second = Database::open(&url(&folder), &none).await;
+        assert!(
+            matches!(second, Err(StoreFailure::Broken(cause)) if cause.to_string().contains("another process"))
+        );
+        first.close().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn transactions_that_read_before_they_write_never_fail_each_other() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let mut tx = database.write().await.expect("begins");
+        sqlx::query("create table n (v integer not null)").execute(&mut *tx).await.expect("creates");
+        sqlx::query("insert into n values (0)").execute(&mut *tx).await.expect("inserts");
+        tx.commit().await.expect("commits");
+        let add = |database: Database| async move {
+            let mut tx = database.write().await?;
+            let (v,): (i64,) = sqlx::query_as("select v from n").fetch_one(&mut *tx).await?;
+            sqlx::query("update n set v = ?").bind(v + 1).execute(&mut *tx).await?;
+            tx.commit().await
+        };
+        let all = futures::future::join_all((0..100).map(|_| add(database.clone()))).await;
+        assert!(all.iter().all(Result::is_ok));
+        let (v,): (i64,) =
+            sqlx::query_as("select v from n").fetch_one(database.reader()).await.expect("reads");
+        assert_eq!(v, 100);
+    }
+
+    #[tokio::test]
+    async fn a_reader_can_not_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        assert!(sqlx::query("create table t (v integer)").execute(database.reader()).await.is_err());
+    }
+}

@@ -1,0 +1,205 @@
+//! Log lines: JSON for machines, text for a terminal; both carry the context of the work that wrote them.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
+
+use kernel::{Clock, SystemClock};
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::Context;
+use crate::config::{LogFormat, Process};
+
+/// Starts logging to standard error. A process calls it once; a second call changes nothing.
+///
+/// # Errors
+/// Where `process.log` is no filter.
+pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&process.log)
+        .map_err(|error| anyhow::anyhow!("process.log: {error}"))?
+        // What a statement holds is nobody's business, and drivers are chatty.
+        .add_directive("sqlx=warn".parse()?)
+        .add_directive("hyper=info".parse()?)
+        .add_directive("h2=info".parse()?);
+    let json = match process.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let instance = format!("{}-{}", service, std::process::id());
+    let lines = Lines { json, service, instance };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .event_format(lines)
+        .finish();
+    // Somebody who embeds the portal may have a subscriber of their own: theirs stays.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+struct Lines {
+    json: bool,
+    service: &'static str,
+    instance: String,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let context = Context::try_current();
+        let line = Line {
+            timestamp: SystemClock.now().to_string(),
+            level: event.metadata().level().as_str(),
+            target: event.metadata().target(),
+            service: context.as_ref().map_or(self.service, |context| context.service),
+            instance: &self.instance,
+            trace_id: context.as_ref().map(|context| context.trace.id()),
+            request_id: context.and_then(|context| context.request_id),
+            fields,
+        };
+        if self.json { writeln!(writer, "{}", line.json()) } else { writeln!(writer, "{}", line.text()) }
+    }
+}
+
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    target: &'a str,
+    service: &'static str,
+    instance: &'a str,
+    trace_id: Option<String>,
+    request_id: Option<std::sync::Arc<str>>,
+    fields: Fields,
+}
+
+impl Line<'_> {
+    fn json(self) -> Value {
+        let mut line = Map::new();
+        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+        put("timestamp", self.timestamp.into());
+        put("level", self.level.into());
+        put("service", self.service.into());
+        put("instance", self.instance.into());
+        put("version", env!("CARGO_PKG_VERSION").into());
+        put("target", self.target.into());
+        put("message", self.fields.message.into());
+        put("trace_id", self.trace_id.into());
+        put("request_id", self.request_id.map(|id| id.to_string()).into());
+        // The line's own names win: a field can't pretend to be the trace.
+        for (name, value) in self.fields.own {
+            line.entry(name).or_insert(value);
+        }
+        Value::Object(line)
+    }
+
+    fn text(self) -> String {
+        let time = self.timestamp.get(11..23).unwrap_or(&self.timestamp);
+        let mut line =
+            format!("{time} {:5} {:18} {}", self.level, self.service, one_line(&self.fields.message));
+        for (name, value) in self.fields.own {
+            let value = value.as_str().map_or_else(|| value.to_string(), one_line);
+            let _ = write!(line, " {name}={value}");
+        }
+        if let Some(trace) = self.trace_id {
+            let _ = write!(line, " trace={}", trace.get(..8).unwrap_or(&trace));
+        }
+        line
+    }
+}
+
+/// Whatever somebody sent can't start a line of its own.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    own: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.own.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            self.put(field, format!("{value:?}"));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" { self.message = value.to_owned() } else { self.put(field, value) }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: &str) -> Line<'_> {
+        let mut own = Map::new();
+        own.insert("trace_id".to_owned(), "forged".into());
+        own.insert("queue".to_owned(), "news".into());
+        Line {
+            timestamp: "2026-11-21T08:00:00.000Z".to_owned(),
+            level: "INFO",
+            target: "test",
+            service: "users",
+            instance: "users-1",
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+            request_id: None,
+            fields: Fields { message: message.to_owned(), own },
+        }
+    }
+
+    #[test]
+    fn a_field_can_not_pretend_to_be_the_trace() {
+        let json = line("fine").json();
+        assert_eq!(json["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((&json["queue"], &json["message"]), (&"news".into(), &"fine".into()));
+    }
+
+    #[test]
+    fn a_message_can_not_start_a_line_of_its_own() {
+        assert_eq!(line("one\nERROR two").text().lines().count(), 1);
+        assert_eq!(line("one\nERROR two").json().to_string().lines().count(), 1);
+    }
+}

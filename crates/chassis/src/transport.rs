@@ -1,0 +1,269 @@
+//! gRPC over one type of transport: the same generated client speaks to a neighbour in this process and to a server over the network.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use kernel::{Deadline, Fault, Kind, Refusal, Trace};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceExt};
+
+use crate::{Context, Surroundings};
+
+/// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
+/// would, and over the network tonic answers `Cancelled`), passes trace and deadline on, and turns a panic of a neighbour
+/// into `Internal`. Dropping a call cancels it.
+pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+
+/// Why there is no way to a server.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The URL is `inproc:` and this process holds one service alone.
+    #[error(
+        "{0} can only be reached where the services share a process; set the address of the server, as http://users:50051"
+    )]
+    Alone(String),
+    /// The URL can't be read.
+    #[error("{0} is no address of a gRPC server")]
+    Address(String),
+}
+
+const CONNECT: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Carries a [`Refusal`] beside the gRPC status: kind, code and fields survive the wire.
+const REFUSAL: &str = "portal-refusal-bin";
+const TIMEOUT: &str = "grpc-timeout";
+const TRACEPARENT: &str = "traceparent";
+
+pub(crate) fn open(url: &str, surroundings: &Surroundings) -> Result<Transport, TransportError> {
+    if let Some(name) = url.strip_prefix("inproc://") {
+        if !surroundings.allows_in_process() {
+            return Err(TransportError::Alone(url.to_owned()));
+        }
+        let (surroundings, name) = (surroundings.clone(), name.to_owned());
+        return Ok(guarded(tower::service_fn(move |request: Request<Body>| {
+            let neighbour = surroundings.grpc(&name);
+            async move {
+                match neighbour {
+                    Some(router) => Ok(router.oneshot(request).await?.map(Body::new)),
+                    None => Ok(Status::unavailable("the neighbour has not started").into_http()),
+                }
+            }
+        })));
+    }
+    let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned())
+        .map_err(|_| TransportError::Address(url.to_owned()))?
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true);
+    Ok(guarded(endpoint.connect_lazy().map_err(BoxError::from)))
+}
+
+fn guarded<S>(inner: S) -> Transport
+where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = BoxError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(tower::service_fn(move |mut request: Request<Body>| {
+        let inner = inner.clone();
+        let context = Context::current();
+        async move {
+            let left = context.deadline.left();
+            let headers = request.headers_mut();
+            set(headers, TRACEPARENT, &context.trace.child().to_string());
+            set(headers, TIMEOUT, &format!("{}m", left.as_millis().min(99_999_999)));
+            let call = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
+            match tokio::time::timeout(left, call).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_panic)) => Ok(Status::internal("the callee panicked").into_http()),
+                Err(_over) => Ok(Status::deadline_exceeded("the deadline is over").into_http()),
+            }
+        }
+    }))
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Puts a server's routes behind the edge that every gRPC server has: the caller's trace and deadline become the
+/// [`Context`], work whose deadline is over stops, and a panic is answered `Internal`.
+pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic::service::Routes {
+    let router = routes.into_axum_router().layer(axum::middleware::from_fn(
+        move |request: axum::extract::Request, next: axum::middleware::Next| async move {
+            let trace = header(request.headers(), TRACEPARENT).and_then(|text| text.parse::<Trace>().ok());
+            let budget =
+                header(request.headers(), TIMEOUT).and_then(grpc_timeout).unwrap_or(Duration::from_secs(5));
+            let context = Context {
+                service,
+                trace: trace.map_or_else(Trace::start, Trace::child),
+                request_id: None,
+                deadline: Deadline::after(budget),
+            };
+            let work = AssertUnwindSafe(context.scope(next.run(request))).catch_unwind();
+            match tokio::time::timeout(budget, work).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(_panic)) => {
+                    tracing::error!(service, "a gRPC handler panicked");
+                    Status::internal(Kind::Internal.sentence()).into_http()
+                }
+                Err(_over) => Status::deadline_exceeded(Kind::Timeout.sentence()).into_http(),
+            }
+        },
+    ));
+    tonic::service::Routes::from(router)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// Reads a `grpc-timeout` (gRPC over HTTP/2, "Timeout"): at most eight digits and a unit.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(value * 3600)),
+        "M" => Some(Duration::from_secs(value * 60)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+/// The gRPC status of a failure, by the one table. Whatever lies with us is logged here and told to nobody.
+pub fn status_of(fault: &dyn Fault) -> Status {
+    let refusal = fault.refusal();
+    if refusal.kind.is_ours() {
+        tracing::error!(code = refusal.code.as_str(), cause = crate::causes(fault), "a gRPC call failed");
+    }
+    let mut status = Status::new(code_of(refusal.kind), refusal.detail.clone());
+    if let Ok(json) = serde_json::to_vec(&refusal) {
+        let value = tonic::metadata::MetadataValue::from_bytes(&json);
+        status.metadata_mut().insert_bin(REFUSAL, value);
+    }
+    status
+}
+
+/// What a gRPC call was refused for. A status from somewhere without our vocabulary (a proxy, a dead connection) becomes the
+/// kind that its code means.
+pub fn refusal_of(status: &Status) -> Refusal {
+    let carried = status.metadata().get_bin(REFUSAL).and_then(|value| value.to_bytes().ok());
+    if let Some(refusal) = carried.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        return refusal;
+    }
+    let kind = kind_of(status.code());
+    let code = match kind {
+        Kind::Timeout => "deadline_exceeded",
+        Kind::Unavailable => "dependency_unavailable",
+        Kind::NotFound => "not_found",
+        _ => "dependency_failed",
+    };
+    Refusal::new(kind, code, kind.sentence())
+}
+
+fn code_of(kind: Kind) -> Code {
+    match kind {
+        Kind::Malformed | Kind::Invalid => Code::InvalidArgument,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::Forbidden => Code::PermissionDenied,
+        Kind::NotFound | Kind::Gone => Code::NotFound,
+        Kind::Conflict => Code::AlreadyExists,
+        Kind::Stale => Code::Aborted,
+        Kind::TooMany => Code::ResourceExhausted,
+        Kind::Timeout => Code::DeadlineExceeded,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+fn kind_of(code: Code) -> Kind {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => Kind::Invalid,
+        Code::Unauthenticated => Kind::Unauthenticated,
+        Code::PermissionDenied => Kind::Forbidden,
+        Code::NotFound => Kind::NotFound,
+        Code::AlreadyExists | Code::FailedPrecondition => Kind::Conflict,
+        Code::Aborted => Kind::Stale,
+        Code::ResourceExhausted => Kind::TooMany,
+        // tonic answers Cancelled where the deadline passed on its side of the network.
+        Code::DeadlineExceeded | Code::Cancelled => Kind::Timeout,
+        Code::Unavailable => Kind::Unavailable,
+        _ => Kind::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_the_same_on_the_other_side_of_grpc() {
+        for kind in Kind::ALL {
+            let refusal = Refusal::new(kind, "some_code", kind.sentence());
+            assert_eq!(refusal_of(&status_of(&refusal)), refusal);
+            let expected = if kind == Kind::Malformed { Kind::Invalid } else { kind };
+            let expected = if expected == Kind::Gone { Kind::NotFound } else { expected };
+            assert_eq!(kind_of(code_of(kind)), expected);
+        }
+    }
+
+    #[test]
+    fn timeouts_of_grpc_are_read_in_every_unit() {
+        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(grpc_timeout("2S"), Some(Duration::from_secs(2)));
+        for bad in ["", "m", "1", "123456789S", "-1S"] {
+            assert_eq!(grpc_timeout(bad), None, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_neighbour_that_never_answers_is_given_up_at_the_deadline_and_stopped() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        struct Dropped(Arc<AtomicBool>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+            }
+        }
+        let stopped = Arc::new(AtomicBool::new(false));
+        let seen = stopped.clone();
+        let transport = guarded(tower::service_fn(move |_: Request<Body>| {
+            let guard = Dropped(seen.clone());
+            async move {
+                let _guard = guard;
+                std::future::pending::<Result<Response<Body>, BoxError>>().await
+            }
+        }));
+        let context = Context::for_work("test", Duration::from_millis(20));
+        let answer = context.scope(transport.oneshot(Request::new(Body::empty()))).await.expect("an answer");
+        assert_eq!(answer.headers()["grpc-status"], "4");
+        assert!(stopped.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn a_neighbour_that_panics_is_an_internal_error_of_its_own() {
+        let transport = guarded(tower::service_fn(|_: Request<Body>| async {
+            if true {
+                panic!("on purpose");
+            }
+            Err::<Response<Body>, BoxError>("never".into())
+        }));
+        let answer = transport.oneshot(Request::new(Body::empty())).await.expect("an answer");
+        assert_eq!(answer.headers()["grpc-status"], "13");
+    }
+}

@@ -1,0 +1,212 @@
+//! What a service does besides answering: workers that step, consumers that run, stores that are watched and closed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use kernel::Fault;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Context, causes};
+
+/// What a step of a worker found to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: wait until woken.
+    Idle,
+    /// Something: there may be more.
+    Worked,
+}
+
+/// A loop that is driven from outside: the chassis waits, backs off, logs and stops; tests call [`Worker::step`] by hand.
+#[async_trait]
+pub trait Worker: Send + Sync + 'static {
+    /// `<service>.<purpose>`, as in logs.
+    fn name(&self) -> &'static str;
+    /// Does one batch of what there is to do. A failed step is tried again later, with growing pauses.
+    async fn step(&self) -> Result<Step, Box<dyn Fault>>;
+    /// Told when there may be something to do. A missed call costs [`POLL`], nothing else.
+    fn wake(&self) -> Arc<Notify>;
+}
+
+/// A part of a service that runs by itself until it is stopped: the consumer of a queue, a server of calls.
+#[async_trait]
+pub trait Runnable: Send + 'static {
+    /// `<service>.<purpose>`, as in logs.
+    fn name(&self) -> String;
+    /// Runs until `stop` is cancelled, then returns as soon as what it has in hand is finished.
+    async fn run(self: Box<Self>, stop: CancellationToken);
+}
+
+/// How long an idle worker waits before it looks without having been woken.
+pub const POLL: Duration = Duration::from_secs(1);
+/// The longest pause after failed steps.
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The time a single step may take before its context's deadline is over.
+const STEP_BUDGET: Duration = Duration::from_secs(10);
+
+/// Starts a task of this process. Every task comes from here, under a name, and hands back how to wait for its end.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+pub fn spawn<F>(name: &'static str, work: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(async move {
+        tracing::debug!(task = name, "a task starts");
+        work.await
+    })
+}
+
+/// Waits; for back-off and for nothing else.
+#[allow(clippy::disallowed_methods, reason = "back-off is what this is for")]
+pub async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// Steps `worker` until `stop` is cancelled, and then on until it is idle or `grace` is over.
+pub async fn drive(service: &'static str, worker: Arc<dyn Worker>, stop: CancellationToken, grace: Duration) {
+    let wake = worker.wake();
+    let mut failures = 0u32;
+    while !stop.is_cancelled() {
+        let outcome = step(service, &*worker).await;
+        let pause = match outcome {
+            Ok(Step::Worked) => {
+                failures = 0;
+                continue;
+            }
+            Ok(Step::Idle) => {
+                failures = 0;
+                POLL
+            }
+            Err(()) => {
+                failures = failures.saturating_add(1);
+                (Duration::from_millis(50) * 2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE)
+            }
+        };
+        tokio::select! {
+            () = wake.notified(), if failures == 0 => {}
+            () = self::pause(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    let end = Instant::now() + grace;
+    while Instant::now() < end && matches!(step(service, &*worker).await, Ok(Step::Worked)) {}
+}
+
+async fn step(service: &'static str, worker: &dyn Worker) -> Result<Step, ()> {
+    let context = Context::for_work(service, STEP_BUDGET);
+    context
+        .scope(async {
+            worker.step().await.map_err(|fault| {
+                let cause = causes(&*fault);
+                if fault.kind().is_transient() {
+                    tracing::warn!(
+                        worker = worker.name(),
+                        cause,
+                        "a step of the worker failed and will be tried again"
+                    );
+                } else {
+                    tracing::error!(worker = worker.name(), cause, "a step of the worker failed");
+                }
+            })
+        })
+        .await
+}
+
+type Probe = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
+
+/// Something outside the service that it can't do without.
+#[derive(Clone)]
+pub struct Dependency {
+    name: &'static str,
+    probe: Arc<Probe>,
+    last_success: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Dependency {
+    /// A dependency by its name and how to ask whether it is there. An answer that takes over a second is a failure.
+    pub fn new<F, E>(name: &'static str, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error,
+    {
+        let probe = move || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+            let asked = probe();
+            Box::pin(async move { asked.await.map_err(|error| causes(&error)) })
+        };
+        Self { name, probe: Arc::new(probe), last_success: Arc::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Asks it now. The answer is how long ago it last answered well, and what is wrong if it did not just now.
+    pub async fn check(&self) -> (Option<Duration>, Result<(), String>) {
+        let outcome = tokio::time::timeout(Duration::from_secs(1), (self.probe)())
+            .await
+            .unwrap_or_else(|_| Err("no answer within a second".to_owned()));
+        let mut last = self.last_success.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcome.is_ok() {
+            *last = Some(Instant::now());
+        }
+        (last.map(|at| at.elapsed()), outcome)
+    }
+}
+
+/// What is done last, when nothing uses a store any more.
+pub type Closer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    struct Countdown {
+        left: AtomicU32,
+        wake: Arc<Notify>,
+        idle: Arc<Notify>,
+    }
+
+    #[async_trait]
+    impl Worker for Countdown {
+        fn name(&self) -> &'static str {
+            "test.countdown"
+        }
+
+        async fn step(&self) -> Result<Step, Box<dyn Fault>> {
+            let took = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if took.is_ok() {
+                return Ok(Step::Worked);
+            }
+            self.idle.notify_one();
+            Ok(Step::Idle)
+        }
+
+        fn wake(&self) -> Arc<Notify> {
+            self.wake.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_steps_until_idle_wakes_when_told_and_drains_before_it_stops() {
+        let worker =
+            Arc::new(Countdown { left: AtomicU32::new(3), wake: Arc::default(), idle: Arc::default() });
+        let stop = CancellationToken::new();
+        let driven = spawn("test.drive", drive("test", worker.clone(), stop.clone(), Duration::from_secs(5)));
+        worker.idle.notified().await;
+        assert_eq!(worker.left.load(Ordering::SeqCst), 0);
+        worker.left.store(2, Ordering::SeqCst);
+        worker.wake.notify_one();
+        worker.idle.notified().await;
+        worker.left.store(7, Ordering::SeqCst);
+        stop.cancel();
+        driven.await.expect("the loop ends");
+        assert_eq!(worker.left.load(Ordering::SeqCst), 0);
+    }
+}

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod fault;
+mod id;
+mod identity;
+mod page;
+mod section;
+mod text;
+mod time;
+mod trace;
+mod version;
+
+pub use fault::{Code, Fault, FieldFault, Kind, Refusal};
+pub use id::{ArticleId, Ids, MessageId, SessionId, TimeOrderedIds, UserId};
+pub use identity::{Identity, Role, Sections, UnknownRole};
+pub use page::{MAX_LIMIT, MAX_REACH, Page, PageError};
+pub use section::{Section, UnknownSection};
+pub use text::{Label, TextError, line, multiline};
+pub use time::{Clock, Deadline, ManualClock, NotATime, SystemClock, Timestamp};
+pub use trace::{NotATrace, Trace};
+pub use version::{Expected, NotAVersion, Version};

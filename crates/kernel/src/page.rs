@@ -1,0 +1,82 @@
+/// The most items a page may have.
+pub const MAX_LIMIT: u32 = 100;
+/// The furthest item that pages reach; beyond it a cursor is the way.
+pub const MAX_REACH: u32 = 10_000;
+
+/// A page of a list: numbers count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    number: u32,
+    limit: u32,
+}
+
+/// Why a page was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PageError {
+    /// Page 0.
+    #[error("pages count from 1")]
+    Number,
+    /// A limit outside 1 to [`MAX_LIMIT`].
+    #[error("a page has 1 to 100 items")]
+    Limit,
+    /// A page whose last item lies beyond [`MAX_REACH`].
+    #[error("pages reach as far as the 10,000th item")]
+    Reach,
+}
+
+impl Page {
+    /// Checks the range; nothing is clamped in silence.
+    pub fn new(number: u32, limit: u32) -> Result<Self, PageError> {
+        if number == 0 {
+            return Err(PageError::Number);
+        }
+        if !(1..=MAX_LIMIT).contains(&limit) {
+            return Err(PageError::Limit);
+        }
+        match number.checked_mul(limit) {
+            Some(reach) if reach <= MAX_REACH => Ok(Self { number, limit }),
+            _ => Err(PageError::Reach),
+        }
+    }
+
+    /// The page's number, from 1.
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+
+    /// How many items it holds at the most.
+    pub const fn limit(self) -> u32 {
+        self.limit
+    }
+
+    /// How many items come before it.
+    pub const fn offset(self) -> u32 {
+        (self.number - 1) * self.limit
+    }
+
+    /// How many items end with its last one: what a merge of several lists must look at.
+    pub const fn reach(self) -> u32 {
+        self.number * self.limit
+    }
+
+    /// How many pages of this size hold `total` items.
+    pub const fn pages(self, total: u64) -> u64 {
+        total.div_ceil(self.limit as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_outside_their_range_are_refused_by_name() {
+        assert_eq!(Page::new(0, 10), Err(PageError::Number));
+        assert_eq!(Page::new(1, 0), Err(PageError::Limit));
+        assert_eq!(Page::new(1, 101), Err(PageError::Limit));
+        assert_eq!(Page::new(101, 100), Err(PageError::Reach));
+        assert_eq!(Page::new(u32::MAX, 100), Err(PageError::Reach));
+        let last = Page::new(100, 100).expect("the last page within reach");
+        assert_eq!((last.offset(), last.reach(), last.pages(10_001)), (9_900, 10_000, 101));
+    }
+}

@@ -1,0 +1,72 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A section of the portal. [`Section::ALL`] is the one list of them: CONTRIBUTING says what a fourth takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Section {
+    /// People everybody knows.
+    Famous,
+    /// Government, parliament, elections.
+    Politics,
+    /// Matches, athletes, results.
+    Sports,
+}
+
+impl Section {
+    /// Every section, in the order in which answers list them.
+    pub const ALL: [Section; 3] = [Section::Famous, Section::Politics, Section::Sports];
+
+    /// The name in URLs, messages and stores.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Section::Famous => "famous",
+            Section::Politics => "politics",
+            Section::Sports => "sports",
+        }
+    }
+
+    /// The name of the service that owns this section.
+    pub const fn service(self) -> &'static str {
+        match self {
+            Section::Famous => "famous-news",
+            Section::Politics => "politics-news",
+            Section::Sports => "sports-news",
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no section.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no section of this name")]
+pub struct UnknownSection;
+
+impl FromStr for Section {
+    type Err = UnknownSection;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Section::ALL.into_iter().find(|section| section.as_str() == text).ok_or(UnknownSection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_section_is_read_back_from_its_name() {
+        for section in Section::ALL {
+            assert_eq!(section.as_str().parse(), Ok(section));
+            assert_eq!(serde_json::to_value(section).expect("a section is JSON"), section.as_str());
+        }
+        assert_eq!("all".parse::<Section>(), Err(UnknownSection));
+    }
+}

@@ -1,0 +1,98 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// Nothing but white space.
+    #[error("must not be empty")]
+    Empty,
+    /// More characters than allowed.
+    #[error("must have at most {0} characters")]
+    TooLong(usize),
+    /// A control character such as NUL.
+    #[error("must not contain control characters")]
+    Control,
+}
+
+impl TextError {
+    /// The stable code of this refusal.
+    pub const fn code(self) -> &'static str {
+        match self {
+            TextError::Empty => "empty",
+            TextError::TooLong(_) => "too_long",
+            TextError::Control => "control_character",
+        }
+    }
+}
+
+fn check(text: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<(), TextError> {
+    if text.trim().is_empty() {
+        return Err(TextError::Empty);
+    }
+    if text.chars().count() > max {
+        return Err(TextError::TooLong(max));
+    }
+    // Bidirectional marks are format characters, not control characters: they stay, names need them.
+    if text.chars().any(|c| c.is_control() && !allowed(c)) {
+        return Err(TextError::Control);
+    }
+    Ok(())
+}
+
+/// Accepts a text of one line with at most `max` characters, exactly as given.
+pub fn line(text: &str, max: usize) -> Result<(), TextError> {
+    check(text, max, |_| false)
+}
+
+/// Accepts a text of several lines with at most `max` characters, exactly as given.
+pub fn multiline(text: &str, max: usize) -> Result<(), TextError> {
+    check(text, max, |c| matches!(c, '\n' | '\r' | '\t'))
+}
+
+/// What an article is about, in its author's words; what a reader turns out to like. 1 to 50 characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Label(String);
+
+impl Label {
+    /// The most characters of a label.
+    pub const MAX: usize = 50;
+
+    /// Checks a label that somebody typed.
+    pub fn parse(text: &str) -> Result<Self, TextError> {
+        line(text, Self::MAX).map(|()| Self(text.to_owned()))
+    }
+
+    /// The label as it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_refused_and_bidirectional_marks_kept() {
+        assert_eq!(line("a\u{0}b", 10), Err(TextError::Control));
+        assert_eq!(line("two\nlines", 10), Err(TextError::Control));
+        assert_eq!(multiline("two\nlines", 10), Ok(()));
+        assert_eq!(line("\u{202b}שלום\u{202c}", 10), Ok(()));
+    }
+
+    #[test]
+    fn lengths_count_characters_not_bytes() {
+        assert_eq!(line("ÄÖÜ", 3), Ok(()));
+        assert_eq!(line("ÄÖÜß", 3), Err(TextError::TooLong(3)));
+        assert_eq!(line("  ", 3), Err(TextError::Empty));
+    }
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+#![allow(missing_docs, clippy::all, reason = "generated code carries the comments of the .proto files")]
+
+/// Accounts: the gRPC service and the facts that leave it.
+pub mod users {
+    pub mod v1 {
+        tonic::include_proto!("portal.users.v1");
+    }
+}
+
+/// News: the calls on the bus and the facts that leave each section.
+pub mod news {
+    pub mod v1 {
+        tonic::include_proto!("portal.news.v1");
+    }
+}
+
+/// Facts that no data-owning service says: a reader read an article.
+pub mod events {
+    pub mod v1 {
+        tonic::include_proto!("portal.events.v1");
+    }
+}
+
+/// The descriptors of every message, as the golden test compares them.
+pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod binary;
+mod client;
+mod folder;
+mod portal;
+mod process;
+mod race;
+mod wait;
+
+pub use binary::{binary, portal_binary};
+pub use client::{Answer, Call, Client, NoAnswer};
+pub use folder::Folder;
+pub use portal::Portal;
+pub use process::{Process, Program};
+pub use race::{at_once, random};
+pub use wait::{PATIENCE, wait_until};

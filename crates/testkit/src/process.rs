@@ -1,0 +1,309 @@
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::oneshot;
+
+use crate::wait_until;
+
+/// How long a program may take until it is ready, and how long to end when it is asked to.
+const START_OR_STOP: Duration = Duration::from_secs(30);
+/// How a test tells its own child what to do.
+const ARGUMENT: &str = "TESTKIT_ARGUMENT";
+
+/// What to run, and how it says that it is ready.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    variables: Vec<(OsString, OsString)>,
+    ready: &'static str,
+}
+
+impl Program {
+    /// The program at `path`. It is ready when a line of its output contains `ready`.
+    pub fn new(path: impl Into<PathBuf>, ready: &'static str) -> Self {
+        Self { path: path.into(), arguments: Vec::new(), variables: Vec::new(), ready }
+    }
+
+    /// The running test executable once more, for its test `name` alone: the way to kill -9 a library. That test calls
+    /// [`Program::argument`], does nothing where it is `None`, and otherwise prints a line with `ready` when it has done
+    /// what the argument says. Mark it `#[ignore = "a child of …"]`.
+    pub fn this_test(name: &str, argument: impl AsRef<OsStr>, ready: &'static str) -> Self {
+        Self::new(std::env::current_exe().expect("a running test has a path"), ready)
+            .args(["--exact", name, "--include-ignored", "--nocapture"])
+            .env(ARGUMENT, argument)
+    }
+
+    /// What [`Program::this_test`] was given, inside the child; `None` in an ordinary run.
+    #[allow(clippy::disallowed_methods, reason = "a message from a test to its child, not a setting")]
+    pub fn argument() -> Option<String> {
+        std::env::var(ARGUMENT).ok()
+    }
+
+    /// The same with further arguments.
+    #[must_use]
+    pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// The same with a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.variables.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+/// A running program. Its output is kept, and shown when the test fails.
+///
+/// It never outlives the test: dropping it kills it, and where the test itself is killed, a guard does (see [`Guard`]).
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    ended: Option<ExitStatus>,
+    guard: Guard,
+    output: Output,
+    ready: String,
+}
+
+impl Process {
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Panics
+    /// Where it ends before, or is not ready within 30 seconds; both with its output.
+    pub async fn start(program: &Program) -> Self {
+        let mut command = Command::new(&program.path);
+        command.args(&program.arguments).envs(program.variables.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let name = program.name();
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("`{name}` can't be started: {error}"));
+        let output = Output::default();
+        let (say, ready) = oneshot::channel();
+        output.take(child.stderr.take(), None);
+        output.take(child.stdout.take(), Some((program.ready, say)));
+        let guard = Guard::over(&child);
+        let mut process = Self { name, child, ended: None, guard, output, ready: String::new() };
+        match tokio::time::timeout(START_OR_STOP, ready).await {
+            Ok(Ok(line)) => process.ready = line,
+            Ok(Err(_)) => {
+                let status = process.kill9();
+                panic!("`{}` ended before it was ready ({status})", process.name)
+            }
+            Err(_) => panic!("`{}` was not ready within {START_OR_STOP:?}", process.name),
+        }
+        process
+    }
+
+    /// What its line said after the words that mean "ready".
+    pub fn ready(&self) -> &str {
+        &self.ready
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Every line it has written so far, of both outputs.
+    pub fn output(&self) -> Vec<String> {
+        self.output.lines()
+    }
+
+    /// Ends it at once, wherever it is: SIGKILL. Returns when it is gone.
+    pub fn kill9(&mut self) -> ExitStatus {
+        self.guard.release();
+        if let Some(status) = self.ended {
+            return status;
+        }
+        // It fails only where the program has ended by itself, which the wait then finds.
+        let _ = self.child.kill();
+        let status = self.child.wait().expect("a child can be waited for");
+        *self.ended.insert(status)
+    }
+
+    /// Asks it to end (SIGTERM) and waits until it has.
+    ///
+    /// # Panics
+    /// Where that takes more than 30 seconds.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let name = format!("the end of `{}` after SIGTERM", self.name);
+        let child = &mut self.child;
+        let status = wait_until(&name, START_OR_STOP, || {
+            std::future::ready(child.try_wait().expect("a child can be asked for its status"))
+        });
+        let status = status.await;
+        self.guard.release();
+        *self.ended.insert(status)
+    }
+
+    /// Freezes it (SIGSTOP): it answers nothing, and its connections stay open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // While we have not waited for it, the id can't have become another process's.
+        if self.ended.is_none() {
+            kill_process(Pid::from_child(&self.child), signal).expect("a child can be sent a signal");
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill9();
+        if std::thread::panicking() {
+            eprintln!("---- output of `{}` (process {})", self.name, self.child.id());
+            self.output.lines().iter().for_each(|line| eprintln!("{line}"));
+            eprintln!("---- end of the output of `{}`", self.name);
+        }
+    }
+}
+
+/// Kills the program when the test process is gone without having dropped it (kill -9, an aborted run): a shell that
+/// waits for the end of its input, which is the end of the test process, and nothing else.
+#[derive(Debug)]
+struct Guard(Option<Child>);
+
+impl Guard {
+    fn over(child: &Child) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "read -r _; kill -9 \"$0\"", &child.id().to_string()]);
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(Some(shell.spawn().expect("a shell can be started")))
+    }
+
+    /// Ends the guard first, so that it can never kill another process that was given the same id.
+    fn release(&mut self) {
+        if let Some(mut shell) = self.0.take() {
+            let _ = shell.kill();
+            let _ = shell.wait();
+        }
+    }
+}
+
+/// The lines of a program, read by a thread for each of its outputs, which ends with it.
+#[derive(Debug, Clone, Default)]
+struct Output(Arc<Mutex<Vec<String>>>);
+
+impl Output {
+    fn take(
+        &self,
+        pipe: Option<impl Read + Send + 'static>,
+        mut ready: Option<(&'static str, oneshot::Sender<String>)>,
+    ) {
+        let (pipe, lines) = (pipe.expect("the output is a pipe"), self.clone());
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let rest = ready
+                    .as_ref()
+                    .and_then(|(words, _)| line.split_once(words))
+                    .map(|(_, rest)| rest.to_owned());
+                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                if let Some(rest) = rest
+                    && let Some((_, say)) = ready.take()
+                {
+                    let _ = say.send(rest.trim().to_owned());
+                }
+            }
+        });
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// True while a process of this id runs (or is not yet waited for).
+#[cfg(test)]
+fn exists(id: u32) -> bool {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).expect("an id of a process");
+    rustix::process::test_kill_process(id).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PATIENCE;
+
+    fn shell(script: &str) -> Program {
+        Program::new("/bin/sh", "ready at ").args(["-c", script])
+    }
+
+    #[tokio::test]
+    async fn a_program_is_ready_when_it_says_so_and_gone_when_it_is_dropped() {
+        let process =
+            Process::start(&shell("echo one; echo two >&2; echo ready at home; exec sleep 60")).await;
+        assert_eq!(process.ready(), "home");
+        assert!(process.output().contains(&"one".to_owned()));
+        let id = process.id();
+        assert!(exists(id));
+        drop(process);
+        assert!(!exists(id));
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "`sh` ended before it was ready (exit status: 3)")]
+    async fn a_program_that_ends_before_it_is_ready_fails_the_test() {
+        Process::start(&shell("echo sorry; exit 3")).await;
+    }
+
+    #[tokio::test]
+    async fn stop_asks_and_lets_the_program_finish() {
+        let script = "trap 'echo finished; exit 0' TERM; echo ready at once; while :; do sleep 0.01; done";
+        let mut process = Process::start(&shell(script)).await;
+        assert!(process.stop().await.success());
+        let output = process.output.clone();
+        wait_until("its last line", PATIENCE, || {
+            std::future::ready(output.lines().contains(&"finished".to_owned()).then_some(()))
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_paused_program_can_be_killed() {
+        let mut process = Process::start(&shell("echo ready at last; exec sleep 60")).await;
+        process.pause();
+        assert!(!process.kill9().success());
+    }
+
+    #[tokio::test]
+    #[ignore = "a child of a_program_ends_with_a_test_that_is_killed"]
+    async fn a_test_that_starts_a_program_and_hangs() {
+        if Program::argument().is_none() {
+            return;
+        }
+        let process = Process::start(&shell("echo ready at 1; exec sleep 60")).await;
+        println!("started {}", process.id());
+        std::future::pending::<()>().await;
+    }
+
+    #[tokio::test]
+    async fn a_program_ends_with_a_test_that_is_killed() {
+        let child = "process::tests::a_test_that_starts_a_program_and_hangs";
+        let mut test = Process::start(&Program::this_test(child, "hang", "started ")).await;
+        let id = test.ready().parse().expect("the test said the id of its program");
+        assert!(exists(id));
+        test.kill9();
+        wait_until("the end of the grandchild", PATIENCE, || std::future::ready((!exists(id)).then_some(())))
+            .await;
+    }
+}

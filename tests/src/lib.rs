@@ -1,0 +1,1 @@
+//! Scenarios, architecture and fault tests.

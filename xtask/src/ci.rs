@@ -1,0 +1,85 @@
+//! `cargo xtask ci`: what must be green before a change lands.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, has, logs, need, variable};
+use crate::step::{Step, colours, seconds};
+
+/// Check everything: format, lints, documentation, tests; stop at the first failure.
+///
+/// The architecture test and the golden files are among the tests. One line for each step; what a step wrote is shown when it
+/// fails, and kept in target/xtask. Golden files are compared, never written.
+#[derive(Debug, clap::Args)]
+pub struct Ci {
+    /// Leave the tests out, where `cargo xtask test` runs them
+    #[arg(long)]
+    skip_tests: bool,
+    /// Show what each step writes as it comes
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Ci {
+    /// Runs the steps in order.
+    pub fn run(self) -> Result<ExitCode> {
+        need("fmt", "rustfmt")?;
+        need("clippy", "clippy")?;
+        let (logs, start) = (logs()?, Instant::now());
+        for mut step in self.steps() {
+            if variable("CARGO_TERM_COLOR").is_none() && colours() && !self.verbose {
+                // The output goes to a file first and to the terminal when the step fails.
+                step.command.env("CARGO_TERM_COLOR", "always");
+            }
+            let name = step.name;
+            if !step.run(&logs, self.verbose)?.passed {
+                println!("ci: FAILED at `{name}` after {}", seconds(start.elapsed()));
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        let without = if self.skip_tests { " (without tests)" } else { "" };
+        println!("ci: green{without} in {}", seconds(start.elapsed()));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The cheap steps first. Cargo's own time for compiling the tests is a step of its own, so that the next one's is theirs.
+    fn steps(&self) -> Vec<Step> {
+        let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+        docs.env("RUSTDOCFLAGS", format!("{} -D warnings", variable("RUSTDOCFLAGS").unwrap_or_default()));
+        let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+        let mut steps = vec![
+            Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) },
+            Step { name: "lints", command: cargo(&lints) },
+            Step { name: "documentation", command: docs },
+        ];
+        if has("deny") {
+            let deny = ["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
+            steps.push(Step { name: "dependencies", command: cargo(&deny) });
+        } else {
+            println!("{:<14}skipped: `cargo install cargo-deny --locked` turns it on", "dependencies");
+        }
+        if !self.skip_tests {
+            let build = cargo(&["test", "--workspace", "--locked", "--no-run"]);
+            steps.push(Step { name: "build", command: build });
+            steps.push(Step { name: "tests", command: cargo(&["test", "--workspace", "--locked"]) });
+        }
+        steps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_are_left_out_only_on_demand() {
+        let names = |skip_tests| {
+            let steps = Ci { skip_tests, verbose: false }.steps();
+            steps.into_iter().map(|step| step.name).filter(|name| *name != "dependencies").collect::<Vec<_>>()
+        };
+        assert_eq!(names(false), ["format", "lints", "documentation", "build", "tests"]);
+        assert_eq!(names(true), ["format", "lints", "documentation"]);
+    }
+}
