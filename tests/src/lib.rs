@@ -1,1 +1,1 @@
-//! Scenarios, architecture and fault tests.
+#![doc = include_str!("../README.md")]

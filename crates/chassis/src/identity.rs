@@ -214,3 +214,171 @@ async fn ask(router: Router) -> Result<JwkSet, VerifyError> {
     let bytes = response.into_body().collect().await.map_err(|error| told(&error))?.to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| told(&error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::routing::get;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use ed25519_dalek::SigningKey;
+    use ed25519_dalek::pkcs8::EncodePrivateKey;
+    use jsonwebtoken::{EncodingKey, Header};
+    use kernel::{ManualClock, Timestamp};
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    struct Signer {
+        key: EncodingKey,
+        kid: String,
+    }
+
+    impl Signer {
+        fn new(seed: u8, kid: &str) -> (Self, serde_json::Value) {
+            let key = SigningKey::from_bytes(&[seed; 32]);
+            let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+            let der = key.to_pkcs8_der().expect("a key in PKCS #8");
+            let jwk =
+                json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x});
+            (Self { key: EncodingKey::from_ed_der(der.as_bytes()), kid: kid.to_owned() }, jwk)
+        }
+
+        fn sign(&self, change: impl FnOnce(&mut serde_json::Value)) -> String {
+            let mut claims = json!({
+                "iss": "http://portal", "aud": "portal", "sub": Uuid::from_u128(1), "name": "Ada", "role": "editor",
+                "sections": ["sports"], "history": true, "sid": Uuid::from_u128(2), "iat": NOW, "exp": NOW + 900,
+            });
+            change(&mut claims);
+            let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+            jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
+        }
+    }
+
+    struct World {
+        verifier: Arc<Verifier>,
+        clock: Arc<ManualClock>,
+        asked: Arc<AtomicU32>,
+        signer: Signer,
+    }
+
+    fn world() -> World {
+        let (signer, jwk) = Signer::new(1, "one");
+        let asked = Arc::new(AtomicU32::new(0));
+        let counted = asked.clone();
+        let keys = get(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let body = json!({"keys": [jwk]}).to_string();
+            async move { body }
+        });
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW * 1000)));
+        let surroundings = Surroundings::one_process().with_clock(clock.clone());
+        surroundings.register_http("users", Router::new().route(KEYS_PATH, keys));
+        let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
+        let verifier = Verifier::new(&config, &surroundings).expect("a verifier");
+        World { verifier, clock, asked, signer }
+    }
+
+    #[tokio::test]
+    async fn a_token_of_users_says_who_asks_and_its_key_is_fetched_once() {
+        let world = world();
+        for _ in 0..3 {
+            let identity = world.verifier.verify(&world.signer.sign(|_| ())).await.expect("an identity");
+            assert_eq!((identity.role, identity.history), (Role::Editor, true));
+            assert!(identity.sections.contain(kernel::Section::Sports));
+            assert!(!identity.sections.contain(kernel::Section::Famous));
+        }
+        assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
+        let world = world();
+        for (name, value) in [
+            ("iss", json!("http://elsewhere")),
+            ("aud", json!("another")),
+            ("exp", json!(NOW)),
+            ("role", json!("owner")),
+            ("sub", json!("1")),
+        ] {
+            let token = world.signer.sign(|claims| claims[name] = value);
+            assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)), "{name}");
+        }
+        let without_end = world.signer.sign(|claims| {
+            claims.as_object_mut().expect("claims").remove("exp");
+        });
+        assert!(matches!(world.verifier.verify(&without_end).await, Err(VerifyError::Invalid)));
+    }
+
+    #[tokio::test]
+    async fn a_token_ends_by_the_portals_own_clock() {
+        let world = world();
+        let token = world.signer.sign(|_| ());
+        world.clock.advance(Duration::from_secs(899));
+        assert!(world.verifier.verify(&token).await.is_ok());
+        world.clock.advance(Duration::from_secs(1));
+        assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
+    }
+
+    #[tokio::test]
+    async fn forged_algorithms_signatures_and_key_ids_are_refused() {
+        let world = world();
+        let token = world.signer.sign(|_| ());
+        let part = |text: serde_json::Value| URL_SAFE_NO_PAD.encode(text.to_string());
+        let claims = token.split('.').nth(1).expect("claims");
+        let none = format!("{}.{claims}.", part(json!({"alg": "none", "kid": "one"})));
+        let public = URL_SAFE_NO_PAD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
+        let confused = jsonwebtoken::encode(
+            &Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::HS256) },
+            &json!({"iss": "http://portal", "aud": "portal", "exp": NOW + 900}),
+            &EncodingKey::from_secret(public.as_bytes()),
+        )
+        .expect("a token");
+        let (foreign, _) = Signer::new(2, "one");
+        let (unknown, _) = Signer::new(2, "../../etc/passwd");
+        let mut changed = token.clone();
+        changed.replace_range(
+            token.len() - 10..token.len() - 9,
+            if token.as_bytes()[token.len() - 10] == b'A' { "B" } else { "A" },
+        );
+        for bad in [
+            none,
+            confused,
+            foreign.sign(|_| ()),
+            unknown.sign(|_| ()),
+            changed,
+            "x.y.z".to_owned(),
+            String::new(),
+        ] {
+            assert!(matches!(world.verifier.verify(&bad).await, Err(VerifyError::Invalid)), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn made_up_key_ids_are_no_flood_of_questions_to_users() {
+        let world = world();
+        for kid in 0..50 {
+            let (stranger, _) = Signer::new(3, &format!("made-up-{kid}"));
+            assert!(world.verifier.verify(&stranger.sign(|_| ())).await.is_err());
+        }
+        assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn without_its_keys_a_service_is_unavailable_and_lets_nobody_in() {
+        let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
+        let verifier = Verifier::new(&config, &Surroundings::one_process()).expect("a verifier");
+        let (signer, _) = Signer::new(1, "one");
+        assert!(matches!(verifier.verify(&signer.sign(|_| ())).await, Err(VerifyError::Keys(_))));
+    }
+
+    #[test]
+    fn a_service_in_a_process_of_its_own_says_what_to_set() {
+        let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
+        let refused = Verifier::new(&config, &Surroundings::alone()).err().expect("a refusal").to_string();
+        assert!(refused.contains("identity.keys") && refused.contains("http://users:3000"), "{refused}");
+    }
+}

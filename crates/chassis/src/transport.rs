@@ -1,9 +1,11 @@
 //! gRPC over one type of transport: the same generated client speaks to a neighbour in this process and to a server over the network.
 
 use std::panic::AssertUnwindSafe;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use kernel::{Deadline, Fault, Kind, Refusal, Trace};
 use tonic::body::Body;
@@ -16,7 +18,26 @@ use crate::{Context, Surroundings};
 /// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
 /// would, and over the network tonic answers `Cancelled`), passes trace and deadline on, and turns a panic of a neighbour
 /// into `Internal`. Dropping a call cancels it.
-pub type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
+///
+/// A type of its own, whose error has a name: behind a boxed one the compiler can't prove that a generated client's futures
+/// are `Send` (rust-lang/rust#102211).
+#[derive(Clone)]
+pub struct Transport(BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>);
+
+impl tower::Service<Request<Body>> for Transport {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> Poll<Result<(), Status>> {
+        self.0.poll_ready(context).map_err(Status::from_error)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let answer = self.0.call(request);
+        Box::pin(async move { answer.await.map_err(Status::from_error) })
+    }
+}
 
 /// Why there is no way to a server.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +93,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    BoxCloneSyncService::new(tower::service_fn(move |mut request: Request<Body>| {
+    Transport(BoxCloneSyncService::new(tower::service_fn(move |mut request: Request<Body>| {
         let inner = inner.clone();
         let context = Context::current();
         async move {
@@ -87,7 +108,7 @@ where
                 Err(_over) => Ok(Status::deadline_exceeded("the deadline is over").into_http()),
             }
         }
-    }))
+    })))
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {

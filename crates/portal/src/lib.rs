@@ -1,1 +1,8 @@
-//! The whole portal in one process, and the operator's commands.
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod first_admin;
+pub mod gateway;
+pub mod healthcheck;
+pub mod robot;
+pub mod run;

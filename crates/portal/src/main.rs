@@ -1,1 +1,60 @@
-fn main() {}
+//! The command line of the portal.
+
+use std::process::ExitCode;
+
+use chassis::{failed, install_tls};
+use clap::{Args, Parser, Subcommand};
+use portal::config::{self, Flags};
+use portal::{healthcheck, robot, run};
+
+/// A news portal: accounts, news of three sections, recommendations.
+#[derive(Parser)]
+#[command(version, about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: Flags,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the whole portal in this process (also without a subcommand).
+    Run(Flags),
+    /// Prints the effective configuration, secrets as ***, or every fault of it.
+    CheckConfig(Flags),
+    /// Asks a running portal or service whether it is ready.
+    Healthcheck(Url),
+    /// Plays the original's end-to-end story against a running portal.
+    Robot(robot::Flags),
+}
+
+#[derive(Args)]
+struct Url {
+    /// Its address, as http://127.0.0.1:8080.
+    url: String,
+}
+
+fn main() -> ExitCode {
+    install_tls();
+    let cli = Cli::parse();
+    match act(cli.command.unwrap_or(Command::Run(cli.run))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed("portal", &error),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
+fn act(command: Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match command {
+        Command::Run(flags) => runtime.block_on(run::run(&flags)),
+        Command::CheckConfig(flags) => {
+            let loaded = config::load(&flags, None)?;
+            println!("# portal, configuration {}\n{}", loaded.fingerprint, loaded.effective);
+            Ok(())
+        }
+        Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url)),
+        Command::Robot(flags) => runtime.block_on(robot::play(&flags)),
+    }
+}

@@ -3,13 +3,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use http::Method;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::{PathItem, Paths};
+use utoipa::openapi::{Info, OpenApi};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::access::{Matrix, Row};
 use super::guard::{Guard, guard};
 use crate::Verifier;
+
+/// The version of the API that documents name; it is the one in the gateway's prefixes.
+const VERSION: &str = "1";
 
 /// The routes of a service, each behind its row of the matrix, together with their document.
 pub struct Api<S> {
@@ -27,7 +30,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
             service,
             matrix: matrix.clone(),
             verifier,
-            router: OpenApiRouter::new(),
+            router: OpenApiRouter::with_openapi(OpenApi::new(Info::new(service, VERSION), Paths::new())),
             seen: BTreeSet::new(),
         }
     }

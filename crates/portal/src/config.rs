@@ -1,0 +1,176 @@
+//! The configuration of the one process: that of every service, under its name, over defaults that point into one data folder.
+
+use std::path::{Path, PathBuf};
+
+use chassis::config::{self, ConfigFaults, Loaded, Settings};
+use clap::Args;
+use figment::Figment;
+use figment::providers::Serialized;
+use figment::value::Dict;
+use serde::{Deserialize, Serialize};
+
+/// What the one process can be told. `portal check-config` prints what is in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where every store keeps its files.
+    pub data_dir: PathBuf,
+    /// The address under which the portal is known; tokens name it as their issuer. Empty: the address that is listened on.
+    pub public_url: String,
+    /// Accounts.
+    pub users: users::Config,
+    /// The section `famous`.
+    pub famous_news: news::Config,
+    /// The section `politics`.
+    pub politics_news: news::Config,
+    /// The section `sports`.
+    pub sports_news: news::Config,
+    /// The aggregator.
+    pub orchestrator: orchestrator::Config,
+    /// Who likes what.
+    pub recommendations: recommendations::Config,
+}
+
+impl Settings for Config {
+    const DEFAULTS: &'static str = "data_dir = \"data\"\npublic_url = \"\"\n";
+
+    fn validate(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut of = |name: &str, found: Vec<String>| {
+            faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
+        };
+        of("users", self.users.validate());
+        of("famous_news", self.famous_news.validate());
+        of("politics_news", self.politics_news.validate());
+        of("sports_news", self.sports_news.validate());
+        of("orchestrator", self.orchestrator.validate());
+        of("recommendations", self.recommendations.validate());
+        faults
+    }
+}
+
+/// The flags that every command has which reads the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// Where HTTP is served; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Where every store keeps its files; made when it is missing [default: data].
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// A configuration file in TOML, over the built-in defaults; the environment goes over the file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+const SERVICES: [&str; 6] =
+    ["users", "famous_news", "politics_news", "sports_news", "orchestrator", "recommendations"];
+
+/// Reads every layer: built-in defaults, those of this shape (which follow from `data_dir` and `public_url`), the file, the
+/// environment (`PORTAL__…` for the process, `USERS__…` and so on for a service), the flags.
+///
+/// `listening` is the address that was bound, once there is one: it is the public URL where none is configured.
+///
+/// # Errors
+/// Every fault at once.
+pub fn load(flags: &Flags, listening: Option<&str>) -> Result<Loaded<Config>, ConfigFaults> {
+    let said = over_defaults(Figment::from(Serialized::defaults(Dict::new())), flags)?;
+    let at = |key: &str| said.extract_inner::<String>(key).ok().filter(|text| !text.is_empty());
+    let data = at("data_dir").map_or_else(|| PathBuf::from("data"), PathBuf::from);
+    let listen = listening.map(str::to_owned).or_else(|| at("process.listen"));
+    let public = at("public_url")
+        .unwrap_or_else(|| format!("http://{}", listen.as_deref().unwrap_or("127.0.0.1:8080")));
+    let defaults = service_defaults()?;
+    let shape = shape(&data, &public);
+    let base = config::layers(&[Config::DEFAULTS, &defaults, &shape], None)?;
+    config::read(&over_defaults(base, flags)?)
+}
+
+/// The file, the environment and the flags, over whatever `base` holds.
+fn over_defaults(base: Figment, flags: &Flags) -> Result<Figment, ConfigFaults> {
+    let mut figment = match &flags.config {
+        Some(path) => base.merge(config::layers(&[], Some(path))?),
+        None => base,
+    };
+    let variables = config::variables();
+    figment = config::over(figment, config::environment("PORTAL", &variables)?);
+    for service in SERVICES {
+        let dict = config::environment(&service.to_ascii_uppercase(), &variables)?;
+        figment = config::over(figment, Dict::from([(service.to_owned(), dict.into())]));
+    }
+    let mut said = Dict::new();
+    if let Some(listen) = &flags.listen {
+        said.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.as_str().into())]).into());
+    }
+    if let Some(folder) = &flags.data_dir {
+        said.insert("data_dir".to_owned(), folder.display().to_string().into());
+    }
+    Ok(config::over(figment, said))
+}
+
+/// Every service's own defaults, each below its name.
+fn service_defaults() -> Result<String, ConfigFaults> {
+    let told = |error: &dyn std::fmt::Display| ConfigFaults(vec![error.to_string()]);
+    let mut all = toml::Table::new();
+    for (name, text) in SERVICES.into_iter().zip([
+        users::Config::DEFAULTS,
+        news::Config::DEFAULTS,
+        news::Config::DEFAULTS,
+        news::Config::DEFAULTS,
+        orchestrator::Config::DEFAULTS,
+        recommendations::Config::DEFAULTS,
+    ]) {
+        let table: toml::Table = text.parse().map_err(|error| told(&error))?;
+        all.insert(name.to_owned(), toml::Value::Table(table));
+    }
+    toml::to_string(&all).map_err(|error| told(&error))
+}
+
+/// What makes this shape: embedded stores in the data folder, neighbours in this process.
+fn shape(data: &Path, public_url: &str) -> String {
+    let file =
+        |scheme: &str, name: &str| toml::Value::String(format!("{scheme}:{}", data.join(name).display()));
+    let text = |text: &str| toml::Value::String(text.to_owned());
+    let table = |entries: Vec<(&str, toml::Value)>| -> toml::Value {
+        toml::Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    let url = |value: toml::Value| table(vec![("url", value)]);
+    let identity = || table(vec![("issuer", text(public_url)), ("keys", text("inproc://users"))]);
+    let bus = || url(file("local", "bus.db"));
+    let desk = |name: &str| {
+        table(vec![
+            ("identity", identity()),
+            ("bus", bus()),
+            ("events", url(file("sqlite", &format!("{name}-news.db")))),
+            ("view", url(file("sqlite", &format!("{name}-news-view.db")))),
+        ])
+    };
+    let key = data.join("signing-key.pem").display().to_string();
+    let all = table(vec![
+        (
+            "users",
+            table(vec![
+                ("identity", identity()),
+                ("bus", bus()),
+                ("store", url(file("sqlite", "users.db"))),
+                ("intake", url(file("sqlite", "users-intake.db"))),
+                ("cache", url(text("memory:"))),
+                ("signing", table(vec![("key_file", text(&key))])),
+            ]),
+        ),
+        ("famous_news", desk("famous")),
+        ("politics_news", desk("politics")),
+        ("sports_news", desk("sports")),
+        ("orchestrator", table(vec![("identity", identity()), ("bus", bus())])),
+        (
+            "recommendations",
+            table(vec![
+                ("identity", identity()),
+                ("bus", bus()),
+                ("store", url(file("sqlite", "recommendations.db"))),
+                ("users", url(text("inproc://users"))),
+            ]),
+        ),
+    ]);
+    all.to_string()
+}

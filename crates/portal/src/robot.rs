@@ -1,0 +1,206 @@
+//! `portal robot URL`: the original's end-to-end story (three articles, one reader, three labels), adapted to what this portal
+//! breaks on purpose, against any running portal.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use kernel::Section;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::first_admin;
+
+/// What the robot has to know.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// The portal's address, as http://127.0.0.1:8080.
+    url: String,
+    /// The e-mail of an admin, who publishes the articles.
+    #[arg(long, default_value = first_admin::EMAIL, env = "ROBOT_ADMIN_EMAIL")]
+    admin_email: String,
+    /// The file that holds the admin's password.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "data/initial-admin-password",
+        env = "ROBOT_ADMIN_PASSWORD_FILE"
+    )]
+    admin_password_file: PathBuf,
+}
+
+/// How long an effect that crosses the bus may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Plays the story and says each step; the first that goes wrong ends it.
+///
+/// # Errors
+/// The step that went wrong, and what was answered.
+pub async fn play(flags: &Flags) -> anyhow::Result<()> {
+    let password = std::fs::read_to_string(&flags.admin_password_file).with_context(|| {
+        format!("{} can't be read; name it by --admin-password-file", flags.admin_password_file.display())
+    })?;
+    let robot = Robot { base: flags.url.trim_end_matches('/').to_owned(), http: client()? };
+    robot.story(&flags.admin_email, password.trim()).await
+}
+
+fn client() -> anyhow::Result<Client> {
+    Ok(Client::builder().timeout(Duration::from_secs(10)).build()?)
+}
+
+struct Robot {
+    base: String,
+    http: Client,
+}
+
+struct Answer {
+    status: StatusCode,
+    body: Value,
+}
+
+#[allow(clippy::print_stdout, reason = "the robot tells its story on standard output")]
+fn done(step: &str) {
+    println!("ok  {step}");
+}
+
+impl Robot {
+    async fn story(&self, admin_email: &str, admin_password: &str) -> anyhow::Result<()> {
+        let run = run_id()?;
+        let admin = self.login(admin_email, admin_password).await.context("the admin logs in")?.0;
+        done("the admin logs in");
+
+        let email = format!("robot-{run}@portal.internal");
+        let password = format!("robot {run}");
+        let body = json!({"name": "Robot Reader", "email": email, "password": password});
+        let reader = self.expect(Method::POST, "/users/v1/", None, Some(body), StatusCode::CREATED).await?;
+        let id = reader["id"].as_str().context("the new account has an id")?.to_owned();
+        ensure!(reader.get("password").is_none(), "the answer to a registration holds a password");
+        done("a reader registers");
+
+        let (token, _) = self.login(&email, &password).await.context("the reader logs in at once")?;
+        let consent = json!({"personalisation": true, "history": true});
+        let path = format!("/users/v1/{id}/consent");
+        self.expect(Method::PUT, &path, Some(&token), Some(consent), StatusCode::OK).await?;
+        // Consent to history is a claim of the token: it holds from the next login on.
+        let (token, _) = self.login(&email, &password).await?;
+        done("the reader consents and logs in again");
+
+        for section in Section::ALL {
+            let article = self.publish(section, &run, &admin).await?;
+            let path = format!("/news/v1/{section}/{article}?min_version=2");
+            let read = self.expect(Method::GET, &path, Some(&token), None, StatusCode::OK).await?;
+            ensure!(read["news"]["id"] == article.as_str(), "the article that was read is another one");
+            done(&format!("an article of {section} is published and read"));
+        }
+
+        let listed = self.expect(Method::GET, "/news/v1/all/1/3", None, None, StatusCode::OK).await?;
+        ensure!(
+            listed["news"].as_array().is_some_and(|news| news.len() == 3),
+            "the mixed list has three articles"
+        );
+        done("the three are in the mixed list");
+
+        let path = format!("/recommendation/v1/user/{id}");
+        let labels = |body: &Value| body.as_array().map_or(0, Vec::len);
+        self.until(&path, &token, "three labels are recommended", |answer| labels(&answer.body) == 3).await?;
+
+        self.expect(Method::DELETE, &format!("/users/v1/{id}"), Some(&token), None, StatusCode::ACCEPTED)
+            .await?;
+        self.until(&path, &admin, "after erasure nothing is left of the reader", |answer| {
+            matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) || labels(&answer.body) == 0
+        })
+        .await?;
+        done("the story is told");
+        Ok(())
+    }
+
+    async fn publish(&self, section: Section, run: &str, admin: &str) -> anyhow::Result<String> {
+        let body = json!({
+            "title": format!("The robot visits {section}"),
+            "content": "It came, it read, it left.",
+            "tags": [format!("robot-{section}-{run}")],
+        });
+        let path = format!("/news/v1/{section}");
+        let draft = self.expect(Method::POST, &path, Some(admin), Some(body), StatusCode::CREATED).await?;
+        let id = draft["news"]["id"].as_str().context("a draft has an id")?.to_owned();
+        let path = format!("/news/v1/{section}/{id}/publish");
+        let body = Some(json!({"version": 1}));
+        let published = self.expect(Method::POST, &path, Some(admin), body, StatusCode::OK).await?;
+        ensure!(published["news"]["state"] == "published", "the article is {}", published["news"]["state"]);
+        Ok(id)
+    }
+
+    async fn login(&self, email: &str, password: &str) -> anyhow::Result<(String, Value)> {
+        let body = json!({"email": email, "password": password});
+        let session =
+            self.expect(Method::POST, "/users/v1/sessions", None, Some(body), StatusCode::CREATED).await?;
+        let token = session["access_token"].as_str().context("a login answers an access token")?.to_owned();
+        Ok((token, session))
+    }
+
+    async fn until(
+        &self,
+        path: &str,
+        token: &str,
+        step: &str,
+        holds: impl Fn(&Answer) -> bool,
+    ) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let answer = self.ask(Method::GET, path, Some(token), None).await?;
+            if holds(&answer) {
+                done(&format!("{step} ({} ms)", started.elapsed().as_millis()));
+                return Ok(());
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "{step}: not within 10 s; GET {path} answered {}",
+                answer.body
+            );
+            chassis::pause(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn expect(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+        status: StatusCode,
+    ) -> anyhow::Result<Value> {
+        let answer = self.ask(method.clone(), path, token, body).await?;
+        ensure!(answer.status == status, "{method} {path} answered {} {}", answer.status, answer.body);
+        Ok(answer.body)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> anyhow::Result<Answer> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response =
+            request.send().await.with_context(|| format!("{}{path} does not answer", self.base))?;
+        let status = response.status();
+        let text = response.text().await?;
+        Ok(Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) })
+    }
+}
+
+/// Makes the names of one run different from those of every other.
+fn run_id() -> anyhow::Result<String> {
+    let mut bytes = [0u8; 6];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,107 @@
+//! `portal run`: every service in one process.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::Context;
+use chassis::config::Loaded;
+use chassis::{Host, Service, Surroundings, asked_to_stop, spawn, telemetry};
+use kernel::Section;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config, Flags};
+use crate::first_admin::{self, FirstAdmin};
+use crate::gateway;
+
+/// Serves until somebody asks the process to stop.
+///
+/// # Errors
+/// Where the configuration is bad, the address or the data folder is taken, or a store can't be opened.
+pub async fn run(flags: &Flags) -> anyhow::Result<()> {
+    let asked = config::load(flags, None)?;
+    telemetry::start("portal", &asked.process)?;
+    let listener = TcpListener::bind(&asked.process.listen)
+        .await
+        .with_context(|| format!("{} can't be listened on", asked.process.listen))?;
+    let address = listener.local_addr()?;
+    let mut loaded = config::load(flags, Some(&address.to_string()))?;
+    let data = loaded.service.data_dir.clone();
+    std::fs::create_dir_all(&data).with_context(|| format!("{} can't be made", data.display()))?;
+    let _lock = lock(&data)?;
+    let admin = first_admin::provide(&mut loaded.service.users, &data)?;
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    spawn("portal.signals", async move {
+        asked_to_stop().await;
+        asked.cancel();
+    });
+    serve(loaded, listener, stop, |address| greet(address, &data, &admin)).await
+}
+
+/// Builds the services and serves them on `listener` until `stop` is cancelled.
+///
+/// # Errors
+/// Where a store can't be opened.
+pub async fn serve(
+    loaded: Loaded<Config>,
+    listener: TcpListener,
+    stop: CancellationToken,
+    up: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    let services = build(loaded.service, &Surroundings::one_process()).await?;
+    let router = gateway::router(&services)?;
+    let host = Host { name: "portal", services, process: loaded.process, fingerprint: loaded.fingerprint };
+    host.run(listener, router, None, stop, up).await
+}
+
+/// Every service, as a value.
+///
+/// # Errors
+/// Where a store can't be opened.
+pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Result<Vec<Service>> {
+    let desk = |section, config| news::build(section, config, surroundings);
+    Ok(vec![
+        users::build(config.users, surroundings.clone()).await.context("users")?,
+        desk(Section::Famous, config.famous_news).await.context("famous-news")?,
+        desk(Section::Politics, config.politics_news).await.context("politics-news")?,
+        desk(Section::Sports, config.sports_news).await.context("sports-news")?,
+        orchestrator::build(config.orchestrator, surroundings.clone()).await.context("orchestrator")?,
+        recommendations::build(config.recommendations, surroundings.clone())
+            .await
+            .context("recommendations")?,
+    ])
+}
+
+/// Takes the data folder for this process. Each store locks its own file as well; this one has the clearer sentence.
+fn lock(data: &Path) -> anyhow::Result<File> {
+    let path = data.join("portal.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("{} can't be written", path.display()))?;
+    file.try_lock().with_context(|| format!("{} is in use by another portal", data.display()))?;
+    Ok(file)
+}
+
+/// Says to a person what runs, where, in which shape, and how to log in.
+#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
+fn greet(address: SocketAddr, data: &Path, admin: &FirstAdmin) {
+    println!("portal ready at http://{address}");
+    println!("  shape     one process, embedded stores in {}", data.display());
+    println!("  services  users, famous-news, politics-news, sports-news, orchestrator, recommendations");
+    println!("  try       curl http://{address}/news/v1/all/1/10");
+    println!("  API       http://{address}/openapi.json");
+    match admin {
+        FirstAdmin::Configured => println!("  admin     as configured in users.bootstrap_admin"),
+        FirstAdmin::Known => println!("  admin     as before"),
+        FirstAdmin::Made(path) => {
+            println!("  admin     {}, password in {}", first_admin::EMAIL, path.display());
+            if std::io::stdout().is_terminal()
+                && let Ok(password) = std::fs::read_to_string(path)
+            {
+                println!("            {}", password.trim());
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! From registration to recommendation to erasure.
+
+use serde_json::{Value, json};
+use testkit::{PATIENCE, wait_until};
+
+use crate::world::{PASSWORD, World, login};
+
+fn labels(answer: &Value) -> Vec<String> {
+    let list = answer.as_array().expect("a bare array");
+    list.iter().map(|label| label["id"].as_str().expect("a label has an id").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure() {
+    let world = World::new().await;
+    let admin = world.admin().await;
+    let reader = world.reader("vera").await;
+    let consent = json!({"personalisation": true, "history": true});
+    let path = format!("/users/v1/{}/consent", reader.id);
+    world.client().put(&path).token(&reader.token).json(&consent).send().await.expect_status(200);
+    let reader = login(world.client(), &reader.email, PASSWORD).await;
+
+    for (section, label) in [("famous", "film"), ("politics", "budget"), ("sports", "football")] {
+        let id = world.published(section, &format!("News of {label}"), &[label], &admin).await;
+        let path = format!("/news/v1/{section}/{id}?min_version=2");
+        let read = world.client().get(&path).token(&reader.token).send().await.expect_status(200).json();
+        assert_eq!((&read["status"], &read["news"]["state"]), (&"success".into(), &"published".into()));
+        assert_eq!(read["news"]["tags"], json!([label]));
+    }
+    let all = world.client().get("/news/v1/all/1/10").send().await.expect_status(200).json();
+    assert_eq!((&all["page"]["total"], &all["partial"]), (&3.into(), &false.into()));
+
+    let liked = format!("/recommendation/v1/user/{}", reader.id);
+    let three = wait_until("three labels in the reader's list", PATIENCE, || async {
+        let answer = world.client().get(&liked).token(&reader.token).send().await.expect_status(200);
+        Some(answer.json()).filter(|answer| labels(answer).len() == 3)
+    })
+    .await;
+    assert!(three.as_array().is_some_and(|all| all.iter().all(|label| label["reads"] == 1)));
+    let who = world.client().get("/recommendation/v1/label/budget").token(&admin.token).send().await;
+    assert_eq!(who.expect_status(200).json(), json!([{"id": reader.id}]));
+
+    let own = format!("/users/v1/{}", reader.id);
+    let erased = world.client().delete(&own).token(&reader.token).send().await.expect_status(202).json();
+    assert_eq!((&erased["result"], &erased["erasure"]["id"]), (&"success".into(), &reader.id.as_str().into()));
+    world.client().get(&own).send().await.expect_problem(404, "not_found");
+    wait_until("an empty list of the erased reader", PATIENCE, || async {
+        let answer = world.client().get(&liked).token(&admin.token).send().await;
+        (answer.status != 200 || labels(&answer.json()).is_empty()).then_some(())
+    })
+    .await;
+    for label in ["film", "budget", "football"] {
+        let path = format!("/recommendation/v1/label/{label}");
+        let who = world.client().get(&path).token(&admin.token).send().await.expect_status(200);
+        assert_eq!(who.json(), json!([]), "{label}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_consent_nothing_is_counted() {
+    let world = World::new().await;
+    let admin = world.admin().await;
+    let (silent, open) = (world.reader("silent").await, world.reader("open").await);
+    let path = format!("/users/v1/{}/consent", open.id);
+    let consent = json!({"personalisation": true, "history": true});
+    world.client().put(&path).token(&open.token).json(&consent).send().await.expect_status(200);
+    let open = login(world.client(), &open.email, PASSWORD).await;
+
+    let id = world.published("sports", "A final", &["tennis"], &admin).await;
+    let article = format!("/news/v1/sports/{id}?min_version=2");
+    // The silent reader reads first: when the open one's label is there, theirs would be too.
+    world.client().get(&article).token(&silent.token).send().await.expect_status(200);
+    world.client().get(&article).token(&open.token).send().await.expect_status(200);
+    wait_until("the label of the reader who consented", PATIENCE, || async {
+        let path = format!("/recommendation/v1/user/{}", open.id);
+        let answer = world.client().get(&path).token(&open.token).send().await.expect_status(200);
+        (!labels(&answer.json()).is_empty()).then_some(())
+    })
+    .await;
+    let path = format!("/recommendation/v1/user/{}", silent.id);
+    let answer = world.client().get(&path).token(&silent.token).send().await.expect_status(200);
+    assert_eq!(answer.json(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_prefixes_answer_the_same_and_name_their_successors() {
+    let world = World::new().await;
+    let answer = world.client().get("/v1/news/all/1/10").send().await.expect_status(200);
+    assert!(answer.header("deprecation").is_some());
+    let link = answer.header("link").expect("a link");
+    assert!(link.contains("</news/v1/all/1/10>; rel=\"successor-version\""), "{link}");
+    assert_eq!(answer.json(), world.client().get("/news/v1/all/1/10").send().await.json());
+    let refused = world.client().get("/v1/users/all").send().await.expect_problem(401, "unauthenticated");
+    assert!(refused.header("deprecation").is_some());
+    assert_eq!(refused.json()["instance"], "/v1/users/all");
+    world.client().get("/v1/users/healthcheck").send().await.expect_status(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_stops_in_order_and_a_restart_finds_everything() {
+    let mut world = World::new().await;
+    let admin = world.admin().await;
+    let reader = world.reader("grace").await;
+    let id = world.published("famous", "An honour", &["honours"], &admin).await;
+    assert!(world.portal.stop().await.success());
+    let said = world.portal.process().output().join("\n");
+    assert!(said.contains("stopping") && said.contains("\"stopped\""), "{said}");
+    world.portal.restart().await;
+    let path = format!("/news/v1/famous/{id}");
+    let read = world.client().get(&path).send().await.expect_status(200);
+    assert_eq!(read.header("etag"), Some("\"v2\""));
+    login(world.client(), &reader.email, PASSWORD).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_robot_passes_and_the_health_check_answers() {
+    let world = World::new().await;
+    let run = |arguments: Vec<String>| async {
+        let mut command = tokio::process::Command::new(testkit::portal_binary());
+        command.args(arguments).output().await.expect("the command runs")
+    };
+    let password = world.portal.data().join("initial-admin-password").display().to_string();
+    let url = world.portal.url().to_owned();
+    let robot = run(vec!["robot".into(), url.clone(), "--admin-password-file".into(), password]).await;
+    assert!(robot.status.success(), "{}", String::from_utf8_lossy(&robot.stderr));
+    assert!(run(vec!["healthcheck".into(), url]).await.status.success());
+    assert!(!run(vec!["healthcheck".into(), "http://127.0.0.1:1".into()]).await.status.success());
+}
