@@ -55,4 +55,9 @@ impl Context {
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
     }
+
+    /// Runs `work`, which waits for nothing, in this context.
+    pub fn scope_now<R>(self, work: impl FnOnce() -> R) -> R {
+        CURRENT.sync_scope(self, work)
+    }
 }

@@ -1,11 +1,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A section of the portal. [`Section::ALL`] is the one list of them: CONTRIBUTING says what a fourth takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
     /// People everybody knows.
     Famous,
@@ -57,6 +57,33 @@ impl FromStr for Section {
     }
 }
 
+impl Serialize for Section {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Reads text, not as serde reads an enum: only then can axum say which parameter of a path was refused.
+impl<'de> Deserialize<'de> for Section {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+
+        impl Visitor<'_> for Name {
+            type Value = Section;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a section")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Section, E> {
+                name.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_str(Name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,7 +92,9 @@ mod tests {
     fn every_section_is_read_back_from_its_name() {
         for section in Section::ALL {
             assert_eq!(section.as_str().parse(), Ok(section));
-            assert_eq!(serde_json::to_value(section).expect("a section is JSON"), section.as_str());
+            let json = serde_json::to_value(section).expect("a section is JSON");
+            assert_eq!(json, section.as_str());
+            assert_eq!(serde_json::from_value::<Section>(json).expect("and read back"), section);
         }
         assert_eq!("all".parse::<Section>(), Err(UnknownSection));
     }

@@ -81,7 +81,7 @@ pub fn load(flags: &Flags, listening: Option<&str>) -> Result<Loaded<Config>, Co
     let public = at("public_url")
         .unwrap_or_else(|| format!("http://{}", listen.as_deref().unwrap_or("127.0.0.1:8080")));
     let defaults = service_defaults()?;
-    let shape = shape(&data, &public);
+    let shape = shape(&data, &public)?;
     let base = config::layers(&[Config::DEFAULTS, &defaults, &shape], None)?;
     config::read(&over_defaults(base, flags)?)
 }
@@ -127,7 +127,7 @@ fn service_defaults() -> Result<String, ConfigFaults> {
 }
 
 /// What makes this shape: embedded stores in the data folder, neighbours in this process.
-fn shape(data: &Path, public_url: &str) -> String {
+fn shape(data: &Path, public_url: &str) -> Result<String, ConfigFaults> {
     let file =
         |scheme: &str, name: &str| toml::Value::String(format!("{scheme}:{}", data.join(name).display()));
     let text = |text: &str| toml::Value::String(text.to_owned());
@@ -172,5 +172,34 @@ fn shape(data: &Path, public_url: &str) -> String {
             ]),
         ),
     ]);
-    all.to_string()
+    toml::to_string(&all).map_err(|error| ConfigFaults(vec![error.to_string()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_store_lies_in_the_data_folder_and_every_service_knows_the_public_url() {
+        let flags = Flags { data_dir: Some(PathBuf::from("/srv/portal")), ..Flags::default() };
+        let loaded = load(&flags, Some("127.0.0.1:1234")).expect("a good configuration");
+        let config = loaded.service;
+        assert_eq!(config.users.store.url, "sqlite:/srv/portal/users.db");
+        assert_eq!(config.sports_news.view.url, "sqlite:/srv/portal/sports-news-view.db");
+        assert_eq!(config.recommendations.identity.issuer, "http://127.0.0.1:1234");
+        assert!(loaded.effective.matches("data/").count() == 0, "{}", loaded.effective);
+    }
+
+    #[test]
+    fn the_file_goes_over_the_defaults_and_names_what_it_does_not_know() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("portal.toml");
+        let flags = Flags { config: Some(file.clone()), ..Flags::default() };
+        std::fs::write(&file, "public_url = \"https://news.example\"\n[users.cache]\nttl_seconds = 7\n").expect("writes");
+        let config = load(&flags, None).expect("a good configuration").service;
+        assert_eq!((config.users.cache.ttl_seconds, config.users.identity.issuer.as_str()), (7, "https://news.example"));
+        std::fs::write(&file, "[users.cache]\nttl = 7\n").expect("writes");
+        let faults = load(&flags, None).expect_err("an unknown key").to_string();
+        assert!(faults.contains("ttl"), "{faults}");
+    }
 }

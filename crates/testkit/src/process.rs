@@ -12,6 +12,8 @@ use crate::wait_until;
 
 /// How long a program may take until it is ready, and how long to end when it is asked to.
 const START_OR_STOP: Duration = Duration::from_secs(30);
+/// How many lines of its output are shown when a test fails.
+const LAST_LINES: usize = 200;
 /// How a test tells its own child what to do.
 const ARGUMENT: &str = "TESTKIT_ARGUMENT";
 
@@ -66,7 +68,7 @@ impl Program {
 
 /// A running program. Its output is kept, and shown when the test fails.
 ///
-/// It never outlives the test: dropping it kills it, and where the test itself is killed, a guard does (see [`Guard`]).
+/// It never outlives the test: dropping it kills it, and where the test itself is killed, a guard does.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -170,8 +172,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill9();
         if std::thread::panicking() {
-            eprintln!("---- output of `{}` (process {})", self.name, self.child.id());
-            self.output.lines().iter().for_each(|line| eprintln!("{line}"));
+            let lines = self.output.lines();
+            let earlier = lines.len().saturating_sub(LAST_LINES);
+            eprintln!("---- output of `{}` (process {}, after {earlier} lines)", self.name, self.child.id());
+            lines.iter().skip(earlier).for_each(|line| eprintln!("{line}"));
             eprintln!("---- end of the output of `{}`", self.name);
         }
     }

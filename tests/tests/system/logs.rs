@@ -21,7 +21,7 @@ async fn one_trace_id_finds_one_click_in_every_service_that_it_reached() {
         program.env("PORTAL__PROCESS__LOG_FORMAT", "json").env("PORTAL__PROCESS__LOG", "debug")
     })
     .await;
-    let world = World { portal, folder };
+    let world = World { portal, _folder: folder };
     let admin = world.admin().await;
     let reader = world.reader("ida").await;
     let path = format!("/users/v1/{}/consent", reader.id);

@@ -42,7 +42,8 @@ async fn what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure() 
 
     let own = format!("/users/v1/{}", reader.id);
     let erased = world.client().delete(&own).token(&reader.token).send().await.expect_status(202).json();
-    assert_eq!((&erased["result"], &erased["erasure"]["id"]), (&"success".into(), &reader.id.as_str().into()));
+    assert_eq!(erased["result"], "success");
+    assert!(erased["erasure"]["id"].is_string() && erased["erasure"]["state"].is_string(), "{erased}");
     world.client().get(&own).send().await.expect_problem(404, "not_found");
     wait_until("an empty list of the erased reader", PATIENCE, || async {
         let answer = world.client().get(&liked).token(&admin.token).send().await;
@@ -87,8 +88,8 @@ async fn the_older_prefixes_answer_the_same_and_name_their_successors() {
     let world = World::new().await;
     let answer = world.client().get("/v1/news/all/1/10").send().await.expect_status(200);
     assert!(answer.header("deprecation").is_some());
-    let link = answer.header("link").expect("a link");
-    assert!(link.contains("</news/v1/all/1/10>; rel=\"successor-version\""), "{link}");
+    let successor = "</news/v1/all/1/10>; rel=\"successor-version\"";
+    assert!(answer.headers.get_all("link").iter().any(|link| link == successor), "{:?}", answer.headers);
     assert_eq!(answer.json(), world.client().get("/news/v1/all/1/10").send().await.json());
     let refused = world.client().get("/v1/users/all").send().await.expect_problem(401, "unauthenticated");
     assert!(refused.header("deprecation").is_some());

@@ -9,7 +9,7 @@ pub const PASSWORD: &str = "correct horse battery";
 /// A running portal whose files are gone when the test is over.
 pub struct World {
     pub portal: Portal,
-    pub folder: Folder,
+    pub _folder: Folder,
 }
 
 /// Somebody who is logged in.
@@ -27,7 +27,7 @@ impl World {
             program.env("PORTAL__PROCESS__LOG_FORMAT", "json")
         })
         .await;
-        Self { portal, folder }
+        Self { portal, _folder: folder }
     }
 
     pub fn client(&self) -> &Client {

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,24 +77,43 @@ async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Re
         let response = edge.answer(request, next, deadline).await;
         let mut response = render(response, &instance, &request_id);
         stamp(response.headers_mut(), &request_id, trace);
-        let route = response.extensions().get::<Route>().map_or("-", |route| route.0.as_str());
-        let actor = response.extensions().get::<Actor>().map_or("anonymous", |actor| actor.0.as_str());
-        let left = u64::try_from(deadline.left().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            target: "access",
-            %method,
-            route,
-            status = response.status().as_u16(),
-            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            bytes = response.body().size_hint().exact().unwrap_or(0),
-            actor,
-            deadline_left_ms = left,
-            peer = peer.map(tracing::field::display),
-            "answered"
-        );
+        Access { method, started, deadline, peer }.log(&response);
         response
     };
     context.scope(work).await
+}
+
+/// What the access line says that the answer does not know.
+struct Access {
+    method: Method,
+    started: Instant,
+    deadline: Deadline,
+    peer: Option<IpAddr>,
+}
+
+impl Access {
+    /// Writes the one line that every request has, on behalf of the service that answered it.
+    fn log(self, response: &Response) {
+        let route = response.extensions().get::<Route>();
+        let actor = response.extensions().get::<Actor>().map_or("anonymous", |actor| actor.0.as_str());
+        let context = Context::current();
+        let service = route.map_or(context.service, |route| route.service);
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        context.of(service).scope_now(|| {
+            tracing::info!(
+                target: "access",
+                method = %self.method,
+                route = route.map_or("-", |route| &route.template),
+                status = response.status().as_u16(),
+                duration_ms = millis(self.started.elapsed()),
+                bytes = response.body().size_hint().exact().unwrap_or(0),
+                actor,
+                deadline_left_ms = millis(self.deadline.left()),
+                peer = self.peer.map(tracing::field::display),
+                "answered"
+            );
+        });
+    }
 }
 
 impl Edge {

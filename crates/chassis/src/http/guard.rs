@@ -60,9 +60,12 @@ fn unauthenticated() -> Refusal {
     Refusal::new(Kind::Unauthenticated, "unauthenticated", Kind::Unauthenticated.sentence())
 }
 
-/// The template of the route that answered, for the access line and for metrics.
+/// The route that answered, for the access line and for metrics: its service and its template.
 #[derive(Debug, Clone)]
-pub(crate) struct Route(pub String);
+pub(crate) struct Route {
+    pub service: &'static str,
+    pub template: Arc<str>,
+}
 
 /// Who was answered, for the access line: an id and a role, or nobody.
 #[derive(Debug, Clone)]
@@ -120,7 +123,7 @@ pub(crate) async fn guard(
     let subject = params.iter().find(|(name, _)| matches!(*name, "id" | "user_id"));
     let subject = subject.and_then(|(_, value)| value.parse().ok());
     let context = Context::current().of(guard.service);
-    let route = Route(guard.path.to_string());
+    let route = Route { service: guard.service, template: guard.path.clone() };
     let work = async {
         let (response, actor) = match guard.admit(request.method(), request.headers(), subject).await {
             Ok(verified) => {

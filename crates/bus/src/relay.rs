@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chassis::{Step, Worker};
+use kernel::Fault;
+use tokio::sync::Notify;
+
+use crate::{Bus, Envelope, Outbox};
+
+#[cfg(test)]
+mod tests;
+
+/// The most messages that are on their way at once.
+const BATCH: u32 = 200;
+
+/// Carries messages from an outbox to the bus, in order, each at least once.
+///
+/// A batch counts as sent only after the bus has confirmed all of it; a failure between the two sends it again. One relay
+/// for each outbox keeps the order; a second one would only repeat messages.
+pub struct Relay {
+    outbox: Arc<dyn Outbox>,
+    bus: Arc<dyn Bus>,
+}
+
+impl Relay {
+    /// A relay from `outbox` to `bus`, to be run as a worker of the service that owns the outbox.
+    pub fn new(outbox: Arc<dyn Outbox>, bus: Arc<dyn Bus>) -> Self {
+        Self { outbox, bus }
+    }
+}
+
+#[async_trait]
+impl Worker for Relay {
+    fn name(&self) -> &'static str {
+        "relay"
+    }
+
+    async fn step(&self) -> Result<Step, Box<dyn Fault>> {
+        let unsent = self.outbox.unsent(BATCH).await.map_err(boxed)?;
+        if unsent.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let (positions, messages): (Vec<i64>, Vec<Envelope>) = unsent.into_iter().unzip();
+        self.bus.publish(messages).await.map_err(boxed)?;
+        self.outbox.mark_sent(&positions).await.map_err(boxed)?;
+        tracing::debug!(messages = positions.len(), "messages left the outbox");
+        Ok(Step::Worked)
+    }
+
+    fn wake(&self) -> Arc<Notify> {
+        self.outbox.wake()
+    }
+}
+
+fn boxed(fault: impl Fault) -> Box<dyn Fault> {
+    Box::new(fault)
+}

@@ -1,0 +1,35 @@
+use kernel::{MessageId, Timestamp, Trace};
+use uuid::Uuid;
+
+use crate::Envelope;
+
+/// An envelope as the columns of the outbox and of the local bus.
+#[derive(sqlx::FromRow)]
+pub(crate) struct EnvelopeRow {
+    message_id: Uuid,
+    kind: String,
+    routing_key: String,
+    source: String,
+    subject: String,
+    version: u32,
+    happened_at: i64,
+    trace: String,
+    body: Vec<u8>,
+}
+
+impl From<EnvelopeRow> for Envelope {
+    fn from(row: EnvelopeRow) -> Self {
+        Self {
+            id: MessageId::new(row.message_id),
+            kind: row.kind,
+            key: row.routing_key,
+            source: row.source,
+            subject: row.subject,
+            version: row.version,
+            time: Timestamp::from_millis(row.happened_at),
+            // A trace that can't be read must not keep a message from being sent: its story starts anew.
+            trace: row.trace.parse().unwrap_or_else(|_| Trace::start()),
+            body: row.body.into(),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+use chassis::StoreFailure;
+use kernel::UserId;
+
+use super::App;
+
+impl App {
+    /// Takes a person's name off everything on both sides. What they wrote stays, under an id that leads nowhere. May be
+    /// repeated: a crash between the two stores is healed by the next delivery.
+    pub async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
+        self.events.erase(person).await?;
+        self.view.erase(person).await?;
+        tracing::info!(%person, section = %self.section, "an erased person's bylines are gone");
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+use std::time::Duration;
+
+use chassis::StoreFailure;
+use kernel::{Code, Fault, FieldFault, Kind, Version};
+use serde_json::{Map, Value};
+
+use crate::domain::{Denied, IllegalTransition};
+use crate::ports::AppendError;
+
+/// Why a section did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NewsError {
+    /// Somebody may not.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Some fields break a rule.
+    #[error("The article breaks a rule; see errors.")]
+    Invalid(Vec<FieldFault>),
+    /// The writer has not seen the newest version.
+    #[error("The article has changed since it was read.")]
+    Stale {
+        /// The version that is there.
+        current: Option<Version>,
+    },
+    /// The state machine has no such step.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// The version is stored, and the query side does not have it yet.
+    #[error("this version is not projected yet")]
+    NotYetProjected,
+    /// A store failed.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+}
+
+impl From<AppendError> for NewsError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Stale { current } => NewsError::Stale { current },
+            AppendError::Store(failure) => NewsError::Store(failure),
+            // Every other candidate was tried; the last one holds the article's own id.
+            AppendError::SlugTaken => {
+                NewsError::Store(StoreFailure::broken("a slug with an article's id is taken"))
+            }
+        }
+    }
+}
+
+impl Fault for NewsError {
+    fn kind(&self) -> Kind {
+        match self {
+            NewsError::Denied(Denied::Anonymous) => Kind::Unauthenticated,
+            NewsError::Denied(Denied::NotThere) => Kind::NotFound,
+            NewsError::Denied(Denied::Role(_) | Denied::SelfReview) => Kind::Forbidden,
+            NewsError::Invalid(_) => Kind::Invalid,
+            NewsError::Stale { .. } => Kind::Stale,
+            NewsError::Illegal(_) => Kind::Conflict,
+            NewsError::NotYetProjected => Kind::Unavailable,
+            NewsError::Store(failure) => failure.kind(),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            NewsError::Denied(Denied::Anonymous) => Code::new("unauthenticated"),
+            NewsError::Denied(Denied::NotThere) => Code::new("not_found"),
+            NewsError::Denied(Denied::Role(_)) => Code::new("role_required"),
+            NewsError::Denied(Denied::SelfReview) => Code::new("self_review"),
+            NewsError::Invalid(_) => Code::new("invalid"),
+            NewsError::Stale { .. } => Code::new("stale_version"),
+            NewsError::Illegal(_) => Code::new("illegal_transition"),
+            NewsError::NotYetProjected => Code::new("not_yet_projected"),
+            NewsError::Store(failure) => failure.code(),
+        }
+    }
+
+    fn fields(&self) -> Vec<FieldFault> {
+        match self {
+            NewsError::Invalid(fields) => fields.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn extra(&self) -> Map<String, Value> {
+        let mut extra = Map::new();
+        match self {
+            NewsError::Stale { current: Some(version) } => {
+                extra.insert("current_version".to_owned(), version.number().into());
+            }
+            NewsError::Illegal(illegal) => {
+                let allowed: Vec<&str> =
+                    illegal.state.allowed().into_iter().map(|command| command.as_str()).collect();
+                extra.insert("state".to_owned(), illegal.state.as_str().into());
+                extra.insert("allowed".to_owned(), allowed.into());
+            }
+            _ => {}
+        }
+        extra
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        matches!(self, NewsError::NotYetProjected).then_some(Duration::from_secs(1))
+    }
+}

@@ -1,0 +1,50 @@
+use kernel::{ArticleId, Expected, Identity};
+
+use super::create::checked;
+use super::{App, NewsError};
+use crate::domain::{Article, Command, StoryInput, StoryPatch};
+
+/// A new version of an article, as somebody sent it.
+#[derive(Debug, Clone)]
+pub struct ReviseArticle {
+    /// The article.
+    pub id: ArticleId,
+    /// The version that the writer has seen.
+    pub expected: Expected,
+    /// What it says from now on.
+    pub revision: Revision,
+    /// The byline; absent where it stays.
+    pub byline: Option<String>,
+}
+
+/// All of an article, or some of it.
+#[derive(Debug, Clone)]
+pub enum Revision {
+    /// Replaces every field; an absent language stays.
+    Full(StoryInput),
+    /// Replaces what it names.
+    Patch(StoryPatch),
+}
+
+impl App {
+    /// Adds a version. Nothing is ever overwritten.
+    pub async fn revise(&self, who: Option<&Identity>, revise: ReviseArticle) -> Result<Article, NewsError> {
+        let ReviseArticle { id, expected, revision, byline } = revise;
+        let at = self.clock.now();
+        self.change(who, Command::Revise, id, &expected, |who, article| {
+            // The state machine speaks before the fields do: what can't be revised at all needs no better title.
+            article.revise(article.story.clone(), article.byline.clone(), who.user, at)?;
+            let story = match &revision {
+                Revision::Full(input) => {
+                    let mut input = input.clone();
+                    input.lang = input.lang.or_else(|| article.story.lang.clone());
+                    crate::domain::Story::parse(input)
+                }
+                Revision::Patch(patch) => article.story.patched(patch.clone()),
+            };
+            let (story, byline) = checked(story, byline.as_deref(), || article.byline.clone())?;
+            Ok(article.revise(story, byline, who.user, at)?)
+        })
+        .await
+    }
+}

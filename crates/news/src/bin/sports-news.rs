@@ -1,0 +1,7 @@
+//! The section `sports` in a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    news::main(kernel::Section::Sports)
+}

@@ -1,0 +1,125 @@
+//! What a section can be told. `config.default.toml` explains every key.
+
+use std::time::Duration;
+
+use chassis::IdentityConfig;
+use chassis::config::Settings;
+use kernel::Section;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Newsroom;
+
+/// The configuration of one section.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Whose tokens are believed.
+    pub identity: IdentityConfig,
+    /// The way to the other services.
+    pub bus: Address,
+    /// The command side.
+    pub events: Address,
+    /// The query side.
+    pub view: Address,
+    /// How the newsroom works.
+    pub newsroom: NewsroomConfig,
+    /// How readers are served.
+    pub reads: Reads,
+}
+
+/// Where something is; the scheme of the URL chooses the adapter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    /// The URL.
+    pub url: String,
+}
+
+impl Address {
+    /// The URL with the name of the section's service in its place.
+    pub fn of(&self, section: Section) -> String {
+        self.url.replace("{service}", section.service())
+    }
+}
+
+/// How the newsroom works.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewsroomConfig {
+    /// Editors may publish what they wrote themselves.
+    pub self_review: bool,
+    /// The language of an article that names none; empty for none.
+    pub language: String,
+}
+
+impl NewsroomConfig {
+    /// The rules that follow from it.
+    pub fn rules(&self) -> Newsroom {
+        let language = Some(self.language.clone()).filter(|language| !language.is_empty());
+        Newsroom { self_review: self.self_review, language }
+    }
+}
+
+/// How readers are served.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reads {
+    /// How long a reader waits for the projection of a version, in milliseconds.
+    pub projection_wait_ms: u64,
+}
+
+impl Reads {
+    /// The same as a duration.
+    pub const fn patience(&self) -> Duration {
+        Duration::from_millis(self.projection_wait_ms)
+    }
+}
+
+impl Settings for Config {
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+
+    fn validate(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.events.url == self.view.url {
+            faults.push("view.url must differ from events.url: two stores are two files".to_owned());
+        }
+        let language = &self.newsroom.language;
+        if !language.is_empty() && !crate::domain::is_language(language) {
+            faults.push("newsroom.language must be a language tag such as en or pt-BR, or empty".to_owned());
+        }
+        if self.reads.projection_wait_ms > 10_000 {
+            faults.push("reads.projection_wait_ms must be at most 10000: no request lives longer".to_owned());
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::config::{layers, read};
+
+    use super::*;
+
+    fn with(text: &str) -> Result<Config, Vec<String>> {
+        let layers = layers(&[Config::DEFAULTS, text], None).expect("the layers");
+        read::<Config>(&layers).map(|loaded| loaded.service).map_err(|faults| faults.0)
+    }
+
+    #[test]
+    fn the_defaults_are_a_good_configuration_with_stores_of_each_sections_own() {
+        let config = with("").expect("good defaults");
+        assert_eq!(config.events.of(Section::Sports), "sqlite:data/sports-news.db");
+        assert_eq!(config.view.of(Section::Famous), "sqlite:data/famous-news-view.db");
+        assert_eq!(config.newsroom.rules(), Newsroom { self_review: false, language: None });
+        assert_eq!(config.reads.patience(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn every_fault_is_listed_at_once() {
+        let faults = with(
+            "[view]\nurl = \"sqlite:data/{service}.db\"\n[newsroom]\nlanguage = \"no language\"\n[reads]\nprojection_wait_ms = 60000\n",
+        );
+        assert_eq!(faults.expect_err("three faults").len(), 3);
+        assert!(with("[newsroom]\nself_reviews = true\n").is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! What a section does with messages: decode → app. Both effects may be repeated, in any order.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::{Envelope, Handler};
+use chassis::StoreFailure;
+use kernel::{Fault, Kind, Refusal, UserId};
+use prost::Message;
+use proto::users::v1::UserErased;
+
+use crate::app::App;
+use crate::wire::announced;
+
+/// The query side: puts what the command side announced into the view.
+pub struct Projection(pub Arc<App>);
+
+#[async_trait]
+impl Handler for Projection {
+    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+        let article = announced(&message.body).map_err(|error| poison(&error.to_string()))?;
+        if article.section != self.0.section() {
+            return Err(poison("the article is of another section"));
+        }
+        let newer = self.0.project(&article).await.map_err(failed)?;
+        tracing::debug!(article = %article.id, version = article.version.number(), newer, "an article was projected");
+        Ok(())
+    }
+}
+
+/// Forgets the name of a person whose account was erased.
+pub struct Erasure(pub Arc<App>);
+
+#[async_trait]
+impl Handler for Erasure {
+    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+        let erased =
+            UserErased::decode(message.body.clone()).map_err(|_| poison("the message can't be decoded"))?;
+        let person: UserId = erased.user_id.parse().map_err(|_| poison("the message names no account"))?;
+        self.0.erase(person).await.map_err(failed)
+    }
+}
+
+/// A message that no repetition heals: it goes to the dead letters with this reason.
+fn poison(why: &str) -> Refusal {
+    Refusal::new(Kind::Invalid, "unreadable_message", why)
+}
+
+/// The bus learns how to go on; what the driver said is for the log alone.
+fn failed(failure: StoreFailure) -> Refusal {
+    tracing::warn!(cause = chassis::causes(&failure), "a message had no effect");
+    failure.refusal()
+}

@@ -1,0 +1,113 @@
+use kernel::Version;
+use sha2::{Digest, Sha256};
+
+/// What the first event of an article links to.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The hash of a record and of everything before it: SHA-256 over the hash before it and the record's exact bytes, as
+/// 64 hexadecimal digits.
+pub fn link(before: &str, record: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(before.as_bytes());
+    hash.update(b"\n");
+    hash.update(record.as_bytes());
+    hex::encode(hash.finalize())
+}
+
+/// One link of an article's chain, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The version that the event made.
+    pub version: Version,
+    /// The event, as the exact text that was stored.
+    pub record: String,
+    /// The hash of the event before it.
+    pub prev_hash: String,
+    /// The hash of this one.
+    pub hash: String,
+}
+
+/// The history is not the one that was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// A version is missing or stands twice.
+    #[error("version {expected} is missing from the history")]
+    Gap {
+        /// The version that should stand there.
+        expected: Version,
+    },
+    /// A record was changed, or the records around it were.
+    #[error("version {version} is not what was written")]
+    Tampered {
+        /// The first version that does not fit.
+        version: Version,
+    },
+}
+
+/// Follows a chain from its first event to its last. An event that was changed, removed from the middle, added or
+/// moved is found. A removed end is not: nothing in the chain says how long it was.
+pub fn follow(chain: &[Link]) -> Result<(), Broken> {
+    let mut before = GENESIS.to_owned();
+    let mut expected = Version::FIRST;
+    for each in chain {
+        if each.version != expected {
+            return Err(Broken::Gap { expected });
+        }
+        if each.prev_hash != before || each.hash != link(&before, &each.record) {
+            return Err(Broken::Tampered { version: each.version });
+        }
+        before.clone_from(&each.hash);
+        expected = expected.next();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(records: &[&str]) -> Vec<Link> {
+        let mut before = GENESIS.to_owned();
+        let mut links = Vec::new();
+        for (number, record) in (1..).zip(records) {
+            let hash = link(&before, record);
+            let version = Version::new(number);
+            links.push(Link { version, record: (*record).to_owned(), prev_hash: before, hash: hash.clone() });
+            before = hash;
+        }
+        links
+    }
+
+    #[test]
+    fn a_history_as_it_was_written_is_whole() {
+        assert_eq!(follow(&chain(&["a", "b", "c"])), Ok(()));
+        assert_eq!(follow(&[]), Ok(()));
+    }
+
+    #[test]
+    fn a_changed_record_is_found() {
+        let mut links = chain(&["a", "b", "c"]);
+        links[1].record = "B".to_owned();
+        assert_eq!(follow(&links), Err(Broken::Tampered { version: Version::new(2) }));
+    }
+
+    #[test]
+    fn a_changed_record_with_a_new_hash_is_found_at_the_next_one() {
+        let mut links = chain(&["a", "b", "c"]);
+        links[1].record = "B".to_owned();
+        links[1].hash = link(&links[0].hash, "B");
+        assert_eq!(follow(&links), Err(Broken::Tampered { version: Version::new(3) }));
+    }
+
+    #[test]
+    fn a_removed_record_is_found() {
+        let mut links = chain(&["a", "b", "c"]);
+        links.remove(1);
+        assert_eq!(follow(&links), Err(Broken::Gap { expected: Version::new(2) }));
+    }
+
+    #[test]
+    fn the_hash_of_a_record_never_changes_between_releases() {
+        assert_eq!(link(GENESIS, "{}"), "5649d09ed68c17156095d175eef152856c5b1a81c117c409c1e00f096aa6838e");
+    }
+}

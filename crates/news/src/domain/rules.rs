@@ -1,0 +1,219 @@
+use kernel::{Identity, Role, Section};
+
+use super::{Article, Command, State};
+
+/// How a newsroom wants to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newsroom {
+    /// Editors may publish what they wrote: for a newsroom of one person. Off by default.
+    pub self_review: bool,
+    /// The language of an article that names none.
+    pub language: Option<String>,
+}
+
+/// Why somebody may not do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// Nobody is logged in.
+    #[error("Log in first.")]
+    Anonymous,
+    /// They must not even know that it is there.
+    #[error("There is no such article.")]
+    NotThere,
+    /// Their role is too small, or does not hold in this section.
+    #[error("This needs the role {0} in this section.")]
+    Role(Role),
+    /// Editors do not review what they wrote.
+    #[error("Editors do not publish what they wrote themselves.")]
+    SelfReview,
+}
+
+/// Published articles are for everybody. Others are seen by their author and by editors of the section; what was
+/// put away, by nobody.
+pub fn may_see(who: Option<&Identity>, article: &Article) -> bool {
+    match article.state {
+        State::Published => true,
+        State::Deleted => false,
+        _ => who.is_some_and(|who| is_editor(who, article.section) || is_author(who, article)),
+    }
+}
+
+/// Authors of the section may write. To publish at once is the affair of those who may publish their own.
+pub fn may_create(
+    who: &Identity,
+    section: Section,
+    publish: bool,
+    newsroom: &Newsroom,
+) -> Result<(), Denied> {
+    if !who.may_act_as(Role::Author, section) {
+        return Err(Denied::Role(Role::Author));
+    }
+    if publish { may_publish(who, section, true, newsroom) } else { Ok(()) }
+}
+
+/// Whether `who` may give this command for this article. Whether the command is legal in the article's state is
+/// another question, asked afterwards.
+pub fn may_change(
+    who: &Identity,
+    command: Command,
+    article: &Article,
+    newsroom: &Newsroom,
+) -> Result<(), Denied> {
+    let editor = is_editor(who, article.section);
+    // An editor meets what was put away: the state machine refuses, and says what is allowed.
+    if !editor && !may_see(Some(who), article) {
+        return Err(Denied::NotThere);
+    }
+    let own = is_author(who, article);
+    match command {
+        Command::Publish => may_publish(who, article.section, own, newsroom),
+        Command::Revise | Command::Delete if editor => Ok(()),
+        Command::Revise | Command::Delete if own && article.state == State::Draft => Ok(()),
+        Command::Revise | Command::Delete => Err(Denied::Role(Role::Editor)),
+    }
+}
+
+fn may_publish(who: &Identity, section: Section, own: bool, newsroom: &Newsroom) -> Result<(), Denied> {
+    if !is_editor(who, section) {
+        return Err(Denied::Role(Role::Editor));
+    }
+    let alone = newsroom.self_review || who.role == Role::Admin;
+    if own && !alone { Err(Denied::SelfReview) } else { Ok(()) }
+}
+
+fn is_editor(who: &Identity, section: Section) -> bool {
+    who.may_act_as(Role::Editor, section)
+}
+
+fn is_author(who: &Identity, article: &Article) -> bool {
+    who.user == article.author && who.may_act_as(Role::Author, article.section)
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{ArticleId, Sections, SessionId, Timestamp, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{Byline, Drafting, Slug, Story, StoryInput};
+
+    const STRICT: Newsroom = Newsroom { self_review: false, language: None };
+    const ALONE: Newsroom = Newsroom { self_review: true, language: None };
+    const OWN: u128 = 1;
+    const OTHER: u128 = 2;
+
+    fn who(user: u128, role: Role, sections: Sections) -> Identity {
+        Identity {
+            user: UserId::new(Uuid::from_u128(user)),
+            name: "Somebody".to_owned(),
+            role,
+            sections,
+            history: false,
+            session: SessionId::new(Uuid::nil()),
+        }
+    }
+
+    fn elsewhere() -> Sections {
+        Sections::Only([Section::Politics].into())
+    }
+
+    fn article(state: State) -> Article {
+        let id = ArticleId::new(Uuid::from_u128(9));
+        let input = StoryInput { title: "T".to_owned(), content: "c".to_owned(), ..StoryInput::default() };
+        let new = Drafting {
+            id,
+            section: Section::Sports,
+            slug: Slug::candidates("T", id)[0].clone(),
+            story: Story::parse(input).expect("a valid story"),
+            byline: Byline::of("Ada"),
+            author: UserId::new(Uuid::from_u128(OWN)),
+            at: Timestamp::from_millis(0),
+        };
+        Article { state, ..Article::draft(new).article }
+    }
+
+    #[test]
+    fn readers_see_what_is_published_and_nothing_else() {
+        for state in State::ALL {
+            let seen = state == State::Published;
+            assert_eq!(may_see(None, &article(state)), seen, "{state}");
+            assert_eq!(may_see(Some(&who(OTHER, Role::Reader, Sections::All)), &article(state)), seen);
+            assert_eq!(may_see(Some(&who(OTHER, Role::Author, Sections::All)), &article(state)), seen);
+            assert_eq!(may_see(Some(&who(OTHER, Role::Editor, elsewhere())), &article(state)), seen);
+            // A former author, who is a reader today, sees no drafts either.
+            assert_eq!(may_see(Some(&who(OWN, Role::Reader, Sections::All)), &article(state)), seen);
+        }
+    }
+
+    #[test]
+    fn authors_see_their_own_and_editors_everything_of_their_sections() {
+        for state in State::ALL {
+            let seen = state != State::Deleted;
+            assert_eq!(
+                may_see(Some(&who(OWN, Role::Author, Sections::All)), &article(state)),
+                seen,
+                "{state}"
+            );
+            assert_eq!(may_see(Some(&who(OTHER, Role::Editor, Sections::All)), &article(state)), seen);
+            assert_eq!(may_see(Some(&who(OTHER, Role::Admin, Sections::All)), &article(state)), seen);
+        }
+    }
+
+    #[test]
+    fn authors_revise_and_delete_their_own_drafts_only() {
+        for command in [Command::Revise, Command::Delete] {
+            let own = who(OWN, Role::Author, Sections::All);
+            assert_eq!(may_change(&own, command, &article(State::Draft), &STRICT), Ok(()));
+            for state in [State::InReview, State::Approved, State::Published, State::Unpublished] {
+                let denied = may_change(&own, command, &article(state), &STRICT);
+                assert_eq!(denied, Err(Denied::Role(Role::Editor)), "{state}");
+            }
+            let other = who(OTHER, Role::Author, Sections::All);
+            let denied = may_change(&other, command, &article(State::Draft), &STRICT);
+            assert_eq!(denied, Err(Denied::NotThere));
+            let denied = may_change(&other, command, &article(State::Published), &STRICT);
+            assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+        }
+    }
+
+    #[test]
+    fn authors_publish_nothing() {
+        for newsroom in [STRICT, ALONE] {
+            let own = who(OWN, Role::Author, Sections::All);
+            let denied = may_change(&own, Command::Publish, &article(State::Draft), &newsroom);
+            assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+            let denied = may_create(&own, Section::Sports, true, &newsroom);
+            assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+        }
+    }
+
+    #[test]
+    fn an_editor_publishes_others_and_their_own_only_where_the_newsroom_allows_it() {
+        let publish =
+            |who: &Identity, newsroom| may_change(who, Command::Publish, &article(State::Draft), newsroom);
+        assert_eq!(publish(&who(OTHER, Role::Editor, Sections::All), &STRICT), Ok(()));
+        assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &STRICT), Err(Denied::SelfReview));
+        assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &ALONE), Ok(()));
+        assert_eq!(publish(&who(OWN, Role::Admin, Sections::All), &STRICT), Ok(()));
+        assert_eq!(publish(&who(OTHER, Role::Editor, elsewhere()), &STRICT), Err(Denied::NotThere));
+    }
+
+    #[test]
+    fn creating_needs_an_author_of_the_section() {
+        let create = |who: &Identity, publish| may_create(who, Section::Sports, publish, &STRICT);
+        assert_eq!(create(&who(OWN, Role::Reader, Sections::All), false), Err(Denied::Role(Role::Author)));
+        assert_eq!(create(&who(OWN, Role::Author, elsewhere()), false), Err(Denied::Role(Role::Author)));
+        assert_eq!(create(&who(OWN, Role::Author, Sections::All), false), Ok(()));
+        assert_eq!(create(&who(OWN, Role::Editor, Sections::All), true), Err(Denied::SelfReview));
+        assert_eq!(create(&who(OWN, Role::Admin, Sections::All), true), Ok(()));
+    }
+
+    #[test]
+    fn an_editor_meets_the_state_machine_at_what_was_put_away_and_others_meet_nothing() {
+        let deleted = article(State::Deleted);
+        let editor = who(OTHER, Role::Editor, Sections::All);
+        assert_eq!(may_change(&editor, Command::Revise, &deleted, &STRICT), Ok(()));
+        let author = who(OWN, Role::Author, Sections::All);
+        assert_eq!(may_change(&author, Command::Revise, &deleted, &STRICT), Err(Denied::NotThere));
+    }
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+
+use kernel::ArticleId;
+
+/// The readable part of an article's address, unique in its section. Made once, from the first title: an address
+/// that was given out stays.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slug(String);
+
+/// Characters of the title that reach the slug.
+const MAX: usize = 80;
+
+impl Slug {
+    /// What to try, in this order, until one is free. The last carries the whole id and can't be taken, so equal
+    /// titles are no conflict.
+    pub fn candidates(title: &str, id: ArticleId) -> [Slug; 3] {
+        let base = base(title);
+        let id = id.uuid().simple().to_string();
+        // The end of a UUIDv7 is random, its start is the time: neighbours share that.
+        let (_, tail) = id.split_at(id.len() - 8);
+        let short = format!("{base}-{tail}");
+        let whole = format!("{base}-{id}");
+        [Slug(base), Slug(short), Slug(whole)]
+    }
+
+    /// A slug that was made before.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The slug as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn base(title: &str) -> String {
+    let mut slug = String::new();
+    for c in title.chars().flat_map(char::to_lowercase) {
+        if slug.chars().count() >= MAX {
+            break;
+        }
+        if c.is_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') && !matches!(c, '\'' | '’') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() { "article".to_owned() } else { slug.to_owned() }
+}
+
+impl fmt::Display for Slug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ID: ArticleId = ArticleId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_abcd_1234));
+
+    #[test]
+    fn a_slug_reads_like_its_title() {
+        let [first, second, third] = Slug::candidates("The Budget’s 3rd reading – passed!", ID);
+        assert_eq!(first.as_str(), "the-budgets-3rd-reading-passed");
+        assert_eq!(second.as_str(), "the-budgets-3rd-reading-passed-abcd1234");
+        assert!(third.as_str().ends_with("-01934d000000700080000000abcd1234"));
+    }
+
+    #[test]
+    fn a_title_of_another_script_or_of_signs_alone_has_a_slug_too() {
+        assert_eq!(Slug::candidates("Выборы 2026", ID)[0].as_str(), "выборы-2026");
+        assert_eq!(Slug::candidates("!!!", ID)[0].as_str(), "article");
+    }
+
+    proptest! {
+        #[test]
+        fn every_title_has_a_short_slug_without_signs(title in "\\PC{1,200}") {
+            for slug in Slug::candidates(&title, ID) {
+                let text = slug.as_str();
+                prop_assert!(text.chars().all(|c| c.is_alphanumeric() || c == '-'), "{text}");
+                prop_assert!(!text.starts_with('-') && !text.ends_with('-'));
+                prop_assert!(text.chars().count() <= MAX + 33 + 3);
+            }
+        }
+    }
+}

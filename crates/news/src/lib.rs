@@ -1,0 +1,106 @@
+#![doc = include_str!("../README.md")]
+
+pub mod app;
+pub mod calls;
+pub mod config;
+pub mod consumers;
+pub mod domain;
+pub mod ports;
+pub mod store;
+pub mod wire;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bus::{Bus, Outbox, Relay, Subscription};
+use chassis::{Closer, Dependency, Service, Surroundings, Verifier};
+use kernel::Section;
+
+pub use app::App;
+pub use config::Config;
+
+/// The whole of a section's binary.
+pub fn main(section: Section) -> ExitCode {
+    chassis::main(section.service(), move |config, surroundings| async move {
+        build(section, config, &surroundings).await
+    })
+}
+
+/// Opens the stores of one section and puts its service together.
+///
+/// # Errors
+/// Where a store or the bus can't be opened, or a URL names what this process can't reach; the sentence says which.
+pub async fn build(section: Section, config: Config, surroundings: &Surroundings) -> anyhow::Result<Service> {
+    let name = section.service();
+    let bus = bus::open(&config.bus.of(section), surroundings).await.context("bus.url")?;
+    let verifier = Verifier::new(&config.identity, surroundings)?;
+    let (app, outbox) = open(section, &config, surroundings).await?;
+
+    let projection = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
+    let erasure = Subscription::durable(name, format!("{name}.users"), ["users.erased"]);
+    let calls = Arc::new(calls::Calls::new(app.clone(), verifier));
+    let consumers = vec![
+        bus.subscribe(projection, Arc::new(consumers::Projection(app.clone()))).await?,
+        bus.subscribe(erasure, Arc::new(consumers::Erasure(app.clone()))).await?,
+        bus.serve(name, &format!("news.{section}.calls"), calls).await?,
+    ];
+    Ok(Service {
+        name,
+        http: axum::Router::new(),
+        doc: utoipa::openapi::OpenApi::default(),
+        grpc: None,
+        consumers,
+        workers: vec![Arc::new(Relay::new(outbox, bus.clone()))],
+        health: health(&app, &bus),
+        closers: vec![closer(app, bus)],
+    })
+}
+
+/// Opens the stores of one section without its service: for `portal replay`, which works while no portal holds them.
+///
+/// # Errors
+/// Where a store can't be opened.
+pub async fn open(
+    section: Section,
+    config: &Config,
+    surroundings: &Surroundings,
+) -> anyhow::Result<(Arc<App>, Arc<dyn Outbox>)> {
+    let (events, outbox) = store::open_events(&config.events.of(section)).await.context("events.url")?;
+    let view = store::open_view(&config.view.of(section)).await.context("view.url")?;
+    let app = App::new(app::Parts {
+        section,
+        events,
+        view,
+        clock: surroundings.clock.clone(),
+        ids: surroundings.ids.clone(),
+        newsroom: config.newsroom.rules(),
+        patience: config.reads.patience(),
+    });
+    Ok((Arc::new(app), outbox))
+}
+
+fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
+    let (events, view, bus) = (app.clone(), app.clone(), bus.clone());
+    vec![
+        Dependency::new("events", move || {
+            let app = events.clone();
+            async move { app.ping_events().await }
+        }),
+        Dependency::new("view", move || {
+            let app = view.clone();
+            async move { app.ping_view().await }
+        }),
+        Dependency::new("bus", move || {
+            let bus = bus.clone();
+            async move { bus.ping().await }
+        }),
+    ]
+}
+
+fn closer(app: Arc<App>, bus: Arc<dyn Bus>) -> Closer {
+    Box::pin(async move {
+        app.close().await;
+        bus.close().await;
+    })
+}

@@ -1,0 +1,278 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::Outbox;
+use kernel::{ArticleId, Version};
+use testkit::Folder;
+
+use super::sample::{author, drafted, fact, id, revised, story};
+use crate::domain::{Broken, Byline, Change, GENESIS, Link, Slug, follow};
+use crate::ports::{AppendError, EventStore};
+
+/// Somebody who changes stored records behind the store's back.
+#[async_trait]
+trait Tamperer: Send + Sync {
+    async fn rewrite(&self, article: ArticleId, version: Version, record: &str);
+}
+
+struct Fixture {
+    store: Arc<dyn EventStore>,
+    outbox: Arc<dyn Outbox>,
+    tamperer: Arc<dyn Tamperer>,
+    _folder: Folder,
+}
+
+impl Fixture {
+    async fn append(&self, change: &Change) {
+        self.store.append(&[fact(change.clone())]).await.expect("it is appended");
+    }
+
+    async fn waiting(&self) -> Vec<String> {
+        let unsent = self.outbox.unsent(1_000).await.expect("the outbox answers");
+        unsent.into_iter().map(|(_, message)| format!("{} v{}", message.key, message.version)).collect()
+    }
+
+    async fn history(&self, id: ArticleId) -> Vec<Link> {
+        self.store.history(id).await.expect("the history is read")
+    }
+}
+
+async fn what_was_appended_is_there_with_its_message_in_the_outbox(given: Fixture) {
+    let change = drafted(1);
+    let fact = fact(change.clone());
+    given.store.append(std::slice::from_ref(&fact)).await.expect("it is appended");
+    assert_eq!(given.store.latest(id(1)).await.expect("it is read"), Some(change.article));
+    let unsent = given.outbox.unsent(10).await.expect("the outbox answers");
+    assert_eq!(unsent.into_iter().map(|(_, message)| message).collect::<Vec<_>>(), [fact.message]);
+}
+
+async fn of_parallel_appends_on_one_version_one_wins(given: Fixture) {
+    let draft = drafted(1);
+    given.append(&draft).await;
+    let outcomes = testkit::at_once(12, |number| {
+        let (store, change) = (given.store.clone(), revised(&draft.article, &format!("Title {number}")));
+        async move { store.append(&[fact(change)]).await }
+    })
+    .await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    let stale = |outcome: &&Result<(), AppendError>| matches!(outcome, Err(AppendError::Stale { current: Some(version) }) if *version == Version::new(2));
+    assert_eq!(outcomes.iter().filter(stale).count(), 11);
+    assert_eq!(given.waiting().await, ["news.sports.drafted v1", "news.sports.edited v2"]);
+}
+
+async fn an_append_that_skips_a_version_is_stale(given: Fixture) {
+    let draft = drafted(1);
+    let second = revised(&draft.article, "Second");
+    let third = revised(&second.article, "Third");
+    let unknown = given.store.append(&[fact(second)]).await;
+    assert!(matches!(unknown, Err(AppendError::Stale { current: None })));
+    given.append(&draft).await;
+    let skipping = given.store.append(&[fact(third)]).await;
+    assert!(matches!(skipping, Err(AppendError::Stale { current: Some(Version::FIRST) })));
+    assert_eq!(given.history(id(1)).await.len(), 1);
+}
+
+async fn of_two_facts_both_are_stored_or_none(given: Fixture) {
+    let draft = drafted(1);
+    let published =
+        draft.article.publish(author(), draft.article.updated_at).expect("a draft can be published");
+    let mut gap = published.clone();
+    gap.article.version = Version::new(3);
+    let outcome = given.store.append(&[fact(draft.clone()), fact(gap)]).await;
+    assert!(matches!(outcome, Err(AppendError::Stale { .. })));
+    assert_eq!(given.store.latest(id(1)).await.expect("it is read"), None);
+    assert!(given.waiting().await.is_empty());
+    given.store.append(&[fact(draft), fact(published.clone())]).await.expect("both are appended");
+    assert_eq!(given.store.latest(id(1)).await.expect("it is read"), Some(published.article));
+    assert_eq!(given.waiting().await, ["news.sports.drafted v1", "news.sports.published v2"]);
+}
+
+async fn a_slug_belongs_to_one_article(given: Fixture) {
+    let first = drafted(1);
+    let mut second = drafted(2);
+    second.article.slug = first.article.slug.clone();
+    given.append(&first).await;
+    let taken = given.store.append(&[fact(second.clone())]).await;
+    assert!(matches!(taken, Err(AppendError::SlugTaken)));
+    assert_eq!(given.store.latest(id(2)).await.expect("it is read"), None);
+    assert_eq!(given.waiting().await.len(), 1);
+    second.article.slug = Slug::stored("another".to_owned());
+    given.append(&second).await;
+    // The article keeps its own slug through every version.
+    given.append(&revised(&first.article, "Later")).await;
+}
+
+async fn the_records_of_an_article_form_a_chain(given: Fixture) {
+    let first = drafted(1);
+    let second = revised(&first.article, "Second");
+    let third = revised(&second.article, "Third");
+    for change in [&first, &drafted(2), &second, &third] {
+        given.append(change).await;
+    }
+    let history = given.history(id(1)).await;
+    assert_eq!(history.len(), 3);
+    assert_eq!(history[0].prev_hash, GENESIS);
+    assert_eq!(history[1].prev_hash, history[0].hash);
+    assert_eq!(follow(&history), Ok(()));
+    assert!(given.history(id(9)).await.is_empty());
+}
+
+async fn a_tampered_record_is_handed_out_as_it_is(given: Fixture) {
+    let first = drafted(1);
+    given.append(&first).await;
+    given.append(&revised(&first.article, "Second")).await;
+    let record = given.history(id(1)).await[0].record.replace("Article 1", "Another");
+    given.tamperer.rewrite(id(1), Version::FIRST, &record).await;
+    let history = given.history(id(1)).await;
+    assert_eq!(history[0].record, record);
+    assert_eq!(follow(&history), Err(Broken::Tampered { version: Version::FIRST }));
+}
+
+async fn no_byline_stands_in_a_record(given: Fixture) {
+    given.append(&drafted(1)).await;
+    let record = &given.history(id(1)).await[0].record;
+    assert!(!record.contains("Ada"), "{record}");
+    assert!(record.contains(&author().to_string()), "{record}");
+}
+
+async fn the_newest_version_is_read_back_exactly(given: Fixture) {
+    let first = drafted(1);
+    let second = revised(&first.article, "Second \u{202b}שלום\u{202c} \"quoted\" \\ 'single'");
+    given.append(&first).await;
+    given.append(&second).await;
+    assert_eq!(given.store.latest(id(1)).await.expect("it is read"), Some(second.article));
+}
+
+async fn what_was_never_written_is_not_there(given: Fixture) {
+    given.append(&drafted(1)).await;
+    assert_eq!(given.store.latest(id(2)).await.expect("it is read"), None);
+}
+
+async fn a_walk_meets_every_article_once_at_its_newest_version(given: Fixture) {
+    for number in 1..=5 {
+        given.append(&drafted(number)).await;
+    }
+    given.append(&revised(&drafted(3).article, "Later")).await;
+    let mut met = Vec::new();
+    let mut after = None;
+    loop {
+        let batch = given.store.walk(after, 2).await.expect("a walk");
+        let Some(last) = batch.last() else { break };
+        after = Some(last.id);
+        met.extend(batch);
+    }
+    let numbers: Vec<_> = met.iter().map(|article| (article.id, article.version.number())).collect();
+    assert_eq!(numbers, [(id(1), 1), (id(2), 1), (id(3), 2), (id(4), 1), (id(5), 1)]);
+    assert_eq!(met[2].story.title, "Later");
+}
+
+async fn an_erased_person_has_no_byline_in_any_version(given: Fixture) {
+    let first = drafted(1);
+    let mut others = drafted(2);
+    others.article.author = kernel::UserId::new(uuid::Uuid::from_u128(0xb));
+    given.append(&first).await;
+    given.append(&others).await;
+    given.store.erase(author()).await.expect("it is erased");
+    let latest = given.store.latest(id(1)).await.expect("it is read").expect("it is there");
+    assert_eq!(latest.byline, Byline::stored(String::new()));
+    assert_eq!(latest.author, author());
+    let other = given.store.latest(id(2)).await.expect("it is read").expect("it is there");
+    assert_eq!(other.byline, others.article.byline);
+    assert_eq!(given.store.walk(None, 1).await.expect("a walk")[0].byline.as_str(), "");
+}
+
+async fn an_erased_person_gets_no_byline_afterwards(given: Fixture) {
+    given.store.erase(author()).await.expect("it is erased");
+    given.append(&drafted(1)).await;
+    let latest = given.store.latest(id(1)).await.expect("it is read").expect("it is there");
+    assert_eq!(latest.byline.as_str(), "");
+}
+
+async fn erasing_twice_is_erasing_once(given: Fixture) {
+    given.append(&drafted(1)).await;
+    for _ in 0..2 {
+        given.store.erase(author()).await.expect("it is erased");
+    }
+    let latest = given.store.latest(id(1)).await.expect("it is read").expect("it is there");
+    assert_eq!((latest.byline.as_str(), latest.story), ("", story("Article 1")));
+}
+
+async fn erasing_leaves_the_chain_as_it_is(given: Fixture) {
+    let first = drafted(1);
+    given.append(&first).await;
+    given.append(&revised(&first.article, "Second")).await;
+    let before = given.history(id(1)).await;
+    given.store.erase(author()).await.expect("it is erased");
+    let after = given.history(id(1)).await;
+    assert_eq!(after, before);
+    assert_eq!(follow(&after), Ok(()));
+}
+
+macro_rules! every_case {
+    ($fixture:path $(, ignore = $why:literal)?) => {
+        every_case! { @list $fixture, [$(#[ignore = $why])?],
+            what_was_appended_is_there_with_its_message_in_the_outbox,
+            of_parallel_appends_on_one_version_one_wins,
+            an_append_that_skips_a_version_is_stale,
+            of_two_facts_both_are_stored_or_none,
+            a_slug_belongs_to_one_article,
+            the_records_of_an_article_form_a_chain,
+            a_tampered_record_is_handed_out_as_it_is,
+            no_byline_stands_in_a_record,
+            the_newest_version_is_read_back_exactly,
+            what_was_never_written_is_not_there,
+            a_walk_meets_every_article_once_at_its_newest_version,
+            an_erased_person_has_no_byline_in_any_version,
+            an_erased_person_gets_no_byline_afterwards,
+            erasing_twice_is_erasing_once,
+            erasing_leaves_the_chain_as_it_is,
+        }
+    };
+    (@list $fixture:path, $ignore:tt, $($case:ident,)+) => {
+        $(every_case! { @one $fixture, $ignore, $case })+
+    };
+    (@one $fixture:path, [$($ignore:tt)*], $case:ident) => {
+        #[tokio::test(flavor = "multi_thread")]
+        $($ignore)*
+        async fn $case() {
+            super::$case($fixture().await).await;
+        }
+    };
+}
+
+mod sqlite {
+    use sqlx::ConnectOptions;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+    use crate::store::sqlite_events::SqliteEventStore;
+
+    struct OtherConnection(PathBuf);
+
+    #[async_trait]
+    impl Tamperer for OtherConnection {
+        async fn rewrite(&self, article: ArticleId, version: Version, record: &str) {
+            let options = SqliteConnectOptions::new().filename(&self.0);
+            let mut connection = options.connect().await.expect("a second connection");
+            sqlx::query("update events set record = ? where article = ? and version = ?")
+                .bind(record)
+                .bind(article.uuid())
+                .bind(version.number())
+                .execute(&mut connection)
+                .await
+                .expect("the record is rewritten");
+        }
+    }
+
+    async fn fixture() -> Fixture {
+        let folder = Folder::new();
+        let path = folder.join("events.db");
+        let store =
+            SqliteEventStore::open(&format!("sqlite:{}", path.display())).await.expect("the store opens");
+        let (outbox, tamperer) = (store.outbox(), Arc::new(OtherConnection(path)));
+        Fixture { store: Arc::new(store), outbox, tamperer, _folder: folder }
+    }
+
+    every_case!(fixture);
+}

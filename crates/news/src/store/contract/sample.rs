@@ -1,0 +1,66 @@
+//! Articles and facts for the cases.
+
+use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId};
+use uuid::Uuid;
+
+use crate::domain::{Article, Byline, Change, Drafting, Slug, Story, StoryInput};
+use crate::ports::Fact;
+use crate::wire::announcement;
+
+/// The account that writes everything here.
+pub(super) fn author() -> UserId {
+    UserId::new(Uuid::from_u128(0xa))
+}
+
+pub(super) fn id(number: u128) -> ArticleId {
+    ArticleId::new(Uuid::from_u128(number))
+}
+
+pub(super) fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(1_763_700_000_000 + millis)
+}
+
+/// A text with everything that a careless store spoils.
+pub(super) const AWKWARD: &str =
+    "It's \"quoted\" — 50 % \\ ; drop table events; --\r\n\t\u{202b}שלום\u{202c} 🗞️ <b>bold</b>";
+
+pub(super) fn story(title: &str) -> Story {
+    let input = StoryInput {
+        title: title.to_owned(),
+        description: Some("Two lines\nfor lists".to_owned()),
+        content: AWKWARD.to_owned(),
+        tags: vec!["budget".to_owned(), "o'neill".to_owned()],
+        lang: Some("en".to_owned()),
+        image: Some("https://example.org/a.jpg".to_owned()),
+        region: Some("GB".to_owned()),
+    };
+    Story::parse(input).expect("a valid story")
+}
+
+pub(super) fn drafted(number: u128) -> Change {
+    let id = id(number);
+    Article::draft(Drafting {
+        id,
+        section: Section::Sports,
+        slug: Slug::stored(format!("article-{number}")),
+        story: story(&format!("Article {number}")),
+        byline: Byline::of("Ada O'Neill"),
+        author: author(),
+        at: at(0),
+    })
+}
+
+/// An article published so many milliseconds after the others' beginning.
+pub(super) fn published(number: u128, millis: i64) -> Article {
+    drafted(number).article.publish(author(), at(millis)).expect("a draft can be published").article
+}
+
+pub(super) fn revised(article: &Article, title: &str) -> Change {
+    let byline = article.byline.clone();
+    article.revise(story(title), byline, author(), article.updated_at).expect("it can be revised")
+}
+
+pub(super) fn fact(change: Change) -> Fact {
+    let message = announcement(&change, MessageId::new(Uuid::new_v4()), Trace::start());
+    Fact { change, message }
+}

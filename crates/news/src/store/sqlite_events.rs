@@ -1,0 +1,216 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::Outbox;
+use bus::sqlite_outbox::{SqliteOutbox, enqueue};
+use chassis::StoreFailure;
+use chassis::sqlite::Database;
+use kernel::{ArticleId, UserId, Version};
+use sqlx::SqliteConnection;
+use sqlx::migrate::Migrator;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::record::{RecordError, read_event, write_event};
+use crate::domain::{Article, GENESIS, Link, link};
+use crate::ports::{AppendError, EventStore, Fact};
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-events");
+
+/// The command side in a SQLite file: one process, one writer.
+pub struct SqliteEventStore {
+    database: Database,
+    wake: Arc<Notify>,
+}
+
+impl SqliteEventStore {
+    /// Opens or creates the file.
+    pub async fn open(url: &str) -> Result<Self, StoreFailure> {
+        let database = Database::open(url, &MIGRATOR).await?;
+        Ok(Self { database, wake: Arc::default() })
+    }
+
+    /// The messages that wait in the same file.
+    pub fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(SqliteOutbox::new(self.database.clone(), self.wake.clone()))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct VersionRow {
+    record: String,
+    byline: String,
+}
+
+impl VersionRow {
+    fn article(self) -> Result<Article, StoreFailure> {
+        Ok(read_event(&self.record, self.byline).map_err(broken)?.article)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct LinkRow {
+    version: u32,
+    record: String,
+    prev_hash: String,
+    hash: String,
+}
+
+fn broken(error: RecordError) -> StoreFailure {
+    StoreFailure::broken(error)
+}
+
+#[async_trait]
+impl EventStore for SqliteEventStore {
+    async fn append(&self, facts: &[Fact]) -> Result<(), AppendError> {
+        let mut tx = self.database.write().await?;
+        for fact in facts {
+            append_one(&mut tx, fact).await?;
+        }
+        tx.commit().await?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
+        let row: Option<VersionRow> = sqlx::query_as(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article = ? order by e.version desc limit 1",
+        )
+        .bind(id.uuid())
+        .fetch_optional(self.database.reader())
+        .await?;
+        row.map(VersionRow::article).transpose()
+    }
+
+    async fn history(&self, id: ArticleId) -> Result<Vec<Link>, StoreFailure> {
+        let rows: Vec<LinkRow> = sqlx::query_as(
+            "select version, record, prev_hash, hash from events where article = ? order by version",
+        )
+        .bind(id.uuid())
+        .fetch_all(self.database.reader())
+        .await?;
+        let link = |row: LinkRow| Link {
+            version: Version::new(row.version),
+            record: row.record,
+            prev_hash: row.prev_hash,
+            hash: row.hash,
+        };
+        Ok(rows.into_iter().map(link).collect())
+    }
+
+    async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure> {
+        let rows: Vec<VersionRow> = sqlx::query_as(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article > ?
+               and not exists (select 1 from events n where n.article = e.article and n.version = e.version + 1)
+             order by e.article limit ?",
+        )
+        // No article has the nil id: it is before all of them.
+        .bind(after.map_or(Uuid::nil(), ArticleId::uuid))
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await?;
+        rows.into_iter().map(VersionRow::article).collect()
+    }
+
+    async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
+        let mut tx = self.database.write().await?;
+        sqlx::query("insert into erased (person) values (?) on conflict (person) do nothing")
+            .bind(person.uuid())
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query("update bylines set byline = '' where person = ?")
+            .bind(person.uuid())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreFailure> {
+        self.database.ping().await
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+async fn append_one(tx: &mut SqliteConnection, fact: &Fact) -> Result<(), AppendError> {
+    let article = &fact.change.article;
+    let Some(before) = hash_before(tx, article).await? else { return Err(stale(tx, article).await?) };
+    let record = write_event(&fact.change).map_err(broken)?;
+    let hash = link(&before, &record);
+    let inserted = sqlx::query(
+        "insert into events (article, version, record, prev_hash, hash) values (?, ?, ?, ?, ?)
+         on conflict (article, version) do nothing",
+    )
+    .bind(article.id.uuid())
+    .bind(article.version.number())
+    .bind(&record)
+    .bind(&before)
+    .bind(&hash)
+    .execute(&mut *tx)
+    .await?;
+    if inserted.rows_affected() == 0 {
+        return Err(stale(tx, article).await?);
+    }
+    if article.version == Version::FIRST {
+        claim_slug(tx, article).await?;
+    }
+    sqlx::query(
+        "insert into bylines (article, version, person, byline)
+         values (?, ?, ?, case when exists (select 1 from erased where person = ?) then '' else ? end)",
+    )
+    .bind(article.id.uuid())
+    .bind(article.version.number())
+    .bind(article.author.uuid())
+    .bind(article.author.uuid())
+    .bind(article.byline.as_str())
+    .execute(&mut *tx)
+    .await?;
+    enqueue(tx, &fact.message).await?;
+    Ok(())
+}
+
+/// The hash that this version links to; `None` where the version before it is not there.
+async fn hash_before(tx: &mut SqliteConnection, article: &Article) -> Result<Option<String>, sqlx::Error> {
+    if article.version == Version::FIRST {
+        return Ok(Some(GENESIS.to_owned()));
+    }
+    sqlx::query_scalar("select hash from events where article = ? and version = ?")
+        .bind(article.id.uuid())
+        .bind(article.version.number() - 1)
+        .fetch_optional(tx)
+        .await
+}
+
+async fn stale(tx: &mut SqliteConnection, article: &Article) -> Result<AppendError, sqlx::Error> {
+    let current: Option<u32> = sqlx::query_scalar("select max(version) from events where article = ?")
+        .bind(article.id.uuid())
+        .fetch_one(tx)
+        .await?;
+    Ok(AppendError::Stale { current: current.map(Version::new) })
+}
+
+async fn claim_slug(tx: &mut SqliteConnection, article: &Article) -> Result<(), AppendError> {
+    let claimed =
+        sqlx::query("insert into slugs (slug, article) values (?, ?) on conflict (slug) do nothing")
+            .bind(article.slug.as_str())
+            .bind(article.id.uuid())
+            .execute(tx)
+            .await?;
+    if claimed.rows_affected() == 0 { Err(AppendError::SlugTaken) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_outbox_is_the_one_that_the_bus_describes() {
+        let migration = include_str!("../../../../db/news/sqlite-events/0002_outbox.sql");
+        assert!(migration.contains(bus::sqlite_outbox::TABLE.trim()));
+    }
+}

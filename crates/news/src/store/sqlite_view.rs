@@ -1,0 +1,207 @@
+use async_trait::async_trait;
+use chassis::StoreFailure;
+use chassis::sqlite::Database;
+use kernel::{ArticleId, Timestamp, UserId};
+use sqlx::SqliteConnection;
+use sqlx::migrate::Migrator;
+
+use super::record::{RecordError, read_document, write_document};
+use crate::domain::Article;
+use crate::ports::{Listing, NewsView};
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-view");
+
+/// The query side in a SQLite file: one process, one writer.
+pub struct SqliteNewsView {
+    database: Database,
+}
+
+impl SqliteNewsView {
+    /// Opens or creates the file.
+    pub async fn open(url: &str) -> Result<Self, StoreFailure> {
+        Ok(Self { database: Database::open(url, &MIGRATOR).await? })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    byline: String,
+    document: String,
+    content: String,
+}
+
+impl Row {
+    fn article(self) -> Result<Article, StoreFailure> {
+        read_document(&self.document, self.content, self.byline).map_err(broken)
+    }
+}
+
+fn broken(error: RecordError) -> StoreFailure {
+    StoreFailure::broken(error)
+}
+
+#[async_trait]
+impl NewsView for SqliteNewsView {
+    async fn apply(&self, article: &Article) -> Result<bool, StoreFailure> {
+        let mut tx = self.database.write().await?;
+        let newer = put(&mut tx, LIVE, article).await?;
+        let rebuilding: bool =
+            sqlx::query_scalar("select exists (select 1 from rebuild)").fetch_one(&mut *tx).await?;
+        if rebuilding {
+            put(&mut tx, NEXT, article).await?;
+        }
+        tx.commit().await?;
+        Ok(newer)
+    }
+
+    async fn get(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
+        let row: Option<Row> = sqlx::query_as("select byline, document, content from articles where id = ?")
+            .bind(id.uuid())
+            .fetch_optional(self.database.reader())
+            .await?;
+        row.map(Row::article).transpose()
+    }
+
+    async fn pick(&self, ids: &[ArticleId]) -> Result<Listing, StoreFailure> {
+        // One transaction: the articles and the total are of the same moment.
+        let mut tx = self.database.reader().begin().await?;
+        let total = total(&mut tx).await?;
+        let mut articles = Vec::with_capacity(ids.len());
+        for id in ids {
+            let row: Option<Row> = sqlx::query_as(
+                "select byline, document, content from articles where id = ? and state = 'published'",
+            )
+            .bind(id.uuid())
+            .fetch_optional(&mut *tx)
+            .await?;
+            if let Some(row) = row {
+                articles.push(row.article()?);
+            }
+        }
+        Ok(Listing { articles, total })
+    }
+
+    async fn list(&self, offset: u32, limit: u32, with_content: bool) -> Result<Listing, StoreFailure> {
+        let mut tx = self.database.reader().begin().await?;
+        let total = total(&mut tx).await?;
+        let rows: Vec<Row> = sqlx::query_as(
+            "select byline, document, case when ? then content else '' end as content
+             from articles where state = 'published'
+             order by published_at desc, id desc limit ? offset ?",
+        )
+        .bind(with_content)
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&mut *tx)
+        .await?;
+        let articles: Result<Vec<Article>, StoreFailure> = rows.into_iter().map(Row::article).collect();
+        Ok(Listing { articles: articles?, total })
+    }
+
+    async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
+        let mut tx = self.database.write().await?;
+        sqlx::query("insert into erased (person) values (?) on conflict (person) do nothing")
+            .bind(person.uuid())
+            .execute(&mut *tx)
+            .await?;
+        for statement in [
+            "update articles set byline = '' where author_id = ?",
+            "update articles_next set byline = '' where author_id = ?",
+        ] {
+            sqlx::query(statement).bind(person.uuid()).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn begin_rebuild(&self) -> Result<(), StoreFailure> {
+        let mut tx = self.database.write().await?;
+        sqlx::query("delete from articles_next").execute(&mut *tx).await?;
+        sqlx::query("insert into rebuild (running) values (1) on conflict (running) do nothing")
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn load(&self, articles: &[Article]) -> Result<(), StoreFailure> {
+        let mut tx = self.database.write().await?;
+        for article in articles {
+            put(&mut tx, NEXT, article).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn finish_rebuild(&self) -> Result<(), StoreFailure> {
+        let mut tx = self.database.write().await?;
+        for statement in [
+            "delete from articles",
+            "insert into articles (id, version, state, published_at, author_id, byline, document, content)
+             select id, version, state, published_at, author_id, byline, document, content from articles_next",
+            "delete from articles_next",
+            "delete from rebuild",
+        ] {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), StoreFailure> {
+        self.database.ping().await
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// The same statement for the live view and for the one that is being built. The guard on the version is in the
+/// statement: two deliveries at once can't both believe that theirs is the newer one.
+macro_rules! put_into {
+    ($table:literal) => {
+        concat!(
+            "insert into ",
+            $table,
+            " (id, version, state, published_at, author_id, byline, document, content)
+             values (?, ?, ?, ?, ?, case when exists (select 1 from erased where person = ?) then '' else ? end, ?, ?)
+             on conflict (id) do update set
+                version = excluded.version, state = excluded.state, published_at = excluded.published_at,
+                author_id = excluded.author_id, byline = excluded.byline, document = excluded.document,
+                content = excluded.content
+             where excluded.version > ",
+            $table,
+            ".version"
+        )
+    };
+}
+
+const LIVE: &str = put_into!("articles");
+const NEXT: &str = put_into!("articles_next");
+
+async fn put(
+    tx: &mut SqliteConnection,
+    statement: &'static str,
+    article: &Article,
+) -> Result<bool, StoreFailure> {
+    let put = sqlx::query(statement)
+        .bind(article.id.uuid())
+        .bind(article.version.number())
+        .bind(article.state.as_str())
+        .bind(article.published_at.map(Timestamp::millis))
+        .bind(article.author.uuid())
+        .bind(article.author.uuid())
+        .bind(article.byline.as_str())
+        .bind(write_document(article).map_err(broken)?)
+        .bind(article.story.content.as_str())
+        .execute(tx)
+        .await?;
+    Ok(put.rows_affected() > 0)
+}
+
+async fn total(tx: &mut SqliteConnection) -> Result<u64, StoreFailure> {
+    let total: i64 =
+        sqlx::query_scalar("select count(*) from articles where state = 'published'").fetch_one(tx).await?;
+    Ok(u64::try_from(total).unwrap_or_default())
+}

@@ -1,0 +1,77 @@
+//! A person goes; what they wrote stays, without their name.
+
+use bus::{Envelope, Handler};
+use kernel::{Kind, MessageId, Timestamp, Trace};
+use news::consumers::Erasure;
+use prost::Message;
+use proto::users::v1::UserErased;
+
+use crate::people::{author, editor};
+use crate::world::{Place, World, fields, shut};
+
+fn erased(user_id: String) -> Envelope {
+    let body = UserErased { user_id: user_id.clone(), at: 1_763_700_000_000 }.encode_to_vec();
+    Envelope {
+        id: MessageId::new(uuid::Uuid::new_v4()),
+        kind: "portal.users.v1.UserErased".to_owned(),
+        key: "users.erased".to_owned(),
+        source: "users".to_owned(),
+        subject: user_id,
+        version: 1,
+        time: Timestamp::from_millis(1_763_700_000_000),
+        trace: Trace::start(),
+        body: body.into(),
+    }
+}
+
+#[tokio::test]
+async fn an_erased_person_is_named_nowhere_and_what_they_wrote_stays() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let published = world.published("Mine").await;
+    world.tell(erased(author().id.to_string())).await;
+    testkit::wait_until("the article without a byline", testkit::PATIENCE, async || {
+        world.get(None, &published.id).await.expect("it is there").author.is_empty().then_some(())
+    })
+    .await;
+    // A token of theirs lives on for some minutes.
+    let draft = world.create(&author(), fields("Later")).await.expect("a draft");
+    let seen = world.get_since(Some(&editor()), &draft).await.expect("it is projected");
+    assert_eq!((seen.author.as_str(), seen.title.as_str()), ("", "Later"));
+    world.stop().await;
+
+    let app = place.open().await;
+    app.replay(|_| ()).await.expect("the view is rebuilt");
+    let id = published.id.parse().expect("an id");
+    let rebuilt = app.get(None, id, None).await.expect("it is published");
+    assert_eq!((rebuilt.byline.as_str(), rebuilt.author), ("", author().id));
+    // The history is as provable as before.
+    assert_eq!(app.verify(id).await.expect("the chain is whole").versions, 2);
+    shut(app).await;
+    for (name, statement) in [
+        ("sports-news.db", "select count(*) from bylines where byline like '%Ada%'"),
+        ("sports-news.db", "select count(*) from events where record like '%Ada%'"),
+        ("sports-news.db", "select count(*) from outbox"),
+        ("sports-news-view.db", "select count(*) from articles where byline || document like '%Ada%'"),
+    ] {
+        let mut connection = place.connection(name).await;
+        let found: i64 =
+            sqlx::query_scalar(statement).fetch_one(&mut connection).await.expect("it is counted");
+        assert_eq!(found, 0, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_may_come_twice_and_one_that_names_nobody_goes_to_the_dead_letters() {
+    let place = Place::new();
+    World::start(&place).await.stop().await;
+    let app = place.open().await;
+    let erasure = Erasure(app.clone());
+    for _ in 0..2 {
+        erasure.handle(&erased(author().id.to_string())).await.expect("it has its effect");
+    }
+    let refused = erasure.handle(&erased("nobody".to_owned())).await.expect_err("there is nobody to erase");
+    assert_eq!((refused.kind, refused.code.as_str()), (Kind::Invalid, "unreadable_message"));
+    assert!(!refused.kind.is_transient());
+    shut(app).await;
+}

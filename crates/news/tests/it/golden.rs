@@ -1,0 +1,159 @@
+//! What is stored or sent stays readable: every form that was ever written is in `tests/golden`, and today's code reads it.
+//! A test compares and never writes; a new form gets new files, old ones are never edited.
+
+use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId, Version};
+use news::domain::{Article, Byline, Change, Correction, Drafting, Event, Slug, Story, StoryInput};
+use news::store::{read_event, write_event};
+use news::wire::{announced, announcement};
+use uuid::Uuid;
+
+const BYLINE: &str = "Ada O'Neill";
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The stored text and the sent message of each event.
+const GOLDEN: [(Event, &str, &str); 5] = [
+    (
+        Event::Drafted,
+        include_str!("../golden/event-1-drafted.json"),
+        include_str!("../golden/message-drafted.txt"),
+    ),
+    (
+        Event::Edited,
+        include_str!("../golden/event-1-edited.json"),
+        include_str!("../golden/message-edited.txt"),
+    ),
+    (
+        Event::Published,
+        include_str!("../golden/event-1-published.json"),
+        include_str!("../golden/message-published.txt"),
+    ),
+    (
+        Event::Updated,
+        include_str!("../golden/event-1-updated.json"),
+        include_str!("../golden/message-updated.txt"),
+    ),
+    (
+        Event::Deleted,
+        include_str!("../golden/event-1-deleted.json"),
+        include_str!("../golden/message-deleted.txt"),
+    ),
+];
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(1_763_712_000_123 + seconds * 1_000)
+}
+
+fn story(title: &str) -> Story {
+    Story::parse(StoryInput {
+        title: title.to_owned(),
+        description: Some("In two lines,\nfor lists".to_owned()),
+        content: "It's \"quoted\" – 50 % \\ \u{202b}שלום\u{202c} 🗞️\r\n\t<b>bold</b>".to_owned(),
+        tags: vec!["budget".to_owned(), "o'neill".to_owned()],
+        lang: Some("en".to_owned()),
+        image: Some("https://example.org/a.jpg".to_owned()),
+        region: Some("GB".to_owned()),
+    })
+    .expect("a valid story")
+}
+
+/// One change of each kind, always the same.
+fn changes() -> Vec<Change> {
+    let by = UserId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_00ed));
+    let drafted = Article::draft(Drafting {
+        id: ArticleId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_0001)),
+        section: Section::Politics,
+        slug: Slug::stored("the-budget-passes".to_owned()),
+        story: story("The budget passes"),
+        byline: Byline::of(BYLINE),
+        author: UserId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_00ad)),
+        at: at(0),
+    });
+    let plain = Story {
+        description: None,
+        lang: None,
+        image: None,
+        region: None,
+        tags: Vec::new(),
+        ..story("Shorter")
+    };
+    let edited = drafted.article.revise(plain, Byline::of(BYLINE), by, at(60)).expect("a legal step");
+    let published = edited.article.publish(by, at(120)).expect("a legal step");
+    let mut updated = published
+        .article
+        .revise(story("The budget passes"), Byline::of(BYLINE), by, at(180))
+        .expect("a legal step");
+    updated.article.corrections = vec![Correction {
+        kind: "correction".to_owned(),
+        text: "It was Tuesday, not Monday.".to_owned(),
+        at: at(170),
+        version: Version::new(4),
+    }];
+    let deleted = edited.article.delete(by, at(240)).expect("a legal step");
+    vec![drafted, edited, published, updated, deleted]
+}
+
+/// A message as text: its attributes, then its body in hexadecimal digits, sixteen bytes a line.
+fn shown(change: &Change) -> String {
+    let id = MessageId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_0e0e));
+    let message = announcement(change, id, TRACE.parse::<Trace>().expect("a trace"));
+    let mut text = format!(
+        "id {}\nkind {}\nkey {}\nsource {}\nsubject {}\nversion {}\ntime {}\ntrace {}\n\n",
+        message.id,
+        message.kind,
+        message.key,
+        message.source,
+        message.subject,
+        message.version,
+        message.time,
+        message.trace
+    );
+    for line in message.body.chunks(16) {
+        let digits: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        text.push_str(&digits.join(" "));
+        text.push('\n');
+    }
+    text
+}
+
+fn body(golden: &str) -> Vec<u8> {
+    let (_, digits) = golden.split_once("\n\n").expect("attributes, then the body");
+    digits.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("two digits")).collect()
+}
+
+#[test]
+fn every_event_is_written_as_its_golden_file_says() {
+    assert_eq!(GOLDEN.map(|(event, ..)| event), Event::ALL);
+    for (change, (event, stored, _)) in changes().iter().zip(GOLDEN) {
+        assert_eq!(change.event, event);
+        assert_eq!(write_event(change).expect("it is written"), stored.trim_end(), "{event}");
+    }
+}
+
+#[test]
+fn every_event_that_was_ever_stored_is_read_by_todays_code() {
+    for (change, (event, stored, _)) in changes().into_iter().zip(GOLDEN) {
+        let read = read_event(stored.trim_end(), BYLINE.to_owned()).expect("it is readable");
+        assert_eq!(read, change, "{event}");
+    }
+}
+
+#[test]
+fn every_message_is_sent_as_its_golden_file_says() {
+    for (change, (event, _, sent)) in changes().iter().zip(GOLDEN) {
+        assert_eq!(shown(change), sent, "{event}");
+    }
+}
+
+#[test]
+fn every_message_that_was_ever_sent_is_read_by_todays_code() {
+    for (change, (event, _, sent)) in changes().into_iter().zip(GOLDEN) {
+        assert_eq!(announced(&body(sent)).expect("it is readable"), change.article, "{event}");
+    }
+}
+
+#[test]
+fn a_record_of_a_newer_program_is_refused_by_its_form_and_not_guessed_at() {
+    let newer = GOLDEN[0].1.replacen("\"form\":1", "\"form\":2", 1);
+    let refused = read_event(newer.trim_end(), String::new()).expect_err("it is of form 2");
+    assert_eq!(refused.to_string(), "the record has form 2, which this program does not know");
+}

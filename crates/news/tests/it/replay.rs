@@ -1,0 +1,191 @@
+//! The view can always be rebuilt, and the history be proved.
+
+use std::sync::Arc;
+
+use kernel::{ArticleId, Expected, Identity, SessionId, Version};
+use news::App;
+use news::app::{ChainError, CreateArticle, ListArticles};
+use news::domain::{Article, Broken, StoryInput};
+use tokio::task::JoinSet;
+
+use crate::people::{author, editor};
+use crate::world::{Place, World, fields, shut};
+
+type Row = (Vec<u8>, i64, String, Option<i64>, Vec<u8>, String, String, String);
+
+/// Every byte of the view.
+async fn dump(place: &Place) -> Vec<Row> {
+    let mut connection = place.connection("sports-news-view.db").await;
+    sqlx::query_as(
+        "select id, version, state, published_at, author_id, byline, document, content from articles order by id",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .expect("the view is read")
+}
+
+async fn run(place: &Place, name: &str, statement: &'static str) {
+    let mut connection = place.connection(name).await;
+    sqlx::query(statement).execute(&mut connection).await.expect("it is done");
+}
+
+/// A section with published, revised, deleted and drafted articles.
+async fn lived_in(place: &Place) -> Vec<ArticleId> {
+    let world = World::start(place).await;
+    let mut ids = Vec::new();
+    for number in 0..3 {
+        let published = world.published(&format!("Article {number}")).await;
+        let updated = world
+            .revise(&editor(), &published, fields("Changed \u{202b}שלום\u{202c}"))
+            .await
+            .expect("updated");
+        world.get_since(None, &updated).await.expect("it is projected");
+        ids.push(published.id.parse().expect("an id"));
+    }
+    let draft = world.create(&author(), fields("A draft")).await.expect("a draft");
+    world.get_since(Some(&author()), &draft).await.expect("it is projected");
+    let other = world.create(&author(), fields("Put away")).await.expect("a draft");
+    world.delete(&author(), &other).await.expect("it is put away");
+    // Stopping steps the relay until it is idle; starting again lets the projection take the rest.
+    world.stop().await;
+    let world = World::start(place).await;
+    let last = world.create(&author(), fields("The last")).await.expect("a draft");
+    world.get_since(Some(&author()), &last).await.expect("it is projected, and all before it");
+    world.stop().await;
+    ids
+}
+
+#[tokio::test]
+async fn a_corrupt_view_is_rebuilt_byte_for_byte() {
+    let place = Place::new();
+    lived_in(&place).await;
+    let before = dump(&place).await;
+    assert_eq!(before.len(), 6);
+    for statement in [
+        "update articles set version = version + 7, document = replace(document, 'Changed', 'Forged')",
+        "delete from articles where state = 'draft'",
+        "insert into articles select randomblob(16), version, state, published_at, author_id, byline, document, content
+         from articles limit 1",
+    ] {
+        run(&place, "sports-news-view.db", statement).await;
+    }
+    assert_ne!(dump(&place).await, before);
+    let app = place.open().await;
+    let replayed = app.replay(|_| ()).await.expect("the view is rebuilt");
+    shut(app).await;
+    assert_eq!(replayed.articles, 6);
+    assert_eq!(dump(&place).await, before);
+}
+
+#[tokio::test]
+async fn a_view_that_was_thrown_away_is_rebuilt_too() {
+    let place = Place::new();
+    lived_in(&place).await;
+    let before = dump(&place).await;
+    for end in ["", "-wal", "-shm"] {
+        let file = place.file(&format!("sports-news-view.db{end}"));
+        if file.exists() {
+            std::fs::remove_file(file).expect("the file is removed");
+        }
+    }
+    let app = place.open().await;
+    app.replay(|_| ()).await.expect("the view is rebuilt");
+    shut(app).await;
+    assert_eq!(dump(&place).await, before);
+}
+
+#[tokio::test]
+async fn an_untouched_history_is_verified_and_a_tampered_event_is_found() {
+    let place = Place::new();
+    let ids = lived_in(&place).await;
+    let app = place.open().await;
+    for id in &ids {
+        assert_eq!(app.verify(*id).await.expect("the chain is whole").versions, 3);
+    }
+    shut(app).await;
+
+    run(
+        &place,
+        "sports-news.db",
+        "update events set record = replace(record, 'Article 1', 'Article X') where version = 2",
+    )
+    .await;
+    let app = place.open().await;
+    app.verify(ids[0]).await.expect("another article is as it was");
+    let found = app.verify(ids[1]).await;
+    assert!(
+        matches!(found, Err(ChainError::Broken(Broken::Tampered { version })) if version == Version::new(2))
+    );
+    shut(app).await;
+}
+
+#[tokio::test]
+async fn a_history_that_was_moved_under_another_article_is_found() {
+    let place = Place::new();
+    let ids = lived_in(&place).await;
+    for statement in [
+        "delete from bylines",
+        "delete from events where article = (select min(article) from events where version = 3)",
+        "update events set article = zeroblob(16)
+         where article = (select min(article) from events where version = 3)",
+    ] {
+        run(&place, "sports-news.db", statement).await;
+    }
+    let app = place.open().await;
+    let moved = app.verify(ArticleId::new(uuid::Uuid::nil())).await;
+    assert!(matches!(moved, Err(ChainError::Broken(Broken::Tampered { version: Version::FIRST }))));
+    assert_eq!(app.verify(ids[2]).await.expect("it is untouched").versions, 3);
+    shut(app).await;
+}
+
+/// Writes as a busy newsroom does, each change delivered to the view at once.
+async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
+    let mut newest = Vec::new();
+    for number in 0..40 {
+        let story = StoryInput {
+            title: format!("Number {number}"),
+            content: "text".to_owned(),
+            ..Default::default()
+        };
+        let draft =
+            app.create(Some(&admin), CreateArticle { story, ..Default::default() }).await.expect("a draft");
+        app.project(&draft).await.expect("it is projected");
+        let published = app.publish(Some(&admin), draft.id, &Expected::Any).await.expect("it is published");
+        app.project(&published).await.expect("it is projected");
+        newest.push(published);
+    }
+    newest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_in_the_middle_of_work_loses_nothing() {
+    let place = Place::new();
+    let app = place.open().await;
+    let admin = crate::people::admin();
+    let admin = Identity {
+        user: admin.id,
+        name: admin.name.to_owned(),
+        role: admin.role,
+        sections: admin.sections,
+        history: false,
+        session: SessionId::new(uuid::Uuid::nil()),
+    };
+    let mut busy = JoinSet::new();
+    for _ in 0..2 {
+        busy.spawn(newsroom(app.clone(), admin.clone()));
+    }
+    let mut newest = Vec::new();
+    while newest.len() < 80 {
+        app.replay(|_| ()).await.expect("the view is rebuilt");
+        if let Some(done) = busy.try_join_next() {
+            newest.extend(done.expect("the newsroom works"));
+        }
+    }
+    for article in newest {
+        assert_eq!(app.get(None, article.id, None).await.expect("it is public"), article);
+    }
+    let listing =
+        app.list(ListArticles { offset: 0, limit: 100, with_content: false }).await.expect("a list");
+    assert_eq!(listing.total, 80);
+    shut(app).await;
+}

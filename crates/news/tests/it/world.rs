@@ -1,0 +1,278 @@
+//! The section `sports` in a process of its own making: built, run, stopped and built again on the same files.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bus::{Bus, Call, Envelope};
+use bytes::Bytes;
+use chassis::config::{Loaded, Settings, layers, over, read};
+use chassis::{Closer, Context, Service, Surroundings, Worker, drive};
+use kernel::{Kind, Refusal, Section};
+use news::{App, Config};
+use prost::Message;
+use proto::news::v1::*;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+use testkit::Folder;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::people::{Person, users};
+
+pub const SECTION: Section = Section::Sports;
+
+/// A folder with the stores of a section, and how it is configured.
+pub struct Place {
+    path: PathBuf,
+    // Removed with the place, unless somebody else looks after it.
+    _folder: Option<Folder>,
+    pub self_review: bool,
+    pub wait_ms: u64,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let folder = Folder::new();
+        Self { path: folder.path().to_owned(), _folder: Some(folder), self_review: false, wait_ms: 8_000 }
+    }
+
+    /// A place that is there already.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), _folder: None, self_review: false, wait_ms: 8_000 }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub fn config(&self) -> Config {
+        let url = |scheme: &str, name: &str| format!("{scheme}:{}", self.file(name).display());
+        let text = format!(
+            "[bus]\nurl = {:?}\n[events]\nurl = {:?}\n[view]\nurl = {:?}\n[newsroom]\nself_review = {}\n[reads]\nprojection_wait_ms = {}\n",
+            url("local", "bus.db"),
+            url("sqlite", "{service}.db"),
+            url("sqlite", "{service}-view.db"),
+            self.self_review,
+            self.wait_ms,
+        );
+        let layers = layers(&[Config::DEFAULTS, &text], None).expect("the layers");
+        let loaded: Loaded<Config> = read(&over(layers, Default::default())).expect("a good configuration");
+        loaded.service
+    }
+
+    /// A connection of one's own to one of the files, behind the stores' back.
+    pub async fn connection(&self, name: &str) -> SqliteConnection {
+        SqliteConnectOptions::new().filename(self.file(name)).connect().await.expect("the file opens")
+    }
+
+    /// The stores without the service, as `portal replay` opens them.
+    pub async fn open(&self) -> Arc<App> {
+        let (app, _outbox) =
+            news::open(SECTION, &self.config(), &Surroundings::one_process()).await.expect("the stores open");
+        app
+    }
+}
+
+/// Closes the stores and lets go of their files.
+pub async fn shut(app: Arc<App>) {
+    app.close().await;
+}
+
+/// A running section.
+pub struct World {
+    pub bus: Arc<dyn Bus>,
+    stop: CancellationToken,
+    running: JoinSet<()>,
+    // Behind a mutex only so that tasks may share the world.
+    closers: Mutex<Vec<Closer>>,
+    pub workers: Vec<Arc<dyn Worker>>,
+}
+
+impl World {
+    /// Everything runs: what is committed is sent, what is sent is projected.
+    pub async fn start(place: &Place) -> Self {
+        let mut world = Self::start_without_relay(place).await;
+        for worker in world.workers.clone() {
+            world.running.spawn(drive(SECTION.service(), worker, world.stop.clone(), Duration::from_secs(5)));
+        }
+        world
+    }
+
+    /// Calls are answered, but nothing leaves the outbox by itself.
+    pub async fn start_without_relay(place: &Place) -> Self {
+        let surroundings = Surroundings::one_process();
+        surroundings.register_http("users", users());
+        let config = place.config();
+        let bus = bus::open(&config.bus.url, &surroundings).await.expect("the bus opens");
+        let service = news::build(SECTION, config, &surroundings).await.expect("the service is built");
+        let Service { consumers, workers, closers, .. } = service;
+        let stop = CancellationToken::new();
+        let mut running = JoinSet::new();
+        for consumer in consumers {
+            running.spawn(consumer.run(stop.clone()));
+        }
+        Self { bus, stop, running, closers: Mutex::new(closers), workers }
+    }
+
+    /// Stops in order and lets go of all files.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            ended.expect("no part of the service panics");
+        }
+        for closer in self.closers.into_inner().expect("nobody panicked") {
+            closer.await;
+        }
+        self.bus.close().await;
+    }
+
+    pub async fn call<M: Message>(
+        &self,
+        who: Option<String>,
+        method: &str,
+        request: M,
+    ) -> Result<Bytes, Refusal> {
+        self.call_within(Duration::from_secs(10), who, method, request).await
+    }
+
+    /// A call by somebody who has not all day.
+    pub async fn call_within<M: Message>(
+        &self,
+        budget: Duration,
+        who: Option<String>,
+        method: &str,
+        request: M,
+    ) -> Result<Bytes, Refusal> {
+        let call = Call {
+            method: method.to_owned(),
+            body: request.encode_to_vec().into(),
+            token: who,
+            idempotency_key: None,
+        };
+        let context = Context::for_work("test", budget);
+        context.scope(self.bus.call("news.sports.calls", call)).await
+    }
+
+    pub async fn create(&self, who: &Person, fields: ArticleFields) -> Result<Article, Refusal> {
+        article(
+            self.call(
+                Some(who.token()),
+                "CreateArticle",
+                CreateArticleRequest { fields: Some(fields), publish: false },
+            )
+            .await,
+        )
+    }
+
+    pub async fn create_published(&self, who: &Person, fields: ArticleFields) -> Result<Article, Refusal> {
+        article(
+            self.call(
+                Some(who.token()),
+                "CreateArticle",
+                CreateArticleRequest { fields: Some(fields), publish: true },
+            )
+            .await,
+        )
+    }
+
+    pub async fn revise(
+        &self,
+        who: &Person,
+        seen: &Article,
+        fields: ArticleFields,
+    ) -> Result<Article, Refusal> {
+        let request = ReviseArticleRequest {
+            id: seen.id.clone(),
+            expected: exactly(seen.version),
+            change: Some(revise_article_request::Change::Full(fields)),
+        };
+        article(self.call(Some(who.token()), "ReviseArticle", request).await)
+    }
+
+    pub async fn patch(&self, who: &Person, seen: &Article, patch: ArticlePatch) -> Result<Article, Refusal> {
+        let request = ReviseArticleRequest {
+            id: seen.id.clone(),
+            expected: exactly(seen.version),
+            change: Some(revise_article_request::Change::Patch(patch)),
+        };
+        article(self.call(Some(who.token()), "ReviseArticle", request).await)
+    }
+
+    pub async fn publish(&self, who: &Person, seen: &Article) -> Result<Article, Refusal> {
+        let request = PublishArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
+        article(self.call(Some(who.token()), "PublishArticle", request).await)
+    }
+
+    pub async fn delete(&self, who: &Person, seen: &Article) -> Result<DeleteArticleReply, Refusal> {
+        let request = DeleteArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
+        let reply = self.call(Some(who.token()), "DeleteArticle", request).await?;
+        Ok(DeleteArticleReply::decode(reply).expect("a reply"))
+    }
+
+    /// What the view has, without waiting.
+    pub async fn get(&self, who: Option<&Person>, id: &str) -> Result<Article, Refusal> {
+        let request = GetArticleRequest { id: id.to_owned(), min_version: None };
+        article(self.call(who.map(Person::token), "GetArticle", request).await)
+    }
+
+    /// What the view has once it has this version.
+    pub async fn get_since(&self, who: Option<&Person>, seen: &Article) -> Result<Article, Refusal> {
+        let request = GetArticleRequest { id: seen.id.clone(), min_version: Some(seen.version) };
+        article(self.call(who.map(Person::token), "GetArticle", request).await)
+    }
+
+    pub async fn list(
+        &self,
+        offset: u32,
+        limit: u32,
+        include_content: bool,
+    ) -> Result<ListArticlesReply, Refusal> {
+        let reply =
+            self.call(None, "ListArticles", ListArticlesRequest { offset, limit, include_content }).await?;
+        Ok(ListArticlesReply::decode(reply).expect("a reply"))
+    }
+
+    /// An author's draft that an editor published and the view has.
+    pub async fn published(&self, title: &str) -> Article {
+        let draft = self.create(&crate::people::author(), fields(title)).await.expect("a draft");
+        let published = self.publish(&crate::people::editor(), &draft).await.expect("it is published");
+        self.get_since(None, &published).await.expect("it is projected")
+    }
+
+    pub async fn tell(&self, message: Envelope) {
+        self.bus.publish(vec![message]).await.expect("the bus takes it");
+    }
+}
+
+fn article(reply: Result<Bytes, Refusal>) -> Result<Article, Refusal> {
+    let reply = ArticleReply::decode(reply?).expect("a reply");
+    Ok(reply.article.expect("with an article"))
+}
+
+pub fn exactly(version: u32) -> Option<Expected> {
+    Some(Expected { any: false, versions: vec![version] })
+}
+
+pub fn fields(title: &str) -> ArticleFields {
+    ArticleFields {
+        title: title.to_owned(),
+        content: format!("All about it: {title}."),
+        tags: vec!["budget".to_owned()],
+        ..ArticleFields::default()
+    }
+}
+
+/// The kind and the code of a refusal.
+pub fn told<T: std::fmt::Debug>(outcome: Result<T, Refusal>) -> (Kind, String) {
+    let refusal = outcome.expect_err("it is refused");
+    (refusal.kind, refusal.code.as_str().to_owned())
+}
+
+pub fn said(kind: Kind, code: &str) -> (Kind, String) {
+    (kind, code.to_owned())
+}

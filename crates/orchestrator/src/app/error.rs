@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use kernel::{Code, Fault, FieldFault, Kind, Refusal, Section};
+use serde_json::{Map, Value};
+
+use crate::ports::DeskError;
+
+/// Why a request for news failed.
+#[derive(Debug, thiserror::Error)]
+pub enum NewsError {
+    /// The section said no, or could not be reached.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    /// No section answered.
+    #[error("no section answered; the first said: {first}")]
+    AllAway {
+        /// What the first of them failed with.
+        #[source]
+        first: DeskError,
+    },
+}
+
+impl Fault for NewsError {
+    fn kind(&self) -> Kind {
+        match self {
+            NewsError::Desk(error) => error.kind(),
+            NewsError::AllAway { .. } => Kind::Unavailable,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            NewsError::Desk(error) => error.code(),
+            NewsError::AllAway { .. } => Code::new("section_unavailable"),
+        }
+    }
+
+    fn fields(&self) -> Vec<FieldFault> {
+        match self {
+            NewsError::Desk(error) => error.fields(),
+            NewsError::AllAway { .. } => Vec::new(),
+        }
+    }
+
+    fn extra(&self) -> Map<String, Value> {
+        match self {
+            NewsError::Desk(error) => error.extra(),
+            NewsError::AllAway { .. } => {
+                let missing: Vec<Value> =
+                    Section::ALL.iter().map(|section| section.as_str().into()).collect();
+                Map::from_iter([("missing".to_owned(), Value::from(missing))])
+            }
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            NewsError::Desk(error) => error.retry_after(),
+            NewsError::AllAway { first } => first.retry_after().or(Some(Duration::from_secs(1))),
+        }
+    }
+
+    fn refusal(&self) -> Refusal {
+        match self {
+            NewsError::Desk(DeskError::Refused(refusal)) => refusal.clone(),
+            _ => {
+                let detail =
+                    if self.kind().is_ours() { self.kind().sentence().to_owned() } else { self.to_string() };
+                Refusal {
+                    kind: self.kind(),
+                    code: self.code(),
+                    detail,
+                    fields: self.fields(),
+                    extra: self.extra(),
+                    retry_after: self.retry_after(),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+use chassis::Context;
+use kernel::{ArticleId, MessageId, Section, Version};
+
+use super::{App, Asker, NewsError};
+use crate::domain::{Article, Reading};
+
+impl App {
+    /// One article. With `min_version` its section waits up to a second until it can show that version.
+    ///
+    /// Nothing is told of it here: [`App::was_read`] is called once the answer is made.
+    ///
+    /// # Errors
+    /// What the section said: `not_found` also for what the asker may not see, `not_yet_projected`; or that it is away.
+    pub async fn get_article(
+        &self,
+        section: Section,
+        id: ArticleId,
+        min_version: Option<Version>,
+        asker: &Asker,
+    ) -> Result<Article, NewsError> {
+        Ok(self.desks.get(section, id, min_version, asker.token()).await?)
+    }
+
+    /// The reading that answering `article` to `asker` is, if that may be told at all.
+    pub fn reading(&self, article: &Article, asker: &Asker) -> Option<Reading> {
+        let reader = asker.identity.as_ref()?;
+        let id = MessageId::new(self.ids.next());
+        Reading::of(article, reader, id, self.clock.now(), Context::current().trace.child())
+    }
+
+    /// Notes a reading once its answer is made. It never waits and never fails: a full queue drops it and counts the drop.
+    pub fn was_read(&self, reading: Option<Reading>) {
+        if let Some(reading) = reading {
+            self.readings.offer(reading);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Call};
+use bytes::Bytes;
+use chassis::{Breaker, BreakerSettings, Broken, Context};
+use kernel::{ArticleId, Expected, Refusal, Section, Version};
+use prost::Message;
+use proto::news::v1 as wire;
+
+use super::retry::{Retries, RetryRule};
+use super::wire as codec;
+use crate::domain::{Article, Change, Fields, SectionList};
+use crate::ports::{DeskError, NewsDesks, Window};
+
+/// The section has waited for a version that was asked for and does not have it yet.
+pub(super) const NOT_YET_PROJECTED: &str = "not_yet_projected";
+/// A call ends so much before its caller's deadline (a tenth of short ones), so that somebody is still there to see that the
+/// section was too slow, count it and answer.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// The desks over the bus: a call to `news.<section>.calls` for each request.
+///
+/// Each section has a breaker of its own, so that one that is away costs the others nothing.
+pub struct BusDesks {
+    bus: Arc<dyn Bus>,
+    breakers: [Breaker; Section::ALL.len()],
+    retries: Retries,
+}
+
+impl BusDesks {
+    /// Desks behind this bus.
+    pub fn new(bus: Arc<dyn Bus>, rule: RetryRule) -> Self {
+        let breakers =
+            Section::ALL.map(|section| Breaker::new(section.service(), BreakerSettings::default()));
+        Self { bus, breakers, retries: Retries::new(rule) }
+    }
+
+    /// One call, sent once.
+    async fn ask<A: Message + Default>(
+        &self,
+        section: Section,
+        method: &'static str,
+        request: &impl Message,
+        token: Option<&str>,
+    ) -> Result<A, DeskError> {
+        let call = Call {
+            method: method.to_owned(),
+            body: request.encode_to_vec().into(),
+            token: token.map(str::to_owned),
+            idempotency_key: None,
+        };
+        match self.breakers[section as usize].call(self.send(section, call)).await {
+            Ok(Ok(reply)) => readable(section, A::decode(reply).map_err(|error| error.to_string())),
+            Ok(Err(refusal)) | Err(Broken::Failed(refusal)) => Err(refusal.into()),
+            Err(Broken::Resting(retry_after)) => Err(DeskError::Resting { section, retry_after }),
+        }
+    }
+
+    /// The outer result is what the breaker counts, the inner one what the caller gets. They differ where the section works well
+    /// and has only waited in vain for a version: else anybody could open the breaker by asking for versions that will never be.
+    async fn send(&self, section: Section, call: Call) -> Result<Result<Bytes, Refusal>, Refusal> {
+        let context = Context::current();
+        let left = context.deadline.left();
+        let address = format!("news.{section}.calls");
+        let call = context.within(left - MARGIN.min(left / 10)).scope(self.bus.call(&address, call));
+        match call.await {
+            Err(refusal) if refusal.code == *NOT_YET_PROJECTED => Ok(Err(refusal)),
+            outcome => outcome.map(Ok),
+        }
+    }
+
+    /// A read: tried again where that may help and the deadline and the budget of retries allow it.
+    async fn read<A: Message + Default>(
+        &self,
+        section: Section,
+        method: &'static str,
+        request: &impl Message,
+        token: Option<&str>,
+    ) -> Result<A, DeskError> {
+        self.retries.earn();
+        let deadline = Context::current().deadline;
+        let mut tried = 1;
+        loop {
+            let error = match self.ask(section, method, request, token).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            let Some(pause) = self.retries.pause(tried, &error, deadline) else { return Err(error) };
+            tracing::debug!(section = section.as_str(), method, tried, "a call failed and is tried again");
+            chassis::pause(pause).await;
+            tried += 1;
+        }
+    }
+}
+
+fn readable<T>(section: Section, value: Result<T, codec::Wrong>) -> Result<T, DeskError> {
+    value.map_err(|reason| DeskError::Unreadable { section, reason })
+}
+
+#[async_trait]
+impl NewsDesks for BusDesks {
+    async fn get(
+        &self,
+        section: Section,
+        id: ArticleId,
+        min_version: Option<Version>,
+        token: Option<&str>,
+    ) -> Result<Article, DeskError> {
+        let request =
+            wire::GetArticleRequest { id: id.to_string(), min_version: min_version.map(Version::number) };
+        readable(section, codec::article_of(self.read(section, "GetArticle", &request, token).await?))
+    }
+
+    async fn get_many(
+        &self,
+        section: Section,
+        ids: &[ArticleId],
+        token: Option<&str>,
+    ) -> Result<Vec<Article>, DeskError> {
+        let request = wire::GetArticlesRequest { ids: ids.iter().map(ArticleId::to_string).collect() };
+        let reply = self.read(section, "GetArticles", &request, token).await?;
+        Ok(readable(section, codec::articles_of(reply))?.articles)
+    }
+
+    async fn list(
+        &self,
+        section: Section,
+        window: Window,
+        token: Option<&str>,
+    ) -> Result<SectionList, DeskError> {
+        let Window { offset, limit, content } = window;
+        let request = wire::ListArticlesRequest { offset, limit, include_content: content };
+        readable(section, codec::articles_of(self.read(section, "ListArticles", &request, token).await?))
+    }
+
+    async fn create(
+        &self,
+        section: Section,
+        fields: Fields,
+        publish: bool,
+        token: Option<&str>,
+    ) -> Result<Article, DeskError> {
+        let request = wire::CreateArticleRequest { fields: Some(codec::fields(fields)), publish };
+        readable(section, codec::article_of(self.ask(section, "CreateArticle", &request, token).await?))
+    }
+
+    async fn revise(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        change: Change,
+        token: Option<&str>,
+    ) -> Result<Article, DeskError> {
+        let request = wire::ReviseArticleRequest {
+            id: id.to_string(),
+            expected: Some(codec::expected(expected)),
+            change: Some(codec::change(change)),
+        };
+        readable(section, codec::article_of(self.ask(section, "ReviseArticle", &request, token).await?))
+    }
+
+    async fn publish(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        token: Option<&str>,
+    ) -> Result<Article, DeskError> {
+        let request =
+            wire::PublishArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
+        readable(section, codec::article_of(self.ask(section, "PublishArticle", &request, token).await?))
+    }
+
+    async fn delete(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        token: Option<&str>,
+    ) -> Result<Version, DeskError> {
+        let request =
+            wire::DeleteArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
+        let reply: wire::DeleteArticleReply = self.ask(section, "DeleteArticle", &request, token).await?;
+        Ok(Version::new(reply.version))
+    }
+}

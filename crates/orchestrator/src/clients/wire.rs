@@ -1,0 +1,100 @@
+//! Messages of `portal/news/v1` to values and back.
+
+use std::str::FromStr;
+
+use kernel::{Expected, Timestamp, Version};
+use proto::news::v1 as wire;
+
+use crate::domain::{Article, Change, Correction, Fields, Patch, SectionList, State};
+
+/// What is wrong with an answer. It names the field, never what stands in it.
+pub(super) type Wrong = String;
+
+/// The article of an answer that must hold one.
+pub(super) fn article_of(reply: wire::ArticleReply) -> Result<Article, Wrong> {
+    article(reply.article.ok_or("there is no article")?)
+}
+
+pub(super) fn articles_of(reply: wire::ListArticlesReply) -> Result<SectionList, Wrong> {
+    let articles = reply.articles.into_iter().map(article).collect::<Result<_, _>>()?;
+    Ok(SectionList { articles, total: reply.total })
+}
+
+fn article(from: wire::Article) -> Result<Article, Wrong> {
+    Ok(Article {
+        id: parse("id", &from.id)?,
+        section: parse("section", &from.section)?,
+        version: Version::new(from.version),
+        state: State::new(from.state),
+        slug: from.slug,
+        title: from.title,
+        description: from.description,
+        content: from.content,
+        author: from.author,
+        author_id: parse("author_id", &from.author_id)?,
+        tags: from.tags,
+        lang: from.lang,
+        image: from.image,
+        region: from.region,
+        created_at: Timestamp::from_millis(from.created_at_ms),
+        updated_at: Timestamp::from_millis(from.updated_at_ms),
+        published_at: from.published_at_ms.map(Timestamp::from_millis),
+        corrections: from.corrections.into_iter().map(correction).collect(),
+    })
+}
+
+fn correction(from: wire::Correction) -> Correction {
+    Correction {
+        kind: from.kind,
+        text: from.text,
+        at: Timestamp::from_millis(from.at_ms),
+        version: Version::new(from.version),
+    }
+}
+
+fn parse<T: FromStr>(field: &str, text: &str) -> Result<T, Wrong> {
+    text.parse().map_err(|_| format!("its article's {field} cannot be read"))
+}
+
+pub(super) fn expected(expected: &Expected) -> wire::Expected {
+    match expected {
+        Expected::Any => wire::Expected { any: true, versions: Vec::new() },
+        Expected::OneOf(versions) => {
+            wire::Expected { any: false, versions: versions.iter().map(|version| version.number()).collect() }
+        }
+    }
+}
+
+pub(super) fn fields(fields: Fields) -> wire::ArticleFields {
+    wire::ArticleFields {
+        title: fields.title,
+        content: fields.content,
+        tags: fields.tags,
+        author: fields.author,
+        description: fields.description,
+        lang: fields.lang,
+        image: fields.image,
+        region: fields.region,
+    }
+}
+
+pub(super) fn change(change: Change) -> wire::revise_article_request::Change {
+    use wire::revise_article_request::Change as To;
+    match change {
+        Change::Full(all) => To::Full(fields(all)),
+        Change::Some(patch) => To::Patch(some(patch)),
+    }
+}
+
+fn some(patch: Patch) -> wire::ArticlePatch {
+    wire::ArticlePatch {
+        title: patch.title,
+        content: patch.content,
+        tags: patch.tags.map(|tags| wire::Tags { tags }),
+        author: patch.author,
+        description: patch.description,
+        lang: patch.lang,
+        image: patch.image,
+        region: patch.region,
+    }
+}

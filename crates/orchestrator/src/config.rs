@@ -1,0 +1,127 @@
+//! What can be set; `config.default.toml` says what for.
+
+use std::time::Duration;
+
+use chassis::IdentityConfig;
+use chassis::config::Settings;
+use serde::{Deserialize, Serialize};
+
+use crate::clients::RetryRule;
+
+/// The orchestrator's configuration.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The path under which readers see these routes.
+    pub public_base: String,
+    /// Where identities come from.
+    pub identity: IdentityConfig,
+    /// The way to the other services.
+    pub bus: BusConfig,
+    /// How the news sections are asked.
+    pub desks: DesksConfig,
+    /// How readings are told.
+    pub readings: ReadingsConfig,
+}
+
+/// The way to the other services.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct BusConfig {
+    /// `local:data/bus.db`, or an `amqp://` address.
+    pub url: String,
+}
+
+/// How the news sections are asked.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesksConfig {
+    /// How long a section may take where several are asked at once.
+    pub section_deadline_ms: u64,
+    /// How often a read that failed is tried again.
+    pub retries: u32,
+    /// The longest pause before the first of them.
+    pub retry_pause_ms: u64,
+}
+
+impl DesksConfig {
+    /// How long a section may take where several are asked at once.
+    pub fn section_deadline(&self) -> Duration {
+        Duration::from_millis(self.section_deadline_ms)
+    }
+
+    /// When reads are tried again.
+    pub fn retry_rule(&self) -> RetryRule {
+        RetryRule { retries: self.retries, pause: Duration::from_millis(self.retry_pause_ms) }
+    }
+}
+
+/// How readings are told.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadingsConfig {
+    /// How many may wait.
+    pub queue: usize,
+    /// How long the bus may take to confirm a batch.
+    pub patience_ms: u64,
+}
+
+impl Settings for Config {
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+
+    fn validate(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !self.public_base.is_empty()
+            && (!self.public_base.starts_with('/') || self.public_base.ends_with('/'))
+        {
+            faults.push("public_base is a path such as /news/v1, without a slash at its end".to_owned());
+        }
+        if self.desks.section_deadline_ms == 0 {
+            faults.push("desks.section_deadline_ms must be at least 1".to_owned());
+        }
+        if self.desks.retries > 10 {
+            faults.push("desks.retries must be at most 10".to_owned());
+        }
+        if !(1..=1_000_000).contains(&self.readings.queue) {
+            faults.push("readings.queue must be 1 to 1,000,000".to_owned());
+        }
+        if self.readings.patience_ms == 0 {
+            faults.push("readings.patience_ms must be at least 1".to_owned());
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::config::{environment, layers, over, read};
+
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let variables: Vec<_> = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let set = environment("ORCHESTRATOR", &variables).expect("variables");
+        let defaults = layers(&[Config::DEFAULTS], None).expect("the defaults");
+        read::<Config>(&over(defaults, set)).map(|loaded| loaded.service).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn the_defaults_are_good_and_the_products() {
+        let config = with(&[]).expect("good defaults");
+        assert_eq!(config.desks.section_deadline(), Duration::from_millis(300));
+        assert_eq!(config.desks.retry_rule().retries, 2);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faults = with(&[
+            ("ORCHESTRATOR__PUBLIC_BASE", "news/"),
+            ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "0"),
+            ("ORCHESTRATOR__READINGS__QUEUE", "0"),
+        ]);
+        let faults = faults.expect_err("three faults");
+        for key in ["public_base", "desks.section_deadline_ms", "readings.queue"] {
+            assert!(faults.contains(key), "{faults}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The public news API: short handlers that decode, ask `app` and encode.
+
+mod articles;
+mod caching;
+mod lists;
+mod views;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::HttpBody;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use chassis::Verifier;
+use chassis::http::{Api, Caller, Json, Matrix, MatrixError, Precondition, Problem, Token};
+use http::request::Parts;
+use kernel::Expected;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
+
+use crate::app::{App, Asker};
+
+/// Who may use which route.
+pub const ACCESS: &str = include_str!("../../access.toml");
+
+/// What every handler has at hand.
+#[derive(Clone)]
+pub struct News {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// Where the routes are seen from outside, such as `/news/v1`: the start of every `Location` and `Link`.
+    pub public_base: Arc<str>,
+}
+
+/// The routes and their document.
+///
+/// # Errors
+/// Where `access.toml` can't be read.
+pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
+    Ok(Api::new("orchestrator", &Matrix::parse(ACCESS)?, verifier)
+        .routes(routes!(lists::list_all))
+        .routes(routes!(lists::list_section))
+        .routes(routes!(articles::create_article, articles::revise_named_article))
+        .routes(routes!(
+            articles::get_article,
+            articles::revise_article,
+            articles::patch_article,
+            articles::delete_article
+        ))
+        .routes(routes!(articles::publish_article))
+        .build(news))
+}
+
+/// Who asks: what the guard found in the verified token, and the token to pass on. Nothing else in a request is looked at.
+struct Asking(Asker);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asking {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let Caller(identity) = Caller::from_request_parts(parts, state).await?;
+        let Token(token) = Token::from_request_parts(parts, state).await?;
+        Ok(Self(Asker { identity, token }))
+    }
+}
+
+/// What a writer without anything else to say has seen: `If-Match`, or else `version` in a body, which may be left out.
+struct Seen(Expected);
+
+impl<S: Send + Sync> FromRequest<S> for Seen {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Ok(precondition) = Precondition::from_request_parts(&mut parts, state).await;
+        let version = if body.is_end_stream() {
+            None
+        } else {
+            let request = Request::from_parts(parts, body);
+            Json::<views::VersionBody>::from_request(request, state).await?.0.version
+        };
+        precondition.or_version(version).map(Self)
+    }
+}

@@ -1,0 +1,324 @@
+//! What the routes read and write, as JSON.
+
+use kernel::{ArticleId, MAX_REACH, Page, Section, Timestamp, Version};
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::domain::{Article, Correction, Fields, Patch};
+
+/// A public correction of a published article.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CorrectionView {
+    /// `correction`, `clarification`, `update` or `note`.
+    kind: String,
+    /// What was wrong and what is right.
+    text: String,
+    /// When it was said.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// The version that it led to.
+    #[schema(value_type = u32)]
+    version: Version,
+}
+
+/// An article at one version.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ArticleView {
+    /// Unique over all sections.
+    #[schema(value_type = uuid::Uuid)]
+    id: ArticleId,
+    /// `famous`, `politics` or `sports`.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    section: Section,
+    /// One more with every change; also the `ETag`.
+    #[schema(value_type = u32)]
+    version: Version,
+    /// `draft`, `in_review`, `approved`, `scheduled`, `published`, `unpublished`, `retracted` or `deleted`.
+    state: String,
+    /// A readable name, unique in the section.
+    slug: String,
+    /// One line.
+    title: String,
+    /// A few sentences for lists.
+    description: Option<String>,
+    /// The text. Left out of lists, unless `include=content` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    /// The byline; empty once the person was erased.
+    author: String,
+    /// The account that wrote it.
+    #[schema(value_type = uuid::Uuid)]
+    author_id: kernel::UserId,
+    /// What it is about.
+    tags: Vec<String>,
+    /// BCP 47 tag of the language.
+    lang: Option<String>,
+    /// URL of a picture.
+    image: Option<String>,
+    /// ISO 3166 code or a continent.
+    region: Option<String>,
+    /// When it was drafted.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When this version was made.
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    /// When it was first published; null before.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    published_at: Option<Timestamp>,
+    /// What was corrected since, oldest first.
+    corrections: Vec<CorrectionView>,
+}
+
+impl From<Article> for ArticleView {
+    fn from(article: Article) -> Self {
+        Self {
+            id: article.id,
+            section: article.section,
+            version: article.version,
+            state: article.state.as_str().to_owned(),
+            slug: article.slug,
+            title: article.title,
+            description: article.description,
+            content: article.content,
+            author: article.author,
+            author_id: article.author_id,
+            tags: article.tags,
+            lang: article.lang,
+            image: article.image,
+            region: article.region,
+            created_at: article.created_at,
+            updated_at: article.updated_at,
+            published_at: article.published_at,
+            corrections: article.corrections.into_iter().map(CorrectionView::from).collect(),
+        }
+    }
+}
+
+impl From<Correction> for CorrectionView {
+    fn from(correction: Correction) -> Self {
+        let Correction { kind, text, at, version } = correction;
+        Self { kind, text, at, version }
+    }
+}
+
+/// Always `success`: a failure is a problem, with a status of its own.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It was done.
+    Success,
+}
+
+/// One article.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NewsView {
+    status: Status,
+    news: ArticleView,
+}
+
+impl From<Article> for NewsView {
+    fn from(article: Article) -> Self {
+        Self { status: Status::Success, news: article.into() }
+    }
+}
+
+/// Which article was put away.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedView {
+    status: Status,
+    #[schema(value_type = uuid::Uuid)]
+    news_id: ArticleId,
+}
+
+impl From<ArticleId> for DeletedView {
+    fn from(news_id: ArticleId) -> Self {
+        Self { status: Status::Success, news_id }
+    }
+}
+
+/// Where a page stands in its list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PageView {
+    /// The page, from 1.
+    number: u32,
+    /// The most articles of a page.
+    limit: u32,
+    /// How many articles there are in all.
+    total: u64,
+    /// How many pages there are in all. Pages reach as far as the 10,000th article.
+    pages: u64,
+    /// Where a list by cursor goes on; null while there is none.
+    next_cursor: Option<String>,
+}
+
+/// A page of articles, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListView {
+    status: Status,
+    news: Vec<ArticleView>,
+    page: PageView,
+    /// True where a section did not answer in time; such an answer is never cached.
+    pub(super) partial: bool,
+    /// The sections that did not answer.
+    #[schema(value_type = Vec<String>)]
+    missing: Vec<Section>,
+}
+
+impl ListView {
+    /// The page of these articles in a list of `total`, without the sections in `missing`.
+    pub fn new(articles: Vec<Article>, page: Page, total: u64, missing: Vec<Section>) -> Self {
+        let (number, limit, pages) = (page.number(), page.limit(), page.pages(total));
+        Self {
+            status: Status::Success,
+            news: articles.into_iter().map(ArticleView::from).collect(),
+            page: PageView { number, limit, total, pages, next_cursor: None },
+            partial: !missing.is_empty(),
+            missing,
+        }
+    }
+
+    /// The last page that can be asked for.
+    pub fn last_page(&self) -> u64 {
+        self.page.pages.clamp(1, u64::from(MAX_REACH / self.page.limit))
+    }
+}
+
+/// A new article. Its section checks the lengths and answers 422 with a pointer to each field that breaks a rule.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct DraftBody {
+    /// One line of 1 to 200 characters.
+    title: String,
+    /// The text, at most 500,000 bytes.
+    content: String,
+    /// At most 20 of 1 to 50 characters.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// The byline, 1 to 50 characters; by default the account's name.
+    #[serde(default)]
+    author: Option<String>,
+    /// A few sentences for lists.
+    #[serde(default)]
+    description: Option<String>,
+    /// BCP 47 tag of the language; by default the section's own.
+    #[serde(default)]
+    lang: Option<String>,
+    /// Absolute URL of a picture.
+    #[serde(default)]
+    image: Option<String>,
+    /// ISO 3166 code or a continent.
+    #[serde(default)]
+    region: Option<String>,
+}
+
+impl From<DraftBody> for Fields {
+    fn from(body: DraftBody) -> Self {
+        let DraftBody { title, content, tags, author, description, lang, image, region } = body;
+        Self { title, content, tags, author, description, lang, image, region }
+    }
+}
+
+/// A whole new version: what is absent is taken away, but for byline and language, which stay.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct ReviseBody {
+    /// Which article. Required where the address does not say it.
+    #[serde(default)]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub(super) id: Option<ArticleId>,
+    /// The version that the writer has seen; required where there is no `If-Match`.
+    #[serde(default)]
+    pub(super) version: Option<u32>,
+    /// One line of 1 to 200 characters.
+    title: String,
+    /// The text, at most 500,000 bytes.
+    content: String,
+    /// At most 20 of 1 to 50 characters.
+    #[serde(default)]
+    tags: Vec<String>,
+    /// The byline, 1 to 50 characters.
+    #[serde(default)]
+    author: Option<String>,
+    /// A few sentences for lists.
+    #[serde(default)]
+    description: Option<String>,
+    /// BCP 47 tag of the language.
+    #[serde(default)]
+    lang: Option<String>,
+    /// Absolute URL of a picture.
+    #[serde(default)]
+    image: Option<String>,
+    /// ISO 3166 code or a continent.
+    #[serde(default)]
+    region: Option<String>,
+}
+
+impl From<ReviseBody> for Fields {
+    fn from(body: ReviseBody) -> Self {
+        let ReviseBody { id: _, version: _, title, content, tags, author, description, lang, image, region } =
+            body;
+        Self { title, content, tags, author, description, lang, image, region }
+    }
+}
+
+/// Some new fields; what is absent stays. `null` takes away a description, image or region.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct PatchBody {
+    /// The version that the writer has seen; required where there is no `If-Match`.
+    #[serde(default)]
+    pub(super) version: Option<u32>,
+    /// One line of 1 to 200 characters.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    title: Option<String>,
+    /// The text, at most 500,000 bytes.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    content: Option<String>,
+    /// At most 20 of 1 to 50 characters; replaces all.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<String>, required = false)]
+    tags: Option<Vec<String>>,
+    /// The byline, 1 to 50 characters.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    author: Option<String>,
+    /// A few sentences for lists.
+    #[serde(default, deserialize_with = "given_or_none")]
+    description: Option<String>,
+    /// BCP 47 tag of the language.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false)]
+    lang: Option<String>,
+    /// Absolute URL of a picture.
+    #[serde(default, deserialize_with = "given_or_none")]
+    image: Option<String>,
+    /// ISO 3166 code or a continent.
+    #[serde(default, deserialize_with = "given_or_none")]
+    region: Option<String>,
+}
+
+impl From<PatchBody> for Patch {
+    fn from(body: PatchBody) -> Self {
+        let PatchBody { version: _, title, content, tags, author, description, lang, image, region } = body;
+        Self { title, content, tags, author, description, lang, image, region }
+    }
+}
+
+/// A field that may be absent but not `null`: there is no article without it.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A field that `null` takes away; the section knows that as an empty text.
+fn given_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(Option::<String>::deserialize(deserializer)?.unwrap_or_default()))
+}
+
+/// The version that the writer has seen, where a header does not say it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub struct VersionBody {
+    /// The version that the writer has seen; required where there is no `If-Match`.
+    #[serde(default)]
+    pub(super) version: Option<u32>,
+}

@@ -1,0 +1,73 @@
+#![doc = include_str!("../README.md")]
+
+pub mod app;
+mod clients;
+mod config;
+pub mod domain;
+mod http;
+pub mod ports;
+pub mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bus::Bus;
+use chassis::{Dependency, Service, Surroundings, Verifier};
+
+pub use crate::config::{BusConfig, Config, DesksConfig, ReadingsConfig};
+pub use crate::http::{ACCESS, News, router};
+
+use crate::app::{App, ReadingQueue};
+use crate::clients::{BusDesks, BusReadings};
+use crate::workers::TellReadings;
+
+/// Builds the service. Nothing runs yet.
+///
+/// # Errors
+/// Where the bus or the source of keys can't be used here, in a sentence that says what to set.
+pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
+    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
+    Ok(build_on(bus, config, &surroundings)?.0)
+}
+
+/// Builds the service on a bus that is open already, and gives back its use cases too.
+///
+/// # Errors
+/// Where the source of keys can't be used here.
+pub fn build_on(
+    bus: Arc<dyn Bus>,
+    config: Config,
+    surroundings: &Surroundings,
+) -> anyhow::Result<(Service, Arc<App>)> {
+    let verifier = Verifier::new(&config.identity, surroundings)?;
+    let readings = Arc::new(ReadingQueue::new(config.readings.queue));
+    let worker = TellReadings {
+        queue: readings.clone(),
+        sink: Arc::new(BusReadings::new(bus.clone())),
+        patience: Duration::from_millis(config.readings.patience_ms),
+    };
+    let app = Arc::new(App {
+        desks: Arc::new(BusDesks::new(bus.clone(), config.desks.retry_rule())),
+        readings,
+        clock: surroundings.clock.clone(),
+        ids: surroundings.ids.clone(),
+        section_deadline: config.desks.section_deadline(),
+    });
+    let news = News { app: app.clone(), public_base: config.public_base.into() };
+    let (http, doc) = router(news, verifier)?;
+    let service = Service {
+        name: "orchestrator",
+        http,
+        doc,
+        grpc: None,
+        consumers: Vec::new(),
+        workers: vec![Arc::new(worker)],
+        health: vec![Dependency::new("bus", move || {
+            let bus = bus.clone();
+            async move { bus.ping().await }
+        })],
+        closers: Vec::new(),
+    };
+    Ok((service, app))
+}

@@ -1,0 +1,73 @@
+use kernel::Role;
+
+use crate::desk::article;
+use crate::world::{World, token};
+
+/// Who may pass, read from the file and not with the program's own reader of it.
+fn cells() -> Vec<(String, String, Option<Role>, bool)> {
+    let file: toml::Table = toml::from_str(orchestrator::ACCESS).expect("TOML");
+    let routes = file["routes"].as_table().expect("routes");
+    let callers = std::iter::once(None).chain(Role::ALL.into_iter().map(Some));
+    let mut cells = Vec::new();
+    for (route, grants) in routes {
+        let (method, path) = route.split_once(' ').expect("a method and a path");
+        let grants: Vec<&str> =
+            grants.as_array().expect("a list").iter().filter_map(|grant| grant.as_str()).collect();
+        for caller in callers.clone() {
+            let passes = grants.iter().any(|grant| {
+                *grant == "anyone" || caller.is_some_and(|role| role >= grant.parse().expect("a role"))
+            });
+            cells.push((method.to_owned(), path.to_owned(), caller, passes));
+        }
+    }
+    cells
+}
+
+#[tokio::test]
+async fn every_cell_of_the_matrix_is_enforced() {
+    let cells = cells();
+    assert_eq!(cells.len(), 9 * 5);
+    let world = World::new().await;
+    for (method, template, caller, passes) in cells {
+        world.desks.iter().for_each(|desk| desk.forget());
+        let id = world.desk(kernel::Section::Sports).put(article(kernel::Section::Sports, 1, 0, "draft"));
+        let path = template
+            .replace("{type}", "sports")
+            .replace("{id}", &id.to_string())
+            .replace("{page}", "1")
+            .replace("{limit}", "10");
+        let body = serde_json::json!({"id": id.to_string(), "version": 7, "title": "t", "content": "c"});
+        let body = match (method.as_str(), template.as_str()) {
+            ("POST", "/{type}") => serde_json::json!({"title": "t", "content": "c"}),
+            ("PATCH", _) => serde_json::json!({"version": 7}),
+            ("PUT", _) => body,
+            _ => serde_json::json!({"version": 7}),
+        };
+        let mut ask = world.ask(&method, &path);
+        if method != "GET" {
+            ask = ask.json(&body);
+        }
+        if let Some(role) = caller {
+            ask = ask.by(&token(role));
+        }
+        let answer = ask.send().await;
+        let asked = world.desks.iter().any(|desk| !desk.calls().is_empty());
+        let cell = format!("{method} {template} as {caller:?}");
+        if passes {
+            assert!(answer.status.is_success(), "{cell}: {}", answer.json);
+        } else {
+            let expected = if caller.is_none() { (401, "unauthenticated") } else { (403, "role_required") };
+            assert_eq!(answer.problem(), expected, "{cell}");
+            assert!(!asked, "{cell}: a section was asked for somebody who may not");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_on_its_own_refuses_what_only_works_in_one_process() {
+    let mut config = crate::world::config();
+    config.bus.url = "local:bus.db".to_owned();
+    let refused = orchestrator::build(config, chassis::Surroundings::alone()).await;
+    let said = refused.err().map(|error| format!("{error:#}")).expect("a refusal");
+    assert!(said.contains("bus.url"), "{said}");
+}

@@ -1,0 +1,10 @@
+//! The router in process, on a real local bus with scripted desks behind it: no sockets, no sleeps.
+
+mod access;
+mod defects;
+mod desk;
+mod lists;
+mod readings;
+mod reads;
+mod world;
+mod writes;

@@ -1,0 +1,204 @@
+//! Everything around the orchestrator: a bus, three scripted desks, an issuer of tokens.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bus::Bus;
+use chassis::http::{EdgeConfig, edge};
+use chassis::{AUDIENCE, Claims, Runnable, Service, Surroundings, Worker};
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use kernel::{Clock, Role, Section, Sections, SystemClock, UserId};
+use orchestrator::app::App;
+use orchestrator::{BusConfig, Config, DesksConfig, ReadingsConfig};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::desk::Desk;
+
+const ISSUER: &str = "https://news.example";
+
+/// A running orchestrator and all that it talks to.
+pub struct World {
+    pub desks: [Arc<Desk>; 3],
+    pub app: Arc<App>,
+    pub bus: Arc<dyn Bus>,
+    pub worker: Arc<dyn Worker>,
+    router: Router,
+    servers: Vec<Option<Box<dyn Runnable>>>,
+    _folder: TempDir,
+}
+
+pub fn config() -> Config {
+    Config {
+        public_base: "/news/v1".to_owned(),
+        identity: chassis::IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
+        bus: BusConfig { url: String::new() },
+        desks: DesksConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
+        readings: ReadingsConfig { queue: 8, patience_ms: 20 },
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(config(), |bus| bus).await
+    }
+
+    /// A world with this configuration, whose orchestrator sees the bus through `lens`.
+    pub async fn with(config: Config, lens: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let surroundings = Surroundings::one_process();
+        surroundings.register_http("users", key_set());
+        let url = format!("local:{}", folder.path().join("bus.db").display());
+        let bus = bus::open(&url, &surroundings).await.expect("a bus");
+        let desks = Section::ALL.map(Desk::new);
+        let mut servers = Vec::new();
+        for (section, desk) in Section::ALL.into_iter().zip(&desks) {
+            let address = format!("news.{section}.calls");
+            servers.push(Some(bus.serve(section.service(), &address, desk.clone()).await.expect("serves")));
+        }
+        let (service, app) =
+            orchestrator::build_on(lens(bus.clone()), config, &surroundings).expect("builds");
+        let Service { http, mut workers, .. } = service;
+        let router = edge("orchestrator", http, EdgeConfig::default());
+        let worker = workers.pop().expect("one worker");
+        Self { desks, app, bus, worker, router, servers, _folder: folder }
+    }
+
+    pub fn desk(&self, section: Section) -> &Desk {
+        &self.desks[section as usize]
+    }
+
+    /// The section's process is gone.
+    pub fn stop(&mut self, section: Section) {
+        self.servers[section as usize] = None;
+    }
+
+    pub fn get(&self, path: &str) -> Ask<'_> {
+        self.ask("GET", path)
+    }
+
+    pub fn ask(&self, method: &str, path: &str) -> Ask<'_> {
+        Ask { world: self, request: Request::builder().method(method).uri(path), body: Body::empty() }
+    }
+
+    /// Lets the worker tell everything that waits.
+    pub async fn tell(&self) {
+        while self.worker.step().await.expect("the bus takes it") == chassis::Step::Worked {}
+    }
+}
+
+/// A request that is being put together.
+pub struct Ask<'a> {
+    world: &'a World,
+    request: http::request::Builder,
+    body: Body,
+}
+
+impl Ask<'_> {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    pub fn by(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn json(mut self, body: &Value) -> Self {
+        self.body = Body::from(body.to_string());
+        self.header("content-type", "application/json")
+    }
+
+    pub async fn send(self) -> Answer {
+        let request = self.request.body(self.body).expect("a request");
+        let response = self.world.router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, json }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    /// Status and code of a problem.
+    pub fn problem(&self) -> (u16, &str) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.json["status"], self.status.as_u16());
+        (self.status.as_u16(), self.json["code"].as_str().expect("a code"))
+    }
+
+    /// The codes of all fields of a problem, by pointer.
+    pub fn errors(&self) -> Vec<(&str, &str)> {
+        let errors = self.json["errors"].as_array().expect("errors");
+        let text = |error: &'_ Value, name: &str| error[name].as_str().expect("text").len();
+        assert!(errors.iter().all(|error| text(error, "detail") > 0));
+        errors
+            .iter()
+            .map(|e| (e["pointer"].as_str().expect("text"), e["code"].as_str().expect("text")))
+            .collect()
+    }
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn key_set() -> Router {
+    let x = BASE64_URL_SAFE_NO_PAD.encode(key().verifying_key().as_bytes());
+    let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "test", "x": x}]});
+    Router::new().route("/.well-known/jwks.json", axum::routing::get(move || async move { set.to_string() }))
+}
+
+/// The account of every token of a role.
+pub fn user_of(role: Role) -> UserId {
+    UserId::new(Uuid::from_u128(0xACC0 + role as u128))
+}
+
+pub fn token(role: Role) -> String {
+    token_with(role, false)
+}
+
+pub fn consenting(role: Role) -> String {
+    token_with(role, true)
+}
+
+fn token_with(role: Role, history: bool) -> String {
+    let now = SystemClock.now().millis() / 1000;
+    let claims = Claims {
+        iss: ISSUER.to_owned(),
+        aud: AUDIENCE.to_owned(),
+        sub: user_of(role),
+        name: "Ada Byron".to_owned(),
+        role,
+        sections: Sections::All,
+        history,
+        sid: Uuid::from_u128(1),
+        iat: now,
+        exp: now + 900,
+    };
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
+    header.kid = Some("test".to_owned());
+    let pem = key().to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF).expect("a key");
+    let key = jsonwebtoken::EncodingKey::from_ed_pem(pem.as_bytes()).expect("a key");
+    jsonwebtoken::encode(&header, &claims, &key).expect("a token")
+}

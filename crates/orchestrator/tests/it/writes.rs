@@ -1,0 +1,216 @@
+use kernel::{FieldFault, Kind, Refusal, Role, Section};
+use proto::news::v1::revise_article_request::Change;
+use proto::news::v1::{
+    ArticleFields, ArticlePatch, CreateArticleRequest, DeleteArticleRequest, Expected, PublishArticleRequest,
+    ReviseArticleRequest, Tags,
+};
+use serde_json::json;
+
+use crate::desk::{Mood, article};
+use crate::world::{World, token};
+
+fn version(number: u32) -> Option<Expected> {
+    Some(Expected { any: false, versions: vec![number] })
+}
+
+#[tokio::test]
+async fn a_new_article_is_a_201_with_its_place_and_its_tag() {
+    let world = World::new().await;
+    let author = token(Role::Author);
+    let text = "Zeile eins\n<b>&amp; \u{202b}שלום\u{202c}</b>";
+    let body = json!({"title": "Steuern & Co", "content": text, "tags": ["tax"], "author": "A. B.", "lang": "de",
+        "description": "d", "image": "https://example.org/i.png", "region": "DE"});
+    let answer = world.ask("POST", "/politics").by(&author).json(&body).send().await;
+    assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (201, "no-store"));
+    assert_eq!((&answer.json["status"], &answer.json["news"]["state"]), (&"success".into(), &"draft".into()));
+    let id = answer.json["news"]["id"].as_str().expect("an id");
+    assert_eq!(answer.header("location"), format!("/news/v1/politics/{id}"));
+    assert_eq!(answer.header("etag"), format!("\"v{}\"", answer.json["news"]["version"]));
+    let asked = world.desk(Section::Politics).last::<CreateArticleRequest>("CreateArticle");
+    let fields = ArticleFields {
+        title: "Steuern & Co".to_owned(),
+        content: text.to_owned(),
+        tags: vec!["tax".to_owned()],
+        author: Some("A. B.".to_owned()),
+        description: Some("d".to_owned()),
+        lang: Some("de".to_owned()),
+        image: Some("https://example.org/i.png".to_owned()),
+        region: Some("DE".to_owned()),
+    };
+    assert_eq!(asked, CreateArticleRequest { fields: Some(fields), publish: false });
+    assert_eq!(world.desk(Section::Politics).calls()[0].token, Some(author));
+}
+
+#[tokio::test]
+async fn publishing_at_once_is_asked_for_in_the_query() {
+    let world = World::new().await;
+    let body = json!({"title": "t", "content": "c"});
+    world.ask("POST", "/sports?publish=true").by(&token(Role::Admin)).json(&body).send().await;
+    assert!(world.desk(Section::Sports).last::<CreateArticleRequest>("CreateArticle").publish);
+}
+
+#[tokio::test]
+async fn unknown_and_missing_fields_are_named_and_the_section_is_not_asked() {
+    let world = World::new().await;
+    let author = token(Role::Author);
+    let post = |body| world.ask("POST", "/sports").by(&author).json(&body).send();
+    let answer = post(json!({"title": "t", "content": "c", "state": "published", "a/b": 1})).await;
+    assert_eq!(answer.problem(), (422, "invalid"));
+    assert_eq!(answer.errors(), [("/a~1b", "unknown_field"), ("/state", "unknown_field")]);
+    let answer = post(json!({"title": "t", "content": "c", "tags": ["a", 1]})).await;
+    assert_eq!(answer.errors(), [("/tags/1", "invalid_value")]);
+    assert_eq!(post(json!({"title": "t"})).await.problem(), (422, "invalid"));
+    let answer =
+        world.ask("POST", "/sports").by(&author).header("content-type", "application/json").send().await;
+    assert_eq!(answer.problem().0, 400);
+    let answer = world.ask("POST", "/sports").by(&author).header("content-type", "text/plain").send().await;
+    assert_eq!(answer.problem().0, 415);
+    assert!(world.desk(Section::Sports).calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_text_of_500_kb_passes_and_a_body_over_1_mib_does_not() {
+    let world = World::new().await;
+    let author = token(Role::Author);
+    let post = |content: String| {
+        world.ask("POST", "/sports").by(&author).json(&json!({"title": "t", "content": content})).send()
+    };
+    assert_eq!(post("x".repeat(500_000)).await.status, 201);
+    // Written with escapes the longest text is more than two bytes a byte; it must fit as well.
+    assert_eq!(post("\n".repeat(500_000)).await.status, 201);
+    assert_eq!(post("x".repeat(1024 * 1024)).await.problem(), (413, "body_too_large"));
+}
+
+#[tokio::test]
+async fn what_the_section_finds_wrong_with_fields_reaches_the_author() {
+    let world = World::new().await;
+    let refusal = Refusal::new(Kind::Invalid, "invalid", "The article breaks a rule.")
+        .with_fields(vec![FieldFault::new("/title", "too_long", "must have at most 200 characters")]);
+    world.desk(Section::Sports).set(Mood::Refusing(refusal));
+    let body = json!({"title": "t".repeat(201), "content": "c"});
+    let answer = world.ask("POST", "/sports").by(&token(Role::Author)).json(&body).send().await;
+    assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/title", "too_long")]));
+}
+
+#[tokio::test]
+async fn a_write_names_the_version_that_its_writer_has_seen() {
+    let world = World::new().await;
+    let editor = token(Role::Editor);
+    let desk = world.desk(Section::Sports);
+    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let any = Some(Expected { any: true, versions: Vec::new() });
+    let several = Some(Expected { any: false, versions: vec![6, 7] });
+    for (tag, expected) in
+        [("\"v7\"", version(7)), ("W/\"v7\"", version(7)), ("*", any), ("\"v6\", \"v7\"", several)]
+    {
+        let path = format!("/sports/{id}");
+        let publish =
+            world.ask("POST", &format!("{path}/publish")).by(&editor).header("if-match", tag).send().await;
+        assert_eq!((publish.status.as_u16(), publish.header("etag")), (200, "\"v8\""), "{tag}");
+        assert_eq!(desk.last::<PublishArticleRequest>("PublishArticle").expected, expected);
+        let delete = world.ask("DELETE", &path).by(&editor).header("if-match", tag).send().await;
+        assert_eq!(delete.json, json!({"status": "success", "news_id": id.to_string()}));
+        assert_eq!(delete.header("etag"), "\"v8\"");
+        assert_eq!(desk.last::<DeleteArticleRequest>("DeleteArticle").expected, expected);
+        let body = json!({"title": "t", "content": "c"});
+        let put = world.ask("PUT", &path).by(&editor).header("if-match", tag).json(&body).send().await;
+        assert_eq!((put.status.as_u16(), put.header("etag")), (200, "\"v8\""), "{tag}");
+        assert_eq!(desk.last::<ReviseArticleRequest>("ReviseArticle").expected, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_version_may_stand_in_the_body_too_and_without_either_it_is_a_428() {
+    let world = World::new().await;
+    let editor = token(Role::Editor);
+    let desk = world.desk(Section::Sports);
+    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let full = json!({"title": "t", "content": "c"});
+    let named = json!({"id": id.to_string(), "title": "t", "content": "c"});
+    let writes = [
+        ("POST", format!("/sports/{id}/publish"), json!({})),
+        ("DELETE", format!("/sports/{id}"), json!({})),
+        ("PUT", format!("/sports/{id}"), full),
+        ("PUT", "/sports".to_owned(), named),
+        ("PATCH", format!("/sports/{id}"), json!({"title": "t"})),
+    ];
+    for (method, path, mut body) in writes {
+        let answer = world.ask(method, &path).by(&editor).json(&body).send().await;
+        assert_eq!(answer.problem().0, 428, "{method} {path}");
+        assert!(desk.calls().is_empty(), "{method} {path}");
+        body["version"] = 7.into();
+        let answer = world.ask(method, &path).by(&editor).json(&body).send().await;
+        assert_eq!(answer.status, 200, "{method} {path}");
+        let call = desk.calls().pop().expect("a call");
+        let expected = match call.method.as_str() {
+            "PublishArticle" => desk.last::<PublishArticleRequest>("PublishArticle").expected,
+            "DeleteArticle" => desk.last::<DeleteArticleRequest>("DeleteArticle").expected,
+            other => desk.last::<ReviseArticleRequest>(other).expected,
+        };
+        assert_eq!(expected, version(7), "{method} {path}");
+        desk.forget();
+    }
+    for (method, path) in [("POST", format!("/sports/{id}/publish")), ("DELETE", format!("/sports/{id}"))] {
+        let answer = world.ask(method, &path).by(&editor).send().await;
+        assert_eq!(answer.problem().0, 428, "{method} without any body");
+    }
+}
+
+#[tokio::test]
+async fn a_patch_changes_what_it_names_and_null_takes_away_what_may_be_absent() {
+    let world = World::new().await;
+    let author = token(Role::Author);
+    let desk = world.desk(Section::Sports);
+    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let patch = |body| {
+        world.ask("PATCH", &format!("/sports/{id}")).by(&author).header("if-match", "*").json(&body).send()
+    };
+    let answer = patch(json!({"title": "new", "tags": [], "description": null, "region": "FR"})).await;
+    assert_eq!(answer.status, 200);
+    let asked = desk.last::<ReviseArticleRequest>("ReviseArticle");
+    let expected = ArticlePatch {
+        title: Some("new".to_owned()),
+        tags: Some(Tags { tags: Vec::new() }),
+        description: Some(String::new()),
+        region: Some("FR".to_owned()),
+        ..ArticlePatch::default()
+    };
+    assert_eq!((asked.id, asked.change), (id.to_string(), Some(Change::Patch(expected))));
+    for field in ["title", "content", "tags", "author", "lang"] {
+        let answer = patch(json!({field: null})).await;
+        assert_eq!(answer.errors(), [(format!("/{field}").as_str(), "invalid_value")]);
+    }
+}
+
+#[tokio::test]
+async fn a_put_names_its_article_once_in_the_address_or_in_the_body() {
+    let world = World::new().await;
+    let author = token(Role::Author);
+    let desk = world.desk(Section::Sports);
+    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let put = |path: String, body| world.ask("PUT", &path).by(&author).json(&body).send();
+    let body = json!({"version": 7, "title": "t", "content": "c"});
+    let answer = put("/sports".to_owned(), body).await;
+    assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/id", "missing")]));
+    let other = "00000000-0000-0000-0000-00000000ffff";
+    let body = json!({"id": other, "version": 7, "title": "t", "content": "c"});
+    let answer = put(format!("/sports/{id}"), body).await;
+    assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/id", "differs")]));
+    let body = json!({"id": id.to_string(), "version": 7, "title": "t", "content": "c"});
+    assert_eq!(put(format!("/sports/{id}"), body.clone()).await.status, 200);
+    assert_eq!(put("/sports".to_owned(), body).await.status, 200);
+    let asked = desk.last::<ReviseArticleRequest>("ReviseArticle");
+    let fields = ArticleFields { title: "t".to_owned(), content: "c".to_owned(), ..ArticleFields::default() };
+    assert_eq!((asked.id, asked.change), (id.to_string(), Some(Change::Full(fields))));
+}
+
+#[tokio::test]
+async fn a_write_is_sent_once_even_when_nobody_seems_to_be_there() {
+    let world = World::new().await;
+    let desk = world.desk(Section::Sports);
+    desk.set(Mood::Refusing(Refusal::new(Kind::Unavailable, "store_unavailable", "The store is away.")));
+    let body = json!({"title": "t", "content": "c"});
+    let answer = world.ask("POST", "/sports").by(&token(Role::Author)).json(&body).send().await;
+    assert_eq!(answer.problem(), (503, "store_unavailable"));
+    assert_eq!(desk.calls().len(), 1);
+}

@@ -1,0 +1,5 @@
+//! The way to other services.
+
+mod users;
+
+pub use users::GrpcUserDirectory;

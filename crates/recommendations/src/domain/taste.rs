@@ -1,0 +1,191 @@
+use std::time::Duration;
+
+use kernel::{Label, Timestamp};
+
+/// After so long a weight has halved: 14 days.
+pub const HALF_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The edge from a reader to a label: how much they like it.
+///
+/// Each counted reading weighs 1 at its moment and halves every [`HALF_LIFE`]. The decay is lazy: what is kept is the
+/// sum as it stood at `last_read_at`, and the weight at any later moment is computed. Since the decay is exponential,
+/// readings may be added and taken back in any order and give the same sum, within rounding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taste {
+    label: Label,
+    weight: f64,
+    reads: u32,
+    last_read_at: Timestamp,
+}
+
+impl Taste {
+    /// The edge of a label that was met at `at` and has not counted yet.
+    pub fn met(label: Label, at: Timestamp) -> Self {
+        Self { label, weight: 0.0, reads: 0, last_read_at: at }
+    }
+
+    /// An edge as it was kept: `weight` is the one at `last_read_at`.
+    pub fn kept(label: Label, weight: f64, reads: u32, last_read_at: Timestamp) -> Self {
+        Self { label, weight: weight.max(0.0), reads, last_read_at }
+    }
+
+    /// The label that is liked.
+    pub fn label(&self) -> &Label {
+        &self.label
+    }
+
+    /// How many readings counted.
+    pub const fn reads(&self) -> u32 {
+        self.reads
+    }
+
+    /// When the reader last read something with this label, whether it counted or was a repetition.
+    pub const fn last_read_at(&self) -> Timestamp {
+        self.last_read_at
+    }
+
+    /// The weight as it stood at [`Taste::last_read_at`]: what is kept.
+    pub const fn kept_weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// The weight at `now`; before the last reading it is what it was then. Never negative.
+    pub fn weight_at(&self, now: Timestamp) -> f64 {
+        self.weight * faded(now.since(self.last_read_at))
+    }
+
+    /// What orders any two edges by weight, whatever the moment: the base-2 logarithm of the weight that the edge would
+    /// have had at the Unix epoch. The weight at `t` is `2^(heft - t / half-life)`. An edge without a weight comes last.
+    pub fn heft(&self) -> f64 {
+        if self.weight > 0.0 { self.weight.log2() + half_lives(self.last_read_at) } else { f64::MIN }
+    }
+
+    /// A reading at `at` was seen, whether it counts or not.
+    pub fn see(&mut self, at: Timestamp) {
+        if at > self.last_read_at {
+            self.weight *= faded(at.since(self.last_read_at));
+            self.last_read_at = at;
+        }
+    }
+
+    /// A reading at `at` counts.
+    pub fn count(&mut self, at: Timestamp) {
+        self.see(at);
+        self.weight += faded(self.last_read_at.since(at));
+        self.reads = self.reads.saturating_add(1);
+    }
+
+    /// The reading at `at` does not count after all: one that came before it was delivered later.
+    pub fn discount(&mut self, at: Timestamp) {
+        self.see(at);
+        self.reads = self.reads.saturating_sub(1);
+        let rest = self.weight - faded(self.last_read_at.since(at));
+        // Rounding may leave a hair below zero, or a hair of something that is gone.
+        self.weight = if self.reads == 0 { 0.0 } else { rest.max(0.0) };
+    }
+}
+
+/// What is left of 1 after `age`.
+fn faded(age: Duration) -> f64 {
+    (-age.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2()
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds of this age fit 53 bits for 280,000 years")]
+fn half_lives(at: Timestamp) -> f64 {
+    at.millis() as f64 / HALF_LIFE.as_millis() as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: i64 = 1_790_000_000_000;
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    fn label() -> Label {
+        Label::parse("budget").expect("a label")
+    }
+
+    fn counted(moments: &[i64]) -> Taste {
+        let mut taste = Taste::met(label(), Timestamp::from_millis(moments[0]));
+        moments.iter().for_each(|at| taste.count(Timestamp::from_millis(*at)));
+        taste
+    }
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() <= 1e-9 * a.abs().max(b.abs()).max(1.0)
+    }
+
+    #[test]
+    fn a_weight_halves_in_fourteen_days() {
+        let taste = counted(&[START]);
+        assert!(near(taste.weight_at(Timestamp::from_millis(START)), 1.0));
+        assert!(near(taste.weight_at(Timestamp::from_millis(START + 14 * DAY)), 0.5));
+        assert!(near(taste.weight_at(Timestamp::from_millis(START + 28 * DAY)), 0.25));
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_nobody_heavier() {
+        assert!(near(counted(&[START]).weight_at(Timestamp::from_millis(START - DAY)), 1.0));
+    }
+
+    fn moments() -> impl Strategy<Value = Vec<i64>> {
+        prop::collection::vec(START..START + 200 * DAY, 1..40)
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_readings_does_not_matter(moments in moments(), seed in any::<u64>()) {
+            let mut shuffled = moments.clone();
+            shuffled.sort_by_key(|at| (*at).unsigned_abs().wrapping_mul(seed | 1).rotate_left(17));
+            let (one, other) = (counted(&moments), counted(&shuffled));
+            prop_assert_eq!((one.reads(), one.last_read_at()), (other.reads(), other.last_read_at()));
+            prop_assert!(near(one.kept_weight(), other.kept_weight()));
+        }
+
+        #[test]
+        fn a_weight_is_the_sum_of_what_is_left_of_each_reading(moments in moments(), later in 0..400 * DAY) {
+            let now = Timestamp::from_millis(START + 200 * DAY + later);
+            let sum: f64 = moments.iter().map(|at| faded(now.since(Timestamp::from_millis(*at)))).sum();
+            prop_assert!(near(counted(&moments).weight_at(now), sum));
+        }
+
+        #[test]
+        fn a_weight_is_never_negative_and_never_more_than_the_reads(
+            moments in moments(),
+            taken in prop::collection::vec(START..START + 200 * DAY, 0..60),
+            now in START..START + 900 * DAY,
+        ) {
+            let mut taste = counted(&moments);
+            taken.iter().for_each(|at| taste.discount(Timestamp::from_millis(*at)));
+            let weight = taste.weight_at(Timestamp::from_millis(now));
+            prop_assert!(weight >= 0.0 && weight.is_finite());
+            prop_assert!(taste.reads() > 0 || weight == 0.0);
+            prop_assert!(counted(&moments).weight_at(Timestamp::from_millis(now)) <= moments.len() as f64 + 1e-9);
+        }
+
+        #[test]
+        fn what_is_taken_back_leaves_no_trace_in_the_weight(moments in moments(), more in START..START + 200 * DAY) {
+            let mut taste = counted(&moments);
+            taste.count(Timestamp::from_millis(more));
+            taste.discount(Timestamp::from_millis(more));
+            let now = Timestamp::from_millis(START + 300 * DAY);
+            prop_assert_eq!(taste.reads() as usize, moments.len());
+            prop_assert!(near(taste.weight_at(now), counted(&moments).weight_at(now)));
+        }
+
+        #[test]
+        fn the_heft_orders_edges_as_their_weights_do_at_any_moment(
+            a in moments(),
+            b in moments(),
+            later in 0..300 * DAY,
+        ) {
+            let now = Timestamp::from_millis(START + 200 * DAY + later);
+            let (a, b) = (counted(&a), counted(&b));
+            prop_assume!((a.heft() - b.heft()).abs() > 1e-9);
+            prop_assert_eq!(a.heft() > b.heft(), a.weight_at(now) > b.weight_at(now));
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The routes of this service, by bare paths; the gateway adds `/recommendation/v1`.
+
+mod labels;
+mod readers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use chassis::Verifier;
+use chassis::http::{Api, Json, Matrix, MatrixError};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+use serde::Serialize;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
+
+use crate::NAME;
+use crate::app::App;
+
+/// Who may call what: the data file that the guard enforces and the tests read.
+pub const ACCESS: &str = include_str!("../../access.toml");
+
+/// The router and its document.
+///
+/// # Errors
+/// Where `access.toml` can't be read.
+pub fn router(app: App, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
+    let matrix = Matrix::parse(ACCESS)?;
+    Ok(Api::new(NAME, &matrix, verifier)
+        .routes(routes!(labels::labels_of_reader))
+        .routes(routes!(readers::readers_of_label))
+        .build(app))
+}
+
+/// An answer about a person: for whoever asked and for no cache in between.
+struct Personal<T>(T);
+
+impl<T: Serialize> IntoResponse for Personal<T> {
+    fn into_response(self) -> Response {
+        let mut response = Json(self.0).into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        response
+    }
+}

@@ -1,0 +1,65 @@
+#![doc = include_str!("../README.md")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chassis::{Dependency, Service, Surroundings, Verifier};
+
+pub mod app;
+pub mod clients;
+pub mod config;
+pub mod consumers;
+pub mod domain;
+pub mod http;
+pub mod ports;
+pub mod store;
+pub mod workers;
+
+pub use config::Config;
+
+use crate::app::App;
+use crate::clients::GrpcUserDirectory;
+use crate::workers::Forgetting;
+
+/// The service's name in queues, logs and configuration.
+pub const NAME: &str = "recommendations";
+
+/// Builds the service: opens its store and its queues, and nothing more happens until a host runs it.
+///
+/// # Errors
+/// Where the store or the bus can't be opened, or an address can't be used here.
+pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
+    let store::Opened { graph, database } = store::open(&config.store.url).await.context("store.url")?;
+    let transport = surroundings.transport(&config.users.url).context("users.url")?;
+    let users = GrpcUserDirectory::new(transport, Duration::from_millis(config.users.budget_ms));
+    let app = App::new(graph, Arc::new(users), surroundings.clock.clone());
+    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
+    let consumers = consumers::subscribe(&*bus, &app).await?;
+    let verifier = Verifier::new(&config.identity, &surroundings)?;
+    let (http, doc) = http::router(app.clone(), verifier)?;
+    surroundings.register_http(NAME, http.clone());
+    let (asked, closed, listening) = (database.clone(), bus.clone(), bus);
+    Ok(Service {
+        name: NAME,
+        http,
+        doc,
+        grpc: None,
+        consumers,
+        workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],
+        health: vec![
+            Dependency::new("sqlite", move || {
+                let database = asked.clone();
+                async move { database.ping().await }
+            }),
+            Dependency::new("bus", move || {
+                let bus = listening.clone();
+                async move { bus.ping().await }
+            }),
+        ],
+        closers: vec![
+            Box::pin(async move { database.close().await }),
+            Box::pin(async move { closed.close().await }),
+        ],
+    })
+}

@@ -1,0 +1,375 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use chassis::StoreFailure;
+use chassis::sqlite::Database;
+use kernel::{Label, MessageId, Timestamp, UserId};
+use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
+
+use crate::domain::{
+    Consent, ConsentRecord, Reading, Recount, Standing, Taste, Visit, WINDOW, minute_of, recount,
+};
+use crate::ports::{Recorded, TasteGraph, TasteGraphError};
+
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../db/recommendations/sqlite");
+
+/// The graph as edge tables in one SQLite file: one process, one writer.
+#[derive(Clone)]
+pub struct SqliteTasteGraph {
+    database: Database,
+}
+
+impl SqliteTasteGraph {
+    /// Opens (and creates) the file that `url` names.
+    ///
+    /// # Errors
+    /// Where it can't be opened, or is open elsewhere.
+    pub async fn open(url: &str) -> Result<Self, StoreFailure> {
+        Ok(Self { database: Database::open(url, &MIGRATOR).await? })
+    }
+
+    /// The file.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+}
+
+#[async_trait]
+impl TasteGraph for SqliteTasteGraph {
+    async fn record_read(&self, reading: &Reading) -> Result<Recorded, TasteGraphError> {
+        let mut tx = self.database.write().await.map_err(StoreFailure::from)?;
+        // Within the transaction: a withdrawal or an erasure can't come between the question and the effect.
+        match standing(&mut tx, reading.reader).await? {
+            None => return Ok(Recorded::Unheard),
+            Some(Standing::Said(consent)) if consent.permits(reading.at) => {}
+            Some(_) => return Ok(Recorded::Refused),
+        }
+        take(&mut tx, reading).await?;
+        tx.commit().await.map_err(StoreFailure::from)?;
+        Ok(Recorded::Taken)
+    }
+
+    async fn labels_of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, TasteGraphError> {
+        let rows: Vec<TasteRow> = sqlx::query_as(
+            "select label, weight, reads, last_read_at from tastes
+             where reader = ? and reads > 0 order by heft desc, label limit ?",
+        )
+        .bind(reader.uuid())
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(StoreFailure::from)?;
+        Ok(rows.into_iter().map(TasteRow::taste).collect::<Result<_, _>>()?)
+    }
+
+    async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, TasteGraphError> {
+        let rows: Vec<(Uuid,)> = sqlx::query_as(
+            "select reader from tastes where label = ? and reads > 0 order by heft desc, reader limit ?",
+        )
+        .bind(label.as_str())
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await
+        .map_err(StoreFailure::from)?;
+        Ok(rows.into_iter().map(|(reader,)| UserId::new(reader)).collect())
+    }
+
+    async fn set_consent(&self, reader: UserId, consent: &ConsentRecord) -> Result<(), TasteGraphError> {
+        let mut tx = self.database.write().await.map_err(StoreFailure::from)?;
+        match standing(&mut tx, reader).await? {
+            Some(Standing::Erased) => return Ok(()),
+            Some(Standing::Said(known)) if !consent.replaces(&known) => return Ok(()),
+            _ => {}
+        }
+        put_consent(&mut tx, reader, consent).await?;
+        let kept = kept_under(&mut tx, reader, consent).await?;
+        delete_tastes_and_visits(&mut tx, reader).await?;
+        for reading in &kept {
+            take(&mut tx, reading).await?;
+        }
+        tx.commit().await.map_err(StoreFailure::from)?;
+        Ok(())
+    }
+
+    async fn consent_of(&self, reader: UserId) -> Result<Option<Standing>, TasteGraphError> {
+        let mut connection = self.database.reader().acquire().await.map_err(StoreFailure::from)?;
+        Ok(standing(&mut connection, reader).await?)
+    }
+
+    async fn erase(&self, reader: UserId, at: Timestamp) -> Result<(), TasteGraphError> {
+        let mut tx = self.database.write().await.map_err(StoreFailure::from)?;
+        sqlx::query(
+            "insert into tombstones (reader, erased_at) values (?, ?) on conflict (reader) do nothing",
+        )
+        .bind(reader.uuid())
+        .bind(at.millis())
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreFailure::from)?;
+        delete_tastes_and_visits(&mut tx, reader).await?;
+        sqlx::query("delete from consents where reader = ?")
+            .bind(reader.uuid())
+            .execute(&mut *tx)
+            .await
+            .map_err(StoreFailure::from)?;
+        tx.commit().await.map_err(StoreFailure::from)?;
+        Ok(())
+    }
+
+    async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, TasteGraphError> {
+        let mut tx = self.database.write().await.map_err(StoreFailure::from)?;
+        let done = sqlx::query(
+            "delete from visits where (reader, article, minute) in
+             (select reader, article, minute from visits where last_at < ? order by last_at limit ?)",
+        )
+        .bind(before.millis())
+        .bind(limit)
+        .execute(&mut *tx)
+        .await
+        .map_err(StoreFailure::from)?;
+        tx.commit().await.map_err(StoreFailure::from)?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// Counts a reading that consent permits.
+async fn take(tx: &mut SqliteConnection, reading: &Reading) -> Result<(), StoreFailure> {
+    let visits = visits_around(tx, reading).await?;
+    let recount = recount(&visits, reading);
+    for visit in &recount.changed {
+        put_visit(tx, reading, visit).await?;
+    }
+    settle_tastes(tx, reading, &recount).await
+}
+
+/// The reader's visits to the article, as far back as the rule looks.
+async fn visits_around(tx: &mut SqliteConnection, reading: &Reading) -> Result<Vec<Visit>, StoreFailure> {
+    let rows: Vec<VisitRow> = sqlx::query_as(
+        "select article, first_at, last_at, message, labels, counted from visits
+         where reader = ? and article = ? and minute >= ?",
+    )
+    .bind(reading.reader.uuid())
+    .bind(reading.article.uuid())
+    .bind(minute_of(reading.at.minus(WINDOW)) - 1)
+    .fetch_all(tx)
+    .await?;
+    rows.into_iter().map(VisitRow::visit).collect()
+}
+
+async fn put_visit(tx: &mut SqliteConnection, reading: &Reading, visit: &Visit) -> Result<(), StoreFailure> {
+    sqlx::query(
+        "insert into visits (reader, article, minute, first_at, last_at, message, labels, counted)
+         values (?, ?, ?, ?, ?, ?, ?, ?)
+         on conflict (reader, article, minute) do update set first_at = excluded.first_at, last_at = excluded.last_at,
+             message = excluded.message, labels = excluded.labels, counted = excluded.counted",
+    )
+    .bind(reading.reader.uuid())
+    .bind(reading.article.uuid())
+    .bind(minute_of(visit.first_at))
+    .bind(visit.first_at.millis())
+    .bind(visit.last_at.millis())
+    .bind(visit.message.uuid())
+    .bind(serde_json::to_string(&visit.labels)?)
+    .bind(visit.counted)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Brings the edges up to what the recount says.
+async fn settle_tastes(
+    tx: &mut SqliteConnection,
+    reading: &Reading,
+    recount: &Recount,
+) -> Result<(), StoreFailure> {
+    let told = recount.discounted.iter().chain(&recount.counted).flat_map(|visit| &visit.labels);
+    let labels: BTreeSet<&Label> = reading.labels.iter().chain(told).collect();
+    let mut tastes: BTreeMap<&Label, Taste> = BTreeMap::new();
+    for label in labels {
+        let known = taste(tx, reading.reader, label).await?;
+        tastes.insert(label, known.unwrap_or_else(|| Taste::met(label.clone(), reading.at)));
+    }
+    let mut change = |labels: &BTreeSet<Label>, change: &dyn Fn(&mut Taste)| {
+        for label in labels {
+            tastes.get_mut(label).into_iter().for_each(change);
+        }
+    };
+    change(&reading.labels, &|taste| taste.see(reading.at));
+    for visit in &recount.discounted {
+        change(&visit.labels, &|taste| taste.discount(visit.first_at));
+    }
+    for visit in &recount.counted {
+        change(&visit.labels, &|taste| taste.count(visit.first_at));
+    }
+    for taste in tastes.values() {
+        put_taste(tx, reading.reader, taste).await?;
+    }
+    Ok(())
+}
+
+async fn taste(
+    tx: &mut SqliteConnection,
+    reader: UserId,
+    label: &Label,
+) -> Result<Option<Taste>, StoreFailure> {
+    let row: Option<TasteRow> = sqlx::query_as(
+        "select label, weight, reads, last_read_at from tastes where reader = ? and label = ?",
+    )
+    .bind(reader.uuid())
+    .bind(label.as_str())
+    .fetch_optional(tx)
+    .await?;
+    row.map(TasteRow::taste).transpose()
+}
+
+async fn put_taste(tx: &mut SqliteConnection, reader: UserId, taste: &Taste) -> Result<(), StoreFailure> {
+    sqlx::query(
+        "insert into tastes (reader, label, weight, reads, last_read_at, heft) values (?, ?, ?, ?, ?, ?)
+         on conflict (reader, label) do update set weight = excluded.weight, reads = excluded.reads,
+             last_read_at = excluded.last_read_at, heft = excluded.heft",
+    )
+    .bind(reader.uuid())
+    .bind(taste.label().as_str())
+    .bind(taste.kept_weight())
+    .bind(taste.reads())
+    .bind(taste.last_read_at().millis())
+    .bind(taste.heft())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn standing(
+    connection: &mut SqliteConnection,
+    reader: UserId,
+) -> Result<Option<Standing>, StoreFailure> {
+    let erased: Option<(i64,)> = sqlx::query_as("select erased_at from tombstones where reader = ?")
+        .bind(reader.uuid())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if erased.is_some() {
+        return Ok(Some(Standing::Erased));
+    }
+    let said: Option<(bool, bool, u32, i64)> =
+        sqlx::query_as("select personalisation, history, version, since from consents where reader = ?")
+            .bind(reader.uuid())
+            .fetch_optional(connection)
+            .await?;
+    Ok(said.map(|(personalisation, history, version, since)| {
+        let consent = Consent { personalisation, history };
+        Standing::Said(ConsentRecord { consent, version, since: Timestamp::from_millis(since) })
+    }))
+}
+
+async fn put_consent(
+    tx: &mut SqliteConnection,
+    reader: UserId,
+    record: &ConsentRecord,
+) -> Result<(), StoreFailure> {
+    sqlx::query(
+        "insert into consents (reader, personalisation, history, version, since) values (?, ?, ?, ?, ?)
+         on conflict (reader) do update set personalisation = excluded.personalisation,
+             history = excluded.history, version = excluded.version, since = excluded.since",
+    )
+    .bind(reader.uuid())
+    .bind(record.consent.personalisation)
+    .bind(record.consent.history)
+    .bind(record.version)
+    .bind(record.since.millis())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What the new consent lets stay, as the readings that told of it: those that came before word of the consent did.
+async fn kept_under(
+    tx: &mut SqliteConnection,
+    reader: UserId,
+    consent: &ConsentRecord,
+) -> Result<Vec<Reading>, StoreFailure> {
+    if !consent.consent.permits_counting() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<VisitRow> = sqlx::query_as(
+        "select article, first_at, last_at, message, labels, counted from visits
+         where reader = ? and last_at >= ? order by first_at, message",
+    )
+    .bind(reader.uuid())
+    .bind(consent.since.millis())
+    .fetch_all(tx)
+    .await?;
+    let mut kept = Vec::new();
+    for row in rows {
+        kept.extend(row.readings(reader)?.into_iter().filter(|reading| consent.permits(reading.at)));
+    }
+    Ok(kept)
+}
+
+async fn delete_tastes_and_visits(tx: &mut SqliteConnection, reader: UserId) -> Result<(), StoreFailure> {
+    sqlx::query("delete from tastes where reader = ?").bind(reader.uuid()).execute(&mut *tx).await?;
+    sqlx::query("delete from visits where reader = ?").bind(reader.uuid()).execute(tx).await?;
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct TasteRow {
+    label: String,
+    weight: f64,
+    reads: u32,
+    last_read_at: i64,
+}
+
+impl TasteRow {
+    fn taste(self) -> Result<Taste, StoreFailure> {
+        let label = Label::parse(&self.label).map_err(StoreFailure::broken)?;
+        Ok(Taste::kept(label, self.weight, self.reads, Timestamp::from_millis(self.last_read_at)))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct VisitRow {
+    article: Uuid,
+    first_at: i64,
+    last_at: i64,
+    message: Uuid,
+    labels: String,
+    counted: bool,
+}
+
+impl VisitRow {
+    fn visit(self) -> Result<Visit, StoreFailure> {
+        Ok(Visit {
+            first_at: Timestamp::from_millis(self.first_at),
+            last_at: Timestamp::from_millis(self.last_at),
+            message: MessageId::new(self.message),
+            labels: serde_json::from_str(&self.labels)?,
+            counted: self.counted,
+        })
+    }
+
+    /// The first reading of the minute, and the last where it was another.
+    fn readings(self, reader: UserId) -> Result<Vec<Reading>, StoreFailure> {
+        let article = kernel::ArticleId::new(self.article);
+        let visit = self.visit()?;
+        let told = |at| Reading { message: visit.message, reader, article, labels: visit.labels.clone(), at };
+        let mut readings = vec![told(visit.first_at)];
+        readings.extend((visit.last_at > visit.first_at).then(|| told(visit.last_at)));
+        Ok(readings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    async fn in_a_file_of_its_own() -> (Arc<dyn TasteGraph>, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = format!("sqlite:{}", folder.path().join("recommendations.db").display());
+        (Arc::new(SqliteTasteGraph::open(&url).await.expect("opens")), folder)
+    }
+
+    crate::store::contract::every_case!(in_a_file_of_its_own);
+}

@@ -1,0 +1,28 @@
+//! The service in a process of its own.
+
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_recommendations")).args(arguments).output().expect("the binary runs")
+}
+
+#[test]
+fn check_config_prints_what_is_in_force() {
+    let output = run(&["--check-config"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && text.contains("budget_ms = 250"), "{text}");
+}
+
+#[test]
+fn on_its_own_it_says_what_to_set_instead_of_addresses_within_a_process() {
+    let folder = testkit::Folder::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_recommendations"))
+        .env("RECOMMENDATIONS__STORE__URL", folder.sqlite("recommendations.db"))
+        .output()
+        .expect("the binary runs");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        !output.status.success() && text.contains("users.url") && text.contains("http://users:50051"),
+        "{text}"
+    );
+}

@@ -1,0 +1,224 @@
+//! One service with what is around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, Request, StatusCode};
+use axum::Router;
+use axum::body::Body;
+use bus::{Bus, BusLocal, Envelope};
+use bytes::Bytes;
+use chassis::http::{EdgeConfig, edge};
+use chassis::{IdentityConfig, Surroundings, Worker};
+use http_body_util::BodyExt;
+use kernel::{ArticleId, Clock, Ids, ManualClock, MessageId, Role, Timestamp, Trace, UserId};
+use prost::Message;
+use proto::events::v1::ArticleRead;
+use proto::users::v1::{ConsentChanged, UserErased};
+use recommendations::Config;
+use recommendations::config::{Address, UsersConfig};
+use serde_json::Value;
+use testkit::{Folder, PATIENCE, wait_until};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use crate::neighbour::{ISSUER, Neighbour, token};
+
+/// When every story begins: 2026-11-21T08:00:00Z.
+pub const START: i64 = 1_795_248_000_000;
+
+pub struct World {
+    pub clock: Arc<ManualClock>,
+    pub users: Neighbour,
+    pub bus: Arc<BusLocal>,
+    pub doc: utoipa::openapi::OpenApi,
+    pub workers: Vec<Arc<dyn Worker>>,
+    ids: Arc<dyn Ids>,
+    router: Router,
+    /// They end with the world.
+    _consumers: JoinSet<()>,
+    _folder: Folder,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl World {
+    /// A service whose consumers run.
+    pub async fn new() -> Self {
+        let folder = Folder::new();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(START)));
+        let surroundings = Surroundings::one_process().with_clock(clock.clone());
+        let users = Neighbour::beside(&surroundings);
+        let bus_url = format!("local:{}", folder.join("bus.db").display());
+        let config = Config {
+            store: Address { url: folder.sqlite("recommendations.db") },
+            bus: Address { url: bus_url.clone() },
+            users: UsersConfig { url: "inproc://users".to_owned(), budget_ms: 250 },
+            identity: IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
+        };
+        let service =
+            recommendations::build(config, surroundings.clone()).await.expect("the service is built");
+        let mut consumers = JoinSet::new();
+        for consumer in service.consumers {
+            consumers.spawn(consumer.run(CancellationToken::new()));
+        }
+        Self {
+            clock,
+            users,
+            bus: bus::open_local(&bus_url, &surroundings).await.expect("the bus is open"),
+            doc: service.doc,
+            workers: service.workers,
+            ids: surroundings.ids.clone(),
+            router: edge("recommendations", service.http, EdgeConfig::default()),
+            _consumers: consumers,
+            _folder: folder,
+        }
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, token: Option<&str>) -> Answer {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<(&str, &str)> =
+            bearer.iter().map(|value| ("authorization", value.as_str())).collect();
+        self.ask_with(method, path, &headers).await
+    }
+
+    pub async fn ask_with(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        Answer { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+    }
+
+    pub fn token(&self, user: UserId, role: Role) -> String {
+        token(user, role, self.clock.now().millis() / 1000)
+    }
+
+    /// GET as an admin.
+    pub async fn admin_gets(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, Some(&self.token(user(999), Role::Admin))).await
+    }
+
+    /// The labels that a reader is told about themselves: id and count.
+    pub async fn labels(&self, reader: UserId) -> Vec<(String, u64)> {
+        let token = self.token(reader, Role::Reader);
+        let answer = self.ask(Method::GET, &format!("/user/{reader}"), Some(&token)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let list = answer.body.as_array().expect("a bare array").clone();
+        let told = list.iter().map(|label| {
+            (label["id"].as_str().expect("a label").to_owned(), label["reads"].as_u64().expect("a count"))
+        });
+        told.collect()
+    }
+
+    pub async fn publish(&self, messages: Vec<Envelope>) {
+        self.bus.publish(messages).await.expect("the bus takes messages");
+    }
+
+    /// Publishes and waits until everything was handled.
+    pub async fn hears(&self, messages: Vec<Envelope>) {
+        self.publish(messages).await;
+        self.settled().await;
+    }
+
+    /// Waits until nothing is waiting any more.
+    pub async fn settled(&self) {
+        wait_until("empty queues", PATIENCE, || async { (self.depth().await.0 == 0).then_some(()) }).await;
+    }
+
+    /// How many messages wait and how many were given up.
+    pub async fn depth(&self) -> (u64, u64) {
+        let depths = self.bus.depths().await.expect("the bus answers");
+        (depths.iter().map(|depth| depth.waiting).sum(), depths.iter().map(|depth| depth.dead).sum())
+    }
+
+    /// Lets time pass.
+    pub fn later(&self, duration: Duration) {
+        self.clock.advance(duration);
+        self.bus.look_again();
+    }
+
+    fn envelope(
+        &self,
+        kind: &str,
+        key: &str,
+        subject: String,
+        version: u32,
+        at: i64,
+        body: Vec<u8>,
+    ) -> Envelope {
+        Envelope {
+            id: MessageId::new(self.ids.next()),
+            kind: kind.to_owned(),
+            key: key.to_owned(),
+            source: "test".to_owned(),
+            subject,
+            version,
+            time: minute(at),
+            trace: Trace::start(),
+            body: Bytes::from(body),
+        }
+    }
+
+    /// The reader read the article at so many minutes after the start.
+    pub fn read(&self, reader: UserId, article: u128, minutes: i64, labels: &[&str]) -> Envelope {
+        let article = ArticleId::new(Uuid::from_u128(article));
+        let told = ArticleRead {
+            reader_id: reader.to_string(),
+            article_id: article.to_string(),
+            section: "politics".to_owned(),
+            article_version: 1,
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            at_ms: minute(minutes).millis(),
+        };
+        self.read_message(told.encode_to_vec())
+    }
+
+    /// A message that says that it is a reading.
+    pub fn read_message(&self, body: Vec<u8>) -> Envelope {
+        let key = "reading.politics.read";
+        self.envelope("portal.events.v1.ArticleRead", key, String::new(), 1, 0, body)
+    }
+
+    /// The reader said this about consent at so many minutes.
+    pub fn said(&self, reader: UserId, permits: bool, version: u32, minutes: i64) -> Envelope {
+        let told = ConsentChanged {
+            user_id: reader.to_string(),
+            personalisation: permits,
+            history: permits,
+            version,
+            at: minute(minutes).millis(),
+        };
+        let kind = "portal.users.v1.ConsentChanged";
+        let body = told.encode_to_vec();
+        self.envelope(kind, "users.consent_changed", reader.to_string(), version, minutes, body)
+    }
+
+    /// The account was erased at so many minutes.
+    pub fn erased(&self, reader: UserId, minutes: i64) -> Envelope {
+        let told = UserErased { user_id: reader.to_string(), at: minute(minutes).millis() };
+        let kind = "portal.users.v1.UserErased";
+        self.envelope(kind, "users.erased", reader.to_string(), 1, minutes, told.encode_to_vec())
+    }
+}
+
+pub fn minute(minutes: i64) -> Timestamp {
+    Timestamp::from_millis(START + minutes * 60_000)
+}
+
+pub fn user(number: u128) -> UserId {
+    UserId::new(Uuid::from_u128(number))
+}
+
+pub const MINUTE: Duration = Duration::from_secs(60);
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);

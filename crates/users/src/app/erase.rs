@@ -1,0 +1,26 @@
+use kernel::{MessageId, UserId};
+
+use super::{App, UserError};
+
+/// An erasure that has begun: the account is gone, the other services are being told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erasure {
+    /// Its id: that of the message that tells the other services.
+    pub id: MessageId,
+}
+
+impl App {
+    /// Erases an account: gone from every read when this returns; the fact leaves through the outbox.
+    ///
+    /// # Errors
+    /// `not_found`, `last_admin`.
+    pub async fn erase(&self, id: UserId) -> Result<Erasure, UserError> {
+        // What still waits could come back from the dead otherwise; against a worker that holds it already, the store's
+        // tombstone helps.
+        self.settle(id).await?;
+        let fact = self.new_message_id();
+        self.store.erase(id, fact, self.clock.now()).await?;
+        self.cache.erase(id).await;
+        Ok(Erasure { id: fact })
+    }
+}

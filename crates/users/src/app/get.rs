@@ -1,0 +1,56 @@
+use std::collections::HashMap;
+
+use kernel::UserId;
+
+use super::{App, UserError};
+use crate::domain::User;
+use crate::ports::UserStoreError;
+
+impl App {
+    /// The account of this id: from the cache, else from the intake, else from the store, in this order: an account moves from
+    /// the intake to the store, so asking the store first could miss it in both.
+    ///
+    /// # Errors
+    /// `not_found`, for the erased too.
+    pub async fn get(&self, id: UserId) -> Result<User, UserError> {
+        self.find(id).await?.ok_or(UserError::Store(UserStoreError::NotFound))
+    }
+
+    /// The accounts of these ids, in this order; ids without an account are left out.
+    pub async fn get_many(&self, ids: &[UserId]) -> Result<Vec<User>, UserError> {
+        let mut found = HashMap::new();
+        let mut missing = Vec::new();
+        for id in ids {
+            match self.find_waiting(*id).await? {
+                Some(user) => drop(found.insert(*id, user)),
+                None => missing.push(*id),
+            }
+        }
+        if !missing.is_empty() {
+            for user in self.store.by_ids(&missing).await? {
+                self.cache.put(&user).await;
+                found.insert(user.id, user);
+            }
+        }
+        Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
+    }
+
+    pub(super) async fn find(&self, id: UserId) -> Result<Option<User>, UserError> {
+        if let Some(user) = self.find_waiting(id).await? {
+            return Ok(Some(user));
+        }
+        let stored = self.store.by_id(id).await?;
+        if let Some(user) = &stored {
+            self.cache.put(user).await;
+        }
+        Ok(stored)
+    }
+
+    async fn find_waiting(&self, id: UserId) -> Result<Option<User>, UserError> {
+        if let Some(user) = self.cache.get(id).await {
+            return Ok(Some(user));
+        }
+        // What waits is not put into the cache: the store is about to have it.
+        Ok(self.intake.by_id(id).await?.map(|account| account.user))
+    }
+}

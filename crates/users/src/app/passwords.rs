@@ -1,0 +1,229 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use kernel::{Code, Fault, Kind};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::domain::{Credentials, Password};
+
+/// The least memory, in KiB, and the fewest passes that a hash may cost: OWASP's floor for argon2id.
+const LEAST_MEMORY_KIB: u32 = 19 * 1024;
+const FEWEST_PASSES: u32 = 2;
+
+/// What hashing costs and how much of it happens at once: the table `[passwords]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashingCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Hashes at once; 0 for one less than there are cores.
+    pub threads: usize,
+    /// Requests that may wait for their turn.
+    pub waiting: usize,
+}
+
+impl HashingCost {
+    /// What is wrong with it, each in a sentence.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.memory_kib < LEAST_MEMORY_KIB {
+            faults.push(format!("passwords.memory_kib must be at least {LEAST_MEMORY_KIB}"));
+        }
+        if self.passes < FEWEST_PASSES {
+            faults.push(format!("passwords.passes must be at least {FEWEST_PASSES}"));
+        }
+        faults
+    }
+
+    fn threads(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        if self.threads > 0 { self.threads } else { cores.saturating_sub(1).max(1) }
+    }
+}
+
+/// Why a password was not hashed or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many wait already.
+    #[error("too many log in or register at this moment")]
+    Busy,
+    /// The hash in the store is none, or hashing itself failed.
+    #[error("a password could not be hashed: {0}")]
+    Broken(String),
+}
+
+impl Fault for PasswordError {
+    fn kind(&self) -> Kind {
+        match self {
+            PasswordError::Busy => Kind::Unavailable,
+            PasswordError::Broken(_) => Kind::Internal,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            PasswordError::Busy => Code::new("busy"),
+            PasswordError::Broken(_) => Code::new("internal"),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        matches!(self, PasswordError::Busy).then_some(Duration::from_secs(1))
+    }
+}
+
+/// Hashes passwords and compares them, on so few threads and with so short a line before them that a storm of logins takes
+/// nothing from anybody who reads news.
+pub struct Passwords {
+    argon: Argon2<'static>,
+    /// Everybody inside: those who hash and those who wait.
+    line: Arc<Semaphore>,
+    threads: Arc<Semaphore>,
+    /// What an unknown e-mail is compared with, so that it takes as long as a known one.
+    nobody: Credentials,
+}
+
+impl Passwords {
+    /// Hashing at this cost.
+    ///
+    /// # Errors
+    /// Where argon2 can't work with it.
+    pub fn new(cost: &HashingCost) -> Result<Self, PasswordError> {
+        let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(broken)?;
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let nobody = nobody(cost)?;
+        let threads = cost.threads();
+        Ok(Self {
+            argon,
+            line: Arc::new(Semaphore::new(threads + cost.waiting)),
+            threads: Arc::new(Semaphore::new(threads)),
+            nobody,
+        })
+    }
+
+    /// What is kept of a password.
+    pub async fn hash(&self, password: &Password) -> Result<Credentials, PasswordError> {
+        let (argon, secret) = (self.argon.clone(), password.secret().clone());
+        self.work(move || hashed(&argon, secret.expose_secret().as_bytes())).await
+    }
+
+    /// Whether `typed` is the password behind `credentials`. Without credentials the answer is no, after the same work.
+    pub async fn matches(
+        &self,
+        typed: &SecretString,
+        credentials: Option<&Credentials>,
+    ) -> Result<bool, PasswordError> {
+        let known = credentials.is_some();
+        let (argon, typed) = (self.argon.clone(), typed.clone());
+        let credentials = credentials.unwrap_or(&self.nobody).clone();
+        let same = self.work(move || {
+            match argon.verify_password(typed.expose_secret().as_bytes(), credentials.phc()) {
+                Ok(()) => Ok(true),
+                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+                Err(error) => Err(broken(error)),
+            }
+        });
+        Ok(same.await? && known)
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        hash: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let place = self.line.clone().try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let thread = self.threads.clone().acquire_owned().await.map_err(broken)?;
+        // A caller that gives up does not stop a hash that has begun, so the permits go with the hash.
+        let hashing = tokio::task::spawn_blocking(move || {
+            let _held = (place, thread);
+            hash()
+        });
+        hashing.await.map_err(broken)?
+    }
+}
+
+fn hashed(argon: &Argon2<'_>, secret: &[u8]) -> Result<Credentials, PasswordError> {
+    argon.hash_password(secret).map(|hash| Credentials::from_phc(hash.to_string())).map_err(broken)
+}
+
+/// Credentials that no password has: random bytes where the hash would be. Comparing with them is the whole work.
+fn nobody(cost: &HashingCost) -> Result<Credentials, PasswordError> {
+    let mut bytes = [0u8; 48];
+    getrandom::fill(&mut bytes).map_err(broken)?;
+    let (salt, hash) = bytes.split_at(16);
+    let (memory, passes) = (cost.memory_kib, cost.passes);
+    let phc = format!(
+        "$argon2id$v=19$m={memory},t={passes},p=1${}${}",
+        STANDARD_NO_PAD.encode(salt),
+        STANDARD_NO_PAD.encode(hash)
+    );
+    Ok(Credentials::from_phc(phc))
+}
+
+fn broken(error: impl std::fmt::Display) -> PasswordError {
+    PasswordError::Broken(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cost(waiting: usize) -> HashingCost {
+        HashingCost { memory_kib: LEAST_MEMORY_KIB, passes: FEWEST_PASSES, threads: 1, waiting }
+    }
+
+    fn password() -> Password {
+        Password::parse("correct horse battery").expect("valid")
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_argon2id_at_its_cost_with_a_salt_of_its_own() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let first = passwords.hash(&password()).await.expect("hashes");
+        let second = passwords.hash(&password()).await.expect("hashes");
+        assert!(first.phc().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", first.phc());
+        assert_ne!(first, second);
+    }
+
+    #[tokio::test]
+    async fn comparing_with_nobody_is_the_work_of_comparing_with_somebody() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let somebody = passwords.hash(&password()).await.expect("hashes");
+        let shape = |credentials: &Credentials| {
+            let parts: Vec<String> = credentials.phc().split('$').map(str::to_owned).collect();
+            (parts[..4].to_vec(), parts[4].len(), parts[5].len())
+        };
+        assert_eq!(shape(&passwords.nobody), shape(&somebody));
+    }
+
+    #[tokio::test]
+    async fn only_the_password_matches_and_nobody_matches_nothing() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let kept = passwords.hash(&password()).await.expect("hashes");
+        let matches =
+            async |typed: &str, kept| passwords.matches(&typed.into(), kept).await.expect("compares");
+        assert!(matches("correct horse battery", Some(&kept)).await);
+        assert!(!matches("Correct horse battery", Some(&kept)).await);
+        assert!(!matches("correct horse battery", None).await);
+        assert!(
+            passwords.matches(&"x".into(), Some(&Credentials::from_phc("plain".to_owned()))).await.is_err()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_storm_of_logins_is_turned_away_at_once_and_the_others_get_their_turn() {
+        let passwords = Passwords::new(&cost(2)).expect("argon2");
+        let typed: SecretString = "whatever it is".into();
+        let all = futures::future::join_all((0..10).map(|_| passwords.matches(&typed, None))).await;
+        let busy = all.iter().filter(|outcome| matches!(outcome, Err(PasswordError::Busy))).count();
+        assert_eq!((all.len() - busy, busy), (3, 7));
+        assert!(passwords.matches(&typed, None).await.is_ok());
+    }
+}

@@ -1,0 +1,44 @@
+use kernel::{Code, Fault, Identity, Kind};
+
+use super::{App, UserError};
+
+/// Why a token that is not over is not believed here.
+#[derive(Debug, thiserror::Error)]
+pub enum NotStanding {
+    /// The account is gone, or may less than the token says.
+    #[error("The account has changed; log in again.")]
+    Changed,
+    /// It could not be looked up.
+    #[error(transparent)]
+    User(#[from] UserError),
+}
+
+impl Fault for NotStanding {
+    fn kind(&self) -> Kind {
+        match self {
+            NotStanding::Changed => Kind::Unauthenticated,
+            NotStanding::User(error) => error.kind(),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            NotStanding::Changed => Code::new("invalid_token"),
+            NotStanding::User(error) => error.code(),
+        }
+    }
+}
+
+impl App {
+    /// Checks that what a verified token says still holds. Elsewhere a change takes as long as the token lives; in this
+    /// service, which knows, an erased account and a lost role count at once.
+    ///
+    /// # Errors
+    /// `invalid_token` where the account is gone or its role is less than the token's.
+    pub async fn standing(&self, identity: &Identity) -> Result<(), NotStanding> {
+        match self.find(identity.user).await? {
+            Some(user) if user.role >= identity.role => Ok(()),
+            _ => Err(NotStanding::Changed),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use chassis::{AUDIENCE, Claims, StoreFailure};
+use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::{Algorithm, Header};
+use kernel::{SessionId, Timestamp};
+
+use crate::domain::{ACCESS_TOKEN_LIFE, Consent, KeyRing, User};
+
+/// Makes access tokens. Every service verifies them by itself, with the public keys.
+pub struct Tokens {
+    keys: KeyRing,
+    issuer: String,
+}
+
+impl Tokens {
+    /// Tokens of the portal whose public URL is `issuer`.
+    pub fn new(keys: KeyRing, issuer: String) -> Self {
+        Self { keys, issuer }
+    }
+
+    /// The public keys.
+    pub fn public(&self) -> JwkSet {
+        self.keys.public()
+    }
+
+    /// A token for `user`. What it says holds for its whole life: a change of role or consent shows in the next one.
+    ///
+    /// # Errors
+    /// Where the key can't sign, which is a defect.
+    pub fn sign(
+        &self,
+        user: &User,
+        consent: &Consent,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<String, StoreFailure> {
+        let key = self.keys.signing();
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.kid = Some(key.id().to_owned());
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: AUDIENCE.to_owned(),
+            sub: user.id,
+            name: user.name.as_str().to_owned(),
+            role: user.role,
+            sections: user.sections.clone(),
+            history: consent.choice.history,
+            sid: session.uuid(),
+            iat: now.millis().div_euclid(1000),
+            exp: now.plus(ACCESS_TOKEN_LIFE).millis().div_euclid(1000),
+        };
+        jsonwebtoken::encode(&header, &claims, key.secret()).map_err(StoreFailure::broken)
+    }
+}

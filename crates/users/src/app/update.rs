@@ -1,0 +1,89 @@
+use kernel::{Expected, FieldFault, UserId};
+use secrecy::SecretString;
+
+use super::{App, LEASE, UserError};
+use crate::domain::{Change, Credentials, Email, User, Wish};
+use crate::ports::{IntakeError, UserStoreError};
+
+/// Somebody wants an account to be different.
+pub struct Update {
+    /// Who says so.
+    pub by: UserId,
+    /// Which account.
+    pub id: UserId,
+    /// The version that they have seen.
+    pub expected: Expected,
+    /// What they want.
+    pub wish: Wish,
+    /// The password that holds now. The owner needs it to change what it takes to log in, so that a found access token is
+    /// not enough to take an account over; an admin, who can't know it, does not.
+    pub current_password: Option<SecretString>,
+}
+
+impl App {
+    /// Changes an account: the store first, then the cache.
+    ///
+    /// # Errors
+    /// `not_found`, `stale_version`, `email_taken`, `wrong_password`, `invalid` where the current password is needed and
+    /// missing, `busy`.
+    pub async fn update(&self, update: Update) -> Result<User, UserError> {
+        // What still waits would be stored after this change and undo it.
+        self.settle(update.id).await?;
+        let account = self.store.account(update.id).await?.ok_or(UserStoreError::NotFound)?;
+        let current = account.user.version;
+        if !update.expected.admits(current) {
+            return Err(UserStoreError::Stale { current }.into());
+        }
+        let Wish { name, email, password } = &update.wish;
+        let mut change = Change { name: name.clone(), email: email.clone(), ..Change::default() };
+        if update.by == update.id && update.wish.is_sensitive(&account.user) {
+            change.proven = Some(self.proven(account.credentials, update.current_password.as_ref()).await?);
+        }
+        if let Some(password) = password {
+            change.credentials = Some(self.passwords.hash(password).await?);
+        }
+        let user = match email {
+            Some(email) if *email != account.user.email => {
+                self.store_with_email(&update, &change, email).await?
+            }
+            _ => self.store.update(update.id, &update.expected, &change).await?,
+        };
+        self.cache.put(&user).await;
+        Ok(user)
+    }
+
+    /// Changes an account while nobody can register with its new e-mail.
+    ///
+    /// The store can't see the lease, so the change is given half of its time: whoever reserves the e-mail next finds this
+    /// change either done or given up.
+    async fn store_with_email(
+        &self,
+        update: &Update,
+        change: &Change,
+        email: &Email,
+    ) -> Result<User, UserError> {
+        // The reservation belongs to this change, not to the account: two changes of one account are rivals.
+        let reservation = self.reserve(email, self.new_user_id()).await?;
+        let storing = self.store.update(update.id, &update.expected, change);
+        let outcome = tokio::time::timeout(LEASE / 2, storing).await;
+        self.release(&reservation).await;
+        Ok(outcome.map_err(|_| IntakeError::LeaseLost)??)
+    }
+
+    async fn proven(
+        &self,
+        kept: Credentials,
+        typed: Option<&SecretString>,
+    ) -> Result<Credentials, UserError> {
+        let Some(typed) = typed else {
+            let fault =
+                FieldFault::new("/current_password", "required", "a new e-mail or password asks for it");
+            return Err(UserError::field(fault));
+        };
+        if self.passwords.matches(typed, Some(&kept)).await? {
+            Ok(kept)
+        } else {
+            Err(UserError::WrongPassword)
+        }
+    }
+}

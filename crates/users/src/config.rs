@@ -1,0 +1,125 @@
+//! What this service can be told; `config.default.toml` is the documentation.
+
+use chassis::IdentityConfig;
+use chassis::config::{Secret, Settings};
+use serde::{Deserialize, Serialize};
+
+use crate::app::HashingCost;
+use crate::domain::{Email, Password};
+
+/// The configuration of users.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "config.default.toml explains every key, and is what an operator reads")]
+pub struct Config {
+    pub public_base: String,
+    pub identity: IdentityConfig,
+    pub store: Address,
+    pub intake: Address,
+    pub cache: Cache,
+    pub bus: Address,
+    pub signing: Signing,
+    pub passwords: HashingCost,
+    pub bootstrap_admin: BootstrapAdmin,
+}
+
+/// Where something is: its URL's scheme chooses the adapter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "see Config")]
+pub struct Address {
+    pub url: String,
+}
+
+/// The cache of lookups.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "see Config")]
+pub struct Cache {
+    pub url: String,
+    pub capacity: u64,
+    pub ttl_seconds: u64,
+}
+
+/// The keys that sign access tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "see Config")]
+pub struct Signing {
+    pub key_file: String,
+}
+
+/// The account that is made where there is no admin.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "see Config")]
+pub struct BootstrapAdmin {
+    pub email: String,
+    pub password: Secret,
+}
+
+impl BootstrapAdmin {
+    /// What to make the first admin from; `None` where nothing was configured.
+    pub fn wanted(&self) -> Option<(&str, &str)> {
+        (!self.email.is_empty()).then(|| (self.email.as_str(), self.password.expose()))
+    }
+}
+
+impl Settings for Config {
+    const DEFAULTS: &'static str = include_str!("../config.default.toml");
+
+    fn validate(&self) -> Vec<String> {
+        let mut faults = self.passwords.faults();
+        let mut fault = |wrong: bool, sentence: &str| {
+            if wrong {
+                faults.push(sentence.to_owned());
+            }
+        };
+        let base = self.public_base.as_str();
+        fault(
+            !(base.is_empty() || base.starts_with('/') && !base.ends_with('/')),
+            "public_base must be a path such as /users/v1, or empty",
+        );
+        fault(
+            self.store.url == self.intake.url,
+            "store.url and intake.url must be two places: no transaction spans them",
+        );
+        fault(self.cache.capacity == 0, "cache.capacity must be at least 1");
+        fault(self.cache.ttl_seconds == 0, "cache.ttl_seconds must be at least 1");
+        fault(self.signing.key_file.is_empty(), "signing.key_file must name a file");
+        if let Some((email, password)) = self.bootstrap_admin.wanted() {
+            faults.extend(Email::parse(email).err().map(|e| format!("bootstrap_admin.email {e}")));
+            faults.extend(Password::parse(password).err().map(|e| format!("bootstrap_admin.password {e}")));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        toml::from_str(Config::DEFAULTS).expect("the defaults are a configuration")
+    }
+
+    #[test]
+    fn the_defaults_are_good() {
+        assert_eq!(config().validate(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let mut config = config();
+        config.public_base = "users/".to_owned();
+        config.intake.url.clone_from(&config.store.url);
+        config.cache.capacity = 0;
+        config.passwords.memory_kib = 1024;
+        config.passwords.passes = 1;
+        config.bootstrap_admin.email = "nobody".to_owned();
+        config.bootstrap_admin.password = "12345678".to_owned().into();
+        let faults = config.validate();
+        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert!(!faults.iter().any(|fault| fault.contains("12345678")));
+    }
+}

@@ -1,0 +1,42 @@
+//! Who asks, where it matters that the token still holds.
+
+use axum::extract::FromRequestParts;
+use chassis::http::{Caller, Member, Problem};
+use http::request::Parts;
+use kernel::{Identity, Role, UserId};
+
+use super::Users;
+
+/// Somebody whose token says what still holds; an erased account and a lost role are 401.
+pub struct Standing(pub Identity);
+
+impl Standing {
+    /// Whether all of an account is shown to them.
+    pub fn sees_all_of(&self, id: UserId) -> bool {
+        self.0.user == id || self.0.role >= Role::Admin
+    }
+}
+
+impl FromRequestParts<Users> for Standing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
+        let Member(identity) = Member::from_request_parts(parts, users).await?;
+        users.app.standing(&identity).await?;
+        Ok(Self(identity))
+    }
+}
+
+/// Anybody; who brings a token must bring one that holds.
+pub struct Visitor(pub Option<Standing>);
+
+impl FromRequestParts<Users> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, users).await {
+            Ok(Caller(None)) => Ok(Self(None)),
+            Ok(Caller(Some(_))) => Ok(Self(Some(Standing::from_request_parts(parts, users).await?))),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What people allow.
+
+use axum::extract::State;
+use axum::response::Response;
+use chassis::http::{Json, Path, Problem, ProblemBody};
+use http::StatusCode;
+
+use super::answer::private;
+use super::caller::Standing;
+use super::views::ConsentBody;
+use super::{UserPath, Users};
+use crate::domain::{Choice, Consent};
+
+impl From<Consent> for ConsentBody {
+    fn from(consent: Consent) -> Self {
+        let Choice { personalisation, history } = consent.choice;
+        Self { personalisation, history }
+    }
+}
+
+/// What the person allows.
+#[utoipa::path(get, path = "/{id}/consent", tag = "users", params(UserPath), security(("bearer" = [])), responses(
+    (status = 200, description = "What holds now.", body = ConsentBody),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn get_consent(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    _: Standing,
+) -> Result<Response, Problem> {
+    let consent = users.app.consent(id).await?;
+    Ok(private(StatusCode::OK, ConsentBody::from(consent)))
+}
+
+/// Says what the person allows. Access tokens say so from the next login.
+#[utoipa::path(put, path = "/{id}/consent", tag = "users", params(UserPath), request_body = ConsentBody, security(("bearer" = [])), responses(
+    (status = 200, description = "What holds now.", body = ConsentBody),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn put_consent(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    _: Standing,
+    Json(body): Json<ConsentBody>,
+) -> Result<Response, Problem> {
+    let choice = Choice { personalisation: body.personalisation, history: body.history };
+    let consent = users.app.set_consent(id, choice).await?;
+    Ok(private(StatusCode::OK, ConsentBody::from(consent)))
+}

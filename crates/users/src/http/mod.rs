@@ -1,0 +1,61 @@
+//! The HTTP routes: a file for each resource.
+
+mod answer;
+mod caller;
+mod consent;
+mod health;
+mod keys;
+mod roles;
+mod sessions;
+mod users;
+mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use chassis::Verifier;
+use chassis::http::{Api, Matrix};
+use kernel::UserId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+/// What every handler works with.
+#[derive(Clone)]
+struct Users {
+    app: Arc<App>,
+    /// The path under which the gateway shows these routes.
+    base: Arc<str>,
+}
+
+/// An account.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+struct UserPath {
+    /// The account.
+    #[param(value_type = uuid::Uuid)]
+    id: UserId,
+}
+
+/// The routes and their document.
+///
+/// # Panics
+/// Where `access.toml` and the routes do not agree; every test that builds the service finds it.
+pub fn router(app: Arc<App>, verifier: Arc<Verifier>, base: &str) -> (Router, OpenApi) {
+    let matrix =
+        Matrix::parse(include_str!("../../access.toml")).expect("access.toml is part of the program");
+    Api::new(crate::NAME, &matrix, verifier)
+        .routes(routes!(users::register))
+        .routes(routes!(users::list_users))
+        .routes(routes!(users::get_user, users::put_user, users::patch_user, users::delete_user))
+        .routes(routes!(users::get_me))
+        .routes(routes!(roles::put_roles))
+        .routes(routes!(consent::get_consent, consent::put_consent))
+        .routes(routes!(sessions::log_in))
+        .routes(routes!(health::healthcheck))
+        .routes(routes!(keys::public_keys))
+        .build(Users { app, base: base.into() })
+}

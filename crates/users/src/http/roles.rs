@@ -1,0 +1,30 @@
+//! What accounts may do.
+
+use axum::extract::State;
+use axum::response::Response;
+use chassis::http::{Json, Path, Problem, ProblemBody};
+use http::StatusCode;
+use kernel::Sections;
+
+use super::answer::{Cache, tagged};
+use super::caller::Standing;
+use super::views::{RolesBody, UserView};
+use super::{UserPath, Users};
+
+/// Gives an account a role. It holds here at once, elsewhere from the next login.
+#[utoipa::path(put, path = "/{id}/roles", tag = "users", params(UserPath), request_body = RolesBody, security(("bearer" = [])), responses(
+    (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn put_roles(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    _: Standing,
+    Json(body): Json<RolesBody>,
+) -> Result<Response, Problem> {
+    let sections = body.sections.map_or(Sections::All, Sections::Only);
+    let user = users.app.set_role(id, body.role, sections).await?;
+    Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
+}

@@ -1,0 +1,220 @@
+//! Accounts.
+
+use axum::extract::State;
+use axum::response::Response;
+use chassis::http::{Json, Path, Precondition, Problem, ProblemBody, Query};
+use http::header::{LINK, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::answer::{Cache, fresh, private, tagged};
+use super::caller::{Standing, Visitor};
+use super::views::{
+    ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
+};
+use super::{UserPath, Users};
+use crate::app::{Register, Slice, Update};
+
+const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+
+/// Registers an account. It can log in as soon as this is answered.
+#[utoipa::path(post, path = "/", tag = "users", request_body = RegisterBody, responses(
+    (status = 201, description = "The account.", body = UserView),
+    (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn register(
+    State(users): State<Users>,
+    Json(body): Json<RegisterBody>,
+) -> Result<Response, Problem> {
+    let user = users.app.register(Register::try_from(body)?).await?;
+    let location = format!("{}/{}", users.base, user.id);
+    let mut response =
+        tagged(StatusCode::CREATED, &user.version.etag(), Cache::Private, UserView::from(user));
+    response.headers_mut().extend(HeaderValue::from_str(&location).map(|location| (LOCATION, location)));
+    Ok(response)
+}
+
+/// A slice of a list.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// How many accounts come before the first one.
+    #[param(minimum = 0, default = 0)]
+    start: Option<i64>,
+    /// How many accounts, 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 10)]
+    count: Option<i64>,
+}
+
+/// All accounts, the first registered first.
+#[utoipa::path(get, path = "/all", tag = "users", params(ListQuery), security(("bearer" = [])), responses(
+    (status = 200, description = "The slice; `X-Total-Count` and `Link` say what more there is.", body = Vec<UserView>),
+    (status = 422, description = "`invalid`: outside of the range.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn list_users(
+    State(users): State<Users>,
+    _: Standing,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    let slice = Slice::new(query.start.unwrap_or(0), query.count.unwrap_or(Slice::DEFAULT_COUNT))?;
+    let listing = users.app.list(slice).await?;
+    let views: Vec<UserView> = listing.users.into_iter().map(UserView::from).collect();
+    let mut response = private(StatusCode::OK, views);
+    let headers = response.headers_mut();
+    headers.insert(X_TOTAL_COUNT, HeaderValue::from(listing.total));
+    headers
+        .extend(HeaderValue::from_str(&links(&users.base, slice, listing.total)).map(|links| (LINK, links)));
+    Ok(response)
+}
+
+/// The neighbours of a slice (RFC 8288).
+fn links(base: &str, Slice { start, count }: Slice, total: u64) -> String {
+    let last = u32::try_from(total.saturating_sub(1)).unwrap_or(u32::MAX) / count * count;
+    let mut links = vec![("first", 0)];
+    links.extend((start > 0).then(|| ("prev", start.saturating_sub(count))));
+    links.extend((u64::from(start) + u64::from(count) < total).then_some(("next", start + count)));
+    links.push(("last", last));
+    let links = links
+        .into_iter()
+        .map(|(rel, start)| format!("<{base}/all?start={start}&count={count}>; rel=\"{rel}\""));
+    links.collect::<Vec<_>>().join(", ")
+}
+
+/// An account: all of it for its owner and admins, the public profile for others.
+#[utoipa::path(get, path = "/{id}", tag = "users", params(UserPath), responses(
+    (status = 200, description = "For its owner and admins; others see `id`, `name`, and `role` of those who work on the news.", body = UserView),
+    (status = 304, description = "The client has this version."),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn get_user(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    Visitor(visitor): Visitor,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let user = users.app.get(id).await?;
+    if visitor.as_ref().is_some_and(|standing| standing.sees_all_of(id)) {
+        return Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)));
+    }
+    let profile = user.profile();
+    // Another tag than that of the whole account: it is another answer.
+    let etag = format!("\"v{}-public\"", profile.version);
+    let cache = if visitor.is_some() { Cache::Private } else { Cache::Public };
+    Ok(fresh(&headers, &etag, cache, ProfileView::from(profile)))
+}
+
+/// The account of whoever asks.
+#[utoipa::path(get, path = "/me", tag = "users", security(("bearer" = [])), responses(
+    (status = 200, description = "The account.", body = UserView),
+    (status = 304, description = "The client has this version."),
+    (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn get_me(
+    State(users): State<Users>,
+    Standing(me): Standing,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let user = users.app.get(me.user).await?;
+    Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)))
+}
+
+/// Replaces name and e-mail of an account, and the password where one is given.
+#[utoipa::path(put, path = "/{id}", tag = "users", params(UserPath), request_body = PutUserBody, security(("bearer" = [])), responses(
+    (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn put_user(
+    State(users): State<Users>,
+    Path(path): Path<UserPath>,
+    by: Standing,
+    precondition: Precondition,
+    Json(body): Json<PutUserBody>,
+) -> Result<Response, Problem> {
+    change(&users, path, by, precondition, body.into()).await
+}
+
+/// Changes what is named of an account; the rest stays.
+#[utoipa::path(patch, path = "/{id}", tag = "users", params(UserPath), request_body = PatchUserBody, security(("bearer" = [])), responses(
+    (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn patch_user(
+    State(users): State<Users>,
+    Path(path): Path<UserPath>,
+    by: Standing,
+    precondition: Precondition,
+    Json(body): Json<PatchUserBody>,
+) -> Result<Response, Problem> {
+    change(&users, path, by, precondition, body).await
+}
+
+async fn change(
+    users: &Users,
+    UserPath { id }: UserPath,
+    Standing(by): Standing,
+    precondition: Precondition,
+    body: PatchUserBody,
+) -> Result<Response, Problem> {
+    let expected = precondition.or_version(body.version())?;
+    let (wish, current_password) = (body.wish()?, body.current_password());
+    let user = users.app.update(Update { by: by.user, id, expected, wish, current_password }).await?;
+    Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
+}
+
+/// Erases an account. It is gone from every read at once; the other services are told.
+#[utoipa::path(delete, path = "/{id}", tag = "users", params(UserPath), security(("bearer" = [])), responses(
+    (status = 202, description = "The erasure has begun.", body = ErasedView),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn delete_user(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    _: Standing,
+) -> Result<Response, Problem> {
+    let erasure = users.app.erase(id).await?;
+    let erasure = ErasureView { id: erasure.id.uuid(), state: "pending" };
+    Ok(private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_names_its_neighbours_that_exist() {
+        let rels = |start, total| {
+            let slice = Slice { start, count: 10 };
+            let links = links("/users/v1", slice, total);
+            links
+                .split(", ")
+                .map(|link| link.replace("/users/v1/all?", "").replace("&count=10", ""))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rels(0, 0), ["<start=0>; rel=\"first\"", "<start=0>; rel=\"last\""]);
+        assert_eq!(
+            rels(10, 35),
+            [
+                "<start=0>; rel=\"first\"",
+                "<start=0>; rel=\"prev\"",
+                "<start=20>; rel=\"next\"",
+                "<start=30>; rel=\"last\""
+            ]
+        );
+        assert_eq!(rels(30, 35).len(), 3);
+        assert_eq!(rels(5, 35)[1], "<start=0>; rel=\"prev\"");
+    }
+}

@@ -1,0 +1,241 @@
+//! What goes over the wire, in and out. None of the bodies that hold a password can be printed.
+
+use chassis::config::Secret;
+use kernel::{FieldFault, Role, Section, Sections, Timestamp, UserId, Version};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::app::{Register, UserError};
+use crate::domain::{Email, Invalid, Name, Password, Profile, User, Wish};
+
+/// An account as its owner and admins see it.
+#[derive(Serialize, ToSchema)]
+pub struct UserView {
+    /// The account's id.
+    #[schema(value_type = uuid::Uuid)]
+    id: UserId,
+    /// The display name.
+    #[schema(example = "Ann O’Hara")]
+    name: String,
+    /// The address to log in with.
+    #[schema(example = "ann@example.org")]
+    email: String,
+    /// What it may do: `reader`, `author`, `editor` or `admin`.
+    #[schema(value_type = String, example = "reader")]
+    role: Role,
+    /// Where it may do so; null for every section.
+    #[schema(value_type = Option<Vec<String>>)]
+    sections: Sections,
+    /// When it was registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// Its version, for `If-Match`.
+    #[schema(value_type = u32)]
+    version: Version,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            name: user.name.as_str().to_owned(),
+            email: user.email.as_str().to_owned(),
+            role: user.role,
+            sections: user.sections,
+            created_at: user.created_at,
+            version: user.version,
+        }
+    }
+}
+
+/// An account as everybody sees it.
+#[derive(Serialize, ToSchema)]
+pub struct ProfileView {
+    /// The account's id.
+    #[schema(value_type = uuid::Uuid)]
+    id: UserId,
+    /// The display name.
+    name: String,
+    /// The role, of those who work on the news.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    role: Option<Role>,
+}
+
+impl From<Profile> for ProfileView {
+    fn from(profile: Profile) -> Self {
+        Self { id: profile.id, name: profile.name.as_str().to_owned(), role: profile.role }
+    }
+}
+
+/// The values of a body, with every field that breaks a rule.
+#[derive(Default)]
+struct Reading(Vec<FieldFault>);
+
+impl Reading {
+    fn field<T>(&mut self, pointer: &str, value: Result<T, Invalid>) -> Option<T> {
+        value.map_err(|invalid| self.0.push(invalid.at(pointer))).ok()
+    }
+}
+
+/// Somebody wants an account.
+#[derive(Deserialize, ToSchema)]
+pub struct RegisterBody {
+    /// 1 to 100 characters.
+    name: String,
+    /// A valid address of at most 254 characters.
+    email: String,
+    /// 8 to 128 characters, none of those that are tried first.
+    #[schema(value_type = String, format = Password)]
+    password: Secret,
+}
+
+impl TryFrom<RegisterBody> for Register {
+    type Error = UserError;
+
+    fn try_from(body: RegisterBody) -> Result<Self, UserError> {
+        let mut reading = Reading::default();
+        let name = reading.field("/name", Name::parse(&body.name));
+        let email = reading.field("/email", Email::parse(&body.email));
+        let password = reading.field("/password", Password::parse(body.password.expose()));
+        match (name, email, password) {
+            (Some(name), Some(email), Some(password)) => Ok(Register { name, email, password }),
+            _ => Err(UserError::Invalid(reading.0)),
+        }
+    }
+}
+
+/// What an account shall be from now on, all of it.
+#[derive(Deserialize, ToSchema)]
+pub struct PutUserBody {
+    /// 1 to 100 characters.
+    name: String,
+    /// A valid address of at most 254 characters.
+    email: String,
+    /// Another password; the old one stays where this is left out.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<Secret>,
+    /// The password that holds now: needed for a new e-mail or password of one's own account.
+    #[schema(value_type = Option<String>, format = Password)]
+    current_password: Option<Secret>,
+    /// The version that this is a change of, where there is no `If-Match`.
+    version: Option<u32>,
+}
+
+impl From<PutUserBody> for PatchUserBody {
+    fn from(body: PutUserBody) -> Self {
+        Self {
+            name: Some(body.name),
+            email: Some(body.email),
+            password: body.password,
+            current_password: body.current_password,
+            version: body.version,
+        }
+    }
+}
+
+/// What of an account shall be different.
+#[derive(Deserialize, ToSchema)]
+pub struct PatchUserBody {
+    /// 1 to 100 characters.
+    name: Option<String>,
+    /// A valid address of at most 254 characters.
+    email: Option<String>,
+    /// Another password.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<Secret>,
+    /// The password that holds now: needed for a new e-mail or password of one's own account.
+    #[schema(value_type = Option<String>, format = Password)]
+    current_password: Option<Secret>,
+    /// The version that this is a change of, where there is no `If-Match`.
+    version: Option<u32>,
+}
+
+impl PatchUserBody {
+    /// The version that the writer names in the body.
+    pub fn version(&self) -> Option<u32> {
+        self.version
+    }
+
+    /// The current password, as it was typed.
+    pub fn current_password(&self) -> Option<SecretString> {
+        self.current_password.as_ref().map(|typed| typed.expose().into())
+    }
+
+    /// What the writer wants.
+    pub fn wish(&self) -> Result<Wish, UserError> {
+        let mut reading = Reading::default();
+        let name = self.name.as_ref().and_then(|name| reading.field("/name", Name::parse(name)));
+        let email = self.email.as_ref().and_then(|email| reading.field("/email", Email::parse(email)));
+        let password = self.password.as_ref();
+        let password = password.and_then(|typed| reading.field("/password", Password::parse(typed.expose())));
+        if reading.0.is_empty() {
+            Ok(Wish { name, email, password })
+        } else {
+            Err(UserError::Invalid(reading.0))
+        }
+    }
+}
+
+/// Somebody says who they are.
+#[derive(Deserialize, ToSchema)]
+pub struct LoginBody {
+    /// The address, in any case of letters.
+    pub email: String,
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    pub password: Secret,
+}
+
+/// A login.
+#[derive(Serialize, ToSchema)]
+pub struct SessionView {
+    /// The access token, for `Authorization: Bearer`.
+    pub access_token: String,
+    /// `Bearer`.
+    pub token_type: &'static str,
+    /// How long the token holds, in seconds.
+    #[schema(example = 900)]
+    pub expires_in: u64,
+    /// Who logged in.
+    pub user: UserView,
+}
+
+/// What an account may do from now on.
+#[derive(Deserialize, ToSchema)]
+pub struct RolesBody {
+    /// `reader`, `author`, `editor` or `admin`.
+    #[schema(value_type = String, example = "editor")]
+    pub role: Role,
+    /// Where an author or editor may do so; every section where this is left out.
+    #[schema(value_type = Option<Vec<String>>, example = json!(["sports"]))]
+    pub sections: Option<std::collections::BTreeSet<Section>>,
+}
+
+/// What a person allows. Everything is off until they turn it on.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct ConsentBody {
+    /// News may be chosen by what the person likes.
+    pub personalisation: bool,
+    /// It may be stored what the person reads.
+    pub history: bool,
+}
+
+/// An erasure that has begun.
+#[derive(Serialize, ToSchema)]
+pub struct ErasedView {
+    /// `success`.
+    pub result: &'static str,
+    /// The erasure.
+    pub erasure: ErasureView,
+}
+
+/// How far an erasure is.
+#[derive(Serialize, ToSchema)]
+pub struct ErasureView {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// `pending` while other services are being told.
+    pub state: &'static str,
+}

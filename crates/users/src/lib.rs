@@ -1,0 +1,96 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod config;
+mod domain;
+mod grpc;
+mod http;
+mod ports;
+mod store;
+mod workers;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use bus::Relay;
+use chassis::transport::grpc_edge;
+use chassis::{Dependency, Service, Surroundings, Verifier};
+use proto::users::v1::users_server::UsersServer;
+use tonic::service::Routes;
+
+pub use config::Config;
+
+use app::{App, FirstAdmin, Passwords, Tokens};
+use domain::{Email, Password};
+
+/// The service's name, as in queues, logs and configuration.
+const NAME: &str = "users";
+
+/// Builds the service: opens its stores, makes the signing key and the first admin where there is none, and nothing more.
+///
+/// # Errors
+/// Where a store can't be opened, or the configuration names what is not there; each says which key.
+pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
+    let opened = store::open_store(&config.store.url).await?;
+    let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
+    let keys = store::open_keys(Path::new(&config.signing.key_file))?;
+    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
+    let verifier = Verifier::new(&config.identity, &surroundings)?;
+    let app = Arc::new(App {
+        store: opened.store,
+        intake,
+        cache: store::open_cache(&config.cache)?,
+        passwords: Passwords::new(&config.passwords)?,
+        tokens: Tokens::new(keys, config.identity.issuer.clone()),
+        clock: surroundings.clock.clone(),
+        ids: surroundings.ids.clone(),
+        arrived: Arc::default(),
+    });
+    make_first_admin(&app, &config).await?;
+
+    let (router, doc) = http::router(app.clone(), verifier, &config.public_base);
+    let routes = grpc_edge(NAME, Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone()))));
+    surroundings.register_http(NAME, router.clone());
+    surroundings.register_grpc(NAME, routes.clone());
+    Ok(Service {
+        name: NAME,
+        http: router,
+        doc,
+        grpc: Some(routes),
+        consumers: Vec::new(),
+        workers: vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus))],
+        health: dependencies(&app),
+        closers: vec![opened.closer, intake_closer],
+    })
+}
+
+async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
+    let Some((email, password)) = config.bootstrap_admin.wanted() else { return Ok(()) };
+    let email = Email::parse(email).context("bootstrap_admin.email")?;
+    let password = Password::parse(password).context("bootstrap_admin.password")?;
+    let made =
+        app.ensure_first_admin(FirstAdmin { email, password }).await.context("bootstrap_admin.email")?;
+    if made {
+        tracing::info!("the first admin was made from bootstrap_admin");
+    }
+    Ok(())
+}
+
+fn dependencies(app: &Arc<App>) -> Vec<Dependency> {
+    let (store, intake, cache) = (app.store.clone(), app.intake.clone(), app.cache.clone());
+    vec![
+        Dependency::new("store", move || {
+            let store = store.clone();
+            async move { store.ping().await }
+        }),
+        Dependency::new("intake", move || {
+            let intake = intake.clone();
+            async move { intake.ping().await }
+        }),
+        Dependency::new("cache", move || {
+            let cache = cache.clone();
+            async move { cache.ping().await }
+        }),
+    ]
+}

@@ -1,0 +1,327 @@
+//! What this service needs from the outside. Every sentence in a list is a law, and a case of the contract suite that every
+//! adapter has to pass (`store/contract`).
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chassis::StoreFailure;
+use kernel::{Code, Expected, Fault, Kind, MessageId, Role, Sections, Timestamp, Trace, UserId, Version};
+use serde_json::{Map, Value};
+
+use crate::domain::{Account, Change, Choice, Consent, Email, User};
+
+/// The truth about accounts.
+///
+/// * What a method has answered survives `kill -9`.
+/// * E-mails are compared without regard to case.
+#[async_trait]
+pub trait UserStore: Send + Sync + 'static {
+    /// Stores an account that was registered.
+    ///
+    /// * An inserted account is read back as it was given.
+    /// * Inserting an id again changes nothing and says so.
+    /// * An insert of an erased id does nothing and says so.
+    /// * An insert with the e-mail of another account is refused as a taken e-mail.
+    async fn insert(&self, account: &Account) -> Result<Inserted, UserStoreError>;
+
+    /// Stores the account of the first admin.
+    ///
+    /// * The first admin is stored only while there is no admin.
+    /// * An e-mail that belongs to somebody makes nobody an admin: it is refused as taken.
+    async fn insert_first_admin(&self, account: &Account) -> Result<Inserted, UserStoreError>;
+
+    /// Whether anybody is an admin.
+    async fn has_admin(&self) -> Result<bool, UserStoreError>;
+
+    /// The account of this id.
+    ///
+    /// * An unknown id is nobody.
+    async fn by_id(&self, id: UserId) -> Result<Option<User>, UserStoreError>;
+
+    /// The accounts of these ids, in any order.
+    ///
+    /// * Ids without an account are left out.
+    async fn by_ids(&self, ids: &[UserId]) -> Result<Vec<User>, UserStoreError>;
+
+    /// The account of this id with its credentials.
+    async fn account(&self, id: UserId) -> Result<Option<Account>, UserStoreError>;
+
+    /// The account of this e-mail with its credentials.
+    ///
+    /// * An account is found by its e-mail in any case of letters.
+    async fn account_of(&self, email: &Email) -> Result<Option<Account>, UserStoreError>;
+
+    /// A slice of all accounts and how many there are.
+    ///
+    /// * A listing is ordered by registration and counts all accounts.
+    async fn list(&self, start: u32, count: u32) -> Result<Listing, UserStoreError>;
+
+    /// Changes an account, if the writer has seen its present version. Answers with the account as it is then.
+    ///
+    /// * An update changes what is named, keeps the rest, and makes the next version.
+    /// * Of parallel updates on one version one wins, and the others are told the version that it made.
+    /// * An update of nobody is refused as not found.
+    /// * An update to the e-mail of another account is refused as a taken e-mail and changes nothing.
+    /// * An account may change the case of letters of its own e-mail.
+    /// * An update on the strength of credentials that no longer hold is refused as stale.
+    async fn update(&self, id: UserId, expected: &Expected, change: &Change) -> Result<User, UserStoreError>;
+
+    /// Gives an account a role that holds in `sections`. Answers with the account as it is then.
+    ///
+    /// * A new role makes the next version.
+    /// * The last admin keeps the role, even when two admins are demoted at once.
+    async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError>;
+
+    /// Erases an account, and in the same transaction leaves a tombstone and puts `user erased` into the outbox as `fact`.
+    ///
+    /// * An erased account is gone from every read, and its e-mail is free.
+    /// * The fact of an erasure leaves in the transaction of the erasure.
+    /// * An erasure of nobody is refused as not found and tells nobody.
+    /// * The last admin is not erased.
+    async fn erase(&self, id: UserId, fact: MessageId, at: Timestamp) -> Result<(), UserStoreError>;
+
+    /// What the person allows; `None` where there is no such account.
+    ///
+    /// * Everything is off until the person turns it on.
+    async fn consent(&self, id: UserId) -> Result<Option<Consent>, UserStoreError>;
+
+    /// Stores what the person allows, and in the same transaction puts `consent changed` into the outbox as `fact`. Answers with
+    /// the consent as it is then.
+    ///
+    /// * A changed consent has the next version, and its fact leaves in the same transaction.
+    /// * A consent that changes nothing tells nobody.
+    /// * A consent of nobody is refused as not found.
+    async fn set_consent(
+        &self,
+        id: UserId,
+        choice: Choice,
+        fact: MessageId,
+        at: Timestamp,
+    ) -> Result<Consent, UserStoreError>;
+
+    /// Asks whether the store answers.
+    async fn ping(&self) -> Result<(), StoreFailure>;
+}
+
+/// What an insert found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inserted {
+    /// The account is stored now.
+    Stored,
+    /// It was stored before, or somebody did what was asked for before.
+    AlreadyThere,
+    /// The id was erased: it must never come back.
+    Erased,
+}
+
+/// A slice of all accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// The slice, in the order of registration.
+    pub users: Vec<User>,
+    /// How many accounts there are.
+    pub total: u64,
+}
+
+/// Why a [`UserStore`] did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum UserStoreError {
+    /// There is no account of this id, or none any more.
+    #[error("there is no such account")]
+    NotFound,
+    /// The writer has not seen the newest version.
+    #[error("the account has changed since it was read")]
+    Stale {
+        /// The version that it has now.
+        current: Version,
+    },
+    /// The e-mail belongs to another account.
+    #[error("the e-mail belongs to another account")]
+    EmailTaken,
+    /// The portal would be left without an admin.
+    #[error("the portal needs at least one admin")]
+    LastAdmin,
+    /// The store is away or broken.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+}
+
+impl Fault for UserStoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            UserStoreError::NotFound => Kind::NotFound,
+            UserStoreError::Stale { .. } => Kind::Stale,
+            UserStoreError::EmailTaken | UserStoreError::LastAdmin => Kind::Conflict,
+            UserStoreError::Store(failure) => failure.kind(),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            UserStoreError::NotFound => Code::new("not_found"),
+            UserStoreError::Stale { .. } => Code::new("stale_version"),
+            UserStoreError::EmailTaken => Code::new("email_taken"),
+            UserStoreError::LastAdmin => Code::new("last_admin"),
+            UserStoreError::Store(failure) => failure.code(),
+        }
+    }
+
+    fn extra(&self) -> Map<String, Value> {
+        match self {
+            UserStoreError::Stale { current } => {
+                Map::from_iter([("current_version".to_owned(), current.number().into())])
+            }
+            _ => Map::new(),
+        }
+    }
+}
+
+/// Lookups by id that need not reach the store. It may lose everything at any time: an absent or failing cache is a miss, never
+/// an error, and what it holds ages out after a while.
+///
+/// * An unknown id is a miss.
+/// * A cached account is found as it was put.
+/// * Of two versions the newer stays, in whichever order they are put.
+/// * An erased account is not found, and stays so when somebody puts what they read before.
+#[async_trait]
+pub trait UserCache: Send + Sync + 'static {
+    /// The account, if it is here.
+    async fn get(&self, id: UserId) -> Option<User>;
+
+    /// Keeps an account for a while, unless a newer version or a tombstone is here.
+    async fn put(&self, user: &User);
+
+    /// Forgets an account, and every version of it that somebody may put late.
+    async fn erase(&self, id: UserId);
+
+    /// Asks whether the cache answers.
+    async fn ping(&self) -> Result<(), StoreFailure>;
+}
+
+/// Registrations that were acknowledged and are not yet in the [`UserStore`], and the e-mails that they hold.
+///
+/// The e-mail is unique over two stores because of the order of steps: reserve it here, ask the store for it, append the
+/// registration, answer; later insert it into the store, and only then settle it here, which frees the e-mail. While a
+/// registration waits the reservation refuses the e-mail, afterwards the store does, and there is no moment in between.
+///
+/// * What was appended survives `kill -9`, taken or not, until it is settled.
+/// * E-mails are compared without regard to case.
+#[async_trait]
+pub trait Intake: Send + Sync + 'static {
+    /// Reserves `email` for the account `id`, for as long as `lease`.
+    ///
+    /// * Of parallel reservations of one e-mail one is granted, and the others are refused as a taken e-mail.
+    /// * A lease that ran out makes way for the next reservation.
+    /// * The e-mail of a waiting registration stays reserved, however long it waits.
+    async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError>;
+
+    /// Takes a registration in, on the strength of its reservation. The trace of the running work goes with it.
+    ///
+    /// * An append without a lease is refused as a lost lease, and takes nothing in.
+    async fn append(&self, reservation: &Reservation, account: &Account) -> Result<(), IntakeError>;
+
+    /// Gives a reservation back that was not used.
+    ///
+    /// * A released e-mail can be reserved again.
+    /// * A release never frees the e-mail of a waiting registration, nor one that another account reserved since.
+    async fn release(&self, reservation: &Reservation) -> Result<(), IntakeError>;
+
+    /// The waiting registration of this id, taken or not.
+    ///
+    /// * A waiting registration is found by id and by e-mail, until it is settled.
+    async fn by_id(&self, id: UserId) -> Result<Option<Account>, IntakeError>;
+
+    /// The waiting registration of this e-mail, taken or not.
+    async fn by_email(&self, email: &Email) -> Result<Option<Account>, IntakeError>;
+
+    /// The ids of the oldest waiting registrations, at most `limit`.
+    ///
+    /// * Who waits is named, taken or not, the oldest first.
+    async fn waiting(&self, limit: u32) -> Result<Vec<UserId>, IntakeError>;
+
+    /// Takes the oldest waiting registrations, at most `limit`; nobody else is given them for as long as `lease`.
+    ///
+    /// * Registrations are taken in the order in which they came in.
+    /// * What is taken is given to nobody else, until its lease runs out.
+    /// * Taking counts the attempts, so that a registration that ends the process is noticed.
+    /// * A registration that can't be read is handed out as such and hides none of its neighbours.
+    async fn take(&self, limit: u32, lease: Duration) -> Result<Vec<Waiting>, IntakeError>;
+
+    /// The registration is in the store: nothing of it stays here, and its e-mail is free here.
+    ///
+    /// * A settled registration is gone, and its e-mail can be reserved again.
+    /// * Settling again does no harm.
+    async fn settled(&self, id: UserId) -> Result<(), IntakeError>;
+
+    /// Gives a taken registration back for no fault of its own.
+    ///
+    /// * A registration that is given back can be taken at once, and the attempt does not count.
+    async fn give_back(&self, id: UserId) -> Result<(), IntakeError>;
+
+    /// Gives a taken registration back that failed, to be taken again after `pause`.
+    ///
+    /// * A failed registration is taken again after its pause, not before.
+    async fn failed(&self, id: UserId, reason: &str, pause: Duration) -> Result<(), IntakeError>;
+
+    /// Puts a registration aside that will never succeed, with the reason, for somebody to look at.
+    ///
+    /// * A buried registration is not taken again, and its e-mail stays reserved.
+    async fn bury(&self, id: UserId, reason: &str) -> Result<(), IntakeError>;
+
+    /// Asks whether the intake answers.
+    async fn ping(&self) -> Result<(), StoreFailure>;
+}
+
+/// The right to register an account with an e-mail, for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// The e-mail.
+    pub email: Email,
+    /// The account that it is for.
+    pub id: UserId,
+}
+
+/// A registration that somebody took to store it.
+#[derive(Debug)]
+pub struct Waiting {
+    /// Its id.
+    pub id: UserId,
+    /// How often it was taken, this time included.
+    pub attempts: u32,
+    /// The trace of the request that it came with.
+    pub trace: Trace,
+    /// The registration, or why it can't be read.
+    pub account: Result<Account, StoreFailure>,
+}
+
+/// Why an [`Intake`] did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Somebody else has reserved the e-mail, or registers with it just now.
+    #[error("the e-mail belongs to another account")]
+    EmailTaken,
+    /// The work took longer than its reservation lasted.
+    #[error("the registration took too long")]
+    LeaseLost,
+    /// The intake is away or broken.
+    #[error(transparent)]
+    Store(#[from] StoreFailure),
+}
+
+impl Fault for IntakeError {
+    fn kind(&self) -> Kind {
+        match self {
+            IntakeError::EmailTaken => Kind::Conflict,
+            IntakeError::LeaseLost => Kind::Timeout,
+            IntakeError::Store(failure) => failure.kind(),
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            IntakeError::EmailTaken => Code::new("email_taken"),
+            IntakeError::LeaseLost => Code::new("too_slow"),
+            IntakeError::Store(failure) => failure.code(),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use chassis::Context;
+use kernel::{ManualClock, Timestamp};
+use testkit::Folder;
+
+use super::{account, cases, email, id};
+use crate::domain::Account;
+use crate::ports::{Intake, IntakeError};
+use crate::store::sqlite_intake::SqliteIntake;
+
+const LEASE: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(1);
+
+struct Fixture {
+    intake: Arc<dyn Intake>,
+    clock: Arc<ManualClock>,
+    /// Everything of the adapter that outlives its process.
+    place: Folder,
+}
+
+impl Fixture {
+    async fn append(&self, number: u128, address: &str) -> Account {
+        let account = account(number, address);
+        let reservation = self.intake.reserve(&email(address), id(number), LEASE).await.expect("is free");
+        self.intake.append(&reservation, &account).await.expect("is taken in");
+        account
+    }
+
+    async fn is_taken(&self, address: &str) -> bool {
+        match self.intake.reserve(&email(address), id(999), LEASE).await {
+            Ok(reservation) => {
+                self.intake.release(&reservation).await.expect("is released");
+                false
+            }
+            Err(IntakeError::EmailTaken) => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn taken(&self, limit: u32) -> Vec<u128> {
+        let taken = self.intake.take(limit, LEASE).await.expect("takes");
+        taken.iter().map(|waiting| waiting.id.uuid().as_u128()).collect()
+    }
+}
+
+macro_rules! every_case {
+    ($open:path, $reopen:path, $spoil:path $(, ignore = $reason:literal)?) => {
+        cases! {
+            $open, [$(#[ignore = $reason])?];
+            of_parallel_reservations_of_one_email_one_is_granted,
+            a_lease_that_ran_out_makes_way_for_the_next_reservation,
+            the_email_of_a_waiting_registration_stays_reserved_however_long_it_waits,
+            emails_are_compared_without_regard_to_case,
+            an_append_without_a_lease_is_refused_and_takes_nothing_in,
+            a_released_email_can_be_reserved_again,
+            a_release_never_frees_the_email_of_a_waiting_registration,
+            a_release_never_frees_an_email_that_another_account_reserved_since,
+            a_waiting_registration_is_found_by_id_and_by_email_until_it_is_settled,
+            registrations_are_taken_in_the_order_in_which_they_came_in,
+            what_is_taken_is_given_to_nobody_else_until_its_lease_runs_out,
+            taking_counts_the_attempts,
+            who_waits_is_named_taken_or_not_the_oldest_first,
+            a_settled_registration_is_gone_and_its_email_can_be_reserved_again,
+            a_registration_that_is_given_back_can_be_taken_at_once_and_the_attempt_does_not_count,
+            a_failed_registration_is_taken_again_after_its_pause_not_before,
+            a_buried_registration_is_not_taken_again_and_its_email_stays_reserved,
+            a_registration_goes_on_in_the_trace_of_its_request,
+            an_intake_answers_when_asked,
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        $(#[ignore = $reason])?
+        async fn what_was_appended_survives_the_process_taken_or_not() {
+            super::what_was_appended_survives_the_process_taken_or_not($open().await, $reopen).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        $(#[ignore = $reason])?
+        async fn a_registration_that_can_not_be_read_hides_none_of_its_neighbours() {
+            super::a_registration_that_can_not_be_read_hides_none_of_its_neighbours($open().await, $spoil).await;
+        }
+    };
+}
+
+mod sqlite {
+    use super::*;
+
+    async fn at(place: Folder, clock: Arc<ManualClock>) -> Fixture {
+        let url = place.sqlite("intake.db");
+        let intake = SqliteIntake::open(&url, clock.clone()).await.expect("opens");
+        Fixture { intake: Arc::new(intake), clock, place }
+    }
+
+    async fn open() -> Fixture {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_763_712_000_000)));
+        at(Folder::new(), clock).await
+    }
+
+    async fn reopen(before: Fixture) -> Fixture {
+        let Fixture { intake, clock, place } = before;
+        // Nothing is closed: what is in the file has to be enough.
+        drop(intake);
+        at(place, clock).await
+    }
+
+    async fn spoil(fixture: &Fixture, number: u128) {
+        let path = fixture.place.join("intake.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.expect("opens");
+        let spoiled = sqlx::query("update registrations set record = '{' where user_id = ?");
+        let done = spoiled.bind(id(number).uuid()).execute(&pool).await.expect("spoils");
+        assert_eq!(done.rows_affected(), 1);
+        pool.close().await;
+    }
+
+    every_case!(open, reopen, spoil);
+}
+
+async fn of_parallel_reservations_of_one_email_one_is_granted(fixture: Fixture) {
+    let address = email("ann@example.org");
+    let tries = (0..16).map(|number| fixture.intake.reserve(&address, id(number), LEASE));
+    let outcomes = futures::future::join_all(tries).await;
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(IntakeError::EmailTaken))).count();
+    assert_eq!((outcomes.iter().filter(|outcome| outcome.is_ok()).count(), refused), (1, 15));
+}
+
+async fn a_lease_that_ran_out_makes_way_for_the_next_reservation(fixture: Fixture) {
+    let address = email("ann@example.org");
+    fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
+    fixture.clock.advance(LEASE - MOMENT);
+    assert!(fixture.is_taken("ann@example.org").await);
+    fixture.clock.advance(MOMENT);
+    assert!(!fixture.is_taken("ann@example.org").await);
+}
+
+async fn the_email_of_a_waiting_registration_stays_reserved_however_long_it_waits(fixture: Fixture) {
+    fixture.append(1, "ann@example.org").await;
+    fixture.clock.advance(LEASE * 1000);
+    assert!(fixture.is_taken("ann@example.org").await);
+}
+
+async fn emails_are_compared_without_regard_to_case(fixture: Fixture) {
+    let ann = fixture.append(1, "Ann@Example.org").await;
+    assert!(fixture.is_taken("aNN@eXAMPLE.ORG").await);
+    let found = fixture.intake.by_email(&email("ann@example.org")).await.expect("looks").expect("is found");
+    assert_eq!(found.user.email.as_str(), ann.user.email.as_str());
+}
+
+async fn an_append_without_a_lease_is_refused_and_takes_nothing_in(fixture: Fixture) {
+    let address = email("ann@example.org");
+    let late = fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
+    fixture.clock.advance(LEASE);
+    let outcome = fixture.intake.append(&late, &account(1, "ann@example.org")).await;
+    assert!(matches!(outcome, Err(IntakeError::LeaseLost)));
+    fixture.intake.reserve(&address, id(2), LEASE).await.expect("is free again");
+    let outcome = fixture.intake.append(&late, &account(1, "ann@example.org")).await;
+    assert!(matches!(outcome, Err(IntakeError::LeaseLost)));
+    assert!(fixture.intake.waiting(10).await.expect("names").is_empty());
+    assert!(fixture.intake.by_id(id(1)).await.expect("looks").is_none());
+}
+
+async fn a_released_email_can_be_reserved_again(fixture: Fixture) {
+    let address = email("ann@example.org");
+    let reservation = fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
+    fixture.intake.release(&reservation).await.expect("is released");
+    assert!(!fixture.is_taken("ann@example.org").await);
+}
+
+async fn a_release_never_frees_the_email_of_a_waiting_registration(fixture: Fixture) {
+    let address = email("ann@example.org");
+    let reservation = fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
+    fixture.intake.append(&reservation, &account(1, "ann@example.org")).await.expect("is taken in");
+    fixture.intake.release(&reservation).await.expect("does no harm");
+    assert!(fixture.is_taken("ann@example.org").await);
+}
+
+async fn a_release_never_frees_an_email_that_another_account_reserved_since(fixture: Fixture) {
+    let address = email("ann@example.org");
+    let late = fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
+    fixture.clock.advance(LEASE);
+    fixture.intake.reserve(&address, id(2), LEASE).await.expect("is free again");
+    fixture.intake.release(&late).await.expect("does no harm");
+    assert!(fixture.is_taken("ann@example.org").await);
+}
+
+async fn a_waiting_registration_is_found_by_id_and_by_email_until_it_is_settled(fixture: Fixture) {
+    let ann = fixture.append(1, "ann@example.org").await;
+    let found = async || {
+        let by_id = fixture.intake.by_id(id(1)).await.expect("looks");
+        assert_eq!(by_id, fixture.intake.by_email(&email("ann@example.org")).await.expect("looks"));
+        by_id
+    };
+    assert_eq!(found().await, Some(ann.clone()));
+    assert_eq!(fixture.taken(10).await, [1]);
+    assert_eq!(found().await, Some(ann));
+    fixture.intake.settled(id(1)).await.expect("is settled");
+    assert_eq!(found().await, None);
+}
+
+async fn registrations_are_taken_in_the_order_in_which_they_came_in(fixture: Fixture) {
+    for number in [5, 3, 9, 1] {
+        fixture.append(number, &format!("reader{number}@example.org")).await;
+    }
+    assert_eq!(fixture.taken(3).await, [5, 3, 9]);
+    assert_eq!(fixture.taken(3).await, [1]);
+}
+
+async fn what_is_taken_is_given_to_nobody_else_until_its_lease_runs_out(fixture: Fixture) {
+    for number in 1..=40 {
+        fixture.append(number, &format!("reader{number}@example.org")).await;
+    }
+    let taken = futures::future::join_all((0..8).map(|_| fixture.taken(7))).await;
+    let mut all: Vec<u128> = taken.into_iter().flatten().collect();
+    all.sort_unstable();
+    assert_eq!(all, (1..=40).collect::<Vec<u128>>());
+    fixture.clock.advance(LEASE - MOMENT);
+    assert!(fixture.taken(100).await.is_empty());
+    fixture.clock.advance(MOMENT);
+    assert_eq!(fixture.taken(100).await.len(), 40);
+}
+
+async fn taking_counts_the_attempts(fixture: Fixture) {
+    fixture.append(1, "ann@example.org").await;
+    for attempt in 1..=3 {
+        let taken = fixture.intake.take(1, LEASE).await.expect("takes");
+        assert_eq!(taken[0].attempts, attempt);
+        fixture.clock.advance(LEASE);
+    }
+}
+
+async fn who_waits_is_named_taken_or_not_the_oldest_first(fixture: Fixture) {
+    for number in [2, 1, 3] {
+        fixture.append(number, &format!("reader{number}@example.org")).await;
+    }
+    assert_eq!(fixture.taken(1).await, [2]);
+    assert_eq!(fixture.intake.waiting(2).await.expect("names"), [id(2), id(1)]);
+    fixture.intake.settled(id(2)).await.expect("is settled");
+    assert_eq!(fixture.intake.waiting(9).await.expect("names"), [id(1), id(3)]);
+}
+
+async fn a_settled_registration_is_gone_and_its_email_can_be_reserved_again(fixture: Fixture) {
+    fixture.append(1, "ann@example.org").await;
+    fixture.append(2, "bob@example.org").await;
+    for _ in 0..2 {
+        fixture.intake.settled(id(1)).await.expect("does no harm again");
+    }
+    assert!(!fixture.is_taken("ann@example.org").await);
+    assert!(fixture.is_taken("bob@example.org").await);
+    assert_eq!(fixture.taken(10).await, [2]);
+}
+
+async fn a_registration_that_is_given_back_can_be_taken_at_once_and_the_attempt_does_not_count(
+    fixture: Fixture,
+) {
+    fixture.append(1, "ann@example.org").await;
+    for _ in 0..3 {
+        let taken = fixture.intake.take(1, LEASE).await.expect("takes");
+        assert_eq!(taken[0].attempts, 1);
+        fixture.intake.give_back(id(1)).await.expect("is given back");
+    }
+}
+
+async fn a_failed_registration_is_taken_again_after_its_pause_not_before(fixture: Fixture) {
+    fixture.append(1, "ann@example.org").await;
+    assert_eq!(fixture.taken(1).await, [1]);
+    fixture.intake.failed(id(1), "the store did not like it", LEASE * 3).await.expect("is given back");
+    fixture.clock.advance(LEASE * 3 - MOMENT);
+    assert!(fixture.taken(1).await.is_empty());
+    fixture.clock.advance(MOMENT);
+    assert_eq!(fixture.taken(1).await, [1]);
+}
+
+async fn a_buried_registration_is_not_taken_again_and_its_email_stays_reserved(fixture: Fixture) {
+    fixture.append(1, "ann@example.org").await;
+    fixture.intake.bury(id(1), "nothing helps").await.expect("is buried");
+    fixture.clock.advance(LEASE * 1000);
+    assert!(fixture.taken(1).await.is_empty());
+    assert!(fixture.is_taken("ann@example.org").await);
+    assert!(fixture.intake.waiting(10).await.expect("names").is_empty());
+}
+
+async fn a_registration_goes_on_in_the_trace_of_its_request(fixture: Fixture) {
+    let context = Context::for_work("users", LEASE);
+    let trace = context.trace;
+    context.scope(fixture.append(1, "ann@example.org")).await;
+    assert_eq!(fixture.intake.take(1, LEASE).await.expect("takes")[0].trace.id(), trace.id());
+}
+
+async fn an_intake_answers_when_asked(fixture: Fixture) {
+    assert!(fixture.intake.ping().await.is_ok());
+}
+
+async fn what_was_appended_survives_the_process_taken_or_not(
+    fixture: Fixture,
+    reopen: impl AsyncFnOnce(Fixture) -> Fixture,
+) {
+    let ann = fixture.append(1, "ann@example.org").await;
+    let bob = fixture.append(2, "bob@example.org").await;
+    assert_eq!(fixture.taken(1).await, [1]);
+    let fixture = reopen(fixture).await;
+    assert_eq!(fixture.intake.by_id(id(1)).await.expect("looks"), Some(ann));
+    assert_eq!(fixture.intake.by_id(id(2)).await.expect("looks"), Some(bob));
+    assert!(fixture.is_taken("ann@example.org").await);
+    fixture.clock.advance(LEASE);
+    assert_eq!(fixture.taken(10).await, [1, 2]);
+}
+
+async fn a_registration_that_can_not_be_read_hides_none_of_its_neighbours(
+    fixture: Fixture,
+    spoil: impl AsyncFnOnce(&Fixture, u128),
+) {
+    for number in 1..=3 {
+        fixture.append(number, &format!("reader{number}@example.org")).await;
+    }
+    spoil(&fixture, 2).await;
+    let taken = fixture.intake.take(10, LEASE).await.expect("takes");
+    let readable: Vec<bool> = taken.iter().map(|waiting| waiting.account.is_ok()).collect();
+    assert_eq!(readable, [true, false, true]);
+    assert_eq!(taken[1].id, id(2));
+}

@@ -1,0 +1,48 @@
+//! The laws of the ports, each a case whose name is its sentence. One list of cases for each port runs against every adapter; a
+//! case that is on no list is dead code and does not compile. Cases and modules are private for that reason.
+
+mod intake;
+mod user_cache;
+mod user_store;
+
+use kernel::{Role, Timestamp, UserId};
+use uuid::Uuid;
+
+use crate::domain::{Account, Credentials, Email, Name};
+
+/// Makes a test of every case. The brackets hold what every test is marked with: `[#[ignore = "needs postgres"]]` for an adapter
+/// that needs a server.
+macro_rules! cases {
+    ($open:path, $marks:tt; $($case:ident,)*) => {
+        $(cases!(@one $open, $marks, $case);)*
+    };
+    (@one $open:path, [$($mark:tt)*], $case:ident) => {
+        #[tokio::test(flavor = "multi_thread")]
+        $($mark)*
+        async fn $case() {
+            super::$case($open().await).await;
+        }
+    };
+}
+use cases;
+
+fn id(number: u128) -> UserId {
+    UserId::new(Uuid::from_u128(number))
+}
+
+fn email(typed: &str) -> Email {
+    Email::parse(typed).expect("a valid address")
+}
+
+/// The account of this number, registered as many seconds after the epoch.
+fn account(number: u128, address: &str) -> Account {
+    let seconds = i64::try_from(number).expect("small");
+    Account::new(
+        id(number),
+        Name::parse("Ann O’Hara <b>").expect("a name"),
+        email(address),
+        Role::Reader,
+        Credentials::from_phc(format!("$argon2id$of-{number}")),
+        Timestamp::from_millis(seconds * 1000 + 123),
+    )
+}

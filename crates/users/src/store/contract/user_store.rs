@@ -1,0 +1,410 @@
+use std::sync::Arc;
+
+use bus::{Envelope, Outbox};
+use kernel::{Expected, MessageId, Role, Section, Sections, Timestamp, Version};
+use prost::Message;
+use proto::users::v1::{ConsentChanged, UserErased};
+use testkit::Folder;
+use uuid::Uuid;
+
+use super::{account, cases, email, id};
+use crate::domain::{Account, Change, Choice, Consent, Credentials, Name, User};
+use crate::ports::{Inserted, UserStore, UserStoreError};
+use crate::store::sqlite::SqliteUserStore;
+
+const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
+
+struct Fixture {
+    store: Arc<dyn UserStore>,
+    outbox: Arc<dyn Outbox>,
+    /// Everything of the adapter that outlives its process.
+    place: Folder,
+}
+
+impl Fixture {
+    async fn insert(&self, number: u128, address: &str) -> Account {
+        let account = account(number, address);
+        assert_eq!(self.store.insert(&account).await.expect("is stored"), Inserted::Stored);
+        account
+    }
+
+    async fn admin(&self, number: u128) {
+        self.insert(number, &format!("admin{number}@example.org")).await;
+        self.store.set_role(id(number), Role::Admin, &Sections::All).await.expect("is an admin");
+    }
+
+    async fn told(&self) -> Vec<Envelope> {
+        self.outbox.unsent(100).await.expect("lists").into_iter().map(|(_, message)| message).collect()
+    }
+
+    async fn user(&self, number: u128) -> User {
+        self.store.by_id(id(number)).await.expect("looks").expect("is there")
+    }
+}
+
+fn fact() -> MessageId {
+    MessageId::new(Uuid::from_u128(77))
+}
+
+fn named(name: &str) -> Change {
+    Change { name: Name::parse(name).ok(), ..Change::default() }
+}
+
+fn addressed(address: &str) -> Change {
+    Change { email: Some(email(address)), ..Change::default() }
+}
+
+fn at(version: u32) -> Expected {
+    Expected::exactly(Version::new(version))
+}
+
+macro_rules! every_case {
+    ($open:path, $reopen:path $(, ignore = $reason:literal)?) => {
+        cases! {
+            $open, [$(#[ignore = $reason])?];
+            an_inserted_account_is_read_back_as_it_was_given,
+            inserting_an_id_again_changes_nothing_and_says_so,
+            an_insert_of_an_erased_id_does_nothing_and_says_so,
+            an_insert_with_the_email_of_another_account_is_refused,
+            of_parallel_inserts_of_one_email_one_is_stored,
+            the_first_admin_is_stored_only_while_there_is_none,
+            an_email_that_belongs_to_somebody_makes_nobody_an_admin,
+            an_unknown_id_is_nobody,
+            ids_without_an_account_are_left_out,
+            an_account_is_found_by_its_email_in_any_case_of_letters,
+            a_listing_is_ordered_by_registration_and_counts_all_accounts,
+            an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_version,
+            of_parallel_updates_on_one_version_one_wins,
+            an_update_of_nobody_is_refused_as_not_found,
+            an_update_to_the_email_of_another_account_is_refused_and_changes_nothing,
+            an_account_may_change_the_case_of_letters_of_its_own_email,
+            an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
+            a_new_role_makes_the_next_version,
+            the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once,
+            an_erased_account_is_gone_from_every_read_and_its_email_is_free,
+            the_fact_of_an_erasure_leaves_in_its_transaction,
+            an_erasure_of_nobody_is_refused_and_tells_nobody,
+            the_last_admin_is_not_erased,
+            everything_is_off_until_the_person_turns_it_on,
+            a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it,
+            a_consent_that_changes_nothing_tells_nobody,
+            a_consent_of_nobody_is_refused_as_not_found,
+            a_store_answers_when_asked,
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        $(#[ignore = $reason])?
+        async fn what_was_answered_survives_the_process() {
+            super::what_was_answered_survives_the_process($open().await, $reopen).await;
+        }
+    };
+}
+
+mod sqlite {
+    use super::*;
+
+    async fn at(place: Folder) -> Fixture {
+        let url = place.sqlite("users.db");
+        let store = SqliteUserStore::open(&url).await.expect("opens");
+        let outbox = store.outbox();
+        Fixture { store: Arc::new(store), outbox: Arc::new(outbox), place }
+    }
+
+    async fn open() -> Fixture {
+        at(Folder::new()).await
+    }
+
+    async fn reopen(before: Fixture) -> Fixture {
+        let Fixture { store, outbox, place } = before;
+        // Nothing is closed: what is in the file has to be enough.
+        drop((store, outbox));
+        at(place).await
+    }
+
+    every_case!(open, reopen);
+}
+
+async fn an_inserted_account_is_read_back_as_it_was_given(fixture: Fixture) {
+    let mut ann = account(1, "Ann@Example.org");
+    ann.user.role = Role::Editor;
+    ann.user.sections = Sections::Only([Section::Sports, Section::Famous].into());
+    fixture.store.insert(&ann).await.expect("is stored");
+    let read = fixture.store.account(id(1)).await.expect("looks").expect("is there");
+    assert_eq!((&read, read.user.email.as_str()), (&ann, "Ann@Example.org"));
+    assert_eq!(fixture.user(1).await, ann.user);
+}
+
+async fn inserting_an_id_again_changes_nothing_and_says_so(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    let changed = fixture.store.update(id(1), &at(1), &named("Anna")).await.expect("is changed");
+    assert_eq!(fixture.store.insert(&ann).await.expect("says so"), Inserted::AlreadyThere);
+    assert_eq!(fixture.user(1).await, changed);
+}
+
+async fn an_insert_of_an_erased_id_does_nothing_and_says_so(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
+    assert_eq!(fixture.store.insert(&ann).await.expect("says so"), Inserted::Erased);
+    assert_eq!(fixture.store.by_id(id(1)).await.expect("looks"), None);
+}
+
+async fn an_insert_with_the_email_of_another_account_is_refused(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let outcome = fixture.store.insert(&account(2, "ANN@example.org")).await;
+    assert!(matches!(outcome, Err(UserStoreError::EmailTaken)));
+}
+
+async fn of_parallel_inserts_of_one_email_one_is_stored(fixture: Fixture) {
+    let accounts: Vec<Account> = (1..=16).map(|number| account(number, "ann@example.org")).collect();
+    let outcomes =
+        futures::future::join_all(accounts.iter().map(|account| fixture.store.insert(account))).await;
+    let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Inserted::Stored))).count();
+    let refused =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(UserStoreError::EmailTaken))).count();
+    assert_eq!((stored, refused), (1, 15));
+}
+
+async fn the_first_admin_is_stored_only_while_there_is_none(fixture: Fixture) {
+    let admin = |number: u128| {
+        let mut account = account(number, &format!("admin{number}@example.org"));
+        account.user.role = Role::Admin;
+        account
+    };
+    assert!(!fixture.store.has_admin().await.expect("looks"));
+    let (first, second) = (admin(1), admin(2));
+    let outcomes = futures::future::join_all([
+        fixture.store.insert_first_admin(&first),
+        fixture.store.insert_first_admin(&second),
+    ]);
+    let mut outcomes: Vec<Inserted> =
+        outcomes.await.into_iter().map(|outcome| outcome.expect("no clash")).collect();
+    outcomes.sort_by_key(|inserted| *inserted != Inserted::Stored);
+    assert_eq!(outcomes, [Inserted::Stored, Inserted::AlreadyThere]);
+    assert!(fixture.store.has_admin().await.expect("looks"));
+}
+
+async fn an_email_that_belongs_to_somebody_makes_nobody_an_admin(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let mut admin = account(2, "Ann@example.org");
+    admin.user.role = Role::Admin;
+    assert!(matches!(fixture.store.insert_first_admin(&admin).await, Err(UserStoreError::EmailTaken)));
+    assert_eq!(fixture.user(1).await.role, Role::Reader);
+}
+
+async fn an_unknown_id_is_nobody(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    assert!(fixture.store.by_id(id(2)).await.expect("looks").is_none());
+    assert!(fixture.store.account(id(2)).await.expect("looks").is_none());
+    assert!(fixture.store.account_of(&email("bob@example.org")).await.expect("looks").is_none());
+    assert!(fixture.store.consent(id(2)).await.expect("looks").is_none());
+}
+
+async fn ids_without_an_account_are_left_out(fixture: Fixture) {
+    for number in [1, 2, 3] {
+        fixture.insert(number, &format!("reader{number}@example.org")).await;
+    }
+    let users = fixture.store.by_ids(&[id(3), id(9), id(1)]).await.expect("looks");
+    let mut found: Vec<_> = users.into_iter().map(|user| user.id).collect();
+    found.sort_unstable();
+    assert_eq!(found, [id(1), id(3)]);
+    assert!(fixture.store.by_ids(&[]).await.expect("looks").is_empty());
+}
+
+async fn an_account_is_found_by_its_email_in_any_case_of_letters(fixture: Fixture) {
+    let ann = fixture.insert(1, "Jörg@Example.org").await;
+    let found = fixture.store.account_of(&email("JÖRG@example.ORG")).await.expect("looks");
+    assert_eq!(found, Some(ann));
+}
+
+async fn a_listing_is_ordered_by_registration_and_counts_all_accounts(fixture: Fixture) {
+    for number in [30, 10, 50, 20, 40] {
+        fixture.insert(number, &format!("reader{number}@example.org")).await;
+    }
+    let slice = async |start, count| {
+        let listing = fixture.store.list(start, count).await.expect("lists");
+        assert_eq!(listing.total, 5);
+        listing.users.into_iter().map(|user| user.id.uuid().as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(slice(0, 2).await, [10, 20]);
+    assert_eq!(slice(2, 100).await, [30, 40, 50]);
+    assert!(slice(5, 1).await.is_empty());
+}
+
+async fn an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_version(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    let changed = fixture.store.update(id(1), &at(1), &named("Anna")).await.expect("is changed");
+    let wanted = User { name: Name::parse("Anna").expect("a name"), version: Version::new(2), ..ann.user };
+    assert_eq!((&changed, &fixture.user(1).await), (&wanted, &wanted));
+
+    let credentials = Some(Credentials::from_phc("$argon2id$new".to_owned()));
+    let change = Change { email: Some(email("Anna@Example.org")), credentials, ..Change::default() };
+    let changed = fixture.store.update(id(1), &Expected::Any, &change).await.expect("is changed");
+    assert_eq!((changed.version, changed.email.as_str()), (Version::new(3), "Anna@Example.org"));
+    let account =
+        fixture.store.account_of(&email("anna@example.org")).await.expect("looks").expect("is there");
+    assert_eq!((account.credentials.phc(), account.user), ("$argon2id$new", changed));
+    assert!(fixture.store.account_of(&email("ann@example.org")).await.expect("looks").is_none());
+}
+
+async fn of_parallel_updates_on_one_version_one_wins(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let changes: Vec<Change> = (0..12).map(|number| named(&format!("Ann {number}"))).collect();
+    let (one, tries) = (at(1), changes.iter());
+    let outcomes =
+        futures::future::join_all(tries.map(|change| fixture.store.update(id(1), &one, change))).await;
+    let stale = |outcome: &&Result<User, UserStoreError>| matches!(outcome, Err(UserStoreError::Stale { current }) if current.number() == 2);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(outcomes.iter().filter(stale).count(), 11);
+    assert_eq!(fixture.user(1).await.version, Version::new(2));
+}
+
+async fn an_update_of_nobody_is_refused_as_not_found(fixture: Fixture) {
+    let outcome = fixture.store.update(id(1), &Expected::Any, &named("Anna")).await;
+    assert!(matches!(outcome, Err(UserStoreError::NotFound)));
+    let outcome = fixture.store.set_role(id(1), Role::Admin, &Sections::All).await;
+    assert!(matches!(outcome, Err(UserStoreError::NotFound)));
+}
+
+async fn an_update_to_the_email_of_another_account_is_refused_and_changes_nothing(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    let change = Change { name: Name::parse("Bob").ok(), ..addressed("BOB@example.org") };
+    let outcome = fixture.store.update(id(1), &at(1), &change).await;
+    assert!(matches!(outcome, Err(UserStoreError::EmailTaken)));
+    assert_eq!(fixture.user(1).await, ann.user);
+    let outcome = fixture.store.update(id(1), &at(7), &change).await;
+    assert!(matches!(outcome, Err(UserStoreError::Stale { .. })), "what the writer has not seen comes first");
+}
+
+async fn an_account_may_change_the_case_of_letters_of_its_own_email(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let changed =
+        fixture.store.update(id(1), &at(1), &addressed("Ann@Example.org")).await.expect("is changed");
+    assert_eq!(changed.email.as_str(), "Ann@Example.org");
+}
+
+async fn an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    let proven = |credentials: Credentials| Change { proven: Some(credentials), ..named("Anna") };
+    let old = Credentials::from_phc("$argon2id$older".to_owned());
+    let outcome = fixture.store.update(id(1), &Expected::Any, &proven(old)).await;
+    assert!(matches!(outcome, Err(UserStoreError::Stale { .. })));
+    assert!(fixture.store.update(id(1), &Expected::Any, &proven(ann.credentials)).await.is_ok());
+}
+
+async fn a_new_role_makes_the_next_version(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    let sections = Sections::Only([Section::Sports].into());
+    let changed = fixture.store.set_role(id(1), Role::Editor, &sections).await.expect("is changed");
+    assert_eq!(changed, User { role: Role::Editor, sections, version: Version::new(2), ..ann.user });
+    assert_eq!(fixture.user(1).await, changed);
+}
+
+async fn the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once(fixture: Fixture) {
+    fixture.admin(1).await;
+    fixture.admin(2).await;
+    let demote = |number| fixture.store.set_role(id(number), Role::Reader, &Sections::All);
+    let outcomes = futures::future::join_all([demote(1), demote(2)]).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(UserStoreError::LastAdmin))).count(),
+        1
+    );
+    assert!(fixture.store.has_admin().await.expect("looks"));
+}
+
+async fn an_erased_account_is_gone_from_every_read_and_its_email_is_free(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let choice = Choice { personalisation: true, history: true };
+    fixture.store.set_consent(id(1), choice, fact(), NOW).await.expect("is stored");
+    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
+    assert!(fixture.store.by_id(id(1)).await.expect("looks").is_none());
+    assert!(fixture.store.account(id(1)).await.expect("looks").is_none());
+    assert!(fixture.store.account_of(&email("ann@example.org")).await.expect("looks").is_none());
+    assert!(fixture.store.consent(id(1)).await.expect("looks").is_none());
+    assert!(fixture.store.by_ids(&[id(1)]).await.expect("looks").is_empty());
+    assert_eq!(fixture.store.list(0, 10).await.expect("lists").total, 0);
+    fixture.insert(2, "ann@example.org").await;
+}
+
+async fn the_fact_of_an_erasure_leaves_in_its_transaction(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
+    let told = fixture.told().await;
+    assert_eq!((told.len(), told[0].id, told[0].key.as_str()), (1, fact(), "users.erased"));
+    let message = UserErased::decode(told[0].body.clone()).expect("readable");
+    assert_eq!((message.user_id, message.at), (id(1).to_string(), NOW.millis()));
+}
+
+async fn an_erasure_of_nobody_is_refused_and_tells_nobody(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    assert!(matches!(fixture.store.erase(id(2), fact(), NOW).await, Err(UserStoreError::NotFound)));
+    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
+    assert!(matches!(fixture.store.erase(id(1), fact(), NOW).await, Err(UserStoreError::NotFound)));
+    assert_eq!(fixture.told().await.len(), 1);
+}
+
+async fn the_last_admin_is_not_erased(fixture: Fixture) {
+    fixture.admin(1).await;
+    assert!(matches!(fixture.store.erase(id(1), fact(), NOW).await, Err(UserStoreError::LastAdmin)));
+    assert!(fixture.told().await.is_empty());
+    fixture.admin(2).await;
+    fixture.store.erase(id(1), fact(), NOW).await.expect("another admin is left");
+}
+
+async fn everything_is_off_until_the_person_turns_it_on(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    assert_eq!(fixture.store.consent(id(1)).await.expect("looks"), Some(Consent::default()));
+}
+
+async fn a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    for (version, history) in [(1, true), (2, false)] {
+        let choice = Choice { personalisation: true, history };
+        let consent = fixture.store.set_consent(id(1), choice, fact(), NOW).await.expect("is stored");
+        assert_eq!(consent, Consent { choice, version, changed_at: Some(NOW) });
+        assert_eq!(fixture.store.consent(id(1)).await.expect("looks"), Some(consent));
+        let told = fixture.told().await.pop().expect("it is told");
+        assert_eq!((told.key.as_str(), told.version), ("users.consent_changed", version));
+        let message = ConsentChanged::decode(told.body).expect("readable");
+        let wanted = ConsentChanged {
+            user_id: id(1).to_string(),
+            personalisation: true,
+            history,
+            version,
+            at: NOW.millis(),
+        };
+        assert_eq!(message, wanted);
+    }
+}
+
+async fn a_consent_that_changes_nothing_tells_nobody(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let consent =
+        fixture.store.set_consent(id(1), Choice::default(), fact(), NOW).await.expect("is the same");
+    assert_eq!(consent, Consent::default());
+    assert!(fixture.told().await.is_empty());
+}
+
+async fn a_consent_of_nobody_is_refused_as_not_found(fixture: Fixture) {
+    let outcome = fixture.store.set_consent(id(1), Choice::default(), fact(), NOW).await;
+    assert!(matches!(outcome, Err(UserStoreError::NotFound)));
+}
+
+async fn a_store_answers_when_asked(fixture: Fixture) {
+    assert!(fixture.store.ping().await.is_ok());
+}
+
+async fn what_was_answered_survives_the_process(
+    fixture: Fixture,
+    reopen: impl AsyncFnOnce(Fixture) -> Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    let ann = fixture.store.update(id(1), &at(1), &named("Anna")).await.expect("is changed");
+    fixture.store.erase(id(2), fact(), NOW).await.expect("is erased");
+    let fixture = reopen(fixture).await;
+    assert_eq!(fixture.user(1).await, ann);
+    assert!(fixture.store.by_id(id(2)).await.expect("looks").is_none());
+    assert_eq!(fixture.told().await.len(), 1);
+}

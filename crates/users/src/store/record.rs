@@ -1,0 +1,120 @@
+//! A registration as it lies in the intake: versioned JSON. What an older version of this program took in is read by this one,
+//! so the golden file of an old version is never edited.
+
+use chassis::StoreFailure;
+use kernel::{Role, Sections, Timestamp, UserId, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Account, Credentials, Email, Invalid, Name, User};
+
+/// The version that this program writes.
+const CURRENT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    record: u32,
+    id: UserId,
+    name: String,
+    email: String,
+    password: String,
+    role: Role,
+    #[serde(default)]
+    sections: Sections,
+    created_at: Timestamp,
+    version: Version,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error("the record is damaged at line {0}, column {1}")]
+    Damaged(usize, usize),
+    #[error("the record has version {0}, which this program does not know")]
+    Version(u32),
+    #[error("the record breaks a rule: {0}")]
+    Rule(#[from] Invalid),
+}
+
+/// The record of an account.
+pub fn encode(account: &Account) -> Result<String, StoreFailure> {
+    let Account { user, credentials } = account;
+    let record = Record {
+        record: CURRENT,
+        id: user.id,
+        name: user.name.as_str().to_owned(),
+        email: user.email.as_str().to_owned(),
+        password: credentials.phc().to_owned(),
+        role: user.role,
+        sections: user.sections.clone(),
+        created_at: user.created_at,
+        version: user.version,
+    };
+    Ok(serde_json::to_string(&record)?)
+}
+
+/// The account of a record.
+///
+/// # Errors
+/// [`StoreFailure::Broken`] where it is damaged, or written by a newer version of this program.
+pub fn decode(text: &str) -> Result<Account, StoreFailure> {
+    // serde's messages quote what they could not read; nothing of a person's record may get into a log.
+    let damaged =
+        |error: serde_json::Error| StoreFailure::broken(Unreadable::Damaged(error.line(), error.column()));
+    let record: Record = serde_json::from_str(text).map_err(damaged)?;
+    if record.record != CURRENT {
+        return Err(StoreFailure::broken(Unreadable::Version(record.record)));
+    }
+    let (name, email) = texts(&record.name, &record.email)?;
+    Ok(Account {
+        user: User {
+            id: record.id,
+            name,
+            email,
+            role: record.role,
+            sections: record.sections,
+            created_at: record.created_at,
+            version: record.version,
+        },
+        credentials: Credentials::from_phc(record.password),
+    })
+}
+
+/// The stored texts of an account as its values.
+pub fn texts(name: &str, email: &str) -> Result<(Name, Email), StoreFailure> {
+    let read = || -> Result<_, Invalid> { Ok((Name::parse(name)?, Email::parse(email)?)) };
+    read().map_err(|invalid| StoreFailure::broken(Unreadable::Rule(invalid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What version 1 of the record looked like when it was first written. Never edited.
+    const GOLDEN_V1: &str = include_str!("../../tests/golden/registration.v1.json");
+
+    fn account() -> Account {
+        let id = "0190163d-8694-739b-aea5-966c26f8ad91".parse().expect("an id");
+        let name = Name::parse("Ann O’Hara").expect("a name");
+        let email = Email::parse("Ann@Example.org").expect("an address");
+        let credentials =
+            Credentials::from_phc("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".to_owned());
+        Account::new(id, name, email, Role::Reader, credentials, Timestamp::from_millis(1_763_712_000_123))
+    }
+
+    #[test]
+    fn a_registration_of_version_1_is_read_for_ever() {
+        assert_eq!(decode(GOLDEN_V1).expect("readable"), account());
+    }
+
+    #[test]
+    fn a_registration_is_written_as_version_1() {
+        assert_eq!(encode(&account()).expect("writable"), GOLDEN_V1.trim_end());
+    }
+
+    #[test]
+    fn a_record_of_a_newer_program_is_refused_and_not_misread() {
+        let newer = GOLDEN_V1.replace("\"record\":1", "\"record\":2");
+        assert!(
+            matches!(decode(&newer), Err(StoreFailure::Broken(cause)) if cause.to_string().contains("version 2"))
+        );
+    }
+}

@@ -1,0 +1,407 @@
+//! The truth about accounts in a SQLite file.
+//!
+//! Limits: one process and one writer at a time; every write is its own `begin immediate` transaction.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::sqlite_outbox::{SqliteOutbox, enqueue};
+use chassis::StoreFailure;
+use chassis::sqlite::Database;
+use kernel::{Expected, MessageId, Role, Sections, Timestamp, UserId, Version};
+use sqlx::SqliteConnection;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::outbox::envelope;
+use super::record::texts;
+use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, User};
+use crate::ports::{Inserted, Listing, UserStore, UserStoreError};
+
+/// The accounts of one SQLite file.
+pub struct SqliteUserStore {
+    database: Database,
+    told: Arc<Notify>,
+}
+
+impl SqliteUserStore {
+    /// Opens the file and brings its tables up to date.
+    ///
+    /// # Errors
+    /// Where it can't be opened, is open elsewhere, or a migration fails.
+    pub async fn open(url: &str) -> Result<Self, StoreFailure> {
+        let database = Database::open(url, &sqlx::migrate!("../../db/users/sqlite")).await?;
+        Ok(Self { database, told: Arc::default() })
+    }
+
+    /// What is to be told to other services.
+    pub fn outbox(&self) -> SqliteOutbox {
+        SqliteOutbox::new(self.database.clone(), self.told.clone())
+    }
+
+    /// Closes the file.
+    pub fn closer(&self) -> chassis::Closer {
+        let database = self.database.clone();
+        Box::pin(async move { database.close().await })
+    }
+}
+
+impl From<sqlx::Error> for UserStoreError {
+    fn from(error: sqlx::Error) -> Self {
+        UserStoreError::Store(error.into())
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct UserRow {
+    id: Uuid,
+    name: String,
+    email: String,
+    role: String,
+    sections: Option<String>,
+    created_at: i64,
+    version: u32,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StoreFailure;
+
+    fn try_from(row: UserRow) -> Result<Self, StoreFailure> {
+        let (name, email) = texts(&row.name, &row.email)?;
+        Ok(User {
+            id: UserId::new(row.id),
+            name,
+            email,
+            role: row.role.parse().map_err(|error: kernel::UnknownRole| StoreFailure::broken(error))?,
+            sections: row.sections.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default(),
+            created_at: Timestamp::from_millis(row.created_at),
+            version: Version::new(row.version),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct AccountRow {
+    #[sqlx(flatten)]
+    user: UserRow,
+    password: String,
+}
+
+impl TryFrom<AccountRow> for Account {
+    type Error = StoreFailure;
+
+    fn try_from(row: AccountRow) -> Result<Self, StoreFailure> {
+        Ok(Account { user: row.user.try_into()?, credentials: Credentials::from_phc(row.password) })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct ConsentRow {
+    personalisation: bool,
+    history: bool,
+    version: u32,
+    changed_at: i64,
+}
+
+impl From<ConsentRow> for Consent {
+    fn from(row: ConsentRow) -> Self {
+        Consent {
+            choice: Choice { personalisation: row.personalisation, history: row.history },
+            version: row.version,
+            changed_at: Some(Timestamp::from_millis(row.changed_at)),
+        }
+    }
+}
+
+fn sections_text(sections: &Sections) -> Result<Option<String>, StoreFailure> {
+    if sections.is_all() { Ok(None) } else { Ok(Some(serde_json::to_string(sections)?)) }
+}
+
+fn whole(rows: Vec<UserRow>) -> Result<Vec<User>, UserStoreError> {
+    Ok(rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?)
+}
+
+async fn user(tx: &mut SqliteConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
+    let row: Option<UserRow> =
+        sqlx::query_as("select id, name, email, role, sections, created_at, version from users where id = ?")
+            .bind(id.uuid())
+            .fetch_optional(tx)
+            .await?;
+    Ok(row.map(User::try_from).transpose()?)
+}
+
+async fn insert(
+    tx: &mut SqliteConnection,
+    account: &Account,
+    only_without_admin: bool,
+) -> sqlx::Result<bool> {
+    let Account { user, credentials } = account;
+    // A clash of ids or e-mails is the statement's answer, not a driver's error: 0 rows.
+    let done = sqlx::query(
+        "insert into users (id, name, email, email_key, password, role, sections, created_at, version)
+         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+         where not exists (select 1 from erasures where user_id = ?1)
+           and not (?10 and exists (select 1 from users where role = 'admin'))
+         on conflict do nothing",
+    )
+    .bind(user.id.uuid())
+    .bind(user.name.as_str())
+    .bind(user.email.as_str())
+    .bind(user.email.key())
+    .bind(credentials.phc())
+    .bind(user.role.as_str())
+    .bind(sections_text(&user.sections).map_err(|error| sqlx::Error::Encode(error.into()))?)
+    .bind(user.created_at.millis())
+    .bind(user.version.number())
+    .bind(only_without_admin)
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn is_erased(tx: &mut SqliteConnection, id: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select 1 from erasures where user_id = ?)")
+        .bind(id.uuid())
+        .fetch_one(tx)
+        .await
+}
+
+async fn has_admin(tx: &mut SqliteConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select exists (select 1 from users where role = 'admin')").fetch_one(tx).await
+}
+
+async fn consent(tx: &mut SqliteConnection, id: UserId) -> Result<Option<Consent>, UserStoreError> {
+    let row: Option<ConsentRow> = sqlx::query_as(
+        "select coalesce(personalisation, false) as personalisation, coalesce(history, false) as history,
+                coalesce(consents.version, 0) as version, coalesce(changed_at, 0) as changed_at
+         from users left join consents on user_id = id where id = ?",
+    )
+    .bind(id.uuid())
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| if row.version == 0 { Consent::default() } else { row.into() }))
+}
+
+#[async_trait]
+impl UserStore for SqliteUserStore {
+    async fn insert(&self, account: &Account) -> Result<Inserted, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        if insert(&mut tx, account, false).await? {
+            tx.commit().await?;
+            return Ok(Inserted::Stored);
+        }
+        if is_erased(&mut tx, account.user.id).await? {
+            return Ok(Inserted::Erased);
+        }
+        match user(&mut tx, account.user.id).await? {
+            Some(_) => Ok(Inserted::AlreadyThere),
+            None => Err(UserStoreError::EmailTaken),
+        }
+    }
+
+    async fn insert_first_admin(&self, account: &Account) -> Result<Inserted, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        if insert(&mut tx, account, true).await? {
+            tx.commit().await?;
+            return Ok(Inserted::Stored);
+        }
+        if has_admin(&mut tx).await? { Ok(Inserted::AlreadyThere) } else { Err(UserStoreError::EmailTaken) }
+    }
+
+    async fn has_admin(&self) -> Result<bool, UserStoreError> {
+        let mut connection = self.database.reader().acquire().await?;
+        Ok(has_admin(&mut connection).await?)
+    }
+
+    async fn by_id(&self, id: UserId) -> Result<Option<User>, UserStoreError> {
+        let mut connection = self.database.reader().acquire().await?;
+        user(&mut connection, id).await
+    }
+
+    async fn by_ids(&self, ids: &[UserId]) -> Result<Vec<User>, UserStoreError> {
+        let hex: Vec<String> = ids.iter().map(|id| id.uuid().simple().to_string().to_uppercase()).collect();
+        let rows: Vec<UserRow> = sqlx::query_as(
+            "select id, name, email, role, sections, created_at, version from users
+             where id in (select unhex(value) from json_each(?))",
+        )
+        .bind(serde_json::Value::from(hex).to_string())
+        .fetch_all(self.database.reader())
+        .await?;
+        whole(rows)
+    }
+
+    async fn account(&self, id: UserId) -> Result<Option<Account>, UserStoreError> {
+        let row: Option<AccountRow> = sqlx::query_as(
+            "select id, name, email, role, sections, created_at, version, password from users where id = ?",
+        )
+        .bind(id.uuid())
+        .fetch_optional(self.database.reader())
+        .await?;
+        Ok(row.map(Account::try_from).transpose()?)
+    }
+
+    async fn account_of(&self, email: &Email) -> Result<Option<Account>, UserStoreError> {
+        let row: Option<AccountRow> = sqlx::query_as(
+            "select id, name, email, role, sections, created_at, version, password from users where email_key = ?",
+        )
+        .bind(email.key())
+        .fetch_optional(self.database.reader())
+        .await?;
+        Ok(row.map(Account::try_from).transpose()?)
+    }
+
+    async fn list(&self, start: u32, count: u32) -> Result<Listing, UserStoreError> {
+        // One transaction: the total belongs to the slice.
+        let mut tx = self.database.reader().begin().await?;
+        let total: i64 = sqlx::query_scalar("select count(*) from users").fetch_one(&mut *tx).await?;
+        let rows: Vec<UserRow> = sqlx::query_as(
+            "select id, name, email, role, sections, created_at, version from users
+             order by created_at, id limit ? offset ?",
+        )
+        .bind(count)
+        .bind(start)
+        .fetch_all(&mut *tx)
+        .await?;
+        Ok(Listing { users: whole(rows)?, total: total.unsigned_abs() })
+    }
+
+    async fn update(&self, id: UserId, expected: &Expected, change: &Change) -> Result<User, UserStoreError> {
+        let versions = match expected {
+            Expected::Any => None,
+            Expected::OneOf(versions) => Some(serde_json::to_string(versions).map_err(StoreFailure::from)?),
+        };
+        let mut tx = self.database.write().await?;
+        let row: Option<UserRow> = sqlx::query_as(
+            "update users set
+                 name = coalesce(?2, name), email = coalesce(?3, email), email_key = coalesce(?4, email_key),
+                 password = coalesce(?5, password), version = version + 1
+             where id = ?1
+               and (?6 is null or version in (select value from json_each(?6)))
+               and (?7 is null or password = ?7)
+               and not exists (select 1 from users as other where other.email_key = ?4 and other.id <> ?1)
+             returning id, name, email, role, sections, created_at, version",
+        )
+        .bind(id.uuid())
+        .bind(change.name.as_ref().map(|name| name.as_str()))
+        .bind(change.email.as_ref().map(Email::as_str))
+        .bind(change.email.as_ref().map(Email::key))
+        .bind(change.credentials.as_ref().map(Credentials::phc))
+        .bind(versions)
+        .bind(change.proven.as_ref().map(Credentials::phc))
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(row) = row {
+            tx.commit().await?;
+            return Ok(User::try_from(row)?);
+        }
+        let current = user(&mut tx, id).await?.ok_or(UserStoreError::NotFound)?;
+        let clashes = match &change.email {
+            Some(email) if expected.admits(current.version) => {
+                holder(&mut tx, email).await?.is_some_and(|holder| holder != id)
+            }
+            _ => false,
+        };
+        if clashes {
+            Err(UserStoreError::EmailTaken)
+        } else {
+            Err(UserStoreError::Stale { current: current.version })
+        }
+    }
+
+    async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        let row: Option<UserRow> = sqlx::query_as(
+            "update users set role = ?2, sections = ?3, version = version + 1
+             where id = ?1
+               and (?2 = 'admin' or role <> 'admin'
+                    or exists (select 1 from users as other where other.role = 'admin' and other.id <> ?1))
+             returning id, name, email, role, sections, created_at, version",
+        )
+        .bind(id.uuid())
+        .bind(role.as_str())
+        .bind(sections_text(sections)?)
+        .fetch_optional(&mut *tx)
+        .await?;
+        match row {
+            Some(row) => {
+                tx.commit().await?;
+                Ok(User::try_from(row)?)
+            }
+            None if user(&mut tx, id).await?.is_some() => Err(UserStoreError::LastAdmin),
+            None => Err(UserStoreError::NotFound),
+        }
+    }
+
+    async fn erase(&self, id: UserId, fact: MessageId, at: Timestamp) -> Result<(), UserStoreError> {
+        let mut tx = self.database.write().await?;
+        let gone = sqlx::query(
+            "delete from users
+             where id = ?1
+               and (role <> 'admin'
+                    or exists (select 1 from users as other where other.role = 'admin' and other.id <> ?1))",
+        )
+        .bind(id.uuid())
+        .execute(&mut *tx)
+        .await?;
+        if gone.rows_affected() == 0 {
+            return match user(&mut tx, id).await? {
+                Some(_) => Err(UserStoreError::LastAdmin),
+                None => Err(UserStoreError::NotFound),
+            };
+        }
+        sqlx::query("insert into erasures (user_id, erased_at) values (?, ?)")
+            .bind(id.uuid())
+            .bind(at.millis())
+            .execute(&mut *tx)
+            .await?;
+        enqueue(&mut tx, &envelope(fact, &Event::UserErased { user: id, at })).await?;
+        tx.commit().await?;
+        self.told.notify_one();
+        Ok(())
+    }
+
+    async fn consent(&self, id: UserId) -> Result<Option<Consent>, UserStoreError> {
+        let mut connection = self.database.reader().acquire().await?;
+        consent(&mut connection, id).await
+    }
+
+    async fn set_consent(
+        &self,
+        id: UserId,
+        choice: Choice,
+        fact: MessageId,
+        at: Timestamp,
+    ) -> Result<Consent, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        let before = consent(&mut tx, id).await?.ok_or(UserStoreError::NotFound)?;
+        let Some(changed) = before.changed_to(choice, at) else { return Ok(before) };
+        sqlx::query(
+            "insert into consents (user_id, personalisation, history, version, changed_at) values (?, ?, ?, ?, ?)
+             on conflict (user_id) do update set personalisation = excluded.personalisation,
+                 history = excluded.history, version = excluded.version, changed_at = excluded.changed_at",
+        )
+        .bind(id.uuid())
+        .bind(choice.personalisation)
+        .bind(choice.history)
+        .bind(changed.version)
+        .bind(at.millis())
+        .execute(&mut *tx)
+        .await?;
+        enqueue(&mut tx, &envelope(fact, &Event::ConsentChanged { user: id, consent: changed, at })).await?;
+        tx.commit().await?;
+        self.told.notify_one();
+        Ok(changed)
+    }
+
+    async fn ping(&self) -> Result<(), StoreFailure> {
+        self.database.ping().await
+    }
+}
+
+async fn holder(tx: &mut SqliteConnection, email: &Email) -> sqlx::Result<Option<UserId>> {
+    let id: Option<Uuid> = sqlx::query_scalar("select id from users where email_key = ?")
+        .bind(email.key())
+        .fetch_optional(tx)
+        .await?;
+    Ok(id.map(UserId::new))
+}

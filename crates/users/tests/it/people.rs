@@ -1,0 +1,235 @@
+//! The service under test, and the people who use it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use chassis::config::Settings;
+use chassis::http::{EdgeConfig, edge};
+use chassis::{Service, Step, Surroundings};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use kernel::{ManualClock, Timestamp};
+use serde_json::{Value, json};
+use testkit::Folder;
+use tower::ServiceExt;
+use users::Config;
+
+pub const PASSWORD: &str = "correct horse battery";
+pub const ADMIN: &str = "admin@example.org";
+
+/// The service with its stores in a folder of its own.
+pub struct Users {
+    pub folder: Folder,
+    pub clock: Arc<ManualClock>,
+    pub surroundings: Surroundings,
+    pub service: Service,
+    router: Router,
+}
+
+/// Somebody who is logged in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: String,
+    pub token: String,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    pub json: Value,
+}
+
+impl Answer {
+    /// Checks the status, and shows the answer where it is another one.
+    #[track_caller]
+    pub fn is(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    /// Checks the status and the code of a problem.
+    #[track_caller]
+    pub fn refused(self, status: u16, code: &str) -> Self {
+        let answer = self.is(status);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json["code"], code, "{}", answer.text);
+        answer
+    }
+
+    /// The pointers and codes of the fields that break a rule.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let errors = self.json["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+/// A request that is being written down.
+pub struct Ask {
+    router: Router,
+    builder: http::request::Builder,
+    body: Body,
+}
+
+impl Ask {
+    pub fn by(self, person: &Person) -> Self {
+        self.header("authorization", &format!("Bearer {}", person.token))
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    pub fn seen(self, version: u32) -> Self {
+        self.header("if-match", &format!("\"v{version}\""))
+    }
+
+    pub fn json(mut self, body: &Value) -> Self {
+        self.body = Body::from(body.to_string());
+        self.header("content-type", "application/json")
+    }
+
+    pub async fn send(self) -> Answer {
+        let request: Request<Body> = self.builder.body(self.body).expect("a request");
+        let response = self.router.oneshot(request).await.expect("routers always answer");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, text, json }
+    }
+}
+
+impl Users {
+    pub async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// The service with what `change` does to its configuration.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_763_712_000_123)));
+        Self::at(Folder::new(), clock, change).await
+    }
+
+    /// The service over what is in `folder`.
+    async fn at(folder: Folder, clock: Arc<ManualClock>, change: impl FnOnce(&mut Config)) -> Self {
+        crate::log::start();
+        let mut config: Config = toml::from_str(Config::DEFAULTS).expect("the defaults");
+        config.store.url = folder.sqlite("users.db");
+        config.intake.url = folder.sqlite("users-intake.db");
+        config.bus.url = format!("local:{}", folder.join("bus.db").display());
+        config.signing.key_file = folder.join("signing-key.pem").display().to_string();
+        config.bootstrap_admin.email = ADMIN.to_owned();
+        config.bootstrap_admin.password = PASSWORD.to_owned().into();
+        change(&mut config);
+        assert_eq!(config.validate(), Vec::<String>::new());
+        let surroundings = Surroundings::one_process().with_clock(clock.clone());
+        let service = users::build(config, surroundings.clone()).await.expect("the service is built");
+        let router = edge("users", service.http.clone(), EdgeConfig::default());
+        Self { folder, clock, surroundings, service, router }
+    }
+
+    /// Ends it without closing anything, as a crash does, and starts it again over the same folder.
+    pub async fn crash(self) -> Self {
+        self.crash_with(|_| ()).await
+    }
+
+    /// The same, with something done to the folder in between.
+    pub async fn crash_with(self, meanwhile: impl FnOnce(&Folder)) -> Self {
+        let Self { folder, clock, surroundings, service, router } = self;
+        // Whoever verifies tokens in the same process holds the surroundings, which hold the routes, which hold the verifier: in
+        // a portal for as long as it runs, here until somebody else takes the name.
+        surroundings.register_http("users", Router::new());
+        surroundings.register_grpc("users", tonic::service::Routes::default());
+        drop((service, router, surroundings));
+        meanwhile(&folder);
+        Self::at(folder, clock, |_| ()).await
+    }
+
+    pub fn ask(&self, method: &str, path: &str) -> Ask {
+        let builder = Request::builder().method(method).uri(path);
+        Ask { router: self.router.clone(), builder, body: Body::empty() }
+    }
+
+    pub async fn register(&self, name: &str, email: &str) -> Answer {
+        let body = json!({"name": name, "email": email, "password": PASSWORD});
+        self.ask("POST", "/").json(&body).send().await
+    }
+
+    pub async fn log_in(&self, email: &str, password: &str) -> Answer {
+        self.ask("POST", "/sessions").json(&json!({"email": email, "password": password})).send().await
+    }
+
+    /// Somebody who registered and logged in.
+    pub async fn reader(&self, email: &str) -> Person {
+        self.register("Reader", email).await.is(201);
+        self.person(email).await
+    }
+
+    pub async fn admin(&self) -> Person {
+        self.person(ADMIN).await
+    }
+
+    /// Somebody who has this role, and a token that says so.
+    pub async fn with_role(&self, email: &str, role: &str) -> Person {
+        let person = self.reader(email).await;
+        let path = format!("/{}/roles", person.id);
+        self.ask("PUT", &path).by(&self.admin().await).json(&json!({"role": role})).send().await.is(200);
+        self.person(email).await
+    }
+
+    /// Somebody who exists, with a new token.
+    pub async fn person(&self, email: &str) -> Person {
+        let answer = self.log_in(email, PASSWORD).await.is(201);
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Person { id: text(&answer.json["user"]["id"]), token: text(&answer.json["access_token"]) }
+    }
+
+    /// Lets the workers do all there is to do.
+    pub async fn settle(&self) {
+        for worker in &self.service.workers {
+            while worker.step().await.expect("the step is done") == Step::Worked {}
+        }
+    }
+
+    /// Lets time pass.
+    pub fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    /// Closes the stores under the running service: the accounts first, then the intake.
+    pub async fn close_store(&mut self, which: usize) {
+        self.service.closers.remove(which).await;
+    }
+
+    /// Runs a statement on one of the service's files.
+    pub async fn sql(&self, file: &str, statement: &'static str) {
+        let pool = self.file(file).await;
+        sqlx::query(statement).execute(&pool).await.expect("is done");
+        pool.close().await;
+    }
+
+    /// The one number that a question to one of the service's files is answered with.
+    pub async fn rows(&self, file: &str, question: &'static str) -> i64 {
+        let pool = self.file(file).await;
+        let number = sqlx::query_scalar(question).fetch_one(&pool).await.expect("a number");
+        pool.close().await;
+        number
+    }
+
+    /// One of the service's files, past the service.
+    pub async fn file(&self, name: &str) -> sqlx::SqlitePool {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.join(name));
+        sqlx::SqlitePool::connect_with(options).await.expect("opens")
+    }
+}
