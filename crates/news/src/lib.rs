@@ -22,20 +22,18 @@ pub use config::Config;
 
 /// The whole of a section's binary.
 pub fn main(section: Section) -> ExitCode {
-    chassis::main(section.service(), move |config, surroundings| async move {
-        build(section, config, &surroundings).await
-    })
+    chassis::main(section.service(), move |config, surroundings| build(section, config, surroundings))
 }
 
 /// Opens the stores of one section and puts its service together.
 ///
 /// # Errors
 /// Where a store or the bus can't be opened, or a URL names what this process can't reach; the sentence says which.
-pub async fn build(section: Section, config: Config, surroundings: &Surroundings) -> anyhow::Result<Service> {
+pub async fn build(section: Section, config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     let name = section.service();
-    let bus = bus::open(&config.bus.of(section), surroundings).await.context("bus.url")?;
-    let verifier = Verifier::new(&config.identity, surroundings)?;
-    let (app, outbox) = open(section, &config, surroundings).await?;
+    let bus = bus::open(&config.bus.of(section), &surroundings).await.context("bus.url")?;
+    let verifier = Verifier::new(&config.identity, &surroundings)?;
+    let (app, outbox) = open(section, &config, &surroundings).await?;
 
     let projection = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
     let erasure = Subscription::durable(name, format!("{name}.users"), ["users.erased"]);

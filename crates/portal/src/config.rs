@@ -195,9 +195,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("portal.toml");
         let flags = Flags { config: Some(file.clone()), ..Flags::default() };
-        std::fs::write(&file, "public_url = \"https://news.example\"\n[users.cache]\nttl_seconds = 7\n").expect("writes");
+        std::fs::write(&file, "public_url = \"https://news.example\"\n[users.cache]\nttl_seconds = 7\n")
+            .expect("writes");
         let config = load(&flags, None).expect("a good configuration").service;
-        assert_eq!((config.users.cache.ttl_seconds, config.users.identity.issuer.as_str()), (7, "https://news.example"));
+        assert_eq!(
+            (config.users.cache.ttl_seconds, config.users.identity.issuer.as_str()),
+            (7, "https://news.example")
+        );
         std::fs::write(&file, "[users.cache]\nttl = 7\n").expect("writes");
         let faults = load(&flags, None).expect_err("an unknown key").to_string();
         assert!(faults.contains("ttl"), "{faults}");

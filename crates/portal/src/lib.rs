@@ -4,5 +4,6 @@ pub mod config;
 pub mod first_admin;
 pub mod gateway;
 pub mod healthcheck;
+pub mod replay;
 pub mod robot;
 pub mod run;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chassis::{failed, install_tls};
 use clap::{Args, Parser, Subcommand};
 use portal::config::{self, Flags};
-use portal::{healthcheck, robot, run};
+use portal::{healthcheck, replay, robot, run};
 
 /// A news portal: accounts, news of three sections, recommendations.
 #[derive(Parser)]
@@ -25,6 +25,8 @@ enum Command {
     CheckConfig(Flags),
     /// Asks a running portal or service whether it is ready.
     Healthcheck(Url),
+    /// Builds what readers see anew from the events, while no portal runs.
+    Replay(replay::Flags),
     /// Plays the original's end-to-end story against a running portal.
     Robot(robot::Flags),
 }
@@ -55,6 +57,7 @@ fn act(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url)),
+        Command::Replay(flags) => runtime.block_on(replay::replay(&flags)),
         Command::Robot(flags) => runtime.block_on(robot::play(&flags)),
     }
 }

@@ -62,7 +62,7 @@ pub async fn serve(
 /// # Errors
 /// Where a store can't be opened.
 pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Result<Vec<Service>> {
-    let desk = |section, config| news::build(section, config, surroundings);
+    let desk = |section, config| news::build(section, config, surroundings.clone());
     Ok(vec![
         users::build(config.users, surroundings.clone()).await.context("users")?,
         desk(Section::Famous, config.famous_news).await.context("famous-news")?,

@@ -11,7 +11,7 @@ mod wait;
 pub use binary::{binary, portal_binary};
 pub use client::{Answer, Call, Client, NoAnswer};
 pub use folder::Folder;
-pub use portal::Portal;
+pub use portal::{Portal, free_address};
 pub use process::{Process, Program};
 pub use race::{at_once, random};
 pub use wait::{PATIENCE, wait_until};

@@ -82,10 +82,10 @@ impl Portal {
     }
 }
 
-/// An address on this machine that nobody listens on, and that no outgoing connection will take while the portal is away
+/// An address on this machine that nobody listens on, and that no outgoing connection will take while the program is away
 /// between two starts: below the ports that systems give to those (from 32768 on Linux, 49152 elsewhere). A port from the
-/// system (port 0) could be taken by a client that tries to reach the portal just then.
-fn free_address() -> SocketAddr {
+/// system (port 0) could be taken by a client that tries to reach the program just then.
+pub fn free_address() -> SocketAddr {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

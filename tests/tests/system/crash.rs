@@ -1,6 +1,8 @@
 //! kill -9 at seeded moments. The oracle is the client's own list of what was acknowledged with a 2xx.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -22,13 +24,14 @@ struct Acknowledged {
     articles: BTreeMap<(&'static str, String), u32>,
 }
 
-/// Registers and posts as fast as it can, until nobody answers.
-async fn hammer(client: Client, admin: Account, name: String) -> Acknowledged {
+/// Registers and posts as fast as it can, until nobody answers; `done` counts what was answered.
+async fn hammer(client: Client, admin: Account, name: String, done: Arc<AtomicU32>) -> Acknowledged {
     let mut told = Acknowledged::default();
     for number in 0.. {
         if write(&client, &admin, &format!("{name}-{number}"), number, &mut told).await.is_err() {
             break;
         }
+        done.fetch_add(1, Ordering::SeqCst);
     }
     told
 }
@@ -72,13 +75,19 @@ async fn killed_at_20_moments_the_portal_has_every_acknowledged_write_once() {
     let mut told = Acknowledged::default();
     for round in 0..MOMENTS {
         let admin = world.admin().await;
+        let done = Arc::new(AtomicU32::new(0));
         let mut clients = JoinSet::new();
         for number in 0..4 {
             let name = format!("c{round}-{number}");
-            clients.spawn(hammer(world.client().clone(), admin.clone(), name));
+            clients.spawn(hammer(world.client().clone(), admin.clone(), name, done.clone()));
         }
-        let moment = Duration::from_millis(chance.random_range(20..400));
-        moment_passes(moment).await;
+        // A moment is a number of writes and then some: on a busy machine it comes later, and is as good a moment.
+        let writes = chance.random_range(1..8);
+        wait_until("the moment of the crash", PATIENCE, || {
+            std::future::ready((done.load(Ordering::SeqCst) >= writes).then_some(()))
+        })
+        .await;
+        a_moment_passes(Duration::from_millis(chance.random_range(0..40))).await;
         world.portal.kill9();
         for mut found in clients.join_all().await {
             told.accounts.append(&mut found.accounts);
@@ -93,7 +102,7 @@ async fn killed_at_20_moments_the_portal_has_every_acknowledged_write_once() {
 }
 
 #[allow(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]
-async fn moment_passes(moment: Duration) {
+async fn a_moment_passes(moment: Duration) {
     tokio::time::sleep(moment).await;
 }
 

@@ -26,14 +26,20 @@ async fn bodies_that_are_not_what_they_should_be_are_refused_by_name() {
     json("{").send().await.expect_problem(400, "malformed_json");
     json("").send().await.expect_problem(400, "malformed_json");
     post().body("name=x").send().await.expect_problem(415, "unsupported_media_type");
-    post().header("content-type", "text/plain").body("{}").send().await.expect_problem(415, "unsupported_media_type");
+    post()
+        .header("content-type", "text/plain")
+        .body("{}")
+        .send()
+        .await
+        .expect_problem(415, "unsupported_media_type");
     let odd = json("{}").header("content-encoding", "br").send().await;
     odd.expect_problem(415, "unsupported_encoding");
     let large = json(&format!("{{\"name\":\"{}\"}}", "x".repeat(1_100_000))).send().await;
     large.expect_problem(413, "body_too_large");
     let deep = json(&format!("{}{}", "[".repeat(2_000), "]".repeat(2_000))).send().await.expect_status(422);
     assert_eq!(pointers(&deep), [(String::new(), "too_deep".to_owned())]);
-    let body = json!({"name": "Ada", "email": "a@example.org", "password": PASSWORD, "role": "admin", "id": "1"});
+    let body =
+        json!({"name": "Ada", "email": "a@example.org", "password": PASSWORD, "role": "admin", "id": "1"});
     let unknown = post().json(&body).send().await.expect_status(422);
     let found = pointers(&unknown);
     assert!(found.contains(&("/role".to_owned(), "unknown_field".to_owned())), "{found:?}");
@@ -59,7 +65,10 @@ async fn values_outside_their_rules_are_named_by_pointer() {
         body[field] = value.clone();
         let answer = world.client().post("/users/v1/").json(&body).send().await.expect_status(422);
         let found = pointers(&answer);
-        assert!(found.iter().any(|(pointer, _)| *pointer == format!("/{field}")), "{field} {value} {found:?}");
+        assert!(
+            found.iter().any(|(pointer, _)| *pointer == format!("/{field}")),
+            "{field} {value} {found:?}"
+        );
     }
     let good = json!({"title": "T", "content": "C", "tags": ["a"]});
     for (field, value) in [
@@ -75,7 +84,10 @@ async fn values_outside_their_rules_are_named_by_pointer() {
         body[field] = value;
         let call = world.client().post("/news/v1/sports").token(&admin.token).json(&body);
         let found = pointers(&call.send().await.expect_status(422));
-        assert!(found.iter().any(|(pointer, _)| pointer.starts_with(&format!("/{field}"))), "{field} {found:?}");
+        assert!(
+            found.iter().any(|(pointer, _)| pointer.starts_with(&format!("/{field}"))),
+            "{field} {found:?}"
+        );
     }
 }
 
@@ -88,12 +100,12 @@ async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind() {
         ("/news/v1/weather/0190b2c4-0000-7000-8000-000000000000", 404, "unknown_type"),
         ("/news/v1/sports/0190b2c4-0000-7000-8000-000000000000", 404, "not_found"),
         ("/news/v1/sports/not-an-id", 404, "not_found"),
-        ("/news/v1/all/0/10", 422, "invalid_page"),
-        ("/news/v1/all/1/0", 422, "invalid_page"),
-        ("/news/v1/all/1/101", 422, "invalid_page"),
-        ("/news/v1/sports/101/100", 422, "invalid_page"),
+        ("/news/v1/all/0/10", 422, "invalid"),
+        ("/news/v1/all/1/0", 422, "invalid"),
+        ("/news/v1/all/1/101", 422, "invalid"),
+        ("/news/v1/sports/101/100", 422, "invalid"),
         ("/news/v1/all/one/10", 400, "malformed_path"),
-        ("/news/v1/all/-1/10", 400, "malformed_path"),
+        ("/news/v1/all/-1/10", 422, "invalid"),
         ("/news/v1/all/99999999999999/10", 400, "malformed_path"),
         ("/users/v1/not-an-id", 404, "not_found"),
         ("/users/v1/all?count=many", 400, "malformed_query"),
@@ -117,7 +129,13 @@ async fn a_write_that_names_no_version_or_an_old_one_is_refused() {
     let stale = patch().header("if-match", "\"v1\"").send().await.expect_status(412);
     assert_eq!((stale.header("etag"), &stale.json()["current_version"]), (Some("\"v2\""), &2.into()));
     patch().header("if-match", "*").send().await.expect_status(200);
-    world.client().delete(&path).token(&admin.token).send().await.expect_problem(428, "precondition_required");
+    world
+        .client()
+        .delete(&path)
+        .token(&admin.token)
+        .send()
+        .await
+        .expect_problem(428, "precondition_required");
     let account = format!("/users/v1/{}", admin.id);
     let rename = world.client().patch(&account).token(&admin.token).json(&json!({"name": "A"}));
     rename.send().await.expect_problem(428, "precondition_required");
@@ -136,7 +154,14 @@ async fn a_method_that_an_address_does_not_have_is_405_with_allow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_of_query_languages_are_plain_text() {
     let (world, admin) = world_with_admin().await;
-    for odd in ["'; drop table users; --", "{\"$gt\": \"\"}", "') detach delete n //", "%00", "../../etc/passwd", "<script>"] {
+    for odd in [
+        "'; drop table users; --",
+        "{\"$gt\": \"\"}",
+        "') detach delete n //",
+        "%00",
+        "../../etc/passwd",
+        "<script>",
+    ] {
         let body = json!({"title": odd, "content": odd, "tags": [odd]});
         let answer = world.client().post("/news/v1/famous").token(&admin.token).json(&body).send().await;
         let answer = answer.expect_status(201).json();
@@ -147,7 +172,13 @@ async fn operators_of_query_languages_are_plain_text() {
     }
     let forged = world.client().get("/users/v1/all").header("authorization", "Bearer x.y.z").send().await;
     forged.expect_problem(401, "invalid_token");
-    let cookie = world.client().get("/users/v1/all").header("cookie", "user_id=1").header("x-user-id", "1").send().await;
+    let cookie = world
+        .client()
+        .get("/users/v1/all")
+        .header("cookie", "user_id=1")
+        .header("x-user-id", "1")
+        .send()
+        .await;
     cookie.expect_problem(401, "unauthenticated");
 }
 

@@ -15,7 +15,10 @@ struct Service {
 const SERVICES: [Service; 3] = [
     Service { base: "/users/v1", access: include_str!("../../../crates/users/access.toml") },
     Service { base: "/news/v1", access: include_str!("../../../crates/orchestrator/access.toml") },
-    Service { base: "/recommendation/v1", access: include_str!("../../../crates/recommendations/access.toml") },
+    Service {
+        base: "/recommendation/v1",
+        access: include_str!("../../../crates/recommendations/access.toml"),
+    },
 ];
 
 /// A row, read by the test's own eyes: `"GET /x" = ["anyone"]`.
@@ -26,7 +29,8 @@ struct Row {
 }
 
 fn rows(access: &str) -> Vec<Row> {
-    let quoted = |text: &str| -> Vec<String> { text.split('"').skip(1).step_by(2).map(str::to_owned).collect() };
+    let quoted =
+        |text: &str| -> Vec<String> { text.split('"').skip(1).step_by(2).map(str::to_owned).collect() };
     let lines = access.lines().map(str::trim).filter(|line| line.starts_with('"'));
     lines
         .map(|line| {
@@ -61,7 +65,9 @@ async fn ask(world: &World, service: &Service, row: &Row, subject: &str, caller:
     let call = world.client().request(method, &format!("{}{}", service.base, filled(&row.path, subject)));
     let call = caller.iter().fold(call, |call, account| call.token(&account.token));
     // A body that no route takes: what is let through is refused behind the guard, and changes nothing.
-    if row.method == "GET" || row.method == "DELETE" { call } else { call.json(&json!({"no_such_field": 1})) }.send().await
+    if row.method == "GET" || row.method == "DELETE" { call } else { call.json(&json!({"no_such_field": 1})) }
+        .send()
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,6 +56,12 @@ async fn of_12_parallel_writes_on_one_version_of_an_article_one_wins() {
     .await;
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!((count(&statuses, 200), count(&statuses, 412)), (1, 11), "{statuses:?}");
-    let now = world.client().get(&format!("{path}?min_version=2")).token(&admin.token).send().await.expect_status(200);
+    let now = world
+        .client()
+        .get(&format!("{path}?min_version=2"))
+        .token(&admin.token)
+        .send()
+        .await
+        .expect_status(200);
     assert_eq!(now.header("etag"), Some("\"v2\""));
 }

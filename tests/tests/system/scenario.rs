@@ -107,23 +107,48 @@ async fn ctrl_c_stops_in_order_and_a_restart_finds_everything() {
     let said = world.portal.process().output().join("\n");
     assert!(said.contains("stopping") && said.contains("\"stopped\""), "{said}");
     world.portal.restart().await;
-    let path = format!("/news/v1/famous/{id}");
+    let path = format!("/news/v1/famous/{id}?min_version=2");
     let read = world.client().get(&path).send().await.expect_status(200);
     assert_eq!(read.header("etag"), Some("\"v2\""));
     login(world.client(), &reader.email, PASSWORD).await;
 }
 
+async fn run(arguments: &[&str]) -> std::process::Output {
+    let mut command = tokio::process::Command::new(testkit::portal_binary());
+    command.args(arguments).output().await.expect("the command runs")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_was_lost_is_built_anew_from_the_events() {
+    let mut world = World::new().await;
+    let admin = world.admin().await;
+    let id = world.published("famous", "An honour", &["honours"], &admin).await;
+    let path = format!("/news/v1/famous/{id}");
+    let before = world.client().get(&format!("{path}?min_version=2")).send().await.expect_status(200);
+    let data = world.portal.data().display().to_string();
+    let refused = run(&["replay", "--data-dir", &data]).await;
+    assert!(!refused.status.success(), "a running portal holds its stores");
+    assert!(world.portal.stop().await.success());
+    for entry in std::fs::read_dir(world.portal.data()).expect("the data folder") {
+        let path = entry.expect("an entry").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("famous-news-view.db")) {
+            std::fs::remove_file(&path).expect("a file of the view");
+        }
+    }
+    let replayed = run(&["replay", "--data-dir", &data, "--section", "famous"]).await;
+    assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
+    world.portal.restart().await;
+    let after = world.client().get(&path).send().await.expect_status(200);
+    assert_eq!(after.body, before.body);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_robot_passes_and_the_health_check_answers() {
     let world = World::new().await;
-    let run = |arguments: Vec<String>| async {
-        let mut command = tokio::process::Command::new(testkit::portal_binary());
-        command.args(arguments).output().await.expect("the command runs")
-    };
     let password = world.portal.data().join("initial-admin-password").display().to_string();
     let url = world.portal.url().to_owned();
-    let robot = run(vec!["robot".into(), url.clone(), "--admin-password-file".into(), password]).await;
+    let robot = run(&["robot", &url, "--admin-password-file", &password]).await;
     assert!(robot.status.success(), "{}", String::from_utf8_lossy(&robot.stderr));
-    assert!(run(vec!["healthcheck".into(), url]).await.status.success());
-    assert!(!run(vec!["healthcheck".into(), "http://127.0.0.1:1".into()]).await.status.success());
+    assert!(run(&["healthcheck", &url]).await.status.success());
+    assert!(!run(&["healthcheck", "http://127.0.0.1:1"]).await.status.success());
 }

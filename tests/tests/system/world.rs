@@ -49,7 +49,13 @@ impl World {
     pub async fn staff(&self, name: &str, role: &str, admin: &Account) -> Account {
         let account = self.reader(name).await;
         let path = format!("/users/v1/{}/roles", account.id);
-        self.client().put(&path).token(&admin.token).json(&json!({"role": role})).send().await.expect_status(200);
+        self.client()
+            .put(&path)
+            .token(&admin.token)
+            .json(&json!({"role": role}))
+            .send()
+            .await
+            .expect_status(200);
         login(self.client(), &account.email, PASSWORD).await
     }
 
@@ -57,7 +63,8 @@ impl World {
     pub async fn draft(&self, section: &str, title: &str, tags: &[&str], author: &Account) -> Value {
         let body = json!({"title": title, "content": "What happened, and why.", "tags": tags});
         let path = format!("/news/v1/{section}");
-        let answer = self.client().post(&path).token(&author.token).json(&body).send().await.expect_status(201);
+        let answer =
+            self.client().post(&path).token(&author.token).json(&body).send().await.expect_status(201);
         answer.json()["news"].clone()
     }
 
@@ -85,5 +92,9 @@ pub async fn login(client: &Client, email: &str, password: &str) -> Account {
     let body = json!({"email": email, "password": password});
     let session = client.post("/users/v1/sessions").json(&body).send().await.expect_status(201).json();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
-    Account { id: text(&session["user"]["id"]), email: email.to_owned(), token: text(&session["access_token"]) }
+    Account {
+        id: text(&session["user"]["id"]),
+        email: email.to_owned(),
+        token: text(&session["access_token"]),
+    }
 }

@@ -109,7 +109,7 @@ impl World {
         surroundings.register_http("users", users());
         let config = place.config();
         let bus = bus::open(&config.bus.url, &surroundings).await.expect("the bus opens");
-        let service = news::build(SECTION, config, &surroundings).await.expect("the service is built");
+        let service = news::build(SECTION, config, surroundings.clone()).await.expect("the service is built");
         let Service { consumers, workers, closers, .. } = service;
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();

@@ -46,11 +46,11 @@ async fn a_crash_between_insert_and_settled_stores_the_account_once() {
 #[tokio::test]
 async fn a_crash_between_reserve_and_append_keeps_the_email_from_nobody() {
     let users = Users::new().await;
-    let reserve = "insert into reservations (email_key, user_id, expires_at) values ('ann@example.org', x'00', 1763712010123)";
+    let reserve = "insert into reservations (email_key, user_id, expires_at) values ('ann@example.net', x'00', 1763712010123)";
     users.sql("users-intake.db", reserve).await;
-    users.register("Ann", "ann@example.org").await.refused(409, "email_taken");
+    users.register("Ann", "ann@example.net").await.refused(409, "email_taken");
     let users = users.crash().await;
-    users.register("Ann", "ann@example.org").await.is(201);
+    users.register("Ann", "ann@example.net").await.is(201);
 }
 
 #[tokio::test]

@@ -1,0 +1,41 @@
+# syntax=docker/dockerfile:1.7
+# One image with all programs: each service of docker-compose.yml names the one that it runs. Built once and promoted.
+# Without a command it is the whole portal in one process, with its data in /data: docker run -p 8080:8080 -v portal:/data news-portal
+
+# rust-toolchain.toml says the same version; so nothing is downloaded twice.
+FROM rust:1.95.0-slim-bookworm AS chef
+WORKDIR /src
+RUN cargo install cargo-chef --version 0.1.78 --locked
+
+# What the dependencies are, and nothing else of the sources: as long as this does not change, the next stage is not built anew.
+FROM chef AS planner
+COPY . .
+RUN cargo chef prepare --recipe-path recipe.json
+
+FROM chef AS builder
+COPY --from=planner /src/recipe.json recipe.json
+COPY rust-toolchain.toml ./
+RUN cargo chef cook --release --locked --recipe-path recipe.json \
+      --package portal --package users --package news --package orchestrator --package recommendations
+COPY . .
+RUN cargo build --release --locked \
+      --package portal --package users --package news --package orchestrator --package recommendations \
+ && mkdir /out \
+ && for program in portal users famous-news politics-news sports-news orchestrator recommendations; do \
+      cp "target/release/$program" /out/ || exit 1; \
+    done
+
+FROM debian:12.12-slim AS runtime
+LABEL org.opencontainers.image.title="News portal" \
+      org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --gid 10001 portal \
+ && useradd --uid 10001 --gid portal --no-create-home --home-dir /data --shell /usr/sbin/nologin portal \
+ && install --directory --owner portal --group portal --mode 0700 /data
+COPY --from=builder /out/ /usr/local/bin/
+USER 10001:10001
+WORKDIR /data
+EXPOSE 8080
+# A service's own line in docker-compose.yml says its port.
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=6 \
+    CMD ["portal", "healthcheck", "http://127.0.0.1:8080"]
+CMD ["portal", "run", "--listen", "0.0.0.0:8080", "--data-dir", "/data"]

@@ -1,0 +1,52 @@
+//! `portal replay`: builds what readers see anew from the events.
+
+use anyhow::Context;
+use chassis::Surroundings;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use kernel::Section;
+
+use crate::config::{self, Config};
+
+/// What is replayed, and where.
+#[derive(Debug, Args)]
+#[group(id = "replay")]
+pub struct Flags {
+    /// The section; every section where none is named.
+    #[arg(long, value_name = "SECTION")]
+    section: Option<Section>,
+    #[command(flatten)]
+    config: config::Flags,
+}
+
+/// Replays one section or all of them, while no portal holds the data folder.
+///
+/// # Errors
+/// Where a store can't be opened (a running portal holds it) or an event can't be read; the view stays as it was.
+#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
+pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
+    let config = config::load(&flags.config, None)?.service;
+    let surroundings = Surroundings::one_process();
+    for section in
+        Section::ALL.into_iter().filter(|section| flags.section.is_none_or(|wanted| wanted == *section))
+    {
+        let (app, _) =
+            news::open(section, of(&config, section), &surroundings).await.context(section.service())?;
+        let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
+        let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
+        let outcome = app.replay(|done| progress.set_position(done)).await;
+        app.close().await;
+        let done = outcome.with_context(|| format!("{} keeps the view that it had", section.service()))?;
+        progress.finish_and_clear();
+        println!("{}: the view was built anew, {} articles", section.service(), done.articles);
+    }
+    Ok(())
+}
+
+fn of(config: &Config, section: Section) -> &news::Config {
+    match section {
+        Section::Famous => &config.famous_news,
+        Section::Politics => &config.politics_news,
+        Section::Sports => &config.sports_news,
+    }
+}

@@ -1,0 +1,60 @@
+//! Under which user an engine runs.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// A user of this system that an engine runs as where we are root and the engine refuses to be.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its name.
+    pub name: &'static str,
+    uid: u32,
+    gid: u32,
+}
+
+impl Account {
+    /// The user of this name where we are root; nobody else than ourselves where we are not.
+    pub fn instead_of_root(name: &'static str) -> Result<Option<Self>> {
+        if !is_root() {
+            return Ok(None);
+        }
+        let number = |option| -> Result<u32> {
+            let output = Command::new("id").args([option, name]).stderr(Stdio::null()).output();
+            let output = output.context("`id` can't be run")?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            match text.trim().parse() {
+                Ok(0) | Err(_) => bail!("there is no user {name}: its package makes it"),
+                Ok(number) => Ok(number),
+            }
+        };
+        Ok(Some(Self { name, uid: number("-u")?, gid: number("-g")? }))
+    }
+
+    /// Lets `command` run as this user.
+    pub fn take_on(&self, command: &mut Command) {
+        command.uid(self.uid).gid(self.gid);
+    }
+
+    /// Gives it `path` and everything below.
+    pub fn own(&self, path: &Path) -> Result<()> {
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
+            .with_context(|| format!("giving {} to {}", path.display(), self.name))?;
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
+                let entry = entry?;
+                if !entry.file_type()?.is_symlink() {
+                    self.own(&entry.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True where this process may do everything.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

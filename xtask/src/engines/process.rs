@@ -1,0 +1,289 @@
+//! Programs in the background: started, recognised again by a later command, and stopped — those and no others.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Starts programs and knows them again: `run/<name>.pid` and `log/<name>.log` in one folder.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    run: PathBuf,
+    log: PathBuf,
+}
+
+/// A process, told apart from a later one with the same number by the time of its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    pid: i32,
+    started: u64,
+}
+
+impl Runner {
+    /// Keeps its files under `root`.
+    pub fn new(root: &Path) -> Result<Self> {
+        let runner = Self { run: root.join("run"), log: root.join("log") };
+        fs::create_dir_all(&runner.run).context("the folder of process ids")?;
+        fs::create_dir_all(&runner.log).context("the folder of logs")?;
+        Ok(runner)
+    }
+
+    /// The process id of `name`, if it was started from here and still runs.
+    pub fn running(&self, name: &str) -> Option<i32> {
+        self.identity(name).map(|identity| identity.pid)
+    }
+
+    /// Every name that was started from here and still runs, sorted.
+    pub fn all_running(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.run).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned()));
+        let mut running: Vec<_> = names.filter(|name| self.running(name).is_some()).collect();
+        running.sort();
+        running
+    }
+
+    /// Starts `command` in the background, in a process group of its own: a Ctrl-C at the terminal is not for it, and it
+    /// outlives this command. What it writes goes to its log, which begins anew.
+    pub fn spawn(&self, name: &str, mut command: Command) -> Result<()> {
+        let log = self.log(name);
+        let out = fs::File::create(&log).with_context(|| format!("the log {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(out.try_clone().context("the log")?).stderr(out).process_group(0);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().with_context(|| format!("{name}: {program} can't be started"))?;
+        let pid = i32::try_from(child.id()).context("a process id")?;
+        // It can end at once; then whoever waits for it to be ready finds it gone.
+        if let Some(identity) = Identity::of(pid) {
+            let text = format!("{} {}\n", identity.pid, identity.started);
+            fs::write(self.pid_file(name), text).context("the file of a process id")?;
+        }
+        Ok(())
+    }
+
+    /// Waits until `ready` says yes, at most `patience`; gives up at once when the program has ended.
+    pub fn wait_ready(&self, name: &str, patience: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+        let start = Instant::now();
+        while !ready() {
+            if self.running(name).is_none() {
+                bail!("{name} ended before it was ready; {}", self.end_of_log(name));
+            }
+            if start.elapsed() > patience {
+                bail!("{name} was not ready within {} s; {}", patience.as_secs(), self.end_of_log(name));
+            }
+            nap(Duration::from_millis(25));
+        }
+        Ok(())
+    }
+
+    /// Asks `name` to end by `signal` and waits until it has, at most `patience`; then ends it and what it started by force.
+    /// True where it was running.
+    pub fn stop(&self, name: &str, signal: Signal, patience: Duration) -> bool {
+        let Some(identity) = self.identity(name) else {
+            let _ = fs::remove_file(self.pid_file(name));
+            return false;
+        };
+        identity.signal(signal);
+        if !gone_within(identity, patience) {
+            identity.kill_tree();
+            gone_within(identity, Duration::from_secs(5));
+        }
+        let _ = fs::remove_file(self.pid_file(name));
+        true
+    }
+
+    /// Ends `name` and what it started at once, as a crash would: SIGKILL. True where it was running.
+    pub fn kill(&self, name: &str) -> bool {
+        let Some(identity) = self.identity(name) else { return false };
+        identity.kill_tree();
+        gone_within(identity, Duration::from_secs(5));
+        let _ = fs::remove_file(self.pid_file(name));
+        true
+    }
+
+    /// Where what `name` writes goes.
+    pub fn log(&self, name: &str) -> PathBuf {
+        self.log.join(format!("{name}.log"))
+    }
+
+    fn end_of_log(&self, name: &str) -> String {
+        let text = fs::read(self.log(name)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().rev().take(20).collect();
+        let lines: Vec<_> = lines.into_iter().rev().collect();
+        format!("its log {} ends with:\n{}", self.log(name).display(), lines.join("\n"))
+    }
+
+    fn pid_file(&self, name: &str) -> PathBuf {
+        self.run.join(format!("{name}.pid"))
+    }
+
+    fn identity(&self, name: &str) -> Option<Identity> {
+        let noted = Identity::parse(&fs::read_to_string(self.pid_file(name)).ok()?)?;
+        (Identity::of(noted.pid) == Some(noted)).then_some(noted)
+    }
+}
+
+impl Identity {
+    fn parse(text: &str) -> Option<Self> {
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
+    }
+
+    /// The process that has this number now; none where there is none, or only a remainder that nobody has waited for.
+    fn of(pid: i32) -> Option<Self> {
+        let stat = Stat::of(pid)?;
+        (stat.state != 'Z').then_some(Self { pid, started: stat.started })
+    }
+
+    fn lives(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    fn signal(self, signal: Signal) {
+        // Looked at again right before: the number may belong to somebody else by now.
+        if self.lives()
+            && let Some(pid) = Pid::from_raw(self.pid)
+        {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// The process and all that come from it; some of them (PostgreSQL's) have process groups of their own.
+    fn kill_tree(self) {
+        let tree: Vec<Self> = descendants(self.pid).into_iter().filter_map(Self::of).collect();
+        self.signal(Signal::KILL);
+        for child in tree {
+            child.signal(Signal::KILL);
+        }
+    }
+}
+
+fn gone_within(identity: Identity, patience: Duration) -> bool {
+    let start = Instant::now();
+    while identity.lives() {
+        if start.elapsed() > patience {
+            return false;
+        }
+        nap(Duration::from_millis(10));
+    }
+    true
+}
+
+/// What the kernel says of a process in `/proc/<pid>/stat`.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    parent: i32,
+    started: u64,
+}
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// `pid (name) state parent …`, where the name may hold anything; the 22nd field is the time of the start.
+    fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        let parent = fields.next()?.parse().ok()?;
+        Some(Self { state, parent, started: fields.nth(17)?.parse().ok()? })
+    }
+}
+
+fn descendants(root: i32) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let parents: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, Stat::of(pid)?.parent))).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while next < found.len() {
+        let parent = found[next];
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+/// A pause between two looks at something that takes its time.
+#[allow(clippy::disallowed_methods, reason = "the one place where xtask sleeps, between two looks at a condition")]
+pub fn nap(time: Duration) {
+    std::thread::sleep(time);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runner() -> (tempfile::TempDir, Runner) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runner = Runner::new(folder.path()).expect("its folders");
+        (folder, runner)
+    }
+
+    fn sleeper() -> Command {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        command
+    }
+
+    #[test]
+    fn the_state_of_a_process_is_read_whatever_its_name_holds() {
+        let rest = "1 1 1 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 20";
+        let stat = Stat::parse(&format!("42 (a ) S (b) S {rest}")).expect("a good line");
+        assert_eq!(stat, Stat { state: 'S', parent: 1, started: 987_654 });
+        assert_eq!(Stat::parse("42 (cut"), None);
+    }
+
+    #[test]
+    fn a_started_program_is_known_again_and_stops_once() {
+        let (_folder, runner) = runner();
+        runner.spawn("sleeper", sleeper()).expect("starts");
+        assert!(runner.running("sleeper").is_some());
+        assert_eq!(runner.all_running(), ["sleeper"]);
+        assert!(runner.stop("sleeper", Signal::TERM, Duration::from_secs(5)));
+        assert!(!runner.stop("sleeper", Signal::TERM, Duration::from_secs(5)));
+        assert_eq!(runner.running("sleeper"), None);
+    }
+
+    #[test]
+    fn a_process_that_only_has_the_same_number_is_left_alone() {
+        let (folder, runner) = runner();
+        runner.spawn("other", sleeper()).expect("starts");
+        let pid = runner.running("other").expect("runs");
+        fs::write(folder.path().join("run/ours.pid"), format!("{pid} 1\n")).expect("writes");
+        assert_eq!(runner.running("ours"), None);
+        assert!(!runner.kill("ours"));
+        assert!(runner.running("other").is_some());
+        assert!(runner.kill("other"));
+    }
+
+    #[test]
+    fn a_program_that_ends_before_it_is_ready_is_reported_with_its_words() {
+        let (_folder, runner) = runner();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no room >&2; exit 3"]);
+        runner.spawn("broken", command).expect("starts");
+        let error = runner.wait_ready("broken", Duration::from_secs(10), || false).expect_err("it ended");
+        assert!(error.to_string().contains("no room"), "{error}");
+    }
+
+    #[test]
+    fn a_kill_takes_what_the_program_started_with_it() {
+        let (_folder, runner) = runner();
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo here; wait"]);
+        runner.spawn("parent", command).expect("starts");
+        let log = runner.log("parent");
+        let child = || fs::read_to_string(&log).is_ok_and(|text| text.contains("here"));
+        runner.wait_ready("parent", Duration::from_secs(10), child).expect("is ready");
+        let pid = runner.running("parent").expect("runs");
+        let children: Vec<_> = descendants(pid).into_iter().filter_map(Identity::of).collect();
+        assert_eq!(children.len(), 1);
+        assert!(runner.kill("parent"));
+        assert!(gone_within(children[0], Duration::from_secs(5)));
+    }
+}
