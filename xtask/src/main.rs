@@ -3,6 +3,7 @@
 
 mod cargo;
 mod ci;
+mod engines;
 mod step;
 mod test;
 
@@ -22,14 +23,17 @@ struct Arguments {
 enum Command {
     /// Check everything: format, lints, documentation, tests; stop at the first failure.
     Ci(ci::Ci),
-    /// Run the tests: rings 1 to 5 on the embedded stores, no server needed.
+    /// Run all tests, with the servers that they need: start the engines, test, stop them.
     Test(test::Test),
+    /// Start, stop and show the private servers that the adapters are tested against.
+    Engines(engines::Engines),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Ci(ci) => ci.run(),
         Command::Test(test) => test.run(),
+        Command::Engines(engines) => engines.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

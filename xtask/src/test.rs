@@ -1,32 +1,63 @@
 //! `cargo xtask test`: the tests with whatever they need.
 
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::cargo::cargo;
+use crate::engines::{self, Up, env};
 use crate::step::seconds;
 
-/// Run the tests: rings 1 to 5 on the embedded stores, no server needed.
+/// Run all tests, with the servers that they need.
 ///
-/// Today this is `cargo test --workspace`. Tests that need a server of the fleet are reported as ignored; this command will
-/// start the servers for them. Golden files are compared, never written.
+/// Starts the engines that don't run, runs `cargo test --workspace -- --include-ignored` (a missing engine is a failure), and
+/// stops what it started, also after a failure or a Ctrl-C. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Test {
+    /// Only on the embedded stores: no server is needed, tests that need one are ignored
+    #[arg(long)]
+    embedded: bool,
     /// Only the tests of this package; may be given several times
     #[arg(long, short)]
     package: Vec<String>,
     /// Only the tests whose name contains this
     filter: Option<String>,
+    #[command(flatten)]
+    engines: Up,
 }
 
 impl Test {
     /// Runs them, with their output as it comes.
     pub fn run(self) -> Result<ExitCode> {
+        if self.embedded {
+            println!("The tests on the embedded stores: no server is needed, nothing is left behind.");
+            return self.test(&[]);
+        }
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let note = Arc::clone(&interrupted);
+        // A Ctrl-C reaches Cargo and the tests by themselves; here it only must not keep us from stopping the engines.
+        ctrlc::set_handler(move || note.store(true, Ordering::SeqCst)).context("the handler of Ctrl-C")?;
+        let before = engines::running()?;
+        let result = self.with_engines(&interrupted);
+        let stopped = engines::down(&before);
+        result.and_then(|code| stopped.map(|()| code))
+    }
+
+    fn with_engines(&self, interrupted: &AtomicBool) -> Result<ExitCode> {
+        let site = engines::up(&self.engines)?;
+        if interrupted.load(Ordering::SeqCst) {
+            bail!("interrupted");
+        }
+        self.test(&env::variables(&site))
+    }
+
+    fn test(&self, variables: &[(&'static str, String)]) -> Result<ExitCode> {
         let mut tests = self.command();
+        tests.envs(variables.iter().map(|(name, value)| (name, value)));
         let words: Vec<_> = tests.get_args().map(|word| word.to_string_lossy()).collect();
-        println!("The tests on the embedded stores: no server is needed, nothing is left behind.");
         println!("cargo {}\n", words.join(" "));
         let start = Instant::now();
         let status = tests.status().context("Cargo can't be run")?;
@@ -44,6 +75,9 @@ impl Test {
             tests.args(["--package", package]);
         }
         tests.args(&self.filter);
+        if !self.embedded {
+            tests.args(["--", "--include-ignored"]);
+        }
         tests
     }
 }
@@ -52,15 +86,20 @@ impl Test {
 mod tests {
     use super::*;
 
-    fn words(package: &[&str], filter: Option<&str>) -> Vec<String> {
+    fn words(embedded: bool, package: &[&str], filter: Option<&str>) -> Vec<String> {
         let package = package.iter().map(|name| (*name).to_owned()).collect();
-        let command = Test { package, filter: filter.map(str::to_owned) }.command();
+        let filter = filter.map(str::to_owned);
+        let command = Test { embedded, package, filter, engines: Up::default() }.command();
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
-    fn without_arguments_every_test_runs() {
-        assert_eq!(words(&[], None), ["test", "--locked", "--workspace"]);
-        assert_eq!(words(&["bus"], Some("outbox")), ["test", "--locked", "--package", "bus", "outbox"]);
+    fn without_arguments_every_test_runs_and_none_is_ignored() {
+        assert_eq!(words(false, &[], None), ["test", "--locked", "--workspace", "--", "--include-ignored"]);
+    }
+
+    #[test]
+    fn without_servers_the_tests_that_need_one_stay_ignored() {
+        assert_eq!(words(true, &["bus"], Some("outbox")), ["test", "--locked", "--package", "bus", "outbox"]);
     }
 }

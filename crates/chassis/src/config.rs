@@ -49,9 +49,22 @@ impl Serialize for Secret {
     }
 }
 
+/// Reads any plain value as text, and quotes none of it where it can't: an error may be printed.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Plain {
+            Text(String),
+            Whole(i64),
+            Large(u64),
+        }
+        match Plain::deserialize(deserializer) {
+            Ok(Plain::Text(text)) => Ok(text.into()),
+            Ok(Plain::Whole(number)) => Ok(number.to_string().into()),
+            Ok(Plain::Large(number)) => Ok(number.to_string().into()),
+            Err(_) => Err(serde::de::Error::custom("a secret must be a text")),
+        }
     }
 }
 
@@ -173,6 +186,10 @@ pub fn variables() -> Vec<(String, String)> {
 /// Numbers, truth values and lists are read as such; everything else is text, also where it looks odd.
 fn parsed(text: &str) -> Value {
     match text.parse::<Value>() {
+        // A number that would not be written like this is text: `007`, `1e3`, most passwords.
+        Ok(Value::Num(..)) if text.parse::<i64>().map(|number| number.to_string()).as_deref() != Ok(text) => {
+            Value::from(text)
+        }
         Ok(value @ (Value::Num(..) | Value::Bool(..) | Value::Array(..))) => value,
         _ => Value::from(text),
     }
@@ -298,6 +315,16 @@ mod tests {
         assert_eq!(loaded.service.store.password.expose(), "s3cret");
         assert!(loaded.effective.contains("password = \"***\""));
         assert!(!format!("{loaded:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_secret_of_digits_stays_as_it_was_typed_and_a_wrong_one_is_not_quoted() {
+        for typed in ["12345678", "0012345678", "1e10", "true story"] {
+            let loaded = with(&[("USERS__STORE__PASSWORD", typed)]).expect("a good configuration");
+            assert_eq!(loaded.service.store.password.expose(), typed);
+        }
+        let refused = with(&[("USERS__STORE__PASSWORD", "[\"hunter2\"]")]).expect_err("a list is no secret");
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::error::Error;
 
 use kernel::{Code, Fault, Kind};
+use sqlx::postgres::PgDatabaseError;
 
 /// Why a store did not do what it was asked: away for now, or broken. What the driver said is kept as the source, for the log;
 /// it never reaches a caller.
@@ -39,19 +40,26 @@ impl Fault for StoreFailure {
 
 impl From<sqlx::Error> for StoreFailure {
     fn from(error: sqlx::Error) -> Self {
-        match error {
+        let away = match &error {
             sqlx::Error::Io(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => StoreFailure::Unavailable(error.into()),
-            other => StoreFailure::Broken(other.into()),
-        }
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(error) => {
+                error.try_downcast_ref::<PgDatabaseError>().is_some_and(crate::postgres::is_transient)
+            }
+            _ => false,
+        };
+        if away { StoreFailure::Unavailable(error.into()) } else { StoreFailure::Broken(error.into()) }
     }
 }
 
 impl From<sqlx::migrate::MigrateError> for StoreFailure {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
-        StoreFailure::Broken(error.into())
+        match error {
+            sqlx::migrate::MigrateError::Execute(error) => error.into(),
+            other => StoreFailure::Broken(other.into()),
+        }
     }
 }
 

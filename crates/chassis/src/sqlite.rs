@@ -38,7 +38,7 @@ impl Database {
     pub async fn open(url: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
         let path = path_of(url).ok_or_else(|| StoreFailure::broken(format!("{url} is no sqlite: URL")))?;
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)
+            crate::make_private_folder(folder)
                 .map_err(|error| StoreFailure::broken(format!("{}: {error}", folder.display())))?;
         }
         let lock = lock(&path)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use chassis::config::Loaded;
-use chassis::{Host, Service, Surroundings, asked_to_stop, spawn, telemetry};
+use chassis::{Host, Service, Surroundings, asked_to_stop, make_private_folder, spawn, telemetry};
 use kernel::Section;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ pub async fn run(flags: &Flags) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let mut loaded = config::load(flags, Some(&address.to_string()))?;
     let data = loaded.service.data_dir.clone();
-    std::fs::create_dir_all(&data).with_context(|| format!("{} can't be made", data.display()))?;
+    make_private_folder(&data).with_context(|| format!("{} can't be made", data.display()))?;
     let _lock = lock(&data)?;
     let admin = first_admin::provide(&mut loaded.service.users, &data)?;
     let stop = CancellationToken::new();

@@ -92,7 +92,9 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
 
 /// Fills in every `${NAME}` that has a value, as `envsubst` does; others stay as they are.
 pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+    values
+        .iter()
+        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
 }
 
 #[cfg(test)]

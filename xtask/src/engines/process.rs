@@ -40,7 +40,8 @@ impl Runner {
     /// Every name that was started from here and still runs, sorted.
     pub fn all_running(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.run).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned()));
+        let names =
+            entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned()));
         let mut running: Vec<_> = names.filter(|name| self.running(name).is_some()).collect();
         running.sort();
         running
@@ -209,7 +210,10 @@ fn descendants(root: i32) -> Vec<i32> {
 }
 
 /// A pause between two looks at something that takes its time.
-#[allow(clippy::disallowed_methods, reason = "the one place where xtask sleeps, between two looks at a condition")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one place where xtask sleeps, between two looks at a condition"
+)]
 pub fn nap(time: Duration) {
     std::thread::sleep(time);
 }

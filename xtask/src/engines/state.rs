@@ -10,8 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::place::write_private;
 
 /// Every port that an engine listens on, by the name that `status` shows.
-pub const PORTS: [&str; 9] =
-    ["amqp", "amqp-management", "bolt", "epmd", "erlang", "mongodb", "postgres", "redis-cache", "redis-intake"];
+pub const PORTS: [&str; 9] = [
+    "amqp",
+    "amqp-management",
+    "bolt",
+    "epmd",
+    "erlang",
+    "mongodb",
+    "postgres",
+    "redis-cache",
+    "redis-intake",
+];
 
 /// The services of the fleet. Each has a user of its own in every engine that it uses.
 pub const SERVICES: [&str; 6] =

@@ -1,0 +1,171 @@
+//! The micro-cache: what is public and asked by nobody in particular stays for a second. Nothing else does.
+
+use std::sync::Arc;
+
+use testkit::{PATIENCE, at_once, wait_until};
+use tokio::sync::Semaphore;
+
+use crate::gateway::{Gateway, Settings};
+use crate::upstream::{Upstream, answer};
+
+const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400";
+
+/// A service whose answers say which request they answer, under the Cache-Control that the query asks for.
+async fn counting() -> Upstream {
+    Upstream::start(|seen| async move {
+        let control = match seen.path.split_once('?').map(|(_, query)| query).unwrap_or_default() {
+            "private" => "private, no-cache",
+            "no-store" => "no-store",
+            "public-but-not-stored" => "public, no-store",
+            "nothing" => "",
+            "max-age" => "max-age=60",
+            _ => PUBLIC,
+        };
+        let mut answer = answer(200, control, &seen.number.to_string());
+        let headers = answer.headers_mut();
+        headers.insert("etag", "\"v1\"".parse().expect("a header"));
+        headers.insert("vary", "authorization".parse().expect("a header"));
+        headers.insert("x-request-id", "of-the-first".parse().expect("a header"));
+        if seen.path.ends_with("?cookie") {
+            headers.insert("set-cookie", "refresh=1".parse().expect("a header"));
+        }
+        answer
+    })
+    .await
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
+    let users = counting().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let client = gateway.client();
+    let first = client.get("/users/v1/x").send().await.expect_status(200);
+    let second = client.get("/users/v1/x").send().await.expect_status(200);
+    assert_eq!((first.text(), second.text(), users.count()), ("1".to_owned(), "1".to_owned(), 1));
+    // The words of the service go through; the ids are those of this request, not of the one that filled the cache.
+    assert_eq!(second.header("cache-control"), Some(PUBLIC));
+    assert!(first.header("x-request-id") != second.header("x-request-id"));
+    assert_ne!(second.header("x-request-id"), Some("of-the-first"));
+    // The older form is the same resource, HEAD the same answer; who has it already is told so.
+    client.get("/v1/users/x").send().await.expect_status(200);
+    client.request("HEAD".parse().expect("a method"), "/users/v1/x").send().await.expect_status(200);
+    client.get("/users/v1/x").header("if-none-match", "\"v1\"").send().await.expect_status(304);
+    assert_eq!(users.count(), 1);
+    // Another query is another resource.
+    assert_eq!(client.get("/users/v1/x?min_version=8").send().await.text(), "2");
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_read_with_a_token_or_a_cookie_never_meets_the_cache() {
+    let users = counting().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let client = gateway.client();
+    // Neither is what it gets kept, nor does it get what was kept: even where the service says "public".
+    let token = || client.get("/users/v1/x").token("t");
+    assert_eq!(token().send().await.text(), "1");
+    assert_eq!(client.get("/users/v1/x").send().await.text(), "2");
+    assert_eq!(token().send().await.text(), "3");
+    assert_eq!(client.get("/users/v1/x").header("cookie", "refresh=1").send().await.text(), "4");
+    assert_eq!(client.get("/users/v1/x").header("authorization", "Basic eDp5").send().await.text(), "5");
+    // Its conditions reach the service, which alone knows what holds for this person.
+    let answer = token().header("if-none-match", "\"v1\"").send().await;
+    assert_eq!(users.last().header("if-none-match"), Some("\"v1\""));
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn only_what_says_that_it_is_public_is_kept() {
+    let users = counting().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    for word in ["private", "no-store", "public-but-not-stored", "nothing", "max-age", "cookie"] {
+        let path = format!("/users/v1/x?{word}");
+        let before = users.count();
+        for _ in 0..2 {
+            gateway.client().get(&path).send().await.expect_status(200);
+        }
+        assert_eq!(users.count(), before + 2, "{word}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn errors_and_writes_are_never_kept() {
+    let users = Upstream::start(|seen| async move {
+        let status = if seen.path.starts_with("/missing") { 404 } else { 200 };
+        answer(status, PUBLIC, &seen.number.to_string())
+    })
+    .await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    for path in ["/users/v1/missing", "/users/v1/missing"] {
+        gateway.client().get(path).send().await.expect_status(404);
+    }
+    for _ in 0..2 {
+        gateway.client().post("/users/v1/x").send().await.expect_status(200);
+    }
+    assert_eq!(users.count(), 4);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn the_host_that_a_client_names_changes_nothing_for_others() {
+    let users = counting().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let poison = "GET /users/v1/x HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\nConnection: close\r\n\r\n";
+    assert!(gateway.raw(poison.as_bytes()).await.ends_with("\r\n\r\n1"));
+    assert_eq!(users.last().header("host"), Some("users"));
+    assert_eq!(gateway.client().get("/users/v1/x").send().await.text(), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs nginx"]
+async fn of_twenty_that_ask_for_the_same_at_once_one_reaches_the_service() {
+    let users = counting().await;
+    // However slow this machine is: nobody loses patience with the one that asks.
+    let gateway = Gateway::start(Settings::new().users(&users).with("GATEWAY_CACHE_LOCK", "60s")).await;
+    let answers = at_once(20, |_| {
+        let call = gateway.client().get("/users/v1/x");
+        async move { call.send().await.expect_status(200).text() }
+    });
+    assert_eq!(answers.await, vec!["1"; 20]);
+    assert_eq!(users.count(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn while_one_fetches_what_is_new_the_others_get_what_was() {
+    let gate = Arc::new(Semaphore::new(0));
+    let users = {
+        let gate = Arc::clone(&gate);
+        // The first answer comes at once, every other one when the test lets it.
+        Upstream::start(move |seen| {
+            let gate = Arc::clone(&gate);
+            async move {
+                if seen.number > 1 {
+                    gate.acquire().await.expect("the gate stays").forget();
+                }
+                answer(200, PUBLIC, &seen.number.to_string())
+            }
+        })
+        .await
+    };
+    let gateway = Gateway::start(Settings::new().users(&users).with("GATEWAY_READ_TIMEOUT", "60s")).await;
+    let ask = || async { gateway.client().get("/users/v1/x").send().await.expect_status(200).text() };
+    assert_eq!(ask().await, "1");
+
+    // Asks until the second has passed: the one that finds the answer too old fetches a new one, and waits for it.
+    let fetch = wait_until("what is new", PATIENCE, || async { (ask().await != "1").then_some(()) });
+    let others = async {
+        wait_until("the request for what is new", PATIENCE, || std::future::ready((users.count() == 2).then_some(())))
+            .await;
+        for _ in 0..5 {
+            assert_eq!(ask().await, "1", "what was is given while the new one is fetched");
+        }
+        assert_eq!(users.count(), 2);
+        gate.add_permits(1);
+    };
+    tokio::join!(fetch, others);
+    assert_eq!(ask().await, "2");
+}

@@ -1,0 +1,112 @@
+//! Several instances of a service: who is asked when one of them fails.
+
+use crate::gateway::{Gateway, NOBODY, Settings};
+use crate::upstream::{Breaking, Upstream, answer};
+
+/// Both reads (from the cache's side and with a token) and both kinds of writes.
+const METHODS: [&str; 3] = ["GET", "PUT", "DELETE"];
+
+fn two(first: &str, second: &Upstream) -> Settings {
+    // A backup is asked when the first can't be: so the order is the test's and not that of a round.
+    Settings::new().with("GATEWAY_USERS", &format!("{first} {}", second.server("backup")))
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn instances_take_turns() {
+    let (one, two) = (Upstream::plain().await, Upstream::plain().await);
+    let both = format!("{} {}", one.server(""), two.server(""));
+    let gateway = Gateway::start(Settings::new().with("GATEWAY_USERS", &both).with("GATEWAY_WORKERS", "1")).await;
+    for _ in 0..10 {
+        gateway.client().get("/users/v1/x").token("t").send().await.expect_status(200);
+    }
+    assert_eq!((one.count(), two.count()), (5, 5));
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn an_instance_that_is_gone_costs_no_request_not_even_a_write() {
+    let other = Upstream::plain().await;
+    let gateway = Gateway::start(two(NOBODY, &other)).await;
+    // Nothing was sent to the one that is gone, so asking the other repeats nothing.
+    for method in METHODS.into_iter().chain(["POST", "PATCH"]) {
+        let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
+        call.send().await.expect_status(200);
+    }
+    assert_eq!(other.count(), 5);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn what_broke_off_is_asked_of_the_next_instance_only_where_asking_twice_is_harmless() {
+    let (breaking, other) = (Breaking::start().await, Upstream::plain().await);
+    let gateway = Gateway::start(two(&breaking.server("max_fails=0"), &other)).await;
+    for method in METHODS {
+        let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
+        call.send().await.expect_status(200);
+    }
+    assert_eq!((breaking.taken(), other.count()), (3, 3));
+    for method in ["POST", "PATCH"] {
+        let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x").body("{}");
+        call.send().await.expect_problem(502, "bad_gateway");
+    }
+    assert_eq!((breaking.taken(), other.count()), (5, 3), "a write was sent once and never again");
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn an_instance_that_says_it_can_not_is_left_for_the_next_by_reads_alone() {
+    for status in [502, 503] {
+        let full = Upstream::start(move |_| async move { answer(status, "no-store", "{}") }).await;
+        let other = Upstream::plain().await;
+        let gateway = Gateway::start(two(&full.server("max_fails=0"), &other)).await;
+        gateway.client().get("/users/v1/x").send().await.expect_status(200);
+        gateway.client().get("/users/v1/x").token("t").send().await.expect_status(200);
+        gateway.client().post("/users/v1/x").send().await.expect_status(status);
+        assert_eq!((full.count(), other.count()), (3, 2));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_failure_that_is_an_answer_is_not_repeated() {
+    let failing = Upstream::start(|_| async { answer(500, "no-store", "{}") }).await;
+    let other = Upstream::plain().await;
+    let gateway = Gateway::start(two(&failing.server("max_fails=0"), &other)).await;
+    gateway.client().get("/users/v1/x").send().await.expect_status(500);
+    assert_eq!((failing.count(), other.count()), (1, 0));
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_read_leaves_an_instance_that_hangs_and_a_write_waits_in_vain() {
+    let (silent, other) = (Upstream::silent().await, Upstream::plain().await);
+    let settings = two(&silent.server("max_fails=0"), &other);
+    let settings = settings.with("GATEWAY_READ_TIMEOUT", "200ms").with("GATEWAY_WRITE_TIMEOUT", "200ms");
+    let gateway = Gateway::start(settings).await;
+    gateway.client().get("/users/v1/x").send().await.expect_status(200);
+    gateway.client().post("/users/v1/x").send().await.expect_problem(504, "deadline_exceeded");
+    assert_eq!((silent.count(), other.count()), (2, 1));
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn an_instance_that_failed_is_left_alone_for_a_while() {
+    let (breaking, other) = (Breaking::start().await, Upstream::plain().await);
+    let gateway = Gateway::start(two(&breaking.server("max_fails=1 fail_timeout=60s"), &other)).await;
+    for _ in 0..5 {
+        gateway.client().get("/users/v1/x").token("t").send().await.expect_status(200);
+    }
+    // A write would have been lost on it.
+    gateway.client().post("/users/v1/x").send().await.expect_status(200);
+    assert_eq!((breaking.taken(), other.count()), (1, 6));
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_service_that_is_away_altogether_takes_nothing_from_the_others() {
+    let news = Upstream::plain().await;
+    let gateway = Gateway::start(Settings::new().with("GATEWAY_NEWS", &news.server(""))).await;
+    gateway.client().get("/users/v1/x").send().await.expect_problem(502, "bad_gateway");
+    gateway.client().get("/news/v1/all/1/10").send().await.expect_status(200);
+}

@@ -1,0 +1,159 @@
+//! The gateway's own errors: each a problem (RFC 9457) with a stable code, whatever went wrong.
+
+use serde_json::Value;
+
+use crate::gateway::{Gateway, Settings, problem, status};
+use crate::upstream::{Upstream, answer};
+
+/// Fails where this is not the whole of a problem.
+#[track_caller]
+fn whole(found: &Value, status: u16, code: &str, instance: &str) {
+    assert_eq!((&found["status"], &found["code"]), (&status.into(), &code.into()), "{found}");
+    assert_eq!((&found["instance"], &found["type"]), (&instance.into(), &format!("/problems/{code}").into()));
+    for member in ["title", "detail", "request_id"] {
+        assert!(found[member].as_str().is_some_and(|text| !text.is_empty()), "{member} in {found}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn what_is_nowhere_is_a_problem_with_the_ids_of_the_request() {
+    let gateway = Gateway::start(Settings::new()).await;
+    let answer = gateway.client().get("/nowhere?q=1").header("x-request-id", "r-1").send().await;
+    let answer = answer.expect_problem(404, "not_found");
+    whole(&answer.json(), 404, "not_found", "/nowhere");
+    assert_eq!(answer.json()["request_id"], "r-1");
+    assert_eq!((answer.header("x-request-id"), answer.header("cache-control")), (Some("r-1"), Some("no-store")));
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_method_that_nobody_has_is_405_with_allow() {
+    let users = Upstream::plain().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    for method in ["TRACE", "PROPFIND", "get", "BREW"] {
+        let request = format!("{method} /users/v1/x HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n\r\n");
+        let answer = gateway.raw(request.as_bytes()).await;
+        // nginx itself reads only capital letters as a method.
+        if method == "get" {
+            whole(&problem(&answer), 400, "bad_request", "/");
+        } else {
+            whole(&problem(&answer), 405, "method_not_allowed", "/users/v1/x");
+            assert!(answer.contains("Allow: GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"), "{answer}");
+        }
+    }
+    gateway.client().post("/openapi.json").send().await.expect_problem(405, "method_not_allowed");
+    assert_eq!(users.count(), 0);
+    for method in ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"] {
+        let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
+        call.send().await.expect_status(200);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_body_over_1_mib_is_413_announced_or_not() {
+    let users = Upstream::plain().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let announced = gateway.client().post("/users/v1/").body(vec![b'x'; (1 << 20) + 1]).send().await;
+    whole(&announced.expect_problem(413, "body_too_large").json(), 413, "body_too_large", "/users/v1/");
+    let mut chunked = b"POST /users/v1/ HTTP/1.1\r\nHost: portal\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+    for _ in 0..17 {
+        chunked.extend_from_slice(b"10000\r\n");
+        chunked.extend_from_slice(&[b'x'; 0x10000]);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    whole(&problem(&gateway.raw(&chunked).await), 413, "body_too_large", "/users/v1/");
+    assert_eq!(users.count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn headers_over_32_kib_together_are_431_and_a_longer_address_is_414() {
+    let users = Upstream::plain().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let client = gateway.client();
+    // One long header, and many short ones.
+    client.get("/users/v1/x").header("x-long", &"x".repeat(31_000)).send().await.expect_status(200);
+    let answer = client.get("/users/v1/x").header("x-long", &"x".repeat(34_000)).send().await;
+    whole(&answer.expect_problem(431, "headers_too_large").json(), 431, "headers_too_large", "/users/v1/x");
+    let many: String = (0..40).map(|n| format!("x-{n}: {}\r\n", "x".repeat(1_000))).collect();
+    let request = format!("GET /users/v1/x HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n{many}\r\n");
+    whole(&problem(&gateway.raw(request.as_bytes()).await), 431, "headers_too_large", "/users/v1/x");
+
+    client.get(&format!("/users/v1/{}", "x".repeat(30_000))).send().await.expect_status(200);
+    let answer = gateway.raw_get(&format!("/users/v1/{}", "x".repeat(40_000))).await;
+    whole(&problem(&answer), 414, "uri_too_long", "/");
+    assert_eq!(users.count(), 2);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn what_is_no_http_and_what_is_read_in_two_ways_goes_no_further() {
+    let users = Upstream::plain().await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let head = "POST /users/v1/ HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n";
+    for (request, code) in [
+        ("nonsense\r\n\r\n".to_owned(), "bad_request"),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03".to_owned(), "bad_request"),
+        ("GET /users/v1/ HTTP/7.1\r\nHost: portal\r\n\r\n".to_owned(), "http_version_not_supported"),
+        ("GET /users/v1/ HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), "bad_request"),
+        ("GET /users/v1/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), "bad_request"),
+        // Two lengths: the two ends of a chain would see two requests where one was sent.
+        (format!("{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "bad_request"),
+        (format!("{head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd"), "bad_request"),
+        (format!("{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), "not_implemented"),
+        (format!("{head}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n"), "not_implemented"),
+        (format!("{head}Transfer-Encoding: chunked\r\n\r\nXYZ\r\n\r\n"), "bad_request"),
+    ] {
+        let answer = gateway.raw(request.as_bytes()).await;
+        assert_eq!(problem(&answer)["code"], code, "{request:?} got {answer}");
+    }
+    assert_eq!(users.count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_service_that_is_away_is_502_and_one_that_does_not_answer_504() {
+    let silent = Upstream::silent().await;
+    let settings = Settings::new().users(&silent);
+    let settings = settings.with("GATEWAY_READ_TIMEOUT", "200ms").with("GATEWAY_WRITE_TIMEOUT", "200ms");
+    let gateway = Gateway::start(settings).await;
+    let client = gateway.client();
+    let away = client.get("/recommendation/v1/trending").send().await.expect_problem(502, "bad_gateway");
+    whole(&away.json(), 502, "bad_gateway", "/recommendation/v1/trending");
+    assert_eq!(away.header("retry-after"), Some("1"));
+    for call in [client.get("/users/v1/x"), client.get("/users/v1/x").token("t"), client.post("/users/v1/")] {
+        call.send().await.expect_problem(504, "deadline_exceeded");
+    }
+    assert_eq!(silent.count(), 3);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn the_problems_of_a_service_pass_as_they_are() {
+    let users = Upstream::start(|seen| async move {
+        let status = seen.path.trim_start_matches('/').parse().expect("the test asks for a status");
+        let mut answer = answer(status, "no-store", r#"{"code":"its_own"}"#);
+        answer.headers_mut().insert("content-type", "application/problem+json".parse().expect("a header"));
+        answer
+    })
+    .await;
+    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    for status in [400, 401, 403, 404, 405, 409, 410, 412, 413, 415, 422, 428, 429, 431, 500, 502, 503, 504] {
+        let answer = gateway.client().get(&format!("/users/v1/{status}")).send().await;
+        answer.expect_problem(status, "its_own");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn an_address_can_not_write_into_the_problem() {
+    let gateway = Gateway::start(Settings::new()).await;
+    for path in ["/x\",\"code\":\"mine", "/x\\", "/x%22,%22code%22:%22mine", "/x$status"] {
+        let answer = gateway.raw_get(path).await;
+        let code = problem(&answer)["code"].clone();
+        assert!(matches!(status(&answer), 400 | 404) && code != "mine", "{answer}");
+    }
+}

@@ -1,0 +1,57 @@
+//! How the tests find the engines: variables, one URL for each.
+
+use super::programs;
+use super::site::Site;
+use super::state::{OWNER, State, TESTS};
+
+/// Every variable that the tests read, with its value.
+pub fn variables(site: &Site) -> Vec<(&'static str, String)> {
+    let mut variables = urls(&site.state);
+    if let Some(nginx) = programs::find("nginx") {
+        variables.push(("PORTAL_TEST_NGINX", nginx.display().to_string()));
+    }
+    variables
+}
+
+fn urls(state: &State) -> Vec<(&'static str, String)> {
+    let tests = state.password(TESTS);
+    let url = |scheme: &str, port: &str, rest: &str| {
+        format!("{scheme}://{TESTS}:{tests}@127.0.0.1:{}{rest}", state.port(port))
+    };
+    vec![
+        ("PORTAL_TEST_POSTGRES_URL", url("postgres", "postgres", &format!("/{TESTS}"))),
+        ("PORTAL_TEST_REDIS_CACHE_URL", url("redis", "redis-cache", "/0")),
+        ("PORTAL_TEST_REDIS_INTAKE_URL", url("redis", "redis-intake", "/0")),
+        ("PORTAL_TEST_AMQP_URL", url("amqp", "amqp", &format!("/{TESTS}"))),
+        ("PORTAL_TEST_AMQP_MANAGEMENT_URL", url("http", "amqp-management", "")),
+        ("PORTAL_TEST_MONGODB_URL", url("mongodb", "mongodb", "/?authMechanism=PLAIN")),
+        // The Community edition has roles for nobody: one user, one database.
+        (
+            "PORTAL_TEST_NEO4J_URL",
+            format!("neo4j://neo4j:{}@127.0.0.1:{}", state.password(OWNER), state.port("bolt")),
+        ),
+    ]
+}
+
+/// One line for a shell. No value holds anything that a shell would read as its own.
+pub fn line(name: &str, value: &str) -> String {
+    format!("export {name}='{value}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_engine_has_a_url_on_the_loopback_address() {
+        let mut state = State::default();
+        state.complete(|_, _| true).expect("ports are free");
+        let urls = urls(&state);
+        assert_eq!(urls.len(), 7);
+        for (name, url) in urls {
+            assert!(name.starts_with("PORTAL_TEST_") && name.ends_with("_URL"), "{name}");
+            assert!(url.contains("@127.0.0.1:"), "{url}");
+            assert!(!url.contains('\''), "{url}");
+        }
+    }
+}

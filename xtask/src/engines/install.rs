@@ -1,0 +1,290 @@
+//! What the engines need of this machine: said first, then installed or built, once.
+
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::account::is_root;
+use super::place::Place;
+use super::programs;
+use super::site::{read, shared};
+use crate::cargo::variable;
+use crate::step::seconds;
+
+/// A package of Debian's, and how its absence is noticed.
+struct Package {
+    name: &'static str,
+    why: &'static str,
+    missing: fn() -> bool,
+}
+
+const PACKAGES: [Package; 7] = [
+    Package {
+        name: "postgresql",
+        why: "accounts, articles, and what FerretDB keeps",
+        missing: || programs::postgres("initdb").is_none() || programs::postgres("psql").is_none(),
+    },
+    Package {
+        name: "redis-server",
+        why: "the cache and the intake of users",
+        missing: || programs::find("redis-server").is_none(),
+    },
+    Package {
+        name: "rabbitmq-server",
+        why: "the broker between the services",
+        missing: || programs::rabbitmq().is_none() || programs::find("epmd").is_none(),
+    },
+    Package { name: "nginx", why: "the gateway", missing: || programs::find("nginx").is_none() },
+    Package {
+        name: "openjdk-17-jre-headless",
+        why: "runs Neo4j, the graph of tastes",
+        missing: || programs::java().is_none(),
+    },
+    Package { name: "maven", why: "fetches Neo4j", missing: || programs::find("mvn").is_none() },
+    Package {
+        name: "golang-go",
+        why: "builds FerretDB, which stands for MongoDB (Go 1.22 or newer)",
+        missing: || programs::go().is_none(),
+    },
+];
+
+/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB. Asks on a terminal.
+pub fn ensure(place: &Place, yes: bool) -> Result<()> {
+    let missing: Vec<_> = PACKAGES.iter().filter(|package| (package.missing)()).collect();
+    let (neo4j, ferretdb) = (Built::neo4j(place), Built::ferretdb(place));
+    let builds: Vec<_> = [&neo4j, &ferretdb].into_iter().filter(|built| !built.is_current()).collect();
+    if missing.is_empty() && builds.is_empty() {
+        return Ok(());
+    }
+    println!("The engines need what is not here yet:");
+    for package in &missing {
+        println!("  {:<26}{} (system package)", package.name, package.why);
+    }
+    for built in &builds {
+        println!("  {:<26}{}", built.name, built.why);
+    }
+    if !missing.is_empty() {
+        let how = apt(&missing.iter().map(|package| package.name).collect::<Vec<_>>())?;
+        agree(yes)?;
+        timed("system packages", || install(how))?;
+        let still: Vec<_> = missing.iter().filter(|package| (package.missing)()).map(|it| it.name).collect();
+        ensure!(
+            still.is_empty(),
+            "still missing or too old after the installation: {}. Install by hand: Java {} or newer, Go 1.{} or newer (go.dev)",
+            still.join(", "),
+            programs::JAVA,
+            programs::GO
+        );
+    } else {
+        agree(yes)?;
+    }
+    // Both mostly wait for the network; together they take as long as the longer one.
+    std::thread::scope(|scope| {
+        let running: Vec<_> =
+            builds.iter().map(|built| scope.spawn(|| timed(built.name, || built.make()))).collect();
+        let ended: Vec<_> =
+            running.into_iter().map(|thread| thread.join().expect("a build doesn't panic")).collect();
+        ended.into_iter().collect()
+    })
+}
+
+/// Asks on a terminal; goes on with `--yes`, on a build server and where nobody could answer.
+fn agree(yes: bool) -> Result<()> {
+    if yes || variable("CI").is_some() || !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    print!("Install and build that? [Y/n] ");
+    std::io::stdout().flush().context("the standard output")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("the standard input")?;
+    ensure!(matches!(answer.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes"), "nothing was installed");
+    Ok(())
+}
+
+/// The commands that install packages here; an error that says what to do by hand where there is no way.
+fn apt(packages: &[&str]) -> Result<Vec<Command>> {
+    let by_hand = format!(
+        "install by hand (names of Debian's packages): {}\nor, where a container engine runs: cargo xtask engines up --docker",
+        packages.join(" ")
+    );
+    let Some(apt) = programs::find("apt-get") else {
+        bail!("this system has no apt-get, and xtask knows no other way; {by_hand}");
+    };
+    let as_root = |arguments: &[&str]| -> Result<Command> {
+        let mut command = if is_root() {
+            Command::new(&apt)
+        } else {
+            let sudo = programs::find("sudo").with_context(|| format!("no right to install; {by_hand}"))?;
+            let mut command = Command::new(sudo);
+            if !std::io::stdin().is_terminal() {
+                command.arg("-n");
+            }
+            // sudo forgets the environment.
+            command.args(["env", "DEBIAN_FRONTEND=noninteractive"]).arg(&apt);
+            command
+        };
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        Ok(command)
+    };
+    let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+    install.extend(packages);
+    Ok(vec![as_root(&["update", "--quiet"])?, as_root(&install)?])
+}
+
+fn install(commands: Vec<Command>) -> Result<()> {
+    commands.into_iter().try_for_each(|command| run(command, "the installation"))
+}
+
+/// Runs a command; what it wrote is shown when it fails.
+fn run(mut command: Command, what: &str) -> Result<()> {
+    let output = command.stdin(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("{} can't be run", command.get_program().display()))?;
+    if !output.status.success() {
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        bail!("{what} failed ({}):\n{out}{err}", output.status);
+    }
+    Ok(())
+}
+
+fn timed(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("{what:<18}…");
+    let start = Instant::now();
+    work()?;
+    println!("{what:<18}ready  {:>7}", seconds(start.elapsed()));
+    Ok(())
+}
+
+/// Something that is made once from files of this repository, and again when one of them has changed.
+struct Built {
+    name: &'static str,
+    why: &'static str,
+    /// Where the files are that it is made from.
+    sources: PathBuf,
+    files: &'static [&'static str],
+    folder: PathBuf,
+    make: fn(sources: &Path, folder: &Path) -> Result<()>,
+}
+
+impl Built {
+    fn neo4j(place: &Place) -> Self {
+        Self {
+            name: "neo4j jars",
+            why: "Neo4j Community, 128 MiB from Maven",
+            sources: shared("xtask/engines/neo4j"),
+            files: &["pom.xml"],
+            folder: place.join("built/neo4j"),
+            make: fetch_neo4j,
+        }
+    }
+
+    fn ferretdb(place: &Place) -> Self {
+        Self {
+            name: "ferretdb",
+            why: "a Go module, fetched and compiled in about a minute",
+            sources: shared("xtask/engines/ferretdb"),
+            files: &["main.go", "go.mod", "go.sum"],
+            folder: place.join("built/ferretdb"),
+            make: build_ferretdb,
+        }
+    }
+
+    /// What it is made from, as one text.
+    fn recipe(&self) -> Result<String> {
+        self.files.iter().map(|file| read(&self.sources.join(file))).collect()
+    }
+
+    /// The recipe is written last: without it, or with another one, whatever lies there is not used.
+    fn is_current(&self) -> bool {
+        let made_from = fs::read_to_string(self.folder.join("recipe"));
+        matches!((made_from, self.recipe()), (Ok(then), Ok(now)) if then == now)
+    }
+
+    fn make(&self) -> Result<()> {
+        if self.folder.exists() {
+            fs::remove_dir_all(&self.folder)
+                .with_context(|| format!("removing {}", self.folder.display()))?;
+        }
+        fs::create_dir_all(&self.folder).with_context(|| format!("the folder {}", self.folder.display()))?;
+        (self.make)(&self.sources, &self.folder)?;
+        fs::write(self.folder.join("recipe"), self.recipe()?).context("what was built")
+    }
+}
+
+fn fetch_neo4j(sources: &Path, folder: &Path) -> Result<()> {
+    let mut maven = Command::new(programs::find("mvn").context("Maven is not installed")?);
+    maven.args([
+        "--batch-mode",
+        "--no-transfer-progress",
+        "dependency:copy-dependencies",
+        "-DincludeScope=runtime",
+    ]);
+    // Maven would make a `target` folder beside its pom.xml.
+    fs::copy(sources.join("pom.xml"), folder.join("pom.xml")).context("pom.xml")?;
+    maven.arg(format!("-DoutputDirectory={}", folder.join("lib").display())).current_dir(folder);
+    run(maven, "fetching Neo4j with Maven")
+}
+
+fn build_ferretdb(sources: &Path, folder: &Path) -> Result<()> {
+    let mut go = Command::new(programs::go().context("Go is not installed")?);
+    go.args(["build", "-trimpath", "-o"]).arg(folder.join("ferretdb")).arg(".").current_dir(sources);
+    run(go, "building FerretDB with Go")
+}
+
+/// Where FerretDB's program is.
+pub fn ferretdb_program(place: &Place) -> PathBuf {
+    place.join("built/ferretdb/ferretdb")
+}
+
+/// Where Neo4j's jars are.
+pub fn neo4j_jars(place: &Place) -> PathBuf {
+    place.join("built/neo4j/lib")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copy(_: &Path, folder: &Path) -> Result<()> {
+        fs::write(folder.join("made"), "").context("a file")
+    }
+
+    #[test]
+    fn what_was_built_is_reused_until_what_it_is_made_from_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("source"), "one").expect("writes");
+        let built = Built {
+            name: "thing",
+            why: "",
+            sources: folder.path().to_owned(),
+            files: &["source"],
+            folder: folder.path().join("built"),
+            make: copy,
+        };
+        assert!(!built.is_current());
+        built.make().expect("is made");
+        assert!(built.is_current());
+        fs::write(folder.path().join("source"), "two").expect("writes");
+        assert!(!built.is_current());
+    }
+
+    #[test]
+    fn a_build_that_was_cut_off_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("source"), "one").expect("writes");
+        let make = |_: &Path, _: &Path| bail!("cut off");
+        let built = Built {
+            name: "thing",
+            why: "",
+            sources: folder.path().to_owned(),
+            files: &["source"],
+            folder: folder.path().join("built"),
+            make,
+        };
+        assert!(built.make().is_err());
+        assert!(!built.is_current());
+    }
+}

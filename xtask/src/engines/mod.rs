@@ -1,0 +1,293 @@
+//! `cargo xtask engines`: the real servers that the adapters speak to, private to this checkout.
+
+mod account;
+mod docker;
+pub mod env;
+mod ferretdb;
+mod install;
+mod neo4j;
+pub mod place;
+mod postgres;
+pub mod probe;
+pub mod process;
+pub mod programs;
+mod rabbitmq;
+mod redis;
+pub mod site;
+pub mod state;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+use rustix::process::Signal;
+
+use crate::step::seconds;
+use place::Place;
+use process::Runner;
+use site::Site;
+
+/// One server.
+#[derive(Debug)]
+pub struct Engine {
+    /// Its name: of its folder, its log, and in every line.
+    pub name: &'static str,
+    /// The ports it listens on.
+    pub ports: &'static [&'static str],
+    /// Its number among those that wait for one another: all of the same chain start in this order.
+    chain: &'static str,
+    /// What asks it to end in good order.
+    goodbye: Signal,
+    start: fn(&Engine, &Site) -> Result<()>,
+}
+
+/// All of them, within a chain in the order of starting. Each chain starts beside the others.
+pub const ENGINES: [Engine; 7] = [
+    Engine {
+        name: "postgres",
+        ports: &["postgres"],
+        chain: "sql",
+        goodbye: Signal::INT, // "fast": doesn't wait for clients
+        start: postgres::start,
+    },
+    Engine {
+        name: "ferretdb",
+        ports: &["mongodb"],
+        chain: "sql",
+        goodbye: Signal::TERM,
+        start: ferretdb::start,
+    },
+    Engine {
+        name: "redis-cache",
+        ports: &["redis-cache"],
+        chain: "redis",
+        goodbye: Signal::TERM,
+        start: redis::start_cache,
+    },
+    Engine {
+        name: "redis-intake",
+        ports: &["redis-intake"],
+        chain: "redis",
+        goodbye: Signal::TERM,
+        start: redis::start_intake,
+    },
+    Engine {
+        name: "epmd",
+        ports: &["epmd"],
+        chain: "broker",
+        goodbye: Signal::TERM,
+        start: rabbitmq::start_epmd,
+    },
+    Engine {
+        name: "rabbitmq",
+        ports: &["amqp", "amqp-management", "erlang"],
+        chain: "broker",
+        goodbye: Signal::TERM,
+        start: rabbitmq::start,
+    },
+    Engine { name: "neo4j", ports: &["bolt"], chain: "graph", goodbye: Signal::TERM, start: neo4j::start },
+];
+
+const CHAINS: [&str; 4] = ["graph", "broker", "sql", "redis"];
+
+/// Start, stop and show private servers for the tests and the fleet.
+///
+/// PostgreSQL, two Redis, RabbitMQ, FerretDB (which stands for MongoDB) and Neo4j, on free ports of the loopback address, with
+/// their data under target/engines; nginx is only looked for. What is missing is installed after it was named.
+#[derive(Debug, clap::Args)]
+pub struct Engines {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Start what doesn't run; install and build what is missing first
+    Up(Up),
+    /// Stop what `up` started, and nothing else; the data stays
+    Down {
+        /// Remove the data as well
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Say what runs, and where
+    Status,
+    /// Print the variables by which the tests find the engines: eval "$(cargo xtask engines env)"
+    Env,
+    /// End one engine as a crash would (SIGKILL); `up` starts it again on its data
+    Kill {
+        /// Its name, as `status` shows it
+        engine: String,
+    },
+}
+
+/// How to start them.
+#[derive(Debug, Default, clap::Args)]
+pub struct Up {
+    /// Install without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Use the images of docker-compose.yml instead of programs of this system
+    #[arg(long)]
+    pub docker: bool,
+}
+
+impl Engines {
+    /// Does what was asked for.
+    pub fn run(self) -> Result<ExitCode> {
+        match self.action {
+            Action::Up(how) => {
+                up(&how)?;
+            }
+            Action::Down { wipe: false } => down(&[])?,
+            Action::Down { wipe: true } => {
+                down(&[])?;
+                wipe()?;
+            }
+            Action::Status => return status(),
+            Action::Env => return print_variables(),
+            Action::Kill { engine } => kill(&engine)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Starts what doesn't run, all at once, and returns when everything is ready.
+pub fn up(how: &Up) -> Result<Site> {
+    let place = Place::find()?;
+    let _lock = place.lock()?;
+    if how.docker {
+        docker::up(&place)?;
+    } else {
+        install::ensure(&place, how.yes)?;
+    }
+    let start = Instant::now();
+    let site = Site::settled(place)?;
+    let results: Vec<Result<()>> = std::thread::scope(|scope| {
+        let chains = CHAINS.map(|chain| scope.spawn(|| start_chain(chain, &site)));
+        chains.into_iter().map(|thread| thread.join().expect("starting an engine doesn't panic")).collect()
+    });
+    let failures: Vec<_> =
+        results.iter().filter_map(|it| it.as_ref().err()).map(|it| format!("{it:#}")).collect();
+    if !failures.is_empty() {
+        bail!("{}\nWhat did start still runs: `cargo xtask engines down` stops it.", failures.join("\n"));
+    }
+    println!("engines: up after {}", seconds(start.elapsed()));
+    Ok(site)
+}
+
+fn start_chain(chain: &str, site: &Site) -> Result<()> {
+    for engine in ENGINES.iter().filter(|engine| engine.chain == chain) {
+        let start = Instant::now();
+        if site.runner.running(engine.name).is_some() {
+            println!("{:<14}runs already", engine.name);
+            continue;
+        }
+        (engine.start)(engine, site)?;
+        println!("{:<14}up     {:>7}", engine.name, seconds(start.elapsed()));
+    }
+    Ok(())
+}
+
+/// The names of those that run.
+pub fn running() -> Result<Vec<String>> {
+    Ok(Place::find()?.runner()?.all_running())
+}
+
+/// Stops everything that `up` started, but for those named in `keep`.
+pub fn down(keep: &[String]) -> Result<()> {
+    let place = Place::find()?;
+    let _lock = place.lock()?;
+    if keep.is_empty() {
+        docker::down(&place)?;
+    }
+    let start = Instant::now();
+    match stop_all(&place.runner()?, keep) {
+        0 => println!("engines: nothing to stop"),
+        _ => println!("engines: down after {}", seconds(start.elapsed())),
+    }
+    Ok(())
+}
+
+/// Removes the data of engines that don't run.
+fn wipe() -> Result<()> {
+    let place = Place::find()?;
+    let _lock = place.lock()?;
+    site::wipe(&place)
+}
+
+/// Stops them, each chain beside the others and from its end; says how many there were.
+fn stop_all(runner: &Runner, keep: &[String]) -> usize {
+    std::thread::scope(|scope| {
+        let chains = CHAINS.map(|chain| scope.spawn(move || stop_chain(chain, runner, keep)));
+        chains.into_iter().map(|thread| thread.join().expect("stopping an engine doesn't panic")).sum()
+    })
+}
+
+fn stop_chain(chain: &str, runner: &Runner, keep: &[String]) -> usize {
+    let chained = ENGINES.iter().rev().filter(|engine| engine.chain == chain);
+    let chained = chained.filter(|engine| !keep.iter().any(|name| name == engine.name));
+    let stopped = chained.filter(|engine| {
+        let start = Instant::now();
+        let ran = runner.stop(engine.name, engine.goodbye, Duration::from_secs(20));
+        if ran {
+            println!("{:<14}down   {:>7}", engine.name, seconds(start.elapsed()));
+        }
+        ran
+    });
+    stopped.count()
+}
+
+fn status() -> Result<ExitCode> {
+    let Some(site) = Site::existing()? else {
+        println!("engines: never started here; `cargo xtask engines up` does");
+        return Ok(ExitCode::FAILURE);
+    };
+    let mut all = true;
+    for engine in &ENGINES {
+        let ports: Vec<_> =
+            engine.ports.iter().map(|name| format!("{name} 127.0.0.1:{}", site.state.port(name))).collect();
+        let state = match site.runner.running(engine.name) {
+            Some(pid) => format!("runs   {pid:>8}  {}", ports.join("  ")),
+            None => "down".to_owned(),
+        };
+        all &= state != "down";
+        println!("{:<14}{state}", engine.name);
+    }
+    println!("logs: {}", site.place.join("log").display());
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print_variables() -> Result<ExitCode> {
+    let Some(site) = Site::existing()? else {
+        bail!("the engines were never started here: `cargo xtask engines up`")
+    };
+    let down: Vec<_> =
+        ENGINES.iter().map(|it| it.name).filter(|name| site.runner.running(name).is_none()).collect();
+    ensure!(down.is_empty(), "not running: {}; `cargo xtask engines up` starts them", down.join(", "));
+    for (name, value) in env::variables(&site) {
+        println!("{}", env::line(name, &value));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kill(name: &str) -> Result<()> {
+    let names: Vec<_> = ENGINES.iter().map(|engine| engine.name).collect();
+    ensure!(names.contains(&name), "no engine is called `{name}`; there are {}", names.join(", "));
+    let ran = Place::find()?.runner()?.kill(name);
+    println!("{name}: {}", if ran { "killed" } else { "was not running" });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_port_belongs_to_one_engine_and_every_engine_to_a_chain() {
+        for port in state::PORTS {
+            assert_eq!(ENGINES.iter().filter(|engine| engine.ports.contains(&port)).count(), 1, "{port}");
+        }
+        assert!(ENGINES.iter().all(|engine| CHAINS.contains(&engine.chain)));
+    }
+}

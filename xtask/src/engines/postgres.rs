@@ -1,0 +1,126 @@
+//! PostgreSQL: one server for every service's database, each with a role of its own, and for FerretDB's.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::place::write_private;
+use super::site::{PATIENCE, Site, shared};
+use super::state::{OWNER, TESTS};
+use super::{Engine, programs};
+
+/// The services with a database, as SQL names them; the name is also that of the role.
+pub const DATABASES: [&str; 4] = ["famous_news", "politics_news", "sports_news", "users"];
+/// The services that keep a projection, in a schema of FerretDB's database.
+const VIEWS: [&str; 3] = ["famous_news", "politics_news", "sports_news"];
+/// FerretDB's database.
+pub const FERRETDB: &str = "ferretdb";
+
+/// Starts the server if it doesn't run, and sees to its roles and databases.
+pub fn start(engine: &Engine, site: &Site) -> Result<()> {
+    let folder = site.place.folder(engine.name)?;
+    let data = folder.join("data");
+    let port = site.state.port("postgres");
+    let account = site.account("postgres")?;
+    if !data.exists() {
+        initialise(site)?;
+    }
+    // Only tests and the fleet of one machine use it: many pools, little memory, no socket (its path could be too long).
+    let settings = format!(
+        "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nmax_connections = 400\n\
+         shared_buffers = 128MB\nlog_min_messages = warning\nlog_checkpoints = off\n"
+    );
+    fs::write(data.join("postgresql.auto.conf"), settings).context("the settings of PostgreSQL")?;
+    if let Some(account) = &account {
+        account.own(&data.join("postgresql.auto.conf"))?;
+    }
+    let mut server = Command::new(program("postgres")?);
+    server.arg("-D").arg(&data).current_dir(&folder);
+    if let Some(account) = &account {
+        account.take_on(&mut server);
+    }
+    site.runner.spawn(engine.name, server)?;
+    // Asking takes a password and a whole connection: before the server listens it would only cost time.
+    site.runner.wait_ready(engine.name, PATIENCE, || {
+        super::probe::accepts(port) && psql(site, "select 1;\n").is_ok()
+    })?;
+    roles(site)
+}
+
+/// A crash in the middle leaves `new`, which the next run throws away, never half a `data`.
+fn initialise(site: &Site) -> Result<()> {
+    let folder = site.place.folder("postgres")?;
+    let account = site.account("postgres")?;
+    let (new, password) = (folder.join("new"), folder.join("password"));
+    if new.exists() {
+        fs::remove_dir_all(&new).context("what an unfinished run left")?;
+    }
+    write_private(&password, site.state.password(OWNER))?;
+    let mut initdb = Command::new(program("initdb")?);
+    initdb.args([
+        "--username=postgres",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]);
+    initdb.arg("--pwfile").arg(&password).arg("-D").arg(&new).current_dir(&folder).stdin(Stdio::null());
+    if let Some(account) = &account {
+        account.own(&folder)?;
+        account.take_on(&mut initdb);
+    }
+    let output = initdb.output().context("initdb can't be run")?;
+    fs::remove_file(&password).context("the file with the password")?;
+    if !output.status.success() {
+        bail!("initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    fs::rename(&new, folder.join("data")).context("the data folder of PostgreSQL")
+}
+
+/// Roles and databases, by the same scripts that the containers load. They change nothing that is already so.
+fn roles(site: &Site) -> Result<()> {
+    let mut script = String::from("\\set ON_ERROR_STOP on\n");
+    let include = |name: &str| format!("\\i '{}'\n", shared("db/init").join(name).display());
+    for service in DATABASES {
+        let password = site.state.password(&service.replace('_', "-"));
+        script += &format!("\\set service {service}\n\\set password {password}\n{}", include("service.sql"));
+    }
+    script += &format!("\\set password {}\n{}", site.state.password(TESTS), include("tests.sql"));
+    script += &include("ferretdb.sql");
+    for service in VIEWS {
+        script += &format!("\\set service {service}\n{}", include("view.sql"));
+    }
+    psql(site, &script)
+}
+
+/// Runs a script as the owner of the server.
+pub fn psql(site: &Site, script: &str) -> Result<()> {
+    let mut psql = Command::new(program("psql")?);
+    let port = site.state.port("postgres").to_string();
+    psql.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--host=127.0.0.1",
+        "--username=postgres",
+        "--dbname=postgres",
+        "--port",
+    ]);
+    psql.arg(port).env("PGPASSWORD", site.state.password(OWNER)).env("PGCONNECT_TIMEOUT", "5");
+    psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = psql.spawn().context("psql can't be run")?;
+    if let Some(mut input) = child.stdin.take() {
+        // It fails where psql has ended early; its own words say why.
+        let _ = input.write_all(script.as_bytes());
+    }
+    let output = child.wait_with_output().context("psql")?;
+    if !output.status.success() {
+        bail!("psql failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+fn program(name: &str) -> Result<std::path::PathBuf> {
+    programs::postgres(name).with_context(|| format!("{name} of PostgreSQL is not installed"))
+}
