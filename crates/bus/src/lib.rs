@@ -8,6 +8,7 @@ mod envelope;
 mod local;
 mod outbox;
 mod port;
+pub mod postgres_outbox;
 mod relay;
 mod row;
 mod schedule;

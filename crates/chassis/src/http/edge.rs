@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::guard::{Actor, Route};
 use super::problem::{Problem, of_status};
-use crate::Context;
+use crate::{Context, spawn};
 
 /// The limits of a listener.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,13 +48,13 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 struct Edge {
     service: &'static str,
     config: EdgeConfig,
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
 }
 
 /// Puts a router behind the edge that every listener has, once: the request's context (id, trace, deadline), limits, one
 /// access line, and `application/problem+json` for whatever is refused.
 pub fn edge(service: &'static str, router: Router, config: EdgeConfig) -> Router {
-    let in_flight = Semaphore::new(config.in_flight);
+    let in_flight = Arc::new(Semaphore::new(config.in_flight));
     let edge = Arc::new(Edge { service, config, in_flight });
     router.layer(axum::middleware::from_fn_with_state(edge, pass))
 }
@@ -66,8 +66,8 @@ async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Re
     let request_id: Arc<str> = text(request.headers(), &X_REQUEST_ID)
         .filter(|id| is_plain(id))
         .map_or_else(|| trace.id().into(), Into::into);
-    let read = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    let budget = if read { edge.config.read_budget_ms } else { edge.config.write_budget_ms };
+    let budget =
+        if is_read(request.method()) { edge.config.read_budget_ms } else { edge.config.write_budget_ms };
     let deadline = Deadline::after(Duration::from_millis(budget));
     let instance = format!("{}{}", edge.config.public_base, request.uri().path());
     let method = request.method().clone();
@@ -126,12 +126,25 @@ impl Edge {
         if announced.is_some_and(|length| length > super::MAX_BODY) {
             return of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
         }
-        let Ok(_place) = self.in_flight.try_acquire() else {
+        let Ok(place) = self.in_flight.clone().try_acquire_owned() else {
             let problem = of_status(StatusCode::SERVICE_UNAVAILABLE);
             return problem.with_header(header::RETRY_AFTER, HeaderValue::from(1)).into_response();
         };
-        let work = AssertUnwindSafe(next.run(request)).catch_unwind();
-        match tokio::time::timeout(deadline.left(), work).await {
+        let reads = is_read(request.method());
+        let work = async move {
+            let _place = place;
+            AssertUnwindSafe(next.run(request)).catch_unwind().await
+        };
+        let answered = if reads {
+            tokio::time::timeout(deadline.left(), work).await
+        } else {
+            // A write that has begun is done to its end, also when the client leaves or the time is over: dropped between
+            // two stores, it would leave the second one (a cache, say) with what the first one has changed.
+            let task = spawn("edge.write", Context::current().scope(work));
+            let joined = tokio::time::timeout(deadline.left(), task).await;
+            joined.map(|joined| joined.unwrap_or_else(|lost| Err(Box::new(lost.to_string()))))
+        };
+        match answered {
             Ok(Ok(response)) => response,
             Ok(Err(panic)) => {
                 let problem = of_status(StatusCode::INTERNAL_SERVER_ERROR);
@@ -140,6 +153,10 @@ impl Edge {
             Err(_over) => of_status(StatusCode::GATEWAY_TIMEOUT).into_response(),
         }
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn said(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -264,6 +281,36 @@ mod tests {
         let config = EdgeConfig { read_budget_ms: 10, ..EdgeConfig::default() };
         let (answer, body) = ask(router(), config, Request::get("/slow")).await;
         assert_eq!((answer.status().as_u16(), &body["code"]), (504, &"deadline_exceeded".into()));
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_client_leaves_is_done_to_its_end_and_a_read_is_not() {
+        use tokio::sync::Notify;
+
+        let (begun, go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let work = {
+            let (begun, go, done) = (begun.clone(), go.clone(), done.clone());
+            move || async move {
+                begun.notify_one();
+                go.notified().await;
+                done.notify_one();
+            }
+        };
+        let router =
+            edge("test", Router::new().route("/", get(work.clone()).post(work)), EdgeConfig::default());
+        for (method, finishes) in [(Method::POST, true), (Method::GET, false)] {
+            let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
+            tokio::select! {
+                _ = router.clone().oneshot(request) => panic!("answered before it was told to"),
+                () = begun.notified() => {}
+            }
+            go.notify_one();
+            if finishes {
+                done.notified().await;
+            } else {
+                assert_eq!(Arc::strong_count(&done), 3, "the handler of the read is gone");
+            }
+        }
     }
 
     #[tokio::test]
