@@ -80,3 +80,13 @@ pub fn causes(error: &dyn Error) -> String {
     }
     text
 }
+
+/// Logs a failure whose cause lies with us, once, at the boundary where it becomes an answer: a warning where it heals by
+/// itself, an error where somebody must look.
+pub fn log_failure(kind: Kind, code: &str, cause: &str, what: &'static str) {
+    if kind.is_transient() {
+        tracing::warn!(code, cause, "{what}");
+    } else {
+        tracing::error!(code, cause, "{what}");
+    }
+}

@@ -93,7 +93,8 @@ enum Source {
 
 struct Keys {
     set: JwkSet,
-    fetched: Option<Instant>,
+    /// When users was last asked, and whether it answered.
+    asked: Option<(Instant, bool)>,
 }
 
 /// Verifies access tokens with the public keys of users, which it fetches when it first needs one and whenever a token names a
@@ -127,7 +128,7 @@ impl Verifier {
             issuer: config.issuer.clone(),
             clock: surroundings.clock.clone(),
             source,
-            keys: RwLock::new(Keys { set: JwkSet { keys: Vec::new() }, fetched: None }),
+            keys: RwLock::new(Keys { set: JwkSet { keys: Vec::new() }, asked: None }),
             fetching: Mutex::new(()),
         }))
     }
@@ -169,15 +170,27 @@ impl Verifier {
         if let Some(key) = self.known(kid)? {
             return Ok(key);
         }
-        let fetched = self.keys.read().unwrap_or_else(PoisonError::into_inner).fetched;
-        // Tokens with made-up key ids must not turn into a flood of questions to users.
-        if fetched.is_some_and(|at| at.elapsed() < REFRESH) {
-            return Err(VerifyError::Invalid);
+        // Tokens with made-up key ids must not turn into a flood of questions to users, least of all while it is away.
+        if let Some(refused) = self.asked_just_now() {
+            return Err(refused);
         }
-        let set = self.fetch().await?;
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
-            Keys { set, fetched: Some(Instant::now()) };
+        let fetched = self.fetch().await;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        keys.asked = Some((Instant::now(), fetched.is_ok()));
+        keys.set = fetched?;
+        drop(keys);
         self.known(kid)?.ok_or(VerifyError::Invalid)
+    }
+
+    fn asked_just_now(&self) -> Option<VerifyError> {
+        let (at, well) = self.keys.read().unwrap_or_else(PoisonError::into_inner).asked?;
+        let recent = at.elapsed() < REFRESH;
+        let refused = if well {
+            VerifyError::Invalid
+        } else {
+            VerifyError::Keys("users did not answer just now".to_owned())
+        };
+        recent.then_some(refused)
     }
 
     fn known(&self, kid: &str) -> Result<Option<DecodingKey>, VerifyError> {

@@ -85,9 +85,11 @@ impl Database {
         Ok(())
     }
 
-    /// Waits for what is in hand and lets go of every connection.
+    /// Waits for what is in hand, five seconds at most, and lets go of every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if tokio::time::timeout(STATEMENT, self.pool.close()).await.is_err() {
+            tracing::warn!("some connections to the database were in use to the end");
+        }
     }
 }
 

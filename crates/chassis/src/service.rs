@@ -1,23 +1,26 @@
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use futures::FutureExt;
 use http::StatusCode;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Process;
-use crate::http::{Json, edge};
+use crate::http::{Json, edge_with};
 use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
 
 /// A service as a value: what it answers, what it does by itself, what it needs, and how it ends. Building it opens its stores
@@ -53,6 +56,22 @@ pub struct Host {
     pub fingerprint: String,
 }
 
+/// How the parts of a process are told to end, each at its time.
+#[derive(Default)]
+struct Stops {
+    listening: CancellationToken,
+    consuming: CancellationToken,
+    working: CancellationToken,
+}
+
+/// What runs, to be waited for.
+#[derive(Default)]
+struct Parts {
+    servers: TaskTracker,
+    consumers: TaskTracker,
+    workers: TaskTracker,
+}
+
 struct Health {
     ready: AtomicBool,
     fingerprint: String,
@@ -77,31 +96,17 @@ impl Host {
         let address = http.local_addr()?;
         let grace = Duration::from_millis(self.process.grace_ms);
         let health = self.health();
-        let app = edge(self.name, router.merge(health_routes(health.clone())), self.process.edge.clone());
-        let (listening, consuming, working) =
-            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let (consumers, workers, servers) = (TaskTracker::new(), TaskTracker::new(), TaskTracker::new());
-        for service in &mut self.services {
-            for worker in std::mem::take(&mut service.workers) {
-                workers.spawn(drive(service.name, worker, working.clone(), grace));
-            }
-            for consumer in std::mem::take(&mut service.consumers) {
-                let name = consumer.name();
-                let running = consumer.run(consuming.clone());
-                let ending = consuming.clone();
-                consumers.spawn(async move {
-                    running.await;
-                    if !ending.is_cancelled() {
-                        tracing::error!(consumer = name, "a consumer ended by itself");
-                    }
-                });
-            }
-        }
-        servers.spawn(listen(http, app, listening.clone(), grace));
+        let writes = TaskTracker::new();
+        let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
+        // Outside of the edge: a process that is busy is not dead, and must not be killed for it.
+        let app = app.merge(health_routes(health.clone()));
+        let stops = Stops::default();
+        let parts = self.start(&stops, grace);
+        parts.servers.spawn(listen(http, app, stops.listening.clone(), grace));
         if let Some(listener) = grpc {
             let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
             let router = routes.fold(Router::new(), |all, routes| all.merge(routes.into_axum_router()));
-            servers.spawn(listen(listener, router, listening.clone(), grace));
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), grace));
         }
         health.ready.store(true, Ordering::SeqCst);
         self.title("ready");
@@ -112,17 +117,42 @@ impl Host {
         health.ready.store(false, Ordering::SeqCst);
         self.title("stopping");
         tracing::info!("stopping: no new requests");
-        listening.cancel();
-        join(servers).await;
-        consuming.cancel();
-        join(consumers).await;
-        working.cancel();
-        join(workers).await;
+        stops.listening.cancel();
+        join("requests in flight", parts.servers, grace).await;
+        join("writes whose clients have left", writes, grace).await;
+        stops.consuming.cancel();
+        join("consumers", parts.consumers, grace).await;
+        stops.working.cancel();
+        join("workers", parts.workers, grace).await;
         for closer in self.services.into_iter().flat_map(|service| service.closers) {
-            closer.await;
+            if tokio::time::timeout(grace, closer).await.is_err() {
+                tracing::error!("a store did not close within process.grace_ms");
+            }
         }
         tracing::info!("stopped");
         Ok(())
+    }
+
+    /// Starts what the services do by themselves.
+    fn start(&mut self, stops: &Stops, grace: Duration) -> Parts {
+        let parts = Parts::default();
+        for service in &mut self.services {
+            for worker in std::mem::take(&mut service.workers) {
+                parts.workers.spawn(drive(service.name, worker, stops.working.clone(), grace));
+            }
+            for consumer in std::mem::take(&mut service.consumers) {
+                let name = consumer.name();
+                let running = AssertUnwindSafe(consumer.run(stops.consuming.clone())).catch_unwind();
+                let ending = stops.consuming.clone();
+                parts.consumers.spawn(async move {
+                    let panicked = running.await.is_err();
+                    if panicked || !ending.is_cancelled() {
+                        tracing::error!(consumer = name, panicked, "a consumer ended by itself");
+                    }
+                });
+            }
+        }
+        parts
     }
 
     fn health(&self) -> Arc<Health> {
@@ -141,9 +171,13 @@ impl Host {
     }
 }
 
-async fn join(tasks: TaskTracker) {
+/// Waits for tasks that were told to end, but not for ever: what hangs is named and left behind.
+async fn join(what: &'static str, tasks: TaskTracker, grace: Duration) {
     tasks.close();
-    tasks.wait().await;
+    // Each of them keeps to the grace itself; twice that means that one does not.
+    if tokio::time::timeout(grace * 2, tasks.wait()).await.is_err() {
+        tracing::error!(what, left = tasks.len(), "the process stops without waiting any longer");
+    }
 }
 
 fn health_routes(health: Arc<Health>) -> Router {
@@ -183,37 +217,51 @@ const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, as when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` until `stop`, then lets the requests in flight finish for as long as `grace`.
+/// The most connections at once; more wait in the system's queue.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// Serves `router` until `stop`, then lets the requests in flight finish for as long as `grace`, and cuts what is left.
 async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, grace: Duration) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_PATIENCE));
-    let graceful = GracefulShutdown::new();
+    let (graceful, cut) = (GracefulShutdown::new(), CancellationToken::new());
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
-        let (stream, peer) = tokio::select! {
+        let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    pause(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
+            accepted = accept(&listener, &places) => accepted,
         };
-        // A small answer must not wait for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
+        let (stream, peer, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                pause(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let app = router.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             request.map(axum::body::Body::new)
         });
-        let connection =
-            builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
-        let watched = graceful.watch(connection.into_owned());
+        let (builder, watcher, cut) = (builder.clone(), graceful.watcher(), cut.clone());
         connections.spawn(async move {
-            if let Err(error) = watched.await {
-                tracing::debug!(error, "a connection ended badly");
+            let _place = place;
+            // hyper starts its clock with the first byte; a client that sends none is sent away here.
+            if tokio::time::timeout(HEADER_PATIENCE, stream.readable()).await.is_err() {
+                return;
+            }
+            let service = TowerToHyperService::new(app);
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let served = watcher.watch(connection.into_owned());
+            tokio::select! {
+                ended = served => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error, "a connection ended badly");
+                    }
+                }
+                () = cut.cancelled() => {}
             }
         });
     }
@@ -221,6 +269,20 @@ async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, 
     if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests in flight were cut off: they took longer than process.grace_ms");
     }
+    cut.cancel();
+    connections.close();
+    connections.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    // A small answer must not wait for the acknowledgement of the one before.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, peer, place))
 }
 
 /// Ends when somebody asks the process to: Ctrl-C or SIGTERM.

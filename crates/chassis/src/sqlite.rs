@@ -48,6 +48,8 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What was erased is overwritten: a deleted row would otherwise stay readable in the file's free pages.
+            .pragma("secure_delete", "on")
             .busy_timeout(PATIENCE);
         let pool =
             |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);

@@ -24,6 +24,9 @@ pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("process.log: {error}"))?
         // What a statement holds is nobody's business, and drivers are chatty.
         .add_directive("sqlx=warn".parse()?)
+        .add_directive("lapin=warn".parse()?)
+        // It would write down the whole message that came back, with its body and the caller's token.
+        .add_directive("lapin::returned_messages=off".parse()?)
         .add_directive("hyper=info".parse()?)
         .add_directive("h2=info".parse()?);
     let json = match process.log_format {
@@ -39,7 +42,14 @@ pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
         .event_format(lines)
         .finish();
     // Somebody who embeds the portal may have a subscriber of their own: theirs stays.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        // A panic is a line like every other; what was said is for the log alone.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let cause = panic.payload_as_str().unwrap_or("");
+            tracing::error!(place, cause, "a panic");
+        }));
+    }
     Ok(())
 }
 

@@ -168,7 +168,8 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 pub fn status_of(fault: &dyn Fault) -> Status {
     let refusal = fault.refusal();
     if refusal.kind.is_ours() {
-        tracing::error!(code = refusal.code.as_str(), cause = crate::causes(fault), "a gRPC call failed");
+        let cause = crate::causes(fault);
+        crate::log_failure(refusal.kind, refusal.code.as_str(), &cause, "a gRPC call could not be served");
     }
     let mut status = Status::new(code_of(refusal.kind), refusal.detail.clone());
     if let Ok(json) = serde_json::to_vec(&refusal) {

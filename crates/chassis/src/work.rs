@@ -1,11 +1,13 @@
 //! What a service does besides answering: workers that step, consumers that run, stores that are watched and closed.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use kernel::Fault;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -45,10 +47,11 @@ pub trait Runnable: Send + 'static {
 pub const POLL: Duration = Duration::from_secs(1);
 /// The longest pause after failed steps.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// The time a single step may take before its context's deadline is over.
+/// The time a single step may take; one that never returns must not keep a process from stopping.
 const STEP_BUDGET: Duration = Duration::from_secs(10);
 
-/// Starts a task of this process. Every task comes from here, under a name, and hands back how to wait for its end.
+/// Starts a task of this process under a name, and hands back how to wait for its end. Everything but the parts of a
+/// [`crate::Host`], which waits for them itself, is started here.
 #[allow(clippy::disallowed_methods, reason = "this is the one place that spawns")]
 pub fn spawn<F>(name: &'static str, work: F) -> tokio::task::JoinHandle<F::Output>
 where
@@ -98,20 +101,39 @@ pub async fn drive(service: &'static str, worker: Arc<dyn Worker>, stop: Cancell
 
 async fn step(service: &'static str, worker: &dyn Worker) -> Result<Step, ()> {
     let context = Context::for_work(service, STEP_BUDGET);
+    let name = worker.name();
     context
         .scope(async {
-            worker.step().await.map_err(|fault| {
-                let cause = causes(&*fault);
-                if fault.kind().is_transient() {
-                    tracing::warn!(
-                        worker = worker.name(),
-                        cause,
-                        "a step of the worker failed and will be tried again"
-                    );
-                } else {
-                    tracing::error!(worker = worker.name(), cause, "a step of the worker failed");
+            let work = AssertUnwindSafe(worker.step()).catch_unwind();
+            match tokio::time::timeout(STEP_BUDGET, work).await {
+                Ok(Ok(Ok(step))) => Ok(step),
+                Ok(Ok(Err(fault))) => {
+                    let (code, cause) = (fault.code(), causes(&*fault));
+                    if fault.kind().is_transient() {
+                        tracing::warn!(
+                            worker = name,
+                            code = code.as_str(),
+                            cause,
+                            "a step failed and will be tried again"
+                        );
+                    } else {
+                        tracing::error!(worker = name, code = code.as_str(), cause, "a step failed");
+                    }
+                    Err(())
                 }
-            })
+                // The panic itself was logged where it happened; the loop goes on.
+                Ok(Err(_panic)) => {
+                    tracing::error!(worker = name, "a step panicked and will be tried again");
+                    Err(())
+                }
+                Err(_over) => {
+                    tracing::warn!(
+                        worker = name,
+                        "a step took too long, was dropped and will be tried again"
+                    );
+                    Err(())
+                }
+            }
         })
         .await
 }
@@ -191,6 +213,42 @@ mod tests {
         fn wake(&self) -> Arc<Notify> {
             self.wake.clone()
         }
+    }
+
+    struct Clumsy {
+        steps: AtomicU32,
+        wake: Arc<Notify>,
+        recovered: Arc<Notify>,
+    }
+
+    #[async_trait]
+    impl Worker for Clumsy {
+        fn name(&self) -> &'static str {
+            "test.clumsy"
+        }
+
+        async fn step(&self) -> Result<Step, Box<dyn Fault>> {
+            if self.steps.fetch_add(1, Ordering::SeqCst) == 0 {
+                panic!("on purpose");
+            }
+            self.recovered.notify_one();
+            Ok(Step::Idle)
+        }
+
+        fn wake(&self) -> Arc<Notify> {
+            self.wake.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_panics_is_stepped_again() {
+        let worker =
+            Arc::new(Clumsy { steps: AtomicU32::new(0), wake: Arc::default(), recovered: Arc::default() });
+        let stop = CancellationToken::new();
+        let driven = spawn("test.drive", drive("test", worker.clone(), stop.clone(), Duration::ZERO));
+        worker.recovered.notified().await;
+        stop.cancel();
+        driven.await.expect("the loop ends");
     }
 
     #[tokio::test]

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use http_body::Body as _;
 use kernel::{Deadline, Trace};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
+use tokio_util::task::TaskTracker;
 
 use super::guard::{Actor, Route};
 use super::problem::{Problem, of_status};
-use crate::{Context, spawn};
+use crate::{Context, log_failure, spawn};
 
 /// The limits of a listener.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -49,13 +52,24 @@ struct Edge {
     service: &'static str,
     config: EdgeConfig,
     in_flight: Arc<Semaphore>,
+    writes: TaskTracker,
 }
 
 /// Puts a router behind the edge that every listener has, once: the request's context (id, trace, deadline), limits, one
 /// access line, and `application/problem+json` for whatever is refused.
 pub fn edge(service: &'static str, router: Router, config: EdgeConfig) -> Router {
+    edge_with(service, router, config, TaskTracker::new())
+}
+
+/// The same, with the writes in hand where a host can wait for their end.
+pub(crate) fn edge_with(
+    service: &'static str,
+    router: Router,
+    config: EdgeConfig,
+    writes: TaskTracker,
+) -> Router {
     let in_flight = Arc::new(Semaphore::new(config.in_flight));
-    let edge = Arc::new(Edge { service, config, in_flight });
+    let edge = Arc::new(Edge { service, config, in_flight, writes });
     router.layer(axum::middleware::from_fn_with_state(edge, pass))
 }
 
@@ -73,48 +87,69 @@ async fn pass(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Re
     let method = request.method().clone();
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
     let context = Context { service: edge.service, trace, request_id: Some(request_id.clone()), deadline };
+    let access = Access { context: context.clone(), method, started, peer, written: false };
     let work = async {
         let response = edge.answer(request, next, deadline).await;
         let mut response = render(response, &instance, &request_id);
         stamp(response.headers_mut(), &request_id, trace);
-        Access { method, started, deadline, peer }.log(&response);
+        access.answered(&response);
         response
     };
     context.scope(work).await
 }
 
-/// What the access line says that the answer does not know.
+/// What stands in the access line of a client that left before it was answered, as nginx writes it.
+const CLIENT_LEFT: u16 = 499;
+
+/// The one line that every request has, at its end, whichever that is.
 struct Access {
+    context: Context,
     method: Method,
     started: Instant,
-    deadline: Deadline,
     peer: Option<IpAddr>,
+    written: bool,
 }
 
 impl Access {
-    /// Writes the one line that every request has, on behalf of the service that answered it.
-    fn log(self, response: &Response) {
+    fn answered(mut self, response: &Response) {
+        self.written = true;
         let route = response.extensions().get::<Route>();
         let actor = response.extensions().get::<Actor>().map_or("anonymous", |actor| actor.0.as_str());
-        let context = Context::current();
-        let service = route.map_or(context.service, |route| route.service);
+        let bytes = response.body().size_hint().exact().unwrap_or(0);
+        self.write(route, response.status().as_u16(), bytes, actor);
+    }
+
+    /// Writes it on behalf of the service that answered.
+    fn write(&self, route: Option<&Route>, status: u16, bytes: u64, actor: &str) {
+        let service = route.map_or(self.context.service, |route| route.service);
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        context.of(service).scope_now(|| {
+        self.context.clone().of(service).scope_now(|| {
             tracing::info!(
                 target: "access",
                 method = %self.method,
                 route = route.map_or("-", |route| &route.template),
-                status = response.status().as_u16(),
+                status,
                 duration_ms = millis(self.started.elapsed()),
-                bytes = response.body().size_hint().exact().unwrap_or(0),
+                bytes,
                 actor,
-                deadline_left_ms = millis(self.deadline.left()),
+                deadline_left_ms = millis(self.context.deadline.left()),
                 peer = self.peer.map(tracing::field::display),
                 "answered"
             );
         });
     }
 }
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        if !self.written {
+            self.write(None, CLIENT_LEFT, 0, "unknown");
+        }
+    }
+}
+
+/// A write goes on without its client for no longer than so many times its budget.
+const PATIENCE_WITH_WRITES: u32 = 3;
 
 impl Edge {
     async fn answer(&self, request: Request, next: Next, deadline: Deadline) -> Response {
@@ -138,11 +173,7 @@ impl Edge {
         let answered = if reads {
             tokio::time::timeout(deadline.left(), work).await
         } else {
-            // A write that has begun is done to its end, also when the client leaves or the time is over: dropped between
-            // two stores, it would leave the second one (a cache, say) with what the first one has changed.
-            let task = spawn("edge.write", Context::current().scope(work));
-            let joined = tokio::time::timeout(deadline.left(), task).await;
-            joined.map(|joined| joined.unwrap_or_else(|lost| Err(Box::new(lost.to_string()))))
+            self.write(work, deadline).await
         };
         match answered {
             Ok(Ok(response)) => response,
@@ -153,13 +184,54 @@ impl Edge {
             Err(_over) => of_status(StatusCode::GATEWAY_TIMEOUT).into_response(),
         }
     }
+
+    /// A write that has begun is done to its end, also when the client leaves or the time is over: dropped between two
+    /// stores, it would leave the second one (a cache, say) with what the first one has changed. (Its body is read against
+    /// the deadline, so a client that sends none holds nothing.)
+    async fn write(
+        &self,
+        work: impl Future<Output = Outcome> + Send + 'static,
+        deadline: Deadline,
+    ) -> Result<Outcome, Elapsed> {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let limit = Duration::from_millis(self.config.write_budget_ms) * PATIENCE_WITH_WRITES;
+        let context = Context::current();
+        let task = async move {
+            let Ok(outcome) = tokio::time::timeout(limit, work).await else {
+                tracing::error!("a write was given up: it took three times its budget");
+                return;
+            };
+            if let Err(unheard) = tell.send(outcome) {
+                log_unheard(&unheard);
+            }
+        };
+        spawn("edge.write", self.writes.track_future(context.scope(task)));
+        let heard = tokio::time::timeout(deadline.left(), told).await?;
+        // The task ends without telling only where it was given up, and that is after the deadline.
+        Ok(heard.unwrap_or_else(|lost| Err(Box::new(lost.to_string()))))
+    }
+}
+
+type Outcome = Result<Response, Box<dyn Any + Send>>;
+
+/// The end of a write that nobody waited for.
+fn log_unheard(outcome: &Outcome) {
+    let problem = outcome.as_ref().ok().and_then(|response| response.extensions().get::<Problem>());
+    match (outcome, problem.and_then(Problem::cause)) {
+        (Err(panic), _) => tracing::error!(cause = said(&**panic), "a write that nobody waited for panicked"),
+        (Ok(_), Some(cause)) => tracing::error!(cause, "a write that nobody waited for failed"),
+        (Ok(response), None) => {
+            let status = response.status().as_u16();
+            tracing::info!(status, "a write that nobody waited for was done to its end");
+        }
+    }
 }
 
 fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-fn said(panic: &(dyn std::any::Any + Send)) -> &str {
+fn said(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()
@@ -182,11 +254,7 @@ fn render(mut response: Response, instance: &str, request_id: &str) -> Response 
     let mut problem = given.unwrap_or_else(|| of_status(status)).into_parts();
     if let Some(cause) = problem.cause.take() {
         let code = problem.refusal.code.as_str();
-        if problem.refusal.kind.is_transient() {
-            tracing::warn!(code, cause, "a request could not be served");
-        } else {
-            tracing::error!(code, cause, "a request failed");
-        }
+        log_failure(problem.refusal.kind, code, &cause, "a request could not be served");
     }
     let (parts, _) = response.into_parts();
     let mut rendered = problem.render(instance, request_id);

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, of_status};
+use crate::Context;
 
 /// The most bytes of a body, compressed or not.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -45,12 +46,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if !is_json(&parts.headers) {
             return Err(of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let bytes = match Limited::new(body, MAX_BODY).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
+        let left = Context::current().deadline.left();
+        let bytes = match tokio::time::timeout(left, Limited::new(body, MAX_BODY).collect()).await {
+            Err(_over) => return Err(of_status(StatusCode::REQUEST_TIMEOUT)),
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return Err(of_status(StatusCode::PAYLOAD_TOO_LARGE));
             }
-            Err(_) => return Err(malformed("malformed_body", "The body ended early.")),
+            Ok(Err(_)) => return Err(malformed("malformed_body", "The body ended early.")),
         };
         parse(&unpacked(&parts.headers, bytes)?).map(Json)
     }
@@ -100,24 +103,100 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(invalid(vec![fault]));
     }
     let mut json = serde_json::Deserializer::from_str(text);
-    let mut track = serde_path_to_error::Track::new();
-    let mut faults = Vec::new();
-    let outcome = {
-        let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);
-        serde_ignored::deserialize(tracked, |path: serde_ignored::Path<'_>| {
-            faults.push(FieldFault::new(ignored_pointer(&path), "unknown_field", "there is no such field"));
-        })
-    };
-    let value: T = match outcome {
-        Ok(value) => value,
-        Err(error) if error.classify() == serde_json::error::Category::Data => {
-            faults.push(FieldFault::new(pointer(&track.path()), "invalid_value", error.to_string()));
-            return Err(invalid(faults));
+    let read = read(&mut json);
+    match read.value {
+        Ok(value) => {
+            json.end()
+                .map_err(|error| malformed("malformed_json", format!("The body is no JSON: {error}.")))?;
+            if read.unknown.is_empty() { Ok(value) } else { Err(invalid(read.unknown)) }
         }
-        Err(error) => return Err(malformed("malformed_json", format!("The body is no JSON: {error}."))),
-    };
-    json.end().map_err(|error| malformed("malformed_json", format!("The body is no JSON: {error}.")))?;
-    if faults.is_empty() { Ok(value) } else { Err(invalid(faults)) }
+        Err((_, error)) if error.classify() == serde_json::error::Category::Data => {
+            Err(invalid(every_fault::<T>(text).unwrap_or_else(|| vec![wrong(String::new(), &error)])))
+        }
+        Err((_, error)) => Err(malformed("malformed_json", format!("The body is no JSON: {error}."))),
+    }
+}
+
+/// What one reading of a body found.
+struct Reading<T> {
+    value: Result<T, (Vec<String>, serde_json::Error)>,
+    unknown: Vec<FieldFault>,
+}
+
+fn read<'de, T, D>(json: D) -> Reading<T>
+where
+    T: DeserializeOwned,
+    D: serde::Deserializer<'de, Error = serde_json::Error>,
+{
+    let mut track = serde_path_to_error::Track::new();
+    let mut unknown = Vec::new();
+    let tracked = serde_path_to_error::Deserializer::new(json, &mut track);
+    let value = serde_ignored::deserialize(tracked, |path: serde_ignored::Path<'_>| {
+        unknown.push(FieldFault::new(ignored_pointer(&path), "unknown_field", "there is no such field"));
+    });
+    Reading { value: value.map_err(|error| (segments(&track.path()), error)), unknown }
+}
+
+/// Reading stops at the first value of a wrong type. So that the client learns of every fault at once, that value is taken
+/// out and the rest is read again, until nothing is wrong but what is missing.
+fn every_fault<T: DeserializeOwned>(text: &str) -> Option<Vec<FieldFault>> {
+    let mut tree: serde_json::Value = serde_json::from_str(text).ok()?;
+    let mut faults = Vec::new();
+    for _ in 0..MAX_FAULTS {
+        let Reading { value, mut unknown } = read::<T, _>(&tree);
+        let Err((path, error)) = value else {
+            faults.append(&mut unknown);
+            break;
+        };
+        let pointer: String = path.iter().map(|segment| format!("/{}", escaped(segment))).collect();
+        let fault = wrong(pointer, &error);
+        // A field that is missing is no reason to stop telling of the others; one that is there and wrong is taken out.
+        let removed = fault.code.as_str() != "required" && remove(&mut tree, &path);
+        faults.push(fault);
+        if !removed {
+            faults.append(&mut unknown);
+            break;
+        }
+    }
+    // What was taken out may have been required: it is named already, as wrong.
+    let named: Vec<String> =
+        faults.iter().filter(|f| f.code.as_str() != "required").map(|f| f.pointer.clone()).collect();
+    faults.retain(|fault| fault.code.as_str() != "required" || !named.contains(&fault.pointer));
+    (!faults.is_empty()).then_some(faults)
+}
+
+/// The most faults that one answer names.
+const MAX_FAULTS: usize = 64;
+
+fn remove(tree: &mut serde_json::Value, path: &[String]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let mut place = tree;
+    for segment in parents {
+        let next = match place {
+            serde_json::Value::Object(map) => map.get_mut(segment),
+            serde_json::Value::Array(list) => {
+                segment.parse().ok().and_then(|index: usize| list.get_mut(index))
+            }
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        place = next;
+    }
+    match place {
+        serde_json::Value::Object(map) => map.remove(last).is_some(),
+        // Taking an element out of a list would move its neighbours.
+        _ => false,
+    }
+}
+
+fn wrong(pointer: String, error: &serde_json::Error) -> FieldFault {
+    let text = error.to_string();
+    // serde says what is missing in words only.
+    if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        return FieldFault::new(format!("{pointer}/{}", escaped(name)), "required", "must be given");
+    }
+    let sentence = text.split(" at line ").next().unwrap_or_default().to_owned();
+    FieldFault::new(pointer, "invalid_value", sentence)
 }
 
 fn invalid(faults: Vec<FieldFault>) -> Problem {
@@ -147,14 +226,14 @@ fn escaped(segment: &str) -> String {
     segment.replace('~', "~0").replace('/', "~1")
 }
 
-fn pointer(path: &serde_path_to_error::Path) -> String {
+fn segments(path: &serde_path_to_error::Path) -> Vec<String> {
     use serde_path_to_error::Segment;
     path.iter()
         .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", escaped(key)),
-            Segment::Enum { variant } => format!("/{}", escaped(variant)),
-            Segment::Unknown => "/?".to_owned(),
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.clone(),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => "?".to_owned(),
         })
         .collect()
 }
@@ -267,6 +346,36 @@ mod tests {
     #[test]
     fn a_value_of_the_wrong_type_is_named_by_its_pointer() {
         assert_eq!(faults(r#"{"list":[{"n":1},{"n":"two"}]}"#), [pair("/list/1/n", "invalid_value")]);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_wherever_the_first_one_stands() {
+        #[derive(Debug, Deserialize)]
+        struct Account {
+            #[allow(dead_code, reason = "read by serde only")]
+            name: String,
+            #[allow(dead_code, reason = "read by serde only")]
+            email: String,
+            #[allow(dead_code, reason = "read by serde only")]
+            age: u32,
+        }
+        let problem = parse::<Account>(br#"{"age":"old","name":1,"emal":2}"#).expect_err("a refusal");
+        let mut found: Vec<_> = problem
+            .into_parts()
+            .refusal
+            .fields
+            .into_iter()
+            .map(|fault| (fault.pointer, fault.code.as_str().to_owned()))
+            .collect();
+        found.sort();
+        let expected =
+            [pair("/age", "invalid_value"), pair("/emal", "unknown_field"), pair("/name", "invalid_value")];
+        assert!(expected.iter().all(|fault| found.contains(fault)), "{found:?}");
+        let problem =
+            parse::<Account>(br#"{"name":"Ada","age":7,"emal":2}"#).expect_err("a refusal").into_parts();
+        let found: Vec<_> = problem.refusal.fields.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(found, ["/email", "/emal"]);
+        assert!(!problem.refusal.fields.iter().any(|fault| fault.detail.contains("at line")));
     }
 
     #[test]

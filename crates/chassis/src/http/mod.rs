@@ -11,6 +11,7 @@ mod problem;
 pub use access::{Grant, Matrix, MatrixError, Row};
 pub use api::Api;
 pub use conditional::{Precondition, etag_matches};
+pub(crate) use edge::edge_with;
 pub use edge::{EdgeConfig, edge};
 pub use guard::{Caller, Member, Token};
 pub use input::{Json, MAX_BODY, Path, Query};

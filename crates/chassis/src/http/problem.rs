@@ -44,6 +44,10 @@ impl Problem {
         self
     }
 
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -122,6 +126,7 @@ pub(crate) fn of_status(status: StatusCode) -> Problem {
         StatusCode::METHOD_NOT_ALLOWED => {
             ("method_not_allowed", "This address has no such method; see Allow.")
         }
+        StatusCode::REQUEST_TIMEOUT => ("body_too_slow", "The body did not arrive in time."),
         StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "The body is larger than 1 MiB."),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Bodies are application/json."),
         StatusCode::PRECONDITION_REQUIRED => {
