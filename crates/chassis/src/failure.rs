@@ -44,7 +44,10 @@ impl From<sqlx::Error> for StoreFailure {
             sqlx::Error::Io(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed => true,
+            | sqlx::Error::WorkerCrashed
+            // A server that goes in the middle of a greeting seems to have said something wrong.
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::Tls(_) => true,
             sqlx::Error::Database(error) => {
                 error.try_downcast_ref::<PgDatabaseError>().is_some_and(crate::postgres::is_transient)
             }

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use http::Method;
-use utoipa::openapi::path::{PathItem, Paths};
-use utoipa::openapi::{Info, OpenApi};
+use utoipa::openapi::path::{Operation, PathItem, Paths};
+use utoipa::openapi::{ComponentsBuilder, ContentBuilder, Info, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::access::{Matrix, Row};
+use super::access::{Grant, Matrix, Row};
 use super::guard::{Guard, guard};
+use super::problem::{FieldProblem, ProblemBody};
 use crate::Verifier;
 
 /// The version of the API that documents name; it is the one in the gateway's prefixes.
@@ -30,7 +31,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
             service,
             matrix: matrix.clone(),
             verifier,
-            router: OpenApiRouter::with_openapi(OpenApi::new(Info::new(service, VERSION), Paths::new())),
+            router: OpenApiRouter::with_openapi(blank(service)),
             seen: BTreeSet::new(),
         }
     }
@@ -39,8 +40,12 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     ///
     /// # Panics
     /// Where a route has no row in the matrix: a defect that every test that builds the service finds.
-    pub fn routes(mut self, (schemas, paths, handlers): UtoipaMethodRouter<S>) -> Self {
-        let (path, rows) = self.rows_of(&paths);
+    pub fn routes(mut self, (schemas, mut paths, handlers): UtoipaMethodRouter<S>) -> Self {
+        let (path, rows) = self.rows_of(&mut paths);
+        paths.paths.values_mut().flat_map(operations).for_each(|(method, operation)| {
+            let open = rows.iter().any(|row| row.method == method && row.grants.contains(&Grant::Anyone));
+            document_refusals(operation, open);
+        });
         let guarded = handlers.route_layer(axum::middleware::from_fn_with_state(
             Guard {
                 service: self.service,
@@ -54,12 +59,12 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         self
     }
 
-    fn rows_of(&mut self, paths: &Paths) -> (String, Vec<Row>) {
+    fn rows_of(&mut self, paths: &mut Paths) -> (String, Vec<Row>) {
         let mut rows = Vec::new();
         let mut template = String::new();
-        for (path, item) in &paths.paths {
+        for (path, item) in &mut paths.paths {
             template.clone_from(path);
-            for method in methods(item) {
+            for (method, _) in operations(item) {
                 let row = self.matrix.rows().iter().find(|row| row.method == method && row.path == *path);
                 let row = row.unwrap_or_else(|| {
                     panic!("{method} {path} of {} has no row in access.toml", self.service)
@@ -89,15 +94,47 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     }
 }
 
-fn methods(item: &PathItem) -> Vec<Method> {
-    let operations = [
-        (Method::GET, &item.get),
-        (Method::PUT, &item.put),
-        (Method::POST, &item.post),
-        (Method::DELETE, &item.delete),
-        (Method::PATCH, &item.patch),
-        (Method::HEAD, &item.head),
-        (Method::OPTIONS, &item.options),
+/// A document without routes: what every refusal looks like is in it from the start.
+fn blank(service: &str) -> OpenApi {
+    let mut document = OpenApi::new(Info::new(service, VERSION), Paths::new());
+    let components = ComponentsBuilder::new().schema_from::<ProblemBody>().schema_from::<FieldProblem>();
+    document.components = Some(components.build());
+    document
+}
+
+/// Adds what the guard, the extractors and the edge can answer to any operation, where the operation does not say it itself.
+fn document_refusals(operation: &mut Operation, open_to_anyone: bool) {
+    let mut refusals = vec![
+        ("401", "`invalid_token`; without a token `unauthenticated`, unless anyone may"),
+        ("default", "Every other refusal; see the codes of ProblemBody"),
     ];
-    operations.into_iter().filter(|(_, operation)| operation.is_some()).map(|(method, _)| method).collect()
+    if !open_to_anyone {
+        refusals.push(("403", "`role_required`"));
+    }
+    if operation.request_body.is_some() {
+        refusals.extend([
+            ("400", "`malformed_json`, `malformed_body`"),
+            ("413", "`body_too_large`: over 1 MiB, unpacked"),
+            ("415", "`unsupported_media_type`, `unsupported_encoding`"),
+            ("422", "`invalid`: `errors` names every fault by a JSON pointer"),
+        ]);
+    }
+    for (status, sentence) in refusals {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+            let schema = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build();
+            let refusal = ResponseBuilder::new().description(sentence);
+            RefOr::T(refusal.content("application/problem+json", schema).build())
+        });
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+        (Method::PATCH, &mut item.patch),
+    ];
+    all.into_iter().filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod codes;
 mod conditional;
 mod edge;
 mod guard;
@@ -10,6 +11,7 @@ mod problem;
 
 pub use access::{Grant, Matrix, MatrixError, Row};
 pub use api::Api;
+pub use codes::CODES;
 pub use conditional::{Precondition, etag_matches};
 pub(crate) use edge::edge_with;
 pub use edge::{EdgeConfig, edge};

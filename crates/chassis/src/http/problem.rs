@@ -146,7 +146,7 @@ pub(crate) fn of_status(status: StatusCode) -> Problem {
 /// The body of every 4xx and 5xx answer (RFC 9457). Some carry further members, such as `current_version`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// A page that explains this code.
+    /// An identifier of this code.
     #[serde(rename = "type")]
     #[schema(example = "/problems/email_taken")]
     pub kind: String,
@@ -161,7 +161,7 @@ pub struct ProblemBody {
     /// The path that was asked for.
     pub instance: String,
     /// What happened, for a program: stable.
-    #[schema(example = "email_taken")]
+    #[schema(schema_with = super::codes::schema)]
     pub code: String,
     /// What to name when asking for help.
     pub request_id: String,
@@ -198,6 +198,7 @@ impl Parts {
     /// The answer that the client sees.
     pub(crate) fn render(self, instance: &str, request_id: &str) -> Response {
         let code = self.refusal.code.as_str().to_owned();
+        super::codes::check(&code);
         let body = ProblemBody {
             kind: format!("/problems/{code}"),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
