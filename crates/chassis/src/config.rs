@@ -98,6 +98,32 @@ pub enum LogFormat {
     Json,
 }
 
+impl Process {
+    /// Every fault that types alone can't rule out.
+    fn validate(&self) -> Vec<String> {
+        const TEN_MINUTES: u64 = 600_000;
+        let mut faults = Vec::new();
+        let mut within = |key: &str, value: u64, range: std::ops::RangeInclusive<u64>| {
+            if !range.contains(&value) {
+                faults.push(format!("process.{key} must be {} to {}", range.start(), range.end()));
+            }
+        };
+        within("grace_ms", self.grace_ms, 0..=TEN_MINUTES);
+        within("edge.read_budget_ms", self.edge.read_budget_ms, 1..=TEN_MINUTES);
+        within("edge.write_budget_ms", self.edge.write_budget_ms, 1..=TEN_MINUTES);
+        within("edge.in_flight", self.edge.in_flight as u64, 1..=1_000_000);
+        for (key, address) in [("listen", &self.listen), ("grpc_listen", &self.grpc_listen)] {
+            if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+                faults.push(format!("process.{key} must be an address with a port, as 127.0.0.1:8080"));
+            }
+        }
+        if let Err(fault) = crate::telemetry::filter(&self.log) {
+            faults.push(format!("process.log: {fault}"));
+        }
+        faults
+    }
+}
+
 impl Default for Process {
     fn default() -> Self {
         Self {
@@ -105,7 +131,7 @@ impl Default for Process {
             grpc_listen: "127.0.0.1:50051".to_owned(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
-            grace_ms: 10_000,
+            grace_ms: 8_000, // containers are killed after 10 s
             edge: crate::http::EdgeConfig::default(),
         }
     }
@@ -227,10 +253,17 @@ pub fn read<C: Settings>(figment: &Figment) -> Result<Loaded<C>, ConfigFaults> {
     let process = dict.remove("process").unwrap_or_else(|| Value::from(Dict::new()));
     let process = process.deserialize::<Process>().map_err(|error| format!("process: {error}"));
     let service = Figment::from(Serialized::defaults(dict)).extract::<C>();
-    let mut faults: Vec<String> = process.as_ref().err().cloned().into_iter().collect();
+    let mut faults = match &process {
+        Ok(process) => process.validate(),
+        Err(fault) => vec![fault.clone()],
+    };
     match &service {
         Ok(service) => faults.extend(service.validate()),
-        Err(errors) => faults.extend(errors.clone().into_iter().map(|error| error.to_string())),
+        Err(errors) => faults.extend(errors.clone().into_iter().map(|error| {
+            // The key and what is wrong; where in this program that was found is nobody's business.
+            let key = error.path.join(".");
+            if key.is_empty() { error.kind.to_string() } else { format!("{key}: {}", error.kind) }
+        })),
     }
     match (process, service) {
         (Ok(process), Ok(service)) if faults.is_empty() => {
@@ -336,6 +369,9 @@ mod tests {
         let both = with(&[("USERS__STORE__READERS", "0"), ("USERS__PROCESS__GRACE_MS", "soon")])
             .expect_err("two faults");
         assert_eq!(both.0.len(), 2, "{both}");
+        let impossible =
+            with(&[("USERS__PROCESS__EDGE__IN_FLIGHT", "0"), ("USERS__PROCESS__LOG", "a=b=c,[")]);
+        assert_eq!(impossible.expect_err("two faults").0.len(), 2);
     }
 
     #[test]

@@ -2,6 +2,7 @@ use std::error::Error;
 
 use kernel::{Code, Fault, Kind};
 use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
 
 /// Why a store did not do what it was asked: away for now, or broken. What the driver said is kept as the source, for the log;
 /// it never reaches a caller.
@@ -50,6 +51,7 @@ impl From<sqlx::Error> for StoreFailure {
             | sqlx::Error::Tls(_) => true,
             sqlx::Error::Database(error) => {
                 error.try_downcast_ref::<PgDatabaseError>().is_some_and(crate::postgres::is_transient)
+                    || error.try_downcast_ref::<SqliteError>().is_some_and(crate::sqlite::is_transient)
             }
             _ => false,
         };

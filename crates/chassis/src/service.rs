@@ -214,19 +214,26 @@ async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
 
 /// How long a client may take to send its headers.
 const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// The most headers of a request; their bytes are limited by the edge.
+const MAX_HEADERS: usize = 512;
 /// The pause after a connection could not be accepted, as when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The most connections at once; more wait in the system's queue.
-const MAX_CONNECTIONS: usize = 10_000;
+/// The most connections at once; more wait in the system's queue. Half of the descriptors that the process may have are left for
+/// its stores.
+fn max_connections() -> usize {
+    const MOST: u64 = 10_000;
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    usize::try_from(descriptors.map_or(MOST, |limit| (limit / 2).clamp(1, MOST))).unwrap_or(1)
+}
 
 /// Serves `router` until `stop`, then lets the requests in flight finish for as long as `grace`, and cuts what is left.
 async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, grace: Duration) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE).max_headers(MAX_HEADERS);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_PATIENCE));
     let (graceful, cut) = (GracefulShutdown::new(), CancellationToken::new());
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(max_connections()));
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -248,8 +255,10 @@ async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, 
         let (builder, watcher, cut) = (builder.clone(), graceful.watcher(), cut.clone());
         connections.spawn(async move {
             let _place = place;
-            // hyper starts its clock with the first byte; a client that sends none is sent away here.
-            if tokio::time::timeout(HEADER_PATIENCE, stream.readable()).await.is_err() {
+            if !matches!(
+                tokio::time::timeout(HEADER_PATIENCE, says_what_it_speaks(&stream)).await,
+                Ok(Ok(()))
+            ) {
                 return;
             }
             let service = TowerToHyperService::new(app);
@@ -272,6 +281,23 @@ async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, 
     cut.cancel();
     connections.close();
     connections.wait().await;
+}
+
+/// Waits until a client has said whether it speaks HTTP/2. hyper waits for that without a clock, so a client that says nothing, or
+/// half of it, would stay for ever.
+async fn says_what_it_speaks(stream: &TcpStream) -> std::io::Result<()> {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut start = [0u8; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut start).await?;
+        if length == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if length == PREFACE.len() || !PREFACE.starts_with(&start[..length]) {
+            return Ok(());
+        }
+        pause(ACCEPT_PAUSE).await;
+    }
 }
 
 async fn accept(

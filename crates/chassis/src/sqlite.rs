@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 use crate::StoreFailure;
 
 /// How many connections read at once.
 const READERS: u32 = 10;
-/// How long a transaction waits for its turn before the store counts as away.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a transaction waits for its turn before the store counts as away: less than any request may take, so that "busy" is
+/// answered as itself.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A SQLite file that belongs to this process alone.
 ///
@@ -53,7 +56,13 @@ impl Database {
             .busy_timeout(PATIENCE);
         let pool =
             |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writer = pool(1).before_acquire(|connection, _| {
+            // SQLite rolls back by itself where a disk is full; sqlx then counts a transaction that is over, and every later
+            // one on this connection would fail. It goes, and a new one comes.
+            let whole = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(whole)))
+        });
+        let writer = writer.connect_with(options.clone()).await?;
         migrator.run(&writer).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         Ok(Self { writer, readers, path, _lock: Arc::new(lock) })
@@ -69,9 +78,20 @@ impl Database {
         &self.readers
     }
 
-    /// Asks the file whether it still answers.
+    /// Asks the file whether it can still be read and written.
     pub async fn ping(&self) -> Result<(), StoreFailure> {
         sqlx::query("select 1").execute(&self.readers).await?;
+        self.write().await?.rollback().await?;
+        Ok(())
+    }
+
+    /// Makes what was deleted unreadable: deleted rows are overwritten in the file (`secure_delete`), and here the log, which
+    /// may still hold them, is emptied into it. To be called after an erasure has been committed.
+    ///
+    /// # Errors
+    /// As every statement. A reader in the middle of something keeps the log; the next call, or closing, empties it.
+    pub async fn forget(&self) -> Result<(), StoreFailure> {
+        sqlx::query("pragma wal_checkpoint(truncate)").execute(&self.writer).await?;
         Ok(())
     }
 
@@ -85,6 +105,13 @@ impl Database {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// True for what SQLite says (by its primary result code) when something around it is in the way and may go: BUSY, LOCKED, NOMEM,
+/// IOERR, FULL, CANTOPEN.
+pub(crate) fn is_transient(error: &SqliteError) -> bool {
+    let code = sqlx::error::DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
 }
 
 fn path_of(url: &str) -> Option<PathBuf> {
@@ -148,6 +175,46 @@ mod tests {
         let (v,): (i64,) =
             sqlx::query_as("select v from n").fetch_one(database.reader()).await.expect("reads");
         assert_eq!(v, 100);
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_writes_go_on() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let fill = async |pages: &'static str| -> Result<(), StoreFailure> {
+            let mut tx = database.write().await?;
+            sqlx::query(pages).execute(&mut *tx).await?;
+            sqlx::query("create table if not exists t (v blob)").execute(&mut *tx).await?;
+            for _ in 0..100 {
+                sqlx::query("insert into t values (zeroblob(4096))").execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        };
+        let full = fill("pragma max_page_count = 10").await;
+        assert!(matches!(full, Err(StoreFailure::Unavailable(_))), "{full:?}");
+        fill("pragma max_page_count = 100000").await.expect("there is room again");
+        database.ping().await.expect("and the store says so");
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_and_forgotten_is_in_no_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        for statement in
+            ["create table t (v text)", "insert into t values ('Rumpelstiltskin')", "delete from t"]
+        {
+            let mut tx = database.write().await.expect("begins");
+            sqlx::query(statement).execute(&mut *tx).await.expect("runs");
+            tx.commit().await.expect("commits");
+        }
+        database.forget().await.expect("forgets");
+        for entry in std::fs::read_dir(database.path().parent().expect("a folder")).expect("reads") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            assert!(!bytes.windows(15).any(|window| window == b"Rumpelstiltskin"));
+        }
     }
 
     #[tokio::test]

@@ -20,8 +20,7 @@ use crate::config::{LogFormat, Process};
 /// # Errors
 /// Where `process.log` is no filter.
 pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&process.log)
-        .map_err(|error| anyhow::anyhow!("process.log: {error}"))?
+    let filter = filter(&process.log)?
         // What a statement holds is nobody's business, and drivers are chatty.
         .add_directive("sqlx=warn".parse()?)
         .add_directive("lapin=warn".parse()?)
@@ -51,6 +50,16 @@ pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
         }));
     }
     Ok(())
+}
+
+/// Reads which lines are logged; a single word must be a level, since as a target it would silence everything.
+pub(crate) fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
+    for part in text.split(',').map(str::trim).filter(|part| !part.contains('=')) {
+        let known = LEVELS.contains(&part.to_ascii_lowercase().as_str());
+        anyhow::ensure!(known, "{part:?} is no level; there are {}", LEVELS.join(", "));
+    }
+    Ok(EnvFilter::try_new(text)?)
 }
 
 struct Lines {

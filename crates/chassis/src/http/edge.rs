@@ -19,6 +19,7 @@ use tokio::time::error::Elapsed;
 use tokio_util::task::TaskTracker;
 
 use super::guard::{Actor, Route};
+use super::input::received;
 use super::problem::{Problem, of_status};
 use crate::{Context, log_failure, spawn};
 
@@ -52,6 +53,7 @@ struct Edge {
     service: &'static str,
     config: EdgeConfig,
     in_flight: Arc<Semaphore>,
+    receiving: Semaphore,
     writes: TaskTracker,
 }
 
@@ -69,7 +71,8 @@ pub(crate) fn edge_with(
     writes: TaskTracker,
 ) -> Router {
     let in_flight = Arc::new(Semaphore::new(config.in_flight));
-    let edge = Arc::new(Edge { service, config, in_flight, writes });
+    let receiving = Semaphore::new(config.in_flight);
+    let edge = Arc::new(Edge { service, config, in_flight, receiving, writes });
     router.layer(axum::middleware::from_fn_with_state(edge, pass))
 }
 
@@ -161,9 +164,12 @@ impl Edge {
         if announced.is_some_and(|length| length > super::MAX_BODY) {
             return of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
         }
+        let request = match self.receive(request, deadline).await {
+            Ok(request) => request,
+            Err(problem) => return problem.into_response(),
+        };
         let Ok(place) = self.in_flight.clone().try_acquire_owned() else {
-            let problem = of_status(StatusCode::SERVICE_UNAVAILABLE);
-            return problem.with_header(header::RETRY_AFTER, HeaderValue::from(1)).into_response();
+            return overloaded().into_response();
         };
         let reads = is_read(request.method());
         let work = async move {
@@ -185,9 +191,22 @@ impl Edge {
         }
     }
 
+    /// Takes in the whole body before the request takes a place among those in flight: clients that send theirs slowly, or never,
+    /// get into each other's way and into no reader's.
+    async fn receive(&self, request: Request, deadline: Deadline) -> Result<Request, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(request);
+        }
+        let _place = self.receiving.try_acquire().map_err(|_| overloaded())?;
+        let (parts, body) = request.into_parts();
+        match tokio::time::timeout(deadline.left(), received(body)).await {
+            Ok(bytes) => Ok(Request::from_parts(parts, bytes?.into())),
+            Err(_over) => Err(of_status(StatusCode::REQUEST_TIMEOUT)),
+        }
+    }
+
     /// A write that has begun is done to its end, also when the client leaves or the time is over: dropped between two
-    /// stores, it would leave the second one (a cache, say) with what the first one has changed. (Its body is read against
-    /// the deadline, so a client that sends none holds nothing.)
+    /// stores, it would leave the second one (a cache, say) with what the first one has changed.
     async fn write(
         &self,
         work: impl Future<Output = Outcome> + Send + 'static,
@@ -210,6 +229,10 @@ impl Edge {
         // The task ends without telling only where it was given up, and that is after the deadline.
         Ok(heard.unwrap_or_else(|lost| Err(Box::new(lost.to_string()))))
     }
+}
+
+fn overloaded() -> Problem {
+    of_status(StatusCode::SERVICE_UNAVAILABLE).with_header(header::RETRY_AFTER, HeaderValue::from(1))
 }
 
 type Outcome = Result<Response, Box<dyn Any + Send>>;
@@ -390,6 +413,18 @@ mod tests {
         let large = Request::get("/ok").header("content-length", "1048577");
         let (answer, body) = ask(router(), EdgeConfig::default(), large).await;
         assert_eq!((answer.status().as_u16(), &body["code"]), (413, &"body_too_large".into()));
+    }
+
+    #[tokio::test]
+    async fn bodies_that_never_come_take_no_reader_a_place_and_are_408() {
+        let config = EdgeConfig { in_flight: 1, write_budget_ms: 50, ..EdgeConfig::default() };
+        let router = edge("test", router().route("/write", axum::routing::post(|| async {})), config);
+        let never = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+        let write = router.clone().oneshot(Request::post("/write").body(never).expect("a request"));
+        let read = router.oneshot(Request::get("/ok").body(Body::empty()).expect("a request"));
+        let (write, read) = tokio::join!(write, read);
+        assert_eq!(write.expect("an answer").status(), 408);
+        assert_eq!(read.expect("an answer").status(), 200);
     }
 
     #[tokio::test]

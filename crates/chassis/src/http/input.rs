@@ -16,7 +16,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Problem, of_status};
-use crate::Context;
 
 /// The most bytes of a body, compressed or not.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -46,16 +45,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if !is_json(&parts.headers) {
             return Err(of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let left = Context::current().deadline.left();
-        let bytes = match tokio::time::timeout(left, Limited::new(body, MAX_BODY).collect()).await {
-            Err(_over) => return Err(of_status(StatusCode::REQUEST_TIMEOUT)),
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Err(of_status(StatusCode::PAYLOAD_TOO_LARGE));
-            }
-            Ok(Err(_)) => return Err(malformed("malformed_body", "The body ended early.")),
-        };
+        // Behind the edge it has arrived already; this is for a router without one.
+        let bytes = received(body).await?;
         parse(&unpacked(&parts.headers, bytes)?).map(Json)
+    }
+}
+
+/// The whole of a body, if it is not too large.
+pub(super) async fn received(body: axum::body::Body) -> Result<Bytes, Problem> {
+    match Limited::new(body, MAX_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(of_status(StatusCode::PAYLOAD_TOO_LARGE)),
+        Err(_) => Err(malformed("malformed_body", "The body ended early.")),
     }
 }
 
@@ -68,7 +69,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn unpacked(headers: &HeaderMap, bytes: Bytes) -> Result<Bytes, Problem> {
-    match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+    match encoding.as_deref() {
         None | Some(b"identity") => Ok(bytes),
         Some(b"gzip") => {
             let mut plain = Vec::new();

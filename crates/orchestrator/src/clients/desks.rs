@@ -22,10 +22,12 @@ const MARGIN: Duration = Duration::from_millis(50);
 
 /// The desks over the bus: a call to `news.<section>.calls` for each request.
 ///
-/// Each section has a breaker of its own, so that one that is away costs the others nothing.
+/// Each section has two breakers of its own: one that is away costs the others nothing, and one that can't write (its command side
+/// is away) can still be read.
 pub struct BusDesks {
     bus: Arc<dyn Bus>,
-    breakers: [Breaker; Section::ALL.len()],
+    reads: [Breaker; Section::ALL.len()],
+    writes: [Breaker; Section::ALL.len()],
     retries: Retries,
 }
 
@@ -33,13 +35,25 @@ impl BusDesks {
     /// Desks behind this bus.
     pub fn new(bus: Arc<dyn Bus>, rule: RetryRule) -> Self {
         let breakers =
-            Section::ALL.map(|section| Breaker::new(section.service(), BreakerSettings::default()));
-        Self { bus, breakers, retries: Retries::new(rule) }
+            || Section::ALL.map(|section| Breaker::new(section.service(), BreakerSettings::default()));
+        Self { bus, reads: breakers(), writes: breakers(), retries: Retries::new(rule) }
+    }
+
+    /// A write: sent once.
+    async fn write<A: Message + Default>(
+        &self,
+        section: Section,
+        method: &'static str,
+        request: &impl Message,
+        token: Option<&str>,
+    ) -> Result<A, DeskError> {
+        self.ask(&self.writes, section, method, request, token).await
     }
 
     /// One call, sent once.
     async fn ask<A: Message + Default>(
         &self,
+        breakers: &[Breaker; Section::ALL.len()],
         section: Section,
         method: &'static str,
         request: &impl Message,
@@ -51,7 +65,7 @@ impl BusDesks {
             token: token.map(str::to_owned),
             idempotency_key: None,
         };
-        match self.breakers[section as usize].call(self.send(section, call)).await {
+        match breakers[section as usize].call(self.send(section, call)).await {
             Ok(Ok(reply)) => readable(section, A::decode(reply).map_err(|error| error.to_string())),
             Ok(Err(refusal)) | Err(Broken::Failed(refusal)) => Err(refusal.into()),
             Err(Broken::Resting(retry_after)) => Err(DeskError::Resting { section, retry_after }),
@@ -83,7 +97,7 @@ impl BusDesks {
         let deadline = Context::current().deadline;
         let mut tried = 1;
         loop {
-            let error = match self.ask(section, method, request, token).await {
+            let error = match self.ask(&self.reads, section, method, request, token).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -143,7 +157,7 @@ impl NewsDesks for BusDesks {
         token: Option<&str>,
     ) -> Result<Article, DeskError> {
         let request = wire::CreateArticleRequest { fields: Some(codec::fields(fields)), publish };
-        readable(section, codec::article_of(self.ask(section, "CreateArticle", &request, token).await?))
+        readable(section, codec::article_of(self.write(section, "CreateArticle", &request, token).await?))
     }
 
     async fn revise(
@@ -159,7 +173,7 @@ impl NewsDesks for BusDesks {
             expected: Some(codec::expected(expected)),
             change: Some(codec::change(change)),
         };
-        readable(section, codec::article_of(self.ask(section, "ReviseArticle", &request, token).await?))
+        readable(section, codec::article_of(self.write(section, "ReviseArticle", &request, token).await?))
     }
 
     async fn publish(
@@ -171,7 +185,7 @@ impl NewsDesks for BusDesks {
     ) -> Result<Article, DeskError> {
         let request =
             wire::PublishArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
-        readable(section, codec::article_of(self.ask(section, "PublishArticle", &request, token).await?))
+        readable(section, codec::article_of(self.write(section, "PublishArticle", &request, token).await?))
     }
 
     async fn delete(
@@ -183,7 +197,7 @@ impl NewsDesks for BusDesks {
     ) -> Result<Version, DeskError> {
         let request =
             wire::DeleteArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
-        let reply: wire::DeleteArticleReply = self.ask(section, "DeleteArticle", &request, token).await?;
+        let reply: wire::DeleteArticleReply = self.write(section, "DeleteArticle", &request, token).await?;
         Ok(Version::new(reply.version))
     }
 }
