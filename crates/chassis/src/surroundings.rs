@@ -84,7 +84,8 @@ impl Surroundings {
         lock(&self.neighbours.as_ref()?.grpc).get(name).cloned()
     }
 
-    /// The way to a gRPC server: `inproc://users` or `http://users:50051`. Nothing is connected before the first call.
+    /// The way to a gRPC server: `inproc://users`, or `http://users:50051`, whose name may mean several servers; several such
+    /// addresses have commas between them. Nothing is connected before the first call.
     ///
     /// # Errors
     /// Where the URL can't be read, or is `inproc:` in a service that has its process to itself.

@@ -1,6 +1,7 @@
 //! gRPC over one type of transport: the same generated client speaks to a neighbour in this process and to a server over the network.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tonic::{Code, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
+use crate::replicas::Replicas;
 use crate::{Context, Surroundings};
 
 /// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
@@ -52,8 +54,6 @@ pub enum TransportError {
     Address(String),
 }
 
-const CONNECT: Duration = Duration::from_secs(1);
-const KEEPALIVE: Duration = Duration::from_secs(10);
 /// Carries a [`Refusal`] beside the gRPC status: kind, code and fields survive the wire.
 const REFUSAL: &str = "portal-refusal-bin";
 const TIMEOUT: &str = "grpc-timeout";
@@ -75,13 +75,9 @@ pub(crate) fn open(url: &str, surroundings: &Surroundings) -> Result<Transport, 
             }
         })));
     }
-    let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned())
-        .map_err(|_| TransportError::Address(url.to_owned()))?
-        .connect_timeout(CONNECT)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true);
-    Ok(guarded(endpoint.connect_lazy().map_err(BoxError::from)))
+    let replicas = Replicas::new(url).ok_or_else(|| TransportError::Address(url.to_owned()))?;
+    let replicas = Arc::new(replicas);
+    Ok(guarded(tower::service_fn(move |request| replicas.clone().call(request))))
 }
 
 fn guarded<S>(inner: S) -> Transport
@@ -253,7 +249,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_neighbour_that_never_answers_is_given_up_at_the_deadline_and_stopped() {
-        use std::sync::Arc;
         use std::sync::atomic::{AtomicBool, Ordering};
 
         struct Dropped(Arc<AtomicBool>);

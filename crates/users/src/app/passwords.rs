@@ -15,6 +15,8 @@ use crate::domain::{Credentials, Password};
 /// The least memory, in KiB, and the fewest passes that a hash may cost: OWASP's floor for argon2id.
 const LEAST_MEMORY_KIB: u32 = 19 * 1024;
 const FEWEST_PASSES: u32 = 2;
+const MOST_MEMORY_KIB: u32 = 4 * 1024 * 1024;
+const MOST_AT_ONCE: usize = 100_000;
 
 /// What hashing costs and how much of it happens at once: the table `[passwords]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +41,13 @@ impl HashingCost {
         }
         if self.passes < FEWEST_PASSES {
             faults.push(format!("passwords.passes must be at least {FEWEST_PASSES}"));
+        }
+        // Beyond these nothing good can be meant, and the process would end when it tries.
+        if self.memory_kib > MOST_MEMORY_KIB {
+            faults.push(format!("passwords.memory_kib must be at most {MOST_MEMORY_KIB}"));
+        }
+        if self.threads > MOST_AT_ONCE || self.waiting > MOST_AT_ONCE {
+            faults.push(format!("passwords.threads and passwords.waiting must be at most {MOST_AT_ONCE}"));
         }
         faults
     }

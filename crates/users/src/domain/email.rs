@@ -33,7 +33,9 @@ impl Email {
         if !valid {
             return Err(Invalid::new("invalid_email", "must be an e-mail address"));
         }
-        Ok(Self { typed: typed.to_owned(), key: typed.to_lowercase() })
+        // Up and down again: lower case alone depends on where a letter stands (the Greek sigma at the end of a word).
+        let key = typed.to_uppercase().chars().flat_map(char::to_lowercase).collect();
+        Ok(Self { typed: typed.to_owned(), key })
     }
 
     /// The address as it was typed.
@@ -95,6 +97,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_letter_that_looks_different_at_the_end_of_a_word_is_the_same_letter() {
+        let key = |typed: &str| Email::parse(typed).expect("an address").key().to_owned();
+        assert_eq!(key("ΑΣ@example.org"), key("ας@example.org"));
+        assert_eq!(key("ας@example.org"), key("ασ@example.org"));
+    }
 
     #[test]
     fn addresses_that_people_have_are_accepted_as_typed() {

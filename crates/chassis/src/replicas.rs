@@ -1,0 +1,245 @@
+//! Several servers behind one name: asked in turn, looked up again and again, and passed by for a while when they are gone.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use http::uri::{Scheme, Uri};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint};
+use tower::{BoxError, ServiceExt};
+
+const CONNECT: Duration = Duration::from_secs(1);
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long what a name means is believed.
+const BELIEVED: Duration = Duration::from_secs(2);
+/// How long a server that failed is asked last.
+const REST: Duration = Duration::from_secs(1);
+
+type LookUp = dyn Fn(Uri) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+/// The servers that some addresses name. tonic's own balancer prefers a dead server, which fails fastest, and waits where
+/// there is none.
+pub(crate) struct Replicas {
+    names: Vec<Uri>,
+    look_up: Box<LookUp>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    since: Option<Instant>,
+    servers: HashMap<SocketAddr, Server>,
+    turn: usize,
+}
+
+#[derive(Clone)]
+struct Server {
+    channel: Channel,
+    rests_until: Option<Instant>,
+}
+
+impl Replicas {
+    /// The servers of `http://users:50051`, or of several such addresses with commas between them. `None` where that can't be
+    /// read.
+    pub(crate) fn new(addresses: &str) -> Option<Self> {
+        Self::with(addresses, Box::new(|name| Box::pin(by_dns(name))))
+    }
+
+    fn with(addresses: &str, look_up: Box<LookUp>) -> Option<Self> {
+        let names: Vec<Uri> = addresses.split(',').map(|name| name.parse().ok()).collect::<Option<_>>()?;
+        let known = names.iter().all(|name| name.scheme() == Some(&Scheme::HTTP) && name.port().is_some());
+        known.then(|| Self { names, look_up, known: Mutex::default() })
+    }
+
+    /// Asks one server, and the next where it is certain that the first has not seen the request.
+    pub(crate) async fn call(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let (parts, body) = request.into_parts();
+        // Requests are single messages: they can be sent again.
+        let body = body.collect().await?.to_bytes();
+        let mut failure: BoxError = Box::new(tonic::Status::unavailable("the name has no address"));
+        for (address, channel) in self.in_turn().await {
+            let request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
+            match channel.oneshot(request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    let unseen = was_not_sent(&error);
+                    if let Some(server) = self.known().servers.get_mut(&address) {
+                        server.rests_until = Some(Instant::now() + REST);
+                    }
+                    failure = error.into();
+                    if !unseen {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    async fn in_turn(self: &Arc<Self>) -> Vec<(SocketAddr, Channel)> {
+        let (stale, empty) = {
+            let mut known = self.known();
+            let stale = known.since.is_none_or(|since| since.elapsed() >= BELIEVED);
+            if stale {
+                known.since = Some(Instant::now());
+            }
+            (stale, known.servers.is_empty())
+        };
+        if empty {
+            self.learn().await;
+        } else if stale {
+            let this = self.clone();
+            drop(crate::spawn("transport.look_up", async move { this.learn().await }));
+        }
+        let (mut known, now) = (self.known(), Instant::now());
+        known.turn = known.turn.wrapping_add(1);
+        let mut servers: Vec<_> = known.servers.iter().collect();
+        servers.sort_unstable_by_key(|(address, _)| **address);
+        let first = known.turn % servers.len().max(1);
+        servers.rotate_left(first);
+        // Stable: those that rest stay in turn among themselves, for nobody else may be left.
+        servers.sort_by_key(|(_, server)| server.rests_until.is_some_and(|until| until > now));
+        servers.into_iter().map(|(address, server)| (*address, server.channel.clone())).collect()
+    }
+
+    /// Looks every name up. Where one can't be, what was known stays.
+    async fn learn(&self) {
+        let mut addresses = Vec::new();
+        for name in &self.names {
+            match (self.look_up)(name.clone()).await {
+                Ok(found) => addresses.extend(found.into_iter().map(|address| (address, name))),
+                Err(error) => return tracing::warn!(%error, %name, "a name could not be looked up"),
+            }
+        }
+        let mut known = self.known();
+        let before = std::mem::take(&mut known.servers);
+        for (address, name) in addresses {
+            let server = before.get(&address).cloned().or_else(|| {
+                Some(Server { channel: channel(address, name)?, rests_until: None })
+            });
+            known.servers.extend(server.map(|server| (address, server)));
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects at the first call, and again when the connection is gone.
+fn channel(address: SocketAddr, name: &Uri) -> Option<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+    let endpoint = endpoint
+        .origin(name.clone())
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true);
+    Some(endpoint.connect_lazy())
+}
+
+async fn by_dns(name: Uri) -> std::io::Result<Vec<SocketAddr>> {
+    let host = name.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let port = name.port_u16().unwrap_or_default();
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+/// Whether no connection was there to send the request on.
+fn was_not_sent(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// A server that answers every call with its name, until it is stopped.
+    async fn server(name: &'static str) -> (SocketAddr, impl AsyncFnOnce()) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = axum::Router::new()
+            .fallback(async move || ([("content-type", "application/grpc"), ("grpc-status", "0"), ("who", name)], ""));
+        let stop = CancellationToken::new();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        let serving = tonic::transport::Server::builder()
+            .add_routes(tonic::service::Routes::from(router))
+            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        let task = crate::spawn("test.server", serving);
+        (address, async move || {
+            stop.cancel();
+            task.await.expect("it ends").expect("it served");
+        })
+    }
+
+    async fn who(replicas: &Arc<Replicas>) -> String {
+        let request = Request::post("http://users/portal.users.v1.Users/GetUser");
+        let request = request.body(Body::empty()).expect("a request");
+        let answer = replicas.clone().call(request).await.expect("somebody answers");
+        answer.headers()["who"].to_str().expect("a name").to_owned()
+    }
+
+    #[tokio::test]
+    async fn replicas_are_asked_in_turn_and_one_that_is_gone_costs_no_call() {
+        let ((one, stop), (two, _)) = (server("one").await, server("two").await);
+        let replicas = Arc::new(Replicas::new(&format!("http://{one},http://{two}")).expect("addresses"));
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            told.push(who(&replicas).await);
+        }
+        told.sort();
+        assert_eq!(told, ["one", "one", "two", "two"]);
+        stop().await;
+        for _ in 0..10 {
+            assert_eq!(who(&replicas).await, "two");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_another_server_after_a_while_is_followed() {
+        let ((one, _), (two, _)) = (server("one").await, server("two").await);
+        let moved = Arc::new(AtomicBool::new(false));
+        let now = moved.clone();
+        let look_up = move |_| -> BoxFuture<'static, _> {
+            let address = if now.load(Ordering::SeqCst) { two } else { one };
+            Box::pin(async move { Ok(vec![address]) })
+        };
+        let replicas = Arc::new(Replicas::with("http://users:1", Box::new(look_up)).expect("an address"));
+        assert_eq!(who(&replicas).await, "one");
+        moved.store(true, Ordering::SeqCst);
+        assert_eq!(who(&replicas).await, "one", "what was learnt is believed for a while");
+        replicas.learn().await;
+        assert_eq!(who(&replicas).await, "two");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_is_a_call_is_refused_as_unavailable() {
+        let replicas = Arc::new(Replicas::new("http://127.0.0.1:1").expect("an address"));
+        let request = Request::post("http://users/any").body(Body::empty()).expect("a request");
+        let refused = replicas.call(request).await.expect_err("nobody answers");
+        assert_eq!(tonic::Status::from_error(refused).code(), tonic::Code::Unavailable);
+    }
+
+    #[test]
+    fn an_address_has_a_scheme_and_a_port() {
+        for bad in ["users", "users:50051", "http://users", "https://users:50051", "http://a:1,", ""] {
+            assert!(Replicas::new(bad).is_none(), "{bad}");
+        }
+    }
+}
