@@ -65,13 +65,14 @@ impl Replicas {
         let mut failure: BoxError = Box::new(tonic::Status::unavailable("the name has no address"));
         for (address, channel) in self.in_turn().await {
             let request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
+            let mut trial = Trial { replicas: &self, address, answered: false };
             match channel.oneshot(request).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    trial.answered = true;
+                    return Ok(answer);
+                }
                 Err(error) => {
                     let unseen = was_not_sent(&error);
-                    if let Some(server) = self.known().servers.get_mut(&address) {
-                        server.rests_until = Some(Instant::now() + REST);
-                    }
                     failure = error.into();
                     if !unseen {
                         break;
@@ -120,15 +121,33 @@ impl Replicas {
         let mut known = self.known();
         let before = std::mem::take(&mut known.servers);
         for (address, name) in addresses {
-            let server = before.get(&address).cloned().or_else(|| {
-                Some(Server { channel: channel(address, name)?, rests_until: None })
-            });
+            let server = before
+                .get(&address)
+                .cloned()
+                .or_else(|| Some(Server { channel: channel(address, name)?, rests_until: None }));
             known.servers.extend(server.map(|server| (address, server)));
         }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request at one server. Without an answer, be it that the caller gave up, the server rests: it may be frozen.
+struct Trial<'a> {
+    replicas: &'a Replicas,
+    address: SocketAddr,
+    answered: bool,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if !self.answered
+            && let Some(server) = self.replicas.known().servers.get_mut(&self.address)
+        {
+            server.rests_until = Some(Instant::now() + REST);
+        }
     }
 }
 
@@ -174,8 +193,9 @@ mod tests {
     async fn server(name: &'static str) -> (SocketAddr, impl AsyncFnOnce()) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let router = axum::Router::new()
-            .fallback(async move || ([("content-type", "application/grpc"), ("grpc-status", "0"), ("who", name)], ""));
+        let router = axum::Router::new().fallback(async move || {
+            ([("content-type", "application/grpc"), ("grpc-status", "0"), ("who", name)], "")
+        });
         let stop = CancellationToken::new();
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
         let serving = tonic::transport::Server::builder()
@@ -209,6 +229,20 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(who(&replicas).await, "two");
         }
+    }
+
+    #[tokio::test]
+    async fn a_replica_that_is_frozen_costs_one_call_at_most() {
+        // It accepts, and that is all.
+        let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (silent, (two, _)) = (frozen.local_addr().expect("an address"), server("two").await);
+        let replicas = Arc::new(Replicas::new(&format!("http://{silent},http://{two}")).expect("addresses"));
+        let mut given_up = 0;
+        for _ in 0..6 {
+            given_up +=
+                usize::from(tokio::time::timeout(Duration::from_millis(200), who(&replicas)).await.is_err());
+        }
+        assert!(given_up <= 1, "{given_up}");
     }
 
     #[tokio::test]

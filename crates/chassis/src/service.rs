@@ -196,9 +196,10 @@ async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
             "service": service,
             "name": dependency.name(),
             "ok": outcome.is_ok(),
+            "optional": dependency.is_optional(),
             "last_success_age_ms": age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         });
-        (outcome.is_ok(), answer)
+        (outcome.is_ok() || dependency.is_optional(), answer)
     });
     let answers = futures::future::join_all(asked).await;
     let running = health.ready.load(Ordering::SeqCst);

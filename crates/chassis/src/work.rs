@@ -140,12 +140,13 @@ async fn step(service: &'static str, worker: &dyn Worker) -> Result<Step, ()> {
 
 type Probe = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
 
-/// Something outside the service that it can't do without.
+/// Something outside the service that it works with.
 #[derive(Clone)]
 pub struct Dependency {
     name: &'static str,
     probe: Arc<Probe>,
     last_success: Arc<Mutex<Option<Instant>>>,
+    optional: bool,
 }
 
 impl Dependency {
@@ -159,7 +160,17 @@ impl Dependency {
             let asked = probe();
             Box::pin(async move { asked.await.map_err(|error| causes(&error)) })
         };
-        Self { name, probe: Arc::new(probe), last_success: Arc::default() }
+        Self { name, probe: Arc::new(probe), last_success: Arc::default(), optional: false }
+    }
+
+    /// Says that the service does all its work without it: that it is away is told, and the service is ready nevertheless.
+    pub fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    /// True where the service is ready without it.
+    pub fn is_optional(&self) -> bool {
+        self.optional
     }
 
     /// Its name.

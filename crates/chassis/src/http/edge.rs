@@ -73,6 +73,8 @@ pub(crate) fn edge_with(
     let in_flight = Arc::new(Semaphore::new(config.in_flight));
     let receiving = Semaphore::new(config.in_flight);
     let edge = Arc::new(Edge { service, config, in_flight, receiving, writes });
+    // A fallback of its own, so that an unknown path stays behind the edge when somebody merges more routes beside it.
+    let router = router.fallback(|| async { StatusCode::NOT_FOUND });
     router.layer(axum::middleware::from_fn_with_state(edge, pass))
 }
 
@@ -358,6 +360,15 @@ mod tests {
         let (answer, body) = ask(router(), config, Request::post("/ok")).await;
         assert_eq!((answer.status().as_u16(), &body["code"]), (405, &"method_not_allowed".into()));
         assert_eq!(answer.headers()["allow"], "GET,HEAD");
+    }
+
+    #[tokio::test]
+    async fn an_unknown_path_is_a_problem_also_where_more_routes_stand_beside_the_edge() {
+        let beside = Router::new().route("/livez", get(|| async { "live" }));
+        let app = edge("test", router(), EdgeConfig::default()).merge(beside);
+        let answer = app.oneshot(Request::get("/nowhere").body(Body::empty()).expect("a request")).await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
     }
 
     #[tokio::test]
