@@ -37,11 +37,11 @@ mongo() { # service role
     put "$2_view_url" "mongodb://$2:$(password "$2_view_password")@$1-mongo:27017/$2?authSource=$2"
 }
 
-redis() { # role purpose: the server knows the hash of the password, and no other user
+redis() { # role purpose: the server knows the password's hash and no other user; the service touches keys of its own
     local secret
     secret=$(password "$1_$2_password")
     put "$1_$2_acl" "user default off
-user $1 on #$(printf '%s' "$secret" | openssl dgst -sha256 -r | cut -d' ' -f1) ~* &* +@all -@admin -@dangerous +info +keys +scan"
+user $1 on #$(printf '%s' "$secret" | openssl dgst -sha256 -r | cut -d' ' -f1) ~$1:* &$1:* +@all -@admin -@dangerous +info"
     put "$1_$2_url" "redis://$1:$secret@$1-$2:6379/0"
 }
 
@@ -52,6 +52,28 @@ for section in famous politics sports; do
     postgres "$section-news" "${section}_news" events
     mongo "$section-news" "${section}_news"
 done
+
+# The broker: queue/definitions.json with a hash in the place of each password, and an operator for its console.
+hash() { # RabbitMQ's own form: a salt of four bytes before the SHA-256 of salt and password
+    local salt
+    salt=$(openssl rand -hex 4 | sed 's/../\\x&/g')
+    { printf "$salt"; { printf "$salt"; printf '%s' "$1"; } | openssl dgst -sha256 -binary; } | openssl base64 -A
+}
+
+definitions=$(cat queue/definitions.json)
+for service in users famous-news politics-news sports-news orchestrator recommendations; do
+    name=${service//-/_}
+    secret=$(password "${name}_bus_password")
+    put "${name}_bus_url" "amqp://$service:$secret@rabbitmq:5672/portal"
+    definitions=${definitions//"\"password\": \"\${${name^^}_PASSWORD}\""/"\"password_hash\": \"$(hash "$secret")\""}
+done
+operator=$(hash "$(password operator_password)")
+definitions=${definitions/'"users": ['/'"users": [
+    { "name": "operator", "password_hash": "'"$operator"'", "tags": "administrator" },'}
+definitions=${definitions/'"permissions": ['/'"permissions": [
+    { "user": "operator", "vhost": "portal", "configure": ".*", "write": ".*", "read": ".*" },'}
+# Made anew each time: what changes in queue/definitions.json arrives, and the passwords are the same.
+printf '%s\n' "$definitions" >"$folder/rabbitmq_definitions"
 
 # The Community edition has one kind of user, and one database.
 put recommendations_neo4j_auth "neo4j/$(openssl rand -hex 24)"

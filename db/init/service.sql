@@ -6,5 +6,6 @@ alter role :"service" login nosuperuser nocreatedb nocreaterole password :'passw
 
 select format('create database %I owner %I', :'service', :'service')
 where not exists (select from pg_database where datname = :'service') \gexec
--- By default everybody may connect to every database. Here only the service itself does.
+-- By default everybody may connect to every database. Here only the service itself does, and nobody to the common one.
 revoke all on database :"service" from public;
+revoke all on database postgres from public;

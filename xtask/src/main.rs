@@ -4,6 +4,7 @@
 mod cargo;
 mod ci;
 mod engines;
+mod fleet;
 mod step;
 mod test;
 
@@ -27,6 +28,8 @@ enum Command {
     Test(test::Test),
     /// Start, stop and show the private servers that the adapters are tested against.
     Engines(engines::Engines),
+    /// Run the portal as in production, on this machine: six services, the gateway, the real servers.
+    Fleet(fleet::Fleet),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Ci(ci) => ci.run(),
         Command::Test(test) => test.run(),
         Command::Engines(engines) => engines.run(),
+        Command::Fleet(fleet) => fleet.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

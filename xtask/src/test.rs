@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::cargo;
-use crate::engines::{self, Up, env};
+use crate::engines::{self, How, env};
 use crate::step::seconds;
 
 /// Run all tests, with the servers that they need.
@@ -26,7 +26,7 @@ pub struct Test {
     /// Only the tests whose name contains this
     filter: Option<String>,
     #[command(flatten)]
-    engines: Up,
+    engines: How,
 }
 
 impl Test {
@@ -89,7 +89,7 @@ mod tests {
     fn words(embedded: bool, package: &[&str], filter: Option<&str>) -> Vec<String> {
         let package = package.iter().map(|name| (*name).to_owned()).collect();
         let filter = filter.map(str::to_owned);
-        let command = Test { embedded, package, filter, engines: Up::default() }.command();
+        let command = Test { embedded, package, filter, engines: How::default() }.command();
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 

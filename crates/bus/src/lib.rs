@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use chassis::Surroundings;
 
+mod amqp;
 mod envelope;
 mod local;
 mod outbox;
 mod port;
 pub mod postgres_outbox;
+mod receiver;
 mod relay;
 mod row;
 mod schedule;
@@ -18,6 +20,7 @@ mod topic;
 #[cfg(test)]
 mod contract;
 
+pub use amqp::AmqpBus;
 pub use envelope::Envelope;
 pub use local::{BusLocal, DeadLetter, Depth};
 pub use outbox::Outbox;
@@ -27,15 +30,13 @@ pub use schedule::Schedule;
 pub use topic::{NotAPattern, Pattern};
 
 /// Opens the bus that `url` names: `local:data/bus.db` is a file that belongs to this process, opened once however many
-/// services ask for it.
+/// services ask for it; `amqp://user:password@host:port/vhost` is a RabbitMQ, and the user is the service.
 ///
 /// # Errors
-/// Where the URL is not understood or not allowed here, or the file can't be opened.
+/// Where the URL is not understood or not allowed here, the file can't be opened, or no broker answers within seconds.
 pub async fn open(url: &str, surroundings: &Surroundings) -> Result<Arc<dyn Bus>, BusError> {
     if url.starts_with("amqp:") || url.starts_with("amqps:") {
-        return Err(BusError::Url(
-            "a bus over AMQP comes with the fleet; `portal run` needs none".to_owned(),
-        ));
+        return Ok(Arc::new(AmqpBus::open(url, Schedule::default()).await?));
     }
     Ok(open_local(url, surroundings).await?)
 }

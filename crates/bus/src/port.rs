@@ -144,6 +144,12 @@ pub enum BusError {
     /// No adapter speaks this.
     #[error("{0}")]
     Url(String),
+    /// The broker is away, or did not answer in time.
+    #[error("{0}")]
+    Away(String),
+    /// The broker will not do it however often it is asked: a permission that lacks, a queue that is there and different.
+    #[error("{0}")]
+    Refused(String),
     /// A name or pattern that no queue can have: a defect of the program.
     #[error("{0}")]
     Name(String),
@@ -153,7 +159,8 @@ impl Fault for BusError {
     fn kind(&self) -> Kind {
         match self {
             BusError::Store(failure) => failure.kind(),
-            BusError::Url(_) | BusError::Name(_) => Kind::Internal,
+            BusError::Away(_) => Kind::Unavailable,
+            BusError::Url(_) | BusError::Refused(_) | BusError::Name(_) => Kind::Internal,
         }
     }
 
@@ -161,6 +168,8 @@ impl Fault for BusError {
         match self {
             BusError::Store(failure) => failure.code(),
             BusError::Url(_) => Code::new("bus_url"),
+            BusError::Away(_) => Code::new("bus_unavailable"),
+            BusError::Refused(_) => Code::new("bus_refused"),
             BusError::Name(_) => Code::new("bus_name"),
         }
     }

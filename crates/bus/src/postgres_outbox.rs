@@ -60,16 +60,18 @@ pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<
 pub struct PostgresOutbox {
     database: Database,
     wake: Arc<Notify>,
-    // The transaction in which the batch in hand was read.
-    in_hand: Mutex<Option<Transaction<'static, Postgres>>>,
+    in_hand: InHand,
 }
+
+/// The transaction in which the batch in hand was read.
+type InHand = Arc<Mutex<Option<Transaction<'static, Postgres>>>>;
 
 impl PostgresOutbox {
     /// The outbox in `database`. Listens for commits from now until the database is closed.
     pub fn new(database: Database) -> Self {
-        let wake = Arc::new(Notify::new());
-        chassis::spawn("outbox.listen", listen(database.pool().clone(), wake.clone()));
-        Self { database, wake, in_hand: Mutex::default() }
+        let (wake, in_hand) = (Arc::new(Notify::new()), InHand::default());
+        chassis::spawn("outbox.listen", listen(database.pool().clone(), wake.clone(), in_hand.clone()));
+        Self { database, wake, in_hand }
     }
 }
 
@@ -165,18 +167,22 @@ async fn my_turn(tx: &mut PgConnection) -> sqlx::Result<bool> {
 
 /// Wakes the relay after every commit that enqueued something, in whatever replica. Where it can't, the relay's own poll
 /// finds the rows.
-async fn listen(pool: PgPool, wake: Arc<Notify>) {
+async fn listen(pool: PgPool, wake: Arc<Notify>, in_hand: InHand) {
     let mut pause = Duration::from_millis(50);
     while !pool.is_closed() {
         match listen_once(&pool, &wake, &mut pause).await {
             Ok(()) | Err(sqlx::Error::PoolClosed) => {}
-            Err(error) => tracing::warn!(%error, "the outbox is polled until the listener is connected again"),
+            Err(error) => {
+                tracing::warn!(%error, "the outbox is polled until the listener is connected again")
+            }
         }
         tokio::select! {
             () = chassis::pause(pause) => pause = (pause * 2).min(MAX_PAUSE),
             () = pool.close_event() => {}
         }
     }
+    // A closing pool waits for its connections: a batch that could not be sent must not keep one.
+    in_hand.lock().await.take();
 }
 
 async fn listen_once(pool: &PgPool, wake: &Notify, pause: &mut Duration) -> sqlx::Result<()> {
@@ -199,3 +205,6 @@ async fn listen_once(pool: &PgPool, wake: &Notify, pause: &mut Duration) -> sqlx
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

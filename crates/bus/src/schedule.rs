@@ -28,6 +28,11 @@ impl Schedule {
         Self(pauses.into_iter().collect())
     }
 
+    /// The pauses before the second delivery, the third and so on.
+    pub fn pauses(&self) -> &[Duration] {
+        &self.0
+    }
+
     /// How often a message is delivered at most.
     pub fn deliveries(&self) -> usize {
         self.0.len() + 1

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::BusError;
+
 /// The most bytes of a routing key or pattern (AMQP 0-9-1: a short string).
 const MAX: usize = 255;
 
@@ -30,6 +32,12 @@ fn fits(pattern: &[&str], words: &[&str]) -> bool {
         return (0..=words.len()).any(|taken| fits(rest, &words[taken..]));
     }
     words.split_first().is_some_and(|(word, others)| (*first == "*" || first == word) && fits(rest, others))
+}
+
+/// The keys of a subscription.
+pub(crate) fn parse(patterns: &[String]) -> Result<Vec<Pattern>, BusError> {
+    let parse = |text: &String| text.parse().map_err(|fault: NotAPattern| BusError::Name(fault.to_string()));
+    patterns.iter().map(parse).collect()
 }
 
 /// The text is no pattern of routing keys.

@@ -72,7 +72,8 @@ impl Replicas {
                     return Ok(answer);
                 }
                 Err(error) => {
-                    let unseen = was_not_sent(&error);
+                    // No connection was there to send it on.
+                    let unseen = is_caused_by::<tonic::ConnectError>(&error);
                     failure = error.into();
                     if !unseen {
                         break;
@@ -169,11 +170,11 @@ async fn by_dns(name: Uri) -> std::io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
-/// Whether no connection was there to send the request on.
-fn was_not_sent(error: &(dyn Error + 'static)) -> bool {
+/// Whether a `T` is among the causes of an error.
+pub(crate) fn is_caused_by<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<T>() {
             return true;
         }
         next = error.source();

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
-use crate::replicas::Replicas;
+use crate::replicas::{Replicas, is_caused_by};
 use crate::{Context, Surroundings};
 
 /// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
@@ -99,6 +99,10 @@ where
             set(headers, TIMEOUT, &format!("{}m", left.as_millis().min(99_999_999)));
             let call = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
             match tokio::time::timeout(left, call).await {
+                // tonic reads the header that was set here, and may be first; it calls that a cancellation.
+                Ok(Ok(Err(error))) if is_caused_by::<tonic::TimeoutExpired>(&*error) => {
+                    Ok(Status::deadline_exceeded("the deadline is over").into_http())
+                }
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_panic)) => Ok(Status::internal("the callee panicked").into_http()),
                 Err(_over) => Ok(Status::deadline_exceeded("the deadline is over").into_http()),

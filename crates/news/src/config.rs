@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::IdentityConfig;
 use chassis::config::Settings;
+use chassis::{IdentityConfig, Url};
 use kernel::Section;
 use serde::{Deserialize, Serialize};
 
@@ -31,14 +31,14 @@ pub struct Config {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
-    /// The URL.
-    pub url: String,
+    /// The URL. It is shown without its password.
+    pub url: Url,
 }
 
 impl Address {
     /// The URL with the name of the section's service in its place.
     pub fn of(&self, section: Section) -> String {
-        self.url.replace("{service}", section.service())
+        self.url.expose().replace("{service}", section.service())
     }
 }
 
@@ -81,7 +81,7 @@ impl Settings for Config {
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.events.url == self.view.url {
-            faults.push("view.url must differ from events.url: two stores are two files".to_owned());
+            faults.push("view.url must differ from events.url: two stores are two places".to_owned());
         }
         let language = &self.newsroom.language;
         if !language.is_empty() && !crate::domain::is_language(language) {

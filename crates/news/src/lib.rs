@@ -64,8 +64,10 @@ pub async fn open(
     config: &Config,
     surroundings: &Surroundings,
 ) -> anyhow::Result<(Arc<App>, Arc<dyn Outbox>)> {
-    let (events, outbox) = store::open_events(&config.events.of(section)).await.context("events.url")?;
-    let view = store::open_view(&config.view.of(section)).await.context("view.url")?;
+    let name = section.service();
+    let events = store::open_events(&config.events.of(section), name).await;
+    let (events, outbox) = events.context("events.url")?;
+    let view = store::open_view(&config.view.of(section), name).await.context("view.url")?;
     let app = App::new(app::Parts {
         section,
         events,

@@ -84,12 +84,6 @@ pub enum AppendError {
     Store(#[from] StoreFailure),
 }
 
-impl From<sqlx::Error> for AppendError {
-    fn from(error: sqlx::Error) -> Self {
-        AppendError::Store(error.into())
-    }
-}
-
 impl Fault for AppendError {
     fn kind(&self) -> Kind {
         match self {

@@ -184,8 +184,8 @@ mod tests {
         let flags = Flags { data_dir: Some(PathBuf::from("/srv/portal")), ..Flags::default() };
         let loaded = load(&flags, Some("127.0.0.1:1234")).expect("a good configuration");
         let config = loaded.service;
-        assert_eq!(config.users.store.url, "sqlite:/srv/portal/users.db");
-        assert_eq!(config.sports_news.view.url, "sqlite:/srv/portal/sports-news-view.db");
+        assert_eq!(config.users.store.url.expose(), "sqlite:/srv/portal/users.db");
+        assert_eq!(config.sports_news.view.url.expose(), "sqlite:/srv/portal/sports-news-view.db");
         assert_eq!(config.recommendations.identity.issuer, "http://127.0.0.1:1234");
         assert!(loaded.effective.matches("data/").count() == 0, "{}", loaded.effective);
     }

@@ -30,16 +30,18 @@ pub const NAME: &str = "recommendations";
 /// # Errors
 /// Where the store or the bus can't be opened, or an address can't be used here.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
-    let store::Opened { graph, database } = store::open(&config.store.url).await.context("store.url")?;
+    let budget = Duration::from_millis(config.store.budget_ms);
+    let store::Opened { graph, engine } =
+        store::open(&config.store.url, budget).await.context("store.url")?;
     let transport = surroundings.transport(&config.users.url).context("users.url")?;
     let users = GrpcUserDirectory::new(transport, Duration::from_millis(config.users.budget_ms));
     let app = App::new(graph, Arc::new(users), surroundings.clock.clone());
-    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
+    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let consumers = consumers::subscribe(&*bus, &app).await?;
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let (http, doc) = http::router(app.clone(), verifier)?;
     surroundings.register_http(NAME, http.clone());
-    let (asked, closed, listening) = (database.clone(), bus.clone(), bus);
+    let (asked, closed, listening) = (engine.clone(), bus.clone(), bus);
     Ok(Service {
         name: NAME,
         http,
@@ -48,9 +50,9 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         consumers,
         workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],
         health: vec![
-            Dependency::new("sqlite", move || {
-                let database = asked.clone();
-                async move { database.ping().await }
+            Dependency::new(engine.name(), move || {
+                let engine = asked.clone();
+                async move { engine.ping().await }
             }),
             Dependency::new("bus", move || {
                 let bus = listening.clone();
@@ -58,7 +60,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
             }),
         ],
         closers: vec![
-            Box::pin(async move { database.close().await }),
+            Box::pin(async move { engine.close().await }),
             Box::pin(async move { closed.close().await }),
         ],
     })

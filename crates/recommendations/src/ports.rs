@@ -73,7 +73,8 @@ pub trait TasteGraph: Send + Sync {
     /// * Erasing twice is erasing once.
     async fn erase(&self, reader: UserId, at: Timestamp) -> Result<(), TasteGraphError>;
 
-    /// Forgets at most `limit` visits whose last reading is before `before`; the edges stay. The answer is how many.
+    /// Forgets at most `limit` visits whose last reading is before `before`, the oldest first; the edges stay. The answer is
+    /// how many.
     ///
     /// * Forgotten visits leave the tastes as they are.
     async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, TasteGraphError>;

@@ -1,17 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+mod amqp;
 mod binary;
 mod client;
 mod folder;
 mod portal;
 mod process;
+mod proxy;
 mod race;
 mod wait;
 
+pub use amqp::Vhost;
 pub use binary::{binary, portal_binary};
 pub use client::{Answer, Call, Client, NoAnswer};
 pub use folder::Folder;
 pub use portal::{Portal, free_address};
 pub use process::{Process, Program};
+pub use proxy::Proxy;
 pub use race::{at_once, random};
 pub use wait::{PATIENCE, wait_until};

@@ -1,7 +1,7 @@
 //! What this service can be told; `config.default.toml` is the documentation.
 
-use chassis::IdentityConfig;
 use chassis::config::{Secret, Settings};
+use chassis::{IdentityConfig, Url};
 use serde::{Deserialize, Serialize};
 
 use crate::app::HashingCost;
@@ -28,7 +28,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "see Config")]
 pub struct Address {
-    pub url: String,
+    pub url: Url,
 }
 
 /// The cache of lookups.
@@ -36,7 +36,7 @@ pub struct Address {
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "see Config")]
 pub struct Cache {
-    pub url: String,
+    pub url: Url,
     pub capacity: u64,
     pub ttl_seconds: u64,
 }

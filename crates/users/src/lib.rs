@@ -35,7 +35,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
-    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
+    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let app = Arc::new(App {
         store: opened.store,
@@ -91,6 +91,7 @@ fn dependencies(app: &Arc<App>) -> Vec<Dependency> {
         Dependency::new("cache", move || {
             let cache = cache.clone();
             async move { cache.ping().await }
-        }),
+        })
+        .optional(),
     ]
 }

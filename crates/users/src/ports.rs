@@ -24,6 +24,15 @@ pub trait UserStore: Send + Sync + 'static {
     /// * An insert with the e-mail of another account is refused as a taken e-mail.
     async fn insert(&self, account: &Account) -> Result<Inserted, UserStoreError>;
 
+    /// Stores many accounts that were registered, and says of each, in their order, what [`UserStore::insert`] would say. A
+    /// store does it in as few steps as it can.
+    ///
+    /// * Of many accounts each has its own outcome, and one that is refused hides none of its neighbours.
+    ///
+    /// # Errors
+    /// Where the store is away. Some may be stored nevertheless; inserting them again says so.
+    async fn insert_all(&self, accounts: &[Account]) -> Result<Insertions, UserStoreError>;
+
     /// Stores the account of the first admin.
     ///
     /// * The first admin is stored only while there is no admin.
@@ -102,6 +111,9 @@ pub trait UserStore: Send + Sync + 'static {
     /// Asks whether the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 }
+
+/// What became of each of many accounts.
+pub type Insertions = Vec<Result<Inserted, UserStoreError>>;
 
 /// What an insert found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

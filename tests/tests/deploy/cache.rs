@@ -158,8 +158,10 @@ async fn while_one_fetches_what_is_new_the_others_get_what_was() {
     // Asks until the second has passed: the one that finds the answer too old fetches a new one, and waits for it.
     let fetch = wait_until("what is new", PATIENCE, || async { (ask().await != "1").then_some(()) });
     let others = async {
-        wait_until("the request for what is new", PATIENCE, || std::future::ready((users.count() == 2).then_some(())))
-            .await;
+        wait_until("the request for what is new", PATIENCE, || {
+            std::future::ready((users.count() == 2).then_some(()))
+        })
+        .await;
         for _ in 0..5 {
             assert_eq!(ask().await, "1", "what was is given while the new one is fetched");
         }

@@ -47,7 +47,9 @@ impl Settings {
 
     /// A template with the variables in their places, as `envsubst` of the official image does it: only those which are set.
     pub fn fill(&self, template: &str) -> String {
-        self.0.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+        self.0
+            .iter()
+            .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
     }
 }
 
@@ -94,7 +96,8 @@ impl Gateway {
             .with("GATEWAY_LISTEN", &address.to_string())
             .with("GATEWAY_HEALTH_LISTEN", &health.to_string());
         for (name, template) in templates() {
-            std::fs::write(folder.join(&name), settings.fill(&template)).expect("the folder can be written to");
+            std::fs::write(folder.join(&name), settings.fill(&template))
+                .expect("the folder can be written to");
         }
         let process = Process::start(&nginx(folder.path())).await;
         let client = |address: SocketAddr| Client::new(&format!("http://{address}"));
@@ -136,7 +139,7 @@ impl Gateway {
 fn nginx(folder: &Path) -> Program {
     // At this level it says when it is there. As root its workers would become somebody who can't enter the test's folder;
     // for everybody else the line has no effect.
-    let globals = "daemon off; user root; error_log stderr notice;";
+    let globals = "daemon off; user root; error_log /dev/stdout notice;";
     Program::new(program("PORTAL_TEST_NGINX"), "start worker processes")
         .args(["-e", "stderr", "-g", globals, "-p"])
         .args([folder.as_os_str(), "-c".as_ref(), folder.join("nginx.conf").as_os_str()])

@@ -67,7 +67,13 @@ async fn an_identity_that_a_client_claims_in_a_header_reaches_no_service() {
 async fn a_service_learns_the_address_of_the_connection_and_not_what_the_client_says() {
     let users = Upstream::plain().await;
     let gateway = Gateway::start(Settings::new().users(&users)).await;
-    gateway.client().get("/users/v1/x").header("x-forwarded-for", "203.0.113.9").send().await.expect_status(200);
+    gateway
+        .client()
+        .get("/users/v1/x")
+        .header("x-forwarded-for", "203.0.113.9")
+        .send()
+        .await
+        .expect_status(200);
     assert_eq!(users.last().header("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(users.last().header("x-forwarded-proto"), Some("http"));
 }
@@ -76,7 +82,8 @@ async fn a_service_learns_the_address_of_the_connection_and_not_what_the_client_
 #[ignore = "needs nginx"]
 async fn a_proxy_that_is_trusted_is_believed_as_far_as_the_next_one() {
     let users = Upstream::plain().await;
-    let settings = Settings::new().users(&users).with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
+    let settings =
+        Settings::new().users(&users).with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
     let gateway = Gateway::start(settings).await;
     let call = gateway.client().get("/users/v1/x").header("x-forwarded-for", "10.9.9.9, 203.0.113.9");
     call.send().await.expect_status(200);
@@ -147,7 +154,8 @@ async fn a_body_a_condition_and_a_cookie_arrive_as_they_were_sent() {
     let users = Upstream::plain().await;
     let gateway = Gateway::start(Settings::new().users(&users)).await;
     let body = vec![0x1f_u8; 1 << 20];
-    let call = gateway.client().put("/users/v1/x").header("if-match", "W/\"v7\"").header("idempotency-key", "k");
+    let call =
+        gateway.client().put("/users/v1/x").header("if-match", "W/\"v7\"").header("idempotency-key", "k");
     let call = call.header("cookie", "refresh=1").header("content-encoding", "gzip").body(body.clone());
     call.send().await.expect_status(200);
     let seen = users.last();

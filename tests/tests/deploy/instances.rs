@@ -16,7 +16,8 @@ fn two(first: &str, second: &Upstream) -> Settings {
 async fn instances_take_turns() {
     let (one, two) = (Upstream::plain().await, Upstream::plain().await);
     let both = format!("{} {}", one.server(""), two.server(""));
-    let gateway = Gateway::start(Settings::new().with("GATEWAY_USERS", &both).with("GATEWAY_WORKERS", "1")).await;
+    let gateway =
+        Gateway::start(Settings::new().with("GATEWAY_USERS", &both).with("GATEWAY_WORKERS", "1")).await;
     for _ in 0..10 {
         gateway.client().get("/users/v1/x").token("t").send().await.expect_status(200);
     }

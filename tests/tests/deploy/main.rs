@@ -37,7 +37,10 @@ fn text(path: &str) -> String {
 /// # Panics
 /// Where it is unset: what was asked for and can't be run has failed.
 #[track_caller]
-#[allow(clippy::disallowed_methods, reason = "a test has no configuration; this names the program under test")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration; this names the program under test"
+)]
 fn program(variable: &str) -> PathBuf {
     std::env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} names no program"))
 }

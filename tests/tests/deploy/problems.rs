@@ -23,7 +23,10 @@ async fn what_is_nowhere_is_a_problem_with_the_ids_of_the_request() {
     let answer = answer.expect_problem(404, "not_found");
     whole(&answer.json(), 404, "not_found", "/nowhere");
     assert_eq!(answer.json()["request_id"], "r-1");
-    assert_eq!((answer.header("x-request-id"), answer.header("cache-control")), (Some("r-1"), Some("no-store")));
+    assert_eq!(
+        (answer.header("x-request-id"), answer.header("cache-control")),
+        (Some("r-1"), Some("no-store"))
+    );
 }
 
 #[tokio::test]

@@ -39,7 +39,10 @@ fn every_variable_of_the_templates_is_documented_and_every_documented_one_is_use
 fn what_one_client_may_ask_by_default_is_what_the_product_says() {
     let documented = documented();
     let said = |name: &str| documented[name].as_str();
-    assert_eq!((said("GATEWAY_RATE"), said("GATEWAY_BURST"), said("GATEWAY_WRITE_RATE")), ("50r/s", "200", "20r/s"));
+    assert_eq!(
+        (said("GATEWAY_RATE"), said("GATEWAY_BURST"), said("GATEWAY_WRITE_RATE")),
+        ("50r/s", "200", "20r/s")
+    );
 }
 
 #[tokio::test]
@@ -68,10 +71,12 @@ async fn both_forms_of_every_prefix_reach_their_service_which_sees_the_bare_path
 #[tokio::test]
 #[ignore = "needs nginx"]
 async fn every_answer_of_the_older_form_names_its_successor() {
-    let (gateway, ..) = portal().await;
+    let (gateway, _users, _news, _recommendations) = portal().await;
     let client = gateway.client();
     // Answers of a service, answers from the cache and the gateway's own errors.
-    for (path, status) in [("/v1/news/all/1/10?a=b", 200), ("/v1/news/all/1/10?a=b", 200), ("/v1/news/livez", 404)] {
+    for (path, status) in
+        [("/v1/news/all/1/10?a=b", 200), ("/v1/news/all/1/10?a=b", 200), ("/v1/news/livez", 404)]
+    {
         let answer = client.get(path).send().await.expect_status(status);
         assert_eq!(answer.header("deprecation"), Some("@1767225600"), "{path}");
         let link = path.replace("/v1/news", "</news/v1") + ">; rel=\"successor-version\"";
@@ -93,7 +98,10 @@ async fn a_link_of_the_service_stays_beside_that_of_the_gateway() {
     let gateway = Gateway::start(Settings::new().with("GATEWAY_NEWS", &news.server(""))).await;
     let answer = gateway.client().get("/v1/news/all/1/10").send().await.expect_status(200);
     let links: Vec<_> = answer.headers.get_all("link").iter().collect();
-    assert_eq!(links, ["</news/v1/all/2/10>; rel=\"next\"", "</news/v1/all/1/10>; rel=\"successor-version\""]);
+    assert_eq!(
+        links,
+        ["</news/v1/all/2/10>; rel=\"next\"", "</news/v1/all/1/10>; rel=\"successor-version\""]
+    );
 }
 
 #[tokio::test]
@@ -151,7 +159,11 @@ async fn an_encoded_slash_stays_encoded_and_no_dots_get_through() {
         "/../x",
     ] {
         let answer = gateway.raw_get(path).await;
-        assert_eq!((status(&answer), problem(&answer)["code"].as_str()), (400, Some("bad_request")), "{path}");
+        assert_eq!(
+            (status(&answer), problem(&answer)["code"].as_str()),
+            (400, Some("bad_request")),
+            "{path}"
+        );
     }
     assert_eq!(users.count(), 0);
     // Dots in a name or in a query are nothing special.
@@ -167,7 +179,11 @@ async fn an_absolute_address_is_read_as_its_path() {
     let (gateway, users, ..) = portal().await;
     let answer = gateway.raw_get("http://elsewhere.example/users/v1/x?y").await;
     assert_eq!((status(&answer), users.last().path.as_str()), (200, "/x?y"));
-    assert_eq!(users.last().header("host"), Some("users"), "a service never sees a name that the client chose");
+    assert_eq!(
+        users.last().header("host"),
+        Some("users"),
+        "a service never sees a name that the client chose"
+    );
 }
 
 #[tokio::test]

@@ -56,8 +56,7 @@ impl Upstream {
                 let (parts, body) = request.into_parts();
                 let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
                 let path = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-                let mut seen =
-                    Seen { method: parts.method, path, headers: parts.headers, body, number: 0 };
+                let mut seen = Seen { method: parts.method, path, headers: parts.headers, body, number: 0 };
                 {
                     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.number = log.len() + 1;
@@ -158,7 +157,10 @@ pub fn answer(status: u16, control: &str, body: &str) -> Response<Body> {
     builder.body(Body::from(body.to_owned())).expect("a plain answer")
 }
 
-#[allow(clippy::disallowed_methods, reason = "a service of a test ends with it: its owner aborts it when it is dropped")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a service of a test ends with it: its owner aborts it when it is dropped"
+)]
 fn run(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(work)
 }

@@ -106,7 +106,7 @@ async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind() {
         ("/news/v1/sports/101/100", 422, "invalid"),
         ("/news/v1/all/one/10", 400, "malformed_path"),
         ("/news/v1/all/-1/10", 422, "invalid"),
-        ("/news/v1/all/99999999999999/10", 400, "malformed_path"),
+        ("/news/v1/all/99999999999999/10", 422, "invalid"),
         ("/users/v1/not-an-id", 404, "not_found"),
         ("/users/v1/all?count=many", 400, "malformed_query"),
     ] {

@@ -113,6 +113,29 @@ async fn ctrl_c_stops_in_order_and_a_restart_finds_everything() {
     login(world.client(), &reader.email, PASSWORD).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn after_erasure_and_a_stop_no_file_holds_a_name_or_an_address() {
+    let mut world = World::new().await;
+    let admin = world.admin().await;
+    let author = world.staff("rumpelstilz", "author", &admin).await;
+    let draft = world.draft("famous", "A spinner", &["straw"], &author).await;
+    let own = format!("/users/v1/{}", author.id);
+    world.client().delete(&own).token(&author.token).send().await.expect_status(202);
+    let path = format!("/news/v1/famous/{}", draft["id"].as_str().expect("an id"));
+    wait_until("an article without its byline", PATIENCE, || async {
+        let read = world.client().get(&path).token(&admin.token).send().await.expect_status(200);
+        (read.json()["news"]["author"] == "").then_some(())
+    })
+    .await;
+    assert!(world.portal.stop().await.success());
+    for entry in std::fs::read_dir(world.portal.data()).expect("the data folder") {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).expect("a file");
+        let found = bytes.windows(11).any(|window| window.eq_ignore_ascii_case(b"rumpelstilz"));
+        assert!(!found, "{} holds it", path.display());
+    }
+}
+
 async fn run(arguments: &[&str]) -> std::process::Output {
     let mut command = tokio::process::Command::new(testkit::portal_binary());
     command.args(arguments).output().await.expect("the command runs")

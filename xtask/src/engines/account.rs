@@ -9,8 +9,7 @@ use anyhow::{Context, Result, bail};
 /// A user of this system that an engine runs as where we are root and the engine refuses to be.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Its name.
-    pub name: &'static str,
+    name: &'static str,
     uid: u32,
     gid: u32,
 }

@@ -1,30 +1,39 @@
 //! How the tests find the engines: variables, one URL for each.
 
-use super::programs;
 use super::site::Site;
 use super::state::{OWNER, State, TESTS};
+use super::{docker, programs};
+
+/// The folder of the engines.
+pub const PLACE: &str = "PORTAL_TEST_ENGINES";
 
 /// Every variable that the tests read, with its value.
 pub fn variables(site: &Site) -> Vec<(&'static str, String)> {
-    let mut variables = urls(&site.state);
+    let mut variables = urls(&site.state, docker::is_used(&site.place));
+    // For the tests of what each service may touch, which need every service's password.
+    if !docker::is_used(&site.place) {
+        variables.push((PLACE, site.place.join("").display().to_string()));
+    }
     if let Some(nginx) = programs::find("nginx") {
         variables.push(("PORTAL_TEST_NGINX", nginx.display().to_string()));
     }
     variables
 }
 
-fn urls(state: &State) -> Vec<(&'static str, String)> {
+fn urls(state: &State, containers: bool) -> Vec<(&'static str, String)> {
     let tests = state.password(TESTS);
     let url = |scheme: &str, port: &str, rest: &str| {
         format!("{scheme}://{TESTS}:{tests}@127.0.0.1:{}{rest}", state.port(port))
     };
+    // FerretDB hands a client's name on to PostgreSQL; MongoDB keeps its own users.
+    let login = if containers { "authSource=admin" } else { "authMechanism=PLAIN" };
     vec![
         ("PORTAL_TEST_POSTGRES_URL", url("postgres", "postgres", &format!("/{TESTS}"))),
         ("PORTAL_TEST_REDIS_CACHE_URL", url("redis", "redis-cache", "/0")),
         ("PORTAL_TEST_REDIS_INTAKE_URL", url("redis", "redis-intake", "/0")),
         ("PORTAL_TEST_AMQP_URL", url("amqp", "amqp", &format!("/{TESTS}"))),
         ("PORTAL_TEST_AMQP_MANAGEMENT_URL", url("http", "amqp-management", "")),
-        ("PORTAL_TEST_MONGODB_URL", url("mongodb", "mongodb", "/?authMechanism=PLAIN")),
+        ("PORTAL_TEST_MONGODB_URL", url("mongodb", "mongodb", &format!("/?{login}"))),
         // The Community edition has roles for nobody: one user, one database.
         (
             "PORTAL_TEST_NEO4J_URL",
@@ -46,7 +55,7 @@ mod tests {
     fn every_engine_has_a_url_on_the_loopback_address() {
         let mut state = State::default();
         state.complete(|_, _| true).expect("ports are free");
-        let urls = urls(&state);
+        let urls = urls(&state, false);
         assert_eq!(urls.len(), 7);
         for (name, url) in urls {
             assert!(name.starts_with("PORTAL_TEST_") && name.ends_with("_URL"), "{name}");

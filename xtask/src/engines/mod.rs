@@ -1,6 +1,8 @@
 //! `cargo xtask engines`: the real servers that the adapters speak to, private to this checkout.
 
 mod account;
+#[cfg(test)]
+mod credentials;
 mod docker;
 pub mod env;
 mod ferretdb;
@@ -26,6 +28,8 @@ use crate::step::seconds;
 use place::Place;
 use process::Runner;
 use site::Site;
+
+pub use rabbitmq::VHOST;
 
 /// One server.
 #[derive(Debug)]
@@ -103,7 +107,7 @@ pub struct Engines {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Start what doesn't run; install and build what is missing first
-    Up(Up),
+    Up(How),
     /// Stop what `up` started, and nothing else; the data stays
     Down {
         /// Remove the data as well
@@ -123,7 +127,7 @@ enum Action {
 
 /// How to start them.
 #[derive(Debug, Default, clap::Args)]
-pub struct Up {
+pub struct How {
     /// Install without asking
     #[arg(long)]
     pub yes: bool,
@@ -153,16 +157,17 @@ impl Engines {
 }
 
 /// Starts what doesn't run, all at once, and returns when everything is ready.
-pub fn up(how: &Up) -> Result<Site> {
+pub fn up(how: &How) -> Result<Site> {
     let place = Place::find()?;
     let _lock = place.lock()?;
     if how.docker {
-        docker::up(&place)?;
-    } else {
-        install::ensure(&place, how.yes)?;
+        return docker::up(place);
     }
+    ensure!(!docker::is_used(&place), "the engines run in containers: `cargo xtask engines down` first");
+    install::ensure(&place, how.yes)?;
     let start = Instant::now();
     let site = Site::settled(place)?;
+    println!("engines: in {}", site.place.join("").display());
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let chains = CHAINS.map(|chain| scope.spawn(|| start_chain(chain, &site)));
         chains.into_iter().map(|thread| thread.join().expect("starting an engine doesn't panic")).collect()
@@ -191,7 +196,8 @@ fn start_chain(chain: &str, site: &Site) -> Result<()> {
 
 /// The names of those that run.
 pub fn running() -> Result<Vec<String>> {
-    Ok(Place::find()?.runner()?.all_running())
+    let place = Place::find()?;
+    if docker::is_used(&place) { docker::running(&place) } else { Ok(place.runner()?.all_running()) }
 }
 
 /// Stops everything that `up` started, but for those named in `keep`.
@@ -243,6 +249,11 @@ fn status() -> Result<ExitCode> {
         println!("engines: never started here; `cargo xtask engines up` does");
         return Ok(ExitCode::FAILURE);
     };
+    if docker::is_used(&site.place) {
+        let running = docker::running(&site.place)?;
+        println!("in containers: {}", running.join(", "));
+        return Ok(if running.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
     let mut all = true;
     for engine in &ENGINES {
         let ports: Vec<_> =
@@ -262,8 +273,10 @@ fn print_variables() -> Result<ExitCode> {
     let Some(site) = Site::existing()? else {
         bail!("the engines were never started here: `cargo xtask engines up`")
     };
-    let down: Vec<_> =
-        ENGINES.iter().map(|it| it.name).filter(|name| site.runner.running(name).is_none()).collect();
+    let running = running()?;
+    ensure!(!running.is_empty(), "the engines are down: `cargo xtask engines up` starts them");
+    let down = ENGINES.iter().map(|engine| engine.name).filter(|name| !running.iter().any(|it| it == name));
+    let down: Vec<_> = down.filter(|_| !docker::is_used(&site.place)).collect();
     ensure!(down.is_empty(), "not running: {}; `cargo xtask engines up` starts them", down.join(", "));
     for (name, value) in env::variables(&site) {
         println!("{}", env::line(name, &value));

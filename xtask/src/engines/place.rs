@@ -1,12 +1,13 @@
 //! Where the engines keep everything: one folder under Cargo's target folder.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
-use super::account::Account;
+use super::account::is_root;
 use super::process::Runner;
 
 /// The folder of the engines: data, configuration, logs, what was built and what runs.
@@ -17,11 +18,30 @@ pub struct Place {
 
 impl Place {
     /// `engines` in the target folder, beside what Cargo built.
+    ///
+    /// As root we start PostgreSQL and RabbitMQ under users of their own, who must be able to walk through every folder above
+    /// their data. Where they can't (a checkout in somebody's home), the engines live in the system's temporary folder.
     pub fn find() -> Result<Self> {
-        Self::at(&target()?.join("engines"))
+        let target = target()?;
+        if is_root() && !is_open(&target)? {
+            return Self::outside(&target);
+        }
+        Self::at(&target.join("engines"))
     }
 
-    fn at(root: &Path) -> Result<Self> {
+    /// The folder for a target folder that is closed to others: always the same one, and nobody else's.
+    fn outside(target: &Path) -> Result<Self> {
+        let mut hasher = DefaultHasher::new();
+        target.hash(&mut hasher);
+        let place =
+            Self::at(&Path::new("/var/tmp").join(format!("news-portal-engines-{:016x}", hasher.finish())))?;
+        let owner = fs::metadata(&place.root).context("the folder of the engines")?.uid();
+        ensure!(owner == 0, "{} belongs to somebody else", place.root.display());
+        Ok(place)
+    }
+
+    /// Any other folder.
+    pub fn at(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("the folder {}", root.display()))?;
         Ok(Self { root: root.canonicalize().context("the folder of the engines")? })
     }
@@ -52,23 +72,20 @@ impl Place {
         }
         Ok(file)
     }
+}
 
-    /// Makes sure that a user who is not root reaches this folder: PostgreSQL and RabbitMQ refuse to run as root, so their
-    /// own users must be able to walk through every folder above their data.
-    pub fn check_reachable_by(&self, account: &Account) -> Result<()> {
-        let mut look = Command::new("test");
-        look.arg("-x").arg(&self.root);
-        account.take_on(&mut look);
-        if !look.status().context("`test` can't be run")?.success() {
-            bail!(
-                "the user {} can't enter {}: as root, PostgreSQL and RabbitMQ run under users of their own.\n\
-                 Work as another user than root, or put the target folder where they may go: CARGO_TARGET_DIR=/var/tmp/portal",
-                account.name,
-                self.root.display()
-            );
+/// True where every user may walk through this folder and all above it.
+fn is_open(folder: &Path) -> Result<bool> {
+    for part in folder.ancestors() {
+        let mode = fs::metadata(part)
+            .with_context(|| format!("the folder {}", part.display()))?
+            .permissions()
+            .mode();
+        if mode & 0o001 == 0 {
+            return Ok(false);
         }
-        Ok(())
     }
+    Ok(true)
 }
 
 /// Cargo's target folder: this program lies in `<target>/<profile>`.
@@ -108,8 +125,20 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_is_open_only_if_all_above_it_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let inside = folder.path().join("inside");
+        fs::create_dir(&inside).expect("a folder");
+        let mode =
+            |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).expect("is ours");
+        mode(0o755);
+        assert!(is_open(&inside).expect("is there"));
+        mode(0o700);
+        assert!(!is_open(&inside).expect("is there"));
+    }
+
+    #[test]
     fn what_may_hold_passwords_is_read_by_its_owner_alone() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.json");
         write_private(&path, "one").expect("writes");

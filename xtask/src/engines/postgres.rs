@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::account::Account;
 use super::place::write_private;
-use super::site::{PATIENCE, Site, shared};
+use super::site::{PATIENCE, Site, shared_text};
 use super::state::{OWNER, TESTS};
 use super::{Engine, programs};
 
@@ -23,7 +24,7 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     let folder = site.place.folder(engine.name)?;
     let data = folder.join("data");
     let port = site.state.port("postgres");
-    let account = site.account("postgres")?;
+    let account = Account::instead_of_root("postgres")?;
     if !data.exists() {
         initialise(site)?;
     }
@@ -52,7 +53,7 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
 /// A crash in the middle leaves `new`, which the next run throws away, never half a `data`.
 fn initialise(site: &Site) -> Result<()> {
     let folder = site.place.folder("postgres")?;
-    let account = site.account("postgres")?;
+    let account = Account::instead_of_root("postgres")?;
     let (new, password) = (folder.join("new"), folder.join("password"));
     if new.exists() {
         fs::remove_dir_all(&new).context("what an unfinished run left")?;
@@ -81,33 +82,37 @@ fn initialise(site: &Site) -> Result<()> {
 
 /// Roles and databases, by the same scripts that the containers load. They change nothing that is already so.
 fn roles(site: &Site) -> Result<()> {
-    let mut script = String::from("\\set ON_ERROR_STOP on\n");
-    let include = |name: &str| format!("\\i '{}'\n", shared("db/init").join(name).display());
+    let include = |name: &str| shared_text(&format!("db/init/{name}"));
+    let mut script = tests_script(site)?;
     for service in DATABASES {
         let password = site.state.password(&service.replace('_', "-"));
-        script += &format!("\\set service {service}\n\\set password {password}\n{}", include("service.sql"));
+        script += &format!("\\set service {service}\n\\set password {password}\n{}", include("service.sql")?);
     }
-    script += &format!("\\set password {}\n{}", site.state.password(TESTS), include("tests.sql"));
-    script += &include("ferretdb.sql");
+    script += &include("ferretdb.sql")?;
     for service in VIEWS {
-        script += &format!("\\set service {service}\n{}", include("view.sql"));
+        script += &format!("\\set service {service}\n{}", include("view.sql")?);
     }
     psql(site, &script)
 }
 
+/// What makes the tests' own role and database.
+pub fn tests_script(site: &Site) -> Result<String> {
+    let text = shared_text("db/init/tests.sql")?;
+    Ok(format!("\\set ON_ERROR_STOP on\n\\set password {}\n{text}", site.state.password(TESTS)))
+}
+
 /// Runs a script as the owner of the server.
 pub fn psql(site: &Site, script: &str) -> Result<()> {
+    psql_as(site, "postgres", site.state.password(OWNER), "postgres", script)
+}
+
+/// Runs a script as somebody, in some database.
+pub fn psql_as(site: &Site, role: &str, password: &str, database: &str, script: &str) -> Result<()> {
     let mut psql = Command::new(program("psql")?);
-    let port = site.state.port("postgres").to_string();
-    psql.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--host=127.0.0.1",
-        "--username=postgres",
-        "--dbname=postgres",
-        "--port",
-    ]);
-    psql.arg(port).env("PGPASSWORD", site.state.password(OWNER)).env("PGCONNECT_TIMEOUT", "5");
+    psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1"]);
+    psql.arg(format!("--port={}", site.state.port("postgres")));
+    psql.arg(format!("--username={role}")).arg(format!("--dbname={database}"));
+    psql.env("PGPASSWORD", password).env("PGCONNECT_TIMEOUT", "5");
     psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = psql.spawn().context("psql can't be run")?;
     if let Some(mut input) = child.stdin.take() {

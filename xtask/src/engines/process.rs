@@ -7,13 +7,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// Starts programs and knows them again: `run/<name>.pid` and `log/<name>.log` in one folder.
 #[derive(Debug, Clone)]
 pub struct Runner {
     run: PathBuf,
     log: PathBuf,
+    keeps_logs: bool,
 }
 
 /// A process, told apart from a later one with the same number by the time of its start.
@@ -26,10 +27,27 @@ struct Identity {
 impl Runner {
     /// Keeps its files under `root`.
     pub fn new(root: &Path) -> Result<Self> {
-        let runner = Self { run: root.join("run"), log: root.join("log") };
+        let runner = Self { run: root.join("run"), log: root.join("log"), keeps_logs: false };
         fs::create_dir_all(&runner.run).context("the folder of process ids")?;
         fs::create_dir_all(&runner.log).context("the folder of logs")?;
         Ok(runner)
+    }
+
+    /// The same, where a program that starts again writes on in its log instead of beginning anew.
+    #[must_use]
+    pub fn keeping_logs(self) -> Self {
+        Self { keeps_logs: true, ..self }
+    }
+
+    /// Removes the logs of programs that don't run.
+    pub fn forget_logs(&self) -> Result<()> {
+        let mut gone = self.all_logs().into_iter().filter(|name| self.running(name).is_none());
+        gone.try_for_each(|name| fs::remove_file(self.log(&name)).context("an old log"))
+    }
+
+    /// The names of everything that has a log, sorted.
+    pub fn all_logs(&self) -> Vec<String> {
+        names(&self.log, ".log")
     }
 
     /// The process id of `name`, if it was started from here and still runs.
@@ -39,29 +57,44 @@ impl Runner {
 
     /// Every name that was started from here and still runs, sorted.
     pub fn all_running(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.run).into_iter().flatten().flatten();
-        let names =
-            entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".pid")?.to_owned()));
-        let mut running: Vec<_> = names.filter(|name| self.running(name).is_some()).collect();
-        running.sort();
+        let mut running = names(&self.run, ".pid");
+        running.retain(|name| self.running(name).is_some());
         running
     }
 
     /// Starts `command` in the background, in a process group of its own: a Ctrl-C at the terminal is not for it, and it
-    /// outlives this command. What it writes goes to its log, which begins anew.
+    /// outlives this command. What it writes goes to its log.
     pub fn spawn(&self, name: &str, mut command: Command) -> Result<()> {
         let log = self.log(name);
-        let out = fs::File::create(&log).with_context(|| format!("the log {}", log.display()))?;
+        if !self.keeps_logs {
+            let _ = fs::remove_file(&log);
+        }
+        // Appended: a program that opens its log by another way as well must not write over it.
+        let out = fs::OpenOptions::new().create(true).append(true).open(&log);
+        let out = out.with_context(|| format!("the log {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(out.try_clone().context("the log")?).stderr(out).process_group(0);
+        if let Some(earlier) = self.noted(name) {
+            gone_within(earlier, Duration::from_secs(5));
+        }
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command.spawn().with_context(|| format!("{name}: {program} can't be started"))?;
         let pid = i32::try_from(child.id()).context("a process id")?;
         // It can end at once; then whoever waits for it to be ready finds it gone.
         if let Some(identity) = Identity::of(pid) {
-            let text = format!("{} {}\n", identity.pid, identity.started);
-            fs::write(self.pid_file(name), text).context("the file of a process id")?;
+            self.note(name, identity)?;
         }
         Ok(())
+    }
+
+    fn note(&self, name: &str, identity: Identity) -> Result<()> {
+        let text = format!("{} {}\n", identity.pid, identity.started);
+        fs::write(self.pid_file(name), text).context("the file of a process id")
+    }
+
+    /// From now on `name` is the process `pid`, which the one that was started has started in its turn.
+    pub fn hand_over(&self, name: &str, pid: i32) -> Result<()> {
+        let Some(identity) = Identity::of(pid) else { bail!("{name} ended; {}", self.end_of_log(name)) };
+        self.note(name, identity)
     }
 
     /// Waits until `ready` says yes, at most `patience`; gives up at once when the program has ended.
@@ -74,7 +107,7 @@ impl Runner {
             if start.elapsed() > patience {
                 bail!("{name} was not ready within {} s; {}", patience.as_secs(), self.end_of_log(name));
             }
-            nap(Duration::from_millis(25));
+            nap(Duration::from_millis(50));
         }
         Ok(())
     }
@@ -122,8 +155,11 @@ impl Runner {
     }
 
     fn identity(&self, name: &str) -> Option<Identity> {
-        let noted = Identity::parse(&fs::read_to_string(self.pid_file(name)).ok()?)?;
-        (Identity::of(noted.pid) == Some(noted)).then_some(noted)
+        self.noted(name).filter(|identity| identity.lives())
+    }
+
+    fn noted(&self, name: &str) -> Option<Identity> {
+        Identity::parse(&fs::read_to_string(self.pid_file(name)).ok()?)
     }
 }
 
@@ -141,6 +177,12 @@ impl Identity {
 
     fn lives(self) -> bool {
         Self::of(self.pid) == Some(self)
+    }
+
+    /// True as long as the kernel knows it, also when it has ended. Where it is a child of ours, we wait for it.
+    fn is_there(self) -> bool {
+        let _ = waitpid(Pid::from_raw(self.pid), WaitOptions::NOHANG);
+        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
     }
 
     fn signal(self, signal: Signal) {
@@ -162,9 +204,11 @@ impl Identity {
     }
 }
 
+/// Waits until nothing is left of a process. What somebody has yet to wait for still counts: as long as its number is taken
+/// PostgreSQL believes that another server is at its data.
 fn gone_within(identity: Identity, patience: Duration) -> bool {
     let start = Instant::now();
-    while identity.lives() {
+    while identity.is_there() {
         if start.elapsed() > patience {
             return false;
         }
@@ -193,6 +237,15 @@ impl Stat {
         let parent = fields.next()?.parse().ok()?;
         Some(Self { state, parent, started: fields.nth(17)?.parse().ok()? })
     }
+}
+
+/// The names of the files in a folder that end so, without that end, sorted.
+fn names(folder: &Path, end: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> =
+        entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(end)?.to_owned())).collect();
+    names.sort();
+    names
 }
 
 fn descendants(root: i32) -> Vec<i32> {

@@ -6,8 +6,9 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 
+use super::account::Account;
 use super::place::{fill, write_private};
-use super::site::{PATIENCE, Site, shared_text};
+use super::site::{PATIENCE, Site, read, shared_text};
 use super::state::{SERVICES, TESTS};
 use super::{Engine, probe, programs};
 
@@ -19,7 +20,7 @@ pub fn start_epmd(engine: &Engine, site: &Site) -> Result<()> {
     let port = site.state.port("epmd");
     let mut server = Command::new(programs::find("epmd").context("epmd (of Erlang) is not installed")?);
     server.args(["-port", &port.to_string(), "-address", "127.0.0.1"]).current_dir("/");
-    if let Some(account) = site.account("rabbitmq")? {
+    if let Some(account) = Account::instead_of_root("rabbitmq")? {
         account.take_on(&mut server);
     }
     site.runner.spawn(engine.name, server)?;
@@ -48,7 +49,7 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     for (name, value) in environment(site, &folder.display().to_string()) {
         server.env(name, value);
     }
-    if let Some(account) = site.account("rabbitmq")? {
+    if let Some(account) = Account::instead_of_root("rabbitmq")? {
         account.own(&folder)?;
         account.take_on(&mut server);
     }
@@ -56,7 +57,10 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     let (password, path) = (site.state.password(TESTS), format!("/api/vhosts/{VHOST}"));
     site.runner.wait_ready(engine.name, PATIENCE, || {
         probe::amqp(ports.0) && probe::http(ports.1, &path, Some((TESTS, password))) == Some(200)
-    })
+    })?;
+    // What was started is a script, which would answer a signal by starting a second Erlang to talk to the first.
+    let pid = read(&file("pid"))?.trim().parse().context("RabbitMQ's process id")?;
+    site.runner.hand_over(engine.name, pid)
 }
 
 /// Everything that RabbitMQ would otherwise share with the system's own.

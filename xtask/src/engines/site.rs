@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::account::Account;
 use super::place::Place;
 use super::process::Runner;
 use super::state::State;
@@ -52,15 +51,6 @@ impl Site {
         })?;
         state.save(&path)?;
         Ok(Self { place, runner, state })
-    }
-
-    /// The user that `program` runs as where we are root and it refuses to be. It must reach our folder.
-    pub fn account(&self, name: &'static str) -> Result<Option<Account>> {
-        let account = Account::instead_of_root(name)?;
-        if let Some(account) = &account {
-            self.place.check_reachable_by(account)?;
-        }
-        Ok(account)
     }
 }
 

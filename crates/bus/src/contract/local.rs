@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use super::{Fixture, every_case};
 use crate::{Bus, BusLocal, DeadLetter, Schedule};
 
-struct LocalFixture {
+pub(super) struct LocalFixture {
     folder: Folder,
     bus: OnceCell<Arc<BusLocal>>,
 }

@@ -14,12 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Bus, Call, CallHandler, DeadLetter, Envelope, Handler, Subscription};
 
+mod amqp;
 mod broadcast;
 mod calls;
 mod crash;
 mod deliveries;
 mod failures;
 mod local;
+mod model;
 
 /// A bus of its own for one case.
 #[async_trait]
@@ -28,7 +30,7 @@ trait Fixture: Send + Sync {
     async fn new() -> Self;
     /// How another process reaches it.
     fn url(&self) -> String;
-    /// The bus, with five retries without a pause.
+    /// The bus, with five retries after pauses of at most some milliseconds.
     async fn bus(&self) -> Arc<dyn Bus>;
     /// The dead letters of a queue.
     async fn dead_letters(&self, queue: &str) -> Vec<DeadLetter>;

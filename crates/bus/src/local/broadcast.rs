@@ -6,8 +6,8 @@ use chassis::Runnable;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::consumer::Receiver;
 use crate::Envelope;
+use crate::receiver::Receiver;
 use crate::topic::Pattern;
 
 /// How many messages wait for a subscriber before it misses some.
@@ -85,18 +85,7 @@ impl Runnable for Listener {
                 );
             }
             let context = self.receiver.context(&message);
-            context.scope(self.hear(&message)).await;
-        }
-    }
-}
-
-impl Listener {
-    async fn hear(&self, message: &Envelope) {
-        if let Err(reason) = self.receiver.handle(message).await {
-            tracing::warn!(
-                message_id = %message.id, kind = message.kind, code = reason.code.as_str(),
-                "a broadcast could not be handled"
-            );
+            context.scope(self.receiver.hear(&message)).await;
         }
     }
 }

@@ -1,18 +1,16 @@
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chassis::{Context, Runnable, StoreFailure, causes};
-use futures::FutureExt;
-use kernel::{Clock, Deadline, Fault, Kind, Refusal};
+use chassis::{Runnable, StoreFailure, causes};
+use kernel::{Clock, Fault, Kind};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::Queue;
 use super::store::{Delivery, Outcome, Store};
+use crate::receiver::Receiver;
 use crate::schedule::{Fate, Schedule};
-use crate::{Envelope, Handler};
 
 /// The most deliveries that a consumer takes at once: one commit settles them all.
 const BATCH: u32 = 64;
@@ -24,36 +22,6 @@ const TURN: Duration = Duration::from_millis(200);
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// The longest pause after the store has failed.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-
-/// How a handler is run, the same for both kinds of subscription.
-pub(super) struct Receiver {
-    pub(super) service: &'static str,
-    pub(super) budget: Duration,
-    pub(super) handler: Arc<dyn Handler>,
-}
-
-impl Receiver {
-    /// The context in which a message is handled, and in which is logged what came of it.
-    pub(super) fn context(&self, message: &Envelope) -> Context {
-        let deadline = Deadline::after(self.budget);
-        Context { service: self.service, trace: message.trace.child(), request_id: None, deadline }
-    }
-
-    /// Runs the handler within the current context. A panic is `Internal`; a handler over its budget is dropped and is
-    /// `Timeout`.
-    pub(super) async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
-        let work = AssertUnwindSafe(async { self.handler.handle(message).await }).catch_unwind();
-        match tokio::time::timeout(self.budget, work).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_panic)) => Err(Refusal::new(Kind::Internal, "handler_panicked", "The handler panicked.")),
-            Err(_elapsed) => Err(Refusal::new(
-                Kind::Timeout,
-                "handler_timed_out",
-                format!("The handler took longer than {:?}.", self.budget),
-            )),
-        }
-    }
-}
 
 /// How long to wait after the store has failed so often in a row.
 fn back_off(failures: u32) -> Duration {

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use chassis::Runnable;
 use kernel::{Clock, Refusal, Timestamp};
 
+use crate::receiver::Receiver;
 use crate::schedule::Schedule;
-use crate::topic::Pattern;
+use crate::topic::{Pattern, parse};
 use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Subscription};
 
 mod broadcast;
@@ -22,7 +23,7 @@ mod tests;
 
 use broadcast::Audience;
 use calls::Exchange;
-use consumer::{Consumer, Receiver};
+use consumer::Consumer;
 use queue::Queue;
 use store::Store;
 
@@ -202,13 +203,4 @@ impl Bus for BusLocal {
     async fn close(&self) {
         self.store.close().await;
     }
-}
-
-fn parse(patterns: &[String]) -> Result<Vec<Pattern>, BusError> {
-    patterns
-        .iter()
-        .map(|text| {
-            text.parse().map_err(|fault: crate::topic::NotAPattern| BusError::Name(fault.to_string()))
-        })
-        .collect()
 }

@@ -206,7 +206,7 @@ async fn a_service_on_its_own_is_told_what_to_set_instead_of_the_local_bus() {
 
 #[tokio::test]
 async fn an_address_that_no_adapter_knows_is_refused() {
-    for url in ["", "local:", "local://data/bus.db", "redis://there", "amqp://there"] {
+    for url in ["", "local:", "local://data/bus.db", "redis://there", "amqp:there"] {
         let opened = crate::open(url, &Surroundings::one_process()).await;
         assert!(matches!(opened, Err(BusError::Url(_))), "{url}");
     }

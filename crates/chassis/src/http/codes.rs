@@ -30,6 +30,7 @@ pub const CODES: &[&str] = &[
     "not_yet_projected",
     "overloaded",
     "precondition_required",
+    "retracted",
     "role_required",
     "section_unavailable",
     "self_review",

@@ -19,7 +19,7 @@ use tokio::time::error::Elapsed;
 use tokio_util::task::TaskTracker;
 
 use super::guard::{Actor, Route};
-use super::input::received;
+use super::input::{MAX_DISCARDED, received};
 use super::problem::{Problem, of_status};
 use crate::{Context, log_failure, spawn};
 
@@ -163,7 +163,10 @@ impl Edge {
         }
         let announced =
             text(request.headers(), &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > super::MAX_BODY) {
+        // One that waits for leave to send is told at once; one that sends already is heard out, within limits.
+        let waits = request.headers().contains_key(header::EXPECT);
+        let limit = if waits { super::MAX_BODY } else { MAX_DISCARDED };
+        if announced.is_some_and(|length| length > limit) {
             return of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
         }
         let request = match self.receive(request, deadline).await {
@@ -421,7 +424,7 @@ mod tests {
         let (answer, body) =
             ask(router(), EdgeConfig::default(), Request::get("/ok").header("x-long", long)).await;
         assert_eq!((answer.status().as_u16(), &body["code"]), (431, &"headers_too_large".into()));
-        let large = Request::get("/ok").header("content-length", "1048577");
+        let large = Request::get("/ok").header("content-length", "1048577").header("expect", "100-continue");
         let (answer, body) = ask(router(), EdgeConfig::default(), large).await;
         assert_eq!((answer.status().as_u16(), &body["code"]), (413, &"body_too_large".into()));
     }

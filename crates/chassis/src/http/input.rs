@@ -6,11 +6,11 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use kernel::{FieldFault, Kind, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,8 @@ use super::problem::{Problem, of_status};
 
 /// The most bytes of a body, compressed or not.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// Up to here a body that is too large is read to its end, so that its sender hears why it was refused.
+pub(super) const MAX_DISCARDED: usize = 16 * MAX_BODY;
 /// How deep JSON may be nested.
 const MAX_DEPTH: usize = 32;
 
@@ -51,13 +53,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// The whole of a body, if it is not too large.
-pub(super) async fn received(body: axum::body::Body) -> Result<Bytes, Problem> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(of_status(StatusCode::PAYLOAD_TOO_LARGE)),
-        Err(_) => Err(malformed("malformed_body", "The body ended early.")),
+/// The whole of a body, if it is not too large. What is too large is read on for a while and thrown away: an answer to a client
+/// that is still sending would be lost with the connection.
+pub(super) async fn received(mut body: axum::body::Body) -> Result<Bytes, Problem> {
+    let (mut taken, mut seen) = (BytesMut::new(), 0usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| malformed("malformed_body", "The body ended early."))?;
+        let Some(data) = frame.data_ref() else { continue };
+        seen = seen.saturating_add(data.len());
+        if seen > MAX_DISCARDED {
+            break;
+        }
+        if seen <= MAX_BODY {
+            taken.extend_from_slice(data);
+        }
     }
+    if seen > MAX_BODY { Err(of_status(StatusCode::PAYLOAD_TOO_LARGE)) } else { Ok(taken.freeze()) }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -14,7 +14,7 @@ const TO_ANSWER: Duration = Duration::from_millis(50);
 impl App {
     /// An article, for those who may see it: to all others it is not there.
     ///
-    /// With `min_version` it waits for the projection, up to the configured time and never beyond the deadline of the
+    /// With `min_version` it waits for the projection of what was written, up to the configured time and never beyond the deadline of the
     /// request, and then fails as [`NewsError::NotYetProjected`].
     pub async fn get(
         &self,
@@ -42,9 +42,13 @@ impl App {
             return Ok(Some(article));
         }
         // Whoever may not see it must not learn from a wait that it is there.
-        let Some(_) = self.events.latest(id).await?.filter(|article| may_see(who, article)) else {
+        let Some(latest) = self.events.latest(id).await?.filter(|article| may_see(who, article)) else {
             return Ok(None);
         };
+        // Nobody has written it yet: nothing is on its way, and a wait would only hold a place.
+        if latest.version < version {
+            return Err(NewsError::NotYetProjected);
+        }
         let left = Context::current().deadline.left().saturating_sub(TO_ANSWER);
         let wait = kernel::Deadline::after(left.min(self.patience));
         while !wait.left().is_zero() {

@@ -133,8 +133,8 @@ impl App {
                 version = article.version.number(),
                 section = %article.section,
                 by = %fact.change.by,
-                "an article was {}",
-                fact.change.event
+                event = %fact.change.event,
+                "an article has a new version"
             );
         }
         Ok(())

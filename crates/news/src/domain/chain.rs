@@ -1,4 +1,4 @@
-use kernel::Version;
+use kernel::{ArticleId, Version};
 use sha2::{Digest, Sha256};
 
 /// What the first event of an article links to.
@@ -25,6 +25,8 @@ pub struct Link {
     pub prev_hash: String,
     /// The hash of this one.
     pub hash: String,
+    /// The article and the version that the record says it is of; `None` where it can't be read.
+    pub of: Option<(ArticleId, Version)>,
 }
 
 /// The history is not the one that was written.
@@ -72,7 +74,8 @@ mod tests {
         for (number, record) in (1..).zip(records) {
             let hash = link(&before, record);
             let version = Version::new(number);
-            links.push(Link { version, record: (*record).to_owned(), prev_hash: before, hash: hash.clone() });
+            let record = (*record).to_owned();
+            links.push(Link { version, record, prev_hash: before, hash: hash.clone(), of: None });
             before = hash;
         }
         links

@@ -1,50 +1,77 @@
 //! The adapters of this service's ports. The scheme of a URL chooses one.
 
+mod mongo_view;
+mod postgres_events;
 mod record;
 mod sqlite_events;
 mod sqlite_view;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod outages;
+#[cfg(test)]
+mod races;
 
 use std::sync::Arc;
 
 use bus::Outbox;
 use chassis::StoreFailure;
 
-use crate::ports::{EventStore, NewsView};
+use crate::ports::{AppendError, EventStore, NewsView};
 
 pub use record::{RecordError, read_event, write_event};
 
-/// Opens the command side that `url` names, with its outbox. `sqlite:` is the embedded one; the fleet brings
-/// `postgres:`.
+/// Opens the command side that `url` names, with its outbox: `sqlite:` is the embedded one, `postgres:` that of the fleet.
+/// `service` is the name that a server shows for the connections.
 ///
 /// # Errors
 /// Where the URL names no adapter, or the store can't be opened.
-pub async fn open_events(url: &str) -> Result<(Arc<dyn EventStore>, Arc<dyn Outbox>), StoreFailure> {
-    if !url.starts_with("sqlite:") {
-        return Err(no_adapter(url));
+pub async fn open_events(
+    url: &str,
+    service: &str,
+) -> Result<(Arc<dyn EventStore>, Arc<dyn Outbox>), StoreFailure> {
+    match scheme(url) {
+        "sqlite" => {
+            let store = sqlite_events::SqliteEventStore::open(url).await?;
+            let outbox = store.outbox();
+            Ok((Arc::new(store), outbox))
+        }
+        "postgres" | "postgresql" => {
+            let store = postgres_events::PostgresEventStore::open(url, service).await?;
+            let outbox = store.outbox();
+            Ok((Arc::new(store), outbox))
+        }
+        other => Err(no_adapter("events", other, "`sqlite:` and `postgres:`")),
     }
-    let store = sqlite_events::SqliteEventStore::open(url).await?;
-    let outbox = store.outbox();
-    Ok((Arc::new(store), outbox))
 }
 
-/// Opens the query side that `url` names. `sqlite:` is the embedded one; the fleet brings `mongodb:`.
+/// Opens the query side that `url` names: `sqlite:` is the embedded one, `mongodb:` that of the fleet. `service` is the
+/// name that a server shows for the connections.
 ///
 /// # Errors
 /// Where the URL names no adapter, or the store can't be opened.
-pub async fn open_view(url: &str) -> Result<Arc<dyn NewsView>, StoreFailure> {
-    if !url.starts_with("sqlite:") {
-        return Err(no_adapter(url));
+pub async fn open_view(url: &str, service: &str) -> Result<Arc<dyn NewsView>, StoreFailure> {
+    match scheme(url) {
+        "sqlite" => Ok(Arc::new(sqlite_view::SqliteNewsView::open(url).await?)),
+        "mongodb" => Ok(Arc::new(mongo_view::MongoNewsView::open(url, service).await?)),
+        other => Err(no_adapter("the view", other, "`sqlite:` and `mongodb:`")),
     }
-    Ok(Arc::new(sqlite_view::SqliteNewsView::open(url).await?))
 }
 
 /// The scheme only: the rest of a URL may hold a password.
-fn no_adapter(url: &str) -> StoreFailure {
-    let scheme = url.split(':').next().unwrap_or_default();
-    StoreFailure::broken(format!(
-        "no store of news speaks `{scheme}:`; this shape of the portal knows `sqlite:`"
-    ))
+fn scheme(url: &str) -> &str {
+    url.split(':').next().unwrap_or_default()
+}
+
+fn no_adapter(of: &str, scheme: &str, known: &str) -> StoreFailure {
+    StoreFailure::broken(format!("no store of {of} speaks `{scheme}:`; there are {known}"))
+}
+
+impl From<sqlx::Error> for AppendError {
+    fn from(error: sqlx::Error) -> Self {
+        AppendError::Store(error.into())
+    }
 }

@@ -6,7 +6,7 @@
 use kernel::{ArticleId, Label, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Article, Byline, Change, Correction, Event, Slug, State, Story, UnknownName};
+use crate::domain::{Article, Byline, Change, Correction, Event, Link, Slug, State, Story, UnknownName};
 
 /// The form of event that is written today.
 const FORM: u32 = 1;
@@ -92,6 +92,13 @@ pub fn read_event(text: &str, byline: String) -> Result<Change, RecordError> {
     let mut record_article = record.article;
     let content = record_article.content.take().ok_or(RecordError::Value("content"))?;
     Ok(Change { event, by: record.by, article: article(record_article, content, byline)? })
+}
+
+/// A stored link of an article's chain, with what its record says of itself.
+pub fn read_link(version: Version, record: String, prev_hash: String, hash: String) -> Link {
+    let change = read_event(&record, String::new()).ok();
+    let of = change.map(|change| (change.article.id, change.article.version));
+    Link { version, record, prev_hash, hash, of }
 }
 
 /// The document of an article in the view: everything but its content and its byline.

@@ -11,7 +11,7 @@ use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::record::{RecordError, read_event, write_event};
+use super::record::{RecordError, read_event, read_link, write_event};
 use crate::domain::{Article, GENESIS, Link, link};
 use crate::ports::{AppendError, EventStore, Fact};
 
@@ -91,12 +91,7 @@ impl EventStore for SqliteEventStore {
         .bind(id.uuid())
         .fetch_all(self.database.reader())
         .await?;
-        let link = |row: LinkRow| Link {
-            version: Version::new(row.version),
-            record: row.record,
-            prev_hash: row.prev_hash,
-            hash: row.hash,
-        };
+        let link = |row: LinkRow| read_link(Version::new(row.version), row.record, row.prev_hash, row.hash);
         Ok(rows.into_iter().map(link).collect())
     }
 
@@ -127,6 +122,7 @@ impl EventStore for SqliteEventStore {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
+        self.database.forget().await;
         Ok(())
     }
 

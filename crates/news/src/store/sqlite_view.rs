@@ -111,6 +111,7 @@ impl NewsView for SqliteNewsView {
             sqlx::query(statement).bind(person.uuid()).execute(&mut *tx).await?;
         }
         tx.commit().await?;
+        self.database.forget().await;
         Ok(())
     }
 

@@ -49,9 +49,8 @@ async fn count(connection: &mut SqliteConnection, statement: &'static str) -> i6
     sqlx::query_scalar(statement).fetch_one(connection).await.expect("it is counted")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledged_write_is_missing_after_twenty_kills() {
-    let place = Place::new();
+/// Kills the writer at this place again and again; returns what it was told.
+async fn after_many_kills(place: &Place) -> BTreeMap<String, u32> {
     let program = Program::this_test("crash::a_writer_that_is_killed", place.path(), "ready to die");
     let mut oracle = BTreeMap::new();
     for round in 0..ROUNDS {
@@ -68,7 +67,7 @@ async fn no_acknowledged_write_is_missing_after_twenty_kills() {
     }
     assert!(oracle.len() >= ROUNDS);
 
-    let world = World::start(&place).await;
+    let world = World::start(place).await;
     for (id, version) in &oracle {
         let seen = Article { id: id.clone(), version: *version, ..Article::default() };
         let found = world.get_since(Some(&admin()), &seen).await.expect("an acknowledged write is there");
@@ -78,7 +77,38 @@ async fn no_acknowledged_write_is_missing_after_twenty_kills() {
     let last = world.create(&author(), fields("The last")).await.expect("a draft");
     world.get_since(Some(&admin()), &last).await.expect("it is projected");
     world.stop().await;
+    oracle
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_write_is_missing_after_twenty_kills() {
+    let place = Place::new();
+    let oracle = after_many_kills(&place).await;
     everything_fits_together(&place, &oracle).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and mongodb"]
+async fn no_acknowledged_write_is_missing_from_the_servers_after_twenty_kills() {
+    let place = Place::on_servers().await;
+    let oracle = after_many_kills(&place).await;
+    let (app, outbox) = place.open_with_outbox().await;
+    assert!(outbox.unsent(1).await.expect("the outbox answers").is_empty());
+    let who = admin().identity();
+    let mut before = Vec::new();
+    for (id, version) in &oracle {
+        let id: ArticleId = id.parse().expect("an id");
+        let versions = app.verify(id).await.expect("the chain is whole").versions;
+        assert!(versions >= *version as usize);
+        let article = app.get(Some(&who), id, None).await.expect("it is in the view");
+        assert_eq!(article.version.number() as usize, versions);
+        before.push(article);
+    }
+    app.replay(|_| ()).await.expect("the view is rebuilt");
+    for article in before {
+        assert_eq!(app.get(Some(&who), article.id, None).await.expect("it is in the new view"), article);
+    }
+    shut(app).await;
 }
 
 /// Histories are whole, nothing waits in the outbox, and the view is what the events say.

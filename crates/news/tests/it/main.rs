@@ -1,8 +1,11 @@
-//! A section as the others see it: calls over the bus, embedded stores in temporary files, no sockets.
+//! A section as the others see it: calls over the bus, embedded stores in temporary files, no sockets;
+//! and, where servers for tests are given, the same with the stores of the fleet.
 
 mod calls;
 mod crash;
 mod defects;
+#[path = "../../src/store/contract/engines.rs"]
+mod engines;
 mod erasure;
 mod golden;
 mod people;

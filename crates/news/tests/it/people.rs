@@ -7,7 +7,7 @@ use chassis::{AUDIENCE, Claims};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use kernel::{Role, Section, Sections, UserId};
+use kernel::{Identity, Role, Section, Sections, SessionId, UserId};
 use uuid::Uuid;
 
 pub const ISSUER: &str = "http://127.0.0.1:8080";
@@ -48,6 +48,18 @@ impl Person {
     /// A token that was just signed.
     pub fn token(&self) -> String {
         self.signed(7, 4_102_444_800)
+    }
+
+    /// What a section learns from a token.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            user: self.id,
+            name: self.name.to_owned(),
+            role: self.role,
+            sections: self.sections.clone(),
+            history: false,
+            session: SessionId::new(Uuid::nil()),
+        }
     }
 
     /// A token whose time is over.

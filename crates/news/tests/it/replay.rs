@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{ArticleId, Expected, Identity, SessionId, Version};
+use kernel::{ArticleId, Expected, Identity, Version};
 use news::App;
 use news::app::{ChainError, CreateArticle, ListArticles};
 use news::domain::{Article, Broken, StoryInput};
@@ -159,17 +159,18 @@ async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_in_the_middle_of_work_loses_nothing() {
-    let place = Place::new();
+    replays_in_the_middle_of_work(&Place::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and mongodb"]
+async fn a_replay_in_the_middle_of_work_loses_nothing_on_the_servers() {
+    replays_in_the_middle_of_work(&Place::on_servers().await).await;
+}
+
+async fn replays_in_the_middle_of_work(place: &Place) {
     let app = place.open().await;
-    let admin = crate::people::admin();
-    let admin = Identity {
-        user: admin.id,
-        name: admin.name.to_owned(),
-        role: admin.role,
-        sections: admin.sections,
-        history: false,
-        session: SessionId::new(uuid::Uuid::nil()),
-    };
+    let admin = crate::people::admin().identity();
     let mut busy = JoinSet::new();
     for _ in 0..2 {
         busy.spawn(newsroom(app.clone(), admin.clone()));

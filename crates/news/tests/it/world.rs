@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bus::{Bus, Call, Envelope};
+use bus::{Bus, Call, Envelope, Outbox};
 use bytes::Bytes;
 use chassis::config::{Loaded, Settings, layers, over, read};
 use chassis::{Closer, Context, Service, Surroundings, Worker, drive};
@@ -18,9 +18,12 @@ use testkit::Folder;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::engines;
 use crate::people::{Person, users};
 
 pub const SECTION: Section = Section::Sports;
+/// Names the URLs of the stores that are no files.
+const SERVERS: &str = "servers";
 
 /// A folder with the stores of a section, and how it is configured.
 pub struct Place {
@@ -35,6 +38,14 @@ impl Place {
     pub fn new() -> Self {
         let folder = Folder::new();
         Self { path: folder.path().to_owned(), _folder: Some(folder), self_review: false, wait_ms: 8_000 }
+    }
+
+    /// A place whose stores are on the servers for tests. A file says so to whoever comes to the same place.
+    pub async fn on_servers() -> Self {
+        let place = Self::new();
+        let stores = format!("{}\n{}", engines::postgres().await, engines::mongodb());
+        std::fs::write(place.file(SERVERS), stores).expect("the file is written");
+        place
     }
 
     /// A place that is there already.
@@ -52,11 +63,16 @@ impl Place {
 
     pub fn config(&self) -> Config {
         let url = |scheme: &str, name: &str| format!("{scheme}:{}", self.file(name).display());
+        let servers = std::fs::read_to_string(self.file(SERVERS)).ok();
+        let (events, view) = match servers.as_deref().and_then(|stores| stores.split_once('\n')) {
+            Some((events, view)) => (events.to_owned(), view.to_owned()),
+            None => (url("sqlite", "{service}.db"), url("sqlite", "{service}-view.db")),
+        };
         let text = format!(
             "[bus]\nurl = {:?}\n[events]\nurl = {:?}\n[view]\nurl = {:?}\n[newsroom]\nself_review = {}\n[reads]\nprojection_wait_ms = {}\n",
             url("local", "bus.db"),
-            url("sqlite", "{service}.db"),
-            url("sqlite", "{service}-view.db"),
+            events,
+            view,
             self.self_review,
             self.wait_ms,
         );
@@ -72,9 +88,12 @@ impl Place {
 
     /// The stores without the service, as `portal replay` opens them.
     pub async fn open(&self) -> Arc<App> {
-        let (app, _outbox) =
-            news::open(SECTION, &self.config(), &Surroundings::one_process()).await.expect("the stores open");
-        app
+        self.open_with_outbox().await.0
+    }
+
+    /// The same with the messages that wait.
+    pub async fn open_with_outbox(&self) -> (Arc<App>, Arc<dyn Outbox>) {
+        news::open(SECTION, &self.config(), &Surroundings::one_process()).await.expect("the stores open")
     }
 }
 
@@ -108,7 +127,7 @@ impl World {
         let surroundings = Surroundings::one_process();
         surroundings.register_http("users", users());
         let config = place.config();
-        let bus = bus::open(&config.bus.url, &surroundings).await.expect("the bus opens");
+        let bus = bus::open(config.bus.url.expose(), &surroundings).await.expect("the bus opens");
         let service = news::build(SECTION, config, surroundings.clone()).await.expect("the service is built");
         let Service { consumers, workers, closers, .. } = service;
         let stop = CancellationToken::new();

@@ -1,7 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::{ArticleId, Code, Fault, Kind, Label, MessageId, Timestamp, UserId};
+
+use super::Taste;
 
 /// A reader and an article count once in so long.
 pub const WINDOW: Duration = Duration::from_secs(30 * 60);
@@ -123,6 +125,14 @@ impl Visit {
             self.labels.clone_from(&reading.labels);
         }
     }
+
+    /// The readings that are known of the minute: the first, and the last where it was another.
+    pub fn readings(&self, reader: UserId, article: ArticleId) -> Vec<Reading> {
+        let told = |at| Reading { message: self.message, reader, article, labels: self.labels.clone(), at };
+        let mut readings = vec![told(self.first_at)];
+        readings.extend((self.last_at > self.first_at).then(|| told(self.last_at)));
+        readings
+    }
 }
 
 /// What one more reading changes.
@@ -134,6 +144,38 @@ pub struct Recount {
     pub discounted: Vec<Visit>,
     /// Visits as they are now that did not count and do.
     pub counted: Vec<Visit>,
+}
+
+impl Recount {
+    /// The labels whose edges may change.
+    pub fn labels<'a>(&'a self, reading: &'a Reading) -> BTreeSet<&'a Label> {
+        let told = self.discounted.iter().chain(&self.counted).flat_map(|visit| &visit.labels);
+        reading.labels.iter().chain(told).collect()
+    }
+
+    /// The edges that are new or different, in the order of their labels. `known` holds what there is of the reader's edges
+    /// to [`Recount::labels`].
+    pub fn settle(&self, reading: &Reading, known: &BTreeMap<Label, Taste>) -> Vec<Taste> {
+        let met = |label: &Label| Taste::met(label.clone(), reading.at);
+        let mut tastes: BTreeMap<&Label, Taste> = self
+            .labels(reading)
+            .into_iter()
+            .map(|label| (label, known.get(label).cloned().unwrap_or_else(|| met(label))))
+            .collect();
+        let mut change = |labels: &BTreeSet<Label>, change: &dyn Fn(&mut Taste)| {
+            for label in labels {
+                tastes.get_mut(label).into_iter().for_each(change);
+            }
+        };
+        change(&reading.labels, &|taste| taste.see(reading.at));
+        for visit in &self.discounted {
+            change(&visit.labels, &|taste| taste.discount(visit.first_at));
+        }
+        for visit in &self.counted {
+            change(&visit.labels, &|taste| taste.count(visit.first_at));
+        }
+        tastes.into_values().filter(|taste| known.get(taste.label()) != Some(taste)).collect()
+    }
 }
 
 /// The rule "once per reader and article in 30 minutes", made independent of the order in which readings arrive.

@@ -1,6 +1,6 @@
 use axum::extract::State;
 use chassis::http::{Path, Problem, ProblemBody};
-use kernel::{Kind, Label, Refusal, UserId};
+use kernel::{FieldFault, Kind, Label, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -37,7 +37,7 @@ pub(super) struct ReaderView {
         (status = 200, description = "The readers, heaviest first; none for an unknown label.", body = [ReaderView]),
         (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`empty`, `too_long`, `control_character`: no label", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid`, with `empty`, `too_long` or `control_character` at `/label`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`store_unavailable`, `keys_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -45,8 +45,10 @@ pub(super) async fn readers_of_label(
     State(app): State<App>,
     Path(LabelPath { label }): Path<LabelPath>,
 ) -> Result<Personal<Vec<ReaderView>>, Problem> {
-    let label = Label::parse(&label)
-        .map_err(|fault| Refusal::new(Kind::Invalid, fault.code(), format!("The label {fault}.")))?;
+    let label = Label::parse(&label).map_err(|fault| {
+        Refusal::new(Kind::Invalid, "invalid", format!("The label {fault}."))
+            .with_fields(vec![FieldFault::new("/label", fault.code(), fault.to_string())])
+    })?;
     let readers = app.readers_of_label(&label).await?;
     Ok(Personal(readers.into_iter().map(|id| ReaderView { id }).collect()))
 }

@@ -1,36 +1,82 @@
 //! The stores of this service: the URL's scheme chooses the adapter.
 
+mod neo4j;
 mod sqlite;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod model;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chassis::StoreFailure;
+use chassis::sqlite::Database;
+use chassis::{StoreFailure, Url};
 
+pub use neo4j::Neo4jTasteGraph;
 pub use sqlite::SqliteTasteGraph;
 
 use crate::ports::TasteGraph;
 
-/// An open graph, and the adapter behind it for what is no business of the port: asking whether it lives, and closing it.
+/// An open graph, and what is behind it.
 pub struct Opened {
     /// The port.
     pub graph: Arc<dyn TasteGraph>,
-    /// The adapter's file.
-    pub database: chassis::sqlite::Database,
+    /// What the adapter works with.
+    pub engine: Engine,
 }
 
-/// Opens the graph that `url` names: `sqlite:<path>`. `neo4j:` comes with the fleet.
+/// What is no business of the port: asking whether the store lives, and closing it.
+#[derive(Clone)]
+pub enum Engine {
+    /// A file of this process.
+    Sqlite(Database),
+    /// A server.
+    Neo4j(Neo4jTasteGraph),
+}
+
+impl Engine {
+    /// Its name in `/readyz`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Engine::Sqlite(_) => "sqlite",
+            Engine::Neo4j(_) => "neo4j",
+        }
+    }
+
+    /// Asks it whether it still answers.
+    pub async fn ping(&self) -> Result<(), StoreFailure> {
+        match self {
+            Engine::Sqlite(database) => database.ping().await,
+            Engine::Neo4j(graph) => graph.ping().await,
+        }
+    }
+
+    /// Closes it. Connections to a server end with the last copy of their graph.
+    pub async fn close(&self) {
+        match self {
+            Engine::Sqlite(database) => database.close().await,
+            Engine::Neo4j(_) => {}
+        }
+    }
+}
+
+/// Opens the graph that `url` names: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`). `budget` is how
+/// long a question to a server may take; a file needs none.
 ///
 /// # Errors
 /// Where the scheme is another, or the store can't be opened.
-pub async fn open(url: &str) -> Result<Opened, StoreFailure> {
-    match url.split_once(':').map(|(scheme, _)| scheme) {
-        Some("sqlite") => {
-            let graph = SqliteTasteGraph::open(url).await?;
-            Ok(Opened { database: graph.database().clone(), graph: Arc::new(graph) })
+pub async fn open(url: &Url, budget: Duration) -> Result<Opened, StoreFailure> {
+    match url.scheme() {
+        "sqlite" => {
+            let graph = SqliteTasteGraph::open(url.expose()).await?;
+            Ok(Opened { engine: Engine::Sqlite(graph.database().clone()), graph: Arc::new(graph) })
         }
-        _ => Err(StoreFailure::broken("store.url must begin with sqlite: (neo4j: comes with the fleet)")),
+        "neo4j" | "bolt" => {
+            let graph = Neo4jTasteGraph::open(url.expose(), budget).await?;
+            Ok(Opened { engine: Engine::Neo4j(graph.clone()), graph: Arc::new(graph) })
+        }
+        _ => Err(StoreFailure::broken("store.url must begin with sqlite:, neo4j:// or bolt://")),
     }
 }

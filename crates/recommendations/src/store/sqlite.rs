@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
@@ -114,6 +114,7 @@ impl TasteGraph for SqliteTasteGraph {
             .await
             .map_err(StoreFailure::from)?;
         tx.commit().await.map_err(StoreFailure::from)?;
+        self.database.forget().await;
         Ok(())
     }
 
@@ -121,7 +122,8 @@ impl TasteGraph for SqliteTasteGraph {
         let mut tx = self.database.write().await.map_err(StoreFailure::from)?;
         let done = sqlx::query(
             "delete from visits where (reader, article, minute) in
-             (select reader, article, minute from visits where last_at < ? order by last_at limit ?)",
+             (select reader, article, minute from visits where last_at < ?
+              order by last_at, reader, article, minute limit ?)",
         )
         .bind(before.millis())
         .bind(limit)
@@ -183,27 +185,12 @@ async fn settle_tastes(
     reading: &Reading,
     recount: &Recount,
 ) -> Result<(), StoreFailure> {
-    let told = recount.discounted.iter().chain(&recount.counted).flat_map(|visit| &visit.labels);
-    let labels: BTreeSet<&Label> = reading.labels.iter().chain(told).collect();
-    let mut tastes: BTreeMap<&Label, Taste> = BTreeMap::new();
-    for label in labels {
-        let known = taste(tx, reading.reader, label).await?;
-        tastes.insert(label, known.unwrap_or_else(|| Taste::met(label.clone(), reading.at)));
+    let mut known = BTreeMap::new();
+    for label in recount.labels(reading) {
+        known.extend(taste(tx, reading.reader, label).await?.map(|taste| (label.clone(), taste)));
     }
-    let mut change = |labels: &BTreeSet<Label>, change: &dyn Fn(&mut Taste)| {
-        for label in labels {
-            tastes.get_mut(label).into_iter().for_each(change);
-        }
-    };
-    change(&reading.labels, &|taste| taste.see(reading.at));
-    for visit in &recount.discounted {
-        change(&visit.labels, &|taste| taste.discount(visit.first_at));
-    }
-    for visit in &recount.counted {
-        change(&visit.labels, &|taste| taste.count(visit.first_at));
-    }
-    for taste in tastes.values() {
-        put_taste(tx, reading.reader, taste).await?;
+    for taste in recount.settle(reading, &known) {
+        put_taste(tx, reading.reader, &taste).await?;
     }
     Ok(())
 }
@@ -351,11 +338,7 @@ impl VisitRow {
     /// The first reading of the minute, and the last where it was another.
     fn readings(self, reader: UserId) -> Result<Vec<Reading>, StoreFailure> {
         let article = kernel::ArticleId::new(self.article);
-        let visit = self.visit()?;
-        let told = |at| Reading { message: visit.message, reader, article, labels: visit.labels.clone(), at };
-        let mut readings = vec![told(visit.first_at)];
-        readings.extend((visit.last_at > visit.first_at).then(|| told(visit.last_at)));
-        Ok(readings)
+        Ok(self.visit()?.readings(reader, article))
     }
 }
 

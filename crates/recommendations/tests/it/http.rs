@@ -13,10 +13,10 @@ async fn bad_input_of_every_kind_has_its_status_and_code() {
         ("/user/7", 404, "not_found"),
         ("/user/00000000-0000-0000-0000-00000000000g", 404, "not_found"),
         ("/user/%ff", 400, "bad_request"),
-        ("/label/a%00b", 422, "control_character"),
-        ("/label/%20", 422, "empty"),
+        ("/label/a%00b", 422, "invalid"),
+        ("/label/%20", 422, "invalid"),
         ("/label/%ff", 400, "bad_request"),
-        (long.as_str(), 422, "too_long"),
+        (long.as_str(), 422, "invalid"),
         ("/label/", 404, "not_found"),
         ("/nowhere", 404, "not_found"),
     ] {
@@ -24,6 +24,16 @@ async fn bad_input_of_every_kind_has_its_status_and_code() {
         assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), (status, Some(code)), "{path}");
         assert_eq!(answer.headers["content-type"], "application/problem+json", "{path}");
         assert!(answer.headers.contains_key("x-request-id"), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_label_is_told() {
+    let world = World::new().await;
+    let long = "x".repeat(51);
+    for (label, code) in [("a%00b", "control_character"), ("%20", "empty"), (long.as_str(), "too_long")] {
+        let errors = world.admin_gets(&format!("/label/{label}")).await.body["errors"].clone();
+        assert_eq!((&errors[0]["pointer"], &errors[0]["code"]), (&"/label".into(), &code.into()), "{errors}");
     }
 }
 

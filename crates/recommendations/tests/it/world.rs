@@ -16,7 +16,7 @@ use prost::Message;
 use proto::events::v1::ArticleRead;
 use proto::users::v1::{ConsentChanged, UserErased};
 use recommendations::Config;
-use recommendations::config::{Address, UsersConfig};
+use recommendations::config::{Address, StoreConfig, UsersConfig};
 use serde_json::Value;
 use testkit::{Folder, PATIENCE, wait_until};
 use tokio::task::JoinSet;
@@ -57,8 +57,8 @@ impl World {
         let users = Neighbour::beside(&surroundings);
         let bus_url = format!("local:{}", folder.join("bus.db").display());
         let config = Config {
-            store: Address { url: folder.sqlite("recommendations.db") },
-            bus: Address { url: bus_url.clone() },
+            store: StoreConfig { url: folder.sqlite("recommendations.db").into(), budget_ms: 400 },
+            bus: Address { url: bus_url.as_str().into() },
             users: UsersConfig { url: "inproc://users".to_owned(), budget_ms: 250 },
             identity: IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
         };

@@ -10,7 +10,7 @@ mod user;
 pub use consent::{Choice, Consent};
 pub use email::Email;
 pub use event::Event;
-pub use key::KeyRing;
+pub use key::{KeyRing, NotAKeyRing};
 pub use password::{Credentials, Password};
 pub use user::{Account, Change, Name, Profile, User, Wish};
 

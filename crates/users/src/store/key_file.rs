@@ -2,26 +2,40 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use crate::domain::{KeyRing, NotAKeyRing};
 
-use crate::domain::KeyRing;
+/// Why there are no signing keys. Names the file, never what is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It can be neither read nor made.
+    #[error("signing.key_file {0}")]
+    Unusable(PathBuf, #[source] std::io::Error),
+    /// It holds something else.
+    #[error("signing.key_file {0}")]
+    NoKeys(PathBuf, #[source] NotAKeyRing),
+}
 
 /// Reads the keys of `path`; where there is no file, makes one with a new key, readable by its owner alone.
 ///
 /// Two processes may do so at once: both end up with the same file.
-pub fn open(path: &Path) -> anyhow::Result<KeyRing> {
-    let told = || format!("signing.key_file {}", path.display());
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+///
+/// # Errors
+/// Where the file can be neither read nor made, or holds no keys.
+pub fn open(path: &Path) -> Result<KeyRing, KeyFileError> {
+    let text = read_or_create(path).map_err(|error| KeyFileError::Unusable(path.to_owned(), error))?;
+    KeyRing::parse(&text).map_err(|error| KeyFileError::NoKeys(path.to_owned(), error))
+}
+
+fn read_or_create(path: &Path) -> std::io::Result<String> {
+    match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            create(path).with_context(told)?;
-            std::fs::read_to_string(path).with_context(told)?
+            create(path)?;
+            std::fs::read_to_string(path)
         }
-        Err(error) => return Err(error).with_context(told),
-    };
-    KeyRing::parse(&text).with_context(told)
+        read => read,
+    }
 }
 
 /// The whole file appears at once or not at all, and never in place of one that is there: a key that signed is not lost.

@@ -5,17 +5,22 @@ mod contract;
 mod key_file;
 mod memory;
 mod outbox;
+mod postgres;
+mod postgres_rows;
 mod record;
+mod redis;
+mod redis_cache;
+mod redis_intake;
 mod sqlite;
 mod sqlite_intake;
+mod sqlite_rows;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use bus::Outbox;
-use chassis::Closer;
-use kernel::Clock;
+use chassis::{Closer, StoreFailure, Url};
+use kernel::{Clock, Sections};
 
 pub use key_file::open as open_keys;
 
@@ -32,36 +37,98 @@ pub struct OpenStore {
     pub closer: Closer,
 }
 
+/// Why a store, an intake or a cache was not opened. It names the key of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The scheme of its URL is none of those that this build knows.
+    #[error("{key} is a {scheme:?} URL; this build knows {known}")]
+    Scheme {
+        /// The key.
+        key: &'static str,
+        /// The scheme alone, for the rest may hold a password.
+        scheme: String,
+        /// What would do.
+        known: &'static str,
+    },
+    /// It does not answer, or is broken.
+    #[error("{0}")]
+    Store(&'static str, #[source] StoreFailure),
+}
+
+const STORE: &str = "store.url";
+const INTAKE: &str = "intake.url";
+const CACHE: &str = "cache.url";
+
+/// How long a request waits for a cache in a server. Asking the store instead takes little longer.
+const CACHE_PATIENCE: Duration = Duration::from_millis(100);
+
 /// Opens the store that `url` names.
-pub async fn open_store(url: &str) -> anyhow::Result<OpenStore> {
-    if url.starts_with("sqlite:") {
-        let store = sqlite::SqliteUserStore::open(url).await.context("store.url")?;
-        let (outbox, closer) = (store.outbox(), store.closer());
-        return Ok(OpenStore { store: Arc::new(store), outbox: Arc::new(outbox), closer });
+///
+/// # Errors
+/// Where it can't be opened.
+pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
+    let failed = |failure| OpenError::Store(STORE, failure);
+    match url.scheme() {
+        "sqlite" => {
+            let store = sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?;
+            let (outbox, closer) = (store.outbox(), store.closer());
+            Ok(OpenStore { store: Arc::new(store), outbox: Arc::new(outbox), closer })
+        }
+        "postgres" | "postgresql" => {
+            let store = postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?;
+            let (outbox, closer) = (store.outbox(), store.closer());
+            Ok(OpenStore { store: Arc::new(store), outbox: Arc::new(outbox), closer })
+        }
+        _ => Err(unknown(STORE, url, "sqlite:FILE and postgres://")),
     }
-    bail!("store.url is {}; this build knows sqlite:FILE", shown(url))
 }
 
 /// Opens the intake that `url` names.
-pub async fn open_intake(url: &str, clock: Arc<dyn Clock>) -> anyhow::Result<(Arc<dyn Intake>, Closer)> {
-    if url.starts_with("sqlite:") {
-        let intake = sqlite_intake::SqliteIntake::open(url, clock).await.context("intake.url")?;
-        let closer = intake.closer();
-        return Ok((Arc::new(intake), closer));
+///
+/// # Errors
+/// Where it can't be opened.
+pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<(Arc<dyn Intake>, Closer), OpenError> {
+    let failed = |failure| OpenError::Store(INTAKE, failure);
+    match url.scheme() {
+        "sqlite" => {
+            let intake = sqlite_intake::SqliteIntake::open(url.expose(), clock).await.map_err(failed)?;
+            let closer = intake.closer();
+            Ok((Arc::new(intake), closer))
+        }
+        "redis" => {
+            let intake = redis_intake::RedisIntake::open(url.expose(), clock).await.map_err(failed)?;
+            let closer = intake.closer();
+            Ok((Arc::new(intake), closer))
+        }
+        _ => Err(unknown(INTAKE, url, "sqlite:FILE and redis://")),
     }
-    bail!("intake.url is {}; this build knows sqlite:FILE", shown(url))
 }
 
 /// Opens the cache that `config` names.
-pub fn open_cache(config: &Cache) -> anyhow::Result<Arc<dyn UserCache>> {
-    if config.url.starts_with("memory:") {
-        let life = Duration::from_secs(config.ttl_seconds);
-        return Ok(Arc::new(memory::MemoryUserCache::new(config.capacity, life)));
+///
+/// # Errors
+/// Where its URL can't be read. That a server does not answer is no reason: a cache may be away.
+pub fn open_cache(config: &Cache) -> Result<Arc<dyn UserCache>, OpenError> {
+    let life = Duration::from_secs(config.ttl_seconds);
+    match config.url.scheme() {
+        "memory" => Ok(Arc::new(memory::MemoryUserCache::new(config.capacity, life))),
+        "redis" => {
+            let cache = redis_cache::RedisUserCache::new(config.url.expose(), life, CACHE_PATIENCE);
+            Ok(Arc::new(cache.map_err(|failure| OpenError::Store(CACHE, failure))?))
+        }
+        _ => Err(unknown(CACHE, &config.url, "memory: and redis://")),
     }
-    bail!("cache.url is {}; this build knows memory:", shown(&config.url))
 }
 
-/// A URL as it may be shown: the scheme alone, for the rest may hold a password.
-fn shown(url: &str) -> String {
-    url.split_once(':').map_or_else(|| "no URL".to_owned(), |(scheme, _)| format!("a {scheme}: URL"))
+fn unknown(key: &'static str, url: &Url, known: &'static str) -> OpenError {
+    OpenError::Scheme { key, scheme: url.scheme().to_owned(), known }
+}
+
+/// Where a role holds, as both databases keep it: nothing for all sections, those of the future too.
+fn sections_text(sections: &Sections) -> Result<Option<String>, StoreFailure> {
+    if sections.is_all() { Ok(None) } else { Ok(Some(serde_json::to_string(sections)?)) }
+}
+
+fn sections_of(text: Option<&str>) -> Result<Sections, StoreFailure> {
+    Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
 }

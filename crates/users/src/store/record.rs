@@ -16,7 +16,9 @@ struct Record {
     id: UserId,
     name: String,
     email: String,
-    password: String,
+    /// A hash; the cache holds none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
     role: Role,
     #[serde(default)]
     sections: Sections,
@@ -32,17 +34,27 @@ enum Unreadable {
     Version(u32),
     #[error("the record breaks a rule: {0}")]
     Rule(#[from] Invalid),
+    #[error("the record has no password")]
+    NoPassword,
 }
 
 /// The record of an account.
 pub fn encode(account: &Account) -> Result<String, StoreFailure> {
-    let Account { user, credentials } = account;
+    written(&account.user, Some(&account.credentials))
+}
+
+/// The record of an account without its credentials.
+pub fn encode_user(user: &User) -> Result<String, StoreFailure> {
+    written(user, None)
+}
+
+fn written(user: &User, credentials: Option<&Credentials>) -> Result<String, StoreFailure> {
     let record = Record {
         record: CURRENT,
         id: user.id,
         name: user.name.as_str().to_owned(),
         email: user.email.as_str().to_owned(),
-        password: credentials.phc().to_owned(),
+        password: credentials.map(|credentials| credentials.phc().to_owned()),
         role: user.role,
         sections: user.sections.clone(),
         created_at: user.created_at,
@@ -56,6 +68,20 @@ pub fn encode(account: &Account) -> Result<String, StoreFailure> {
 /// # Errors
 /// [`StoreFailure::Broken`] where it is damaged, or written by a newer version of this program.
 pub fn decode(text: &str) -> Result<Account, StoreFailure> {
+    let (user, password) = read(text)?;
+    let password = password.ok_or_else(|| StoreFailure::broken(Unreadable::NoPassword))?;
+    Ok(Account { user, credentials: Credentials::from_phc(password) })
+}
+
+/// The account of a record without its credentials.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_user(text: &str) -> Result<User, StoreFailure> {
+    Ok(read(text)?.0)
+}
+
+fn read(text: &str) -> Result<(User, Option<String>), StoreFailure> {
     // serde's messages quote what they could not read; nothing of a person's record may get into a log.
     let damaged =
         |error: serde_json::Error| StoreFailure::broken(Unreadable::Damaged(error.line(), error.column()));
@@ -64,18 +90,16 @@ pub fn decode(text: &str) -> Result<Account, StoreFailure> {
         return Err(StoreFailure::broken(Unreadable::Version(record.record)));
     }
     let (name, email) = texts(&record.name, &record.email)?;
-    Ok(Account {
-        user: User {
-            id: record.id,
-            name,
-            email,
-            role: record.role,
-            sections: record.sections,
-            created_at: record.created_at,
-            version: record.version,
-        },
-        credentials: Credentials::from_phc(record.password),
-    })
+    let user = User {
+        id: record.id,
+        name,
+        email,
+        role: record.role,
+        sections: record.sections,
+        created_at: record.created_at,
+        version: record.version,
+    };
+    Ok((user, record.password))
 }
 
 /// The stored texts of an account as its values.

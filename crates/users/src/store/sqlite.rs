@@ -8,15 +8,16 @@ use async_trait::async_trait;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::StoreFailure;
 use chassis::sqlite::Database;
-use kernel::{Expected, MessageId, Role, Sections, Timestamp, UserId, Version};
+use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::outbox::envelope;
-use super::record::texts;
+use super::sections_text;
+use super::sqlite_rows::{AccountRow, ConsentRow, UserRow, whole};
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, User};
-use crate::ports::{Inserted, Listing, UserStore, UserStoreError};
+use crate::ports::{Inserted, Insertions, Listing, UserStore, UserStoreError};
 
 /// The accounts of one SQLite file.
 pub struct SqliteUserStore {
@@ -50,75 +51,6 @@ impl From<sqlx::Error> for UserStoreError {
     fn from(error: sqlx::Error) -> Self {
         UserStoreError::Store(error.into())
     }
-}
-
-#[derive(sqlx::FromRow)]
-struct UserRow {
-    id: Uuid,
-    name: String,
-    email: String,
-    role: String,
-    sections: Option<String>,
-    created_at: i64,
-    version: u32,
-}
-
-impl TryFrom<UserRow> for User {
-    type Error = StoreFailure;
-
-    fn try_from(row: UserRow) -> Result<Self, StoreFailure> {
-        let (name, email) = texts(&row.name, &row.email)?;
-        Ok(User {
-            id: UserId::new(row.id),
-            name,
-            email,
-            role: row.role.parse().map_err(|error: kernel::UnknownRole| StoreFailure::broken(error))?,
-            sections: row.sections.as_deref().map(serde_json::from_str).transpose()?.unwrap_or_default(),
-            created_at: Timestamp::from_millis(row.created_at),
-            version: Version::new(row.version),
-        })
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct AccountRow {
-    #[sqlx(flatten)]
-    user: UserRow,
-    password: String,
-}
-
-impl TryFrom<AccountRow> for Account {
-    type Error = StoreFailure;
-
-    fn try_from(row: AccountRow) -> Result<Self, StoreFailure> {
-        Ok(Account { user: row.user.try_into()?, credentials: Credentials::from_phc(row.password) })
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct ConsentRow {
-    personalisation: bool,
-    history: bool,
-    version: u32,
-    changed_at: i64,
-}
-
-impl From<ConsentRow> for Consent {
-    fn from(row: ConsentRow) -> Self {
-        Consent {
-            choice: Choice { personalisation: row.personalisation, history: row.history },
-            version: row.version,
-            changed_at: Some(Timestamp::from_millis(row.changed_at)),
-        }
-    }
-}
-
-fn sections_text(sections: &Sections) -> Result<Option<String>, StoreFailure> {
-    if sections.is_all() { Ok(None) } else { Ok(Some(serde_json::to_string(sections)?)) }
-}
-
-fn whole(rows: Vec<UserRow>) -> Result<Vec<User>, UserStoreError> {
-    Ok(rows.into_iter().map(User::try_from).collect::<Result<_, _>>()?)
 }
 
 async fn user(tx: &mut SqliteConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
@@ -159,6 +91,19 @@ async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
+async fn insert_one(tx: &mut SqliteConnection, account: &Account) -> Result<Inserted, UserStoreError> {
+    if insert(tx, account, false).await? {
+        return Ok(Inserted::Stored);
+    }
+    if is_erased(tx, account.user.id).await? {
+        return Ok(Inserted::Erased);
+    }
+    match user(tx, account.user.id).await? {
+        Some(_) => Ok(Inserted::AlreadyThere),
+        None => Err(UserStoreError::EmailTaken),
+    }
+}
+
 async fn is_erased(tx: &mut SqliteConnection, id: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar("select exists (select 1 from erasures where user_id = ?)")
         .bind(id.uuid())
@@ -179,24 +124,30 @@ async fn consent(tx: &mut SqliteConnection, id: UserId) -> Result<Option<Consent
     .bind(id.uuid())
     .fetch_optional(tx)
     .await?;
-    Ok(row.map(|row| if row.version == 0 { Consent::default() } else { row.into() }))
+    Ok(row.map(Consent::from))
 }
 
 #[async_trait]
 impl UserStore for SqliteUserStore {
     async fn insert(&self, account: &Account) -> Result<Inserted, UserStoreError> {
         let mut tx = self.database.write().await?;
-        if insert(&mut tx, account, false).await? {
-            tx.commit().await?;
-            return Ok(Inserted::Stored);
+        let outcome = insert_one(&mut tx, account).await?;
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    async fn insert_all(&self, accounts: &[Account]) -> Result<Insertions, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        let mut outcomes = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            // A statement that fails undoes itself and nothing else.
+            match insert_one(&mut tx, account).await {
+                Err(error) if error.kind().is_transient() => return Err(error),
+                outcome => outcomes.push(outcome),
+            }
         }
-        if is_erased(&mut tx, account.user.id).await? {
-            return Ok(Inserted::Erased);
-        }
-        match user(&mut tx, account.user.id).await? {
-            Some(_) => Ok(Inserted::AlreadyThere),
-            None => Err(UserStoreError::EmailTaken),
-        }
+        tx.commit().await?;
+        Ok(outcomes)
     }
 
     async fn insert_first_admin(&self, account: &Account) -> Result<Inserted, UserStoreError> {
@@ -357,6 +308,7 @@ impl UserStore for SqliteUserStore {
         enqueue(&mut tx, &envelope(fact, &Event::UserErased { user: id, at })).await?;
         tx.commit().await?;
         self.told.notify_one();
+        self.database.forget().await;
         Ok(())
     }
 

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use chassis::Context;
 use proto::users::v1;
 use proto::users::v1::users_client::UsersClient;
 use serde_json::json;
@@ -62,4 +65,55 @@ async fn consent_is_told_with_its_version() {
     let on = json!({"personalisation": false, "history": true});
     users.ask("PUT", &format!("/{}/consent", ann.id)).by(&ann).json(&on).send().await.is(200);
     assert_eq!(consent().await, v1::GetConsentResponse { personalisation: false, history: true, version: 1 });
+}
+
+/// The service's gRPC on a port, as in a process of its own.
+async fn over_the_network(users: &Users) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let routes = users.service.grpc.clone().expect("it has gRPC");
+    let server = tonic::transport::Server::builder().add_routes(routes);
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    drop(chassis::spawn("test.grpc", server.serve_with_incoming(incoming)));
+    format!("http://{address}")
+}
+
+#[tokio::test]
+async fn over_the_network_the_same_is_answered_as_in_one_process() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    let near = client(&users);
+    let far = users.surroundings.transport(&over_the_network(&users).await).expect("a transport");
+    for mut client in [near, UsersClient::new(far)] {
+        let ids = v1::GetUsersRequest { ids: vec![ann.id.clone()] };
+        let found = client.get_users(ids).await.expect("is answered").into_inner().users;
+        assert_eq!((found.len(), found[0].name.as_str()), (1, "Reader"));
+        let consent =
+            client.get_consent(v1::GetConsentRequest { id: ann.id.clone() }).await.expect("is answered");
+        assert_eq!(
+            consent.into_inner(),
+            v1::GetConsentResponse { personalisation: false, history: false, version: 0 }
+        );
+        let nobody = v1::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
+        let status = client.get_user(nobody).await.expect_err("is nobody");
+        assert_eq!(chassis::transport::refusal_of(&status).code.as_str(), "not_found");
+    }
+}
+
+#[tokio::test]
+async fn over_the_network_a_call_ends_at_its_deadline_and_without_a_server_at_once() {
+    let users = Users::new().await;
+    // It accepts, and that is all.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("an address"));
+    for (url, wanted) in [(url.as_str(), Code::DeadlineExceeded), ("http://127.0.0.1:1", Code::Unavailable)] {
+        let mut client = UsersClient::new(users.surroundings.transport(url).expect("a transport"));
+        let request = v1::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
+        let context = Context::for_work(
+            "test",
+            Duration::from_millis(if wanted == Code::Unavailable { 5000 } else { 50 }),
+        );
+        let status = context.scope(client.get_user(request)).await.expect_err("nobody answers");
+        assert_eq!(status.code(), wanted, "{status}");
+    }
 }

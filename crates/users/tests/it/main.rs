@@ -1,4 +1,5 @@
-//! The users service as a whole: its router called in process, embedded adapters, workers driven by hand. No sockets, no sleeps.
+//! The users service as a whole: its router called in process, embedded adapters, workers driven by hand. No sleeps, and
+//! sockets only where the network or a server is what is asked about.
 
 mod accounts;
 mod consent;
@@ -12,5 +13,6 @@ mod races;
 mod registration;
 mod roles;
 mod secrets;
+mod servers;
 mod sessions;
 mod stories;

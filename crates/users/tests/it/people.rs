@@ -125,9 +125,9 @@ impl Users {
     async fn at(folder: Folder, clock: Arc<ManualClock>, change: impl FnOnce(&mut Config)) -> Self {
         crate::log::start();
         let mut config: Config = toml::from_str(Config::DEFAULTS).expect("the defaults");
-        config.store.url = folder.sqlite("users.db");
-        config.intake.url = folder.sqlite("users-intake.db");
-        config.bus.url = format!("local:{}", folder.join("bus.db").display());
+        config.store.url = folder.sqlite("users.db").into();
+        config.intake.url = folder.sqlite("users-intake.db").into();
+        config.bus.url = format!("local:{}", folder.join("bus.db").display()).into();
         config.signing.key_file = folder.join("signing-key.pem").display().to_string();
         config.bootstrap_admin.email = ADMIN.to_owned();
         config.bootstrap_admin.password = PASSWORD.to_owned().into();

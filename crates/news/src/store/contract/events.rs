@@ -20,7 +20,8 @@ struct Fixture {
     store: Arc<dyn EventStore>,
     outbox: Arc<dyn Outbox>,
     tamperer: Arc<dyn Tamperer>,
-    _folder: Folder,
+    // Where the store is a file.
+    _folder: Option<Folder>,
 }
 
 impl Fixture {
@@ -271,8 +272,41 @@ mod sqlite {
         let store =
             SqliteEventStore::open(&format!("sqlite:{}", path.display())).await.expect("the store opens");
         let (outbox, tamperer) = (store.outbox(), Arc::new(OtherConnection(path)));
-        Fixture { store: Arc::new(store), outbox, tamperer, _folder: folder }
+        Fixture { store: Arc::new(store), outbox, tamperer, _folder: Some(folder) }
     }
 
     every_case!(fixture);
+}
+
+mod postgres {
+    use sqlx::postgres::PgPool;
+
+    use super::*;
+    use crate::store::contract::engines;
+    use crate::store::postgres_events::PostgresEventStore;
+
+    struct OtherConnection(PgPool);
+
+    #[async_trait]
+    impl Tamperer for OtherConnection {
+        async fn rewrite(&self, article: ArticleId, version: Version, record: &str) {
+            sqlx::query("update events set record = $1 where article = $2 and version = $3")
+                .bind(record)
+                .bind(article.uuid())
+                .bind(i32::try_from(version.number()).expect("a small number"))
+                .execute(&self.0)
+                .await
+                .expect("the record is rewritten");
+        }
+    }
+
+    async fn fixture() -> Fixture {
+        let url = engines::postgres().await;
+        let store = PostgresEventStore::open(&url, "test").await.expect("the store opens");
+        let other = PgPool::connect_lazy(&url).expect("a good URL");
+        let (outbox, tamperer) = (store.outbox(), Arc::new(OtherConnection(other)));
+        Fixture { store: Arc::new(store), outbox, tamperer, _folder: None }
+    }
+
+    every_case!(fixture, ignore = "needs postgres");
 }

@@ -1,8 +1,10 @@
 //! The laws of the ports, each a case under the name that the port's documentation gives it, run against every adapter.
 
+pub(super) mod engines;
 mod events;
-mod sample;
+pub(super) mod sample;
 mod view;
+pub(super) mod wire;
 
 use std::collections::BTreeSet;
 

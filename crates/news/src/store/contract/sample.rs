@@ -8,23 +8,23 @@ use crate::ports::Fact;
 use crate::wire::announcement;
 
 /// The account that writes everything here.
-pub(super) fn author() -> UserId {
+pub fn author() -> UserId {
     UserId::new(Uuid::from_u128(0xa))
 }
 
-pub(super) fn id(number: u128) -> ArticleId {
+pub fn id(number: u128) -> ArticleId {
     ArticleId::new(Uuid::from_u128(number))
 }
 
-pub(super) fn at(millis: i64) -> Timestamp {
+pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_763_700_000_000 + millis)
 }
 
 /// A text with everything that a careless store spoils.
-pub(super) const AWKWARD: &str =
+pub const AWKWARD: &str =
     "It's \"quoted\" — 50 % \\ ; drop table events; --\r\n\t\u{202b}שלום\u{202c} 🗞️ <b>bold</b>";
 
-pub(super) fn story(title: &str) -> Story {
+pub fn story(title: &str) -> Story {
     let input = StoryInput {
         title: title.to_owned(),
         description: Some("Two lines\nfor lists".to_owned()),
@@ -37,7 +37,7 @@ pub(super) fn story(title: &str) -> Story {
     Story::parse(input).expect("a valid story")
 }
 
-pub(super) fn drafted(number: u128) -> Change {
+pub fn drafted(number: u128) -> Change {
     let id = id(number);
     Article::draft(Drafting {
         id,
@@ -51,16 +51,16 @@ pub(super) fn drafted(number: u128) -> Change {
 }
 
 /// An article published so many milliseconds after the others' beginning.
-pub(super) fn published(number: u128, millis: i64) -> Article {
+pub fn published(number: u128, millis: i64) -> Article {
     drafted(number).article.publish(author(), at(millis)).expect("a draft can be published").article
 }
 
-pub(super) fn revised(article: &Article, title: &str) -> Change {
+pub fn revised(article: &Article, title: &str) -> Change {
     let byline = article.byline.clone();
     article.revise(story(title), byline, author(), article.updated_at).expect("it can be revised")
 }
 
-pub(super) fn fact(change: Change) -> Fact {
+pub fn fact(change: Change) -> Fact {
     let message = announcement(&change, MessageId::new(Uuid::new_v4()), Trace::start());
     Fact { change, message }
 }

@@ -20,7 +20,8 @@ trait Vandal: Send + Sync {
 struct Fixture {
     view: Arc<dyn NewsView>,
     vandal: Arc<dyn Vandal>,
-    _folder: Folder,
+    // Where the view is a file.
+    _folder: Option<Folder>,
 }
 
 impl Fixture {
@@ -273,8 +274,49 @@ mod sqlite {
         let folder = Folder::new();
         let path = folder.join("view.db");
         let view = SqliteNewsView::open(&format!("sqlite:{}", path.display())).await.expect("the view opens");
-        Fixture { view: Arc::new(view), vandal: Arc::new(OtherConnection(path)), _folder: folder }
+        Fixture { view: Arc::new(view), vandal: Arc::new(OtherConnection(path)), _folder: Some(folder) }
     }
 
     every_case!(fixture);
+}
+
+mod mongodb {
+    use ::mongodb::bson::{Document, doc};
+    use ::mongodb::{Client, Database};
+    use futures::TryStreamExt;
+
+    use super::*;
+    use crate::store::contract::engines;
+    use crate::store::mongo_view::MongoNewsView;
+
+    struct OtherConnection(Database);
+
+    #[async_trait]
+    impl Vandal for OtherConnection {
+        async fn corrupt(&self) {
+            let articles = self.0.collection::<Document>("articles_1");
+            let all = articles.find(doc! {}).await.expect("they are read");
+            let mut all: Vec<Document> = all.try_collect().await.expect("they are read");
+            for article in &all {
+                let document =
+                    article.get_str("document").expect("it has a document").replace("Article", "Wrong");
+                let damage = doc! { "$set": { "version": 999_i64, "document": document } };
+                let id = article.get("_id").expect("it has an id");
+                articles.update_one(doc! { "_id": id }, damage).await.expect("it is damaged");
+            }
+            let mut added = all.swap_remove(0);
+            added.insert("_id", uuid::Uuid::new_v4().to_string());
+            articles.insert_one(added).await.expect("one is added");
+        }
+    }
+
+    async fn fixture() -> Fixture {
+        let url = engines::mongodb();
+        let view = MongoNewsView::open(&url, "test").await.expect("the view opens");
+        let client = Client::with_uri_str(&url).await.expect("a second client");
+        let database = client.default_database().expect("the URL names a database");
+        Fixture { view: Arc::new(view), vandal: Arc::new(OtherConnection(database)), _folder: None }
+    }
+
+    every_case!(fixture, ignore = "needs mongodb");
 }

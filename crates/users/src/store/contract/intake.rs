@@ -5,9 +5,11 @@ use chassis::Context;
 use kernel::{ManualClock, Timestamp};
 use testkit::Folder;
 
+use super::servers::{Keys, Place};
 use super::{account, cases, email, id};
 use crate::domain::Account;
 use crate::ports::{Intake, IntakeError};
+use crate::store::redis_intake::RedisIntake;
 use crate::store::sqlite_intake::SqliteIntake;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -16,8 +18,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 struct Fixture {
     intake: Arc<dyn Intake>,
     clock: Arc<ManualClock>,
-    /// Everything of the adapter that outlives its process.
-    place: Folder,
+    place: Place,
 }
 
 impl Fixture {
@@ -43,6 +44,10 @@ impl Fixture {
         let taken = self.intake.take(limit, LEASE).await.expect("takes");
         taken.iter().map(|waiting| waiting.id.uuid().as_u128()).collect()
     }
+}
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp::from_millis(1_763_712_000_000)))
 }
 
 macro_rules! every_case {
@@ -90,23 +95,24 @@ mod sqlite {
     async fn at(place: Folder, clock: Arc<ManualClock>) -> Fixture {
         let url = place.sqlite("intake.db");
         let intake = SqliteIntake::open(&url, clock.clone()).await.expect("opens");
-        Fixture { intake: Arc::new(intake), clock, place }
+        Fixture { intake: Arc::new(intake), clock, place: Place::Folder(place) }
     }
 
     async fn open() -> Fixture {
-        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_763_712_000_000)));
-        at(Folder::new(), clock).await
+        at(Folder::new(), clock()).await
     }
 
     async fn reopen(before: Fixture) -> Fixture {
         let Fixture { intake, clock, place } = before;
         // Nothing is closed: what is in the file has to be enough.
         drop(intake);
-        at(place, clock).await
+        let Place::Folder(folder) = place else { unreachable!("it is a file") };
+        at(folder, clock).await
     }
 
     async fn spoil(fixture: &Fixture, number: u128) {
-        let path = fixture.place.join("intake.db");
+        let Place::Folder(folder) = &fixture.place else { unreachable!("it is a file") };
+        let path = folder.join("intake.db");
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
         let pool = sqlx::SqlitePool::connect_with(options).await.expect("opens");
         let spoiled = sqlx::query("update registrations set record = '{' where user_id = ?");
@@ -117,6 +123,8 @@ mod sqlite {
 
     every_case!(open, reopen, spoil);
 }
+
+mod redis;
 
 async fn of_parallel_reservations_of_one_email_one_is_granted(fixture: Fixture) {
     let address = email("ann@example.org");

@@ -7,9 +7,11 @@ use proto::users::v1::{ConsentChanged, UserErased};
 use testkit::Folder;
 use uuid::Uuid;
 
+use super::servers::{Place, Schema};
 use super::{account, cases, email, id};
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Name, User};
 use crate::ports::{Inserted, UserStore, UserStoreError};
+use crate::store::postgres::PostgresUserStore;
 use crate::store::sqlite::SqliteUserStore;
 
 const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
@@ -17,8 +19,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
 struct Fixture {
     store: Arc<dyn UserStore>,
     outbox: Arc<dyn Outbox>,
-    /// Everything of the adapter that outlives its process.
-    place: Folder,
+    place: Place,
 }
 
 impl Fixture {
@@ -35,6 +36,11 @@ impl Fixture {
 
     async fn told(&self) -> Vec<Envelope> {
         self.outbox.unsent(100).await.expect("lists").into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Lets the adapter make its connections. On a busy machine making many takes longer than a request waits for one.
+    async fn warm(&self) {
+        let _ = futures::future::join_all((0..16).map(|_| self.store.has_admin())).await;
     }
 
     async fn user(&self, number: u128) -> User {
@@ -67,6 +73,7 @@ macro_rules! every_case {
             an_insert_of_an_erased_id_does_nothing_and_says_so,
             an_insert_with_the_email_of_another_account_is_refused,
             of_parallel_inserts_of_one_email_one_is_stored,
+            of_many_accounts_each_has_its_own_outcome,
             the_first_admin_is_stored_only_while_there_is_none,
             an_email_that_belongs_to_somebody_makes_nobody_an_admin,
             an_unknown_id_is_nobody,
@@ -107,7 +114,7 @@ mod sqlite {
         let url = place.sqlite("users.db");
         let store = SqliteUserStore::open(&url).await.expect("opens");
         let outbox = store.outbox();
-        Fixture { store: Arc::new(store), outbox: Arc::new(outbox), place }
+        Fixture { store: Arc::new(store), outbox: Arc::new(outbox), place: Place::Folder(place) }
     }
 
     async fn open() -> Fixture {
@@ -118,11 +125,14 @@ mod sqlite {
         let Fixture { store, outbox, place } = before;
         // Nothing is closed: what is in the file has to be enough.
         drop((store, outbox));
-        at(place).await
+        let Place::Folder(folder) = place else { unreachable!("it is a file") };
+        at(folder).await
     }
 
     every_case!(open, reopen);
 }
+
+mod postgres;
 
 async fn an_inserted_account_is_read_back_as_it_was_given(fixture: Fixture) {
     let mut ann = account(1, "Ann@Example.org");
@@ -155,6 +165,7 @@ async fn an_insert_with_the_email_of_another_account_is_refused(fixture: Fixture
 }
 
 async fn of_parallel_inserts_of_one_email_one_is_stored(fixture: Fixture) {
+    fixture.warm().await;
     let accounts: Vec<Account> = (1..=16).map(|number| account(number, "ann@example.org")).collect();
     let outcomes =
         futures::future::join_all(accounts.iter().map(|account| fixture.store.insert(account))).await;
@@ -162,6 +173,31 @@ async fn of_parallel_inserts_of_one_email_one_is_stored(fixture: Fixture) {
     let refused =
         outcomes.iter().filter(|outcome| matches!(outcome, Err(UserStoreError::EmailTaken))).count();
     assert_eq!((stored, refused), (1, 15));
+}
+
+async fn of_many_accounts_each_has_its_own_outcome(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    fixture.store.erase(id(2), fact(), NOW).await.expect("is erased");
+    let accounts = [
+        account(3, "cem@example.org"),
+        account(1, "ann@example.org"),
+        account(4, "ANN@example.org"),
+        account(2, "bob@example.org"),
+        account(5, "Cem@example.org"),
+        account(6, "dot@example.org"),
+        account(3, "cem@example.org"),
+    ];
+    let outcomes = fixture.store.insert_all(&accounts).await.expect("the store is there");
+    let told: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().ok().copied()).collect();
+    let (stored, there, erased) =
+        (Some(Inserted::Stored), Some(Inserted::AlreadyThere), Some(Inserted::Erased));
+    assert_eq!(told, [stored, there, None, erased, None, stored, there]);
+    let taken = |at: usize| matches!(outcomes[at], Err(UserStoreError::EmailTaken));
+    assert!(taken(2) && taken(4));
+    assert_eq!(fixture.store.list(0, 10).await.expect("lists").total, 3);
+    assert_eq!(fixture.store.account(id(6)).await.expect("looks").as_ref(), Some(&accounts[5]));
+    assert!(fixture.store.insert_all(&[]).await.expect("is nothing").is_empty());
 }
 
 async fn the_first_admin_is_stored_only_while_there_is_none(fixture: Fixture) {
@@ -247,6 +283,7 @@ async fn an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_versi
 }
 
 async fn of_parallel_updates_on_one_version_one_wins(fixture: Fixture) {
+    fixture.warm().await;
     fixture.insert(1, "ann@example.org").await;
     let changes: Vec<Change> = (0..12).map(|number| named(&format!("Ann {number}"))).collect();
     let (one, tries) = (at(1), changes.iter());
@@ -301,6 +338,7 @@ async fn a_new_role_makes_the_next_version(fixture: Fixture) {
 }
 
 async fn the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once(fixture: Fixture) {
+    fixture.warm().await;
     fixture.admin(1).await;
     fixture.admin(2).await;
     let demote = |number| fixture.store.set_role(id(number), Role::Reader, &Sections::All);

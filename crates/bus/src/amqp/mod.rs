@@ -1,0 +1,201 @@
+//! The bus over AMQP 0-9-1: RabbitMQ 3.10 or newer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chassis::{Context, Runnable};
+use kernel::{Deadline, Refusal};
+use lapin::options::BasicGetOptions;
+use lapin::uri::AMQPUri;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::receiver::Receiver;
+use crate::topic::parse;
+use crate::{Bus, BusError, Call, CallHandler, DeadLetter, Envelope, Handler, Queue, Schedule, Subscription};
+
+mod calls;
+mod connection;
+mod consumer;
+mod intake;
+mod listener;
+mod publisher;
+mod server;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod wire;
+
+use calls::Caller;
+use connection::{Link, channel, failure};
+use consumer::Consumer;
+use listener::{Ears, Listener};
+use publisher::{Parcel, Publisher};
+use server::Server;
+use topology::{DurableQueue, EVENTS};
+
+/// How long opening, subscribing and serving wait for a broker that does not answer yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The bus of a fleet.
+///
+/// Two connections: one to send and one to receive. A broker that is short of memory or disk stops reading from
+/// connections that publish, and acknowledgements must still reach it then.
+pub struct AmqpBus {
+    outgoing: Arc<Link>,
+    incoming: Arc<Link>,
+    publisher: Publisher,
+    caller: Caller,
+    schedule: Arc<Schedule>,
+    _close_when_dropped: DropGuard,
+}
+
+impl AmqpBus {
+    /// Connects to the broker at `url`, such as `amqp://users:password@rabbitmq:5672/portal`, and waits for it for five
+    /// seconds. From then on a lost connection comes again by itself.
+    ///
+    /// # Errors
+    /// Where the URL can't be read or nobody answers in that time.
+    pub async fn open(url: &str, schedule: Schedule) -> Result<Self, BusError> {
+        let uri: AMQPUri = read(url)?;
+        let user = uri.authority.userinfo.username.clone();
+        Self::open_as(&user, &uri, schedule).await
+    }
+
+    /// The same under a name of its own for the queue of replies.
+    async fn open_as(service: &str, uri: &AMQPUri, schedule: Schedule) -> Result<Self, BusError> {
+        let closing = CancellationToken::new();
+        let incoming = Arc::new(Link::start(uri, "receives", closing.clone()));
+        let outgoing = Arc::new(Link::start(uri, "sends", closing.clone()));
+        let bus = Self {
+            publisher: Publisher::confirming(&outgoing, |returned| {
+                let kind = returned.properties.kind().as_ref().map(|kind| kind.as_str());
+                tracing::warn!(key = returned.key, kind, "nobody subscribes to the key of this message");
+            }),
+            caller: Caller::new(service, &outgoing, &incoming),
+            outgoing,
+            incoming,
+            schedule: Arc::new(schedule),
+            _close_when_dropped: closing.drop_guard(),
+        };
+        let deadline = Deadline::after(PATIENCE);
+        for link in [&bus.incoming, &bus.outgoing] {
+            link.within(deadline).await.map_err(|fault| {
+                let (host, port) = (&uri.authority.host, uri.authority.port);
+                let (user, vhost) = (&uri.authority.userinfo.username, &uri.vhost);
+                BusError::Away(format!(
+                    "no broker at {host}:{port} let {user} into the virtual host {vhost} within {PATIENCE:?} (bus.url): {fault}"
+                ))
+            })?;
+        }
+        Ok(bus)
+    }
+
+    /// The oldest dead letters of a durable queue, at most `limit`. They stay where they are; for this moment nobody
+    /// else sees them.
+    ///
+    /// # Errors
+    /// Where the broker is away, or there is no such queue.
+    pub async fn dead_letters(&self, queue: &str, limit: u32) -> Result<Vec<DeadLetter>, BusError> {
+        let channel = channel(&*self.incoming.now()?).await?;
+        let name = wire::short("the name of a queue", &topology::dead(queue))?;
+        let mut letters = Vec::new();
+        for position in 0..i64::from(limit) {
+            let got = channel.basic_get(name.clone(), BasicGetOptions::default()).await;
+            let Some(got) = got.map_err(|error| failure(&error))? else { break };
+            match wire::dead_letter(position, &got.delivery) {
+                Ok(letter) => letters.push(letter),
+                Err(why) => tracing::warn!(queue, why, "a dead letter can not be read"),
+            }
+        }
+        // What was looked at and not acknowledged goes back to its place.
+        channel.close(200, "OK".into()).await.map_err(|error| failure(&error))?;
+        Ok(letters)
+    }
+}
+
+fn read(url: &str) -> Result<AMQPUri, BusError> {
+    // Neither the URL nor what its parser says of it is repeated: they hold a password.
+    let sentence = "bus.url is no address such as amqp://user:password@host:5672/vhost";
+    url.parse().map_err(|_| BusError::Url(sentence.to_owned()))
+}
+
+#[async_trait]
+impl Bus for AmqpBus {
+    async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
+        let parcel = |message: Envelope| {
+            let properties = wire::properties(&message)?;
+            let key = wire::short("a routing key", &message.key)?.to_string();
+            Ok(Parcel { exchange: EVENTS.to_owned(), key, properties, body: message.body, mandatory: true })
+        };
+        let parcels = messages.into_iter().map(parcel).collect::<Result<Vec<_>, BusError>>()?;
+        // A message that nobody subscribes to is confirmed and gone, with a warning.
+        self.publisher.send(parcels, Context::current().deadline).await?;
+        Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        subscription: Subscription,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Box<dyn Runnable>, BusError> {
+        let Subscription { queue, keys, service, budget } = subscription;
+        let patterns = parse(&keys)?;
+        let receiver = Receiver { service, budget, handler };
+        let connection = self.incoming.within(Deadline::after(PATIENCE)).await?;
+        let name = match queue {
+            Queue::Broadcast => {
+                let ears = Some(Ears::open(&connection, service, &patterns).await?);
+                return Ok(Box::new(Listener { ears, link: self.incoming.clone(), patterns, receiver }));
+            }
+            Queue::Durable(name) => name,
+        };
+        if !name.starts_with(&format!("{service}.")) {
+            return Err(BusError::Name(format!(
+                "{name:?} is no name of a durable queue of {service} such as {service}.projection"
+            )));
+        }
+        let queue = DurableQueue::new(service, &name, patterns, &self.schedule);
+        wire::short("the name of a queue", &queue.retry(Duration::from_millis(u64::from(u32::MAX))))?;
+        queue.declare(&connection).await?;
+        Ok(Box::new(Consumer {
+            queue,
+            link: self.incoming.clone(),
+            aside: Publisher::confirming(&self.outgoing, |_| {}),
+            schedule: self.schedule.clone(),
+            receiver,
+        }))
+    }
+
+    async fn call(&self, address: &str, call: Call) -> Result<Bytes, Refusal> {
+        self.caller.call(address, call).await
+    }
+
+    async fn serve(
+        &self,
+        service: &'static str,
+        address: &str,
+        handler: Arc<dyn CallHandler>,
+    ) -> Result<Box<dyn Runnable>, BusError> {
+        wire::short("an address", &calls::given_up(address))?;
+        let connection = self.incoming.within(Deadline::after(PATIENCE)).await?;
+        let server = Server::new(service, address, handler, &self.incoming, &self.outgoing);
+        let open = match server.open(&connection).await {
+            // The last server of this address may have taken its queue away between our two steps.
+            Err(BusError::Away(_)) => server.open(&connection).await?,
+            opened => opened?,
+        };
+        Ok(Box::new(server.start(open)))
+    }
+
+    async fn ping(&self) -> Result<(), BusError> {
+        self.incoming.now()?;
+        self.publisher.ping().await
+    }
+
+    async fn close(&self) {
+        self.incoming.close().await;
+        self.outgoing.close().await;
+    }
+}

@@ -1,0 +1,413 @@
+//! What only the bus over AMQP promises: what becomes of a lost connection, of a silent broker, of a stranger's message.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chassis::{Context, Runnable};
+use kernel::{Fault, Kind, MessageId, Refusal, Timestamp, Trace};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use testkit::{PATIENCE, Proxy, Vhost, wait_until};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::AmqpBus;
+use super::topology::EVENTS;
+use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Schedule, Subscription};
+
+mod permissions;
+
+/// Tells the subject of what it gets, and waits for ever with what is named so.
+struct Tell(UnboundedSender<String>);
+
+#[async_trait]
+impl Handler for Tell {
+    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+        let _gone = self.0.send(message.subject.clone());
+        if message.subject == "endless" { std::future::pending().await } else { Ok(()) }
+    }
+}
+
+fn telling() -> (Arc<dyn Handler>, UnboundedReceiver<String>) {
+    let (told, seen) = unbounded_channel();
+    (Arc::new(Tell(told)), seen)
+}
+
+/// Counts its calls, and never answers the method `Wait`.
+#[derive(Default)]
+struct Desk(AtomicUsize);
+
+impl Desk {
+    fn calls(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl CallHandler for Desk {
+    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        if call.method == "Wait" { std::future::pending().await } else { Ok(call.body.clone()) }
+    }
+}
+
+fn call(method: &str) -> Call {
+    Call { method: method.to_owned(), body: Bytes::from_static(b"body"), token: None, idempotency_key: None }
+}
+
+fn message(key: &str, subject: &str) -> Envelope {
+    Envelope {
+        id: MessageId::new(Uuid::new_v4()),
+        kind: "portal.test.v1.Happened".to_owned(),
+        key: key.to_owned(),
+        source: "test".to_owned(),
+        subject: subject.to_owned(),
+        version: 1,
+        time: Timestamp::from_millis(1_700_000_000_000),
+        trace: Trace::start(),
+        body: Bytes::from_static(b"body"),
+    }
+}
+
+async fn open(url: &str) -> AmqpBus {
+    AmqpBus::open(url, Schedule::new([Duration::from_millis(5)])).await.expect("the bus opens")
+}
+
+fn queue() -> Subscription {
+    Subscription::durable("test", "test.queue", ["test.#"])
+}
+
+fn start(runnable: Box<dyn Runnable>) -> (CancellationToken, JoinHandle<()>) {
+    let stop = CancellationToken::new();
+    (stop.clone(), chassis::spawn("test.runnable", runnable.run(stop)))
+}
+
+async fn next<T>(seen: &mut UnboundedReceiver<T>) -> T {
+    tokio::time::timeout(PATIENCE, seen.recv())
+        .await
+        .expect("it comes in time")
+        .expect("somebody may still send")
+}
+
+/// Publishes until it is taken.
+async fn publish(bus: &AmqpBus, subject: &str) {
+    wait_until("a broker that takes messages", PATIENCE, || async {
+        bus.publish(vec![message("test.happened", subject)]).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_connection_that_is_cut_while_publishing_loses_nothing_that_was_confirmed() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::of(vhost.address()).await;
+    let bus = open(&vhost.url_through(proxy.address())).await;
+    let (handler, mut seen) = telling();
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
+    let (mut confirmed, mut got) = (BTreeSet::new(), BTreeSet::new());
+    let mut failed = 0;
+    for round in 0..5 {
+        let publishing = async {
+            for batch in 0.. {
+                let names: Vec<String> = (0..50).map(|n| format!("{round}.{batch}.{n}")).collect();
+                let messages = names.iter().map(|name| message("test.happened", name)).collect();
+                match bus.publish(messages).await {
+                    Ok(()) => confirmed.extend(names),
+                    Err(fault) => {
+                        failed += 1;
+                        assert_eq!(fault.kind(), Kind::Unavailable, "{fault}");
+                        break;
+                    }
+                }
+            }
+        };
+        let cutting = async {
+            for _ in 0..20 {
+                got.insert(next(&mut seen).await);
+            }
+            assert!(proxy.cut() >= 2);
+        };
+        tokio::time::timeout(PATIENCE, async { tokio::join!(publishing, cutting) })
+            .await
+            .expect("publishing fails at once");
+        let begun = Instant::now();
+        publish(&bus, "after the cut").await;
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+    assert_eq!(failed, 5);
+    // The consumer is back by itself.
+    publish(&bus, "last").await;
+    while !got.contains("last") {
+        got.insert(next(&mut seen).await);
+    }
+    let missing: Vec<_> = confirmed.difference(&got).collect();
+    assert!(missing.is_empty(), "{missing:?} of {} confirmed messages are missing", confirmed.len());
+    stop.cancel();
+    done.await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn calls_in_flight_fail_at_once_when_the_connection_is_cut_and_the_next_are_answered() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::of(vhost.address()).await;
+    let caller = Arc::new(open(&vhost.url_through(proxy.address())).await);
+    let there = open(&vhost.url()).await;
+    let desk = Arc::new(Desk::default());
+    let (stop, done) = start(there.serve("test", "test.calls", desk.clone()).await.expect("serves"));
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let caller = caller.clone();
+            chassis::spawn("test.call", async move { caller.call("test.calls", call("Wait")).await })
+        })
+        .collect();
+    wait_until("a hundred calls in flight", PATIENCE, || {
+        std::future::ready((desk.calls() == 100).then_some(()))
+    })
+    .await;
+    let begun = Instant::now();
+    proxy.cut();
+    for call in calls {
+        let refusal = call.await.expect("no panic").expect_err("its reply can't come");
+        assert_eq!(refusal.kind, Kind::Unavailable);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    let answer =
+        wait_until("an answer", PATIENCE, || async { caller.call("test.calls", call("Find")).await.ok() });
+    assert_eq!(answer.await, Bytes::from_static(b"body"));
+    stop.cancel();
+    done.await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn servers_and_listeners_are_back_after_the_broker_has_closed_every_connection() {
+    let vhost = Vhost::new().await;
+    let bus = open(&vhost.url()).await;
+    let (handler, mut heard) = telling();
+    let listener =
+        bus.subscribe(Subscription::broadcast("test", ["test.#"]), handler).await.expect("subscribes");
+    let serving = bus.serve("test", "test.calls", Arc::new(Desk::default())).await.expect("serves");
+    let running = [start(listener), start(serving)];
+    assert!(vhost.close_connections(2).await >= 2);
+    let answer =
+        wait_until("an answer", PATIENCE, || async { bus.call("test.calls", call("Find")).await.ok() });
+    assert_eq!(answer.await, Bytes::from_static(b"body"));
+    wait_until("a broadcast that is heard", PATIENCE, || {
+        let heard = heard.try_recv().ok();
+        async {
+            if heard.is_none() {
+                bus.publish(vec![message("test.happened", "here")]).await.ok();
+            }
+            heard
+        }
+    })
+    .await;
+    bus.ping().await.expect("the broker answers");
+    for (stop, done) in running {
+        stop.cancel();
+        done.await.expect("it stops");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn publishing_to_a_broker_that_confirms_nothing_fails_within_the_deadline() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::of(vhost.address()).await;
+    let bus = open(&vhost.url_through(proxy.address())).await;
+    publish(&bus, "before").await;
+    proxy.silence_server();
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let messages = (0..300).map(|_| message("test.happened", "lost?")).collect();
+        let context = Context::for_work("test", Duration::from_millis(200));
+        let fault = context.scope(bus.publish(messages)).await.expect_err("nobody confirms");
+        assert_eq!(fault.kind(), Kind::Unavailable);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let ping = tokio::time::timeout(Duration::from_millis(200), bus.ping()).await;
+    assert!(!matches!(ping, Ok(Ok(()))), "a silent broker is not ready");
+    proxy.thaw();
+    publish(&bus, "after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_peer_that_falls_silent_is_noticed_by_its_heartbeat() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::of(vhost.address()).await;
+    let bus = open(&format!("{}?heartbeat=1", vhost.url_through(proxy.address()))).await;
+    let desk = Arc::new(Desk::default());
+    let (stop, done) = start(bus.serve("test", "test.calls", desk.clone()).await.expect("serves"));
+    let freezing = async {
+        wait_until("the call at its server", PATIENCE, || {
+            std::future::ready((desk.calls() == 1).then_some(()))
+        })
+        .await;
+        proxy.freeze();
+    };
+    let begun = Instant::now();
+    let context = Context::for_work("test", Duration::from_secs(60));
+    let (reply, ()) = tokio::join!(context.scope(bus.call("test.calls", call("Wait"))), freezing);
+    assert_eq!(reply.expect_err("its reply can't come").kind, Kind::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    proxy.thaw();
+    publish(&bus, "after the thaw").await;
+    stop.cancel();
+    // The server's call in hand has a deadline of a minute, and its caller is gone.
+    done.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_call_that_reaches_its_server_after_the_deadline_is_dropped() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::of(vhost.address()).await;
+    let there = open(&vhost.url_through(proxy.address())).await;
+    let caller = open(&vhost.url()).await;
+    let desk = Arc::new(Desk::default());
+    let (stop, done) = start(there.serve("test", "test.calls", desk.clone()).await.expect("serves"));
+    assert!(caller.call("test.calls", call("Find")).await.is_ok());
+    proxy.freeze();
+    let context = Context::for_work("test", Duration::from_millis(100));
+    let refusal = context.scope(caller.call("test.calls", call("Find"))).await.expect_err("it is frozen");
+    assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Timeout, "deadline_exceeded"));
+    proxy.thaw();
+    assert!(caller.call("test.calls", call("Find")).await.is_ok());
+    assert_eq!(desk.calls(), 2);
+    stop.cancel();
+    done.await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_message_that_nobody_can_read_is_a_dead_letter_and_blocks_nobody() {
+    let vhost = Vhost::new().await;
+    let bus = open(&vhost.url()).await;
+    let (handler, mut seen) = telling();
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
+    let stranger =
+        Connection::connect(&vhost.url(), ConnectionProperties::default()).await.expect("connects");
+    let channel = stranger.create_channel().await.expect("a channel");
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default();
+    let sent = channel.basic_publish(EVENTS.into(), "test.strange".into(), options, b"?", properties).await;
+    drop(sent.expect("is sent"));
+    channel.close(200, "OK".into()).await.expect("closes");
+    publish(&bus, "neighbour").await;
+    assert_eq!(next(&mut seen).await, "neighbour");
+    stop.cancel();
+    done.await.expect("it stops");
+    let look = serde_json::json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
+    let path = format!("/api/queues/{}/test.queue.dead/get", vhost.name());
+    let dead = vhost.manage(http::Method::POST, &path, Some(&look)).await;
+    assert_eq!(dead[0]["payload"], "?");
+    let headers = &dead[0]["properties"]["headers"];
+    assert_eq!(headers["reason-code"], "unreadable_message");
+    assert_eq!(headers["reason-detail"], "the header ce-id lacks");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_message_that_ends_every_consumer_is_given_up_by_the_broker() {
+    let vhost = Vhost::new().await;
+    let bus = open(&vhost.url()).await;
+    let (handler, mut seen) = telling();
+    drop(bus.subscribe(queue(), handler.clone()).await.expect("subscribes"));
+    publish(&bus, "endless").await;
+    publish(&bus, "neighbour").await;
+    for _ in 0..=20 {
+        let (_stop, done) = start(bus.subscribe(queue(), handler.clone()).await.expect("subscribes"));
+        assert_eq!(next(&mut seen).await, "endless");
+        done.abort();
+        let _aborted = done.await;
+    }
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
+    assert_eq!(next(&mut seen).await, "neighbour");
+    stop.cancel();
+    done.await.expect("it stops");
+    let dead = wait_until("the dead letter", PATIENCE, || async {
+        let dead = bus.dead_letters("test.queue", 10).await.expect("the broker answers");
+        (!dead.is_empty()).then_some(dead)
+    });
+    let dead = dead.await;
+    let told: Vec<_> = dead.iter().map(|dead| (&*dead.message.subject, &*dead.code)).collect();
+    assert_eq!(told, [("endless", "delivery_limit")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_quick_consumer_that_becomes_slow_keeps_nothing_from_the_others() {
+    let vhost = Vhost::new().await;
+    let bus = open(&vhost.url()).await;
+    let (one, mut at_one) = telling();
+    let (two, mut at_two) = telling();
+    let (_never, first) = start(bus.subscribe(queue(), one).await.expect("subscribes"));
+    let names: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    bus.publish(names.iter().map(|name| message("test.happened", name)).collect()).await.expect("confirms");
+    for name in &names {
+        assert_eq!(&next(&mut at_one).await, name);
+    }
+    let behind: Vec<String> = (300..310).map(|n| n.to_string()).collect();
+    let endless = ["endless".to_owned()];
+    let messages = endless.iter().chain(&behind).map(|name| message("test.happened", name));
+    bus.publish(messages.collect()).await.expect("confirms");
+    assert_eq!(next(&mut at_one).await, "endless");
+    let (stop, second) = start(bus.subscribe(queue(), two).await.expect("subscribes"));
+    for name in &behind {
+        assert_eq!(&next(&mut at_two).await, name);
+    }
+    stop.cancel();
+    second.await.expect("it stops");
+    first.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_queue_must_bear_the_name_of_its_service() {
+    let vhost = Vhost::new().await;
+    let bus = open(&vhost.url()).await;
+    for name in ["", "queue", "tests.queue"] {
+        let strange = Subscription::durable("test", name, ["test.#"]);
+        assert!(matches!(bus.subscribe(strange, telling().0).await, Err(BusError::Name(_))), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_closed_bus_says_so_and_closes_a_second_time() {
+    let vhost = Vhost::new().await;
+    let bus = open(&vhost.url()).await;
+    let (handler, _seen) = telling();
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
+    bus.close().await;
+    bus.close().await;
+    assert_eq!(bus.ping().await.expect_err("is closed").to_string(), "the bus is closed");
+    let refusal = bus.call("test.calls", call("Find")).await.expect_err("is closed");
+    assert_eq!(refusal.kind, Kind::Unavailable);
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, done).await.expect("in time").expect("it stops");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_named_without_its_password() {
+    let Err(fault) = AmqpBus::open("amqp://users:hidden@127.0.0.1:1/portal", Schedule::default()).await
+    else {
+        panic!("nobody listens there")
+    };
+    assert_eq!(fault.kind(), Kind::Unavailable);
+    let said = fault.to_string();
+    assert!(
+        said.starts_with("no broker at 127.0.0.1:1 let users into the virtual host portal within 5s"),
+        "{said}"
+    );
+    assert!(!said.contains("hidden"), "{said}");
+}

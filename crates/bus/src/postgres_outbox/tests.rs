@@ -1,0 +1,212 @@
+//! What two replicas with one outbox do. The effects of a single relay are in `relay/tests.rs`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use chassis::postgres::Database;
+use kernel::{MessageId, Timestamp, Trace};
+use sqlx::migrate::Migrator;
+use sqlx::{Connection, PgConnection};
+use testkit::{PATIENCE, wait_until};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::{PostgresOutbox, TABLE, enqueue};
+use crate::{Envelope, Outbox};
+
+/// The URL of a new schema with the table.
+#[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
+async fn schema() -> String {
+    let url = std::env::var("PORTAL_TEST_POSTGRES_URL");
+    let url = url.expect("PORTAL_TEST_POSTGRES_URL says where the server for tests is");
+    let schema = format!("bus_{}", Uuid::new_v4().simple());
+    let mut connection = PgConnection::connect(&url).await.expect("the server for tests answers");
+    let make = format!("create schema {schema}; set search_path = {schema}; {TABLE}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut connection).await.expect("the table is made");
+    connection.close().await.expect("the connection closes");
+    format!("{url}{}options[search_path]={schema}", if url.contains('?') { '&' } else { '?' })
+}
+
+struct Replica {
+    database: Database,
+    outbox: Arc<PostgresOutbox>,
+}
+
+async fn replica(url: &str, name: &str) -> Replica {
+    let database = Database::open(url, name, &Migrator::with_migrations(Vec::new())).await.expect("opens");
+    Replica { outbox: Arc::new(PostgresOutbox::new(database.clone())), database }
+}
+
+impl Replica {
+    async fn store(&self, messages: &[Envelope]) {
+        let mut tx = self.database.begin().await.expect("begins");
+        for message in messages {
+            enqueue(&mut tx, message).await.expect("enqueues");
+        }
+        tx.commit().await.expect("commits");
+    }
+
+    /// What this replica gets, once it is its turn.
+    async fn turn(&self) -> Vec<(i64, Envelope)> {
+        wait_until("this replica's turn", PATIENCE, || async {
+            let unsent = self.outbox.unsent(1_000).await.expect("the outbox answers");
+            (!unsent.is_empty()).then_some(unsent)
+        })
+        .await
+    }
+}
+
+fn messages(count: u32) -> Vec<Envelope> {
+    let message = |version| Envelope {
+        id: MessageId::new(Uuid::new_v4()),
+        kind: "portal.test.v1.Happened".to_owned(),
+        key: "test.happened".to_owned(),
+        source: "test".to_owned(),
+        subject: "\u{202b}שלום\u{202c}".to_owned(),
+        version,
+        time: Timestamp::from_millis(1_700_000_000_123),
+        trace: Trace::start(),
+        body: Bytes::from_static(&[0, 255, 1, 254]),
+    };
+    (1..=count).map(message).collect()
+}
+
+fn split(batch: Vec<(i64, Envelope)>) -> (Vec<i64>, Vec<Envelope>) {
+    batch.into_iter().unzip()
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn messages_come_back_as_they_were_stored_in_order_and_are_gone_when_sent() {
+    let replica = replica(&schema().await, "test").await;
+    let sent = messages(3);
+    replica.store(&sent[..2]).await;
+    replica.store(&sent[2..]).await;
+    let first = replica.outbox.unsent(2).await.expect("the outbox answers");
+    assert_eq!(split(first).1, sent[..2]);
+    let (positions, all) = split(replica.outbox.unsent(10).await.expect("the outbox answers"));
+    assert_eq!(all, sent);
+    replica.outbox.mark_sent(&positions[..1]).await.expect("the outbox answers");
+    replica.outbox.mark_sent(&positions[..1]).await.expect("a position that is gone does no harm");
+    assert_eq!(split(replica.outbox.unsent(10).await.expect("the outbox answers")).1, sent[1..]);
+    replica.database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn of_two_replicas_one_at_a_time_has_a_batch_in_hand() {
+    let url = schema().await;
+    let (one, other) = (replica(&url, "one").await, replica(&url, "other").await);
+    let sent = messages(2);
+    one.store(&sent).await;
+    let (positions, batch) = split(one.turn().await);
+    assert_eq!(batch, sent);
+    assert_eq!(other.outbox.unsent(10).await.expect("the outbox answers"), []);
+    // Who has nothing in hand writes on meanwhile.
+    other.store(&messages(1)).await;
+    one.outbox.mark_sent(&positions).await.expect("they are taken away");
+    assert_eq!(other.turn().await.len(), 1);
+    assert_eq!(one.outbox.unsent(10).await.expect("the outbox answers"), []);
+    for each in [one, other] {
+        each.database.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn what_a_dead_replica_had_in_hand_is_sent_by_another() {
+    let url = schema().await;
+    let (one, other) = (replica(&url, "one").await, replica(&url, "other").await);
+    let sent = messages(2);
+    one.store(&sent).await;
+    let (positions, _) = split(one.turn().await);
+    // The server sees a killed process as connections that end.
+    sqlx::query(
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l on l.pid = a.pid
+         where l.locktype = 'relation' and l.relation = 'outbox'::regclass and a.state = 'idle in transaction'",
+    )
+    .execute(other.database.pool())
+    .await
+    .expect("it is killed");
+    assert_eq!(split(other.turn().await).1, sent);
+    one.outbox.mark_sent(&positions).await.expect_err("whether they were confirmed, nobody knows");
+    for each in [one, other] {
+        each.database.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn a_frozen_replica_does_not_keep_its_batch_for_ever() {
+    let replica = replica(&schema().await, "test").await;
+    let limit: String = sqlx::query_scalar("show idle_in_transaction_session_timeout")
+        .fetch_one(replica.database.pool())
+        .await
+        .expect("the server answers");
+    assert_eq!(limit, "15s");
+    replica.database.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn a_commit_wakes_the_relays_of_all_replicas() {
+    let url = schema().await;
+    let (one, other) = (replica(&url, "one").await, replica(&url, "other").await);
+    for each in [&one, &other] {
+        let woken = each.outbox.wake();
+        tokio::time::timeout(PATIENCE, woken.notified()).await.expect("the listener is connected");
+    }
+    one.store(&messages(1)).await;
+    for each in [&one, &other] {
+        let woken = each.outbox.wake();
+        tokio::time::timeout(PATIENCE, woken.notified()).await.expect("it is woken");
+    }
+    for each in [one, other] {
+        each.database.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn closing_does_not_wait_for_a_batch_that_could_not_be_sent() {
+    let replica = replica(&schema().await, "test").await;
+    replica.store(&messages(1)).await;
+    assert_eq!(replica.turn().await.len(), 1);
+    let begin = Instant::now();
+    replica.database.close().await;
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn racing_relays_send_every_message_once_and_in_order() {
+    const ALL: usize = 300;
+    let url = schema().await;
+    let mut running = JoinSet::new();
+    let sent = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let replicas = [Arc::new(replica(&url, "one").await), Arc::new(replica(&url, "other").await)];
+    for replica in &replicas {
+        let (replica, sent) = (replica.clone(), sent.clone());
+        running.spawn(async move {
+            while sent.lock().expect("nobody panics").len() < ALL {
+                let batch = replica.outbox.unsent(7).await.expect("the outbox answers");
+                let (positions, messages) = split(batch);
+                sent.lock().expect("nobody panics").extend(messages.iter().map(|message| message.version));
+                replica.outbox.mark_sent(&positions).await.expect("they are taken away");
+            }
+        });
+    }
+    let stored = messages(u32::try_from(ALL).expect("a small number"));
+    for (turn, part) in stored.chunks(10).enumerate() {
+        replicas[turn % 2].store(part).await;
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.expect("no relay panics");
+    }
+    let expected: Vec<u32> = stored.iter().map(|message| message.version).collect();
+    assert_eq!(*sent.lock().expect("nobody panics"), expected);
+    for each in replicas {
+        each.database.close().await;
+    }
+}

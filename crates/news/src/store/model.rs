@@ -1,0 +1,220 @@
+//! The embedded stores as the models of those on servers: after the same random operations both say the same.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bus::{Envelope, Outbox};
+use kernel::UserId;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom, SliceRandom};
+use testkit::{Folder, random};
+use uuid::Uuid;
+
+use super::contract::engines;
+use super::contract::sample::{drafted, fact, id, story};
+use super::{open_events, open_view};
+use crate::domain::{Article, Byline, Change, Slug};
+use crate::ports::{AppendError, EventStore, Fact, NewsView};
+
+const ARTICLES: u128 = 6;
+const PEOPLE: u128 = 3;
+
+fn person(number: u128) -> UserId {
+    UserId::new(Uuid::from_u128(0xa00 + number))
+}
+
+fn anybody(chance: &mut StdRng) -> UserId {
+    person(chance.random_range(1..=PEOPLE))
+}
+
+/// A first version; now and then with the slug of another article.
+fn draft(chance: &mut StdRng, number: u128) -> Change {
+    let mut change = drafted(number);
+    let author = anybody(chance);
+    (change.by, change.article.author) = (author, author);
+    if chance.random_bool(0.2) {
+        change.article.slug = Slug::stored(format!("article-{}", chance.random_range(1..=ARTICLES)));
+    }
+    change
+}
+
+/// Any step that the state machine has, a few milliseconds later, so that times of publication meet.
+fn step(chance: &mut StdRng, before: &Article) -> Change {
+    let later = before.updated_at.plus(Duration::from_millis(chance.random_range(0..3)));
+    let by = anybody(chance);
+    let title = format!("Title {} \u{202b}שלום\u{202c} '\"\\", chance.random_range(0..1_000));
+    let steps = [
+        before.revise(story(&title), Byline::of("Bob"), by, later),
+        before.publish(by, later),
+        before.delete(by, later),
+    ];
+    let mut steps: Vec<Change> = steps.into_iter().flatten().collect();
+    steps.shuffle(chance);
+    steps.pop().unwrap_or_else(|| {
+        // A deleted article has no next step: the one that it would have had.
+        let mut change = drafted(1);
+        change.article = Article { version: before.version.next(), ..before.clone() };
+        change
+    })
+}
+
+/// One or two facts about one article: on its newest version, or on one that is not the newest any more.
+fn facts(chance: &mut StdRng, number: u128, known: &[Article]) -> Vec<Fact> {
+    let first = match known.choose(chance) {
+        Some(older) if chance.random_bool(0.2) => step(chance, older),
+        Some(_) => step(chance, &known[known.len() - 1]),
+        None => draft(chance, number),
+    };
+    let mut changes = vec![first];
+    if chance.random_bool(0.3) {
+        changes.push(step(chance, &changes[0].article));
+    }
+    changes.into_iter().map(fact).collect()
+}
+
+fn said(outcome: Result<(), AppendError>) -> String {
+    match outcome {
+        Ok(()) => "appended".to_owned(),
+        Err(AppendError::Store(failure)) => panic!("{}", chassis::causes(&failure)),
+        Err(refused) => format!("{refused:?}"),
+    }
+}
+
+/// Everything that a store can be asked.
+async fn told(store: &dyn EventStore) -> String {
+    let mut told = String::new();
+    for number in 1..=ARTICLES + 1 {
+        let latest = store.latest(id(number)).await.expect("it is read");
+        let history = store.history(id(number)).await.expect("it is read");
+        told += &format!("{latest:?}\n{history:?}\n");
+    }
+    let mut after = None;
+    loop {
+        let batch = store.walk(after, 2).await.expect("a walk");
+        let Some(last) = batch.last() else { break };
+        after = Some(last.id);
+        told += &format!("{batch:?}\n");
+    }
+    told
+}
+
+/// Takes messages out as a relay does. Positions may differ: a server uses up numbers that were rolled back.
+async fn send(outbox: &dyn Outbox, limit: u32) -> Vec<Envelope> {
+    let unsent = outbox.unsent(limit).await.expect("the outbox answers");
+    let (positions, messages): (Vec<i64>, Vec<Envelope>) = unsent.into_iter().unzip();
+    outbox.mark_sent(&positions).await.expect("they are taken away");
+    messages
+}
+
+async fn both_event_stores_say_the_same(seed: u64) {
+    let folder = Folder::new();
+    let model = open_events(&format!("sqlite:{}", folder.join("events.db").display()), "test").await;
+    let (model, waiting) = model.expect("the model opens");
+    let tested = open_events(&engines::postgres().await, "test").await;
+    let (tested, tested_waiting) = tested.expect("the store opens");
+    let mut chance = random(seed);
+    let mut known: BTreeMap<u128, Vec<Article>> = BTreeMap::new();
+    for turn in 0..60 {
+        match chance.random_range(0..100) {
+            0..80 => {
+                let number = chance.random_range(1..=ARTICLES);
+                let known = known.entry(number).or_default();
+                let facts = facts(&mut chance, number, known);
+                let outcome = said(model.append(&facts).await);
+                assert_eq!(outcome, said(tested.append(&facts).await), "seed {seed}, turn {turn}");
+                if outcome == "appended" {
+                    known.extend(facts.into_iter().map(|fact| fact.change.article));
+                }
+            }
+            80..85 => {
+                let person = anybody(&mut chance);
+                model.erase(person).await.expect("it is erased");
+                tested.erase(person).await.expect("it is erased");
+            }
+            _ => {
+                let limit = chance.random_range(1..5);
+                let sent = send(&*waiting, limit).await;
+                assert_eq!(sent, send(&*tested_waiting, limit).await, "seed {seed}, turn {turn}");
+            }
+        }
+    }
+    assert_eq!(told(&*model).await, told(&*tested).await, "seed {seed}");
+    model.close().await;
+    tested.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs postgres"]
+async fn postgres_and_the_embedded_event_store_say_the_same_after_random_operations() {
+    for seed in 1..=12 {
+        both_event_stores_say_the_same(seed).await;
+    }
+}
+
+/// Every version of every article, and each a few times.
+fn deliveries(chance: &mut StdRng) -> Vec<Article> {
+    let mut all = Vec::new();
+    for number in 1..=ARTICLES {
+        let mut article = draft(chance, number).article;
+        for _ in 0..chance.random_range(1..6) {
+            all.push(article.clone());
+            article = step(chance, &article).article;
+        }
+        all.push(article);
+    }
+    all
+}
+
+/// What a reader sees.
+async fn seen(view: &dyn NewsView, chance: &mut StdRng) -> String {
+    let any = |chance: &mut StdRng| id(chance.random_range(1..=ARTICLES + 1));
+    let ids = [any(chance), any(chance), any(chance)];
+    let (offset, limit) = (chance.random_range(0..5), chance.random_range(1..6));
+    let get = view.get(ids[0]).await.expect("it is read");
+    let pick = view.pick(&ids).await.expect("they are picked");
+    let list = view.list(offset, limit, chance.random_bool(0.5)).await.expect("a list");
+    format!("{get:?}\n{pick:?}\n{list:?}")
+}
+
+async fn both_views_say_the_same(seed: u64) {
+    let folder = Folder::new();
+    let model = open_view(&format!("sqlite:{}", folder.join("view.db").display()), "test").await;
+    let (model, tested) = (model.expect("the model opens"), open_view(&engines::mongodb(), "test").await);
+    let views = [model, tested.expect("the view opens")];
+    let mut chance = random(seed);
+    let deliveries = deliveries(&mut chance);
+    let mut building = false;
+    for turn in 0..60 {
+        let operation = chance.random_range(0..100);
+        let some: Vec<Article> = deliveries.sample(&mut chance, 4).cloned().collect();
+        let who = anybody(&mut chance);
+        let eyes: u64 = chance.random();
+        let mut said = Vec::new();
+        for view in &views {
+            let outcome = match operation {
+                0..60 => view.apply(&some[0]).await.map(|newer| newer.to_string()),
+                60..64 => view.erase(who).await.map(|()| "erased".to_owned()),
+                64..72 => view.begin_rebuild().await.map(|()| "begun".to_owned()),
+                72..90 if building => view.load(&some).await.map(|()| "loaded".to_owned()),
+                90..100 if building => view.finish_rebuild().await.map(|()| "finished".to_owned()),
+                _ => Ok("nothing".to_owned()),
+            };
+            let outcome = outcome.unwrap_or_else(|failure| panic!("{}", chassis::causes(&failure)));
+            said.push((outcome, seen(&**view, &mut random(eyes)).await));
+        }
+        building = (building || said[0].0 == "begun") && said[0].0 != "finished";
+        assert_eq!(said[0], said[1], "seed {seed}, turn {turn}");
+    }
+    for view in views {
+        view.close().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs mongodb"]
+async fn mongodb_and_the_embedded_view_say_the_same_after_random_operations() {
+    for seed in 1..=12 {
+        both_views_say_the_same(seed).await;
+    }
+}

@@ -1,0 +1,231 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::Outbox;
+use bus::postgres_outbox::{PostgresOutbox, enqueue};
+use chassis::postgres::{Database, timestamptz};
+use chassis::{StoreFailure, in_time};
+use futures::TryFutureExt;
+use kernel::{ArticleId, UserId, Version};
+use sqlx::PgConnection;
+use sqlx::migrate::Migrator;
+use uuid::Uuid;
+
+use super::record::{RecordError, read_event, read_link, write_event};
+use crate::domain::{Article, GENESIS, Link, link};
+use crate::ports::{AppendError, EventStore, Fact};
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/postgres-events");
+
+/// The command side in a PostgreSQL database, shared by the section's replicas.
+pub struct PostgresEventStore {
+    database: Database,
+}
+
+impl PostgresEventStore {
+    /// Connects, and brings the tables up to date. `service` is the name that the server shows for the connections.
+    pub async fn open(url: &str, service: &str) -> Result<Self, StoreFailure> {
+        Ok(Self { database: Database::open(url, service, &MIGRATOR).await? })
+    }
+
+    /// The messages that wait in the same database.
+    pub fn outbox(&self) -> Arc<dyn Outbox> {
+        Arc::new(PostgresOutbox::new(self.database.clone()))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct VersionRow {
+    record: String,
+    byline: String,
+}
+
+impl VersionRow {
+    fn article(self) -> Result<Article, StoreFailure> {
+        Ok(read_event(&self.record, self.byline).map_err(broken)?.article)
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct LinkRow {
+    version: i32,
+    record: String,
+    prev_hash: String,
+    hash: String,
+}
+
+fn broken(error: RecordError) -> StoreFailure {
+    StoreFailure::broken(error)
+}
+
+#[async_trait]
+impl EventStore for PostgresEventStore {
+    async fn append(&self, facts: &[Fact]) -> Result<(), AppendError> {
+        in_time(async {
+            let mut tx = self.database.begin().await?;
+            for fact in facts {
+                append_one(&mut tx, fact).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
+        let row = sqlx::query_as::<_, VersionRow>(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article = $1 order by e.version desc limit 1",
+        )
+        .bind(id.uuid())
+        .fetch_optional(self.database.pool());
+        let row = in_time(row.map_err(StoreFailure::from)).await?;
+        row.map(VersionRow::article).transpose()
+    }
+
+    async fn history(&self, id: ArticleId) -> Result<Vec<Link>, StoreFailure> {
+        let rows = sqlx::query_as::<_, LinkRow>(
+            "select version, record, prev_hash, hash from events where article = $1 order by version",
+        )
+        .bind(id.uuid())
+        .fetch_all(self.database.pool());
+        let rows = in_time(rows.map_err(StoreFailure::from)).await?;
+        let link = |row: LinkRow| read_link(version(row.version), row.record, row.prev_hash, row.hash);
+        Ok(rows.into_iter().map(link).collect())
+    }
+
+    async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure> {
+        let rows = sqlx::query_as::<_, VersionRow>(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article > $1
+               and not exists (select 1 from events n where n.article = e.article and n.version = e.version + 1)
+             order by e.article limit $2",
+        )
+        // No article has the nil id: it is before all of them.
+        .bind(after.map_or(Uuid::nil(), ArticleId::uuid))
+        .bind(i64::from(limit))
+        .fetch_all(self.database.pool());
+        let rows = in_time(rows.map_err(StoreFailure::from)).await?;
+        rows.into_iter().map(VersionRow::article).collect()
+    }
+
+    async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
+        in_time(async {
+            let mut tx = self.database.begin().await?;
+            // Waits for appends in this person's name, and they for this: either sees what the other has done.
+            sqlx::query("select pg_advisory_xact_lock(hashtextextended('byline.' || $1::text, 0))")
+                .bind(person.uuid())
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("insert into erased (person) values ($1) on conflict (person) do nothing")
+                .bind(person.uuid())
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query("update bylines set byline = '' where person = $1 and byline <> ''")
+                .bind(person.uuid())
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreFailure> {
+        in_time(self.database.ping()).await
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+async fn append_one(tx: &mut PgConnection, fact: &Fact) -> Result<(), AppendError> {
+    let article = &fact.change.article;
+    let Some(before) = hash_before(tx, article).await? else { return Err(stale(tx, article).await?) };
+    let record = write_event(&fact.change).map_err(broken)?;
+    let hash = link(&before, &record);
+    let inserted = sqlx::query(
+        "insert into events (article, version, happened_at, record, prev_hash, hash) values ($1, $2, $3, $4, $5, $6)
+         on conflict (article, version) do nothing",
+    )
+    .bind(article.id.uuid())
+    .bind(number(article.version))
+    .bind(timestamptz(article.updated_at))
+    .bind(&record)
+    .bind(&before)
+    .bind(&hash)
+    .execute(&mut *tx)
+    .await?;
+    if inserted.rows_affected() == 0 {
+        return Err(stale(tx, article).await?);
+    }
+    if article.version == Version::FIRST {
+        claim_slug(tx, article).await?;
+    }
+    sqlx::query(
+        "insert into bylines (article, version, person, byline)
+         values ($1, $2, $3, case when exists (select 1 from erased where person = $3) then '' else $4 end)",
+    )
+    .bind(article.id.uuid())
+    .bind(number(article.version))
+    .bind(article.author.uuid())
+    .bind(article.byline.as_str())
+    .execute(&mut *tx)
+    .await?;
+    enqueue(tx, &fact.message).await?;
+    Ok(())
+}
+
+/// The hash that this version links to; `None` where the version before it is not there. From here to the end of the
+/// transaction the author is not erased: that would miss a byline that is not committed yet.
+async fn hash_before(tx: &mut PgConnection, article: &Article) -> Result<Option<String>, sqlx::Error> {
+    let hash: Option<String> = sqlx::query_scalar(
+        "select (select hash from events where article = $1 and version = $2)
+         from pg_advisory_xact_lock_shared(hashtextextended('byline.' || $3::text, 0))",
+    )
+    .bind(article.id.uuid())
+    .bind(number(article.version) - 1)
+    .bind(article.author.uuid())
+    .fetch_one(tx)
+    .await?;
+    Ok(if article.version == Version::FIRST { Some(GENESIS.to_owned()) } else { hash })
+}
+
+async fn stale(tx: &mut PgConnection, article: &Article) -> Result<AppendError, sqlx::Error> {
+    let current: Option<i32> = sqlx::query_scalar("select max(version) from events where article = $1")
+        .bind(article.id.uuid())
+        .fetch_one(tx)
+        .await?;
+    Ok(AppendError::Stale { current: current.map(version) })
+}
+
+async fn claim_slug(tx: &mut PgConnection, article: &Article) -> Result<(), AppendError> {
+    let claimed =
+        sqlx::query("insert into slugs (slug, article) values ($1, $2) on conflict (slug) do nothing")
+            .bind(article.slug.as_str())
+            .bind(article.id.uuid())
+            .execute(tx)
+            .await?;
+    if claimed.rows_affected() == 0 { Err(AppendError::SlugTaken) } else { Ok(()) }
+}
+
+/// Versions count single changes: they do not reach the end of an `integer`.
+fn number(version: Version) -> i32 {
+    i32::try_from(version.number()).unwrap_or(i32::MAX)
+}
+
+fn version(number: i32) -> Version {
+    Version::new(u32::try_from(number).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_outbox_is_the_one_that_the_bus_describes() {
+        let migration = include_str!("../../../../db/news/postgres-events/0002_outbox.sql");
+        assert!(migration.contains(bus::postgres_outbox::TABLE.trim()));
+    }
+}

@@ -1,0 +1,73 @@
+//! What the stores on servers do when several callers are at one thing at the same moment.
+
+use testkit::at_once;
+
+use super::contract::engines;
+use super::contract::sample::{author, drafted, fact, id, published, revised};
+use super::{open_events, open_view};
+
+const ROUNDS: u128 = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mongodb"]
+async fn of_deliveries_at_the_same_moment_the_newest_version_stays() {
+    let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
+    for number in 1..=ROUNDS {
+        let mut versions = vec![published(number, 0)];
+        for turn in 0..5 {
+            versions.push(revised(&versions[versions.len() - 1], &format!("Title {turn}")).article);
+        }
+        at_once(versions.len(), |place| {
+            let (view, article) = (view.clone(), versions[place].clone());
+            async move { view.apply(&article).await.expect("it is applied") }
+        })
+        .await;
+        assert_eq!(view.get(id(number)).await.expect("it is read").as_ref(), versions.last());
+    }
+    view.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mongodb"]
+async fn an_erasure_in_the_middle_of_deliveries_leaves_no_byline_in_the_view() {
+    for _ in 0..ROUNDS {
+        let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
+        at_once(8, |place| {
+            let view = view.clone();
+            async move {
+                match place {
+                    4 => view.erase(author()).await.expect("it is erased"),
+                    _ => drop(view.apply(&published(place as u128 + 1, 0)).await.expect("it is applied")),
+                }
+            }
+        })
+        .await;
+        let all = view.list(0, 10, false).await.expect("a list").articles;
+        assert_eq!(all.len(), 7);
+        assert!(all.iter().all(|article| article.byline.as_str().is_empty()));
+        view.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn an_erasure_in_the_middle_of_appends_leaves_no_byline_in_the_events() {
+    for _ in 0..ROUNDS {
+        let (store, _outbox) =
+            open_events(&engines::postgres().await, "test").await.expect("the store opens");
+        at_once(8, |place| {
+            let store = store.clone();
+            async move {
+                match place {
+                    4 => store.erase(author()).await.expect("it is erased"),
+                    _ => store.append(&[fact(drafted(place as u128 + 1))]).await.expect("it is appended"),
+                }
+            }
+        })
+        .await;
+        let all = store.walk(None, 10).await.expect("a walk");
+        assert_eq!(all.len(), 7);
+        assert!(all.iter().all(|article| article.byline.as_str().is_empty()));
+        store.close().await;
+    }
+}

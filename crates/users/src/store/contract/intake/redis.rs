@@ -1,0 +1,119 @@
+//! The laws on a Redis server, and what holds there besides.
+
+use super::*;
+
+async fn at(keys: Keys, clock: Arc<ManualClock>) -> Fixture {
+    let intake = RedisIntake::open(&keys.url(), clock.clone()).await.expect("opens");
+    Fixture { intake: Arc::new(intake), clock, place: Place::Keys(keys) }
+}
+
+async fn open() -> Fixture {
+    at(Keys::of_intake(), clock()).await
+}
+
+async fn reopen(before: Fixture) -> Fixture {
+    let Fixture { intake, clock, place } = before;
+    drop(intake);
+    let Place::Keys(keys) = place else { unreachable!("it is a prefix") };
+    at(keys, clock).await
+}
+
+/// Another replica on the same server.
+async fn replica(fixture: &Fixture) -> RedisIntake {
+    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    RedisIntake::open(&keys.url(), fixture.clock.clone()).await.expect("opens")
+}
+
+async fn spoil(fixture: &Fixture, number: u128) {
+    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    let id = id(number).uuid().to_string();
+    let new = keys.command("HSET", "{users-intake}:records", &[&id, "{"]);
+    assert_eq!(new, ::redis::Value::Int(0));
+}
+
+every_case!(open, reopen, spoil, ignore = "needs redis");
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn two_replicas_never_hold_the_same_registration() {
+    let fixture = open().await;
+    for number in 1..=60 {
+        fixture.append(number, &format!("reader{number}@example.org")).await;
+    }
+    let other = replica(&fixture).await;
+    let take = async |intake: &dyn Intake| {
+        let mut taken = Vec::new();
+        for _ in 0..10 {
+            taken.extend(intake.take(3, LEASE).await.expect("takes").into_iter().map(|waiting| waiting.id));
+        }
+        taken
+    };
+    let (mut all, theirs) = tokio::join!(take(&*fixture.intake), take(&other));
+    assert!(!all.is_empty() && !theirs.is_empty());
+    all.extend(theirs);
+    all.sort_unstable();
+    assert_eq!(all, (1..=60).map(id).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn what_a_dead_worker_held_is_claimed_and_what_it_says_too_late_is_not_heard() {
+    let fixture = open().await;
+    fixture.append(1, "ann@example.org").await;
+    assert_eq!(fixture.taken(1).await, [1]);
+    let other = replica(&fixture).await;
+    assert!(other.take(1, LEASE).await.expect("takes").is_empty());
+    fixture.clock.advance(LEASE);
+    let claimed = other.take(1, LEASE).await.expect("takes");
+    assert_eq!((claimed[0].id, claimed[0].attempts), (id(1), 2));
+    // The first one was only slow.
+    fixture.intake.give_back(id(1)).await.expect("does no harm");
+    fixture.intake.failed(id(1), "too late", Duration::ZERO).await.expect("does no harm");
+    assert!(fixture.taken(1).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn an_intake_whose_server_lost_everything_goes_on() {
+    let fixture = open().await;
+    fixture.append(1, "ann@example.org").await;
+    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    for name in ["stream", "places", "records", "mails", "owners"] {
+        keys.command("DEL", &format!("{{users-intake}}:{name}"), &[]);
+    }
+    fixture.append(2, "ann@example.org").await;
+    assert_eq!(fixture.taken(9).await, [2]);
+    fixture.intake.settled(id(2)).await.expect("is settled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn a_server_that_forgets_is_no_intake() {
+    let keys = Keys::of_cache();
+    let refused = RedisIntake::open(&keys.url(), clock()).await.err().expect("it is refused");
+    assert!(
+        matches!(&refused, chassis::StoreFailure::Broken(cause) if cause.to_string().contains("append-only"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn every_key_of_an_intake_lies_on_one_node_of_a_cluster_and_a_settled_one_leaves_none() {
+    let fixture = open().await;
+    for number in 1..=2 {
+        fixture.append(number, &format!("reader{number}@example.org")).await;
+    }
+    let refused = fixture.intake.reserve(&email("reader1@example.org"), id(3), LEASE).await;
+    assert!(matches!(refused, Err(IntakeError::EmailTaken)));
+    fixture.taken(1).await;
+    fixture.intake.bury(id(2), "nothing helps").await.expect("is buried");
+    for number in 1..=2 {
+        fixture.intake.settled(id(number)).await.expect("is settled");
+    }
+    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    for name in ["places", "records", "mails", "owners", "leases", "due", "failures", "buried"] {
+        let there = keys.command("EXISTS", &format!("{{users-intake}}:{name}"), &[]);
+        assert_eq!(there, ::redis::Value::Int(0), "{name}");
+    }
+    assert_eq!(keys.command("XLEN", "{users-intake}:stream", &[]), ::redis::Value::Int(0));
+}

@@ -1,0 +1,238 @@
+//! Each adapter on a server against its embedded twin: the same random work, the same answers. The seeds are in the source, so
+//! a failure is the same failure tomorrow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Expected, ManualClock, MessageId, Role, Sections, Timestamp, Version};
+use rand::RngExt;
+use rand::rngs::StdRng;
+use testkit::{Folder, random};
+use uuid::Uuid;
+
+use super::servers::{Keys, Schema};
+use super::{account, email, id};
+use crate::domain::{Change, Choice, Credentials, Name};
+use crate::ports::{Intake, Reservation, UserCache, UserStore};
+use crate::store::memory::MemoryUserCache;
+use crate::store::postgres::PostgresUserStore;
+use crate::store::redis_cache::RedisUserCache;
+use crate::store::redis_intake::RedisIntake;
+use crate::store::sqlite::SqliteUserStore;
+use crate::store::sqlite_intake::SqliteIntake;
+
+const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
+
+fn address(random: &mut StdRng) -> String {
+    format!("reader{}@example.org", random.random_range(0..6))
+}
+
+/// What two adapters answered, as texts that can be compared.
+async fn same<'a, T: std::fmt::Debug>(
+    what: &str,
+    twins: impl IntoIterator<Item = impl Future<Output = T> + 'a>,
+) -> T {
+    let mut answers = Vec::new();
+    for twin in twins {
+        answers.push(twin.await);
+    }
+    let texts: Vec<String> = answers.iter().map(|answer| format!("{answer:?}")).collect();
+    assert_eq!(texts[0], texts[1], "{what}");
+    answers.swap_remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn the_intake_in_redis_answers_as_the_one_in_a_file() {
+    for seed in 0..12 {
+        let (folder, keys) = (Folder::new(), Keys::of_intake());
+        let clock = Arc::new(ManualClock::at(NOW));
+        let file = SqliteIntake::open(&folder.sqlite("intake.db"), clock.clone()).await.expect("opens");
+        let server = RedisIntake::open(&keys.url(), clock.clone()).await.expect("opens");
+        let twins: [&dyn Intake; 2] = [&file, &server];
+        let mut world = IntakeWorld::new(twins, clock, random(seed));
+        for step in 0..150 {
+            world.step(&format!("seed {seed}, step {step}")).await;
+        }
+    }
+}
+
+/// Two intakes and what somebody who works with them remembers.
+struct IntakeWorld<'a> {
+    twins: [&'a dyn Intake; 2],
+    clock: Arc<ManualClock>,
+    random: StdRng,
+    next: u128,
+    granted: Vec<(u128, Reservation)>,
+    taken: Vec<u128>,
+}
+
+impl<'a> IntakeWorld<'a> {
+    fn new(twins: [&'a dyn Intake; 2], clock: Arc<ManualClock>, random: StdRng) -> Self {
+        Self { twins, clock, random, next: 1, granted: Vec::new(), taken: Vec::new() }
+    }
+
+    fn some_id(&mut self) -> u128 {
+        self.random.random_range(0..self.next + 1)
+    }
+
+    fn some_taken(&mut self) -> Option<u128> {
+        (!self.taken.is_empty()).then(|| self.taken[self.random.random_range(0..self.taken.len())])
+    }
+
+    fn some_granted(&mut self) -> Option<(u128, Reservation)> {
+        (!self.granted.is_empty())
+            .then(|| self.granted[self.random.random_range(0..self.granted.len())].clone())
+    }
+
+    async fn step(&mut self, what: &str) {
+        let twins = self.twins;
+        match self.random.random_range(0..12) {
+            0 | 1 => {
+                let (number, address) = (self.next, email(&address(&mut self.random)));
+                let lease = Duration::from_millis(self.random.random_range(1..20));
+                self.next += 1;
+                let made = same(what, twins.map(|twin| twin.reserve(&address, id(number), lease))).await;
+                self.granted.extend(made.ok().map(|reservation| (number, reservation)));
+            }
+            2 | 3 => {
+                let Some((number, reservation)) = self.some_granted() else { return };
+                let account = account(number, reservation.email.as_str());
+                let _ = same(what, twins.map(|twin| twin.append(&reservation, &account))).await;
+            }
+            4 => {
+                let Some((_, reservation)) = self.some_granted() else { return };
+                let _ = same(what, twins.map(|twin| twin.release(&reservation))).await;
+            }
+            5 | 6 => {
+                let limit = self.random.random_range(1..4);
+                let lease = Duration::from_millis(self.random.random_range(1..30));
+                let take = async |twin: &dyn Intake| {
+                    let taken = twin.take(limit, lease).await.expect("takes");
+                    let told = |waiting: crate::ports::Waiting| {
+                        (waiting.id, waiting.attempts, waiting.account.expect("readable"))
+                    };
+                    taken.into_iter().map(told).collect::<Vec<_>>()
+                };
+                let taken = same(what, twins.map(take)).await;
+                self.taken.extend(taken.into_iter().map(|(id, ..)| id.uuid().as_u128()));
+            }
+            7 => {
+                let Some(number) = self.some_taken() else { return };
+                let _ = same(what, twins.map(|twin| twin.give_back(id(number)))).await;
+            }
+            8 => {
+                let Some(number) = self.some_taken() else { return };
+                let pause = Duration::from_millis(self.random.random_range(0..30));
+                let _ = same(what, twins.map(|twin| twin.failed(id(number), "no", pause))).await;
+            }
+            9 => {
+                let number = self.some_id();
+                let _ = if self.random.random_bool(0.8) {
+                    same(what, twins.map(|twin| twin.settled(id(number)))).await
+                } else {
+                    same(what, twins.map(|twin| twin.bury(id(number), "never"))).await
+                };
+            }
+            _ => self.clock.advance(Duration::from_millis(self.random.random_range(0..10))),
+        }
+        self.look(what).await;
+    }
+
+    async fn look(&mut self, what: &str) {
+        let (number, address) = (self.some_id(), email(&address(&mut self.random)));
+        let _ = same(what, self.twins.map(|twin| twin.by_id(id(number)))).await;
+        let _ = same(what, self.twins.map(|twin| twin.by_email(&address))).await;
+        let _ = same(what, self.twins.map(|twin| twin.waiting(100))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn the_store_in_postgres_answers_as_the_one_in_a_file() {
+    for seed in 0..6 {
+        let (folder, schema) = (Folder::new(), Schema::new().await);
+        let file = SqliteUserStore::open(&folder.sqlite("users.db")).await.expect("opens");
+        let server = PostgresUserStore::open(&schema.url()).await.expect("opens");
+        let mut random = random(seed);
+        for step in 0..150 {
+            step_of_stores(&mut random, [&file, &server], &format!("seed {seed}, step {step}")).await;
+        }
+    }
+}
+
+async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &str) {
+    let number = random.random_range(1..9);
+    let fact = MessageId::new(Uuid::from_u128(77));
+    match random.random_range(0..10) {
+        0 | 1 => {
+            let many: Vec<_> = (0..random.random_range(0..4))
+                .map(|_| account(random.random_range(1..9), &address(random)))
+                .collect();
+            let _ = same(what, twins.map(|twin| twin.insert_all(&many))).await;
+        }
+        2 => {
+            let one = account(number, &address(random));
+            let _ = same(what, twins.map(|twin| twin.insert(&one))).await;
+        }
+        3 => {
+            let mut admin = account(number, &address(random));
+            admin.user.role = Role::Admin;
+            let _ = same(what, twins.map(|twin| twin.insert_first_admin(&admin))).await;
+        }
+        4 | 5 => {
+            let version = Version::new(random.random_range(1..4));
+            let expected = if random.random_bool(0.5) { Expected::Any } else { Expected::exactly(version) };
+            let credentials = |number: u32| Credentials::from_phc(format!("$argon2id$of-{number}"));
+            let change = Change {
+                name: random.random_bool(0.5).then(|| Name::parse("Ann").expect("a name")),
+                email: random.random_bool(0.5).then(|| email(&address(random))),
+                credentials: random.random_bool(0.2).then(|| credentials(random.random_range(1..9))),
+                proven: random.random_bool(0.2).then(|| credentials(random.random_range(1..9))),
+            };
+            let _ = same(what, twins.map(|twin| twin.update(id(number), &expected, &change))).await;
+        }
+        6 => {
+            let role = [Role::Reader, Role::Editor, Role::Admin][random.random_range(0..3)];
+            let sections = if random.random_bool(0.5) {
+                Sections::All
+            } else {
+                Sections::Only([kernel::Section::Sports].into())
+            };
+            let _ = same(what, twins.map(|twin| twin.set_role(id(number), role, &sections))).await;
+        }
+        7 => drop(same(what, twins.map(|twin| twin.erase(id(number), fact, NOW))).await),
+        _ => {
+            let choice =
+                Choice { personalisation: random.random_bool(0.5), history: random.random_bool(0.5) };
+            let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, fact, NOW))).await;
+        }
+    }
+    let (start, address) = (random.random_range(0..4), email(&address(random)));
+    let _ = same(what, twins.map(|twin| twin.account(id(number)))).await;
+    let _ = same(what, twins.map(|twin| twin.account_of(&address))).await;
+    let _ = same(what, twins.map(|twin| twin.consent(id(number)))).await;
+    let _ = same(what, twins.map(|twin| twin.list(start, 3))).await;
+    let _ = same(what, twins.map(|twin| twin.has_admin())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn the_cache_in_redis_answers_as_the_one_in_memory() {
+    let (keys, life) = (Keys::of_cache(), Duration::from_secs(60));
+    let memory = MemoryUserCache::new(1000, life);
+    let server = RedisUserCache::new(&keys.url(), life, Duration::from_secs(20)).expect("opens");
+    let twins: [&dyn UserCache; 2] = [&memory, &server];
+    let mut random = random(1);
+    for step in 0..500 {
+        let what = format!("step {step}");
+        let number = random.random_range(1..30);
+        let mut user = account(number, "ann@example.org").user;
+        user.version = Version::new(random.random_range(1..9));
+        match random.random_range(0..10) {
+            0 => same(&what, twins.map(|twin| twin.erase(id(number)))).await,
+            _ => same(&what, twins.map(|twin| twin.put(&user))).await,
+        }
+        let _ = same(&what, twins.map(|twin| twin.get(id(number)))).await;
+    }
+}

@@ -1,0 +1,90 @@
+//! The laws on a PostgreSQL server, and what holds there besides.
+
+use super::*;
+
+async fn at(schema: Schema) -> Fixture {
+    let store = PostgresUserStore::open(&schema.url()).await.expect("opens");
+    let outbox = store.outbox();
+    Fixture { store: Arc::new(store), outbox: Arc::new(outbox), place: Place::Schema(schema) }
+}
+
+async fn open() -> Fixture {
+    at(Schema::new().await).await
+}
+
+async fn reopen(before: Fixture) -> Fixture {
+    let Fixture { store, outbox, place } = before;
+    drop((store, outbox));
+    let Place::Schema(schema) = place else { unreachable!("it is a schema") };
+    at(schema).await
+}
+
+every_case!(open, reopen, ignore = "needs postgres");
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn two_admins_who_demote_or_erase_each_other_at_once_never_both_win() {
+    let fixture = open().await;
+    let Place::Schema(schema) = &fixture.place else { unreachable!("it is a schema") };
+    let other = PostgresUserStore::open(&schema.url()).await.expect("a second replica opens");
+    for round in 0..10 {
+        let (one, two) = (round * 2 + 1, round * 2 + 2);
+        fixture.admin(one).await;
+        fixture.admin(two).await;
+        if round > 0 {
+            fixture.store.set_role(id(0), Role::Reader, &Sections::All).await.expect("others are left");
+        } else {
+            fixture.insert(0, "first@example.org").await;
+        }
+        let demote = fixture.store.set_role(id(one), Role::Reader, &Sections::All);
+        let erase = other.erase(id(two), fact(), NOW);
+        let (demoted, erased) = tokio::join!(demote, erase);
+        assert!(demoted.is_ok() != erased.is_ok(), "{demoted:?} {erased:?}");
+        assert!(fixture.store.has_admin().await.expect("looks"));
+        // Whoever is left makes room for the next round.
+        fixture.store.set_role(id(0), Role::Admin, &Sections::All).await.expect("is an admin");
+        let _ = fixture.store.set_role(id(one), Role::Reader, &Sections::All).await;
+        let _ = fixture.store.set_role(id(two), Role::Reader, &Sections::All).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn an_insert_that_meets_an_erasure_under_way_never_brings_the_account_back() {
+    let fixture = open().await;
+    fixture.warm().await;
+    for number in 1..=30 {
+        let ann = fixture.insert(number, &format!("reader{number}@example.org")).await;
+        let inserts = futures::future::join_all((0..4).map(|_| fixture.store.insert(&ann)));
+        let (erased, inserted) = tokio::join!(fixture.store.erase(id(number), fact(), NOW), inserts);
+        erased.expect("is erased");
+        assert!(!inserted.into_iter().any(|outcome| matches!(outcome, Ok(Inserted::Stored))));
+        assert!(fixture.store.by_id(id(number)).await.expect("looks").is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn one_row_that_the_database_refuses_hides_none_of_its_neighbours() {
+    let fixture = open().await;
+    let accounts: Vec<Account> = (1..=3)
+        .map(|number| {
+            let mut account = account(number, &format!("reader{number}@example.org"));
+            if number == 2 {
+                account.user.version = Version::new(0);
+            }
+            account
+        })
+        .collect();
+    let outcomes = fixture.store.insert_all(&accounts).await.expect("the store is there");
+    assert!(matches!(
+        outcomes[..],
+        [Ok(Inserted::Stored), Err(UserStoreError::Store(_)), Ok(Inserted::Stored)]
+    ));
+}
+
+#[test]
+fn the_outbox_is_the_one_of_the_bus() {
+    let migration = include_str!("../../../../../../db/users/postgres/0001_accounts.sql");
+    assert!(migration.contains(bus::postgres_outbox::TABLE.trim()));
+}

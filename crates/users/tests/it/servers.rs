@@ -1,0 +1,69 @@
+//! The whole service on real servers: the same behaviour behind other URLs.
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use crate::people::Users;
+
+#[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
+fn given(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} says where the server for tests is; `cargo xtask test` sets it")
+    })
+}
+
+fn with(url: &str, parameter: &str) -> String {
+    format!("{url}{}{parameter}", if url.contains('?') { '&' } else { '?' })
+}
+
+async fn statement(text: String) {
+    let mut connection = PgConnection::connect(&given("PORTAL_TEST_POSTGRES_URL")).await.expect("it answers");
+    sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.expect("it is done");
+    connection.close().await.expect("it closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and redis"]
+async fn an_account_lives_on_servers_as_it_does_in_files() {
+    let name = format!("users_{}", Uuid::new_v4().simple());
+    statement(format!("create schema {name}")).await;
+    let users = Users::with(|config| {
+        let schema = format!("options[search_path]={name}");
+        let prefix = format!("prefix=users:test-{name}:");
+        config.store.url = with(&given("PORTAL_TEST_POSTGRES_URL"), &schema).into();
+        config.intake.url = with(&given("PORTAL_TEST_REDIS_INTAKE_URL"), &prefix).into();
+        config.cache.url = with(&given("PORTAL_TEST_REDIS_CACHE_URL"), &prefix).into();
+    })
+    .await;
+
+    // It can log in before anything is in the store.
+    let ann = users.reader("Ann@example.org").await;
+    users.register("Other", "ann@EXAMPLE.org").await.refused(409, "email_taken");
+    let on = json!({"personalisation": true, "history": true});
+    users.ask("PUT", &format!("/{}/consent", ann.id)).by(&ann).json(&on).send().await.is(200);
+    for number in 0..5 {
+        users.register("Reader", &format!("reader{number}@example.org")).await.is(201);
+    }
+    users.settle().await;
+    users.register("Other", "ann@EXAMPLE.org").await.refused(409, "email_taken");
+
+    let path = format!("/{}", ann.id);
+    let anna = json!({"name": "Anna", "email": "Ann@example.org"});
+    assert_eq!(
+        users.ask("PUT", &path).by(&ann).seen(1).json(&anna).send().await.is(200).json["name"],
+        "Anna"
+    );
+    assert_eq!(users.ask("GET", &path).by(&ann).send().await.is(200).json["name"], "Anna");
+    users.ask("PUT", &path).by(&ann).seen(1).json(&anna).send().await.is(412);
+    let listing = users.ask("GET", "/all").by(&users.admin().await).send().await.is(200);
+    assert!(listing.text.contains("reader4@example.org"), "{}", listing.text);
+
+    users.ask("DELETE", &path).by(&ann).send().await.is(202);
+    users.ask("GET", &path).by(&users.admin().await).send().await.refused(404, "not_found");
+    users.register("Ann", "ann@example.org").await.is(201);
+    users.settle().await;
+    assert_eq!(users.rows("bus.db", "select 1").await, 1, "the facts went to the bus");
+    drop(users);
+    statement(format!("drop schema {name} cascade")).await;
+}

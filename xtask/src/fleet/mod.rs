@@ -1,0 +1,312 @@
+//! `cargo xtask fleet`: the six services and the gateway as processes on the engines of this checkout.
+
+mod admin;
+mod build;
+mod gateway;
+mod logs;
+mod plan;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use crate::engines::place::{target, write_private};
+use crate::engines::process::Runner;
+use crate::engines::site::{PATIENCE, Site};
+use crate::engines::{self, How, probe};
+use crate::step::seconds;
+use admin::Admin;
+use plan::{Instance, Plan};
+
+/// How long a process may take to finish what it has in hand: twice the services' grace and a little more.
+const GOODBYE: Duration = Duration::from_secs(25);
+
+/// Run the portal as in production, on this machine: six services, the gateway, the real servers.
+#[derive(Debug, clap::Args)]
+pub struct Fleet {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Build, start what doesn't run, and return when everything is ready
+    Up {
+        /// Where the gateway listens
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        listen: String,
+        /// How many there are of each service
+        #[arg(long, default_value_t = 1)]
+        replicas: u16,
+        /// Build with optimisations
+        #[arg(long)]
+        release: bool,
+        /// Take the binaries as they are
+        #[arg(long)]
+        no_build: bool,
+        /// Install without asking what the engines need
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Stop the fleet in good order, and the engines that came with it; the data stays
+    Down {
+        /// Leave the engines running
+        #[arg(long)]
+        keep_engines: bool,
+    },
+    /// Say what runs, where, and whether it is ready
+    Status,
+    /// Show the last lines that the processes wrote
+    Logs(logs::Logs),
+    /// End a process as a crash would (SIGKILL)
+    Kill {
+        /// A service, or one process of it, as users.2; or gateway
+        service: String,
+    },
+    /// Stop a process in good order (SIGTERM)
+    Stop {
+        /// A service, or one process of it, as users.2; or gateway
+        service: String,
+    },
+    /// Start a process again and return when it is ready
+    Start {
+        /// A service, or one process of it, as users.2; or gateway
+        service: String,
+    },
+}
+
+impl Fleet {
+    /// Does what was asked for.
+    pub fn run(self) -> Result<ExitCode> {
+        let folder = target()?.join("fleet");
+        let runner = Runner::new(&folder)?.keeping_logs();
+        let yard = Yard { folder, runner };
+        match self.action {
+            Action::Up { listen, replicas, release, no_build, yes } => {
+                let binaries = build::folder(release)?;
+                let plan = yard.settle(&listen, replicas)?;
+                if !no_build {
+                    build::binaries(release)?;
+                }
+                engines::up(&How { yes, docker: false })?;
+                yard.up(plan, &binaries)?;
+            }
+            Action::Down { keep_engines } => yard.down(keep_engines)?,
+            Action::Status => return yard.status(),
+            Action::Logs(logs) => logs.show(&yard.runner)?,
+            Action::Kill { service } => yard.end(&service, |name| yard.runner.kill(name))?,
+            Action::Stop { service } => {
+                yard.end(&service, |name| yard.runner.stop(name, Signal::TERM, GOODBYE))?
+            }
+            Action::Start { service } => yard.start(&service)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The folder of the fleet, and what runs from it.
+struct Yard {
+    folder: PathBuf,
+    runner: Runner,
+}
+
+/// A fleet with everything that starting one of its processes takes.
+struct Ready {
+    plan: Plan,
+    site: Site,
+    admin: Admin,
+    binaries: PathBuf,
+}
+
+impl Yard {
+    /// The plan of the fleet that runs, if that is the one that is wanted; otherwise a new one.
+    fn settle(&self, listen: &str, replicas: u16) -> Result<Plan> {
+        let running = self.runner.all_running();
+        let plan = match self.plan()?.filter(|_| !running.is_empty()) {
+            Some(plan) if (plan.listen.as_str(), plan.replicas) == (listen, replicas) => plan,
+            Some(plan) => bail!(
+                "a fleet with --listen {} --replicas {} runs: `cargo xtask fleet down` stops it",
+                plan.listen,
+                plan.replicas
+            ),
+            None => {
+                self.runner.forget_logs()?;
+                Plan::new(listen, replicas, engines::running()?)?
+            }
+        };
+        if self.runner.running(gateway::NAME).is_none() {
+            let free = TcpListener::bind(&plan.listen);
+            free.with_context(|| {
+                format!("the gateway can't listen on {}; --listen names another", plan.listen)
+            })?;
+        }
+        self.save(&plan)?;
+        Ok(plan)
+    }
+
+    fn up(&self, plan: Plan, binaries: &Path) -> Result<()> {
+        // What `start` starts later is what is started now.
+        std::fs::write(self.folder.join("binaries"), binaries.display().to_string())
+            .context("the folder of the fleet")?;
+        let ready = self.ready(plan)?;
+        let start = Instant::now();
+        // The first one makes the signing key, and is asked for it by all the others.
+        let (first, others): (Vec<_>, Vec<_>) =
+            ready.plan.instances().into_iter().partition(|it| it.name() == "users.1");
+        self.launch(&ready, &first)?;
+        self.launch(&ready, &others)?;
+        self.launch_gateway(&ready.plan)?;
+        println!("fleet: up after {}, building and engines not counted", seconds(start.elapsed()));
+        println!("{}", ready.admin.line());
+        println!("{}", ready.plan.url());
+        Ok(())
+    }
+
+    fn down(&self, keep_engines: bool) -> Result<()> {
+        let start = Instant::now();
+        // From the outside in: nobody is asked any more, then nobody asks.
+        self.runner.stop(gateway::NAME, Signal::TERM, GOODBYE);
+        let running = self.runner.all_running();
+        std::thread::scope(|scope| {
+            for name in &running {
+                scope.spawn(move || {
+                    self.runner.stop(name, Signal::TERM, GOODBYE);
+                    println!("{name:<20}down   {:>7}", seconds(start.elapsed()));
+                });
+            }
+        });
+        println!("fleet: down after {}", seconds(start.elapsed()));
+        match self.plan()? {
+            Some(plan) if !keep_engines => engines::down(&plan.engines_before),
+            _ => Ok(()),
+        }
+    }
+
+    fn status(&self) -> Result<ExitCode> {
+        let Some(plan) = self.plan()? else {
+            println!("fleet: never started here; `cargo xtask fleet up` does");
+            return Ok(ExitCode::FAILURE);
+        };
+        let mut all = true;
+        let mut say = |name: &str, port: u16, path: &str| {
+            let state = match (self.runner.running(name), probe::http(port, path, None)) {
+                (None, _) => "down".to_owned(),
+                (Some(pid), Some(200)) => format!("ready      {pid:>8}  127.0.0.1:{port}"),
+                (Some(pid), _) => format!("not ready  {pid:>8}  127.0.0.1:{port}"),
+            };
+            all &= state.starts_with("ready");
+            println!("{name:<20}{state}");
+        };
+        for instance in plan.instances() {
+            say(&instance.name(), plan.port(&instance.name()), "/readyz");
+        }
+        say(gateway::NAME, plan.port("gateway.health"), "/livez");
+        println!("{}", plan.url());
+        Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn end(&self, service: &str, how: impl Fn(&str) -> bool) -> Result<()> {
+        let names = match service {
+            gateway::NAME => vec![service.to_owned()],
+            _ => self.settled()?.named(service)?.into_iter().map(Instance::name).collect(),
+        };
+        for name in names {
+            let start = Instant::now();
+            let state = if how(&name) { "down" } else { "did not run" };
+            println!("{name:<20}{state:<7}{:>7}", seconds(start.elapsed()));
+        }
+        Ok(())
+    }
+
+    fn start(&self, service: &str) -> Result<()> {
+        if service == gateway::NAME {
+            return self.launch_gateway(&self.settled()?);
+        }
+        let ready = self.ready(self.settled()?)?;
+        let meant = ready.plan.named(service)?;
+        self.launch(&ready, &meant)
+    }
+
+    /// Starts those that don't run, all at once, and waits until each is ready.
+    fn launch(&self, ready: &Ready, instances: &[Instance]) -> Result<()> {
+        let results: Vec<Result<()>> = std::thread::scope(|scope| {
+            let launches = instances.iter().map(|instance| scope.spawn(|| self.launch_one(ready, *instance)));
+            let launches: Vec<_> = launches.collect();
+            launches
+                .into_iter()
+                .map(|thread| thread.join().expect("starting a service doesn't panic"))
+                .collect()
+        });
+        let failures: Vec<_> =
+            results.iter().filter_map(|it| it.as_ref().err()).map(|it| format!("{it:#}")).collect();
+        ensure!(failures.is_empty(), "{}", failures.join("\n"));
+        Ok(())
+    }
+
+    fn launch_one(&self, ready: &Ready, instance: Instance) -> Result<()> {
+        let (name, start) = (instance.name(), Instant::now());
+        let port = ready.plan.port(&name);
+        if self.runner.running(&name).is_none() {
+            let folder = self.folder.join(&name);
+            std::fs::create_dir_all(&folder).with_context(|| format!("the folder {}", folder.display()))?;
+            let mut command = Command::new(ready.binaries.join(instance.service.name));
+            command.current_dir(&folder).envs(ready.plan.environment(
+                instance,
+                &ready.site.state,
+                &self.folder,
+            ));
+            if instance.service.name == "users" {
+                command.envs(ready.admin.environment());
+            }
+            self.runner.spawn(&name, command)?;
+        }
+        self.runner.wait_ready(&name, PATIENCE, || probe::http(port, "/readyz", None) == Some(200))?;
+        println!("{name:<20}ready  {:>7}  127.0.0.1:{port}", seconds(start.elapsed()));
+        Ok(())
+    }
+
+    fn launch_gateway(&self, plan: &Plan) -> Result<()> {
+        let start = Instant::now();
+        if self.runner.running(gateway::NAME).is_none() {
+            self.runner.spawn(gateway::NAME, gateway::command(plan, &self.folder.join(gateway::NAME))?)?;
+        }
+        let port = plan.port("gateway.health");
+        self.runner.wait_ready(gateway::NAME, PATIENCE, || probe::http(port, "/livez", None) == Some(200))?;
+        println!("{:<20}ready  {:>7}  {}", gateway::NAME, seconds(start.elapsed()), plan.listen);
+        Ok(())
+    }
+
+    fn ready(&self, plan: Plan) -> Result<Ready> {
+        let Some(site) = Site::existing()? else {
+            bail!("the engines were never started: `cargo xtask fleet up`")
+        };
+        let binaries =
+            std::fs::read_to_string(self.folder.join("binaries")).context("the fleet was never built")?;
+        let admin = Admin::settle(&self.folder)?;
+        Ok(Ready { plan, site, admin, binaries: PathBuf::from(binaries) })
+    }
+
+    /// The plan of the last `up`.
+    fn plan(&self) -> Result<Option<Plan>> {
+        match std::fs::read_to_string(self.folder.join("plan.json")) {
+            Ok(text) => serde_json::from_str(&text).context("the plan of the fleet").map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context("the plan of the fleet"),
+        }
+    }
+
+    fn settled(&self) -> Result<Plan> {
+        self.plan()?.context("no fleet was started here: `cargo xtask fleet up`")
+    }
+
+    fn save(&self, plan: &Plan) -> Result<()> {
+        write_private(
+            &self.folder.join("plan.json"),
+            &serde_json::to_string_pretty(plan).context("the plan as JSON")?,
+        )
+    }
+}

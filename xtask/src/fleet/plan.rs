@@ -1,0 +1,314 @@
+//! Which processes make up the fleet, and what each of them is told. Nothing here starts anything.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::engines::VHOST;
+use crate::engines::state::{OWNER, State, free_port, is_free};
+
+/// A service of the fleet.
+#[derive(Debug)]
+pub struct Service {
+    /// Its name: of its binary, and before the number in the names of its processes.
+    pub name: &'static str,
+    /// Its ports in the documents. The first instance gets them where they are free, the next one those ten further on.
+    http: u16,
+    grpc: Option<u16>,
+    /// The path under which the gateway shows it.
+    public_base: Option<&'static str>,
+}
+
+/// All of them. Whoever the others ask for the keys of tokens comes first.
+pub const SERVICES: [Service; 6] = [
+    Service { name: "users", http: 3000, grpc: Some(50051), public_base: Some("/users/v1") },
+    Service { name: "famous-news", http: 5001, grpc: None, public_base: None },
+    Service { name: "politics-news", http: 5002, grpc: None, public_base: None },
+    Service { name: "sports-news", http: 5003, grpc: None, public_base: None },
+    Service {
+        name: "recommendations",
+        http: 5004,
+        grpc: Some(50052),
+        public_base: Some("/recommendation/v1"),
+    },
+    Service { name: "orchestrator", http: 5000, grpc: None, public_base: Some("/news/v1") },
+];
+
+/// Ten of each: the next one would take the port of another service.
+pub const MOST_REPLICAS: u16 = 10;
+
+/// What a fleet has settled on when it was started; `kill` and `start` go by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Where the gateway listens.
+    pub listen: String,
+    /// How many there are of each service.
+    pub replicas: u16,
+    /// The ports, by instance: `users.1` for HTTP, `users.1.grpc` for gRPC.
+    ports: BTreeMap<String, u16>,
+    /// The engines that ran before the fleet came: they stay when it goes.
+    pub engines_before: Vec<String>,
+}
+
+/// One process of a service.
+#[derive(Debug, Clone, Copy)]
+pub struct Instance {
+    /// Whose.
+    pub service: &'static Service,
+    /// From 1 on.
+    pub number: u16,
+}
+
+impl Instance {
+    /// Its name: of its folder, its log, its line.
+    pub fn name(self) -> String {
+        format!("{}.{}", self.service.name, self.number)
+    }
+}
+
+impl Plan {
+    /// A fleet on free ports.
+    pub fn new(listen: &str, replicas: u16, engines_before: Vec<String>) -> Result<Self> {
+        ensure!((1..=MOST_REPLICAS).contains(&replicas), "--replicas is between 1 and {MOST_REPLICAS}");
+        let mut plan = Self { listen: listen.to_owned(), replicas, ports: BTreeMap::new(), engines_before };
+        let gateway = plan.gateway_port()?;
+        for instance in plan.instances() {
+            let further = 10 * (instance.number - 1);
+            plan.settle(instance.name(), instance.service.http + further, gateway)?;
+            if let Some(grpc) = instance.service.grpc {
+                plan.settle(format!("{}.grpc", instance.name()), grpc + further, gateway)?;
+            }
+        }
+        plan.settle("gateway.health".to_owned(), 8081, gateway)?;
+        Ok(plan)
+    }
+
+    fn settle(&mut self, name: String, wish: u16, gateway: u16) -> Result<()> {
+        let taken = |port: u16| port == gateway || self.ports.values().any(|other| *other == port);
+        let port = if !taken(wish) && is_free(wish) { wish } else { free_port(taken)? };
+        self.ports.insert(name, port);
+        Ok(())
+    }
+
+    fn gateway_port(&self) -> Result<u16> {
+        let port =
+            self.listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).filter(|port| *port != 0);
+        port.ok_or_else(|| anyhow::anyhow!("--listen is an address and a port, as 127.0.0.1:8080"))
+    }
+
+    /// Every process of a service, in the order of starting.
+    pub fn instances(&self) -> Vec<Instance> {
+        let replicas = self.replicas;
+        SERVICES
+            .iter()
+            .flat_map(|service| (1..=replicas).map(move |number| Instance { service, number }))
+            .collect()
+    }
+
+    /// The processes that a name means: `users` all of that service, `users.2` that one.
+    pub fn named(&self, name: &str) -> Result<Vec<Instance>> {
+        let mut meant = self.instances();
+        let names: Vec<_> = meant.iter().map(|instance| instance.name()).collect();
+        meant.retain(|instance| instance.service.name == name || instance.name() == name);
+        ensure!(!meant.is_empty(), "nothing here is called `{name}`; there are {}", names.join(", "));
+        Ok(meant)
+    }
+
+    /// A port by the name of its instance, its gRPC or the gateway's health.
+    pub fn port(&self, name: &str) -> u16 {
+        self.ports.get(name).copied().unwrap_or_else(|| panic!("`{name}` has no port in this plan"))
+    }
+
+    /// The address under which clients know the portal.
+    pub fn url(&self) -> String {
+        let listen = self.listen.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
+        format!("http://{listen}")
+    }
+
+    /// Where each instance of a service answers.
+    pub fn addresses(&self, service: &str) -> Vec<String> {
+        let of = self.instances().into_iter().filter(|instance| instance.service.name == service);
+        of.map(|instance| format!("127.0.0.1:{}", self.port(&instance.name()))).collect()
+    }
+
+    /// What one process is told: the stores of its service under its own user, the broker, the others' addresses.
+    pub fn environment(&self, instance: Instance, engines: &State, folder: &Path) -> Vec<(String, String)> {
+        let service = instance.service;
+        let name = instance.name();
+        let mut settings = vec![
+            ("PROCESS__LISTEN", format!("127.0.0.1:{}", self.port(&name))),
+            ("PROCESS__LOG_FORMAT", "json".to_owned()),
+            ("BUS__URL", url(engines, "amqp", service.name, "amqp", &format!("/{VHOST}"))),
+            ("IDENTITY__ISSUER", self.url()),
+            ("IDENTITY__KEYS", self.keys(instance)),
+        ];
+        if service.grpc.is_some() {
+            settings
+                .push(("PROCESS__GRPC_LISTEN", format!("127.0.0.1:{}", self.port(&format!("{name}.grpc")))));
+        }
+        if let Some(base) = service.public_base {
+            settings.push(("PROCESS__EDGE__PUBLIC_BASE", base.to_owned()));
+        }
+        settings.extend(self.stores(service.name, engines, folder));
+        let prefix = service.name.replace('-', "_").to_ascii_uppercase();
+        settings.into_iter().map(|(key, value)| (format!("{prefix}__{key}"), value)).collect()
+    }
+
+    /// Where the keys of tokens are: users knows its own; the others ask it, through the gateway where it is more than one.
+    fn keys(&self, instance: Instance) -> String {
+        match (instance.service.name, self.replicas) {
+            ("users", _) => format!("http://127.0.0.1:{}", self.port(&instance.name())),
+            (_, 1) => format!("http://127.0.0.1:{}", self.port("users.1")),
+            _ => format!("{}/users/v1", self.url()),
+        }
+    }
+
+    fn stores(&self, service: &str, engines: &State, folder: &Path) -> Vec<(&'static str, String)> {
+        let role = service.replace('-', "_");
+        let postgres = || url(engines, "postgres", service, "postgres", &format!("/{role}"));
+        match service {
+            "users" => vec![
+                ("STORE__URL", postgres()),
+                ("CACHE__URL", url(engines, "redis", service, "redis-cache", "/0")),
+                ("INTAKE__URL", url(engines, "redis", service, "redis-intake", "/0")),
+                ("SIGNING__KEY_FILE", folder.join("signing-key.pem").display().to_string()),
+            ],
+            "orchestrator" => Vec::new(),
+            "recommendations" => {
+                let graph =
+                    format!("neo4j://neo4j:{}@127.0.0.1:{}", engines.password(OWNER), engines.port("bolt"));
+                let users = (1..=self.replicas)
+                    .map(|number| format!("http://127.0.0.1:{}", self.port(&format!("users.{number}.grpc"))));
+                let users = users.collect::<Vec<_>>().join(",");
+                vec![("STORE__URL", graph), ("USERS__URL", users)]
+            }
+            _ => {
+                let view = format!("/{role}?authMechanism=PLAIN&authSource=$external");
+                vec![
+                    ("EVENTS__URL", postgres()),
+                    ("VIEW__URL", url(engines, "mongodb", service, "mongodb", &view)),
+                ]
+            }
+        }
+    }
+}
+
+/// The URL of an engine for the user of a service, who has one name everywhere but for what SQL can't write plainly.
+fn url(engines: &State, scheme: &str, service: &str, port: &str, rest: &str) -> String {
+    let user = if scheme == "amqp" { service.to_owned() } else { service.replace('-', "_") };
+    format!("{scheme}://{user}:{}@127.0.0.1:{}{rest}", engines.password(service), engines.port(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::state::PORTS;
+
+    fn engines() -> State {
+        let mut state = State::default();
+        state.complete(|_, _| true).expect("ports are free");
+        state
+    }
+
+    fn plan(replicas: u16) -> Plan {
+        Plan::new("127.0.0.1:28080", replicas, Vec::new()).expect("ports are free")
+    }
+
+    fn told(plan: &Plan, name: &str, engines: &State) -> BTreeMap<String, String> {
+        let instance = plan.named(name).expect("is there")[0];
+        plan.environment(instance, engines, Path::new("/fleet")).into_iter().collect()
+    }
+
+    #[test]
+    fn every_process_has_ports_of_its_own() {
+        let plan = plan(3);
+        assert_eq!(plan.instances().len(), 18);
+        let mut ports: Vec<_> = plan.ports.values().collect();
+        ports.sort();
+        ports.dedup();
+        assert_eq!(ports.len(), plan.ports.len());
+    }
+
+    #[test]
+    fn a_name_means_a_service_or_one_process_of_it() {
+        let plan = plan(2);
+        let names =
+            |name| plan.named(name).expect("is there").into_iter().map(Instance::name).collect::<Vec<_>>();
+        assert_eq!(names("users"), ["users.1", "users.2"]);
+        assert_eq!(names("sports-news.2"), ["sports-news.2"]);
+        assert!(plan.named("news").expect_err("no service").to_string().contains("sports-news.1"));
+        assert!(plan.named("users.3").is_err());
+    }
+
+    #[test]
+    fn every_service_enters_every_engine_under_a_password_of_its_own() {
+        let (plan, engines) = (plan(1), engines());
+        for service in &SERVICES {
+            let told = told(&plan, service.name, &engines);
+            for other in SERVICES.iter().filter(|other| other.name != service.name) {
+                let theirs = engines.password(other.name);
+                assert!(
+                    told.values().all(|value| !value.contains(theirs)),
+                    "{} knows {}",
+                    service.name,
+                    other.name
+                );
+            }
+            let prefix = service.name.replace('-', "_").to_ascii_uppercase();
+            assert!(told.keys().all(|key| key.starts_with(&format!("{prefix}__"))));
+            assert!(told[&format!("{prefix}__BUS__URL")].contains(engines.password(service.name)));
+        }
+    }
+
+    #[test]
+    fn a_section_is_told_of_its_events_and_its_view() {
+        let (plan, engines) = (plan(1), engines());
+        let told = told(&plan, "sports-news", &engines);
+        let password = engines.password("sports-news");
+        let (events, view) = (engines.port("postgres"), engines.port("mongodb"));
+        assert_eq!(
+            told["SPORTS_NEWS__EVENTS__URL"],
+            format!("postgres://sports_news:{password}@127.0.0.1:{events}/sports_news")
+        );
+        assert!(
+            told["SPORTS_NEWS__VIEW__URL"]
+                .starts_with(&format!("mongodb://sports_news:{password}@127.0.0.1:{view}/sports_news?"))
+        );
+    }
+
+    #[test]
+    fn whoever_asks_users_knows_every_replica() {
+        let (plan, engines) = (plan(2), engines());
+        let recommendations = told(&plan, "recommendations", &engines);
+        for number in [1, 2] {
+            let address = format!("http://127.0.0.1:{}", plan.port(&format!("users.{number}.grpc")));
+            assert!(recommendations["RECOMMENDATIONS__USERS__URL"].split(',').any(|one| one == address));
+        }
+        assert_eq!(recommendations["RECOMMENDATIONS__IDENTITY__KEYS"], "http://127.0.0.1:28080/users/v1");
+    }
+
+    #[test]
+    fn the_issuer_is_the_address_that_clients_know() {
+        assert_eq!(plan(1).url(), "http://127.0.0.1:28080");
+        let open = Plan::new("0.0.0.0:28080", 1, Vec::new()).expect("ports are free");
+        assert_eq!(open.url(), "http://127.0.0.1:28080");
+        assert!(
+            Plan::new("8080", 1, Vec::new()).is_err() && Plan::new("127.0.0.1:0", 1, Vec::new()).is_err()
+        );
+        assert!(Plan::new("127.0.0.1:28080", 0, Vec::new()).is_err());
+    }
+
+    #[test]
+    fn no_port_of_the_engines_is_forgotten_here() {
+        // What has a name there and is used by no service would be a server that nobody needs.
+        let (plan, engines) = (plan(1), engines());
+        let all: String =
+            SERVICES.iter().flat_map(|it| told(&plan, it.name, &engines).into_values()).collect();
+        for name in PORTS.iter().filter(|name| !["amqp-management", "epmd", "erlang"].contains(name)) {
+            assert!(all.contains(&format!("127.0.0.1:{}", engines.port(name))), "{name}");
+        }
+    }
+}
