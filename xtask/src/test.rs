@@ -47,7 +47,7 @@ impl Test {
     }
 
     fn with_engines(&self, interrupted: &AtomicBool) -> Result<ExitCode> {
-        let site = engines::up(&self.engines)?;
+        let site = engines::up(&self.engines, true)?;
         if interrupted.load(Ordering::SeqCst) {
             bail!("interrupted");
         }

@@ -2,7 +2,7 @@
 
 use super::site::Site;
 use super::state::{OWNER, State, TESTS};
-use super::{docker, programs};
+use super::{docker, install, programs};
 
 /// The folder of the engines.
 pub const PLACE: &str = "PORTAL_TEST_ENGINES";
@@ -16,6 +16,9 @@ pub fn variables(site: &Site) -> Vec<(&'static str, String)> {
     }
     if let Some(nginx) = programs::find("nginx") {
         variables.push(("PORTAL_TEST_NGINX", nginx.display().to_string()));
+    }
+    if let Some(compose) = install::compose_program(&site.place) {
+        variables.push(("PORTAL_TEST_COMPOSE", compose.display().to_string()));
     }
     variables
 }

@@ -52,11 +52,13 @@ const PACKAGES: [Package; 7] = [
     },
 ];
 
-/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB. Asks on a terminal.
-pub fn ensure(place: &Place, yes: bool) -> Result<()> {
+/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB, and, where tests are to come,
+/// the one that checks compose files. Asks on a terminal.
+pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     let missing: Vec<_> = PACKAGES.iter().filter(|package| (package.missing)()).collect();
-    let (neo4j, ferretdb) = (Built::neo4j(place), Built::ferretdb(place));
-    let builds: Vec<_> = [&neo4j, &ferretdb].into_iter().filter(|built| !built.is_current()).collect();
+    let compose = for_tests.then(|| Built::compose(place));
+    let builds = [Built::neo4j(place), Built::ferretdb(place)].into_iter().chain(compose);
+    let builds: Vec<_> = builds.filter(|built| !built.is_current()).collect();
     if missing.is_empty() && builds.is_empty() {
         return Ok(());
     }
@@ -188,7 +190,20 @@ impl Built {
             sources: shared("xtask/engines/ferretdb"),
             files: &["main.go", "go.mod", "go.sum"],
             folder: place.join("built/ferretdb"),
-            make: build_ferretdb,
+            make: |sources, folder| go_build(sources, &folder.join("ferretdb"), "."),
+        }
+    }
+
+    fn compose(place: &Place) -> Self {
+        Self {
+            name: "docker-compose",
+            why: "checks the compose files in a test; a Go module, fetched and compiled in about two minutes",
+            sources: shared("xtask/engines/compose"),
+            files: &["go.mod", "go.sum"],
+            folder: place.join("built/compose"),
+            make: |sources, folder| {
+                go_build(sources, &folder.join("docker-compose"), "github.com/docker/compose/v2/cmd")
+            },
         }
     }
 
@@ -228,15 +243,22 @@ fn fetch_neo4j(sources: &Path, folder: &Path) -> Result<()> {
     run(maven, "fetching Neo4j with Maven")
 }
 
-fn build_ferretdb(sources: &Path, folder: &Path) -> Result<()> {
+fn go_build(sources: &Path, program: &Path, package: &str) -> Result<()> {
     let mut go = Command::new(programs::go().context("Go is not installed")?);
-    go.args(["build", "-trimpath", "-o"]).arg(folder.join("ferretdb")).arg(".").current_dir(sources);
-    run(go, "building FerretDB with Go")
+    go.args(["build", "-o"]).arg(program).arg(package).current_dir(sources);
+    run(go, "building with Go")
 }
 
 /// Where FerretDB's program is.
 pub fn ferretdb_program(place: &Place) -> PathBuf {
     place.join("built/ferretdb/ferretdb")
+}
+
+/// A docker-compose: the one that was built, else this machine's.
+pub fn compose_program(place: &Place) -> Option<PathBuf> {
+    Some(place.join("built/compose/docker-compose"))
+        .filter(|program| program.is_file())
+        .or_else(|| programs::find("docker-compose"))
 }
 
 /// Where Neo4j's jars are.

@@ -141,7 +141,7 @@ impl Engines {
     pub fn run(self) -> Result<ExitCode> {
         match self.action {
             Action::Up(how) => {
-                up(&how)?;
+                up(&how, true)?;
             }
             Action::Down { wipe: false } => down(&[])?,
             Action::Down { wipe: true } => {
@@ -156,15 +156,15 @@ impl Engines {
     }
 }
 
-/// Starts what doesn't run, all at once, and returns when everything is ready.
-pub fn up(how: &How) -> Result<Site> {
+/// Starts what doesn't run, all at once, and returns when everything is ready. Where tests are to come, their tools are there.
+pub fn up(how: &How, for_tests: bool) -> Result<Site> {
     let place = Place::find()?;
     let _lock = place.lock()?;
     if how.docker {
         return docker::up(place);
     }
     ensure!(!docker::is_used(&place), "the engines run in containers: `cargo xtask engines down` first");
-    install::ensure(&place, how.yes)?;
+    install::ensure(&place, how.yes, for_tests)?;
     let start = Instant::now();
     let site = Site::settled(place)?;
     println!("engines: in {}", site.place.join("").display());

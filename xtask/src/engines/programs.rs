@@ -11,8 +11,15 @@ pub const JAVA: u32 = 17;
 pub const GO: u32 = 22;
 
 /// Packages keep servers outside the usual path.
-const FOLDERS: [&str; 5] =
-    ["/usr/sbin", "/usr/local/sbin", "/usr/lib/rabbitmq/bin", "/usr/local/go/bin", "/usr/lib/go/bin"];
+const FOLDERS: [&str; 7] = [
+    "/usr/sbin",
+    "/usr/local/sbin",
+    "/usr/lib/rabbitmq/bin",
+    "/usr/local/go/bin",
+    "/usr/lib/go/bin",
+    "/usr/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+];
 
 /// The program of this name: on the path, or where packages put servers.
 pub fn find(name: &str) -> Option<PathBuf> {

@@ -92,7 +92,7 @@ impl Fleet {
                 if !no_build {
                     build::binaries(release)?;
                 }
-                engines::up(&How { yes, docker: false })?;
+                engines::up(&How { yes, docker: false }, false)?;
                 yard.up(plan, &binaries)?;
             }
             Action::Down { keep_engines } => yard.down(keep_engines)?,
