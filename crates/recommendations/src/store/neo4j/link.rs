@@ -223,6 +223,13 @@ fn meaning(kind: Neo4jErrorKind, code: &str) -> Meaning {
         (Neo4jErrorKind::Transient, _) if code.starts_with("Neo.TransientError.Transaction.") => Meaning::Again,
         // A node that this transaction had found was deleted before it was locked.
         (_, "Neo.ClientError.Statement.EntityNotFound") => Meaning::Again,
+        // Another replica made the same constraint at the same moment, in spite of `if not exists`; the next try finds it.
+        (
+            _,
+            "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"
+            | "Neo.ClientError.Schema.ConstraintAlreadyExists"
+            | "Neo.ClientError.Schema.IndexAlreadyExists",
+        ) => Meaning::Again,
         (Neo4jErrorKind::Transient, _)
         | (
             Neo4jErrorKind::Client(
@@ -266,6 +273,7 @@ mod tests {
         assert_eq!(told("Neo.TransientError.General.DatabaseUnavailable"), Meaning::Away);
         assert_eq!(told("Neo.ClientError.Security.Unauthorized"), Meaning::Away);
         assert_eq!(told("Neo.ClientError.Transaction.TransactionTimedOut"), Meaning::Away);
+        assert_eq!(told("Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"), Meaning::Again);
         assert_eq!(told("Neo.ClientError.Statement.SyntaxError"), Meaning::Broken);
         assert_eq!(told("Neo.ClientError.Schema.ConstraintValidationFailed"), Meaning::Broken);
         assert_eq!(told("Neo.DatabaseError.General.UnknownError"), Meaning::Broken);
