@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, variable};
 use crate::engines::{self, How, env};
 use crate::step::seconds;
 
@@ -42,7 +42,10 @@ impl Test {
         ctrlc::set_handler(move || note.store(true, Ordering::SeqCst)).context("the handler of Ctrl-C")?;
         let before = engines::running()?;
         let result = self.with_engines(&interrupted);
-        let stopped = engines::down(&before);
+        let mut stopped = engines::down(&before);
+        if variable("CI").is_some() {
+            stopped = stopped.and_then(|()| engines::clear_outside());
+        }
         result.and_then(|code| stopped.map(|()| code))
     }
 

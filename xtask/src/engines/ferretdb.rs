@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use super::postgres::FERRETDB;
 use super::site::{PATIENCE, Site};
+use super::state::FERRETDB;
 use super::{Engine, install, probe};
 
 /// Starts the server; PostgreSQL runs already.
@@ -21,6 +21,7 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
         site.state.port("postgres")
     );
     server.env("FERRETDB_POSTGRESQL_URL", database);
+    server.env("FERRETDB_USER", FERRETDB).env("FERRETDB_PASSWORD", site.state.password(FERRETDB));
     site.runner.spawn(engine.name, server)?;
     site.runner.wait_ready(engine.name, PATIENCE, || probe::accepts(port))
 }

@@ -76,7 +76,7 @@ pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
         let still: Vec<_> = missing.iter().filter(|package| (package.missing)()).map(|it| it.name).collect();
         ensure!(
             still.is_empty(),
-            "still missing or too old after the installation: {}. Install by hand: Java {} or newer, Go 1.{} or newer (go.dev)",
+            "still missing or too old after the installation: {}. Java {} and Go 1.{} are the oldest that will do; go.dev has newer ones of Go",
             still.join(", "),
             programs::JAVA,
             programs::GO

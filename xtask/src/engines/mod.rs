@@ -43,6 +43,8 @@ pub struct Engine {
     /// What asks it to end in good order.
     goodbye: Signal,
     start: fn(&Engine, &Site) -> Result<()>,
+    /// What `up` sees to where it runs already, because the files that say so may have changed.
+    refresh: fn(&Site) -> Result<()>,
 }
 
 /// All of them, within a chain in the order of starting. Each chain starts beside the others.
@@ -53,6 +55,7 @@ pub const ENGINES: [Engine; 7] = [
         chain: "sql",
         goodbye: Signal::INT, // "fast": doesn't wait for clients
         start: postgres::start,
+        refresh: postgres::roles,
     },
     Engine {
         name: "ferretdb",
@@ -60,6 +63,7 @@ pub const ENGINES: [Engine; 7] = [
         chain: "sql",
         goodbye: Signal::TERM,
         start: ferretdb::start,
+        refresh: nothing,
     },
     Engine {
         name: "redis-cache",
@@ -67,6 +71,7 @@ pub const ENGINES: [Engine; 7] = [
         chain: "redis",
         goodbye: Signal::TERM,
         start: redis::start_cache,
+        refresh: nothing,
     },
     Engine {
         name: "redis-intake",
@@ -74,6 +79,7 @@ pub const ENGINES: [Engine; 7] = [
         chain: "redis",
         goodbye: Signal::TERM,
         start: redis::start_intake,
+        refresh: nothing,
     },
     Engine {
         name: "epmd",
@@ -81,6 +87,7 @@ pub const ENGINES: [Engine; 7] = [
         chain: "broker",
         goodbye: Signal::TERM,
         start: rabbitmq::start_epmd,
+        refresh: nothing,
     },
     Engine {
         name: "rabbitmq",
@@ -88,9 +95,21 @@ pub const ENGINES: [Engine; 7] = [
         chain: "broker",
         goodbye: Signal::TERM,
         start: rabbitmq::start,
+        refresh: nothing,
     },
-    Engine { name: "neo4j", ports: &["bolt"], chain: "graph", goodbye: Signal::TERM, start: neo4j::start },
+    Engine {
+        name: "neo4j",
+        ports: &["bolt"],
+        chain: "graph",
+        goodbye: Signal::TERM,
+        start: neo4j::start,
+        refresh: nothing,
+    },
 ];
+
+fn nothing(_: &Site) -> Result<()> {
+    Ok(())
+}
 
 const CHAINS: [&str; 4] = ["graph", "broker", "sql", "redis"];
 
@@ -185,6 +204,7 @@ fn start_chain(chain: &str, site: &Site) -> Result<()> {
     for engine in ENGINES.iter().filter(|engine| engine.chain == chain) {
         let start = Instant::now();
         if site.runner.running(engine.name).is_some() {
+            (engine.refresh)(site)?;
             println!("{:<14}runs already", engine.name);
             continue;
         }
@@ -213,6 +233,11 @@ pub fn down(keep: &[String]) -> Result<()> {
         _ => println!("engines: down after {}", seconds(start.elapsed())),
     }
     Ok(())
+}
+
+/// On a build server, whose checkout is gone afterwards: removes what lies outside of it, if nothing runs there.
+pub fn clear_outside() -> Result<()> {
+    if running()?.is_empty() { Place::find()?.clear_outside() } else { Ok(()) }
 }
 
 /// Removes the data of engines that don't run.

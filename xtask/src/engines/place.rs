@@ -14,6 +14,7 @@ use super::process::Runner;
 #[derive(Debug, Clone)]
 pub struct Place {
     root: PathBuf,
+    outside: bool,
 }
 
 impl Place {
@@ -36,6 +37,7 @@ impl Place {
         let place =
             Self::at(&Path::new("/var/tmp").join(format!("news-portal-engines-{:016x}", hasher.finish())))?;
         let owner = fs::metadata(&place.root).context("the folder of the engines")?.uid();
+        let place = Self { outside: true, ..place };
         ensure!(owner == 0, "{} belongs to somebody else", place.root.display());
         Ok(place)
     }
@@ -43,7 +45,15 @@ impl Place {
     /// Any other folder.
     pub fn at(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("the folder {}", root.display()))?;
-        Ok(Self { root: root.canonicalize().context("the folder of the engines")? })
+        Ok(Self { root: root.canonicalize().context("the folder of the engines")?, outside: false })
+    }
+
+    /// Removes all of it where it lies outside the target folder, and so would outlive the checkout.
+    pub fn clear_outside(&self) -> Result<()> {
+        if self.outside {
+            fs::remove_dir_all(&self.root).with_context(|| format!("removing {}", self.root.display()))?;
+        }
+        Ok(())
     }
 
     /// A path inside it.

@@ -9,15 +9,13 @@ use anyhow::{Context, Result, bail};
 use super::account::Account;
 use super::place::write_private;
 use super::site::{PATIENCE, Site, shared_text};
-use super::state::{OWNER, TESTS};
+use super::state::{FERRETDB, OWNER, TESTS};
 use super::{Engine, programs};
 
 /// The services with a database, as SQL names them; the name is also that of the role.
 pub const DATABASES: [&str; 4] = ["famous_news", "politics_news", "sports_news", "users"];
 /// The services that keep a projection, in a schema of FerretDB's database.
 const VIEWS: [&str; 3] = ["famous_news", "politics_news", "sports_news"];
-/// FerretDB's database.
-pub const FERRETDB: &str = "ferretdb";
 
 /// Starts the server if it doesn't run, and sees to its roles and databases.
 pub fn start(engine: &Engine, site: &Site) -> Result<()> {
@@ -81,14 +79,14 @@ fn initialise(site: &Site) -> Result<()> {
 }
 
 /// Roles and databases, by the same scripts that the containers load. They change nothing that is already so.
-fn roles(site: &Site) -> Result<()> {
+pub fn roles(site: &Site) -> Result<()> {
     let include = |name: &str| shared_text(&format!("db/init/{name}"));
     let mut script = tests_script(site)?;
     for service in DATABASES {
         let password = site.state.password(&service.replace('_', "-"));
         script += &format!("\\set service {service}\n\\set password {password}\n{}", include("service.sql")?);
     }
-    script += &include("ferretdb.sql")?;
+    script += &format!("\\set password {}\n{}", site.state.password(FERRETDB), include("ferretdb.sql")?);
     for service in VIEWS {
         script += &format!("\\set service {service}\n{}", include("view.sql")?);
     }

@@ -26,10 +26,12 @@ pub const PORTS: [&str; 9] = [
 pub const SERVICES: [&str; 6] =
     ["famous-news", "orchestrator", "politics-news", "recommendations", "sports-news", "users"];
 
-/// Further users: the owner of each engine, and the one that the tests work as.
+/// Further users: the owner of each engine, the one that the tests work as, and the one by which FerretDB looks around.
 pub const OWNER: &str = "owner";
 /// See [`OWNER`].
 pub const TESTS: &str = "tests";
+/// See [`OWNER`].
+pub const FERRETDB: &str = "ferretdb";
 
 /// Below the range from which the system takes ports for outgoing connections: one of those could sit on ours.
 const RANGE: std::ops::Range<u16> = 21_000..31_000;
@@ -66,7 +68,7 @@ impl State {
         self.ports.get(name).copied().unwrap_or_else(|| panic!("`{name}` is not one of PORTS"))
     }
 
-    /// The password of a service, of [`OWNER`] or of [`TESTS`].
+    /// The password of a service, of [`OWNER`], [`TESTS`] or [`FERRETDB`].
     pub fn password(&self, user: &str) -> &str {
         self.passwords.get(user).unwrap_or_else(|| panic!("`{user}` has no password"))
     }
@@ -80,7 +82,7 @@ impl State {
                 self.ports.insert(name.to_owned(), port);
             }
         }
-        for user in SERVICES.into_iter().chain([OWNER, TESTS]) {
+        for user in SERVICES.into_iter().chain([OWNER, TESTS, FERRETDB]) {
             if !self.passwords.contains_key(user) {
                 self.passwords.insert(user.to_owned(), password()?);
             }
@@ -168,6 +170,6 @@ mod tests {
         let mut passwords: Vec<_> = state.passwords.values().collect();
         passwords.sort();
         passwords.dedup();
-        assert_eq!(passwords.len(), SERVICES.len() + 2);
+        assert_eq!(passwords.len(), SERVICES.len() + 3);
     }
 }

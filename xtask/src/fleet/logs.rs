@@ -1,7 +1,7 @@
 //! What the processes of the fleet wrote.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Logs {
         ensure!(!tails.is_empty(), "there is no log of that; `cargo xtask fleet status` shows the names");
         for tail in &mut tails {
             let text = tail.more()?;
-            print(&tail.name, last(&text, self.lines));
+            print(&tail.name, last(&text, self.lines))?;
         }
         if !self.follow {
             return Ok(());
@@ -48,7 +48,7 @@ impl Logs {
             nap(Duration::from_millis(200));
             for tail in &mut tails {
                 let text = tail.more()?;
-                print(&tail.name, &text);
+                print(&tail.name, &text)?;
             }
         }
     }
@@ -72,10 +72,10 @@ fn is_of(name: &str, wanted: &str) -> bool {
     name == wanted || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
 }
 
-fn print(name: &str, text: &str) {
-    for line in text.lines() {
-        println!("{name:<20}{line}");
-    }
+/// An error where nobody reads any more, as in `fleet logs | head`.
+fn print(name: &str, text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    text.lines().try_for_each(|line| writeln!(out, "{name:<20}{line}")).context("the standard output")
 }
 
 fn last(text: &str, count: usize) -> &str {

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use crate::engines::place::{target, write_private};
-use crate::engines::process::Runner;
+use crate::engines::process::{Runner, nap};
 use crate::engines::site::{PATIENCE, Site};
 use crate::engines::{self, How, probe};
 use crate::step::seconds;
@@ -24,6 +24,9 @@ use plan::{Instance, Plan};
 
 /// How long a process may take to finish what it has in hand: twice the services' grace and a little more.
 const GOODBYE: Duration = Duration::from_secs(25);
+
+/// How often a process is started that ends before it is ready.
+const ATTEMPTS: u32 = 5;
 
 /// Run the portal as in production, on this machine: six services, the gateway, the real servers.
 #[derive(Debug, clap::Args)]
@@ -247,26 +250,39 @@ impl Yard {
         Ok(())
     }
 
+    /// Starts one process, again where it ends before it is ready, as a container would be: a store that has only just come up,
+    /// on a machine with much to do, may answer too late for a service that starts.
     fn launch_one(&self, ready: &Ready, instance: Instance) -> Result<()> {
         let (name, start) = (instance.name(), Instant::now());
         let port = ready.plan.port(&name);
-        if self.runner.running(&name).is_none() {
-            let folder = self.folder.join(&name);
-            std::fs::create_dir_all(&folder).with_context(|| format!("the folder {}", folder.display()))?;
-            let mut command = Command::new(ready.binaries.join(instance.service.name));
-            command.current_dir(&folder).envs(ready.plan.environment(
-                instance,
-                &ready.site.state,
-                &self.folder,
-            ));
-            if instance.service.name == "users" {
-                command.envs(ready.admin.environment());
+        let is_ready = || probe::http(port, "/readyz", None) == Some(200);
+        for attempt in 1.. {
+            if self.runner.running(&name).is_none() {
+                self.spawn(ready, instance)?;
             }
-            self.runner.spawn(&name, command)?;
+            match self.runner.wait_ready(&name, PATIENCE, is_ready) {
+                Ok(()) => break,
+                Err(error) if attempt == ATTEMPTS || self.runner.running(&name).is_some() => {
+                    return Err(error);
+                }
+                Err(_) => println!("{name:<20}ended before it was ready: once more"),
+            }
+            nap(Duration::from_secs(1));
         }
-        self.runner.wait_ready(&name, PATIENCE, || probe::http(port, "/readyz", None) == Some(200))?;
         println!("{name:<20}ready  {:>7}  127.0.0.1:{port}", seconds(start.elapsed()));
         Ok(())
+    }
+
+    fn spawn(&self, ready: &Ready, instance: Instance) -> Result<()> {
+        let name = instance.name();
+        let folder = self.folder.join(&name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("the folder {}", folder.display()))?;
+        let mut command = Command::new(ready.binaries.join(instance.service.name));
+        command.current_dir(&folder).envs(ready.plan.environment(instance, &ready.site.state, &self.folder));
+        if instance.service.name == "users" {
+            command.envs(ready.admin.environment());
+        }
+        self.runner.spawn(&name, command)
     }
 
     fn launch_gateway(&self, plan: &Plan) -> Result<()> {
