@@ -11,15 +11,15 @@ use crate::cargo::{cargo, variable};
 use crate::engines::{self, How, env};
 use crate::step::seconds;
 
-/// Run all tests, with the servers that they need.
+/// Run all tests: those on the embedded stores, and with `--servers` those against the real ones.
 ///
-/// Starts the engines that don't run, runs `cargo test --workspace -- --include-ignored` (a missing engine is a failure), and
-/// stops what it started, also after a failure or a Ctrl-C. Golden files are compared, never written.
+/// With `--servers` it starts the engines that don't run, runs `cargo test --workspace -- --include-ignored` (a missing engine is a
+/// failure), and stops what it started, also after a failure or a Ctrl-C. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Test {
-    /// Only on the embedded stores: no server is needed, tests that need one are ignored
+    /// The tests that need a server too: what is missing is installed, started and stopped again
     #[arg(long)]
-    embedded: bool,
+    servers: bool,
     /// Only the tests of this package; may be given several times
     #[arg(long, short)]
     package: Vec<String>,
@@ -32,8 +32,10 @@ pub struct Test {
 impl Test {
     /// Runs them, with their output as it comes.
     pub fn run(self) -> Result<ExitCode> {
-        if self.embedded {
-            println!("The tests on the embedded stores: no server is needed, nothing is left behind.");
+        if !self.servers {
+            println!(
+                "The tests on the embedded stores; those that need a server are ignored (`--servers` runs them)."
+            );
             return self.test(&[]);
         }
         let interrupted = Arc::new(AtomicBool::new(false));
@@ -78,7 +80,7 @@ impl Test {
             tests.args(["--package", package]);
         }
         tests.args(&self.filter);
-        if !self.embedded {
+        if self.servers {
             tests.args(["--", "--include-ignored"]);
         }
         tests
@@ -89,20 +91,23 @@ impl Test {
 mod tests {
     use super::*;
 
-    fn words(embedded: bool, package: &[&str], filter: Option<&str>) -> Vec<String> {
+    fn words(servers: bool, package: &[&str], filter: Option<&str>) -> Vec<String> {
         let package = package.iter().map(|name| (*name).to_owned()).collect();
         let filter = filter.map(str::to_owned);
-        let command = Test { embedded, package, filter, engines: How::default() }.command();
+        let command = Test { servers, package, filter, engines: How::default() }.command();
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
-    fn without_arguments_every_test_runs_and_none_is_ignored() {
-        assert_eq!(words(false, &[], None), ["test", "--locked", "--workspace", "--", "--include-ignored"]);
+    fn with_servers_every_test_runs_and_none_is_ignored() {
+        assert_eq!(words(true, &[], None), ["test", "--locked", "--workspace", "--", "--include-ignored"]);
     }
 
     #[test]
     fn without_servers_the_tests_that_need_one_stay_ignored() {
-        assert_eq!(words(true, &["bus"], Some("outbox")), ["test", "--locked", "--package", "bus", "outbox"]);
+        assert_eq!(
+            words(false, &["bus"], Some("outbox")),
+            ["test", "--locked", "--package", "bus", "outbox"]
+        );
     }
 }
