@@ -82,6 +82,9 @@ pub fn document(services: &[Service]) -> OpenApi {
     all
 }
 
+/// How every public answer may be kept.
+const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400";
+
 struct Document {
     json: String,
     etag: String,
@@ -95,7 +98,7 @@ impl Document {
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response {
-        let etag = [(header::ETAG, self.etag.clone())];
+        let etag = [(header::ETAG, self.etag.as_str()), (header::CACHE_CONTROL, PUBLIC)];
         if etag_matches(headers, &self.etag) {
             return (StatusCode::NOT_MODIFIED, etag).into_response();
         }

@@ -30,15 +30,16 @@ pub const NAME: &str = "recommendations";
 /// # Errors
 /// Where the store or the bus can't be opened, or an address can't be used here.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
+    // First what may be refused here, then what leaves files behind.
+    let verifier = Verifier::new(&config.identity, &surroundings)?;
+    let transport = surroundings.transport(&config.users.url).context("users.url")?;
+    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let budget = Duration::from_millis(config.store.budget_ms);
     let store::Opened { graph, engine } =
         store::open(&config.store.url, budget).await.context("store.url")?;
-    let transport = surroundings.transport(&config.users.url).context("users.url")?;
     let users = GrpcUserDirectory::new(transport, Duration::from_millis(config.users.budget_ms));
     let app = App::new(graph, Arc::new(users), surroundings.clock.clone());
-    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let consumers = consumers::subscribe(&*bus, &app).await?;
-    let verifier = Verifier::new(&config.identity, &surroundings)?;
     let (http, doc) = http::router(app.clone(), verifier)?;
     surroundings.register_http(NAME, http.clone());
     let (asked, closed, listening) = (engine.clone(), bus.clone(), bus);

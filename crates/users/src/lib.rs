@@ -32,11 +32,12 @@ const NAME: &str = "users";
 /// # Errors
 /// Where a store can't be opened, or the configuration names what is not there; each says which key.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
+    // First what may be refused here, then what leaves files behind.
+    let verifier = Verifier::new(&config.identity, &surroundings)?;
+    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
-    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
-    let verifier = Verifier::new(&config.identity, &surroundings)?;
     let app = Arc::new(App {
         store: opened.store,
         intake,

@@ -14,7 +14,7 @@ fn check_config_prints_what_is_in_force() {
 }
 
 #[test]
-fn on_its_own_it_says_what_to_set_instead_of_addresses_within_a_process() {
+fn on_its_own_it_says_what_to_set_instead_of_addresses_within_a_process_and_leaves_no_file() {
     let folder = testkit::Folder::new();
     let output = Command::new(env!("CARGO_BIN_EXE_recommendations"))
         .env("RECOMMENDATIONS__STORE__URL", folder.sqlite("recommendations.db"))
@@ -22,7 +22,8 @@ fn on_its_own_it_says_what_to_set_instead_of_addresses_within_a_process() {
         .expect("the binary runs");
     let text = String::from_utf8(output.stderr).expect("text");
     assert!(
-        !output.status.success() && text.contains("users.url") && text.contains("http://users:50051"),
+        !output.status.success() && text.contains("identity.keys") && text.contains("http://users:3000"),
         "{text}"
     );
+    assert!(!folder.join("recommendations.db").exists(), "a store was opened before the refusal");
 }
