@@ -6,6 +6,7 @@ use kernel::{ArticleId, Expected, Identity, Version};
 use news::App;
 use news::app::{ChainError, CreateArticle, ListArticles};
 use news::domain::{Article, Broken, StoryInput};
+use sqlx::Connection;
 use tokio::task::JoinSet;
 
 use crate::people::{author, editor};
@@ -16,17 +17,21 @@ type Row = (Vec<u8>, i64, String, Option<i64>, Vec<u8>, String, String, String);
 /// Every byte of the view.
 async fn dump(place: &Place) -> Vec<Row> {
     let mut connection = place.connection("sports-news-view.db").await;
-    sqlx::query_as(
+    let rows = sqlx::query_as(
         "select id, version, state, published_at, author_id, byline, document, content from articles order by id",
     )
     .fetch_all(&mut connection)
     .await
-    .expect("the view is read")
+    .expect("the view is read");
+    // Dropped, it would close later, in a thread of its own.
+    connection.close().await.expect("it closes");
+    rows
 }
 
 async fn run(place: &Place, name: &str, statement: &'static str) {
     let mut connection = place.connection(name).await;
     sqlx::query(statement).execute(&mut connection).await.expect("it is done");
+    connection.close().await.expect("it closes");
 }
 
 /// A section with published, revised, deleted and drafted articles.
