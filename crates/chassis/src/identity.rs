@@ -8,7 +8,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use kernel::{Clock, Code, Fault, Identity, Kind, Role, Sections, SessionId, UserId};
+use kernel::{Clock, Code, Fault, Identity, Kind, Role, Sections, SessionId, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
@@ -20,6 +20,10 @@ use crate::Surroundings;
 pub const AUDIENCE: &str = "portal";
 /// The keys are asked for again after an unknown key id, but not more often than this.
 const REFRESH: Duration = Duration::from_secs(1);
+/// Keys that are known are asked for again after so long: one that was withdrawn is not believed for as long as a process lives.
+const LIFE: Duration = Duration::from_secs(300);
+/// And where users did not answer then, after so long.
+const NEXT_TRY: Duration = Duration::from_secs(10);
 const KEYS_BUDGET: Duration = Duration::from_millis(500);
 const KEYS_PATH: &str = "/.well-known/jwks.json";
 
@@ -95,10 +99,12 @@ struct Keys {
     set: JwkSet,
     /// When users was last asked, and whether it answered.
     asked: Option<(Instant, bool)>,
+    /// When they are asked for again although none is missing.
+    due: Timestamp,
 }
 
-/// Verifies access tokens with the public keys of users, which it fetches when it first needs one and whenever a token names a
-/// key that it does not know.
+/// Verifies access tokens with the public keys of users, which it fetches when it first needs one, whenever a token names a
+/// key that it does not know, and every five minutes.
 pub struct Verifier {
     issuer: String,
     clock: Arc<dyn Clock>,
@@ -128,7 +134,11 @@ impl Verifier {
             issuer: config.issuer.clone(),
             clock: surroundings.clock.clone(),
             source,
-            keys: RwLock::new(Keys { set: JwkSet { keys: Vec::new() }, asked: None }),
+            keys: RwLock::new(Keys {
+                set: JwkSet { keys: Vec::new() },
+                asked: None,
+                due: surroundings.clock.now(),
+            }),
             fetching: Mutex::new(()),
         }))
     }
@@ -163,8 +173,9 @@ impl Verifier {
     }
 
     async fn key(&self, kid: &str) -> Result<DecodingKey, VerifyError> {
-        if let Some(key) = self.known(kid)? {
-            return Ok(key);
+        if self.known(kid)?.is_some() {
+            self.renew().await;
+            return self.known(kid)?.ok_or(VerifyError::Invalid);
         }
         let _one_at_a_time = self.fetching.lock().await;
         if let Some(key) = self.known(kid)? {
@@ -174,12 +185,32 @@ impl Verifier {
         if let Some(refused) = self.asked_just_now() {
             return Err(refused);
         }
+        self.ask_again().await?;
+        self.known(kid)?.ok_or(VerifyError::Invalid)
+    }
+
+    /// Asks for the keys again when they are due. One caller does so, the others go on with what is known; where users does not
+    /// answer, everybody does.
+    async fn renew(&self) {
+        let is_due = || self.clock.now() >= self.keys.read().unwrap_or_else(PoisonError::into_inner).due;
+        if !is_due() {
+            return;
+        }
+        let Ok(_one_at_a_time) = self.fetching.try_lock() else { return };
+        if is_due()
+            && let Err(error) = self.ask_again().await
+        {
+            tracing::debug!(%error, "the keys could not be renewed and are used on");
+        }
+    }
+
+    async fn ask_again(&self) -> Result<(), VerifyError> {
         let fetched = self.fetch().await;
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.asked = Some((Instant::now(), fetched.is_ok()));
+        keys.due = self.clock.now().plus(if fetched.is_ok() { LIFE } else { NEXT_TRY });
         keys.set = fetched?;
-        drop(keys);
-        self.known(kid)?.ok_or(VerifyError::Invalid)
+        Ok(())
     }
 
     fn asked_just_now(&self) -> Option<VerifyError> {
@@ -238,7 +269,7 @@ mod tests {
     use ed25519_dalek::SigningKey;
     use ed25519_dalek::pkcs8::EncodePrivateKey;
     use jsonwebtoken::{EncodingKey, Header};
-    use kernel::{ManualClock, Timestamp};
+    use kernel::ManualClock;
     use serde_json::json;
 
     use super::*;
@@ -368,6 +399,29 @@ mod tests {
         ] {
             assert!(matches!(world.verifier.verify(&bad).await, Err(VerifyError::Invalid)), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_withdrawn_key_is_believed_for_five_minutes_more_and_while_users_is_away() {
+        let world = world();
+        let token = world.signer.sign(|_| ());
+        world.verifier.verify(&token).await.expect("an identity");
+        let answers = |status: u16, body: &'static str| {
+            let status = http::StatusCode::from_u16(status).expect("a status");
+            let route = get(move || async move { (status, body) });
+            let Source::Neighbour(surroundings, _) = &world.verifier.source else { unreachable!("inproc") };
+            surroundings.register_http("users", Router::new().route(KEYS_PATH, route));
+        };
+        answers(503, "");
+        for seconds in [299, 1, 10, 10] {
+            world.clock.advance(Duration::from_secs(seconds));
+            world.verifier.verify(&token).await.expect("users is away");
+        }
+        answers(200, "{\"keys\":[]}");
+        world.clock.advance(Duration::from_secs(9));
+        world.verifier.verify(&token).await.expect("it was asked a moment ago");
+        world.clock.advance(Duration::from_secs(1));
+        assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
     }
 
     #[tokio::test]

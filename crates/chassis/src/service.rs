@@ -20,6 +20,7 @@ use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Process;
+use crate::grpc_self::{self, Described, IsWell};
 use crate::http::{Json, edge_with};
 use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
 
@@ -34,6 +35,8 @@ pub struct Service {
     pub doc: OpenApi,
     /// Its gRPC services, behind [`crate::transport::grpc_edge`].
     pub grpc: Option<tonic::service::Routes>,
+    /// What these are, for health and reflection.
+    pub grpc_described: Option<Described>,
     /// What takes messages and calls from the bus; stopped first.
     pub consumers: Vec<Box<dyn Runnable>>,
     /// What works on by itself; driven until idle when the process stops.
@@ -84,7 +87,7 @@ impl Host {
     /// everything runs.
     ///
     /// # Errors
-    /// Where an address that was bound can't be read back; nothing else stops a host.
+    /// Where an address that was bound can't be read back, or a descriptor of gRPC can't be read; nothing else stops a host.
     pub async fn run(
         mut self,
         http: TcpListener,
@@ -106,6 +109,10 @@ impl Host {
         if let Some(listener) = grpc {
             let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
             let router = routes.fold(Router::new(), |all, routes| all.merge(routes.into_axum_router()));
+            let described: Vec<_> =
+                self.services.iter().filter_map(|service| service.grpc_described).collect();
+            let router =
+                grpc_self::beside(router, &described, is_well(health.clone()), stops.listening.clone())?;
             parts.servers.spawn(listen(listener, router, stops.listening.clone(), grace));
         }
         health.ready.store(true, Ordering::SeqCst);
@@ -186,7 +193,26 @@ fn health_routes(health: Arc<Health>) -> Router {
     Router::new().route("/livez", live).route("/readyz", ready)
 }
 
+/// What gRPC's health says: the same as `/readyz`.
+fn is_well(health: Arc<Health>) -> IsWell {
+    Arc::new(move || {
+        let health = health.clone();
+        async move { examine(&health).await.0 }.boxed()
+    })
+}
+
 async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
+    let (well, dependencies) = examine(&health).await;
+    let body = serde_json::json!({
+        "status": if well { "ready" } else { "not ready" },
+        "config": health.fingerprint,
+        "dependencies": dependencies,
+    });
+    (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+}
+
+/// Whether the process may be sent requests, and how each of its dependencies is.
+async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
     let asked = health.dependencies.iter().map(|(service, dependency)| async move {
         let (age, outcome) = dependency.check().await;
         if let Err(cause) = &outcome {
@@ -204,13 +230,7 @@ async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
     let answers = futures::future::join_all(asked).await;
     let running = health.ready.load(Ordering::SeqCst);
     let well = running && answers.iter().all(|(ok, _)| *ok);
-    let dependencies: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
-    let body = serde_json::json!({
-        "status": if well { "ready" } else { "not ready" },
-        "config": health.fingerprint,
-        "dependencies": dependencies,
-    });
-    (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+    (well, answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
 /// How long a client may take to send its headers.

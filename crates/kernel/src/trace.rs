@@ -26,6 +26,16 @@ impl Trace {
     pub fn id(self) -> String {
         hex::encode(self.trace)
     }
+
+    /// The trace id and the span id, as bytes (§3.2.2.3 and §3.2.2.4).
+    pub const fn ids(self) -> ([u8; 16], [u8; 8]) {
+        (self.trace, self.span)
+    }
+
+    /// Whether the caller asks for the trace to be recorded (§3.2.2.5.1).
+    pub const fn is_sampled(self) -> bool {
+        self.flags & 1 == 1
+    }
 }
 
 fn random<const N: usize>() -> [u8; N] {

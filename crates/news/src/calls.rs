@@ -1,18 +1,21 @@
 //! Calls over the bus: decode → app → encode. This is where a token becomes an identity.
 
+mod commands;
+mod lists;
+mod past;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{Call, CallHandler};
 use bytes::Bytes;
 use chassis::Verifier;
-use kernel::{ArticleId, Expected, Fault, Identity, Kind, Refusal, Version};
+use kernel::{ArticleId, Fault, Identity, Kind, Refusal, Version};
 use prost::Message;
 use proto::news::v1 as wire;
 
-use crate::app::{App, CreateArticle, ListArticles, NewsError, ReviseArticle, Revision};
-use crate::domain::{Article, Denied, StoryInput, StoryPatch};
-use crate::ports::Listing;
+use crate::app::{App, NewsError};
+use crate::domain::{Article, Denied, Filter};
 use crate::wire::encode;
 
 /// Answers `news.<section>.calls`.
@@ -41,63 +44,26 @@ impl Calls {
 
     async fn pick(&self, call: &Call) -> Result<Bytes, Refusal> {
         let request: wire::GetArticlesRequest = decoded(call)?;
+        let who = self.who(call).await?;
         // An id that is none names nothing, as one that was never given out.
         let ids: Vec<ArticleId> = request.ids.iter().filter_map(|id| id.parse().ok()).collect();
-        let listing = self.app.pick(&ids).await.map_err(|error| refused(&error))?;
-        Ok(listed(&listing, true))
+        let filter = Filter { states: lists::states(&request.states)?, ..Filter::default() };
+        let with_content = !request.without_content;
+        let picked = self.app.pick(who.as_ref(), &ids, filter, with_content).await;
+        Ok(lists::picked(&picked.map_err(|error| refused(&error))?, with_content))
     }
 
     async fn list(&self, call: &Call) -> Result<Bytes, Refusal> {
         let request: wire::ListArticlesRequest = decoded(call)?;
-        let with_content = request.include_content;
-        let list = ListArticles { offset: request.offset, limit: request.limit, with_content };
-        let listing = self.app.list(list).await.map_err(|error| refused(&error))?;
-        Ok(listed(&listing, with_content))
-    }
-
-    async fn create(&self, call: &Call) -> Result<Bytes, Refusal> {
-        let request: wire::CreateArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
-        let (story, byline) = fields(request.fields.unwrap_or_default());
-        replied(
-            self.app.create(who.as_ref(), CreateArticle { story, byline, publish: request.publish }).await,
-        )
-    }
-
-    async fn revise(&self, call: &Call) -> Result<Bytes, Refusal> {
-        use wire::revise_article_request::Change;
-        let request: wire::ReviseArticleRequest = decoded(call)?;
-        let who = self.who(call).await?;
-        let (revision, byline) = match request.change.ok_or_else(|| unreadable("it says nothing new"))? {
-            Change::Full(full) => {
-                let (story, byline) = fields(full);
-                (Revision::Full(story), byline)
-            }
-            Change::Patch(changes) => {
-                let (story, byline) = patch(changes);
-                (Revision::Patch(story), byline)
-            }
-        };
-        let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
-        replied(self.app.revise(who.as_ref(), ReviseArticle { id, expected, revision, byline }).await)
-    }
-
-    async fn publish(&self, call: &Call) -> Result<Bytes, Refusal> {
-        let request: wire::PublishArticleRequest = decoded(call)?;
-        let who = self.who(call).await?;
-        let expected = expected(request.expected)?;
-        replied(self.app.publish(who.as_ref(), id_of(&request.id)?, &expected).await)
-    }
-
-    async fn delete(&self, call: &Call) -> Result<Bytes, Refusal> {
-        let request: wire::DeleteArticleRequest = decoded(call)?;
-        let who = self.who(call).await?;
-        let expected = expected(request.expected)?;
-        let deleted = self.app.delete(who.as_ref(), id_of(&request.id)?, &expected).await;
-        let article = deleted.map_err(|error| refused(&error))?;
-        let reply =
-            wire::DeleteArticleReply { id: article.id.to_string(), version: article.version.number() };
-        Ok(reply.encode_to_vec().into())
+        let (keys_only, with_content) = (request.keys_only, request.include_content);
+        let part = lists::part(request)?;
+        if keys_only {
+            let positions = self.app.positions(who.as_ref(), part).await;
+            return Ok(lists::positioned(&positions.map_err(|error| refused(&error))?));
+        }
+        let listing = self.app.list(who.as_ref(), part, with_content).await;
+        Ok(lists::listed(&listing.map_err(|error| refused(&error))?, with_content))
     }
 }
 
@@ -112,6 +78,12 @@ impl CallHandler for Calls {
             "ReviseArticle" => self.revise(call).await,
             "PublishArticle" => self.publish(call).await,
             "DeleteArticle" => self.delete(call).await,
+            "UnpublishArticle" => self.unpublish(call).await,
+            "RestoreArticle" => self.restore(call).await,
+            "UndeleteArticle" => self.undelete(call).await,
+            "GetHistory" => self.history(call).await,
+            "GetVersion" => self.version(call).await,
+            "DiffVersions" => self.compare(call).await,
             _ => Err(unreadable("there is no such method")),
         }
     }
@@ -145,46 +117,7 @@ fn id_of(text: &str) -> Result<ArticleId, Refusal> {
     text.parse().map_err(|_| NewsError::from(Denied::NotThere).refusal())
 }
 
-fn expected(expected: Option<wire::Expected>) -> Result<Expected, Refusal> {
-    let expected = expected.ok_or_else(|| unreadable("it names no expected version"))?;
-    if expected.any {
-        return Ok(Expected::Any);
-    }
-    Ok(Expected::OneOf(expected.versions.into_iter().map(Version::new).collect()))
-}
-
 fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Refusal> {
     let article = outcome.map_err(|error| refused(&error))?;
-    Ok(wire::ArticleReply { article: Some(encode(&article, true)) }.encode_to_vec().into())
-}
-
-fn listed(listing: &Listing, with_content: bool) -> Bytes {
-    let articles = listing.articles.iter().map(|article| encode(article, with_content)).collect();
-    wire::ListArticlesReply { articles, total: listing.total }.encode_to_vec().into()
-}
-
-fn fields(fields: wire::ArticleFields) -> (StoryInput, Option<String>) {
-    let story = StoryInput {
-        title: fields.title,
-        description: fields.description,
-        content: fields.content,
-        tags: fields.tags,
-        lang: fields.lang,
-        image: fields.image,
-        region: fields.region,
-    };
-    (story, fields.author)
-}
-
-fn patch(patch: wire::ArticlePatch) -> (StoryPatch, Option<String>) {
-    let story = StoryPatch {
-        title: patch.title,
-        description: patch.description,
-        content: patch.content,
-        tags: patch.tags.map(|tags| tags.tags),
-        lang: patch.lang,
-        image: patch.image,
-        region: patch.region,
-    };
-    (story, patch.author)
+    Ok(wire::ArticleReply { article: Some(encode(&article, true)), replayed: false }.encode_to_vec().into())
 }

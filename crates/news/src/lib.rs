@@ -8,6 +8,7 @@ pub mod domain;
 pub mod ports;
 pub mod store;
 pub mod wire;
+pub mod workers;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,14 +49,19 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
         http: axum::Router::new(),
         doc: utoipa::openapi::OpenApi::default(),
         grpc: None,
+        grpc_described: None,
         consumers,
-        workers: vec![Arc::new(Relay::new(outbox, bus.clone()))],
+        workers: vec![
+            Arc::new(Relay::new(outbox, bus.clone())),
+            Arc::new(workers::ForgetAnswers::new(app.clone())),
+        ],
         health: health(&app, &bus),
         closers: vec![closer(app, bus)],
     })
 }
 
-/// Opens the stores of one section without its service: for `portal replay`, which works while no portal holds them.
+/// Opens the stores of one section without its service: for `portal replay` and `portal verify-history`,
+/// which work while no portal holds them.
 ///
 /// # Errors
 /// Where a store can't be opened.

@@ -5,10 +5,10 @@
 use async_trait::async_trait;
 use bus::Envelope;
 use chassis::StoreFailure;
-use kernel::{ArticleId, Code, Fault, Kind, UserId, Version};
+use kernel::{ArticleId, Code, Fault, Kind, Refusal, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{Article, Change, Link};
+use crate::domain::{Article, Change, Filter, Link, Part, Position, Step};
 
 /// A step in the life of an article with the message that tells the others of it.
 #[derive(Debug, Clone)]
@@ -17,6 +17,41 @@ pub struct Fact {
     pub change: Change,
     /// What leaves for the bus, once this is stored.
     pub message: Envelope,
+}
+
+/// A command that has one effect however often it is sent: the key under which it came, and what makes two requests the same one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// The account that gave the key. The same key of another account is another key.
+    pub owner: UserId,
+    /// The command and what it is about, such as `PublishArticle <id>`. The same key on another command is another key.
+    pub command: String,
+    /// The key.
+    pub key: String,
+    /// A digest of the whole request.
+    pub fingerprint: String,
+    /// The present.
+    pub at: Timestamp,
+    /// How long the answer is kept.
+    pub until: Timestamp,
+}
+
+/// What a command under a key was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The request that was answered.
+    pub fingerprint: String,
+    /// What it led to.
+    pub outcome: Outcome,
+}
+
+/// What a command led to. What it was answered follows from it: neither text nor name is kept a second time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// This version of this article.
+    Done(ArticleId, Version),
+    /// Nothing, and why.
+    Refused(Refusal),
 }
 
 /// The command side: every version of every article of one section, only ever added to.
@@ -32,7 +67,31 @@ pub trait EventStore: Send + Sync + 'static {
     /// * `a_slug_belongs_to_one_article`: else [`AppendError::SlugTaken`], and nothing is stored
     /// * `the_records_of_an_article_form_a_chain`
     /// * `no_byline_stands_in_a_record`
-    async fn append(&self, facts: &[Fact]) -> Result<(), AppendError>;
+    /// * `an_erased_person_writes_nothing`: they are [`AppendError::Erased`], also where the article is somebody else's
+    ///
+    /// With `once`, the answer (the article's newest version) is kept in the same transaction:
+    ///
+    /// * `under_one_key_one_append_of_many_is_stored`: the others are [`AppendError::Answered`], and leave nothing
+    /// * `an_answer_is_kept_with_its_effect_or_not_at_all`
+    /// * `a_key_is_of_one_account_and_one_command`
+    /// * `an_answer_whose_time_is_over_counts_as_none`
+    async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError>;
+
+    /// What was answered under this key, to whichever request, if it was within its time.
+    ///
+    /// * `an_answer_is_kept_with_its_effect_or_not_at_all`
+    /// * `an_answer_whose_time_is_over_counts_as_none`
+    async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure>;
+
+    /// Keeps a refusal as the answer, unless there is one already.
+    ///
+    /// * `a_refusal_is_kept_unless_there_is_an_answer_already`
+    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure>;
+
+    /// Forgets at most `limit` answers whose time is over. Returns how many.
+    ///
+    /// * `answers_whose_time_is_over_are_forgotten_in_bounded_steps`
+    async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure>;
 
     /// The newest version of an article.
     ///
@@ -40,11 +99,40 @@ pub trait EventStore: Send + Sync + 'static {
     /// * `what_was_never_written_is_not_there`
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure>;
 
-    /// Every version of an article, the first one first, as it is stored. Empty where there is none.
+    /// One version of an article.
+    ///
+    /// * `every_version_is_read_back_exactly`
+    /// * `what_was_never_written_is_not_there`
+    async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure>;
+
+    /// What happened to an article before the version `before` (or ever), the newest first, at most `limit` steps.
+    ///
+    /// * `a_history_says_who_did_what_and_which_fields_changed`
+    /// * `pages_of_a_history_join_without_a_gap`
+    async fn steps(
+        &self,
+        id: ArticleId,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Step>, StoreFailure>;
+
+    /// The versions of an article after `after` (or from the first), in their order, as they are stored; at most `limit`. Empty
+    /// where there is none.
     ///
     /// * `the_records_of_an_article_form_a_chain`
-    /// * `a_tampered_record_is_handed_out_as_it_is`: finding it is the affair of [`crate::domain::follow`]
-    async fn history(&self, id: ArticleId) -> Result<Vec<Link>, StoreFailure>;
+    /// * `pages_of_a_chain_join_without_a_gap`
+    /// * `a_tampered_record_is_handed_out_as_it_is`: finding it is the affair of [`crate::domain::Follower`]
+    async fn history(
+        &self,
+        id: ArticleId,
+        after: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Link>, StoreFailure>;
+
+    /// The ids of the articles after `after`, in their order, at most `limit`.
+    ///
+    /// * `ids_are_walked_also_where_a_record_cannot_be_read`
+    async fn ids(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<ArticleId>, StoreFailure>;
 
     /// The newest versions of the articles after `after`, in the order of their ids, at most `limit`: how a view is
     /// rebuilt.
@@ -52,10 +140,12 @@ pub trait EventStore: Send + Sync + 'static {
     /// * `a_walk_meets_every_article_once_at_its_newest_version`
     async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure>;
 
-    /// Takes a person's name off everything that they wrote, past and to come. Their id stays in the records.
+    /// Takes a person's name off everything that they wrote, past and to come, and forgets what they were answered. Their id stays
+    /// in the records.
     ///
     /// * `an_erased_person_has_no_byline_in_any_version`
-    /// * `an_erased_person_gets_no_byline_afterwards`
+    /// * `an_erased_person_gets_no_byline_afterwards`: whoever else changes what they wrote
+    /// * `of_an_erased_person_no_answer_is_kept`
     /// * `erasing_twice_is_erasing_once`
     /// * `erasing_leaves_the_chain_as_it_is`
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure>;
@@ -79,6 +169,12 @@ pub enum AppendError {
     /// Another article has this slug.
     #[error("another article has this slug")]
     SlugTaken,
+    /// The person's account was erased.
+    #[error("the person who writes was erased")]
+    Erased,
+    /// The command was answered before under its key.
+    #[error("the command was answered before")]
+    Answered,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
@@ -88,7 +184,8 @@ impl Fault for AppendError {
     fn kind(&self) -> Kind {
         match self {
             AppendError::Stale { .. } => Kind::Stale,
-            AppendError::SlugTaken => Kind::Conflict,
+            AppendError::SlugTaken | AppendError::Answered => Kind::Conflict,
+            AppendError::Erased => Kind::Unauthenticated,
             AppendError::Store(failure) => failure.kind(),
         }
     }
@@ -97,6 +194,8 @@ impl Fault for AppendError {
         match self {
             AppendError::Stale { .. } => Code::new("stale_version"),
             AppendError::SlugTaken => Code::new("slug_taken"),
+            AppendError::Erased => Code::new("invalid_token"),
+            AppendError::Answered => Code::new("still_running"),
             AppendError::Store(failure) => failure.code(),
         }
     }
@@ -110,12 +209,21 @@ impl Fault for AppendError {
     }
 }
 
-/// A page of published articles.
+/// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     /// In the order that was asked for. Where content was not asked for, it is empty and means nothing.
     pub articles: Vec<Article>,
-    /// How many published articles there are, at the same moment.
+    /// How many articles pass the filter in all, wherever the part begins, at the same moment.
+    pub total: u64,
+}
+
+/// The same as places alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positions {
+    /// In the order that was asked for.
+    pub positions: Vec<Position>,
+    /// As in [`Listing`].
     pub total: u64,
 }
 
@@ -137,17 +245,33 @@ pub trait NewsView: Send + Sync + 'static {
     /// * `what_was_never_applied_is_not_there`
     async fn get(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure>;
 
-    /// Those of these articles that are published, in the order of the ids, with the total of all published ones.
+    /// Those of these articles that pass the filter, in the order of the ids.
     ///
-    /// * `of_given_ids_only_published_articles_come_and_in_their_order`
-    async fn pick(&self, ids: &[ArticleId]) -> Result<Listing, StoreFailure>;
-
-    /// A part of the published articles, newest first: `published_at desc, id desc`.
-    ///
-    /// * `a_list_holds_published_articles_only_in_one_order_with_their_total`
-    /// * `pages_of_a_list_are_slices_of_one_order`
+    /// * `of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order`
     /// * `a_list_carries_content_only_where_it_was_asked_for`
-    async fn list(&self, offset: u32, limit: u32, with_content: bool) -> Result<Listing, StoreFailure>;
+    async fn pick(
+        &self,
+        ids: &[ArticleId],
+        filter: &Filter,
+        with_content: bool,
+    ) -> Result<Vec<Article>, StoreFailure>;
+
+    /// A part of the articles that pass a filter.
+    ///
+    /// * `a_list_holds_published_articles_only_in_one_order_with_their_total`: unless other states are named
+    /// * `pages_of_a_list_are_slices_of_one_order`
+    /// * `a_list_holds_what_passes_its_filter_and_nothing_else`: by label, byline, author, time and state, together too
+    /// * `what_comes_after_a_place_and_before_it_is_the_whole_list`: in each order, also where articles are of one moment
+    /// * `a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come`: what comes before the place that was reached
+    ///   is not seen, what comes after it is
+    /// * `a_list_carries_content_only_where_it_was_asked_for`
+    /// * `totals_follow_every_change_of_an_article`
+    async fn list(&self, part: &Part, with_content: bool) -> Result<Listing, StoreFailure>;
+
+    /// The places of the same part, without reading the articles.
+    ///
+    /// * `the_places_of_a_part_are_those_of_its_articles`
+    async fn positions(&self, part: &Part) -> Result<Positions, StoreFailure>;
 
     /// Takes a person's name off everything that they wrote, past and to come.
     ///

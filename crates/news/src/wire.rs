@@ -25,6 +25,7 @@ pub fn announcement(change: &Change, id: MessageId, trace: Trace) -> Envelope {
         article: Some(encode(article, true)),
         by: change.by.to_string(),
         at_ms: article.updated_at.millis(),
+        from_version: change.from.map(Version::number),
     });
     let (name, body) = match change.event {
         Event::Drafted => ("ArticleDrafted", wire::ArticleDrafted { change: told }.encode_to_vec()),
@@ -32,6 +33,11 @@ pub fn announcement(change: &Change, id: MessageId, trace: Trace) -> Envelope {
         Event::Published => ("ArticlePublished", wire::ArticlePublished { change: told }.encode_to_vec()),
         Event::Updated => ("ArticleUpdated", wire::ArticleUpdated { change: told }.encode_to_vec()),
         Event::Deleted => ("ArticleDeleted", wire::ArticleDeleted { change: told }.encode_to_vec()),
+        Event::Unpublished => {
+            ("ArticleUnpublished", wire::ArticleUnpublished { change: told }.encode_to_vec())
+        }
+        Event::Undeleted => ("ArticleUndeleted", wire::ArticleUndeleted { change: told }.encode_to_vec()),
+        Event::Restored => ("ArticleRestored", wire::ArticleRestored { change: told }.encode_to_vec()),
     };
     Envelope {
         id,

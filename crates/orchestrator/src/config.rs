@@ -6,6 +6,7 @@ use chassis::IdentityConfig;
 use chassis::config::Settings;
 use serde::{Deserialize, Serialize};
 
+use crate::app::Times;
 use crate::clients::RetryRule;
 
 /// The orchestrator's configuration.
@@ -22,6 +23,35 @@ pub struct Config {
     pub desks: DesksConfig,
     /// How readings are told.
     pub readings: ReadingsConfig,
+    /// How it is asked what readers like.
+    pub recommendations: RecommendationsConfig,
+    /// What is kept of answers that everybody gets.
+    pub cache: CacheConfig,
+}
+
+/// What is kept of answers that everybody gets.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// How many bytes; 0 keeps nothing.
+    pub bytes: u64,
+    /// How long an answer serves without asking again.
+    pub fresh_ms: u64,
+    /// How long it serves while its section is away.
+    pub stale_ms: u64,
+    /// How long lists are not kept after their section has announced a change.
+    pub settling_ms: u64,
+}
+
+impl CacheConfig {
+    /// How long answers serve.
+    pub fn times(&self) -> Times {
+        Times {
+            fresh: Duration::from_millis(self.fresh_ms),
+            stale: Duration::from_millis(self.stale_ms),
+            settling: Duration::from_millis(self.settling_ms),
+        }
+    }
 }
 
 /// The way to the other services.
@@ -66,6 +96,16 @@ pub struct ReadingsConfig {
     pub patience_ms: u64,
 }
 
+/// How it is asked what readers like.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecommendationsConfig {
+    /// The address for gRPC.
+    pub url: String,
+    /// How long the personal part of a front page may take.
+    pub budget_ms: u64,
+}
+
 impl Settings for Config {
     const DEFAULTS: &'static str = include_str!("../config.default.toml");
 
@@ -85,8 +125,20 @@ impl Settings for Config {
         if !(1..=1_000_000).contains(&self.readings.queue) {
             faults.push("readings.queue must be 1 to 1,000,000".to_owned());
         }
+        if self.cache.fresh_ms > 60_000 {
+            faults.push(
+                "cache.fresh_ms must be at most 60,000: so long a missed announcement may go unnoticed"
+                    .to_owned(),
+            );
+        }
+        if self.cache.stale_ms > 7 * 86_400_000 {
+            faults.push("cache.stale_ms must be at most a week".to_owned());
+        }
         if self.readings.patience_ms == 0 {
             faults.push("readings.patience_ms must be at least 1".to_owned());
+        }
+        if !(1..=2000).contains(&self.recommendations.budget_ms) {
+            faults.push("recommendations.budget_ms must be 1 to 2000".to_owned());
         }
         faults
     }
@@ -118,9 +170,11 @@ mod tests {
             ("ORCHESTRATOR__PUBLIC_BASE", "news/"),
             ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "0"),
             ("ORCHESTRATOR__READINGS__QUEUE", "0"),
+            ("ORCHESTRATOR__RECOMMENDATIONS__BUDGET_MS", "2001"),
         ]);
-        let faults = faults.expect_err("three faults");
-        for key in ["public_base", "desks.section_deadline_ms", "readings.queue"] {
+        let faults = faults.expect_err("four faults");
+        for key in ["public_base", "desks.section_deadline_ms", "readings.queue", "recommendations.budget_ms"]
+        {
             assert!(faults.contains(key), "{faults}");
         }
     }

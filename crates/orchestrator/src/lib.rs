@@ -1,8 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
-mod clients;
+pub mod clients;
 mod config;
+mod consumers;
 pub mod domain;
 mod http;
 pub mod ports;
@@ -12,14 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bus::Bus;
+use bus::{Bus, Subscription};
 use chassis::{Dependency, Service, Surroundings, Verifier};
 
-pub use crate::config::{BusConfig, Config, DesksConfig, ReadingsConfig};
+pub use crate::config::{BusConfig, CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 pub use crate::http::{ACCESS, News, router};
 
-use crate::app::{App, ReadingQueue};
-use crate::clients::{BusDesks, BusReadings};
+use crate::app::{App, ReadingQueue, Shelf};
+use crate::clients::{BusDesks, BusReadings, GrpcTastes};
 use crate::workers::TellReadings;
 
 /// Builds the service. Nothing runs yet.
@@ -28,31 +29,38 @@ use crate::workers::TellReadings;
 /// Where the bus or the source of keys can't be used here, in a sentence that says what to set.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
-    Ok(build_on(bus, config, &surroundings)?.0)
+    Ok(build_on(bus, config, &surroundings).await?.0)
 }
 
 /// Builds the service on a bus that is open already, and gives back its use cases too.
 ///
 /// # Errors
-/// Where the source of keys can't be used here.
-pub fn build_on(
+/// Where the source of keys can't be used here, or the bus takes no subscription.
+pub async fn build_on(
     bus: Arc<dyn Bus>,
     config: Config,
     surroundings: &Surroundings,
 ) -> anyhow::Result<(Service, Arc<App>)> {
     let verifier = Verifier::new(&config.identity, surroundings)?;
+    let transport = surroundings.transport(&config.recommendations.url).context("recommendations.url")?;
     let readings = Arc::new(ReadingQueue::new(config.readings.queue));
     let worker = TellReadings {
         queue: readings.clone(),
         sink: Arc::new(BusReadings::new(bus.clone())),
         patience: Duration::from_millis(config.readings.patience_ms),
     };
+    let shelf = Arc::new(Shelf::new(config.cache.bytes, config.cache.times(), surroundings.clock.clone()));
+    let heard = Subscription::broadcast("orchestrator", consumers::KEYS);
+    let purge = bus.subscribe(heard, Arc::new(consumers::Purge(shelf.clone()))).await?;
     let app = Arc::new(App {
+        shelf,
         desks: Arc::new(BusDesks::new(bus.clone(), config.desks.retry_rule())),
+        tastes: Arc::new(GrpcTastes::new(transport, config.desks.retry_rule())),
         readings,
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
         section_deadline: config.desks.section_deadline(),
+        taste_budget: Duration::from_millis(config.recommendations.budget_ms),
     });
     let news = News { app: app.clone(), public_base: config.public_base.into() };
     let (http, doc) = router(news, verifier)?;
@@ -61,7 +69,8 @@ pub fn build_on(
         http,
         doc,
         grpc: None,
-        consumers: Vec::new(),
+        grpc_described: None,
+        consumers: vec![purge],
         workers: vec![Arc::new(worker)],
         health: vec![Dependency::new("bus", move || {
             let bus = bus.clone();

@@ -1,29 +1,47 @@
-//! What this service needs from outside: the three news sections, and somewhere to tell that an article was read.
+//! What this service needs from outside: the three news sections, somewhere to tell that an article was read, and somebody who knows
+//! what a reader likes.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kernel::{ArticleId, Code, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
+use kernel::{ArticleId, Code, Expected, Fault, FieldFault, Kind, Refusal, Section, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{Article, Change, Fields, Reading, SectionList};
+use crate::domain::{Article, Change, DiffPart, Fields, History, Part, Reading, SectionList, SectionPositions, State, Taste};
 
-/// A part of a section's list.
+/// Who gives a command, and under which key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Giver<'a> {
+    /// The verified access token of the caller.
+    pub token: Option<&'a str>,
+    /// The key under which the client sent the command, if under any.
+    pub key: Option<&'a str>,
+}
+
+/// What a command led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done<T> {
+    /// What it led to.
+    pub value: T,
+    /// It was done before, under the same key: this is what came of it then.
+    pub replayed: bool,
+}
+
+/// A version of an article.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// How many articles to skip.
-    pub offset: u32,
-    /// How many to give.
-    pub limit: u32,
-    /// Whether the text of each is wanted too.
-    pub content: bool,
+pub enum Which {
+    /// By its number.
+    Version(Version),
+    /// The newest one of a moment.
+    At(Timestamp),
 }
 
 /// The desks of the news sections: each owns the articles of its section.
 ///
 /// Who asks is said by `token` alone, the verified access token of the caller; each section verifies it again by itself. No call
 /// outlives the deadline of the work in hand, and a call whose caller is gone is abandoned at the section too. Reads may be tried
-/// more than once; a write is sent once. What a section refuses is passed on as it said it.
+/// more than once; so may commands, each under one key, which gives it one effect. What a section refuses is passed on as it said it;
+/// in a refusal that it has kept under the client's key, `idempotency_replayed` says so.
 #[async_trait]
 pub trait NewsDesks: Send + Sync {
     /// One article with its content. With `min_version` the section waits up to a second until it can show that version.
@@ -36,21 +54,33 @@ pub trait NewsDesks: Send + Sync {
         token: Option<&str>,
     ) -> Result<Article, DeskError>;
 
-    /// These articles with their content, in the order of `ids`, at most 100. What is not published is left out.
+    /// Those of these articles that are in one of `states` (none named: published) and that the caller may see, in the order of `ids`, at
+    /// most 100; with their texts where `content` says so. What is not there any more is left out.
     async fn get_many(
         &self,
         section: Section,
         ids: &[ArticleId],
+        states: &[State],
+        content: bool,
         token: Option<&str>,
     ) -> Result<Vec<Article>, DeskError>;
 
-    /// A part of the section's published articles, newest first, and how many there are in all.
+    /// A part of the section's articles, as far as the caller may see them, and how many pass the filter in all.
     async fn list(
         &self,
         section: Section,
-        window: Window,
+        part: &Part,
+        content: bool,
         token: Option<&str>,
     ) -> Result<SectionList, DeskError>;
+
+    /// The same as places alone.
+    async fn positions(
+        &self,
+        section: Section,
+        part: &Part,
+        token: Option<&str>,
+    ) -> Result<SectionPositions, DeskError>;
 
     /// A new draft; with `publish` it is public at once, or nothing is created.
     async fn create(
@@ -58,8 +88,8 @@ pub trait NewsDesks: Send + Sync {
         section: Section,
         fields: Fields,
         publish: bool,
-        token: Option<&str>,
-    ) -> Result<Article, DeskError>;
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError>;
 
     /// A new version of what the writer has seen.
     async fn revise(
@@ -68,8 +98,8 @@ pub trait NewsDesks: Send + Sync {
         id: ArticleId,
         expected: &Expected,
         change: Change,
-        token: Option<&str>,
-    ) -> Result<Article, DeskError>;
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError>;
 
     /// Makes an article public.
     async fn publish(
@@ -77,8 +107,8 @@ pub trait NewsDesks: Send + Sync {
         section: Section,
         id: ArticleId,
         expected: &Expected,
-        token: Option<&str>,
-    ) -> Result<Article, DeskError>;
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError>;
 
     /// Puts away an article that is not public; the answer is the version in which it was put away.
     async fn delete(
@@ -86,8 +116,65 @@ pub trait NewsDesks: Send + Sync {
         section: Section,
         id: ArticleId,
         expected: &Expected,
+        giver: Giver<'_>,
+    ) -> Result<Done<Version>, DeskError>;
+
+    /// Takes a published article back from readers.
+    async fn unpublish(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError>;
+
+    /// A new version that says what the version `old` said.
+    async fn restore(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        old: Version,
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError>;
+
+    /// Brings back what was put away.
+    async fn undelete(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError>;
+
+    /// What happened to an article before the version `before` (or ever), the newest first; at most `limit` versions are looked at.
+    async fn history(
+        &self,
+        section: Section,
+        id: ArticleId,
+        before: Option<Version>,
+        limit: u32,
         token: Option<&str>,
-    ) -> Result<Version, DeskError>;
+    ) -> Result<History, DeskError>;
+
+    /// An article as it was.
+    async fn version(
+        &self,
+        section: Section,
+        id: ArticleId,
+        which: Which,
+        token: Option<&str>,
+    ) -> Result<Article, DeskError>;
+
+    /// The words in which two versions differ.
+    async fn diff(
+        &self,
+        section: Section,
+        id: ArticleId,
+        from: Version,
+        to: Version,
+        token: Option<&str>,
+    ) -> Result<Vec<DiffPart>, DeskError>;
 }
 
 /// Why a section did not do what it was asked.
@@ -189,5 +276,61 @@ impl Fault for SinkError {
 
     fn code(&self) -> Code {
         Code::new("bus_unavailable")
+    }
+}
+
+/// What readers like. The service that counts their readings knows, and its own record of their consent decides whether it tells.
+///
+/// * A reader of whom nothing is told likes nothing.
+/// * What is told arrives as it was said and in that order.
+/// * What never answers is given up when its time is over, and stops working.
+/// * A refusal arrives as it was said.
+/// * A question that found nobody is asked again.
+/// * Whoever keeps failing is left in peace.
+/// * Where nobody is there, that is an error at once.
+/// * An answer that is no taste is an error and no panic.
+#[async_trait]
+pub trait Tastes: Send + Sync {
+    /// What `reader` likes, heaviest first, at most `limit` labels (1 to 100). `reader` comes from a verified token.
+    async fn of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, TastesError>;
+}
+
+/// Why nobody knows what a reader likes. It makes a page less personal and never makes it fail.
+#[derive(Debug, thiserror::Error)]
+pub enum TastesError {
+    /// Recommendations, or the way to it, said no.
+    #[error("recommendations was asked and did not answer well")]
+    Failed(#[source] Refusal),
+    /// It failed so often that it is left in peace for a moment.
+    #[error("recommendations is not asked for the moment")]
+    Resting(Duration),
+    /// It answered something that is no taste.
+    #[error("recommendations gave an answer that cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Fault for TastesError {
+    fn kind(&self) -> Kind {
+        match self {
+            TastesError::Failed(refusal) => refusal.kind,
+            TastesError::Resting(_) => Kind::Unavailable,
+            TastesError::Unreadable(_) => Kind::Internal,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            TastesError::Failed(refusal) => refusal.code.clone(),
+            TastesError::Resting(_) => Code::new("dependency_unavailable"),
+            TastesError::Unreadable(_) => Code::new("dependency_failed"),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            TastesError::Failed(refusal) => refusal.retry_after,
+            TastesError::Resting(left) => Some(*left),
+            TastesError::Unreadable(_) => None,
+        }
     }
 }

@@ -161,7 +161,14 @@ fn shape(data: &Path, public_url: &str) -> Result<String, ConfigFaults> {
         ("famous_news", desk("famous")),
         ("politics_news", desk("politics")),
         ("sports_news", desk("sports")),
-        ("orchestrator", table(vec![("identity", identity()), ("bus", bus())])),
+        (
+            "orchestrator",
+            table(vec![
+                ("identity", identity()),
+                ("bus", bus()),
+                ("recommendations", url(text("inproc://recommendations"))),
+            ]),
+        ),
         (
             "recommendations",
             table(vec![

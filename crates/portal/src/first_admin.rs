@@ -46,21 +46,22 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
     Ok(FirstAdmin::Made(path))
 }
 
-fn password() -> anyhow::Result<String> {
+/// A password that nobody can guess.
+pub(crate) fn password() -> anyhow::Result<String> {
     let mut bytes = [0u8; 18];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// Writes beside and renames: the file is there whole or not at all.
-fn write(path: &Path, password: &str) -> std::io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     let mut options = std::fs::File::options();
     options.create(true).write(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&beside)?;
-    writeln!(file, "{password}")?;
+    writeln!(file, "{text}")?;
     file.sync_all()?;
     std::fs::rename(&beside, path)
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod admin;
 pub mod config;
 pub mod first_admin;
 pub mod gateway;
@@ -7,3 +8,5 @@ pub mod healthcheck;
 pub mod replay;
 pub mod robot;
 pub mod run;
+pub mod seed;
+pub mod verify;

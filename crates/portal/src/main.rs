@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chassis::{failed, install_tls};
 use clap::{Args, Parser, Subcommand};
 use portal::config::{self, Flags};
-use portal::{healthcheck, replay, robot, run};
+use portal::{admin, healthcheck, replay, robot, run, seed, verify};
 
 /// A news portal: accounts, news of three sections, recommendations.
 #[derive(Parser)]
@@ -27,6 +27,13 @@ enum Command {
     Healthcheck(Url),
     /// Builds what readers see anew from the events, while no portal runs.
     Replay(replay::Flags),
+    /// Proves that every version of every article is what was written, and names those that are not.
+    VerifyHistory(verify::Flags),
+    /// Fills the portal with believable articles, people and readings, while no portal runs.
+    Seed(seed::Flags),
+    /// Makes admins.
+    #[command(subcommand)]
+    Admin(admin::Command),
     /// Plays the original's end-to-end story against a running portal.
     Robot(robot::Flags),
 }
@@ -58,6 +65,9 @@ fn act(command: Command) -> anyhow::Result<()> {
         }
         Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url)),
         Command::Replay(flags) => runtime.block_on(replay::replay(&flags)),
+        Command::VerifyHistory(flags) => runtime.block_on(verify::verify(&flags)),
+        Command::Seed(flags) => runtime.block_on(seed::seed(&flags)),
+        Command::Admin(command) => runtime.block_on(admin::admin(&command)),
         Command::Robot(flags) => runtime.block_on(robot::play(&flags)),
     }
 }

@@ -43,7 +43,8 @@ pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn of(config: &Config, section: Section) -> &news::Config {
+/// A section's part of the configuration.
+pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
     match section {
         Section::Famous => &config.famous_news,
         Section::Politics => &config.politics_news,

@@ -76,7 +76,10 @@ pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Resul
 }
 
 /// Takes the data folder for this process. Each store locks its own file as well; this one has the clearer sentence.
-fn lock(data: &Path) -> anyhow::Result<File> {
+///
+/// # Errors
+/// Where another process has it.
+pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
     let path = data.join("portal.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("{} can't be written", path.display()))?;

@@ -15,6 +15,13 @@ pub mod news {
     }
 }
 
+/// Readers' tastes: the gRPC service.
+pub mod recommendations {
+    pub mod v1 {
+        tonic::include_proto!("portal.recommendations.v1");
+    }
+}
+
 /// Facts that no data-owning service says: a reader read an article.
 pub mod events {
     pub mod v1 {

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chassis::{Dependency, Service, Surroundings, Verifier};
+use chassis::transport::grpc_edge;
+use chassis::{Dependency, Described, Service, Surroundings, Verifier};
+use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};
+use tonic::service::Routes;
 
 pub mod app;
 pub mod clients;
 pub mod config;
 pub mod consumers;
 pub mod domain;
+pub mod grpc;
 pub mod http;
 pub mod ports;
 pub mod store;
@@ -20,6 +24,7 @@ pub use config::Config;
 
 use crate::app::App;
 use crate::clients::GrpcUserDirectory;
+use crate::grpc::RecommendationsGrpc;
 use crate::workers::Forgetting;
 
 /// The service's name in queues, logs and configuration.
@@ -41,13 +46,16 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let app = App::new(graph, Arc::new(users), surroundings.clock.clone());
     let consumers = consumers::subscribe(&*bus, &app).await?;
     let (http, doc) = http::router(app.clone(), verifier)?;
+    let routes = grpc_edge(NAME, Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone()))));
     surroundings.register_http(NAME, http.clone());
+    surroundings.register_grpc(NAME, routes.clone());
     let (asked, closed, listening) = (engine.clone(), bus.clone(), bus);
     Ok(Service {
         name: NAME,
         http,
         doc,
-        grpc: None,
+        grpc: Some(routes),
+        grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
         workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],
         health: vec![

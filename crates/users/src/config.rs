@@ -4,8 +4,10 @@ use chassis::config::{Secret, Settings};
 use chassis::{IdentityConfig, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::app::HashingCost;
-use crate::domain::{Email, Password};
+use std::time::Duration;
+
+use crate::app::{HashingCost, Throttle};
+use crate::domain::{Email, Password, SessionRules};
 
 /// The configuration of users.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub struct Config {
     pub bus: Address,
     pub signing: Signing,
     pub passwords: HashingCost,
+    pub sessions: Sessions,
+    pub throttle: Throttle,
     pub bootstrap_admin: BootstrapAdmin,
 }
 
@@ -49,6 +53,47 @@ pub struct Signing {
     pub key_file: String,
 }
 
+/// How long logins last.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "see Config")]
+pub struct Sessions {
+    pub idle_days: u32,
+    pub longest_days: u32,
+    pub most: u32,
+    pub retry_seconds: u32,
+}
+
+impl Sessions {
+    /// The rules of these settings.
+    pub(crate) fn rules(&self) -> SessionRules {
+        let days = |number: u32| Duration::from_secs(u64::from(number) * 24 * 60 * 60);
+        SessionRules {
+            idle: days(self.idle_days),
+            longest: days(self.longest_days),
+            retry: Duration::from_secs(u64::from(self.retry_seconds)),
+            most: self.most,
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        const LONGEST: u32 = 3650;
+        let mut faults = Vec::new();
+        let mut within = |key: &str, number: u32, most: u32| {
+            if !(1..=most).contains(&number) {
+                faults.push(format!("sessions.{key} must be 1 to {most}"));
+            }
+        };
+        within("idle_days", self.idle_days, LONGEST);
+        within("longest_days", self.longest_days, LONGEST);
+        within("most", self.most, 1000);
+        if self.retry_seconds > 3600 {
+            faults.push("sessions.retry_seconds must be at most 3600".to_owned());
+        }
+        faults
+    }
+}
+
 /// The account that is made where there is no admin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +115,8 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<String> {
         let mut faults = self.passwords.faults();
+        faults.extend(self.sessions.faults());
+        faults.extend(self.throttle.faults());
         let mut fault = |wrong: bool, sentence: &str| {
             if wrong {
                 faults.push(sentence.to_owned());
@@ -116,10 +163,12 @@ mod tests {
         config.cache.capacity = 0;
         config.passwords.memory_kib = 1024;
         config.passwords.passes = 1;
+        config.sessions.idle_days = 0;
+        config.throttle.logins_per_account = 0;
         config.bootstrap_admin.email = "nobody".to_owned();
         config.bootstrap_admin.password = "12345678".to_owned().into();
         let faults = config.validate();
-        assert_eq!(faults.len(), 7, "{faults:?}");
+        assert_eq!(faults.len(), 9, "{faults:?}");
         assert!(!faults.iter().any(|fault| fault.contains("12345678")));
     }
 }

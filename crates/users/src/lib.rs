@@ -15,14 +15,15 @@ use std::sync::Arc;
 use anyhow::Context;
 use bus::Relay;
 use chassis::transport::grpc_edge;
-use chassis::{Dependency, Service, Surroundings, Verifier};
-use proto::users::v1::users_server::UsersServer;
+use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier, Worker};
+use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
 use tonic::service::Routes;
 
+pub use app::{App, CreateAdmin, Register, UserError};
 pub use config::Config;
+pub use domain::{Choice, Consent, Email, Name, Password, User};
 
-use app::{App, FirstAdmin, Passwords, Tokens};
-use domain::{Email, Password};
+use app::{FirstAdmin, Passwords, Tokens};
 
 /// The service's name, as in queues, logs and configuration.
 const NAME: &str = "users";
@@ -34,7 +35,42 @@ const NAME: &str = "users";
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     // First what may be refused here, then what leaves files behind.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
-    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
+    let Opened { app, workers, closers } = open(&config, &surroundings).await?;
+    make_first_admin(&app, &config).await?;
+
+    let (router, doc) = http::router(app.clone(), verifier, &config.public_base, &config.identity.issuer);
+    let routes = grpc_edge(NAME, Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone()))));
+    surroundings.register_http(NAME, router.clone());
+    surroundings.register_grpc(NAME, routes.clone());
+    Ok(Service {
+        name: NAME,
+        http: router,
+        doc,
+        grpc: Some(routes),
+        grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
+        consumers: Vec::new(),
+        workers,
+        health: dependencies(&app),
+        closers,
+    })
+}
+
+/// The accounts without their service: what `portal seed` and `portal admin create` work with.
+pub struct Opened {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// What brings registrations into the store and facts to the bus; whoever opened them drives them.
+    pub workers: Vec<Arc<dyn Worker>>,
+    /// How the stores are closed.
+    pub closers: Vec<Closer>,
+}
+
+/// Opens the stores of the accounts, and the signing key, without the service around them.
+///
+/// # Errors
+/// Where a store can't be opened; each says which key of the configuration.
+pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<Opened> {
+    let bus = bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
@@ -44,26 +80,15 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         cache: store::open_cache(&config.cache)?,
         passwords: Passwords::new(&config.passwords)?,
         tokens: Tokens::new(keys, config.identity.issuer.clone()),
+        sessions: config.sessions.rules(),
+        throttle: config.throttle,
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
         arrived: Arc::default(),
     });
-    make_first_admin(&app, &config).await?;
-
-    let (router, doc) = http::router(app.clone(), verifier, &config.public_base);
-    let routes = grpc_edge(NAME, Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone()))));
-    surroundings.register_http(NAME, router.clone());
-    surroundings.register_grpc(NAME, routes.clone());
-    Ok(Service {
-        name: NAME,
-        http: router,
-        doc,
-        grpc: Some(routes),
-        consumers: Vec::new(),
-        workers: vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus))],
-        health: dependencies(&app),
-        closers: vec![opened.closer, intake_closer],
-    })
+    let workers: Vec<Arc<dyn Worker>> =
+        vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus))];
+    Ok(Opened { app, workers, closers: vec![opened.closer, intake_closer] })
 }
 
 async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
-use kernel::{Code, Expected, Fault, Kind, MessageId, Role, Sections, Timestamp, Trace, UserId, Version};
+use kernel::{
+    Code, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, Trace, UserId, Version,
+};
 use serde_json::{Map, Value};
 
-use crate::domain::{Account, Change, Choice, Consent, Email, User};
+use crate::domain::{
+    Account, Change, Choice, Consent, Credentials, Digest, Email, Refresh, Salt, Session, User,
+};
 
 /// The truth about accounts.
 ///
@@ -73,6 +77,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// * An update to the e-mail of another account is refused as a taken e-mail and changes nothing.
     /// * An account may change the case of letters of its own e-mail.
     /// * An update on the strength of credentials that no longer hold is refused as stale.
+    /// * A new password ends all sessions of the account but the one that it names, and no other update ends any.
     async fn update(&self, id: UserId, expected: &Expected, change: &Change) -> Result<User, UserStoreError>;
 
     /// Gives an account a role that holds in `sections`. Answers with the account as it is then.
@@ -87,6 +92,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// * The fact of an erasure leaves in the transaction of the erasure.
     /// * An erasure of nobody is refused as not found and tells nobody.
     /// * The last admin is not erased.
+    /// * The sessions of an erased account end.
     async fn erase(&self, id: UserId, fact: MessageId, at: Timestamp) -> Result<(), UserStoreError>;
 
     /// What the person allows; `None` where there is no such account.
@@ -108,8 +114,77 @@ pub trait UserStore: Send + Sync + 'static {
         at: Timestamp,
     ) -> Result<Consent, UserStoreError>;
 
+    /// Opens a session of its account, on the strength of the credentials that were proven. Answers with what its access token says.
+    ///
+    /// * An opened session is listed, and its token is good.
+    /// * A session of nobody is refused as not found.
+    /// * A session on the strength of credentials that no longer hold is refused as stale.
+    /// * An account has at most so many sessions: the one that rested longest ends for a new one.
+    /// * Of many sessions that are opened at once the account has as many as it may, and the last of them is one.
+    async fn open_session(
+        &self,
+        session: &Session,
+        proven: &Credentials,
+        most: u32,
+    ) -> Result<Bearer, UserStoreError>;
+
+    /// Does what follows from a presented refresh token ([`Session::judge`]), in one transaction: the store knows the next token
+    /// before anybody else does.
+    ///
+    /// * A refresh makes the next token the good one, and answers with the account and the consent as they are now.
+    /// * Of parallel refreshes with one token one makes the next token.
+    /// * A token that was used before ends its session, and the next token with it.
+    /// * A refresh that is asked for again by its key is answered with what its token was made with, and changes nothing.
+    /// * An unknown token, and one of a session that is over, are refused and end nothing.
+    async fn refresh_session(&self, refresh: &Refresh) -> Result<Refreshed, UserStoreError>;
+
+    /// The sessions of an account that are not over, the last used one first.
+    ///
+    /// * A session that is over is not listed.
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, UserStoreError>;
+
+    /// Ends sessions. Answers how many that were.
+    ///
+    /// * What ends is the session that is named, and no other one.
+    /// * A session is ended by its account only.
+    /// * Ending all sessions of an account ends those of nobody else.
+    async fn end_sessions(&self, which: Ending) -> Result<u64, UserStoreError>;
+
     /// Asks whether the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
+}
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    /// The account.
+    pub user: User,
+    /// What the person allows.
+    pub consent: Consent,
+}
+
+/// What became of a refresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// The next token is good from now on.
+    Renewed(SessionId, Bearer),
+    /// It was done before; its token was made with this salt.
+    Again(SessionId, Bearer, Salt),
+    /// The token was used before; the session has ended.
+    Reused(SessionId, UserId),
+    /// There is no such session, or it is over.
+    Over,
+}
+
+/// Which sessions end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// This one of this account.
+    One(UserId, SessionId),
+    /// All of this account.
+    All(UserId),
+    /// The one whose tokens are of this series.
+    Series(Digest),
 }
 
 /// What became of each of many accounts.
@@ -194,20 +269,39 @@ impl Fault for UserStoreError {
 /// * An unknown id is a miss.
 /// * A cached account is found as it was put.
 /// * Of two versions the newer stays, in whichever order they are put.
-/// * An erased account is not found, and stays so when somebody puts what they read before.
+/// * A forgotten account is not found, and stays so when somebody puts what they read before.
+///
+/// It also counts what must not happen too often, for all replicas together; without it each of them counts by itself.
 #[async_trait]
 pub trait UserCache: Send + Sync + 'static {
     /// The account, if it is here.
     async fn get(&self, id: UserId) -> Option<User>;
 
-    /// Keeps an account for a while, unless a newer version or a tombstone is here.
+    /// Keeps an account for a while, unless a newer version is here or the account was forgotten.
     async fn put(&self, user: &User);
 
-    /// Forgets an account, and every version of it that somebody may put late.
-    async fn erase(&self, id: UserId);
+    /// Forgets an account, and every version of it that somebody may put late: after an erasure, and after a change of which
+    /// nobody knows whether it was done. Whoever asks next asks the store.
+    async fn forget(&self, id: UserId);
+
+    /// Counts one more in a bucket. Its window begins with the first that is counted in it.
+    ///
+    /// * What is counted in a bucket is counted one by one, many at once too.
+    /// * Buckets are counted apart.
+    /// * A window that is over begins anew.
+    async fn count(&self, bucket: &str, window: Duration, now: Timestamp) -> Count;
 
     /// Asks whether the cache answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
+}
+
+/// How often, and until when that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// How often in this window, this time included.
+    pub times: u64,
+    /// What is left of the window; never nothing, and never more than the window.
+    pub left: Duration,
 }
 
 /// Registrations that were acknowledged and are not yet in the [`UserStore`], and the e-mails that they hold.

@@ -77,6 +77,36 @@ async fn a_read_with_a_token_or_a_cookie_never_meets_the_cache() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
+async fn an_anonymous_front_page_is_kept_and_a_readers_own_never_is_nor_comes_from_there() {
+    // As the orchestrator answers: the one page for everybody, a page of their own for whoever is signed in.
+    let news = Upstream::start(|seen| async move {
+        match seen.header("authorization") {
+            None => answer(200, PUBLIC, &format!("everybody's {}", seen.number)),
+            Some(who) => answer(200, "private, no-cache", &format!("{who} {}", seen.number)),
+        }
+    })
+    .await;
+    let gateway = Gateway::start(Settings::new().with("GATEWAY_NEWS", &news.server("max_fails=0"))).await;
+    let home = |token: Option<&str>| {
+        let call = gateway.client().get("/news/v1/home");
+        let call = token.iter().fold(call, |call, token| call.token(token));
+        async move { call.send().await.expect_status(200) }
+    };
+    // A reader comes first: a place in the cache that is empty must not be filled with theirs.
+    assert_eq!(home(Some("anna")).await.text(), "Bearer anna 1");
+    assert_eq!(home(None).await.text(), "everybody's 2");
+    assert_eq!(home(None).await.text(), "everybody's 2");
+    assert_eq!(home(Some("anna")).await.text(), "Bearer anna 3");
+    let ben = home(Some("ben")).await;
+    assert_eq!(
+        (ben.text().as_str(), ben.header("cache-control")),
+        ("Bearer ben 4", Some("private, no-cache"))
+    );
+    assert_eq!(news.last().path, "/home");
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
 async fn only_what_says_that_it_is_public_is_kept() {
     let users = counting().await;
     let gateway = Gateway::start(Settings::new().users(&users)).await;

@@ -1,6 +1,8 @@
 //! The scenarios: a real portal, over TCP, as its users meet it.
 
 mod crash;
+mod front_page;
+mod history;
 mod input;
 mod limits;
 mod logs;

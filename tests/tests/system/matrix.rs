@@ -58,6 +58,7 @@ fn filled(path: &str, subject: &str) -> String {
         .replace("{label}", "tennis")
         .replace("{page}", "1")
         .replace("{limit}", "1")
+        .replace("{version}", "1")
 }
 
 async fn ask(world: &World, service: &Service, row: &Row, subject: &str, caller: Option<&Account>) -> Answer {

@@ -166,6 +166,13 @@ impl Plan {
         }
     }
 
+    /// Where each instance of a service answers over gRPC, as its callers are told.
+    fn grpc_addresses(&self, service: &str) -> String {
+        let all = (1..=self.replicas)
+            .map(|number| format!("http://127.0.0.1:{}", self.port(&format!("{service}.{number}.grpc"))));
+        all.collect::<Vec<_>>().join(",")
+    }
+
     fn stores(&self, service: &str, engines: &State, folder: &Path) -> Vec<(&'static str, String)> {
         let role = service.replace('-', "_");
         let postgres = || url(engines, "postgres", service, "postgres", &format!("/{role}"));
@@ -176,14 +183,11 @@ impl Plan {
                 ("INTAKE__URL", url(engines, "redis", service, "redis-intake", "/0")),
                 ("SIGNING__KEY_FILE", folder.join("signing-key.pem").display().to_string()),
             ],
-            "orchestrator" => Vec::new(),
+            "orchestrator" => vec![("RECOMMENDATIONS__URL", self.grpc_addresses("recommendations"))],
             "recommendations" => {
                 let graph =
                     format!("neo4j://neo4j:{}@127.0.0.1:{}", engines.password(OWNER), engines.port("bolt"));
-                let users = (1..=self.replicas)
-                    .map(|number| format!("http://127.0.0.1:{}", self.port(&format!("users.{number}.grpc"))));
-                let users = users.collect::<Vec<_>>().join(",");
-                vec![("STORE__URL", graph), ("USERS__URL", users)]
+                vec![("STORE__URL", graph), ("USERS__URL", self.grpc_addresses("users"))]
             }
             _ => {
                 let view = format!("/{role}?authMechanism=PLAIN&authSource=$external");
@@ -280,12 +284,17 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_users_knows_every_replica() {
+    fn whoever_asks_over_grpc_knows_every_replica() {
         let (plan, engines) = (plan(2), engines());
         let recommendations = told(&plan, "recommendations", &engines);
+        let orchestrator = told(&plan, "orchestrator", &engines);
         for number in [1, 2] {
-            let address = format!("http://127.0.0.1:{}", plan.port(&format!("users.{number}.grpc")));
-            assert!(recommendations["RECOMMENDATIONS__USERS__URL"].split(',').any(|one| one == address));
+            let address = |service: &str| {
+                format!("http://127.0.0.1:{}", plan.port(&format!("{service}.{number}.grpc")))
+            };
+            let knows = |urls: &str, service: &str| urls.split(',').any(|one| one == address(service));
+            assert!(knows(&recommendations["RECOMMENDATIONS__USERS__URL"], "users"));
+            assert!(knows(&orchestrator["ORCHESTRATOR__RECOMMENDATIONS__URL"], "recommendations"));
         }
         assert_eq!(recommendations["RECOMMENDATIONS__IDENTITY__KEYS"], "http://127.0.0.1:28080/users/v1");
     }

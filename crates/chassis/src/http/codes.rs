@@ -4,6 +4,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// The codes of refusals, alphabetically.
 pub const CODES: &[&str] = &[
+    "bad_cursor",
     "bad_request",
     "body_too_large",
     "body_too_slow",
@@ -13,10 +14,13 @@ pub const CODES: &[&str] = &[
     "dependency_failed",
     "dependency_unavailable",
     "email_taken",
+    "foreign_origin",
     "headers_too_large",
+    "idempotency_key_reused",
     "illegal_transition",
     "internal",
     "invalid",
+    "invalid_refresh_token",
     "invalid_token",
     "keys_unavailable",
     "last_admin",
@@ -36,7 +40,9 @@ pub const CODES: &[&str] = &[
     "self_review",
     "slug_taken",
     "stale_version",
+    "still_running",
     "store_unavailable",
+    "too_many_attempts",
     "too_slow",
     "unauthenticated",
     "unavailable",

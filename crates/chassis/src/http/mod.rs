@@ -6,6 +6,7 @@ mod codes;
 mod conditional;
 mod edge;
 mod guard;
+mod idempotency;
 mod input;
 mod problem;
 
@@ -16,5 +17,6 @@ pub use conditional::{Precondition, etag_matches};
 pub(crate) use edge::edge_with;
 pub use edge::{EdgeConfig, edge};
 pub use guard::{Caller, Member, Token};
+pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, say_replayed};
 pub use input::{Json, MAX_BODY, Path, Query};
 pub use problem::{FieldProblem, Problem, ProblemBody};

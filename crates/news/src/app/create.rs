@@ -1,6 +1,6 @@
-use kernel::{ArticleId, FieldFault, Identity};
+use kernel::{ArticleId, FieldFault};
 
-use super::{App, NewsError};
+use super::{App, NewsError, Writer};
 use crate::domain::{Article, Byline, Denied, Drafting, Slug, Story, StoryInput, may_create};
 use crate::ports::AppendError;
 
@@ -17,8 +17,8 @@ pub struct CreateArticle {
 
 impl App {
     /// Writes a draft, and publishes it at once if that is asked for and allowed: both are stored or nothing is.
-    pub async fn create(&self, who: Option<&Identity>, new: CreateArticle) -> Result<Article, NewsError> {
-        let who = who.ok_or(Denied::Anonymous)?;
+    pub async fn create(&self, writer: Writer<'_>, new: CreateArticle) -> Result<Article, NewsError> {
+        let who = writer.who.ok_or(Denied::Anonymous)?;
         may_create(who, self.section, new.publish, &self.newsroom)?;
         let mut input = new.story;
         input.lang = input.lang.or_else(|| self.newsroom.language.clone());
@@ -42,7 +42,7 @@ impl App {
                 changes.push(changes[0].article.publish(who.user, at)?);
             }
             let newest = changes[changes.len() - 1].article.clone();
-            outcome = self.append(changes).await.map(|()| newest);
+            outcome = self.append(changes, writer.once).await.map(|()| newest);
             if !matches!(outcome, Err(AppendError::SlugTaken)) {
                 break;
             }

@@ -1,18 +1,18 @@
-use kernel::{ArticleId, Expected, Identity};
+use kernel::{ArticleId, Expected};
 
-use super::{App, NewsError};
+use super::{App, NewsError, Writer};
 use crate::domain::{Article, Command};
 
 impl App {
     /// Puts an article away. All of its versions stay.
     pub async fn delete(
         &self,
-        who: Option<&Identity>,
+        writer: Writer<'_>,
         id: ArticleId,
         expected: &Expected,
     ) -> Result<Article, NewsError> {
         let at = self.clock.now();
-        self.change(who, Command::Delete, id, expected, |who, article| Ok(article.delete(who.user, at)?))
+        self.change(writer, Command::Delete, id, expected, |who, article| Ok(article.delete(who.user, at)?))
             .await
     }
 }

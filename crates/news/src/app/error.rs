@@ -25,6 +25,18 @@ pub enum NewsError {
     /// The state machine has no such step.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
+    /// The account of the writer's token was erased.
+    #[error("The account of this token is gone.")]
+    Erased,
+    /// The command is being done, under the same key.
+    #[error("The first request with this key is not done yet.")]
+    StillRunning,
+    /// The command was done by somebody else while this one was on its way.
+    #[error("The command was answered before, under the same key.")]
+    Answered,
+    /// The key came with another request.
+    #[error("This key was used for another request.")]
+    KeyReused,
     /// The version is stored, and the query side does not have it yet.
     #[error("this version is not projected yet")]
     NotYetProjected,
@@ -37,6 +49,8 @@ impl From<AppendError> for NewsError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Stale { current } => NewsError::Stale { current },
+            AppendError::Erased => NewsError::Erased,
+            AppendError::Answered => NewsError::Answered,
             AppendError::Store(failure) => NewsError::Store(failure),
             // Every other candidate was tried; the last one holds the article's own id.
             AppendError::SlugTaken => {
@@ -49,12 +63,12 @@ impl From<AppendError> for NewsError {
 impl Fault for NewsError {
     fn kind(&self) -> Kind {
         match self {
-            NewsError::Denied(Denied::Anonymous) => Kind::Unauthenticated,
+            NewsError::Denied(Denied::Anonymous) | NewsError::Erased => Kind::Unauthenticated,
             NewsError::Denied(Denied::NotThere) => Kind::NotFound,
             NewsError::Denied(Denied::Role(_) | Denied::SelfReview) => Kind::Forbidden,
-            NewsError::Invalid(_) => Kind::Invalid,
+            NewsError::Invalid(_) | NewsError::KeyReused => Kind::Invalid,
             NewsError::Stale { .. } => Kind::Stale,
-            NewsError::Illegal(_) => Kind::Conflict,
+            NewsError::Illegal(_) | NewsError::StillRunning | NewsError::Answered => Kind::Conflict,
             NewsError::NotYetProjected => Kind::Unavailable,
             NewsError::Store(failure) => failure.kind(),
         }
@@ -69,6 +83,9 @@ impl Fault for NewsError {
             NewsError::Invalid(_) => Code::new("invalid"),
             NewsError::Stale { .. } => Code::new("stale_version"),
             NewsError::Illegal(_) => Code::new("illegal_transition"),
+            NewsError::Erased => Code::new("invalid_token"),
+            NewsError::StillRunning | NewsError::Answered => Code::new("still_running"),
+            NewsError::KeyReused => Code::new("idempotency_key_reused"),
             NewsError::NotYetProjected => Code::new("not_yet_projected"),
             NewsError::Store(failure) => failure.code(),
         }

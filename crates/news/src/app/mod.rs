@@ -6,10 +6,15 @@ mod erase;
 mod error;
 mod get;
 mod list;
+mod once;
+mod past;
 mod project;
 mod publish;
 mod replay;
+mod restore;
 mod revise;
+mod undelete;
+mod unpublish;
 mod verify;
 
 use std::sync::Arc;
@@ -17,18 +22,20 @@ use std::time::Duration;
 
 use chassis::{Context, StoreFailure};
 use kernel::{ArticleId, Clock, Expected, Identity, Ids, MessageId, Section};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::domain::{Article, Change, Command, Denied, Newsroom, may_change};
-use crate::ports::{AppendError, EventStore, Fact, NewsView};
+use crate::ports::{AppendError, EventStore, Fact, NewsView, Once};
 use crate::wire;
 
 pub use create::CreateArticle;
 pub use error::NewsError;
-pub use list::ListArticles;
+pub use once::{Done, FOR_RETRIES, KEPT, OnceError};
+pub use past::{History, Which};
 pub use replay::Replayed;
+pub use restore::RestoreArticle;
 pub use revise::{ReviseArticle, Revision};
-pub use verify::{ChainError, Verified};
+pub use verify::{Audited, ChainError, Verified};
 
 /// One news section: its two stores and its rules.
 pub struct App {
@@ -41,6 +48,18 @@ pub struct App {
     patience: Duration,
     // Counts what this process has projected, so that a reader who waits for a version is woken.
     projected: watch::Sender<u64>,
+    running: once::Running,
+    // Comparing long texts is work for a processor: only so many at once, however many ask.
+    comparing: Arc<Semaphore>,
+}
+
+/// Who gives a command, and under which key, if under any.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer<'a> {
+    /// Who; nobody without a token.
+    pub who: Option<&'a Identity>,
+    /// The key. What is appended is appended once under it.
+    pub once: Option<&'a Once>,
 }
 
 /// What an [`App`] is made of.
@@ -65,7 +84,18 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         let Parts { section, events, view, clock, ids, newsroom, patience } = parts;
-        Self { section, events, view, clock, ids, newsroom, patience, projected: watch::Sender::new(0) }
+        Self {
+            section,
+            events,
+            view,
+            clock,
+            ids,
+            newsroom,
+            patience,
+            projected: watch::Sender::new(0),
+            running: once::Running::default(),
+            comparing: Arc::new(Semaphore::new(past::COMPARING)),
+        }
     }
 
     /// The section that this is.
@@ -94,13 +124,13 @@ impl App {
     /// A writer who expects any version does not lose to others: the step is tried on what they made of the article.
     async fn change(
         &self,
-        who: Option<&Identity>,
+        writer: Writer<'_>,
         command: Command,
         id: ArticleId,
         expected: &Expected,
         make: impl Fn(&Identity, &Article) -> Result<Change, NewsError> + Send + Sync,
     ) -> Result<Article, NewsError> {
-        let who = who.ok_or(Denied::Anonymous)?;
+        let who = writer.who.ok_or(Denied::Anonymous)?;
         loop {
             let now = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
             may_change(who, command, &now, &self.newsroom)?;
@@ -109,7 +139,7 @@ impl App {
             }
             let change = make(who, &now)?;
             let article = change.article.clone();
-            match self.append(vec![change]).await {
+            match self.append(vec![change], writer.once).await {
                 Ok(()) => return Ok(article),
                 Err(AppendError::Stale { .. }) if *expected == Expected::Any => {}
                 Err(error) => return Err(error.into()),
@@ -118,14 +148,14 @@ impl App {
     }
 
     /// Stores what happened together with the messages that tell of it.
-    async fn append(&self, changes: Vec<Change>) -> Result<(), AppendError> {
+    async fn append(&self, changes: Vec<Change>, once: Option<&Once>) -> Result<(), AppendError> {
         let trace = Context::current().trace;
         let fact = |change: Change| {
             let message = wire::announcement(&change, MessageId::new(self.ids.next()), trace.child());
             Fact { change, message }
         };
         let facts: Vec<Fact> = changes.into_iter().map(fact).collect();
-        self.events.append(&facts).await?;
+        self.events.append(&facts, once).await?;
         for fact in &facts {
             let article = &fact.change.article;
             tracing::info!(

@@ -1,18 +1,18 @@
-use kernel::{ArticleId, Expected, Identity};
+use kernel::{ArticleId, Expected};
 
-use super::{App, NewsError};
+use super::{App, NewsError, Writer};
 use crate::domain::{Article, Command};
 
 impl App {
     /// Makes an article public.
     pub async fn publish(
         &self,
-        who: Option<&Identity>,
+        writer: Writer<'_>,
         id: ArticleId,
         expected: &Expected,
     ) -> Result<Article, NewsError> {
         let at = self.clock.now();
-        self.change(who, Command::Publish, id, expected, |who, article| Ok(article.publish(who.user, at)?))
+        self.change(writer, Command::Publish, id, expected, |who, article| Ok(article.publish(who.user, at)?))
             .await
     }
 }

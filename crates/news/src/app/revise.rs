@@ -1,7 +1,7 @@
-use kernel::{ArticleId, Expected, Identity};
+use kernel::{ArticleId, Expected};
 
 use super::create::checked;
-use super::{App, NewsError};
+use super::{App, NewsError, Writer};
 use crate::domain::{Article, Command, StoryInput, StoryPatch};
 
 /// A new version of an article, as somebody sent it.
@@ -28,10 +28,10 @@ pub enum Revision {
 
 impl App {
     /// Adds a version. Nothing is ever overwritten.
-    pub async fn revise(&self, who: Option<&Identity>, revise: ReviseArticle) -> Result<Article, NewsError> {
+    pub async fn revise(&self, writer: Writer<'_>, revise: ReviseArticle) -> Result<Article, NewsError> {
         let ReviseArticle { id, expected, revision, byline } = revise;
         let at = self.clock.now();
-        self.change(who, Command::Revise, id, &expected, |who, article| {
+        self.change(writer, Command::Revise, id, &expected, |who, article| {
             // The state machine speaks before the fields do: what can't be revised at all needs no better title.
             article.revise(article.story.clone(), article.byline.clone(), who.user, at)?;
             let story = match &revision {

@@ -81,6 +81,8 @@ pub struct Change {
     pub article: Article,
     /// Who did it.
     pub by: UserId,
+    /// The version whose text came back, where an older one was restored.
+    pub from: Option<Version>,
 }
 
 /// Everything that a new draft needs.
@@ -117,6 +119,9 @@ const fn past(command: Command) -> &'static str {
         Command::Revise => "revised",
         Command::Publish => "published",
         Command::Delete => "deleted",
+        Command::Unpublish => "unpublished",
+        Command::Restore => "restored",
+        Command::Undelete => "undeleted",
     }
 }
 
@@ -137,7 +142,7 @@ impl Article {
             published_at: None,
             corrections: Vec::new(),
         };
-        Change { event: Event::Drafted, by: article.author, article }
+        Change { event: Event::Drafted, by: article.author, article, from: None }
     }
 
     /// The next version, saying something else.
@@ -166,6 +171,28 @@ impl Article {
         self.step(Command::Delete, by, at)
     }
 
+    /// The next version, not public any more.
+    pub fn unpublish(&self, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
+        self.step(Command::Unpublish, by, at)
+    }
+
+    /// The next version, saying what `old` said, under the name that stood over it. Where the article stands and what was publicly
+    /// corrected stay as they are: neither was taken back by going back.
+    pub fn restore(&self, old: &Article, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
+        let mut change = self.step(Command::Restore, by, at)?;
+        change.article.story = old.story.clone();
+        change.article.byline = old.byline.clone();
+        change.from = Some(old.version);
+        Ok(change)
+    }
+
+    /// The next version, back in the state in which it was before it was put away.
+    pub fn undelete(&self, before: State, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
+        let mut change = self.step(Command::Undelete, by, at)?;
+        change.article.state = before;
+        Ok(change)
+    }
+
     fn step(&self, command: Command, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
         let illegal = IllegalTransition { state: self.state, command };
         let (event, state) = self.state.on(command).ok_or(illegal)?;
@@ -176,7 +203,7 @@ impl Article {
             updated_at: at.max(self.updated_at),
             ..self.clone()
         };
-        Ok(Change { event, article, by })
+        Ok(Change { event, article, by, from: None })
     }
 }
 
@@ -215,6 +242,9 @@ mod tests {
             Command::Revise => article.revise(story("Another"), Byline::of("Bob"), by, at),
             Command::Publish => article.publish(by, at),
             Command::Delete => article.delete(by, at),
+            Command::Unpublish => article.unpublish(by, at),
+            Command::Restore => article.restore(&drafted().article, by, at),
+            Command::Undelete => article.undelete(State::Draft, by, at),
         }
     }
 
@@ -298,6 +328,38 @@ mod tests {
         let change = article.publish(article.author, Timestamp::from_millis(5)).expect("a legal step");
         assert_eq!(change.article.updated_at, article.updated_at);
         assert_eq!(change.article.published_at, Some(article.updated_at));
+    }
+
+    #[test]
+    fn a_restored_version_says_what_the_old_one_said_and_stays_where_it_is() {
+        let old = drafted().article;
+        let by = UserId::new(Uuid::from_u128(2));
+        let at = Timestamp::from_millis(9_000);
+        let revised = old.revise(story("Another"), Byline::of("Bob"), by, at).expect("a legal step").article;
+        let mut published = revised.publish(by, at).expect("a legal step").article;
+        published.corrections.push(Correction {
+            kind: "note".to_owned(),
+            text: "It was Tuesday.".to_owned(),
+            at,
+            version: published.version,
+        });
+        let change = published.restore(&old, by, at).expect("a legal step");
+        assert_eq!((change.event, change.from), (Event::Restored, Some(old.version)));
+        assert_eq!((&change.article.story, &change.article.byline), (&old.story, &old.byline));
+        assert_eq!(change.article.state, State::Published);
+        assert_eq!(change.article.version, published.version.next());
+        assert_eq!(change.article.corrections, published.corrections);
+    }
+
+    #[test]
+    fn what_was_put_away_comes_back_to_where_it_stood() {
+        let by = UserId::new(Uuid::from_u128(2));
+        let at = Timestamp::from_millis(9_000);
+        let published = drafted().article.publish(by, at).expect("a legal step").article;
+        let unpublished = published.unpublish(by, at).expect("a legal step").article;
+        let deleted = unpublished.delete(by, at).expect("a legal step").article;
+        let back = deleted.undelete(unpublished.state, by, at).expect("a legal step").article;
+        assert_eq!((back.state, back.published_at), (State::Unpublished, published.published_at));
     }
 
     #[test]

@@ -49,19 +49,42 @@ pub enum Broken {
 /// Follows a chain from its first event to its last. An event that was changed, removed from the middle, added or
 /// moved is found. A removed end is not: nothing in the chain says how long it was.
 pub fn follow(chain: &[Link]) -> Result<(), Broken> {
-    let mut before = GENESIS.to_owned();
-    let mut expected = Version::FIRST;
-    for each in chain {
-        if each.version != expected {
-            return Err(Broken::Gap { expected });
+    let mut follower = Follower::default();
+    chain.iter().try_for_each(|each| follower.next(each))
+}
+
+/// Somebody who follows a chain of any length link by link, as [`follow`] does.
+#[derive(Debug, Clone)]
+pub struct Follower {
+    before: String,
+    expected: Version,
+}
+
+impl Default for Follower {
+    /// At the beginning.
+    fn default() -> Self {
+        Self { before: GENESIS.to_owned(), expected: Version::FIRST }
+    }
+}
+
+impl Follower {
+    /// Takes one step.
+    pub fn next(&mut self, each: &Link) -> Result<(), Broken> {
+        if each.version != self.expected {
+            return Err(Broken::Gap { expected: self.expected });
         }
-        if each.prev_hash != before || each.hash != link(&before, &each.record) {
+        if each.prev_hash != self.before || each.hash != link(&self.before, &each.record) {
             return Err(Broken::Tampered { version: each.version });
         }
-        before.clone_from(&each.hash);
-        expected = expected.next();
+        self.before.clone_from(&each.hash);
+        self.expected = self.expected.next();
+        Ok(())
     }
-    Ok(())
+
+    /// How many links were followed.
+    pub fn followed(&self) -> u32 {
+        self.expected.number() - 1
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,33 @@ pub fn may_see(who: Option<&Identity>, article: &Article) -> bool {
     }
 }
 
+/// How far back somebody may look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Past {
+    /// To every version, whatever it was.
+    All,
+    /// To those that readers could see when they were the newest.
+    Public,
+}
+
+impl Past {
+    /// Whether a version that stood in this state is shown.
+    pub fn shows(self, state: State) -> bool {
+        self == Past::All || state == State::Published
+    }
+}
+
+/// What of an article's history `who` may see, given what it is `now`. Its author and the section's editors see all of it, also
+/// of what was put away: else nobody could judge whether to bring it back. Readers see what was public, as long as the article is.
+pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Option<Past> {
+    let staff = who.is_some_and(|who| is_editor(who, now.section) || is_author(who, now));
+    match now.state {
+        _ if staff => Some(Past::All),
+        State::Published => Some(Past::Public),
+        _ => None,
+    }
+}
+
 /// Authors of the section may write. To publish at once is the affair of those who may publish their own.
 pub fn may_create(
     who: &Identity,
@@ -67,9 +94,14 @@ pub fn may_change(
     let own = is_author(who, article);
     match command {
         Command::Publish => may_publish(who, article.section, own, newsroom),
-        Command::Revise | Command::Delete if editor => Ok(()),
-        Command::Revise | Command::Delete if own && article.state == State::Draft => Ok(()),
-        Command::Revise | Command::Delete => Err(Denied::Role(Role::Editor)),
+        _ if editor => Ok(()),
+        // To go back to an older version is to revise.
+        Command::Revise | Command::Restore | Command::Delete if own && article.state == State::Draft => {
+            Ok(())
+        }
+        Command::Revise | Command::Restore | Command::Delete | Command::Unpublish | Command::Undelete => {
+            Err(Denied::Role(Role::Editor))
+        }
     }
 }
 
@@ -161,7 +193,7 @@ mod tests {
 
     #[test]
     fn authors_revise_and_delete_their_own_drafts_only() {
-        for command in [Command::Revise, Command::Delete] {
+        for command in [Command::Revise, Command::Restore, Command::Delete] {
             let own = who(OWN, Role::Author, Sections::All);
             assert_eq!(may_change(&own, command, &article(State::Draft), &STRICT), Ok(()));
             for state in [State::InReview, State::Approved, State::Published, State::Unpublished] {
@@ -173,6 +205,50 @@ mod tests {
             assert_eq!(denied, Err(Denied::NotThere));
             let denied = may_change(&other, command, &article(State::Published), &STRICT);
             assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+        }
+    }
+
+    #[test]
+    fn only_editors_of_the_section_take_back_what_is_public_and_bring_back_what_was_put_away() {
+        for (command, state) in [(Command::Unpublish, State::Published), (Command::Undelete, State::Deleted)]
+        {
+            // An editor's own article too: neither makes anything public.
+            for editor in [who(OTHER, Role::Editor, Sections::All), who(OWN, Role::Editor, Sections::All)] {
+                assert_eq!(may_change(&editor, command, &article(state), &STRICT), Ok(()));
+            }
+            for other in [
+                who(OWN, Role::Author, Sections::All),
+                who(OTHER, Role::Reader, Sections::All),
+                who(OTHER, Role::Editor, elsewhere()),
+            ] {
+                assert!(may_change(&other, command, &article(state), &STRICT).is_err(), "{command}");
+            }
+        }
+    }
+
+    #[test]
+    fn readers_look_back_at_what_was_public_of_what_is_and_staff_at_everything() {
+        for state in State::ALL {
+            let now = article(state);
+            let readers = (state == State::Published).then_some(Past::Public);
+            for reader in [
+                who(OTHER, Role::Reader, Sections::All),
+                who(OTHER, Role::Author, Sections::All),
+                who(OTHER, Role::Editor, elsewhere()),
+                who(OWN, Role::Reader, Sections::All),
+            ] {
+                assert_eq!(may_look_back(Some(&reader), &now), readers, "{state}");
+            }
+            assert_eq!(may_look_back(None, &now), readers, "{state}");
+            for staff in [
+                who(OWN, Role::Author, Sections::All),
+                who(OTHER, Role::Editor, Sections::All),
+                who(OTHER, Role::Admin, Sections::All),
+            ] {
+                assert_eq!(may_look_back(Some(&staff), &now), Some(Past::All), "{state}");
+            }
+            assert_eq!(Past::Public.shows(state), state == State::Published);
+            assert!(Past::All.shows(state));
         }
     }
 

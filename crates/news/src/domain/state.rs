@@ -35,6 +35,12 @@ pub enum Event {
     Updated,
     /// It was put away.
     Deleted,
+    /// It was taken back quietly.
+    Unpublished,
+    /// It came back after it was put away.
+    Undeleted,
+    /// It says again what it said at an older version.
+    Restored,
 }
 
 /// What somebody wants to do with an article that is there.
@@ -46,6 +52,12 @@ pub enum Command {
     Publish,
     /// Put it away.
     Delete,
+    /// Take it back from readers, quietly.
+    Unpublish,
+    /// Let it say again what it said at an older version.
+    Restore,
+    /// Bring it back after it was put away.
+    Undelete,
 }
 
 /// A stored name that this program does not know: it was written by a newer one.
@@ -103,11 +115,28 @@ impl State {
                 Some((Event::Deleted, State::Deleted))
             }
 
+            (State::Published, Command::Unpublish) => Some((Event::Unpublished, State::Unpublished)),
+
+            // What may be revised may say again what it said before; it stays where it is.
+            (
+                State::Draft
+                | State::InReview
+                | State::Approved
+                | State::Scheduled
+                | State::Published
+                | State::Unpublished,
+                Command::Restore,
+            ) => Some((Event::Restored, self)),
+
+            // Back to where it stood. That is not known here but from its history: `Article::undelete` is told.
+            (State::Deleted, Command::Undelete) => Some((Event::Undeleted, State::Draft)),
+
             (State::InReview | State::Scheduled, Command::Publish)
             | (State::Scheduled | State::Published | State::Deleted, Command::Delete)
             | (State::Published | State::Deleted, Command::Publish)
-            | (State::Deleted, Command::Revise)
+            | (State::Deleted, Command::Revise | Command::Restore)
             | (State::Retracted, _) => None,
+            (_, Command::Unpublish | Command::Undelete) => None,
         }
     }
 
@@ -119,8 +148,16 @@ impl State {
 
 impl Event {
     /// Every event.
-    pub const ALL: [Event; 5] =
-        [Event::Drafted, Event::Edited, Event::Published, Event::Updated, Event::Deleted];
+    pub const ALL: [Event; 8] = [
+        Event::Drafted,
+        Event::Edited,
+        Event::Published,
+        Event::Updated,
+        Event::Deleted,
+        Event::Unpublished,
+        Event::Undeleted,
+        Event::Restored,
+    ];
 
     /// The name in stores and routing keys.
     pub const fn as_str(self) -> &'static str {
@@ -130,13 +167,23 @@ impl Event {
             Event::Published => "published",
             Event::Updated => "updated",
             Event::Deleted => "deleted",
+            Event::Unpublished => "unpublished",
+            Event::Undeleted => "undeleted",
+            Event::Restored => "restored",
         }
     }
 }
 
 impl Command {
     /// Every command.
-    pub const ALL: [Command; 3] = [Command::Revise, Command::Publish, Command::Delete];
+    pub const ALL: [Command; 6] = [
+        Command::Revise,
+        Command::Publish,
+        Command::Delete,
+        Command::Unpublish,
+        Command::Restore,
+        Command::Undelete,
+    ];
 
     /// The name in refusals.
     pub const fn as_str(self) -> &'static str {
@@ -144,6 +191,9 @@ impl Command {
             Command::Revise => "revise",
             Command::Publish => "publish",
             Command::Delete => "delete",
+            Command::Unpublish => "unpublish",
+            Command::Restore => "restore",
+            Command::Undelete => "undelete",
         }
     }
 }
@@ -191,13 +241,21 @@ mod tests {
 
     #[test]
     fn a_published_article_can_be_revised_but_neither_published_again_nor_deleted() {
-        assert_eq!(State::Published.allowed(), [Command::Revise]);
+        let allowed = [Command::Revise, Command::Unpublish, Command::Restore];
+        assert_eq!(State::Published.allowed(), allowed);
         assert_eq!(State::Published.on(Command::Revise), Some((Event::Updated, State::Published)));
     }
 
     #[test]
-    fn nothing_can_be_done_yet_with_what_was_put_away() {
-        assert_eq!(State::Deleted.allowed(), []);
+    fn what_was_put_away_can_only_be_brought_back() {
+        assert_eq!(State::Deleted.allowed(), [Command::Undelete]);
         assert_eq!(State::Retracted.allowed(), []);
+    }
+
+    #[test]
+    fn what_was_taken_back_can_be_public_again() {
+        assert_eq!(State::Published.on(Command::Unpublish), Some((Event::Unpublished, State::Unpublished)));
+        assert_eq!(State::Unpublished.on(Command::Publish), Some((Event::Published, State::Published)));
+        assert_eq!(State::Unpublished.on(Command::Restore), Some((Event::Restored, State::Unpublished)));
     }
 }

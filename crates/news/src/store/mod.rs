@@ -1,8 +1,10 @@
 //! The adapters of this service's ports. The scheme of a URL chooses one.
 
 mod mongo_view;
+mod postgres_answers;
 mod postgres_events;
 mod record;
+mod sqlite_answers;
 mod sqlite_events;
 mod sqlite_view;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bus::{Envelope, Outbox};
-use kernel::UserId;
+use kernel::{Kind, Refusal, UserId, Version};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -12,10 +12,10 @@ use testkit::{Folder, random};
 use uuid::Uuid;
 
 use super::contract::engines;
-use super::contract::sample::{drafted, fact, id, story};
+use super::contract::sample::{at, drafted, fact, id, story};
 use super::{open_events, open_view};
-use crate::domain::{Article, Byline, Change, Slug};
-use crate::ports::{AppendError, EventStore, Fact, NewsView};
+use crate::domain::{Article, Byline, Change, Filter, Order, Part, Position, Slug, Start, State};
+use crate::ports::{AppendError, EventStore, Fact, NewsView, Once};
 
 const ARTICLES: u128 = 6;
 const PEOPLE: u128 = 3;
@@ -28,11 +28,29 @@ fn anybody(chance: &mut StdRng) -> UserId {
     person(chance.random_range(1..=PEOPLE))
 }
 
+/// Somebody who writes: half of them are never erased, so that there is something to compare.
+fn writer(chance: &mut StdRng) -> UserId {
+    person(chance.random_range(1..=2 * PEOPLE))
+}
+
+/// A command under one of a few keys, or under none. Hours go by between two turns, so some answers are over their time.
+fn once(chance: &mut StdRng, turn: i64) -> Option<Once> {
+    let now = at(turn * 2 * 3_600_000);
+    let key = Once {
+        owner: writer(chance),
+        command: "ReviseArticle".to_owned(),
+        key: format!("key {}", chance.random_range(0..2)),
+        fingerprint: format!("request {turn}"),
+        at: now,
+        until: now.plus(Duration::from_secs(24 * 3_600)),
+    };
+    chance.random_bool(0.5).then_some(key)
+}
+
 /// A first version; now and then with the slug of another article.
 fn draft(chance: &mut StdRng, number: u128) -> Change {
     let mut change = drafted(number);
-    let author = anybody(chance);
-    (change.by, change.article.author) = (author, author);
+    (change.by, change.article.author) = (writer(chance), anybody(chance));
     if chance.random_bool(0.2) {
         change.article.slug = Slug::stored(format!("article-{}", chance.random_range(1..=ARTICLES)));
     }
@@ -42,12 +60,15 @@ fn draft(chance: &mut StdRng, number: u128) -> Change {
 /// Any step that the state machine has, a few milliseconds later, so that times of publication meet.
 fn step(chance: &mut StdRng, before: &Article) -> Change {
     let later = before.updated_at.plus(Duration::from_millis(chance.random_range(0..3)));
-    let by = anybody(chance);
+    let by = writer(chance);
     let title = format!("Title {} \u{202b}שלום\u{202c} '\"\\", chance.random_range(0..1_000));
     let steps = [
         before.revise(story(&title), Byline::of("Bob"), by, later),
         before.publish(by, later),
         before.delete(by, later),
+        before.unpublish(by, later),
+        before.restore(&drafted(1).article, by, later),
+        before.undelete(State::Draft, by, later),
     ];
     let mut steps: Vec<Change> = steps.into_iter().flatten().collect();
     steps.shuffle(chance);
@@ -86,9 +107,12 @@ async fn told(store: &dyn EventStore) -> String {
     let mut told = String::new();
     for number in 1..=ARTICLES + 1 {
         let latest = store.latest(id(number)).await.expect("it is read");
-        let history = store.history(id(number)).await.expect("it is read");
-        told += &format!("{latest:?}\n{history:?}\n");
+        let history = store.history(id(number), None, 1_000).await.expect("it is read");
+        let steps = store.steps(id(number), None, 3).await.expect("it is read");
+        let second = store.version(id(number), Version::new(2)).await.expect("it is read");
+        told += &format!("{latest:?}\n{history:?}\n{steps:?}\n{second:?}\n");
     }
+    told += &format!("{:?}\n", store.ids(None, 100).await.expect("a walk"));
     let mut after = None;
     loop {
         let batch = store.walk(after, 2).await.expect("a walk");
@@ -115,17 +139,36 @@ async fn both_event_stores_say_the_same(seed: u64) {
     let (tested, tested_waiting) = tested.expect("the store opens");
     let mut chance = random(seed);
     let mut known: BTreeMap<u128, Vec<Article>> = BTreeMap::new();
-    for turn in 0..60 {
+    for turn in 0..60i64 {
         match chance.random_range(0..100) {
-            0..80 => {
+            0..70 => {
                 let number = chance.random_range(1..=ARTICLES);
                 let known = known.entry(number).or_default();
                 let facts = facts(&mut chance, number, known);
-                let outcome = said(model.append(&facts).await);
-                assert_eq!(outcome, said(tested.append(&facts).await), "seed {seed}, turn {turn}");
+                let once = once(&mut chance, turn);
+                let outcome = said(model.append(&facts, once.as_ref()).await);
+                let same = said(tested.append(&facts, once.as_ref()).await);
+                assert_eq!(outcome, same, "seed {seed}, turn {turn}");
+                if let Some(once) = &once {
+                    let answer = model.answer(once).await.expect("it is read");
+                    let same = tested.answer(once).await.expect("it is read");
+                    assert_eq!(answer, same, "seed {seed}, turn {turn}");
+                }
                 if outcome == "appended" {
                     known.extend(facts.into_iter().map(|fact| fact.change.article));
                 }
+            }
+            70..76 => {
+                let Some(once) = once(&mut chance, turn) else { continue };
+                let refusal = Refusal::new(Kind::Conflict, "illegal_transition", format!("{turn}"));
+                model.keep_refusal(&once, &refusal).await.expect("it is kept");
+                tested.keep_refusal(&once, &refusal).await.expect("it is kept");
+            }
+            76..80 => {
+                let now = at(turn * 2 * 3_600_000);
+                let forgotten = model.forget_answers(now, 2).await.expect("they are forgotten");
+                let same = tested.forget_answers(now, 2).await.expect("they are forgotten");
+                assert_eq!(forgotten, same, "seed {seed}, turn {turn}");
             }
             80..85 => {
                 let person = anybody(&mut chance);
@@ -166,15 +209,49 @@ fn deliveries(chance: &mut StdRng) -> Vec<Article> {
     all
 }
 
+/// Any part of any list.
+fn part(chance: &mut StdRng) -> Part {
+    let moment = |chance: &mut StdRng| at(chance.random_range(0..12));
+    let mut filter = Filter::default();
+    if chance.random_bool(0.3) {
+        filter.label = Some(["budget", "o'neill", "nothing"].choose(chance).expect("one").to_string());
+    }
+    if chance.random_bool(0.3) {
+        filter.byline = Some(["Bob", "Ada O'Neill", ""].choose(chance).expect("one").to_string());
+    }
+    if chance.random_bool(0.3) {
+        filter.author = Some(anybody(chance));
+    }
+    if chance.random_bool(0.2) {
+        filter.from = Some(moment(chance));
+    }
+    if chance.random_bool(0.2) {
+        filter.to = Some(moment(chance));
+    }
+    if chance.random_bool(0.5) {
+        filter.states = State::ALL.into_iter().filter(|_| chance.random_bool(0.5)).collect();
+    }
+    let place = Position { at: moment(chance), id: id(chance.random_range(1..=ARTICLES + 1)) };
+    let start = match chance.random_range(0..3) {
+        0 => Start::Offset(chance.random_range(0..5)),
+        1 => Start::After(place),
+        _ => Start::Before(place),
+    };
+    let order = *[Order::Newest, Order::Oldest, Order::Updated].choose(chance).expect("one");
+    Part { filter, order, start, limit: chance.random_range(1..6) }
+}
+
 /// What a reader sees.
 async fn seen(view: &dyn NewsView, chance: &mut StdRng) -> String {
     let any = |chance: &mut StdRng| id(chance.random_range(1..=ARTICLES + 1));
     let ids = [any(chance), any(chance), any(chance)];
-    let (offset, limit) = (chance.random_range(0..5), chance.random_range(1..6));
+    let part = part(chance);
+    let with_content = chance.random_bool(0.5);
     let get = view.get(ids[0]).await.expect("it is read");
-    let pick = view.pick(&ids).await.expect("they are picked");
-    let list = view.list(offset, limit, chance.random_bool(0.5)).await.expect("a list");
-    format!("{get:?}\n{pick:?}\n{list:?}")
+    let pick = view.pick(&ids, &part.filter, with_content).await.expect("they are picked");
+    let list = view.list(&part, with_content).await.expect("a list");
+    let positions = view.positions(&part).await.expect("a list of places");
+    format!("{part:?}\n{get:?}\n{pick:?}\n{list:?}\n{positions:?}")
 }
 
 async fn both_views_say_the_same(seed: u64) {

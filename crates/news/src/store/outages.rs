@@ -10,6 +10,7 @@ use super::contract::engines;
 use super::contract::sample::{drafted, fact, id, published};
 use super::contract::wire::Wire;
 use super::{open_events, open_view};
+use crate::domain::Part;
 use crate::ports::{AppendError, EventStore, NewsView};
 
 /// The longest that anybody waits for a store.
@@ -57,15 +58,15 @@ where
 async fn an_event_store_whose_server_goes_is_away_and_comes_back_by_itself() {
     let wire = Wire::to(&engines::postgres().await).await;
     let (store, outbox) = open_events(wire.url(), "test").await.expect("the store opens");
-    store.append(&[fact(drafted(1))]).await.expect("it is appended");
+    store.append(&[fact(drafted(1))], None).await.expect("it is appended");
     wire.cut();
     all_are_told(|number| read(store.clone(), number)).await;
-    let lost = store.append(&[fact(drafted(2))]).await;
+    let lost = store.append(&[fact(drafted(2))], None).await;
     assert!(matches!(lost, Err(AppendError::Store(StoreFailure::Unavailable(_)))), "{lost:?}");
     assert!(outbox.unsent(10).await.is_err());
     wire.mend();
     all_works_again(|number| read(store.clone(), number)).await;
-    store.append(&[fact(drafted(2))]).await.expect("it is appended");
+    store.append(&[fact(drafted(2))], None).await.expect("it is appended");
     assert_eq!(outbox.unsent(10).await.expect("the outbox answers").len(), 2);
     store.close().await;
 }
@@ -92,7 +93,7 @@ async fn a_commit_wakes_the_relay_also_after_the_server_was_away() {
     for number in 1..=3 {
         // Connecting wakes once, for what was missed: what comes after that is the commit.
         tokio::time::timeout(PATIENCE, woken.notified()).await.expect("the listener is connected");
-        store.append(&[fact(drafted(number))]).await.expect("it is appended");
+        store.append(&[fact(drafted(number))], None).await.expect("it is appended");
         tokio::time::timeout(PATIENCE, woken.notified()).await.expect("the commit wakes the relay");
         wire.cut();
         assert!(store.ping().await.is_err());
@@ -114,7 +115,7 @@ async fn a_view_whose_server_goes_is_away_and_comes_back_by_itself() {
     wire.mend();
     all_works_again(|number| look(view.clone(), number)).await;
     assert!(view.apply(&published(2, 0)).await.expect("it is applied"));
-    assert_eq!(view.list(0, 10, false).await.expect("a list").total, 2);
+    assert_eq!(view.list(&Part::newest(0, 10), false).await.expect("a list").total, 2);
     view.close().await;
 }
 

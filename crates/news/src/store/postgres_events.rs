@@ -5,15 +5,16 @@ use bus::Outbox;
 use bus::postgres_outbox::{PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
 use chassis::{StoreFailure, in_time};
-use futures::TryFutureExt;
-use kernel::{ArticleId, UserId, Version};
+use futures::{TryFutureExt, TryStreamExt};
+use kernel::{ArticleId, Refusal, Timestamp, UserId, Version};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
+use super::postgres_answers;
 use super::record::{RecordError, read_event, read_link, write_event};
-use crate::domain::{Article, GENESIS, Link, link};
-use crate::ports::{AppendError, EventStore, Fact};
+use crate::domain::{Article, Backwards, Change, GENESIS, Link, Step, link};
+use crate::ports::{Answer, AppendError, EventStore, Fact, Once};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/postgres-events");
 
@@ -42,7 +43,11 @@ struct VersionRow {
 
 impl VersionRow {
     fn article(self) -> Result<Article, StoreFailure> {
-        Ok(read_event(&self.record, self.byline).map_err(broken)?.article)
+        Ok(self.change()?.article)
+    }
+
+    fn change(self) -> Result<Change, StoreFailure> {
+        read_event(&self.record, self.byline).map_err(broken)
     }
 }
 
@@ -60,9 +65,14 @@ fn broken(error: RecordError) -> StoreFailure {
 
 #[async_trait]
 impl EventStore for PostgresEventStore {
-    async fn append(&self, facts: &[Fact]) -> Result<(), AppendError> {
+    async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
+            refuse_the_erased(&mut tx, facts).await?;
+            if let (Some(once), Some(last)) = (once, facts.last()) {
+                // Waits for another transaction under this key, and then finds what that has done.
+                postgres_answers::keep_done(&mut tx, once, &last.change.article).await?;
+            }
             for fact in facts {
                 append_one(&mut tx, fact).await?;
             }
@@ -70,6 +80,18 @@ impl EventStore for PostgresEventStore {
             Ok(())
         })
         .await
+    }
+
+    async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure> {
+        in_time(postgres_answers::find(self.database.pool(), once)).await
+    }
+
+    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure> {
+        in_time(postgres_answers::keep_refusal(self.database.pool(), once, refusal)).await
+    }
+
+    async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure> {
+        in_time(postgres_answers::forget(self.database.pool(), now, limit)).await
     }
 
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
@@ -84,15 +106,72 @@ impl EventStore for PostgresEventStore {
         row.map(VersionRow::article).transpose()
     }
 
-    async fn history(&self, id: ArticleId) -> Result<Vec<Link>, StoreFailure> {
-        let rows = sqlx::query_as::<_, LinkRow>(
-            "select version, record, prev_hash, hash from events where article = $1 order by version",
+    async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure> {
+        let row = sqlx::query_as::<_, VersionRow>(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article = $1 and e.version = $2",
         )
         .bind(id.uuid())
+        .bind(number(version))
+        .fetch_optional(self.database.pool());
+        let row = in_time(row.map_err(StoreFailure::from)).await?;
+        row.map(VersionRow::article).transpose()
+    }
+
+    async fn steps(
+        &self,
+        id: ArticleId,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Step>, StoreFailure> {
+        in_time(async {
+            let mut rows = sqlx::query_as::<_, VersionRow>(
+                "select e.record, b.byline
+                 from events e join bylines b on b.article = e.article and b.version = e.version
+                 where e.article = $1 and e.version < $2 order by e.version desc limit $3",
+            )
+            .bind(id.uuid())
+            .bind(before.map_or(i32::MAX, number))
+            .bind(i64::from(limit) + 1)
+            .fetch(self.database.pool());
+            let mut steps = Backwards::new(limit);
+            while let Some(row) = rows.try_next().await? {
+                steps.take(row.change()?);
+            }
+            Ok(steps.steps())
+        })
+        .await
+    }
+
+    async fn history(
+        &self,
+        id: ArticleId,
+        after: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Link>, StoreFailure> {
+        let rows = sqlx::query_as::<_, LinkRow>(
+            "select version, record, prev_hash, hash from events
+             where article = $1 and version > $2 order by version limit $3",
+        )
+        .bind(id.uuid())
+        .bind(after.map_or(0, number))
+        .bind(i64::from(limit))
         .fetch_all(self.database.pool());
         let rows = in_time(rows.map_err(StoreFailure::from)).await?;
         let link = |row: LinkRow| read_link(version(row.version), row.record, row.prev_hash, row.hash);
         Ok(rows.into_iter().map(link).collect())
+    }
+
+    async fn ids(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<ArticleId>, StoreFailure> {
+        let ids = sqlx::query_scalar::<_, Uuid>(
+            "select distinct article from events where article > $1 order by article limit $2",
+        )
+        .bind(after.map_or(Uuid::nil(), ArticleId::uuid))
+        .bind(i64::from(limit))
+        .fetch_all(self.database.pool());
+        let ids = in_time(ids.map_err(StoreFailure::from)).await?;
+        Ok(ids.into_iter().map(ArticleId::new).collect())
     }
 
     async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure> {
@@ -127,6 +206,7 @@ impl EventStore for PostgresEventStore {
                 .bind(person.uuid())
                 .execute(&mut *tx)
                 .await?;
+            sqlx::query("delete from answers where owner = $1").bind(person.uuid()).execute(&mut *tx).await?;
             tx.commit().await?;
             Ok(())
         })
@@ -140,6 +220,20 @@ impl EventStore for PostgresEventStore {
     async fn close(&self) {
         self.database.close().await;
     }
+}
+
+/// A token of somebody who was erased lives on for some minutes; what it writes is refused.
+async fn refuse_the_erased(tx: &mut PgConnection, facts: &[Fact]) -> Result<(), AppendError> {
+    for fact in facts {
+        let erased: bool = sqlx::query_scalar("select exists (select 1 from erased where person = $1)")
+            .bind(fact.change.by.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        if erased {
+            return Err(AppendError::Erased);
+        }
+    }
+    Ok(())
 }
 
 async fn append_one(tx: &mut PgConnection, fact: &Fact) -> Result<(), AppendError> {

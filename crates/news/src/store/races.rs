@@ -3,8 +3,9 @@
 use testkit::at_once;
 
 use super::contract::engines;
-use super::contract::sample::{author, drafted, fact, id, published, revised};
+use super::contract::sample::{author, by_another, drafted, fact, id, published, revised};
 use super::{open_events, open_view};
+use crate::domain::Part;
 
 const ROUNDS: u128 = 10;
 
@@ -42,7 +43,7 @@ async fn an_erasure_in_the_middle_of_deliveries_leaves_no_byline_in_the_view() {
             }
         })
         .await;
-        let all = view.list(0, 10, false).await.expect("a list").articles;
+        let all = view.list(&Part::newest(0, 10), false).await.expect("a list").articles;
         assert_eq!(all.len(), 7);
         assert!(all.iter().all(|article| article.byline.as_str().is_empty()));
         view.close().await;
@@ -60,7 +61,10 @@ async fn an_erasure_in_the_middle_of_appends_leaves_no_byline_in_the_events() {
             async move {
                 match place {
                     4 => store.erase(author()).await.expect("it is erased"),
-                    _ => store.append(&[fact(drafted(place as u128 + 1))]).await.expect("it is appended"),
+                    _ => store
+                        .append(&[fact(by_another(drafted(place as u128 + 1)))], None)
+                        .await
+                        .expect("it is appended"),
                 }
             }
         })

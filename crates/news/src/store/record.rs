@@ -3,10 +3,12 @@
 //! A form that was stored once is readable for ever: new forms get the next number and a reader of their own, and the
 //! golden files of the old ones (`tests/golden`) stay as they are. Fields may be added as optional ones.
 
-use kernel::{ArticleId, Label, Section, Timestamp, UserId, Version};
+use kernel::{ArticleId, Label, Refusal, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::domain::{Article, Byline, Change, Correction, Event, Link, Slug, State, Story, UnknownName};
+use crate::ports::{Answer, Outcome};
 
 /// The form of event that is written today.
 const FORM: u32 = 1;
@@ -40,6 +42,9 @@ struct EventRecord {
     event: String,
     by: UserId,
     article: ArticleRecord,
+    // Only of `restored`: the version whose text came back. Absent in all others, so their text is what it always was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<Version>,
 }
 
 /// A full article, without the byline: that is a person's name, and the record can't be changed when the person goes.
@@ -77,7 +82,8 @@ struct CorrectionRecord {
 /// The text of an event, as it is stored and hashed.
 pub fn write_event(change: &Change) -> Result<String, RecordError> {
     let article = article_record(&change.article, Some(change.article.story.content.clone()));
-    let record = EventRecord { form: FORM, event: change.event.to_string(), by: change.by, article };
+    let event = change.event.to_string();
+    let record = EventRecord { form: FORM, event, by: change.by, article, from: change.from };
     Ok(serde_json::to_string(&record)?)
 }
 
@@ -91,7 +97,8 @@ pub fn read_event(text: &str, byline: String) -> Result<Change, RecordError> {
     let event: Event = record.event.parse()?;
     let mut record_article = record.article;
     let content = record_article.content.take().ok_or(RecordError::Value("content"))?;
-    Ok(Change { event, by: record.by, article: article(record_article, content, byline)? })
+    let article = article(record_article, content, byline)?;
+    Ok(Change { event, by: record.by, article, from: record.from })
 }
 
 /// A stored link of an article's chain, with what its record says of itself.
@@ -99,6 +106,25 @@ pub fn read_link(version: Version, record: String, prev_hash: String, hash: Stri
     let change = read_event(&record, String::new()).ok();
     let of = change.map(|change| (change.article.id, change.article.version));
     Link { version, record, prev_hash, hash, of }
+}
+
+/// What a row of the answers says.
+pub fn read_answer(
+    fingerprint: String,
+    done: Option<(Uuid, Version)>,
+    refusal: Option<String>,
+) -> Result<Answer, RecordError> {
+    let outcome = match (done, refusal) {
+        (Some((article, version)), _) => Outcome::Done(ArticleId::new(article), version),
+        (None, Some(refusal)) => Outcome::Refused(serde_json::from_str(&refusal)?),
+        (None, None) => return Err(RecordError::Value("answer")),
+    };
+    Ok(Answer { fingerprint, outcome })
+}
+
+/// A refusal, as it is kept.
+pub fn write_refusal(refusal: &Refusal) -> Result<String, RecordError> {
+    Ok(serde_json::to_string(refusal)?)
 }
 
 /// The document of an article in the view: everything but its content and its byline.

@@ -5,15 +5,17 @@ use bus::Outbox;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::StoreFailure;
 use chassis::sqlite::Database;
-use kernel::{ArticleId, UserId, Version};
+use futures::TryStreamExt;
+use kernel::{ArticleId, Refusal, Timestamp, UserId, Version};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::record::{RecordError, read_event, read_link, write_event};
-use crate::domain::{Article, GENESIS, Link, link};
-use crate::ports::{AppendError, EventStore, Fact};
+use super::sqlite_answers;
+use crate::domain::{Article, Backwards, Change, GENESIS, Link, Step, link};
+use crate::ports::{Answer, AppendError, EventStore, Fact, Once};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-events");
 
@@ -44,7 +46,11 @@ struct VersionRow {
 
 impl VersionRow {
     fn article(self) -> Result<Article, StoreFailure> {
-        Ok(read_event(&self.record, self.byline).map_err(broken)?.article)
+        Ok(self.change()?.article)
+    }
+
+    fn change(self) -> Result<Change, StoreFailure> {
+        read_event(&self.record, self.byline).map_err(broken)
     }
 }
 
@@ -62,14 +68,36 @@ fn broken(error: RecordError) -> StoreFailure {
 
 #[async_trait]
 impl EventStore for SqliteEventStore {
-    async fn append(&self, facts: &[Fact]) -> Result<(), AppendError> {
+    async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
         let mut tx = self.database.write().await?;
+        refuse_the_erased(&mut tx, facts).await?;
+        if let (Some(once), Some(last)) = (once, facts.last()) {
+            sqlite_answers::keep_done(&mut tx, once, &last.change.article).await?;
+        }
         for fact in facts {
             append_one(&mut tx, fact).await?;
         }
         tx.commit().await?;
         self.wake.notify_one();
         Ok(())
+    }
+
+    async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure> {
+        sqlite_answers::find(self.database.reader(), once).await
+    }
+
+    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure> {
+        let mut tx = self.database.write().await?;
+        sqlite_answers::keep_refusal(&mut tx, once, refusal).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure> {
+        let mut tx = self.database.write().await?;
+        let forgotten = sqlite_answers::forget(&mut tx, now, limit).await?;
+        tx.commit().await?;
+        Ok(forgotten)
     }
 
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
@@ -84,15 +112,69 @@ impl EventStore for SqliteEventStore {
         row.map(VersionRow::article).transpose()
     }
 
-    async fn history(&self, id: ArticleId) -> Result<Vec<Link>, StoreFailure> {
-        let rows: Vec<LinkRow> = sqlx::query_as(
-            "select version, record, prev_hash, hash from events where article = ? order by version",
+    async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure> {
+        let row: Option<VersionRow> = sqlx::query_as(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article = ? and e.version = ?",
         )
         .bind(id.uuid())
+        .bind(version.number())
+        .fetch_optional(self.database.reader())
+        .await?;
+        row.map(VersionRow::article).transpose()
+    }
+
+    async fn steps(
+        &self,
+        id: ArticleId,
+        before: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Step>, StoreFailure> {
+        let mut rows = sqlx::query_as::<_, VersionRow>(
+            "select e.record, b.byline
+             from events e join bylines b on b.article = e.article and b.version = e.version
+             where e.article = ? and e.version < ? order by e.version desc limit ?",
+        )
+        .bind(id.uuid())
+        .bind(before.map_or(u32::MAX, Version::number))
+        .bind(i64::from(limit) + 1)
+        .fetch(self.database.reader());
+        let mut steps = Backwards::new(limit);
+        while let Some(row) = rows.try_next().await? {
+            steps.take(row.change()?);
+        }
+        Ok(steps.steps())
+    }
+
+    async fn history(
+        &self,
+        id: ArticleId,
+        after: Option<Version>,
+        limit: u32,
+    ) -> Result<Vec<Link>, StoreFailure> {
+        let rows: Vec<LinkRow> = sqlx::query_as(
+            "select version, record, prev_hash, hash from events
+             where article = ? and version > ? order by version limit ?",
+        )
+        .bind(id.uuid())
+        .bind(after.map_or(0, Version::number))
+        .bind(limit)
         .fetch_all(self.database.reader())
         .await?;
         let link = |row: LinkRow| read_link(Version::new(row.version), row.record, row.prev_hash, row.hash);
         Ok(rows.into_iter().map(link).collect())
+    }
+
+    async fn ids(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<ArticleId>, StoreFailure> {
+        let ids: Vec<Uuid> = sqlx::query_scalar(
+            "select distinct article from events where article > ? order by article limit ?",
+        )
+        .bind(after.map_or(Uuid::nil(), ArticleId::uuid))
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await?;
+        Ok(ids.into_iter().map(ArticleId::new).collect())
     }
 
     async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure> {
@@ -121,6 +203,7 @@ impl EventStore for SqliteEventStore {
             .bind(person.uuid())
             .execute(&mut *tx)
             .await?;
+        sqlx::query("delete from answers where owner = ?").bind(person.uuid()).execute(&mut *tx).await?;
         tx.commit().await?;
         self.database.forget().await;
         Ok(())
@@ -133,6 +216,20 @@ impl EventStore for SqliteEventStore {
     async fn close(&self) {
         self.database.close().await;
     }
+}
+
+/// A token of somebody who was erased lives on for some minutes; what it writes is refused.
+async fn refuse_the_erased(tx: &mut SqliteConnection, facts: &[Fact]) -> Result<(), AppendError> {
+    for fact in facts {
+        let erased: bool = sqlx::query_scalar("select exists (select 1 from erased where person = ?)")
+            .bind(fact.change.by.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
+        if erased {
+            return Err(AppendError::Erased);
+        }
+    }
+    Ok(())
 }
 
 async fn append_one(tx: &mut SqliteConnection, fact: &Fact) -> Result<(), AppendError> {

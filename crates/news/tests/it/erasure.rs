@@ -4,10 +4,11 @@ use bus::{Envelope, Handler};
 use kernel::{Kind, MessageId, Timestamp, Trace};
 use news::consumers::Erasure;
 use prost::Message;
+use proto::news::v1::ArticleFields;
 use proto::users::v1::UserErased;
 
 use crate::people::{author, editor};
-use crate::world::{Place, World, fields, shut};
+use crate::world::{Place, World, fields, said, shut, told};
 
 fn erased(user_id: String) -> Envelope {
     let body = UserErased { user_id: user_id.clone(), at: 1_763_700_000_000 }.encode_to_vec();
@@ -28,15 +29,21 @@ fn erased(user_id: String) -> Envelope {
 async fn an_erased_person_is_named_nowhere_and_what_they_wrote_stays() {
     let place = Place::new();
     let world = World::start(&place).await;
+    let draft = world.create(&author(), fields("My draft")).await.expect("a draft");
     let published = world.published("Mine").await;
     world.tell(erased(author().id.to_string())).await;
     testkit::wait_until("the article without a byline", testkit::PATIENCE, async || {
         world.get(None, &published.id).await.expect("it is there").author.is_empty().then_some(())
     })
     .await;
-    // A token of theirs lives on for some minutes.
-    let draft = world.create(&author(), fields("Later")).await.expect("a draft");
-    let seen = world.get_since(Some(&editor()), &draft).await.expect("it is projected");
+    // A token of theirs lives on for some minutes, and writes nothing any more.
+    let gone = said(Kind::Unauthenticated, "invalid_token");
+    assert_eq!(told(world.create(&author(), fields("Later")).await), gone);
+    assert_eq!(told(world.revise(&author(), &draft, fields("Later")).await), gone);
+    // Others go on with what they left behind, and their pages may still have the name.
+    let named = ArticleFields { author: Some("Ada O'Neill".to_owned()), ..fields("Later") };
+    let later = world.revise(&editor(), &draft, named).await.expect("a new version");
+    let seen = world.get_since(Some(&editor()), &later).await.expect("it is projected");
     assert_eq!((seen.author.as_str(), seen.title.as_str()), ("", "Later"));
     world.stop().await;
 

@@ -11,7 +11,7 @@ const BYLINE: &str = "Ada O'Neill";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The stored text and the sent message of each event.
-const GOLDEN: [(Event, &str, &str); 5] = [
+const GOLDEN: [(Event, &str, &str); 8] = [
     (
         Event::Drafted,
         include_str!("../golden/event-1-drafted.json"),
@@ -36,6 +36,21 @@ const GOLDEN: [(Event, &str, &str); 5] = [
         Event::Deleted,
         include_str!("../golden/event-1-deleted.json"),
         include_str!("../golden/message-deleted.txt"),
+    ),
+    (
+        Event::Unpublished,
+        include_str!("../golden/event-1-unpublished.json"),
+        include_str!("../golden/message-unpublished.txt"),
+    ),
+    (
+        Event::Undeleted,
+        include_str!("../golden/event-1-undeleted.json"),
+        include_str!("../golden/message-undeleted.txt"),
+    ),
+    (
+        Event::Restored,
+        include_str!("../golden/event-1-restored.json"),
+        include_str!("../golden/message-restored.txt"),
     ),
 ];
 
@@ -89,7 +104,10 @@ fn changes() -> Vec<Change> {
         version: Version::new(4),
     }];
     let deleted = edited.article.delete(by, at(240)).expect("a legal step");
-    vec![drafted, edited, published, updated, deleted]
+    let unpublished = updated.article.unpublish(by, at(300)).expect("a legal step");
+    let undeleted = deleted.article.undelete(edited.article.state, by, at(360)).expect("a legal step");
+    let restored = unpublished.article.restore(&drafted.article, by, at(420)).expect("a legal step");
+    vec![drafted, edited, published, updated, deleted, unpublished, undeleted, restored]
 }
 
 /// A message as text: its attributes, then its body in hexadecimal digits, sixteen bytes a line.

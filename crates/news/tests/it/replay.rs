@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use kernel::{ArticleId, Expected, Identity, Version};
 use news::App;
-use news::app::{ChainError, CreateArticle, ListArticles};
+use news::app::{ChainError, CreateArticle, Writer};
+use news::domain::Part;
 use news::domain::{Article, Broken, StoryInput};
 use sqlx::Connection;
 use tokio::task::JoinSet;
@@ -145,6 +146,7 @@ async fn a_history_that_was_moved_under_another_article_is_found() {
 
 /// Writes as a busy newsroom does, each change delivered to the view at once.
 async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
+    let by = Writer { who: Some(&admin), once: None };
     let mut newest = Vec::new();
     for number in 0..40 {
         let story = StoryInput {
@@ -152,10 +154,9 @@ async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
             content: "text".to_owned(),
             ..Default::default()
         };
-        let draft =
-            app.create(Some(&admin), CreateArticle { story, ..Default::default() }).await.expect("a draft");
+        let draft = app.create(by, CreateArticle { story, ..Default::default() }).await.expect("a draft");
         app.project(&draft).await.expect("it is projected");
-        let published = app.publish(Some(&admin), draft.id, &Expected::Any).await.expect("it is published");
+        let published = app.publish(by, draft.id, &Expected::Any).await.expect("it is published");
         app.project(&published).await.expect("it is projected");
         newest.push(published);
     }
@@ -190,8 +191,7 @@ async fn replays_in_the_middle_of_work(place: &Place) {
     for article in newest {
         assert_eq!(app.get(None, article.id, None).await.expect("it is public"), article);
     }
-    let listing =
-        app.list(ListArticles { offset: 0, limit: 100, with_content: false }).await.expect("a list");
+    let listing = app.list(None, Part::newest(0, 100), false).await.expect("a list");
     assert_eq!(listing.total, 80);
     shut(app).await;
 }

@@ -13,7 +13,7 @@ use news::{App, Config};
 use prost::Message;
 use proto::news::v1::*;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use testkit::Folder;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,28 @@ impl Place {
         let stores = format!("{}\n{}", engines::postgres().await, engines::mongodb());
         std::fs::write(place.file(SERVERS), stores).expect("the file is written");
         place
+    }
+
+    /// Another place with the same stores: that of a second replica.
+    pub fn beside(&self) -> Self {
+        let place = Self::new();
+        std::fs::copy(self.file(SERVERS), place.file(SERVERS)).expect("the stores are on servers");
+        place
+    }
+
+    /// A number that the events say, wherever they are.
+    pub async fn count(&self, statement: &'static str) -> i64 {
+        let servers = std::fs::read_to_string(self.file(SERVERS)).ok();
+        match servers.as_deref().and_then(|stores| stores.split_once('\n')) {
+            Some((events, _)) => {
+                let mut connection = sqlx::PgConnection::connect(events).await.expect("the server answers");
+                sqlx::query_scalar(statement).fetch_one(&mut connection).await.expect("it is counted")
+            }
+            None => {
+                let mut connection = self.connection("sports-news.db").await;
+                sqlx::query_scalar(statement).fetch_one(&mut connection).await.expect("it is counted")
+            }
+        }
     }
 
     /// A place that is there already.
@@ -167,12 +189,30 @@ impl World {
         method: &str,
         request: M,
     ) -> Result<Bytes, Refusal> {
-        let call = Call {
-            method: method.to_owned(),
-            body: request.encode_to_vec().into(),
-            token: who,
-            idempotency_key: None,
-        };
+        self.send(budget, who, None, method, request).await
+    }
+
+    /// A command under a key.
+    pub async fn call_once<M: Message>(
+        &self,
+        who: &Person,
+        key: &str,
+        method: &str,
+        request: M,
+    ) -> Result<Bytes, Refusal> {
+        self.send(Duration::from_secs(10), Some(who.token()), Some(key.to_owned()), method, request).await
+    }
+
+    async fn send<M: Message>(
+        &self,
+        budget: Duration,
+        token: Option<String>,
+        idempotency_key: Option<String>,
+        method: &str,
+        request: M,
+    ) -> Result<Bytes, Refusal> {
+        let body = request.encode_to_vec().into();
+        let call = Call { method: method.to_owned(), body, token, idempotency_key };
         let context = Context::for_work("test", budget);
         context.scope(self.bus.call("news.sports.calls", call)).await
     }
@@ -227,6 +267,22 @@ impl World {
         article(self.call(Some(who.token()), "PublishArticle", request).await)
     }
 
+    pub async fn unpublish(&self, who: &Person, seen: &Article) -> Result<Article, Refusal> {
+        let request = UnpublishArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
+        article(self.call(Some(who.token()), "UnpublishArticle", request).await)
+    }
+
+    pub async fn undelete(&self, who: &Person, id: &str, version: u32) -> Result<Article, Refusal> {
+        let request = UndeleteArticleRequest { id: id.to_owned(), expected: exactly(version) };
+        article(self.call(Some(who.token()), "UndeleteArticle", request).await)
+    }
+
+    pub async fn restore(&self, who: &Person, seen: &Article, version: u32) -> Result<Article, Refusal> {
+        let (id, expected) = (seen.id.clone(), exactly(seen.version));
+        let request = RestoreArticleRequest { id, expected, version };
+        article(self.call(Some(who.token()), "RestoreArticle", request).await)
+    }
+
     pub async fn delete(&self, who: &Person, seen: &Article) -> Result<DeleteArticleReply, Refusal> {
         let request = DeleteArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
         let reply = self.call(Some(who.token()), "DeleteArticle", request).await?;
@@ -251,8 +307,17 @@ impl World {
         limit: u32,
         include_content: bool,
     ) -> Result<ListArticlesReply, Refusal> {
-        let reply =
-            self.call(None, "ListArticles", ListArticlesRequest { offset, limit, include_content }).await?;
+        let request =
+            ListArticlesRequest { offset, limit, include_content, ..ListArticlesRequest::default() };
+        self.list_as(None, request).await
+    }
+
+    pub async fn list_as(
+        &self,
+        who: Option<&Person>,
+        request: ListArticlesRequest,
+    ) -> Result<ListArticlesReply, Refusal> {
+        let reply = self.call(who.map(Person::token), "ListArticles", request).await?;
         Ok(ListArticlesReply::decode(reply).expect("a reply"))
     }
 

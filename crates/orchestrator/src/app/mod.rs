@@ -2,27 +2,35 @@
 
 mod error;
 mod get_article;
-mod list_all;
-mod list_section;
+mod home;
+mod list;
+mod past;
 mod readings;
+mod shelf;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Clock, Identity, Ids};
+use kernel::{Clock, Identity, Ids, Role};
 
 pub use error::NewsError;
-pub use list_all::Aggregate;
+pub use home::{ForYou, Home};
+pub use list::{ListNews, NewsList};
 pub use readings::ReadingQueue;
+pub use shelf::{Key, Rendered, Served, Shelf, Shown, Source, Times};
 pub use write::Write;
 
-use crate::ports::NewsDesks;
+use crate::ports::{NewsDesks, Tastes};
 
 /// What the use cases share.
 pub struct App {
     /// The news sections.
     pub desks: Arc<dyn NewsDesks>,
+    /// Answers that everybody gets.
+    pub shelf: Arc<Shelf>,
+    /// What readers like.
+    pub tastes: Arc<dyn Tastes>,
     /// Where readings wait until they are told.
     pub readings: Arc<ReadingQueue>,
     /// The present.
@@ -31,6 +39,8 @@ pub struct App {
     pub ids: Arc<dyn Ids>,
     /// How long a section may take where several are asked at once.
     pub section_deadline: Duration,
+    /// How long it may take to find what follows a reader's labels.
+    pub taste_budget: Duration,
 }
 
 /// Who asks. There is deliberately no other way to say it than a verified token.
@@ -43,6 +53,11 @@ pub struct Asker {
 }
 
 impl Asker {
+    /// True where they are answered what everybody is: nobody is signed in, or somebody who only reads.
+    pub fn is_reader(&self) -> bool {
+        self.identity.as_ref().is_none_or(|identity| identity.role == Role::Reader)
+    }
+
     fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }

@@ -8,14 +8,18 @@ use chassis::{Breaker, BreakerSettings, Broken, Context};
 use kernel::{ArticleId, Expected, Refusal, Section, Version};
 use prost::Message;
 use proto::news::v1 as wire;
+use uuid::Uuid;
 
+use super::past;
 use super::retry::{Retries, RetryRule};
 use super::wire as codec;
-use crate::domain::{Article, Change, Fields, SectionList};
-use crate::ports::{DeskError, NewsDesks, Window};
+use crate::domain::{Article, Change, DiffPart, Fields, History, Part, SectionList, SectionPositions, State};
+use crate::ports::{DeskError, Done, Giver, NewsDesks, Which};
 
 /// The section has waited for a version that was asked for and does not have it yet.
 pub(super) const NOT_YET_PROJECTED: &str = "not_yet_projected";
+/// The same command, under the same key, is being done.
+const STILL_RUNNING: &str = "still_running";
 /// A call ends so much before its caller's deadline (a tenth of short ones), so that somebody is still there to see that the
 /// section was too slow, count it and answer.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -39,15 +43,32 @@ impl BusDesks {
         Self { bus, reads: breakers(), writes: breakers(), retries: Retries::new(rule) }
     }
 
-    /// A write: sent once.
+    /// A command: tried again as a read is, always under the same key, so that it has one effect. Where the client gave no key it gets
+    /// one of its own, marked by a space, which no client's key has.
     async fn write<A: Message + Default>(
         &self,
         section: Section,
         method: &'static str,
         request: &impl Message,
-        token: Option<&str>,
+        giver: Giver<'_>,
     ) -> Result<A, DeskError> {
-        self.ask(&self.writes, section, method, request, token).await
+        let key = giver.key.map_or_else(|| format!(" {}", Uuid::new_v4()), str::to_owned);
+        self.retries.earn();
+        let deadline = Context::current().deadline;
+        let (mut tried, mut away) = (1, None);
+        loop {
+            let asked = self.ask(&self.writes, section, method, request, giver.token, Some(key.clone()));
+            let error = match (asked.await, away) {
+                (Ok(reply), _) => return Ok(reply),
+                // Our own first attempt is still at work, and its answer can be had in a moment.
+                (Err(DeskError::Refused(refusal)), Some(first)) if refusal.code == *STILL_RUNNING => first,
+                (Err(error), _) => error,
+            };
+            let Some(pause) = self.retries.pause(tried, &error, deadline) else { return Err(error) };
+            tracing::debug!(section = section.as_str(), method, tried, "a command failed and is sent again");
+            chassis::pause(pause).await;
+            (tried, away) = (tried + 1, Some(error));
+        }
     }
 
     /// One call, sent once.
@@ -58,12 +79,13 @@ impl BusDesks {
         method: &'static str,
         request: &impl Message,
         token: Option<&str>,
+        idempotency_key: Option<String>,
     ) -> Result<A, DeskError> {
         let call = Call {
             method: method.to_owned(),
             body: request.encode_to_vec().into(),
             token: token.map(str::to_owned),
-            idempotency_key: None,
+            idempotency_key,
         };
         match breakers[section as usize].call(self.send(section, call)).await {
             Ok(Ok(reply)) => readable(section, A::decode(reply).map_err(|error| error.to_string())),
@@ -97,7 +119,7 @@ impl BusDesks {
         let deadline = Context::current().deadline;
         let mut tried = 1;
         loop {
-            let error = match self.ask(&self.reads, section, method, request, token).await {
+            let error = match self.ask(&self.reads, section, method, request, token, None).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -131,9 +153,15 @@ impl NewsDesks for BusDesks {
         &self,
         section: Section,
         ids: &[ArticleId],
+        states: &[State],
+        content: bool,
         token: Option<&str>,
     ) -> Result<Vec<Article>, DeskError> {
-        let request = wire::GetArticlesRequest { ids: ids.iter().map(ArticleId::to_string).collect() };
+        let request = wire::GetArticlesRequest {
+            ids: ids.iter().map(ArticleId::to_string).collect(),
+            without_content: !content,
+            states: codec::states(states),
+        };
         let reply = self.read(section, "GetArticles", &request, token).await?;
         Ok(readable(section, codec::articles_of(reply))?.articles)
     }
@@ -141,12 +169,22 @@ impl NewsDesks for BusDesks {
     async fn list(
         &self,
         section: Section,
-        window: Window,
+        part: &Part,
+        content: bool,
         token: Option<&str>,
     ) -> Result<SectionList, DeskError> {
-        let Window { offset, limit, content } = window;
-        let request = wire::ListArticlesRequest { offset, limit, include_content: content };
+        let request = wire::ListArticlesRequest { include_content: content, ..codec::part(part) };
         readable(section, codec::articles_of(self.read(section, "ListArticles", &request, token).await?))
+    }
+
+    async fn positions(
+        &self,
+        section: Section,
+        part: &Part,
+        token: Option<&str>,
+    ) -> Result<SectionPositions, DeskError> {
+        let request = wire::ListArticlesRequest { keys_only: true, ..codec::part(part) };
+        readable(section, codec::positions_of(self.read(section, "ListArticles", &request, token).await?))
     }
 
     async fn create(
@@ -154,10 +192,10 @@ impl NewsDesks for BusDesks {
         section: Section,
         fields: Fields,
         publish: bool,
-        token: Option<&str>,
-    ) -> Result<Article, DeskError> {
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError> {
         let request = wire::CreateArticleRequest { fields: Some(codec::fields(fields)), publish };
-        readable(section, codec::article_of(self.write(section, "CreateArticle", &request, token).await?))
+        readable(section, codec::done(self.write(section, "CreateArticle", &request, giver).await?))
     }
 
     async fn revise(
@@ -166,14 +204,14 @@ impl NewsDesks for BusDesks {
         id: ArticleId,
         expected: &Expected,
         change: Change,
-        token: Option<&str>,
-    ) -> Result<Article, DeskError> {
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError> {
         let request = wire::ReviseArticleRequest {
             id: id.to_string(),
             expected: Some(codec::expected(expected)),
             change: Some(codec::change(change)),
         };
-        readable(section, codec::article_of(self.write(section, "ReviseArticle", &request, token).await?))
+        readable(section, codec::done(self.write(section, "ReviseArticle", &request, giver).await?))
     }
 
     async fn publish(
@@ -181,11 +219,11 @@ impl NewsDesks for BusDesks {
         section: Section,
         id: ArticleId,
         expected: &Expected,
-        token: Option<&str>,
-    ) -> Result<Article, DeskError> {
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError> {
         let request =
             wire::PublishArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
-        readable(section, codec::article_of(self.write(section, "PublishArticle", &request, token).await?))
+        readable(section, codec::done(self.write(section, "PublishArticle", &request, giver).await?))
     }
 
     async fn delete(
@@ -193,11 +231,88 @@ impl NewsDesks for BusDesks {
         section: Section,
         id: ArticleId,
         expected: &Expected,
-        token: Option<&str>,
-    ) -> Result<Version, DeskError> {
+        giver: Giver<'_>,
+    ) -> Result<Done<Version>, DeskError> {
         let request =
             wire::DeleteArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
-        let reply: wire::DeleteArticleReply = self.write(section, "DeleteArticle", &request, token).await?;
-        Ok(Version::new(reply.version))
+        let reply: wire::DeleteArticleReply = self.write(section, "DeleteArticle", &request, giver).await?;
+        Ok(Done { value: Version::new(reply.version), replayed: reply.replayed })
+    }
+
+    async fn unpublish(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError> {
+        let request =
+            wire::UnpublishArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
+        readable(section, codec::done(self.write(section, "UnpublishArticle", &request, giver).await?))
+    }
+
+    async fn restore(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        old: Version,
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError> {
+        let request = wire::RestoreArticleRequest {
+            id: id.to_string(),
+            expected: Some(codec::expected(expected)),
+            version: old.number(),
+        };
+        readable(section, codec::done(self.write(section, "RestoreArticle", &request, giver).await?))
+    }
+
+    async fn undelete(
+        &self,
+        section: Section,
+        id: ArticleId,
+        expected: &Expected,
+        giver: Giver<'_>,
+    ) -> Result<Done<Article>, DeskError> {
+        let request =
+            wire::UndeleteArticleRequest { id: id.to_string(), expected: Some(codec::expected(expected)) };
+        readable(section, codec::done(self.write(section, "UndeleteArticle", &request, giver).await?))
+    }
+
+    async fn history(
+        &self,
+        section: Section,
+        id: ArticleId,
+        before: Option<Version>,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<History, DeskError> {
+        let before = before.map(Version::number);
+        let request = wire::GetHistoryRequest { id: id.to_string(), limit, before };
+        readable(section, past::history(self.read(section, "GetHistory", &request, token).await?))
+    }
+
+    async fn version(
+        &self,
+        section: Section,
+        id: ArticleId,
+        which: Which,
+        token: Option<&str>,
+    ) -> Result<Article, DeskError> {
+        let request = wire::GetVersionRequest { id: id.to_string(), which: Some(past::which(which)) };
+        readable(section, codec::article_of(self.read(section, "GetVersion", &request, token).await?))
+    }
+
+    async fn diff(
+        &self,
+        section: Section,
+        id: ArticleId,
+        from: Version,
+        to: Version,
+        token: Option<&str>,
+    ) -> Result<Vec<DiffPart>, DeskError> {
+        let (from, to) = (from.number(), to.number());
+        let request = wire::DiffVersionsRequest { id: id.to_string(), from, to };
+        Ok(past::diff(self.read(section, "DiffVersions", &request, token).await?))
     }
 }

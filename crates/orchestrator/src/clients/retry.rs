@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use kernel::{Deadline, Kind};
+use kernel::{Deadline, Kind, Refusal};
 
 use super::desks::NOT_YET_PROJECTED;
 use crate::ports::DeskError;
@@ -46,6 +46,11 @@ impl Retries {
     /// was wanted, is to be left in peace, or there is no budget or no time.
     pub fn pause(&self, tried: u32, error: &DeskError, deadline: Deadline) -> Option<Duration> {
         let DeskError::Refused(refusal) = error else { return None };
+        self.pause_after(tried, refusal, deadline)
+    }
+
+    /// The same for what any neighbour said.
+    pub fn pause_after(&self, tried: u32, refusal: &Refusal, deadline: Deadline) -> Option<Duration> {
         let worth_it = refusal.kind == Kind::Unavailable && refusal.code != *NOT_YET_PROJECTED;
         if !worth_it || tried > self.rule.retries {
             return None;
@@ -64,8 +69,6 @@ impl Retries {
 
 #[cfg(test)]
 mod tests {
-    use kernel::Refusal;
-
     use super::*;
 
     fn away(code: &'static str) -> DeskError {

@@ -5,7 +5,11 @@ use std::str::FromStr;
 use kernel::{Expected, Timestamp, Version};
 use proto::news::v1 as wire;
 
-use crate::domain::{Article, Change, Correction, Fields, Patch, SectionList, State};
+use crate::domain::{
+    Article, Change, Correction, Fields, Filter, Order, Part, Patch, Position, SectionList, SectionPositions,
+    Start, State,
+};
+use crate::ports::Done;
 
 /// What is wrong with an answer. It names the field, never what stands in it.
 pub(super) type Wrong = String;
@@ -15,9 +19,56 @@ pub(super) fn article_of(reply: wire::ArticleReply) -> Result<Article, Wrong> {
     article(reply.article.ok_or("there is no article")?)
 }
 
+/// What came of a command on an article.
+pub(super) fn done(reply: wire::ArticleReply) -> Result<Done<Article>, Wrong> {
+    let replayed = reply.replayed;
+    Ok(Done { value: article_of(reply)?, replayed })
+}
+
 pub(super) fn articles_of(reply: wire::ListArticlesReply) -> Result<SectionList, Wrong> {
     let articles = reply.articles.into_iter().map(article).collect::<Result<_, _>>()?;
     Ok(SectionList { articles, total: reply.total })
+}
+
+pub(super) fn positions_of(reply: wire::ListArticlesReply) -> Result<SectionPositions, Wrong> {
+    let position = |key: wire::ListPosition| -> Result<Position, Wrong> {
+        Ok(Position { at: Timestamp::from_millis(key.at_ms), id: parse("id", &key.id)? })
+    };
+    let positions = reply.keys.into_iter().map(position).collect::<Result<_, _>>()?;
+    Ok(SectionPositions { positions, total: reply.total })
+}
+
+/// The part as a request for articles without their texts.
+pub(super) fn part(part: &Part) -> wire::ListArticlesRequest {
+    let Filter { label, author, author_id, from, to, states: wanted } = part.filter.clone();
+    let order = match part.order {
+        Order::Newest => wire::ListOrder::Newest,
+        Order::Oldest => wire::ListOrder::Oldest,
+        Order::Updated => wire::ListOrder::Updated,
+    };
+    let mut request = wire::ListArticlesRequest {
+        limit: part.limit,
+        label,
+        author,
+        author_id: author_id.map(|id| id.to_string()),
+        from_ms: from.map(Timestamp::millis),
+        to_ms: to.map(Timestamp::millis),
+        order: order.into(),
+        states: states(&wanted),
+        ..wire::ListArticlesRequest::default()
+    };
+    let position =
+        |place: Position| wire::ListPosition { at_ms: place.at.millis(), id: place.id.to_string() };
+    match part.start {
+        Start::Offset(offset) => request.offset = offset,
+        Start::After(place) => request.after = Some(position(place)),
+        Start::Before(place) => request.before = Some(position(place)),
+    }
+    request
+}
+
+pub(super) fn states(states: &[State]) -> Vec<String> {
+    states.iter().map(|state| state.as_str().to_owned()).collect()
 }
 
 fn article(from: wire::Article) -> Result<Article, Wrong> {
@@ -52,7 +103,7 @@ fn correction(from: wire::Correction) -> Correction {
     }
 }
 
-fn parse<T: FromStr>(field: &str, text: &str) -> Result<T, Wrong> {
+pub(super) fn parse<T: FromStr>(field: &str, text: &str) -> Result<T, Wrong> {
     text.parse().map_err(|_| format!("its article's {field} cannot be read"))
 }
 

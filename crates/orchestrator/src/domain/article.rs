@@ -3,7 +3,7 @@ use std::cmp::Ordering;
 use kernel::{ArticleId, Section, Timestamp, UserId, Version};
 
 /// Where an article stands in the editors' work. A state that this service has never heard of is passed on as it came.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State(String);
 
 impl State {

@@ -1,17 +1,23 @@
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chassis::http::{Json, Path, Precondition, Problem, ProblemBody, Query, etag_matches};
+use chassis::http::{
+    IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query,
+    etag_matches, say_replayed,
+};
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use kernel::{ArticleId, FieldFault, Kind, Refusal, Section, Version};
+use kernel::{ArticleId, Fault, FieldFault, Kind, Refusal, Section, Timestamp, Version};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::caching::{Cache, answer, encode, json, tag};
+use super::caching::{Cache, answer, encode, json, served, tag};
 use super::views::{DeletedView, DraftBody, NewsView, PatchBody, ReviseBody, VersionBody};
-use super::{Asking, News, Seen};
-use crate::app::Write;
+use super::{Asking, News, Seen, refused};
+use crate::app::{Asker, Key, NewsError, Rendered, Shown, Write};
 use crate::domain::{Article, Change};
+use crate::ports::{Done, Which};
 
 /// A section.
 #[derive(Deserialize, IntoParams)]
@@ -20,7 +26,7 @@ pub(super) struct SectionPath {
     /// `famous`, `politics` or `sports`.
     #[serde(rename = "type")]
     #[param(value_type = String)]
-    section: Section,
+    pub(super) section: Section,
 }
 
 /// An article.
@@ -30,10 +36,10 @@ pub(super) struct ArticlePath {
     /// `famous`, `politics` or `sports`.
     #[serde(rename = "type")]
     #[param(value_type = String)]
-    section: Section,
+    pub(super) section: Section,
     /// The article.
     #[param(value_type = uuid::Uuid)]
-    id: ArticleId,
+    pub(super) id: ArticleId,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -41,6 +47,25 @@ pub(super) struct ArticlePath {
 pub(super) struct ReadQuery {
     /// Waits up to a second until this version can be shown, else 503 `not_yet_projected`.
     min_version: Option<u32>,
+    /// This version, as at `…/versions/{version}`.
+    version: Option<u32>,
+    /// The version that was the newest at this time (RFC 3339). Readers see it if it was public then.
+    #[param(value_type = Option<String>, format = DateTime)]
+    at: Option<Timestamp>,
+}
+
+impl ReadQuery {
+    /// The version of the past that is asked for, if one is.
+    fn which(&self) -> Result<Option<Which>, Refusal> {
+        match (self.version, self.at) {
+            (Some(_), Some(_)) => {
+                let fault = FieldFault::new("/at", "excluded", "name a version or a time, not both");
+                Err(Refusal::new(Kind::Invalid, "invalid", Kind::Invalid.sentence()).with_fields(vec![fault]))
+            }
+            (Some(version), None) => Ok(Some(Which::Version(Version::new(version)))),
+            (None, at) => Ok(at.map(Which::At)),
+        }
+    }
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -67,41 +92,94 @@ pub(super) async fn get_article(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    // The past is no reading: nobody learns from it what somebody likes today.
+    if let Some(which) = query.which()? {
+        return Ok(shown(news.app.get_version(section, id, which, &asker).await?, &asker, &headers)?);
+    }
+    if query.min_version.is_none() && asker.is_reader() {
+        return Ok(get_public(&news, section, id, &asker, method == Method::GET, &headers).await?);
+    }
     let article = news.app.get_article(section, id, query.min_version.map(Version::new), &asker).await?;
+    // A HEAD runs this handler too, and is no reading.
+    let reading = news.app.reading(&article, &asker).filter(|_| method == Method::GET);
+    let response = shown(article, &asker, &headers)?;
+    news.app.was_read(reading);
+    Ok(response)
+}
+
+/// An article as everybody gets it, out of the cache where it is there. It is asked for in nobody's name, so nothing but what
+/// everybody may see can get in; a reader's copy is private all the same.
+async fn get_public(
+    news: &News,
+    section: Section,
+    id: ArticleId,
+    asker: &Asker,
+    is_reading: bool,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let app = news.app.clone();
+    let make = async move {
+        let found = app.get_article(section, id, None, &Asker::default()).await;
+        let article = Arc::new(found.map_err(|error| refused(&error))?);
+        Ok(Rendered {
+            body: encode(&NewsView::from((*article).clone()))?.into(),
+            etag: article.version.etag(),
+            link: None,
+            total: None,
+            shown: vec![Shown::from(&*article)],
+            lists: Vec::new(),
+            keep: article.state.is_public(),
+            article: Some(article),
+        })
+    };
+    let answer = news.app.shelf.serve(Key::Article(section, id), make).await?;
+    let cache = match answer.answer.keep {
+        true => Cache::of_public(asker.identity.is_some()),
+        false => Cache::Private,
+    };
+    let response = served(&answer, cache, headers);
+    if let Some(article) = answer.answer.article.as_ref().filter(|_| is_reading) {
+        news.app.was_read(news.app.reading(article, asker));
+    }
+    Ok(response)
+}
+
+/// An article at a version, for whoever asked for it; 304 where they have it.
+pub(super) fn shown(article: Article, asker: &Asker, headers: &HeaderMap) -> Result<Response, Refusal> {
     let cache = match article.state.is_public() {
         true => Cache::of_public(asker.identity.is_some()),
         false => Cache::Private,
     };
     let etag = article.version.etag();
     // An erasure blanks the byline and makes no new version: whoever kept the article with the name must not be told to keep it.
-    let known = !article.author.is_empty() && etag_matches(&headers, &etag);
-    // A HEAD runs this handler too, and is no reading.
-    let reading = news.app.reading(&article, &asker).filter(|_| method == Method::GET);
+    let known = !article.author.is_empty() && etag_matches(headers, &etag);
     let body = if known { Vec::new() } else { encode(&NewsView::from(article))? };
-    let response = cache.on(answer(known, &etag, body));
-    news.app.was_read(reading);
-    Ok(response)
+    Ok(cache.on(answer(known, &etag, body)))
 }
 
 /// A new article: a draft, unless `publish=true`.
-#[utoipa::path(post, path = "/{type}", tag = "news", params(SectionPath, CreateQuery), request_body = DraftBody,
-    security(("bearer" = [])), responses(
+#[utoipa::path(post, path = "/{type}", tag = "news", params(SectionPath, CreateQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
+    request_body = DraftBody, security(("bearer" = [])), responses(
     (status = 201, description = "The new article, at `Location`.", body = NewsView),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, or `self_review` for `publish=true`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "A field breaks a rule.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`still_running`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "A field breaks a rule; `idempotency_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn create_article(
     State(news): State<News>,
     Path(SectionPath { section }): Path<SectionPath>,
     Query(query): Query<CreateQuery>,
     Asking(asker): Asking,
+    IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<DraftBody>,
 ) -> Result<Response, Problem> {
-    let article = news.app.create_article(section, body.into(), query.publish, &asker).await?;
-    let location = format!("{}/{}/{}", news.public_base, article.section, article.id);
-    let mut response = written(StatusCode::CREATED, article)?;
+    let created = news.app.create_article(section, body.into(), query.publish, &asker, key.as_deref()).await;
+    let created = created.map_err(told)?;
+    let location = format!("{}/{}/{}", news.public_base, created.value.section, created.value.id);
+    let mut response = answered(StatusCode::CREATED, created)?;
     if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -128,8 +206,8 @@ pub(super) async fn revise_named_article(
 ) -> Result<Response, Problem> {
     let id = body.id.ok_or_else(|| body_fault("/id", "missing", "say which article is meant"))?;
     let expected = precondition.or_version(body.version)?;
-    let write = Write { section, id, expected, asker: &asker };
-    written(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
+    let write = Write { section, id, expected, asker: &asker, key: None };
+    answered(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
 }
 
 /// A whole new version of an article.
@@ -154,8 +232,8 @@ pub(super) async fn revise_article(
         return Err(body_fault("/id", "differs", "the address names another article").into());
     }
     let expected = precondition.or_version(body.version)?;
-    let write = Write { section, id, expected, asker: &asker };
-    written(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
+    let write = Write { section, id, expected, asker: &asker, key: None };
+    answered(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
 }
 
 /// A new version with some new fields.
@@ -177,29 +255,32 @@ pub(super) async fn patch_article(
     Json(body): Json<PatchBody>,
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(body.version)?;
-    let write = Write { section, id, expected, asker: &asker };
-    written(StatusCode::OK, news.app.revise_article(write, Change::Some(body.into())).await?)
+    let write = Write { section, id, expected, asker: &asker, key: None };
+    answered(StatusCode::OK, news.app.revise_article(write, Change::Some(body.into())).await?)
 }
 
 /// Makes an article public.
-#[utoipa::path(post, path = "/{type}/{id}/publish", tag = "news", params(ArticlePath), request_body = Option<VersionBody>,
-    security(("bearer" = [])), responses(
+#[utoipa::path(post, path = "/{type}/{id}/publish", tag = "news",
+    params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
+    request_body = Option<VersionBody>, security(("bearer" = [])), responses(
     (status = 200, description = "The published article.", body = NewsView),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `self_review`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`illegal_transition`, with `state` and `allowed`; `still_running`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, description = "`stale_version`, with `current_version`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`idempotency_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 428, description = "Neither `If-Match` nor `version` says what the publisher has seen.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn publish_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
     Asking(asker): Asking,
+    IdempotencyKey(key): IdempotencyKey,
     Seen(expected): Seen,
 ) -> Result<Response, Problem> {
-    let write = Write { section, id, expected, asker: &asker };
-    written(StatusCode::OK, news.app.publish_article(write).await?)
+    let write = Write { section, id, expected, asker: &asker, key: key.as_deref() };
+    answered(StatusCode::OK, news.app.publish_article(write).await.map_err(told)?)
 }
 
 /// Puts away an article that is not public.
@@ -219,18 +300,32 @@ pub(super) async fn delete_article(
     Asking(asker): Asking,
     Seen(expected): Seen,
 ) -> Result<Response, Problem> {
-    let version = news.app.delete_article(Write { section, id, expected, asker: &asker }).await?;
+    let version =
+        news.app.delete_article(Write { section, id, expected, asker: &asker, key: None }).await?.value;
     let mut response = json(StatusCode::OK, encode(&DeletedView::from(id))?);
     tag(&mut response, &version.etag());
     Ok(Cache::Never.on(response))
 }
 
-/// The answer to every write of an article: what it is now, and the tag that the next write names.
-fn written(status: StatusCode, article: Article) -> Result<Response, Problem> {
-    let etag = article.version.etag();
-    let mut response = json(status, encode(&NewsView::from(article))?).into_response();
+/// The answer to every write of an article: what it is now, and the tag that the next write names. To one that was done before: what
+/// it was then.
+pub(super) fn answered(status: StatusCode, done: Done<Article>) -> Result<Response, Problem> {
+    let etag = done.value.version.etag();
+    let mut response = json(status, encode(&NewsView::from(done.value))?).into_response();
     tag(&mut response, &etag);
+    if done.replayed {
+        say_replayed(&mut response);
+    }
     Ok(Cache::Never.on(response))
+}
+
+/// The refusal of a command; one that was given before, under the same key, says so in a header.
+pub(super) fn told(error: NewsError) -> Problem {
+    let mut refusal = error.refusal();
+    match refusal.extra.remove("idempotency_replayed") {
+        Some(_) => Problem::from(refusal).with_header(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),
+        None => Problem::from(error),
+    }
 }
 
 fn body_fault(pointer: &str, code: &'static str, detail: &str) -> Refusal {

@@ -1,11 +1,19 @@
-//! What caches may keep of an answer.
+//! What caches may keep of an answer: those of others, and our own.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, ETAG, VARY};
-use http::{HeaderValue, StatusCode};
+use chassis::http::etag_matches;
+use http::header::{AGE, CACHE_CONTROL, ETAG, LINK, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kernel::Refusal;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+
+use crate::app::{Rendered, Served, Source};
+
+/// Where an answer comes from (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// How many articles a whole list has.
+const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 
 /// How far an answer may travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,17 +50,48 @@ impl Cache {
     }
 }
 
-/// The answer with its tag, or 304 where the client has it already.
-pub(super) fn answer(known: bool, etag: &str, body: Vec<u8>) -> Response {
-    let mut response =
-        if known { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, body) };
-    tag(&mut response, etag);
+/// An answer that was rendered before it was sent, to a caller who is signed in or not. An incomplete one is neither kept nor tagged:
+/// nobody shall hold on to a page with a section missing.
+pub(super) fn rendered(answer: &Rendered, cache: Cache, headers: &HeaderMap) -> Response {
+    // An erasure blanks the byline and makes no new version: whoever kept an article with the name must not be told to keep it.
+    let nameless = answer.article.as_ref().is_some_and(|article| article.author.is_empty());
+    let known = cache != Cache::Never && !nameless && etag_matches(headers, &answer.etag);
+    let mut response = match known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => json(StatusCode::OK, answer.body.clone()),
+    };
+    if cache != Cache::Never {
+        tag(&mut response, &answer.etag);
+    }
+    let headers = response.headers_mut();
+    if let Some(link) = answer.link.as_ref().and_then(|link| HeaderValue::from_str(link).ok()) {
+        headers.insert(LINK, link);
+    }
+    if let Some(total) = answer.total {
+        headers.insert(TOTAL, total.into());
+    }
+    cache.on(response)
+}
+
+/// The same out of our own cache, saying so: a client can tell what is old from what is new.
+pub(super) fn served(served: &Served, cache: Cache, headers: &HeaderMap) -> Response {
+    let mut response = rendered(&served.answer, cache, headers);
+    let (status, age) = match served.source {
+        Source::Made => ("orchestrator; fwd=miss", None),
+        Source::Kept(age) => ("orchestrator; hit", Some(age)),
+        Source::Stale(age) => ("orchestrator; hit; detail=stale", Some(age)),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+    if let Some(age) = age {
+        headers.insert(AGE, age.as_secs().into());
+    }
     response
 }
 
 /// A JSON answer whose bytes are there already.
-pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
-    (status, [(http::header::CONTENT_TYPE, "application/json")], body).into_response()
+pub(super) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    (status, [(http::header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
 /// Puts the entity tag on an answer.
@@ -60,6 +99,14 @@ pub(super) fn tag(response: &mut Response, etag: &str) {
     if let Ok(value) = HeaderValue::from_str(etag) {
         response.headers_mut().insert(ETAG, value);
     }
+}
+
+/// The answer with its tag, or 304 where the client has it already.
+pub(super) fn answer(known: bool, etag: &str, body: Vec<u8>) -> Response {
+    let mut response =
+        if known { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, body) };
+    tag(&mut response, etag);
+    response
 }
 
 /// The bytes of an answer.

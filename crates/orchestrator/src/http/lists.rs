@@ -1,15 +1,20 @@
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Path, Problem, ProblemBody, Query, etag_matches};
-use http::header::LINK;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use kernel::{FieldFault, Kind, Page, PageError, Refusal, Section};
+use chassis::http::{Path, Problem, ProblemBody, Query};
+use http::HeaderMap;
+use kernel::{Page, Refusal, Section};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::caching::{Cache, answer, digest, encode, json};
-use super::views::ListView;
-use super::{Asking, News};
+use super::articles::SectionPath;
+use super::caching::{Cache, digest, encode, rendered, served};
+use super::list_query::{ListQuery, PageQuery, Show, Wanted, parse_page};
+use super::views::{ListView, PageView};
+use super::{Asking, News, refused};
+use crate::app::{Asker, Key, ListNews, NewsList, Rendered, Shown};
+use crate::domain::{Cursor, Fingerprint, Part, Position, Scope, Toward};
 
 /// A page.
 #[derive(Deserialize, IntoParams)]
@@ -39,94 +44,205 @@ pub(super) struct SectionPagePath {
     limit: String,
 }
 
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ListQuery {
-    /// `content` gives the texts too.
-    include: Option<String>,
-}
-
 /// The newest articles of all sections.
-#[utoipa::path(get, path = "/all/{page}/{limit}", tag = "news", params(AllPath, ListQuery), responses(
+#[utoipa::path(get, path = "/all/{page}/{limit}", tag = "news", params(AllPath, PageQuery), responses(
     (status = 200, description = "A page of the one order of all sections; `partial` where one of them is away.", body = ListView),
     (status = 304, description = "The client has this page."),
     (status = 400, description = "Page or limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "Page or limit is outside its range.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "Page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list_all(
+pub(super) async fn page_of_all(
     State(news): State<News>,
     Path(AllPath { page, limit }): Path<AllPath>,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<PageQuery>,
     Asking(asker): Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (page, content) = (parse_page(&page, &limit)?, query.content()?);
-    let found = news.app.list_all(page, content, &asker).await?;
-    let view = ListView::new(found.merged.articles, page, found.merged.total, found.missing);
-    let list = format!("{}/all", news.public_base);
-    answer_list(view, &list, page, content, asker.identity.is_some(), &headers)
+    let page = Paged { scope: Scope::All, page: parse_page(&page, &limit)?, show: query.show()? };
+    Ok(answer_page(&news, page, &asker, &headers).await?)
 }
 
 /// The newest articles of one section.
-#[utoipa::path(get, path = "/{type}/{page}/{limit}", tag = "news", params(SectionPagePath, ListQuery), responses(
+#[utoipa::path(get, path = "/{type}/{page}/{limit}", tag = "news", params(SectionPagePath, PageQuery), responses(
     (status = 200, description = "A page of the section.", body = ListView),
     (status = 304, description = "The client has this page."),
     (status = 400, description = "Page or limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "Page or limit is outside its range.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "Page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The section is away.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list_section(
+pub(super) async fn page_of_section(
     State(news): State<News>,
     Path(SectionPagePath { section, page, limit }): Path<SectionPagePath>,
+    Query(query): Query<PageQuery>,
+    Asking(asker): Asking,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let page = Paged { scope: Scope::One(section), page: parse_page(&page, &limit)?, show: query.show()? };
+    Ok(answer_page(&news, page, &asker, &headers).await?)
+}
+
+/// The articles of all sections that pass a filter, from any place on.
+#[utoipa::path(get, path = "/all", tag = "news", params(ListQuery), responses(
+    (status = 200, description = "A part of the one list of all sections. `partial` where one of them is away; then its cursors lead through a list without that section, and every page of it says so.", body = ListView),
+    (status = 304, description = "The client has this page."),
+    (status = 400, description = "The limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`bad_cursor`: it is none, or of another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn list_all(
+    State(news): State<News>,
     Query(query): Query<ListQuery>,
     Asking(asker): Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (page, content) = (parse_page(&page, &limit)?, query.content()?);
-    let found = news.app.list_section(section, page, content, &asker).await?;
-    let view = ListView::new(found.articles, page, found.total, Vec::new());
-    let list = format!("{}/{section}", news.public_base);
-    answer_list(view, &list, page, content, asker.identity.is_some(), &headers)
+    Ok(answer_list(&news, query.read(Scope::All, &asker)?, &asker, &headers).await?)
 }
 
-impl ListQuery {
-    fn content(&self) -> Result<bool, Refusal> {
-        match self.include.as_deref() {
-            None => Ok(false),
-            Some("content") => Ok(true),
-            Some(_) => Err(out_of_range("/include", "unknown_name", "only content can be included")),
-        }
-    }
-}
-
-fn answer_list(
-    view: ListView,
-    list: &str,
-    page: Page,
-    content: bool,
-    signed_in: bool,
-    headers: &HeaderMap,
+/// The articles of one section that pass a filter, from any place on.
+#[utoipa::path(get, path = "/{type}", tag = "news", params(SectionPath, ListQuery), responses(
+    (status = 200, description = "A part of the section's list.", body = ListView),
+    (status = 304, description = "The client has this page."),
+    (status = 400, description = "The limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`bad_cursor`: it is none, or of another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The section is away.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub(super) async fn list_section(
+    State(news): State<News>,
+    Path(SectionPath { section }): Path<SectionPath>,
+    Query(query): Query<ListQuery>,
+    Asking(asker): Asking,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let body = encode(&view)?;
-    let mut response = if view.partial {
-        // Neither kept nor tagged: nobody shall hold on to a page with a section missing.
-        Cache::Never.on(json(StatusCode::OK, body))
-    } else {
-        let etag = digest(&body);
-        Cache::of_public(signed_in).on(answer(etag_matches(headers, &etag), &etag, body))
+    let wanted = query.read(Scope::One(section), &asker)?;
+    Ok(answer_list(&news, wanted, &asker, &headers).await?)
+}
+
+/// A list by page.
+struct Paged {
+    scope: Scope,
+    page: Page,
+    show: Show,
+}
+
+async fn answer_page(
+    news: &News,
+    paged: Paged,
+    asker: &Asker,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let Paged { scope, page, show } = paged;
+    let part = Part::newest(page.offset(), page.limit());
+    let fingerprint = Fingerprint::of(scope, &part.filter, part.order);
+    let list = ListNews { scope, part, without: Vec::new(), content: show.content };
+    let base = format!("{}/{}", news.public_base, scope.as_str());
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(show.pairs()).finish();
+    let address = format!("{base}/{}/{}?{query}", page.number(), page.limit());
+    let render = move |found: NewsList| {
+        let next = cursor(Toward::Next, found.after, &found, fingerprint);
+        let place = PageView::by_number(page, found.total, next);
+        let link = page_links(&base, page, place.last(), &query);
+        render(found, place, &show, link, scope)
     };
-    if let Ok(links) = HeaderValue::from_str(&links(list, page, view.last_page(), content)) {
-        response.headers_mut().insert(LINK, links);
+    answer(news, list, address, render, asker, headers).await
+}
+
+async fn answer_list(
+    news: &News,
+    wanted: Wanted,
+    asker: &Asker,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let base = format!("{}/{}", news.public_base, wanted.list.scope.as_str());
+    let address = format!("{base}?{}", wanted.at(wanted.cursor.as_deref()));
+    let list = wanted.list.clone();
+    let render = move |found: NewsList| {
+        let next = cursor(Toward::Next, found.after, &found, wanted.fingerprint);
+        let previous = cursor(Toward::Previous, found.before, &found, wanted.fingerprint);
+        let link = |cursor: Option<&str>, relation: &str| {
+            format!("<{base}?{}>; rel=\"{relation}\"", wanted.at(cursor))
+        };
+        let mut links = vec![link(None, "first")];
+        links.extend(previous.as_deref().map(|cursor| link(Some(cursor), "prev")));
+        links.extend(next.as_deref().map(|cursor| link(Some(cursor), "next")));
+        let place = PageView::by_cursor(wanted.list.part.limit, found.total, next, previous);
+        render(found, place, &wanted.show, links.join(", "), wanted.list.scope)
+    };
+    answer(news, list, address, render, asker, headers).await
+}
+
+/// The list for whoever asks: what everybody gets comes from the cache or goes into it, and is asked for in nobody's name.
+async fn answer(
+    news: &News,
+    list: ListNews,
+    address: String,
+    render: impl FnOnce(NewsList) -> Result<Rendered, Refusal> + Send + 'static,
+    asker: &Asker,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    if !(asker.is_reader() && list.part.filter.is_public()) {
+        let found = news.app.list(&list, asker).await.map_err(|error| refused(&error))?;
+        let answer = render(found)?;
+        let cache = if answer.keep { Cache::Private } else { Cache::Never };
+        return Ok(rendered(&answer, cache, headers));
     }
-    Ok(response)
+    let app = news.app.clone();
+    let make = async move {
+        let found = app.list(&list, &Asker::default()).await.map_err(|error| refused(&error))?;
+        render(found)
+    };
+    let answer = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
+    let cache = match answer.answer.keep {
+        true => Cache::of_public(asker.identity.is_some()),
+        false => Cache::Never,
+    };
+    Ok(served(&answer, cache, headers))
+}
+
+fn render(
+    found: NewsList,
+    place: PageView,
+    show: &Show,
+    link: String,
+    scope: Scope,
+) -> Result<Rendered, Refusal> {
+    let shown: Vec<Shown> = found.articles.iter().map(Shown::from).collect();
+    let (total, keep) = (found.total, found.missing.is_empty());
+    let body = encode(&ListView::new(found.articles, place, found.missing, show.fields.as_deref())?)?;
+    let etag = digest(&body);
+    Ok(Rendered {
+        body: body.into(),
+        etag,
+        link: Some(link),
+        total: Some(total),
+        article: None,
+        shown,
+        lists: scope.sections(),
+        keep,
+    })
+}
+
+/// The cursor at a place. What the page is without, the rest of the walk is without.
+fn cursor(
+    toward: Toward,
+    place: Option<Position>,
+    found: &NewsList,
+    fingerprint: Fingerprint,
+) -> Option<String> {
+    let place = place?;
+    Some(Cursor { toward, place, without: found.missing.clone() }.write(fingerprint))
 }
 
 /// The pages around this one (RFC 8288), as far as pages reach.
-fn links(list: &str, page: Page, last: u64, content: bool) -> String {
+fn page_links(list: &str, page: Page, last: u64, query: &str) -> String {
     let (number, limit) = (u64::from(page.number()), page.limit());
-    let query = if content { "?include=content" } else { "" };
+    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
     let link = |number: u64, relation: &str| format!("<{list}/{number}/{limit}{query}>; rel=\"{relation}\"");
     let mut links = vec![link(1, "first")];
     if number > 1 {
@@ -139,71 +255,19 @@ fn links(list: &str, page: Page, last: u64, content: bool) -> String {
     links.join(", ")
 }
 
-/// The page that an address names. What is no number can't be read; a number outside its range is understood and refused.
-fn parse_page(page: &str, limit: &str) -> Result<Page, Refusal> {
-    let (number, size) = (number("/page", page)?, number("/limit", limit)?);
-    Page::new(number, size).map_err(|error| {
-        let (pointer, code) = match error {
-            PageError::Number => ("/page", "too_small"),
-            PageError::Limit => ("/limit", "out_of_range"),
-            PageError::Reach => ("/page", "too_far"),
-        };
-        out_of_range(pointer, code, &error.to_string())
-    })
-}
-
-fn number(pointer: &str, text: &str) -> Result<u32, Refusal> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let fault = FieldFault::new(pointer, "not_a_number", "must be a whole number");
-        return Err(Refusal::new(Kind::Malformed, "malformed_path", "Page and limit are whole numbers.")
-            .with_fields(vec![fault]));
-    }
-    // A negative number is below every range, one that does not fit is above; the range check says so.
-    Ok(if digits == text { digits.parse().unwrap_or(u32::MAX) } else { 0 })
-}
-
-fn out_of_range(pointer: &str, code: &'static str, detail: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, "invalid", "The request breaks a rule.")
-        .with_fields(vec![FieldFault::new(pointer, code, detail)])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_is_malformed_and_what_is_out_of_range_is_invalid() {
-        for text in ["ten", "", "1.5", "+1", "0x1", "-", "١"] {
-            assert_eq!(
-                parse_page(text, "10").map_err(|refusal| refusal.kind),
-                Err(Kind::Malformed),
-                "{text}"
-            );
-        }
-        for (page, limit) in [
-            ("0", "10"),
-            ("-1", "10"),
-            ("1", "0"),
-            ("1", "101"),
-            ("101", "100"),
-            ("99999999999999999999", "1"),
-        ] {
-            let refused = parse_page(page, limit).map_err(|refusal| refusal.kind);
-            assert_eq!(refused, Err(Kind::Invalid), "{page}/{limit}");
-        }
-        assert!(parse_page("100", "100").is_ok());
-    }
-
-    #[test]
     fn links_never_name_a_page_that_would_be_refused() {
         let page = |number| Page::new(number, 100).expect("within reach");
         assert_eq!(
-            links("/news/v1/all", page(1), 1, false),
+            page_links("/news/v1/all", page(1), 1, ""),
             "</news/v1/all/1/100>; rel=\"first\", </news/v1/all/1/100>; rel=\"last\""
         );
-        let view = ListView::new(Vec::new(), page(100), 1_000_000, Vec::new());
-        assert_eq!(view.last_page(), 100);
-        assert!(!links("/news/v1/all", page(100), view.last_page(), false).contains("next"));
+        let last = PageView::by_number(page(100), 1_000_000, None).last();
+        assert_eq!(last, 100);
+        assert!(!page_links("/news/v1/all", page(100), last, "").contains("next"));
     }
 }

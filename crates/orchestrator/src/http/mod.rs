@@ -2,6 +2,9 @@
 
 mod articles;
 mod caching;
+mod history;
+mod home;
+mod list_query;
 mod lists;
 mod views;
 
@@ -14,11 +17,11 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use chassis::Verifier;
 use chassis::http::{Api, Caller, Json, Matrix, MatrixError, Precondition, Problem, Token};
 use http::request::Parts;
-use kernel::Expected;
+use kernel::{Expected, Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
-use crate::app::{App, Asker};
+use crate::app::{App, Asker, NewsError};
 
 /// Who may use which route.
 pub const ACCESS: &str = include_str!("../../access.toml");
@@ -38,9 +41,11 @@ pub struct News {
 /// Where `access.toml` can't be read.
 pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
     Ok(Api::new("orchestrator", &Matrix::parse(ACCESS)?, verifier)
+        .routes(routes!(home::home))
         .routes(routes!(lists::list_all))
-        .routes(routes!(lists::list_section))
-        .routes(routes!(articles::create_article, articles::revise_named_article))
+        .routes(routes!(lists::page_of_all))
+        .routes(routes!(lists::page_of_section))
+        .routes(routes!(lists::list_section, articles::create_article, articles::revise_named_article))
         .routes(routes!(
             articles::get_article,
             articles::revise_article,
@@ -48,7 +53,21 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
             articles::delete_article
         ))
         .routes(routes!(articles::publish_article))
+        .routes(routes!(history::unpublish_article))
+        .routes(routes!(history::restore_article))
+        .routes(routes!(history::undelete_article))
+        .routes(routes!(history::get_history))
+        .routes(routes!(history::get_version))
+        .routes(routes!(history::get_diff))
         .build(news))
+}
+
+/// What the caller is told of a failure that others may wait for too. A defect is logged here, where its cause is still known.
+fn refused(error: &NewsError) -> Refusal {
+    if error.kind() == Kind::Internal {
+        tracing::error!(code = error.code().as_str(), cause = chassis::causes(error), "an answer could not be made");
+    }
+    error.refusal()
 }
 
 /// Who asks: what the guard found in the verified token, and the token to pass on. Nothing else in a request is looked at.

@@ -1,6 +1,6 @@
 //! What the routes read and write, as JSON.
 
-use kernel::{ArticleId, MAX_REACH, Page, Section, Timestamp, Version};
+use kernel::{ArticleId, Kind, MAX_REACH, Page, Refusal, Section, Timestamp, Version};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -138,50 +138,117 @@ impl From<ArticleId> for DeletedView {
     }
 }
 
+/// The fields of an article that can be asked for one by one, in the order of the document.
+pub(super) const ARTICLE_FIELDS: [&str; 18] = [
+    "id",
+    "type",
+    "version",
+    "state",
+    "slug",
+    "title",
+    "description",
+    "content",
+    "author",
+    "author_id",
+    "tags",
+    "lang",
+    "image",
+    "region",
+    "created_at",
+    "updated_at",
+    "published_at",
+    "corrections",
+];
+
 /// Where a page stands in its list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageView {
-    /// The page, from 1.
-    number: u32,
+    /// The page, from 1; absent where the list is walked by cursors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u32>,
     /// The most articles of a page.
     limit: u32,
     /// How many articles there are in all.
     total: u64,
-    /// How many pages there are in all. Pages reach as far as the 10,000th article.
-    pages: u64,
-    /// Where a list by cursor goes on; null while there is none.
+    /// How many pages there are in all; absent where the list is walked by cursors. Pages reach as far as the 10,000th article.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pages: Option<u64>,
+    /// Where the list goes on, as `cursor`; null at its end.
     next_cursor: Option<String>,
+    /// Where it goes back, as `cursor`; absent at its beginning and in pages by number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prev_cursor: Option<String>,
 }
 
-/// A page of articles, newest first.
+impl PageView {
+    /// A page by its number.
+    pub fn by_number(page: Page, total: u64, next_cursor: Option<String>) -> Self {
+        let (number, limit, pages) = (Some(page.number()), page.limit(), Some(page.pages(total)));
+        Self { number, limit, total, pages, next_cursor, prev_cursor: None }
+    }
+
+    /// A page by a cursor.
+    pub fn by_cursor(
+        limit: u32,
+        total: u64,
+        next_cursor: Option<String>,
+        prev_cursor: Option<String>,
+    ) -> Self {
+        Self { number: None, limit, total, pages: None, next_cursor, prev_cursor }
+    }
+
+    /// The last page that can be asked for.
+    pub fn last(&self) -> u64 {
+        self.pages.unwrap_or_default().clamp(1, u64::from(MAX_REACH / self.limit))
+    }
+}
+
+/// An article of a list: whole, or the fields that were asked for.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Item {
+    Whole(Box<ArticleView>),
+    Some(serde_json::Map<String, serde_json::Value>),
+}
+
+impl Item {
+    fn of(article: Article, fields: Option<&[&'static str]>) -> Result<Self, Refusal> {
+        let view = ArticleView::from(article);
+        let Some(fields) = fields else { return Ok(Item::Whole(Box::new(view))) };
+        match serde_json::to_value(view) {
+            Ok(serde_json::Value::Object(mut members)) => {
+                members.retain(|name, _| fields.contains(&name.as_str()));
+                Ok(Item::Some(members))
+            }
+            _ => Err(Refusal::new(Kind::Internal, "internal", "an article could not be encoded")),
+        }
+    }
+}
+
+/// A part of a list of articles.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListView {
     status: Status,
-    news: Vec<ArticleView>,
+    #[schema(value_type = Vec<ArticleView>)]
+    news: Vec<Item>,
     page: PageView,
     /// True where a section did not answer in time; such an answer is never cached.
-    pub(super) partial: bool,
-    /// The sections that did not answer.
+    partial: bool,
+    /// The sections that did not answer, or that this walk has been without from its first page.
     #[schema(value_type = Vec<String>)]
     missing: Vec<Section>,
 }
 
 impl ListView {
-    /// The page of these articles in a list of `total`, without the sections in `missing`.
-    pub fn new(articles: Vec<Article>, page: Page, total: u64, missing: Vec<Section>) -> Self {
-        let (number, limit, pages) = (page.number(), page.limit(), page.pages(total));
-        Self {
-            status: Status::Success,
-            news: articles.into_iter().map(ArticleView::from).collect(),
-            page: PageView { number, limit, total, pages, next_cursor: None },
-            partial: !missing.is_empty(),
-            missing,
-        }
-    }
-
-    /// The last page that can be asked for.
-    pub fn last_page(&self) -> u64 {
-        self.page.pages.clamp(1, u64::from(MAX_REACH / self.page.limit))
+    /// These articles, with these fields only where some are named, without the sections in `missing`.
+    pub fn new(
+        articles: Vec<Article>,
+        page: PageView,
+        missing: Vec<Section>,
+        fields: Option<&[&'static str]>,
+    ) -> Result<Self, Refusal> {
+        let news = articles.into_iter().map(|article| Item::of(article, fields)).collect::<Result<_, _>>()?;
+        Ok(Self { status: Status::Success, news, page, partial: !missing.is_empty(), missing })
     }
 }
 
@@ -321,4 +388,21 @@ pub struct VersionBody {
     /// The version that the writer has seen; required where there is no `If-Match`.
     #[serde(default)]
     pub(super) version: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_that_can_be_asked_for_are_those_of_an_article() {
+        let article = Article::sample(Section::Sports, ArticleId::new(uuid::Uuid::nil()), Timestamp::from_millis(0));
+        let article = Article { content: Some("text".to_owned()), ..article };
+        let view = serde_json::to_value(ArticleView::from(article)).expect("JSON");
+        let mut names: Vec<&str> = view.as_object().expect("an object").keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let mut known = ARTICLE_FIELDS;
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
 }

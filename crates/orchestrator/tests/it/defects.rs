@@ -20,11 +20,14 @@ async fn an_unknown_type_is_a_404_and_no_500() {
     }
     let body = serde_json::json!({"title": "t", "content": "c"});
     for (method, path) in
-        [("POST", "/weather"), ("POST", "/all"), ("PUT", "/weather"), ("DELETE", "/weather/1")]
+        [("POST", "/weather"), ("PUT", "/weather"), ("DELETE", "/weather/1")]
     {
         let answer = world.ask(method, path).by(&admin).json(&body).send().await;
         assert_eq!(answer.problem(), (404, "unknown_type"), "{method} {path}");
     }
+    // All sections together are a list, and nothing that could be written to.
+    let answer = world.ask("POST", "/all").by(&admin).json(&body).send().await;
+    assert_eq!((answer.problem(), answer.header("allow")), ((405, "method_not_allowed"), "GET,HEAD"));
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::{Call, CallHandler};
 use bytes::Bytes;
 use kernel::{ArticleId, Kind, Refusal, Section};
@@ -11,6 +13,8 @@ use prost::Message;
 use proto::news::v1::*;
 use tokio::sync::Barrier;
 use uuid::Uuid;
+
+use crate::desk_lists::{list, pick};
 
 /// How a desk answers.
 #[derive(Default)]
@@ -24,6 +28,12 @@ pub enum Mood {
     Refusing(Refusal),
     /// With these first, one each call, and well from then on.
     RefusingOnce(Vec<Refusal>),
+    /// As it should, to commands as to ones that were done before.
+    Replaying,
+    /// As it should, but what it reads it only hands out once the barrier was passed twice: before that, anything can happen.
+    Held(Arc<Barrier>),
+    /// As a section that knows its readers: to staff it shows everything, to others what is published.
+    Discreet,
     /// To lists only once as many desks as the barrier has are asked.
     Together(Arc<Barrier>),
 }
@@ -79,6 +89,18 @@ impl Desk {
         self.put(article(self.section, number, second, "published"))
     }
 
+    /// Takes everything away.
+    pub fn clear(&self) {
+        self.inner().articles.clear();
+    }
+
+    /// Puts another version of an article in its place.
+    pub fn replace(&self, article: Article) {
+        let mut inner = self.inner();
+        let there = inner.articles.iter_mut().find(|there| there.id == article.id);
+        *there.expect("it is there") = article;
+    }
+
     pub fn take_away(&self, id: ArticleId) {
         self.inner().articles.retain(|article| article.id != id.to_string());
     }
@@ -112,30 +134,62 @@ impl Desk {
         let body = call.body.clone();
         Ok(match call.method.as_str() {
             "GetArticle" => reply(find(&read::<GetArticleRequest>(body).id)?),
-            "GetArticles" => {
-                let ids = read::<GetArticlesRequest>(body).ids;
-                let articles = ids.iter().filter_map(|id| find(id).ok()).collect();
-                ListArticlesReply { articles, total: 0 }.encode_to_vec()
+            "GetArticles" => pick(&inner.articles, &read(body)).encode_to_vec(),
+            "ListArticles" => list(&inner.articles, &read(body)).encode_to_vec(),
+            "CreateArticle" => ArticleReply {
+                article: Some(article(self.section, 77, 0, "draft")),
+                replayed: matches!(inner.mood, Mood::Replaying),
             }
-            "ListArticles" => {
-                let asked = read::<ListArticlesRequest>(body);
-                let public = inner.articles.iter().filter(|article| article.state == "published");
-                let total = public.clone().count() as u64;
-                let window = public.skip(asked.offset as usize).take(asked.limit as usize).cloned();
-                let articles = window.map(|mut article| {
-                    article.content = article.content.filter(|_| asked.include_content);
-                    article
-                });
-                ListArticlesReply { articles: articles.collect(), total }.encode_to_vec()
+            .encode_to_vec(),
+            "UnpublishArticle" => {
+                reply(next(find(&read::<UnpublishArticleRequest>(body).id)?, Some("unpublished")))
             }
-            "CreateArticle" => reply(article(self.section, 77, 0, "draft")),
+            "RestoreArticle" => reply(next(find(&read::<RestoreArticleRequest>(body).id)?, None)),
+            "UndeleteArticle" => reply(next(find(&read::<UndeleteArticleRequest>(body).id)?, Some("draft"))),
+            "GetHistory" => {
+                let asked = read::<GetHistoryRequest>(body);
+                let newest = find(&asked.id)?.version.min(asked.before.unwrap_or(u32::MAX) - 1);
+                let oldest = newest.saturating_sub(asked.limit) + 1;
+                GetHistoryReply {
+                    entries: (oldest..=newest).rev().map(entry).collect(),
+                    next_before: (oldest > 1).then_some(oldest),
+                    version: newest,
+                }
+                .encode_to_vec()
+            }
+            "GetVersion" => {
+                use get_version_request::Which;
+                let asked = read::<GetVersionRequest>(body);
+                let mut found = find(&asked.id)?;
+                found.version = match asked.which.expect("a version") {
+                    Which::Version(version) => version,
+                    Which::AtMs(_) => 5,
+                };
+                reply(found)
+            }
+            "DiffVersions" => {
+                let asked = read::<DiffVersionsRequest>(body);
+                find(&asked.id)?;
+                let part = |op: DiffOp, text: &str| DiffPart {
+                    field: "content".to_owned(),
+                    op: op.into(),
+                    text: text.to_owned(),
+                };
+                let parts = vec![
+                    part(DiffOp::Equal, "It was "),
+                    part(DiffOp::Delete, "Monday"),
+                    part(DiffOp::Insert, "Tuesday"),
+                ];
+                DiffVersionsReply { parts }.encode_to_vec()
+            }
             "ReviseArticle" => reply(next(find(&read::<ReviseArticleRequest>(body).id)?, None)),
             "PublishArticle" => {
                 reply(next(find(&read::<PublishArticleRequest>(body).id)?, Some("published")))
             }
             "DeleteArticle" => {
                 let found = next(find(&read::<DeleteArticleRequest>(body).id)?, None);
-                DeleteArticleReply { id: found.id, version: found.version }.encode_to_vec()
+                DeleteArticleReply { id: found.id, version: found.version, ..DeleteArticleReply::default() }
+                    .encode_to_vec()
             }
             other => panic!("no such method: {other}"),
         }
@@ -146,6 +200,8 @@ impl Desk {
 enum Now {
     Answer,
     Wait(Arc<Barrier>),
+    Hold(Arc<Barrier>),
+    Hide,
     Never,
     Refuse(Refusal),
 }
@@ -157,11 +213,14 @@ impl CallHandler for Desk {
             let mut inner = self.inner();
             inner.calls.push(call.clone());
             match &mut inner.mood {
-                Mood::Well => Now::Answer,
+                Mood::Well | Mood::Replaying => Now::Answer,
                 Mood::Silent => Now::Never,
                 Mood::Refusing(refusal) => Now::Refuse(refusal.clone()),
                 Mood::RefusingOnce(refusals) => refusals.pop().map_or(Now::Answer, Now::Refuse),
                 Mood::Together(barrier) => Now::Wait(barrier.clone()),
+                Mood::Held(barrier) => Now::Hold(barrier.clone()),
+                Mood::Discreet if call.token.as_deref().is_some_and(is_staff) => Now::Answer,
+                Mood::Discreet => Now::Hide,
             }
         };
         match now {
@@ -170,6 +229,19 @@ impl CallHandler for Desk {
             Now::Wait(barrier) => {
                 barrier.wait().await;
             }
+            Now::Hold(barrier) => {
+                let answer = self.answer(call);
+                barrier.wait().await;
+                barrier.wait().await;
+                return answer;
+            }
+            Now::Hide if call.method == "GetArticle" => {
+                let found = ArticleReply::decode(self.answer(call)?).expect("a reply").article;
+                if found.is_none_or(|article| article.state != "published") {
+                    return Err(Refusal::new(Kind::NotFound, "not_found", "There is no such article."));
+                }
+            }
+            Now::Hide => {}
             Now::Never => {
                 let _guard = Guard(&self.abandoned);
                 std::future::pending::<()>().await;
@@ -179,12 +251,31 @@ impl CallHandler for Desk {
     }
 }
 
+/// Whether a token is one of staff; who made it was asked before.
+fn is_staff(token: &str) -> bool {
+    let claims = token.split('.').nth(1).expect("a payload");
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).expect("base64");
+    let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+    claims["role"] != "reader"
+}
+
 fn read<M: Message + Default>(body: Bytes) -> M {
     M::decode(body).expect("a request of its method")
 }
 
 fn reply(article: Article) -> Vec<u8> {
-    ArticleReply { article: Some(article) }.encode_to_vec()
+    ArticleReply { article: Some(article), ..ArticleReply::default() }.encode_to_vec()
+}
+
+fn entry(version: u32) -> HistoryEntry {
+    HistoryEntry {
+        version,
+        event: if version == 1 { "drafted" } else { "restored" }.to_owned(),
+        by: Uuid::from_u128(2).to_string(),
+        at_ms: 1000,
+        changed: vec!["title".to_owned()],
+        from_version: (version > 1).then_some(1),
+    }
 }
 
 fn next(mut article: Article, state: Option<&str>) -> Article {

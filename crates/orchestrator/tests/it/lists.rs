@@ -35,10 +35,14 @@ async fn a_page_of_one_section_is_newest_first_with_totals_and_links() {
     let answer = world.get("/famous/2/2").send().await;
     assert_eq!(answer.status, 200);
     assert_eq!(ids(&answer), [&all[2], &all[1]]);
+    let cursor = answer.json["page"]["next_cursor"].as_str().expect("a cursor");
     assert_eq!(
         answer.json["page"],
-        serde_json::json!({"number": 2, "limit": 2, "total": 5, "pages": 3, "next_cursor": null})
+        serde_json::json!({"number": 2, "limit": 2, "total": 5, "pages": 3, "next_cursor": cursor})
     );
+    assert_eq!(answer.header("x-total-count"), "5");
+    let on = world.get(&format!("/famous?limit=2&cursor={cursor}")).send().await;
+    assert_eq!((ids(&on), &on.json["page"]["next_cursor"]), (vec![all[0].as_str()], &Value::Null));
     assert_eq!((&answer.json["partial"], &answer.json["missing"]), (&false.into(), &serde_json::json!([])));
     assert_eq!(
         answer.header("link"),
@@ -93,7 +97,11 @@ async fn texts_of_a_far_page_are_never_moved_with_the_order() {
     assert_eq!(desk.methods(), ["ListArticles", "GetArticles"]);
     let order = desk.calls().remove(0);
     let order: ListArticlesRequest = prost::Message::decode(order.body).expect("a request");
-    assert_eq!((order.offset, order.limit, order.include_content), (0, 40, false));
+    assert_eq!((order.offset, order.limit, order.include_content, order.keys_only), (0, 40, false, true));
+    let whole: GetArticlesRequest = desk.last("GetArticles");
+    assert_eq!((whole.ids.len(), whole.without_content), (10, false));
+    world.get("/all/4/10").send().await;
+    assert!(desk.last::<GetArticlesRequest>("GetArticles").without_content);
 }
 
 #[tokio::test]

@@ -1,10 +1,17 @@
 //! The router in process, on a real local bus with scripted desks behind it: no sockets, no sleeps.
 
 mod access;
+mod cache;
+mod cursors;
 mod defects;
 mod desk;
+mod desk_lists;
+mod history;
+mod home;
 mod lists;
 mod readings;
 mod reads;
+mod taste;
+mod tastes;
 mod world;
 mod writes;

@@ -13,26 +13,31 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use kernel::{Clock, Role, Section, Sections, SystemClock, UserId};
+use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::app::App;
-use orchestrator::{BusConfig, Config, DesksConfig, ReadingsConfig};
+use orchestrator::{BusConfig, CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use crate::desk::Desk;
+use crate::taste::Recommendations;
 
 const ISSUER: &str = "https://news.example";
 
 /// A running orchestrator and all that it talks to.
 pub struct World {
     pub desks: [Arc<Desk>; 3],
+    pub recommendations: Recommendations,
     pub app: Arc<App>,
     pub bus: Arc<dyn Bus>,
     pub worker: Arc<dyn Worker>,
     router: Router,
     servers: Vec<Option<Box<dyn Runnable>>>,
+    pub clock: Arc<ManualClock>,
+    _stop: tokio_util::sync::DropGuard,
     _folder: TempDir,
 }
 
@@ -43,6 +48,9 @@ pub fn config() -> Config {
         bus: BusConfig { url: String::new() },
         desks: DesksConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
         readings: ReadingsConfig { queue: 8, patience_ms: 20 },
+        recommendations: RecommendationsConfig { url: "inproc://recommendations".to_owned(), budget_ms: 300 },
+        // Most tests change what a section says without announcing it: they keep nothing. Those of the cache do.
+        cache: CacheConfig { bytes: 0, fresh_ms: 5_000, stale_ms: 86_400_000, settling_ms: 500 },
     }
 }
 
@@ -54,8 +62,11 @@ impl World {
     /// A world with this configuration, whose orchestrator sees the bus through `lens`.
     pub async fn with(config: Config, lens: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let surroundings = Surroundings::one_process();
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let surroundings = Surroundings::one_process().with_clock(clock.clone());
         surroundings.register_http("users", key_set());
+        let recommendations = Recommendations::default();
+        surroundings.register_grpc("recommendations", recommendations.routes());
         let url = format!("local:{}", folder.path().join("bus.db").display());
         let bus = bus::open(&url, &surroundings).await.expect("a bus");
         let desks = Section::ALL.map(Desk::new);
@@ -65,11 +76,15 @@ impl World {
             servers.push(Some(bus.serve(section.service(), &address, desk.clone()).await.expect("serves")));
         }
         let (service, app) =
-            orchestrator::build_on(lens(bus.clone()), config, &surroundings).expect("builds");
-        let Service { http, mut workers, .. } = service;
+            orchestrator::build_on(lens(bus.clone()), config, &surroundings).await.expect("builds");
+        let Service { http, mut workers, consumers, .. } = service;
+        let stop = CancellationToken::new();
+        for consumer in consumers {
+            chassis::spawn("consumer", consumer.run(stop.clone()));
+        }
         let router = edge("orchestrator", http, EdgeConfig::default());
         let worker = workers.pop().expect("one worker");
-        Self { desks, app, bus, worker, router, servers, _folder: folder }
+        Self { desks, recommendations, app, bus, worker, router, servers, clock, _stop: stop.drop_guard(), _folder: folder }
     }
 
     pub fn desk(&self, section: Section) -> &Desk {

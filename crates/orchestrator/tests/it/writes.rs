@@ -205,12 +205,69 @@ async fn a_put_names_its_article_once_in_the_address_or_in_the_body() {
 }
 
 #[tokio::test]
-async fn a_write_is_sent_once_even_when_nobody_seems_to_be_there() {
+async fn a_command_that_found_nobody_is_sent_again_under_the_same_key() {
     let world = World::new().await;
     let desk = world.desk(Section::Sports);
-    desk.set(Mood::Refusing(Refusal::new(Kind::Unavailable, "store_unavailable", "The store is away.")));
+    let away = || Refusal::new(Kind::Unavailable, "store_unavailable", "The store is away.");
+    let running = || Refusal::new(Kind::Conflict, "still_running", "It is being done.");
     let body = json!({"title": "t", "content": "c"});
-    let answer = world.ask("POST", "/sports").by(&token(Role::Author)).json(&body).send().await;
-    assert_eq!(answer.problem(), (503, "store_unavailable"));
+    let create = || world.ask("POST", "/sports").by(&token(Role::Author)).json(&body);
+
+    // The last of them is said first.
+    desk.set(Mood::RefusingOnce(vec![running(), away()]));
+    assert_eq!(create().send().await.status, 201);
+    let keys: Vec<String> = desk.calls().into_iter().filter_map(|call| call.idempotency_key).collect();
+    assert_eq!((keys.len(), &keys[0] == &keys[1], &keys[1] == &keys[2]), (3, true, true));
+    // No client's key begins with a space, and no two commands have one key.
+    assert!(keys[0].starts_with(' '), "{:?}", keys[0]);
+    desk.forget();
+    assert_eq!(create().send().await.status, 201);
+    assert_ne!(desk.calls()[0].idempotency_key.as_ref(), Some(&keys[0]));
+
+    desk.forget();
+    desk.set(Mood::Refusing(away()));
+    assert_eq!(create().send().await.problem(), (503, "store_unavailable"));
+    assert_eq!(desk.calls().len(), 3);
+    // What it is told of somebody else's attempt is no reason to try again.
+    desk.forget();
+    desk.set(Mood::Refusing(running()));
+    assert_eq!(create().header("idempotency-key", "a").send().await.problem(), (409, "still_running"));
     assert_eq!(desk.calls().len(), 1);
+    desk.forget();
+    desk.set(Mood::Refusing(Refusal::new(Kind::Stale, "stale_version", "Too late.")));
+    assert_eq!(create().send().await.problem(), (412, "stale_version"));
+    assert_eq!(desk.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn the_clients_key_reaches_the_section_and_what_was_answered_before_says_so() {
+    let world = World::new().await;
+    let desk = world.desk(Section::Sports);
+    let body = json!({"title": "t", "content": "c"});
+    let create = |key: &str| {
+        world.ask("POST", "/sports").by(&token(Role::Author)).header("idempotency-key", key).json(&body)
+    };
+    let first = create("a-key").send().await;
+    assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (201, ""));
+    assert_eq!(desk.calls()[0].idempotency_key.as_deref(), Some("a-key"));
+    desk.set(Mood::Replaying);
+    let again = create("a-key").send().await;
+    assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (201, "true"));
+    assert_eq!(again.json, first.json);
+    for header in ["location", "etag"] {
+        assert_eq!(again.header(header), first.header(header));
+    }
+    let refusal = Refusal::new(Kind::Invalid, "invalid", "It breaks a rule.");
+    desk.set(Mood::Refusing(refusal.clone()));
+    let refused = create("b").send().await;
+    desk.set(Mood::Refusing(refusal.with("idempotency_replayed", true)));
+    let again = create("b").send().await;
+    assert_eq!((refused.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
+    assert_eq!(again.problem(), (422, "invalid"));
+    assert_eq!(again.json["idempotency_replayed"], serde_json::Value::Null);
+    desk.forget();
+    for bad in ["", "two words", &"k".repeat(256)] {
+        assert_eq!(create(bad).send().await.problem(), (400, "bad_request"), "{bad:?}");
+    }
+    assert!(desk.calls().is_empty());
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Personal;
-use crate::app::App;
+use crate::app::{App, MOST};
 use crate::domain::Taste;
 
 /// The path of a reader.
@@ -76,7 +76,7 @@ pub(super) async fn labels_of_reader(
     if caller.user != user_id {
         tracing::info!(target: "audit", actor = %caller.user, reader = %user_id, "an admin looked at a reader's labels");
     }
-    let (tastes, now) = app.labels_of_reader(user_id).await?;
+    let (tastes, now) = app.labels_of_reader(user_id, MOST).await?;
     Ok(Personal(tastes.iter().map(|taste| LabelView::of(taste, now)).collect()))
 }
 

@@ -35,6 +35,8 @@ pub struct World {
     pub bus: Arc<BusLocal>,
     pub doc: utoipa::openapi::OpenApi,
     pub workers: Vec<Arc<dyn Worker>>,
+    pub grpc: tonic::service::Routes,
+    pub surroundings: Surroundings,
     ids: Arc<dyn Ids>,
     router: Router,
     /// They end with the world.
@@ -74,8 +76,10 @@ impl World {
             bus: bus::open_local(&bus_url, &surroundings).await.expect("the bus is open"),
             doc: service.doc,
             workers: service.workers,
+            grpc: service.grpc.expect("it has gRPC"),
             ids: surroundings.ids.clone(),
             router: edge("recommendations", service.http, EdgeConfig::default()),
+            surroundings,
             _consumers: consumers,
             _folder: folder,
         }

@@ -1,4 +1,4 @@
-use kernel::{MessageId, UserId};
+use kernel::{Fault, MessageId, UserId};
 
 use super::{App, UserError};
 
@@ -19,8 +19,12 @@ impl App {
         // tombstone helps.
         self.settle(id).await?;
         let fact = self.new_message_id();
-        self.store.erase(id, fact, self.clock.now()).await?;
-        self.cache.erase(id).await;
+        let outcome = self.store.erase(id, fact, self.clock.now()).await;
+        // Also where nobody knows whether it was done.
+        if outcome.as_ref().map_or_else(|error| error.kind().is_ours(), |()| true) {
+            self.cache.forget(id).await;
+        }
+        outcome?;
         Ok(Erasure { id: fact })
     }
 }

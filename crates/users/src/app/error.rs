@@ -15,6 +15,12 @@ pub enum UserError {
     /// The current password that was given is another one.
     #[error("The current password is not right.")]
     WrongPassword,
+    /// It was tried too often.
+    #[error("Too many attempts; wait a little.")]
+    TooManyAttempts {
+        /// So long, in whole seconds.
+        wait: Duration,
+    },
     /// The store refused, or is away.
     #[error(transparent)]
     Store(#[from] UserStoreError),
@@ -34,7 +40,7 @@ impl UserError {
 
     fn inner(&self) -> Option<&dyn Fault> {
         match self {
-            UserError::Invalid(_) | UserError::WrongPassword => None,
+            UserError::Invalid(_) | UserError::WrongPassword | UserError::TooManyAttempts { .. } => None,
             UserError::Store(error) => Some(error),
             UserError::Intake(error) => Some(error),
             UserError::Password(error) => Some(error),
@@ -47,6 +53,7 @@ impl Fault for UserError {
         match self {
             UserError::Invalid(_) => Kind::Invalid,
             UserError::WrongPassword => Kind::Forbidden,
+            UserError::TooManyAttempts { .. } => Kind::TooMany,
             _ => self.inner().map_or(Kind::Internal, Fault::kind),
         }
     }
@@ -55,6 +62,7 @@ impl Fault for UserError {
         match self {
             UserError::Invalid(_) => Code::new("invalid"),
             UserError::WrongPassword => Code::new("wrong_password"),
+            UserError::TooManyAttempts { .. } => Code::new("too_many_attempts"),
             _ => self.inner().map_or(Code::new("internal"), Fault::code),
         }
     }
@@ -71,6 +79,9 @@ impl Fault for UserError {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        self.inner().and_then(Fault::retry_after)
+        match self {
+            UserError::TooManyAttempts { wait } => Some(*wait),
+            _ => self.inner().and_then(Fault::retry_after),
+        }
     }
 }

@@ -1,10 +1,12 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use kernel::{Code, Fault, Kind, SessionId};
 use secrecy::SecretString;
 
-use super::{App, UserError};
-use crate::domain::{ACCESS_TOKEN_LIFE, Account, Email, User};
+use super::{App, Grant, UserError};
+use crate::domain::{Account, Email, RefreshToken, Session};
+use crate::ports::UserStoreError;
 
 /// Somebody says who they are.
 pub struct Login {
@@ -12,16 +14,8 @@ pub struct Login {
     pub email: String,
     /// The password, as it was typed.
     pub password: SecretString,
-}
-
-/// A login.
-pub struct Session {
-    /// The signed access token.
-    pub access_token: String,
-    /// How long it holds.
-    pub life: Duration,
-    /// Who logged in.
-    pub user: User,
+    /// Where they are.
+    pub from: IpAddr,
 }
 
 /// Why a login failed.
@@ -59,25 +53,36 @@ impl Fault for LoginError {
 }
 
 impl App {
-    /// Logs somebody in. An unknown e-mail costs the same work as a wrong password and gets the same answer.
+    /// Logs somebody in and opens a session. An unknown e-mail costs the same work as a wrong password and gets the same answer.
     ///
     /// # Errors
-    /// `wrong_credentials`; `busy` where too many log in at this moment.
-    pub async fn log_in(&self, login: Login) -> Result<Session, LoginError> {
+    /// `wrong_credentials`; `too_many_attempts`; `busy` where too many log in at this moment.
+    pub async fn log_in(&self, login: Login) -> Result<Grant, LoginError> {
+        self.admit_login(&login.email, login.from).await?;
         let account = match Email::parse(&login.email) {
             Ok(email) => self.account_of(&email).await?,
             Err(_) => None,
         };
         let credentials = account.as_ref().map(|account| &account.credentials);
         let right = self.passwords.matches(&login.password, credentials).await.map_err(UserError::from)?;
-        let Some(Account { user, .. }) = account.filter(|_| right) else {
+        let Some(account) = account.filter(|_| right) else {
             return Err(LoginError::WrongCredentials);
         };
-        // Somebody who is still in the intake has not consented to anything yet.
-        let consent = self.store.consent(user.id).await.map_err(UserError::from)?.unwrap_or_default();
-        let session = SessionId::new(self.ids.next());
-        let access_token = self.tokens.sign(&user, &consent, session, self.clock.now()).map_err(stored)?;
-        Ok(Session { access_token, life: ACCESS_TOKEN_LIFE, user })
+        self.open_session(account).await
+    }
+
+    async fn open_session(&self, account: Account) -> Result<Grant, LoginError> {
+        let Account { user, credentials } = account;
+        // A session belongs to an account in the store; who still waits in the intake is brought there first.
+        self.settle(user.id).await?;
+        let (token, now) = (RefreshToken::mint(), self.clock.now());
+        let session = Session::new(SessionId::new(self.ids.next()), user.id, &token, now, &self.sessions);
+        match self.store.open_session(&session, &credentials, self.sessions.most).await {
+            Ok(bearer) => Ok(self.grant(session.id, bearer, token)?),
+            // Erased or given another password while this one was compared: then it is not right any more.
+            Err(UserStoreError::NotFound | UserStoreError::Stale { .. }) => Err(LoginError::WrongCredentials),
+            Err(error) => Err(UserError::from(error).into()),
+        }
     }
 
     /// Whoever has this e-mail. The intake is asked first: in the other order an account could move from the one to the
@@ -88,8 +93,4 @@ impl App {
             None => Ok(self.store.account_of(email).await?),
         }
     }
-}
-
-fn stored(failure: chassis::StoreFailure) -> UserError {
-    UserError::Store(failure.into())
 }

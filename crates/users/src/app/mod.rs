@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod consent;
+mod create_admin;
 mod erase;
 mod error;
 mod get;
@@ -11,27 +12,33 @@ mod login;
 mod passwords;
 mod register;
 mod roles;
+mod sessions;
 mod settle;
 mod standing;
+mod throttle;
 mod tokens;
 mod update;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Clock, Ids, MessageId, UserId};
+use kernel::{Clock, Fault, Ids, MessageId, UserId};
 use tokio::sync::Notify;
 
 pub use bootstrap::FirstAdmin;
+pub use create_admin::CreateAdmin;
 pub use error::UserError;
 pub use list::Slice;
 pub use login::Login;
 pub use passwords::{HashingCost, Passwords};
 pub use register::Register;
+pub use sessions::{Grant, SessionError};
 pub use settle::BATCH;
+pub use throttle::Throttle;
 pub use tokens::Tokens;
-pub use update::Update;
+pub use update::{NewPassword, Update};
 
+use crate::domain::{SessionRules, User};
 use crate::ports::{Intake, UserCache, UserStore};
 
 /// How long an e-mail is reserved for a registration or a change that is under way. Longer than the budget of a request, so
@@ -45,6 +52,8 @@ pub struct App {
     pub(crate) cache: Arc<dyn UserCache>,
     pub(crate) passwords: Passwords,
     pub(crate) tokens: Tokens,
+    pub(crate) sessions: SessionRules,
+    pub(crate) throttle: Throttle,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     /// Told when a registration came in.
@@ -58,5 +67,16 @@ impl App {
 
     fn new_message_id(&self) -> MessageId {
         MessageId::new(self.ids.next())
+    }
+
+    /// Tells the cache what came of a change. One that did not say how it ended may have been done: then the store is asked until
+    /// nobody holds an older copy.
+    async fn told<E: Fault>(&self, id: UserId, outcome: Result<User, E>) -> Result<User, E> {
+        match &outcome {
+            Ok(user) => self.cache.put(user).await,
+            Err(error) if error.kind().is_ours() => self.cache.forget(id).await,
+            Err(_) => {}
+        }
+        outcome
     }
 }

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use chassis::causes;
 use kernel::{Role, UserId};
 
@@ -13,6 +15,8 @@ pub struct Register {
     pub email: Email,
     /// The password.
     pub password: Password,
+    /// Where they are.
+    pub from: IpAddr,
 }
 
 impl App {
@@ -20,8 +24,9 @@ impl App {
     /// store gets it from the worker.
     ///
     /// # Errors
-    /// `email_taken`; `busy` where too many passwords are being hashed.
+    /// `email_taken`; `too_many_attempts`; `busy` where too many passwords are being hashed.
     pub async fn register(&self, wish: Register) -> Result<User, UserError> {
+        self.admit_registration(wish.from).await?;
         // A first look, so that a taken e-mail costs no hash. What counts is the look after the reservation.
         if self.account_of(&wish.email).await?.is_some() {
             return Err(IntakeError::EmailTaken.into());

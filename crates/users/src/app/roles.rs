@@ -20,8 +20,7 @@ impl App {
             }
         }
         self.settle(id).await?;
-        let user = self.store.set_role(id, role, &sections).await?;
-        self.cache.put(&user).await;
-        Ok(user)
+        let outcome = self.store.set_role(id, role, &sections).await;
+        Ok(self.told(id, outcome).await?)
     }
 }

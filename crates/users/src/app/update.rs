@@ -1,14 +1,24 @@
-use kernel::{Expected, FieldFault, UserId};
+use kernel::{Expected, FieldFault, Identity, UserId};
 use secrecy::SecretString;
 
 use super::{App, LEASE, UserError};
-use crate::domain::{Change, Credentials, Email, User, Wish};
+use crate::domain::{Account, Change, Credentials, Email, Password, User, Wish};
 use crate::ports::{IntakeError, UserStoreError};
+
+/// Somebody wants another password.
+pub struct NewPassword {
+    /// Who, and in which session.
+    pub by: Identity,
+    /// The password that holds now, as it was typed.
+    pub current: SecretString,
+    /// The other one.
+    pub password: Password,
+}
 
 /// Somebody wants an account to be different.
 pub struct Update {
     /// Who says so.
-    pub by: UserId,
+    pub by: Identity,
     /// Which account.
     pub id: UserId,
     /// The version that they have seen.
@@ -21,11 +31,32 @@ pub struct Update {
 }
 
 impl App {
-    /// Changes an account: the store first, then the cache.
+    /// Changes the password of whoever asks. Their other sessions end.
+    ///
+    /// # Errors
+    /// `wrong_password`, `too_many_attempts`, `busy`.
+    pub async fn change_password(&self, wish: NewPassword) -> Result<(), UserError> {
+        let update = Update {
+            id: wish.by.user,
+            by: wish.by,
+            expected: Expected::Any,
+            wish: Wish { password: Some(wish.password), ..Wish::default() },
+            current_password: Some(wish.current),
+        };
+        match self.update(update).await {
+            Ok(_) => Ok(()),
+            // Any version would do, so it is the password that has changed since it was proven.
+            Err(UserError::Store(UserStoreError::Stale { .. })) => Err(UserError::WrongPassword),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes an account: the store first, then the cache. With a new password all sessions end but the one of an owner who changes
+    /// it.
     ///
     /// # Errors
     /// `not_found`, `stale_version`, `email_taken`, `wrong_password`, `invalid` where the current password is needed and
-    /// missing, `busy`.
+    /// missing, `too_many_attempts`, `busy`.
     pub async fn update(&self, update: Update) -> Result<User, UserError> {
         // What still waits would be stored after this change and undo it.
         self.settle(update.id).await?;
@@ -36,20 +67,22 @@ impl App {
         }
         let Wish { name, email, password } = &update.wish;
         let mut change = Change { name: name.clone(), email: email.clone(), ..Change::default() };
-        if update.by == update.id && update.wish.is_sensitive(&account.user) {
-            change.proven = Some(self.proven(account.credentials, update.current_password.as_ref()).await?);
+        if update.by.user == update.id {
+            change.keeps = Some(update.by.session);
+            if update.wish.is_sensitive(&account.user) {
+                change.proven = Some(self.proven(&account, update.current_password.as_ref()).await?);
+            }
         }
         if let Some(password) = password {
             change.credentials = Some(self.passwords.hash(password).await?);
         }
-        let user = match email {
+        let outcome = match email {
             Some(email) if *email != account.user.email => {
-                self.store_with_email(&update, &change, email).await?
+                self.store_with_email(&update, &change, email).await
             }
-            _ => self.store.update(update.id, &update.expected, &change).await?,
+            _ => self.store.update(update.id, &update.expected, &change).await.map_err(UserError::from),
         };
-        self.cache.put(&user).await;
-        Ok(user)
+        self.told(update.id, outcome).await
     }
 
     /// Changes an account while nobody can register with its new e-mail.
@@ -72,7 +105,7 @@ impl App {
 
     async fn proven(
         &self,
-        kept: Credentials,
+        account: &Account,
         typed: Option<&SecretString>,
     ) -> Result<Credentials, UserError> {
         let Some(typed) = typed else {
@@ -80,8 +113,9 @@ impl App {
                 FieldFault::new("/current_password", "required", "a new e-mail or password asks for it");
             return Err(UserError::field(fault));
         };
-        if self.passwords.matches(typed, Some(&kept)).await? {
-            Ok(kept)
+        self.admit_proof(account.user.id).await?;
+        if self.passwords.matches(typed, Some(&account.credentials)).await? {
+            Ok(account.credentials.clone())
         } else {
             Err(UserError::WrongPassword)
         }

@@ -5,6 +5,7 @@ mod email;
 mod event;
 mod key;
 mod password;
+mod session;
 mod user;
 
 pub use consent::{Choice, Consent};
@@ -12,6 +13,7 @@ pub use email::Email;
 pub use event::Event;
 pub use key::{KeyRing, NotAKeyRing};
 pub use password::{Credentials, Password};
+pub use session::{Digest, Print, Refresh, RefreshToken, Retry, Salt, Session, SessionRules, Verdict};
 pub use user::{Account, Change, Name, Profile, User, Wish};
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-use kernel::{Role, Sections, Timestamp, UserId, Version};
+use kernel::{Role, Sections, SessionId, Timestamp, UserId, Version};
 
 use super::{Credentials, Email, Invalid};
 
@@ -119,8 +119,10 @@ pub struct Change {
     pub name: Option<Name>,
     /// Another address.
     pub email: Option<Email>,
-    /// The hash of another password.
+    /// The hash of another password. With it all sessions end but `keeps`.
     pub credentials: Option<Credentials>,
+    /// The session that goes on where the password changes: that of whoever changes it.
+    pub keeps: Option<SessionId>,
     /// The credentials that were proven before this change was allowed: it is refused where they no longer hold.
     pub proven: Option<Credentials>,
 }

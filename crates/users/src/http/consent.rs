@@ -32,7 +32,7 @@ pub async fn get_consent(
     Ok(private(StatusCode::OK, ConsentBody::from(consent)))
 }
 
-/// Says what the person allows. Access tokens say so from the next login.
+/// Says what the person allows. Access tokens say so from the next login or refresh.
 #[utoipa::path(put, path = "/{id}/consent", tag = "users", params(UserPath), request_body = ConsentBody, security(("bearer" = [])), responses(
     (status = 200, description = "What holds now.", body = ConsentBody),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),

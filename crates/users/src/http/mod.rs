@@ -2,9 +2,12 @@
 
 mod answer;
 mod caller;
+mod client;
 mod consent;
+mod cookie;
 mod health;
 mod keys;
+mod passwords;
 mod roles;
 mod sessions;
 mod users;
@@ -22,6 +25,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use cookie::SessionCookie;
 
 /// What every handler works with.
 #[derive(Clone)]
@@ -29,6 +33,7 @@ struct Users {
     app: Arc<App>,
     /// The path under which the gateway shows these routes.
     base: Arc<str>,
+    cookie: Arc<SessionCookie>,
 }
 
 /// An account.
@@ -40,13 +45,14 @@ struct UserPath {
     id: UserId,
 }
 
-/// The routes and their document.
+/// The routes and their document. `base` is the path under which the gateway shows them, `issuer` the portal's public URL.
 ///
 /// # Panics
 /// Where `access.toml` and the routes do not agree; every test that builds the service finds it.
-pub fn router(app: Arc<App>, verifier: Arc<Verifier>, base: &str) -> (Router, OpenApi) {
+pub fn router(app: Arc<App>, verifier: Arc<Verifier>, base: &str, issuer: &str) -> (Router, OpenApi) {
     let matrix =
         Matrix::parse(include_str!("../../access.toml")).expect("access.toml is part of the program");
+    let cookie = Arc::new(SessionCookie::new(issuer, base, app.sessions.idle));
     Api::new(crate::NAME, &matrix, verifier)
         .routes(routes!(users::register))
         .routes(routes!(users::list_users))
@@ -54,8 +60,13 @@ pub fn router(app: Arc<App>, verifier: Arc<Verifier>, base: &str) -> (Router, Op
         .routes(routes!(users::get_me))
         .routes(routes!(roles::put_roles))
         .routes(routes!(consent::get_consent, consent::put_consent))
+        .routes(routes!(passwords::put_password))
         .routes(routes!(sessions::log_in))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sessions::log_out))
+        .routes(routes!(sessions::list_sessions, sessions::end_sessions))
+        .routes(routes!(sessions::end_session))
         .routes(routes!(health::healthcheck))
         .routes(routes!(keys::public_keys))
-        .build(Users { app, base: base.into() })
+        .build(Users { app, base: base.into(), cookie })
 }

@@ -11,7 +11,7 @@ use super::caller::Standing;
 use super::views::{RolesBody, UserView};
 use super::{UserPath, Users};
 
-/// Gives an account a role. It holds here at once, elsewhere from the next login.
+/// Gives an account a role. It holds here at once, elsewhere from the next login or refresh.
 #[utoipa::path(put, path = "/{id}/roles", tag = "users", params(UserPath), request_body = RolesBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),

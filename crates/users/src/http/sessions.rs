@@ -1,30 +1,173 @@
-//! Logins.
+//! Logins, and what they leave open.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chassis::http::{Json, Problem, ProblemBody};
-use http::StatusCode;
-use http::header::CACHE_CONTROL;
+use chassis::http::{Caller, IdempotencyKey, Json, Path, Problem, ProblemBody, say_replayed};
+use http::header::{CACHE_CONTROL, SET_COOKIE};
+use http::{HeaderMap, StatusCode};
+use kernel::{SessionId, UserId};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
-use super::Users;
-use super::views::{LoginBody, SessionView, UserView};
-use crate::app::Login;
+use super::answer::private;
+use super::caller::Standing;
+use super::client::ClientAddress;
+use super::views::{ListedSessionView, LoginBody, SessionView, UserView};
+use super::{UserPath, Users};
+use crate::app::{Grant, Login, SessionError};
 
 /// Logs in. An unknown e-mail and a wrong password get the same answer in the same time.
+///
+/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can read.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = LoginBody, responses(
-    (status = 201, description = "An access token and whose it is.", body = SessionView),
+    (status = 201, description = "An access token and whose it is.", body = SessionView,
+        headers(("Set-Cookie" = String, description = "`refresh_token`, for `POST /sessions/refresh`."))),
     (status = 401, description = "`wrong_credentials`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts`, for this e-mail or from this address; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn log_in(State(users): State<Users>, Json(body): Json<LoginBody>) -> Result<Response, Problem> {
-    let login = Login { email: body.email, password: body.password.expose().into() };
-    let session = users.app.log_in(login).await?;
+pub async fn log_in(
+    State(users): State<Users>,
+    ClientAddress(from): ClientAddress,
+    Json(body): Json<LoginBody>,
+) -> Result<Response, Problem> {
+    let login = Login { email: body.email, password: body.password.expose().into(), from };
+    Ok(granted(&users, StatusCode::CREATED, users.app.log_in(login).await?))
+}
+
+/// Gives the next access token for the cookie `refresh_token`, and the next cookie. What roles and consent are by now is in it.
+///
+/// Each cookie is good once. One that was used before ends the session: somebody has a copy of it. Whoever may lose the answer names the
+/// request with `Idempotency-Key`, and asks again with the same cookie and key. No `Authorization` is sent along: an access token that
+/// is over is refused here as everywhere.
+#[utoipa::path(post, path = "/sessions/refresh", tag = "sessions",
+    params(
+        ("refresh_token" = String, Cookie, description = "As the last answer set it."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A name that nobody else knows, new for every refresh."),
+    ),
+    responses(
+    (status = 200, description = "An access token and whose it is.", body = SessionView,
+        headers(("Set-Cookie" = String, description = "The next `refresh_token`."))),
+    (status = 401, description = "`invalid_refresh_token`: there is no such session, or none any more.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`foreign_origin`: another site asks.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn refresh(
+    State(users): State<Users>,
+    IdempotencyKey(key): IdempotencyKey,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let Some(token) = users.cookie.taken(&headers)? else { return Err(over(&users, SessionError::Over)) };
+    match users.app.refresh(&token, key.as_deref()).await {
+        Ok(grant) => Ok(granted(&users, StatusCode::OK, grant)),
+        Err(error) => Err(over(&users, error)),
+    }
+}
+
+/// Logs out: ends the session of the access token, and that of the cookie. An access token holds for as long as it says.
+#[utoipa::path(delete, path = "/sessions/current", tag = "sessions", responses(
+    (status = 204, description = "It has ended; the cookie is taken away."),
+    (status = 401, description = "`invalid_refresh_token`: neither an access token nor a cookie says which session.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`foreign_origin`: another site asks.", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn log_out(
+    State(users): State<Users>,
+    Caller(caller): Caller,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    // Another site can make a browser send the cookie, but never an access token.
+    let token = match (&caller, users.cookie.taken(&headers)) {
+        (Some(_), refused) => refused.ok().flatten(),
+        (None, taken) => taken?,
+    };
+    if caller.is_none() && token.is_none() {
+        return Err(over(&users, SessionError::Over));
+    }
+    users.app.log_out(caller.as_ref(), token.as_ref()).await?;
+    Ok(cleared(&users))
+}
+
+/// The sessions of the account, the last used one first.
+#[utoipa::path(get, path = "/{id}/sessions", tag = "sessions", params(UserPath), security(("bearer" = [])), responses(
+    (status = 200, description = "Those that are not over.", body = Vec<ListedSessionView>),
+))]
+pub async fn list_sessions(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    Standing(me): Standing,
+) -> Result<Response, Problem> {
+    let sessions = users.app.sessions(id).await?;
+    let views: Vec<_> = sessions.iter().map(|session| ListedSessionView::of(session, me.session)).collect();
+    Ok(private(StatusCode::OK, views))
+}
+
+/// Ends all sessions of the account, this one too.
+#[utoipa::path(delete, path = "/{id}/sessions", tag = "sessions", params(UserPath), security(("bearer" = [])), responses(
+    (status = 204, description = "They have ended; the cookie is taken away."),
+))]
+pub async fn end_sessions(
+    State(users): State<Users>,
+    Path(UserPath { id }): Path<UserPath>,
+    _: Standing,
+) -> Result<Response, Problem> {
+    users.app.end_all_sessions(id).await?;
+    Ok(cleared(&users))
+}
+
+/// One session of an account.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct SessionPath {
+    /// The account.
+    #[param(value_type = uuid::Uuid)]
+    id: UserId,
+    /// The session.
+    #[param(value_type = uuid::Uuid)]
+    session_id: SessionId,
+}
+
+/// Ends a session of the account. Its access token holds for as long as it says.
+#[utoipa::path(delete, path = "/{id}/sessions/{session_id}", tag = "sessions", params(SessionPath), security(("bearer" = [])), responses(
+    (status = 204, description = "It has ended."),
+    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn end_session(
+    State(users): State<Users>,
+    Path(SessionPath { id, session_id }): Path<SessionPath>,
+    Standing(me): Standing,
+) -> Result<Response, Problem> {
+    users.app.end_session(id, session_id).await?;
+    Ok(if session_id == me.session { cleared(&users) } else { StatusCode::NO_CONTENT.into_response() })
+}
+
+fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {
+    let cookie = users.cookie.set(&grant.refresh_token);
     let view = SessionView {
-        access_token: session.access_token,
+        access_token: grant.access_token,
         token_type: "Bearer",
-        expires_in: session.life.as_secs(),
-        user: UserView::from(session.user),
+        expires_in: grant.life.as_secs(),
+        user: UserView::from(grant.user),
     };
     // RFC 6749 §5.1: whoever keeps the answer keeps the token.
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(view)).into_response())
+    let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(view)).into_response();
+    response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    if grant.replayed {
+        say_replayed(&mut response);
+    }
+    response
+}
+
+fn cleared(users: &Users) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    response.headers_mut().extend(users.cookie.clear().map(|cookie| (SET_COOKIE, cookie)));
+    response
+}
+
+/// The refusal of a cookie. One that is good for nothing any more is taken away; one that could not be tried stays.
+fn over(users: &Users, error: SessionError) -> Problem {
+    let gone = matches!(error, SessionError::Over);
+    let problem = Problem::from(error);
+    match users.cookie.clear().filter(|_| gone) {
+        Some(cookie) => problem.with_header(SET_COOKIE, cookie),
+        None => problem,
+    }
 }

@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::answer::{Cache, fresh, private, tagged};
 use super::caller::{Standing, Visitor};
+use super::client::ClientAddress;
 use super::views::{
     ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
@@ -23,13 +24,16 @@ const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
     (status = 201, description = "The account.", body = UserView),
     (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` from this address; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn register(
     State(users): State<Users>,
+    ClientAddress(from): ClientAddress,
     Json(body): Json<RegisterBody>,
 ) -> Result<Response, Problem> {
-    let user = users.app.register(Register::try_from(body)?).await?;
+    let (name, email, password) = body.values()?;
+    let user = users.app.register(Register { name, email, password, from }).await?;
     let location = format!("{}/{}", users.base, user.id);
     let mut response =
         tagged(StatusCode::CREATED, &user.version.etag(), Cache::Private, UserView::from(user));
@@ -121,7 +125,7 @@ pub async fn get_me(
     Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
-/// Replaces name and e-mail of an account, and the password where one is given.
+/// Replaces name and e-mail of an account, and the password where one is given; with a new one the other sessions end.
 #[utoipa::path(put, path = "/{id}", tag = "users", params(UserPath), request_body = PutUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
     (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
@@ -130,6 +134,7 @@ pub async fn get_me(
     (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` at the current password; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn put_user(
     State(users): State<Users>,
@@ -141,7 +146,7 @@ pub async fn put_user(
     change(&users, path, by, precondition, body.into()).await
 }
 
-/// Changes what is named of an account; the rest stays.
+/// Changes what is named of an account; the rest stays. With a new password the other sessions end.
 #[utoipa::path(patch, path = "/{id}", tag = "users", params(UserPath), request_body = PatchUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
     (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
@@ -150,6 +155,7 @@ pub async fn put_user(
     (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` at the current password; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn patch_user(
     State(users): State<Users>,
@@ -170,7 +176,7 @@ async fn change(
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(body.version())?;
     let (wish, current_password) = (body.wish()?, body.current_password());
-    let user = users.app.update(Update { by: by.user, id, expected, wish, current_password }).await?;
+    let user = users.app.update(Update { by, id, expected, wish, current_password }).await?;
     Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 

@@ -1,13 +1,13 @@
 //! What goes over the wire, in and out. None of the bodies that hold a password can be printed.
 
 use chassis::config::Secret;
-use kernel::{FieldFault, Role, Section, Sections, Timestamp, UserId, Version};
+use kernel::{FieldFault, Role, Section, Sections, SessionId, Timestamp, UserId, Version};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::app::{Register, UserError};
-use crate::domain::{Email, Invalid, Name, Password, Profile, User, Wish};
+use crate::app::UserError;
+use crate::domain::{Email, Invalid, Name, Password, Profile, Session, User, Wish};
 
 /// An account as its owner and admins see it.
 #[derive(Serialize, ToSchema)]
@@ -91,16 +91,15 @@ pub struct RegisterBody {
     password: Secret,
 }
 
-impl TryFrom<RegisterBody> for Register {
-    type Error = UserError;
-
-    fn try_from(body: RegisterBody) -> Result<Self, UserError> {
+impl RegisterBody {
+    /// What is registered.
+    pub fn values(&self) -> Result<(Name, Email, Password), UserError> {
         let mut reading = Reading::default();
-        let name = reading.field("/name", Name::parse(&body.name));
-        let email = reading.field("/email", Email::parse(&body.email));
-        let password = reading.field("/password", Password::parse(body.password.expose()));
+        let name = reading.field("/name", Name::parse(&self.name));
+        let email = reading.field("/email", Email::parse(&self.email));
+        let password = reading.field("/password", Password::parse(self.password.expose()));
         match (name, email, password) {
-            (Some(name), Some(email), Some(password)) => Ok(Register { name, email, password }),
+            (Some(name), Some(email), Some(password)) => Ok((name, email, password)),
             _ => Err(UserError::Invalid(reading.0)),
         }
     }
@@ -178,6 +177,26 @@ impl PatchUserBody {
     }
 }
 
+/// Another password for one's own account.
+#[derive(Deserialize, ToSchema)]
+pub struct PasswordBody {
+    /// The password that holds now.
+    #[schema(value_type = String, format = Password)]
+    current_password: Secret,
+    /// 8 to 128 characters, none of those that are tried first.
+    #[schema(value_type = String, format = Password)]
+    password: Secret,
+}
+
+impl PasswordBody {
+    /// The one that holds now, as it was typed, and the other one.
+    pub fn values(&self) -> Result<(SecretString, Password), UserError> {
+        let password = Password::parse(self.password.expose());
+        let password = password.map_err(|invalid| UserError::field(invalid.at("/password")))?;
+        Ok((self.current_password.expose().into(), password))
+    }
+}
+
 /// Somebody says who they are.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginBody {
@@ -200,6 +219,30 @@ pub struct SessionView {
     pub expires_in: u64,
     /// Who logged in.
     pub user: UserView,
+}
+
+/// A session of an account.
+#[derive(Serialize, ToSchema)]
+pub struct ListedSessionView {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    id: SessionId,
+    /// The login.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// The login or the last refresh.
+    #[schema(value_type = String, format = DateTime)]
+    last_used_at: Timestamp,
+    /// True for the one that asks.
+    current: bool,
+}
+
+impl ListedSessionView {
+    /// A session as `asking` sees it.
+    pub fn of(session: &Session, asking: SessionId) -> Self {
+        let Session { id, created_at, last_used_at, .. } = *session;
+        Self { id, created_at, last_used_at, current: id == asking }
+    }
 }
 
 /// What an account may do from now on.

@@ -2,11 +2,13 @@
 
 #[cfg(test)]
 mod contract;
+mod counts;
 mod key_file;
 mod memory;
 mod outbox;
 mod postgres;
 mod postgres_rows;
+mod postgres_sessions;
 mod record;
 mod redis;
 mod redis_cache;
@@ -14,6 +16,7 @@ mod redis_intake;
 mod sqlite;
 mod sqlite_intake;
 mod sqlite_rows;
+mod sqlite_sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,7 @@ use kernel::{Clock, Sections};
 pub use key_file::open as open_keys;
 
 use crate::config::Cache;
+use crate::domain::{Digest, Salt};
 use crate::ports::{Intake, UserCache, UserStore};
 
 /// The store of accounts with what else lives in its database.
@@ -131,4 +135,17 @@ fn sections_text(sections: &Sections) -> Result<Option<String>, StoreFailure> {
 
 fn sections_of(text: Option<&str>) -> Result<Sections, StoreFailure> {
     Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
+}
+
+/// What is kept of secrets, from a column. Both databases keep bytes.
+fn digest(bytes: Vec<u8>) -> Result<Digest, StoreFailure> {
+    Ok(Digest::stored(exactly_32(bytes)?))
+}
+
+fn salt(bytes: Vec<u8>) -> Result<Salt, StoreFailure> {
+    Ok(Salt::stored(exactly_32(bytes)?))
+}
+
+fn exactly_32(bytes: Vec<u8>) -> Result<[u8; 32], StoreFailure> {
+    bytes.try_into().map_err(|_| StoreFailure::broken("a digest in the store has another length"))
 }

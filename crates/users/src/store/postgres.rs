@@ -15,9 +15,10 @@ use sqlx::migrate::Migrator;
 
 use super::outbox::envelope;
 use super::postgres_rows::{AccountRow, ConsentRow, UserRow, insert_rows, number, outcomes_of, whole};
+use super::postgres_sessions;
 use super::sections_text;
-use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, User};
-use crate::ports::{Inserted, Insertions, Listing, UserStore, UserStoreError};
+use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, Refresh, Session, User};
+use crate::ports::{Bearer, Ending, Inserted, Insertions, Listing, Refreshed, UserStore, UserStoreError};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/users/postgres");
 
@@ -72,7 +73,7 @@ async fn has_admin(tx: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select exists (select 1 from users where role = 'admin')").fetch_one(tx).await
 }
 
-async fn user(tx: &mut PgConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
+pub async fn user(tx: &mut PgConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
     let row: Option<UserRow> = sqlx::query_as(
         "select id, name, email, role, sections, created_at, version from users where id = $1",
     )
@@ -91,7 +92,11 @@ async fn is_held_by_another(tx: &mut PgConnection, email: &Email, id: UserId) ->
 }
 
 /// `holds` where the row of the account is to stay as it is until the end of the transaction.
-async fn consent(tx: &mut PgConnection, id: UserId, holds: bool) -> Result<Option<Consent>, UserStoreError> {
+pub async fn consent(
+    tx: &mut PgConnection,
+    id: UserId,
+    holds: bool,
+) -> Result<Option<Consent>, UserStoreError> {
     if holds {
         sqlx::query("select 1 from users where id = $1 for update").bind(id.uuid()).execute(&mut *tx).await?;
     }
@@ -226,6 +231,7 @@ impl UserStore for PostgresUserStore {
             }
         };
         in_time(async {
+            let mut tx = self.database.begin().await?;
             let row: Option<UserRow> = sqlx::query_as(
                 "update users set
                      name = coalesce($2, name), email = coalesce($3, email), email_key = coalesce($4, email_key),
@@ -243,20 +249,23 @@ impl UserStore for PostgresUserStore {
             .bind(change.credentials.as_ref().map(Credentials::phc))
             .bind(versions)
             .bind(change.proven.as_ref().map(Credentials::phc))
-            .fetch_optional(self.database.pool())
+            .fetch_optional(&mut *tx)
             .await
             .map_err(taken_meanwhile)?;
             if let Some(row) = row {
+                if change.credentials.is_some() {
+                    postgres_sessions::end_others(&mut tx, id, change.keeps).await?;
+                }
+                tx.commit().await?;
                 return Ok(User::try_from(row)?);
             }
             // Nothing was changed; what is read now only says why.
-            let mut connection = self.database.pool().acquire().await?;
-            let current = user(&mut connection, id).await?.ok_or(UserStoreError::NotFound)?;
+            let current = user(&mut tx, id).await?.ok_or(UserStoreError::NotFound)?;
             let stale = UserStoreError::Stale { current: current.version };
             match &change.email {
                 Some(email)
                     if expected.admits(current.version)
-                        && is_held_by_another(&mut connection, email, id).await? =>
+                        && is_held_by_another(&mut tx, email, id).await? =>
                 {
                     Err(UserStoreError::EmailTaken)
                 }
@@ -346,6 +355,33 @@ impl UserStore for PostgresUserStore {
             enqueue(&mut tx, &envelope(fact, &Event::ConsentChanged { user: id, consent: changed, at })).await?;
             tx.commit().await?;
             Ok(changed)
+        })
+        .await
+    }
+
+    async fn open_session(
+        &self,
+        session: &Session,
+        proven: &Credentials,
+        most: u32,
+    ) -> Result<Bearer, UserStoreError> {
+        in_time(postgres_sessions::open(&self.database, session, proven, most)).await
+    }
+
+    async fn refresh_session(&self, refresh: &Refresh) -> Result<Refreshed, UserStoreError> {
+        in_time(postgres_sessions::refresh(&self.database, refresh)).await
+    }
+
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, UserStoreError> {
+        in_time(postgres_sessions::list(&self.database, user, now)).await
+    }
+
+    async fn end_sessions(&self, which: Ending) -> Result<u64, UserStoreError> {
+        in_time(async {
+            let mut tx = self.database.begin().await?;
+            let ended = postgres_sessions::end(&mut tx, which).await?;
+            tx.commit().await?;
+            Ok(ended)
         })
         .await
     }

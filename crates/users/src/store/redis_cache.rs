@@ -2,20 +2,21 @@
 //!
 //! Nobody waits for it: what is not answered at once is a miss, and after a few misses of that kind it is not asked for a while.
 //! A change that could not be told to it is not read from it here; in another replica the older account may be seen until it has
-//! aged out.
+//! aged out. What has to be counted is counted by each replica for itself meanwhile.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::{Breaker, BreakerSettings, StoreFailure};
-use kernel::UserId;
+use kernel::{Timestamp, UserId};
 use moka::sync::Cache;
 use redis::{Script, cmd};
 
+use super::counts::{self, Counts};
 use super::record;
 use super::redis::Redis;
 use crate::domain::User;
-use crate::ports::UserCache;
+use crate::ports::{Count, UserCache};
 
 /// The most changes that could not be told and are remembered.
 const UNTOLD: u64 = 100_000;
@@ -24,10 +25,13 @@ const UNTOLD: u64 = 100_000;
 pub struct RedisUserCache {
     redis: Redis,
     put: Script,
-    erase: Script,
+    forget: Script,
+    count: Script,
     breaker: Breaker,
     /// Whose last change the server may not have.
     untold: Cache<UserId, ()>,
+    /// What is counted while the server does not answer.
+    counts: Counts,
     life: Duration,
     patience: Duration,
 }
@@ -43,9 +47,11 @@ impl RedisUserCache {
             // Half of it for an answer: a silent connection is noticed before the caller gives up, and replaced.
             redis: Redis::new(url, patience / 2)?,
             put: Script::new(include_str!("../../../../db/users/cache/redis/put.lua")),
-            erase: Script::new(include_str!("../../../../db/users/cache/redis/erase.lua")),
+            forget: Script::new(include_str!("../../../../db/users/cache/redis/forget.lua")),
+            count: Script::new(include_str!("../../../../db/users/cache/redis/count.lua")),
             breaker: Breaker::new("users.cache", BreakerSettings::default()),
             untold: Cache::builder().max_capacity(UNTOLD).time_to_live(life).build(),
+            counts: Counts::new(),
             life,
             patience,
         })
@@ -100,9 +106,19 @@ impl UserCache for RedisUserCache {
         self.tell(user.id, script.arg(user.version.number()).arg(record).arg(self.life())).await;
     }
 
-    async fn erase(&self, id: UserId) {
-        let mut script = self.erase.key(self.key(id));
+    async fn forget(&self, id: UserId) {
+        let mut script = self.forget.key(self.key(id));
         self.tell(id, script.arg(self.life())).await;
+    }
+
+    async fn count(&self, bucket: &str, window: Duration, now: Timestamp) -> Count {
+        let mut script = self.count.key(self.redis.key(format_args!("count:{bucket}")));
+        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        let asked = self.redis.run::<(u64, i64)>(script.arg(now.millis()).arg(millis));
+        match self.guarded(asked).await {
+            Some((times, begun)) => counts::count(times, Timestamp::from_millis(begun), window, now),
+            None => self.counts.count(bucket, window, now),
+        }
     }
 
     async fn ping(&self) -> Result<(), StoreFailure> {

@@ -16,8 +16,9 @@ use uuid::Uuid;
 use super::outbox::envelope;
 use super::sections_text;
 use super::sqlite_rows::{AccountRow, ConsentRow, UserRow, whole};
-use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, User};
-use crate::ports::{Inserted, Insertions, Listing, UserStore, UserStoreError};
+use super::sqlite_sessions;
+use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, Refresh, Session, User};
+use crate::ports::{Bearer, Ending, Inserted, Insertions, Listing, Refreshed, UserStore, UserStoreError};
 
 /// The accounts of one SQLite file.
 pub struct SqliteUserStore {
@@ -53,7 +54,7 @@ impl From<sqlx::Error> for UserStoreError {
     }
 }
 
-async fn user(tx: &mut SqliteConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
+pub async fn user(tx: &mut SqliteConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
     let row: Option<UserRow> =
         sqlx::query_as("select id, name, email, role, sections, created_at, version from users where id = ?")
             .bind(id.uuid())
@@ -115,7 +116,7 @@ async fn has_admin(tx: &mut SqliteConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select exists (select 1 from users where role = 'admin')").fetch_one(tx).await
 }
 
-async fn consent(tx: &mut SqliteConnection, id: UserId) -> Result<Option<Consent>, UserStoreError> {
+pub async fn consent(tx: &mut SqliteConnection, id: UserId) -> Result<Option<Consent>, UserStoreError> {
     let row: Option<ConsentRow> = sqlx::query_as(
         "select coalesce(personalisation, false) as personalisation, coalesce(history, false) as history,
                 coalesce(consents.version, 0) as version, coalesce(changed_at, 0) as changed_at
@@ -242,6 +243,9 @@ impl UserStore for SqliteUserStore {
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(row) = row {
+            if change.credentials.is_some() {
+                sqlite_sessions::end_others(&mut tx, id, change.keeps).await?;
+            }
             tx.commit().await?;
             return Ok(User::try_from(row)?);
         }
@@ -343,6 +347,30 @@ impl UserStore for SqliteUserStore {
         tx.commit().await?;
         self.told.notify_one();
         Ok(changed)
+    }
+
+    async fn open_session(
+        &self,
+        session: &Session,
+        proven: &Credentials,
+        most: u32,
+    ) -> Result<Bearer, UserStoreError> {
+        sqlite_sessions::open(&self.database, session, proven, most).await
+    }
+
+    async fn refresh_session(&self, refresh: &Refresh) -> Result<Refreshed, UserStoreError> {
+        sqlite_sessions::refresh(&self.database, refresh).await
+    }
+
+    async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, UserStoreError> {
+        sqlite_sessions::list(&self.database, user, now).await
+    }
+
+    async fn end_sessions(&self, which: Ending) -> Result<u64, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        let ended = sqlite_sessions::end(&mut tx, which).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
 
     async fn ping(&self) -> Result<(), StoreFailure> {

@@ -1,13 +1,9 @@
-use base64::Engine;
 use serde_json::json;
 
 use crate::people::{Person, Users};
 
 fn history_of(person: &Person) -> bool {
-    let part = person.token.split('.').nth(1).expect("claims");
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64");
-    let claims: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
-    claims["history"].as_bool().expect("a yes or no")
+    person.claims()["history"].as_bool().expect("a yes or no")
 }
 
 #[tokio::test]
@@ -22,6 +18,12 @@ async fn consent_is_off_until_the_person_turns_it_on_and_shows_in_the_next_token
     assert_eq!(users.ask("PUT", &path).by(&ann).json(&on).send().await.is(200).json, on);
     assert_eq!(users.ask("GET", &path).by(&ann).send().await.is(200).json, on);
     assert!(history_of(&users.person("ann@example.org").await));
+    // And in the next one of a login from before.
+    let ann = Person::of(&users.refresh(&ann.cookie).await.is(200));
+    assert!(history_of(&ann));
+    let off = json!({"personalisation": false, "history": false});
+    users.ask("PUT", &path).by(&ann).json(&off).send().await.is(200);
+    assert!(!history_of(&Person::of(&users.refresh(&ann.cookie).await.is(200))));
 }
 
 #[tokio::test]

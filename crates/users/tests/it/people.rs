@@ -1,10 +1,13 @@
 //! The service under test, and the people who use it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
+use base64::Engine;
 use chassis::config::Settings;
 use chassis::http::{EdgeConfig, edge};
 use chassis::{Service, Step, Surroundings};
@@ -33,6 +36,27 @@ pub struct Users {
 pub struct Person {
     pub id: String,
     pub token: String,
+    /// What their browser keeps.
+    pub cookie: String,
+}
+
+impl Person {
+    /// Who an answer says is logged in.
+    pub fn of(answer: &Answer) -> Self {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Self {
+            id: text(&answer.json["user"]["id"]),
+            token: text(&answer.json["access_token"]),
+            cookie: answer.cookie().expect("a cookie"),
+        }
+    }
+
+    /// What their access token says.
+    pub fn claims(&self) -> Value {
+        let part = self.token.split('.').nth(1).expect("claims");
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
 }
 
 /// What was answered.
@@ -68,6 +92,13 @@ impl Answer {
         errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
     }
 
+    /// The refresh token that a browser would keep now; empty where it was taken away.
+    pub fn cookie(&self) -> Option<String> {
+        let line = self.headers.get("set-cookie")?.to_str().expect("text");
+        let value = line.strip_prefix("refresh_token=").expect("our cookie");
+        Some(value.split(';').next().unwrap_or_default().to_owned())
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
@@ -87,6 +118,18 @@ impl Ask {
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.builder = self.builder.header(name, value);
+        self
+    }
+
+    /// As a browser sends it.
+    pub fn cookie(self, refresh_token: &str) -> Self {
+        self.header("cookie", &format!("theme=dark; refresh_token={refresh_token}"))
+    }
+
+    /// Over a connection from this address.
+    pub fn from(mut self, address: &str) -> Self {
+        let address: IpAddr = address.parse().expect("an address");
+        self.builder = self.builder.extension(ConnectInfo(SocketAddr::new(address, 40_000)));
         self
     }
 
@@ -131,6 +174,10 @@ impl Users {
         config.signing.key_file = folder.join("signing-key.pem").display().to_string();
         config.bootstrap_admin.email = ADMIN.to_owned();
         config.bootstrap_admin.password = PASSWORD.to_owned().into();
+        // The tests' clock stands still, and all people of a test are one address.
+        config.throttle.logins_per_account = 10_000;
+        config.throttle.logins_per_address = 10_000;
+        config.throttle.registrations_per_address = 10_000;
         change(&mut config);
         assert_eq!(config.validate(), Vec::<String>::new());
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
@@ -190,9 +237,12 @@ impl Users {
 
     /// Somebody who exists, with a new token.
     pub async fn person(&self, email: &str) -> Person {
-        let answer = self.log_in(email, PASSWORD).await.is(201);
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        Person { id: text(&answer.json["user"]["id"]), token: text(&answer.json["access_token"]) }
+        Person::of(&self.log_in(email, PASSWORD).await.is(201))
+    }
+
+    /// Asks for the next tokens.
+    pub async fn refresh(&self, cookie: &str) -> Answer {
+        self.ask("POST", "/sessions/refresh").cookie(cookie).send().await
     }
 
     /// Lets the workers do all there is to do.

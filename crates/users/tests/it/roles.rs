@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::people::{ADMIN, PASSWORD, Users};
+use crate::people::{ADMIN, PASSWORD, Person, Users};
 
 #[tokio::test]
 async fn an_admin_gives_roles_in_sections_and_everybody_sees_them() {
@@ -12,6 +12,11 @@ async fn an_admin_gives_roles_in_sections_and_everybody_sees_them() {
     assert_eq!((&editor.json["role"], &editor.json["sections"]), (&json!("editor"), &json!(["sports"])));
     assert_eq!(editor.header("etag"), "\"v2\"");
     assert_eq!(users.ask("GET", &format!("/{}", ann.id)).send().await.json["role"], "editor");
+    let token = users.person("ann@example.org").await;
+    assert_eq!(
+        (&token.claims()["role"], &token.claims()["sections"]),
+        (&json!("editor"), &json!(["sports"]))
+    );
     assert_eq!(put(json!({"role": "editor"})).await.is(200).json["sections"], json!(null));
     put(json!({"role": "king"})).await.refused(422, "invalid");
     put(json!({"role": "editor", "sections": ["weather"]})).await.refused(422, "invalid");
@@ -25,13 +30,24 @@ async fn an_admin_gives_roles_in_sections_and_everybody_sees_them() {
 }
 
 #[tokio::test]
-async fn a_lost_role_counts_at_once_and_a_new_one_from_the_next_login() {
+async fn a_lost_role_counts_at_once_and_a_new_one_from_the_next_login_or_refresh() {
     let users = Users::new().await;
     let (ann, admin) = (users.with_role("ann@example.org", "admin").await, users.admin().await);
     users.ask("GET", "/all").by(&ann).send().await.is(200);
     let path = format!("/{}/roles", ann.id);
     users.ask("PUT", &path).by(&admin).json(&json!({"role": "reader"})).send().await.is(200);
     users.ask("GET", "/all").by(&ann).send().await.refused(401, "invalid_token");
+    let refreshed = Person::of(&users.refresh(&ann.cookie).await.is(200));
+    assert_eq!(refreshed.claims()["role"], "reader");
+    users.ask("GET", "/me").by(&refreshed).send().await.is(200);
+    let promoted = json!({"role": "author", "sections": ["famous"]});
+    users.ask("PUT", &path).by(&admin).json(&promoted).send().await.is(200);
+    let refreshed = Person::of(&users.refresh(&refreshed.cookie).await.is(200));
+    assert_eq!(refreshed.claims()["sections"], json!(["famous"]));
+    users.ask("PUT", &path).by(&admin).json(&json!({"role": "author"})).send().await.is(200);
+    let refreshed = Person::of(&users.refresh(&refreshed.cookie).await.is(200));
+    assert_eq!(refreshed.claims().get("sections"), None, "everywhere, and in sections of the future");
+    users.ask("PUT", &path).by(&admin).json(&json!({"role": "reader"})).send().await.is(200);
     let ann = users.person("ann@example.org").await;
     users.ask("GET", "/all").by(&ann).send().await.refused(403, "role_required");
     users.ask("GET", "/me").by(&ann).send().await.is(200);

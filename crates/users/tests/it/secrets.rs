@@ -25,6 +25,7 @@ async fn a_password_is_in_no_answer_no_file_and_no_log() {
     let odd = json!({"name": "", "email": "x", "password": CANARY, "repeat_password": CANARY});
     answers.push(users.ask("POST", "/").json(&odd).send().await.is(422));
     let login = users.log_in("ann@example.org", CANARY).await.is(201);
+    let cookie = login.cookie().expect("a cookie");
     let bearer = format!("Bearer {}", login.json["access_token"].as_str().expect("a token"));
     answers.push(login);
     answers.push(users.log_in("eve@example.org", CANARY).await.is(401));
@@ -36,6 +37,10 @@ async fn a_password_is_in_no_answer_no_file_and_no_log() {
         answers.push(ask.send().await.is(status));
     }
     answers.push(users.ask("GET", &path).header("authorization", &bearer).send().await.is(200));
+    let next = users.refresh(&cookie).await.is(200);
+    let cookies = [cookie.clone(), next.cookie().expect("a cookie")];
+    answers.push(next);
+    answers.push(users.refresh(&cookie).await.is(401));
     answers.push(users.ask("GET", "/all").by(&users.admin().await).send().await.is(200));
 
     for answer in &answers {
@@ -50,7 +55,7 @@ async fn a_password_is_in_no_answer_no_file_and_no_log() {
     // The log of every test so far, not of this one alone.
     let log = String::from_utf8_lossy(&log::so_far()).into_owned();
     assert!(log.contains("/sessions"));
-    for secret in ["canary", "$argon2", "@example.org", "eyJ"] {
+    for secret in ["canary", "$argon2", "@example.org", "eyJ", &cookies[0], &cookies[1]] {
         let line = log.lines().find(|line| line.contains(secret));
         assert_eq!(line, None, "{secret} was logged");
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::people::Users;
+use crate::people::{PASSWORD, Person, Users};
 
 #[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
 fn given(variable: &str) -> String {
@@ -23,19 +23,36 @@ async fn statement(text: String) {
     connection.close().await.expect("it closes");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs postgres and redis"]
-async fn an_account_lives_on_servers_as_it_does_in_files() {
-    let name = format!("users_{}", Uuid::new_v4().simple());
-    statement(format!("create schema {name}")).await;
-    let users = Users::with(|config| {
-        let schema = format!("options[search_path]={name}");
-        let prefix = format!("prefix=users:test-{name}:");
+/// A place on the servers of a test's own.
+struct Place {
+    name: String,
+}
+
+impl Place {
+    async fn new() -> Self {
+        let name = format!("users_{}", Uuid::new_v4().simple());
+        statement(format!("create schema {name}")).await;
+        Self { name }
+    }
+
+    fn name_in(&self, config: &mut users::Config) {
+        let schema = format!("options[search_path]={}", self.name);
+        let prefix = format!("prefix=users:test-{}:", self.name);
         config.store.url = with(&given("PORTAL_TEST_POSTGRES_URL"), &schema).into();
         config.intake.url = with(&given("PORTAL_TEST_REDIS_INTAKE_URL"), &prefix).into();
         config.cache.url = with(&given("PORTAL_TEST_REDIS_CACHE_URL"), &prefix).into();
-    })
-    .await;
+    }
+
+    async fn clear(self) {
+        statement(format!("drop schema {} cascade", self.name)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and redis"]
+async fn an_account_lives_on_servers_as_it_does_in_files() {
+    let place = Place::new().await;
+    let users = Users::with(|config| place.name_in(config)).await;
 
     // It can log in before anything is in the store.
     let ann = users.reader("Ann@example.org").await;
@@ -65,5 +82,42 @@ async fn an_account_lives_on_servers_as_it_does_in_files() {
     users.settle().await;
     assert_eq!(users.rows("bus.db", "select 1").await, 1, "the facts went to the bus");
     drop(users);
-    statement(format!("drop schema {name} cascade")).await;
+    place.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and redis"]
+async fn replicas_share_sessions_and_count_attempts_together() {
+    let place = Place::new().await;
+    let one = Users::with(|config| place.name_in(config)).await;
+    let key_file = one.folder.join("signing-key.pem").display().to_string();
+    let other = Users::with(|config| {
+        place.name_in(config);
+        config.signing.key_file = key_file;
+        config.throttle.logins_per_account = 10;
+    })
+    .await;
+
+    let ann = one.reader("ann@example.org").await;
+    let ann = Person::of(&other.refresh(&ann.cookie).await.is(200));
+    one.ask("GET", "/me").by(&ann).send().await.is(200);
+    let answers = testkit::at_once(2, |number| {
+        let ask = [&one, &other][number].ask("POST", "/sessions/refresh").cookie(&ann.cookie);
+        async move { ask.send().await.status.as_u16() }
+    });
+    let mut answers = answers.await;
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 401]);
+    let sessions = format!("/{}/sessions", ann.id);
+    assert_eq!(other.ask("GET", &sessions).by(&ann).send().await.is(200).json, json!([]));
+
+    for number in 0..9 {
+        let replica = if number % 2 == 0 { &one } else { &other };
+        replica.log_in("ann@example.org", "wrong horse").await.is(401);
+    }
+    // The login in the beginning was the first.
+    let refused = other.log_in("ann@example.org", PASSWORD).await.refused(429, "too_many_attempts");
+    assert_eq!(refused.header("retry-after"), "60");
+    drop((one, other));
+    place.clear().await;
 }

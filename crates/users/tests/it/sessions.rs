@@ -1,132 +1,313 @@
-use std::time::{Duration, Instant};
+//! What a login leaves open, and how it ends.
 
-use chassis::{IdentityConfig, Verifier};
-use kernel::Role;
 use serde_json::json;
+use testkit::at_once;
 
-use crate::people::{ADMIN, PASSWORD, Users};
+use crate::people::{ADMIN, PASSWORD, Person, Users};
+
+const DAY: u64 = 24 * 60 * 60;
+
+/// The sessions of somebody as they see them: id, and whether it is the one that asks.
+async fn seen(users: &Users, person: &Person) -> Vec<(String, bool)> {
+    let list = users.ask("GET", &format!("/{}/sessions", person.id)).by(person).send().await.is(200);
+    assert!(list.header("cache-control").starts_with("private"));
+    let list = list.json.as_array().expect("a bare array").clone();
+    list.iter()
+        .map(|session| {
+            (
+                session["id"].as_str().expect("an id").to_owned(),
+                session["current"].as_bool().expect("a yes or no"),
+            )
+        })
+        .collect()
+}
 
 #[tokio::test]
-async fn a_login_answers_with_a_token_of_15_minutes_and_the_user() {
+async fn a_refresh_answers_as_a_login_with_the_next_cookie() {
     let users = Users::new().await;
-    let ann = users.register("Ann", "ann@example.org").await.is(201);
-    let answer = users.log_in("Ann@Example.org", PASSWORD).await.is(201);
-    assert_eq!(answer.json["token_type"], "Bearer");
-    assert_eq!(answer.json["expires_in"], 900);
-    assert_eq!(answer.json["user"], ann.json);
+    let ann = users.reader("ann@example.org").await;
+    users.pass(600);
+    let answer = users.refresh(&ann.cookie).await.is(200);
+    assert_eq!((&answer.json["token_type"], &answer.json["expires_in"]), (&json!("Bearer"), &json!(900)));
     assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.json["user"], users.ask("GET", "/me").by(&ann).send().await.json);
+    let next = Person::of(&answer);
+    assert_ne!(next.cookie, ann.cookie);
+    assert_eq!(next.claims()["sid"], ann.claims()["sid"], "it is the same session");
+    // The access token of the login is over before the new one.
+    users.pass(600);
+    users.ask("GET", "/me").by(&ann).send().await.refused(401, "invalid_token");
+    users.ask("GET", "/me").by(&next).send().await.is(200);
+    users.refresh(&next.cookie).await.is(200);
 }
 
 #[tokio::test]
-async fn other_services_believe_a_token_by_the_published_keys_alone() {
+async fn an_old_cookie_ends_the_session_for_whoever_holds_the_new_one() {
     let users = Users::new().await;
-    let identity =
-        IdentityConfig { issuer: "http://127.0.0.1:8080".to_owned(), keys: "inproc://users".to_owned() };
-    let verifier = Verifier::new(&identity, &users.surroundings).expect("a verifier");
-    let admin = users.admin().await;
-    let believed = verifier.verify(&admin.token).await.expect("is believed");
-    assert_eq!((believed.user.to_string(), believed.role), (admin.id.clone(), Role::Admin));
-    assert!(!believed.history && believed.sections.is_all());
-    users.pass(899);
-    assert!(verifier.verify(&admin.token).await.is_ok());
-    users.pass(1);
-    assert!(verifier.verify(&admin.token).await.is_err());
-    users.ask("GET", "/me").by(&admin).send().await.refused(401, "invalid_token");
+    let (ann, elsewhere) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
+    let second = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
+    let third = users.refresh(&second).await.is(200).cookie().expect("a cookie");
+    let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    assert_eq!(refused.cookie().as_deref(), Some(""), "it is taken away");
+    for cookie in [&third, &second, &ann.cookie] {
+        users.refresh(cookie).await.refused(401, "invalid_refresh_token");
+    }
+    // The login on another device goes on.
+    users.refresh(&elsewhere.cookie).await.is(200);
 }
 
 #[tokio::test]
-async fn a_token_holds_no_email_and_names_its_key() {
+async fn a_refresh_whose_answer_was_lost_is_asked_for_again_by_its_key() {
     let users = Users::new().await;
-    let token = users.admin().await.token;
-    let part = |at: usize| {
-        use base64::Engine;
-        let text = token.split('.').nth(at).expect("a part");
-        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64");
-        serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON")
+    let ann = users.reader("ann@example.org").await;
+    let refresh = async |users: &Users, cookie: &str, key: &str| {
+        let ask = users.ask("POST", "/sessions/refresh").cookie(cookie);
+        ask.header("idempotency-key", key).send().await
     };
-    let keys = users.ask("GET", "/.well-known/jwks.json").send().await.is(200);
-    assert_eq!(part(0)["kid"], keys.json["keys"][0]["kid"]);
-    assert_eq!(part(0)["alg"], "EdDSA");
-    assert!(!part(1).to_string().contains('@'));
-    assert_eq!(part(1)["aud"], "portal");
-    let lifetime = part(1)["exp"].as_i64().zip(part(1)["iat"].as_i64()).map(|(exp, iat)| exp - iat);
-    assert_eq!(lifetime, Some(900));
-    assert!(!keys.text.contains("\"d\""), "the secret half is never published");
+    let first = refresh(&users, &ann.cookie, "b7c1").await.is(200);
+    assert_eq!(first.header("idempotency-replayed"), "");
+    // The client does not know; nor does it matter that the service was killed meanwhile.
+    let users = users.crash().await;
+    let again = refresh(&users, &ann.cookie, "b7c1").await.is(200);
+    assert_eq!((again.header("idempotency-replayed"), again.cookie()), ("true", first.cookie()));
+    let next = first.cookie().expect("a cookie");
+    let next = refresh(&users, &next, "b7c2").await.is(200).cookie().expect("a cookie");
+    // Its token was used: from now on the old cookie is a copy, key or not.
+    refresh(&users, &ann.cookie, "b7c1").await.refused(401, "invalid_refresh_token");
+    refresh(&users, &next, "b7c3").await.refused(401, "invalid_refresh_token");
+    let ann = users.person("ann@example.org").await;
+    refresh(&users, &ann.cookie, "two words").await.refused(400, "bad_request");
+    refresh(&users, &ann.cookie, "one").await.is(200);
+    refresh(&users, &ann.cookie, "another").await.refused(401, "invalid_refresh_token");
 }
 
 #[tokio::test]
-async fn an_unknown_email_and_a_wrong_password_get_the_same_answer() {
+async fn a_retry_that_comes_too_late_is_a_copy() {
     let users = Users::new().await;
-    users.register("Ann", "ann@example.org").await.is(201);
-    let mut bodies = Vec::new();
-    for (email, password) in [
-        ("ann@example.org", "wrong horse battery"),
-        ("eve@example.org", PASSWORD),
-        ("no address", PASSWORD),
-        ("ann@example.org", ""),
-    ] {
-        let mut answer = users.log_in(email, password).await.refused(401, "wrong_credentials");
-        answer.json["request_id"].take();
-        bodies.push(answer.json);
+    let ann = users.reader("ann@example.org").await;
+    for (seconds, status) in [(0, 200), (59, 200), (1, 401)] {
+        users.pass(seconds);
+        let ask = users.ask("POST", "/sessions/refresh").cookie(&ann.cookie);
+        ask.header("idempotency-key", "b7c1").send().await.is(status);
     }
-    assert!(bodies.iter().all(|body| *body == bodies[0]));
-}
-
-#[tokio::test]
-async fn an_unknown_email_takes_as_long_as_a_wrong_password() {
-    let users = Users::new().await;
-    let mut least = [Duration::MAX; 3];
-    // In turn, so that what else the machine does falls on all of them.
-    for _ in 0..6 {
-        for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org", "nobody"]) {
-            let started = Instant::now();
-            users.log_in(email, "wrong horse battery").await.is(401);
-            *least = started.elapsed().min(*least);
-        }
-    }
-    // Without the same work the difference is that of a hash: a factor of twenty.
-    for other in &least[1..] {
-        assert!(*other * 3 > least[0] && least[0] * 3 > *other, "{least:?}");
-    }
-}
-
-#[tokio::test]
-async fn forged_tokens_are_not_believed() {
-    let users = Users::new().await;
-    let admin = users.admin().await;
-    let (head, tail) = admin.token.rsplit_once('.').expect("three parts");
-    let flipped: String = tail.chars().rev().collect();
-    for token in [format!("{head}.{flipped}"), format!("{head}."), "abc".to_owned(), String::new()] {
-        let answer = users.ask("GET", "/me").header("authorization", &format!("Bearer {token}")).send().await;
-        answer.refused(401, "invalid_token");
-    }
-    users.ask("GET", "/me").send().await.refused(401, "unauthenticated");
-    users.ask("GET", "/me").header("cookie", &format!("user_id={}", admin.id)).send().await.is(401);
-    users.ask("GET", "/me").header("x-user-id", &admin.id).send().await.is(401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_logins_is_turned_away_with_retry_after_and_delays_nobody_who_reads() {
-    let users = Users::with(|config| config.passwords.waiting = 8).await;
-    let admin = users.admin().await;
-    let storm = testkit::at_once(200, |number| {
-        let body = json!({"email": format!("eve{number}@example.org"), "password": PASSWORD});
-        let ask = users.ask("POST", "/sessions").json(&body);
-        async move { ask.send().await }
+async fn of_two_refreshes_at_once_one_wins_and_the_other_one_shows_that_there_is_a_copy() {
+    let users = Users::new().await;
+    for _ in 0..5 {
+        let ann = users.admin().await;
+        let answers = at_once(2, |_| {
+            let ask = users.ask("POST", "/sessions/refresh").cookie(&ann.cookie);
+            async move { ask.send().await }
+        });
+        let mut answers = answers.await;
+        answers.sort_by_key(|answer| answer.status);
+        assert_eq!(answers.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(), [200, 401]);
+        users.refresh(&answers[0].cookie().expect("a cookie")).await.refused(401, "invalid_refresh_token");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_at_once_with_one_key_are_one_and_all_are_told_the_same() {
+    let users = Users::new().await;
+    let ann = users.admin().await;
+    let answers = at_once(8, |_| {
+        let ask = users.ask("POST", "/sessions/refresh").cookie(&ann.cookie);
+        let ask = ask.header("idempotency-key", "b7c1");
+        async move { ask.send().await.is(200) }
     });
-    let reading = async {
-        for _ in 0..20 {
-            users.ask("GET", "/me").by(&admin).send().await.is(200);
-        }
-    };
-    let (answers, ()) = tokio::join!(storm, reading);
-    let turned_away = answers.iter().filter(|answer| answer.status == 503).count();
-    assert!(turned_away >= 150, "{turned_away}");
-    for answer in answers {
-        match answer.status.as_u16() {
-            401 => {}
-            503 => assert_eq!(answer.refused(503, "busy").header("retry-after"), "1"),
-            other => panic!("{other}"),
+    let answers = answers.await;
+    assert!(answers.iter().all(|answer| answer.cookie() == answers[0].cookie()));
+    let replayed = answers.iter().filter(|answer| answer.header("idempotency-replayed") == "true").count();
+    assert_eq!(replayed, 7);
+    users.refresh(&answers[0].cookie().expect("a cookie")).await.is(200);
+}
+
+#[tokio::test]
+async fn what_is_no_cookie_of_ours_is_refused_and_ends_nothing() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    users.ask("POST", "/sessions/refresh").send().await.refused(401, "invalid_refresh_token");
+    let mut other = ann.cookie.clone();
+    other.replace_range(..1, if other.starts_with('A') { "B" } else { "A" });
+    // Not the session's id either, which others may have seen.
+    let sid = ann.claims()["sid"].as_str().expect("an id").to_owned();
+    for cookie in [other.as_str(), &sid, "x", "' or 1=1 --", &"A".repeat(64), &"A".repeat(8_000)] {
+        users.refresh(cookie).await.refused(401, "invalid_refresh_token");
+    }
+    users.ask("POST", "/sessions/refresh").by(&ann).send().await.refused(401, "invalid_refresh_token");
+    users.refresh(&ann.cookie).await.is(200);
+}
+
+#[tokio::test]
+async fn another_site_can_neither_refresh_nor_log_anybody_out() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    for (method, path) in [("POST", "/sessions/refresh"), ("DELETE", "/sessions/current")] {
+        for origin in ["https://evil.example", "null", "http://127.0.0.1:8081"] {
+            let ask = users.ask(method, path).cookie(&ann.cookie).header("origin", origin);
+            let answer = ask.send().await.refused(403, "foreign_origin");
+            assert_eq!(answer.cookie(), None);
         }
     }
+    let ask = users.ask("POST", "/sessions/refresh").cookie(&ann.cookie);
+    let ann = Person::of(&ask.header("origin", "http://127.0.0.1:8080").send().await.is(200));
+    let home = users.ask("POST", "/sessions/refresh").cookie(&ann.cookie).header("host", "localhost:8080");
+    home.header("origin", "http://localhost:8080").send().await.is(200);
+}
+
+#[tokio::test]
+async fn sessions_are_listed_by_their_owner_the_last_used_first() {
+    let users = Users::new().await;
+    let phone = users.reader("ann@example.org").await;
+    users.pass(60);
+    let laptop = users.person("ann@example.org").await;
+    users.pass(60);
+    let sid = |person: &Person| person.claims()["sid"].as_str().expect("an id").to_owned();
+    assert_eq!(seen(&users, &laptop).await, [(sid(&laptop), true), (sid(&phone), false)]);
+    let phone = Person::of(&users.refresh(&phone.cookie).await.is(200));
+    assert_eq!(seen(&users, &phone).await, [(sid(&phone), true), (sid(&laptop), false)]);
+    let list = users.ask("GET", &format!("/{}/sessions", phone.id)).by(&phone).send().await;
+    let wanted = json!({"id": sid(&phone), "created_at": "2025-11-21T08:00:00.123Z", "last_used_at": "2025-11-21T08:02:00.123Z", "current": true});
+    assert_eq!(list.json[0], wanted);
+}
+
+#[tokio::test]
+async fn sessions_are_ended_one_by_one_or_all_at_once() {
+    let users = Users::new().await;
+    let (ann, other) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
+    let bob = users.reader("bob@example.org").await;
+    let path = |person: &Person, of: &Person| {
+        format!("/{}/sessions/{}", person.id, of.claims()["sid"].as_str().expect("an id"))
+    };
+    let end = async |path: String, by: &Person| users.ask("DELETE", &path).by(by).send().await;
+    assert_eq!(end(path(&ann, &other), &ann).await.is(204).cookie(), None);
+    end(path(&ann, &other), &ann).await.refused(404, "not_found");
+    users.refresh(&other.cookie).await.refused(401, "invalid_refresh_token");
+    // Not those of others, by whatever address.
+    end(path(&ann, &bob), &ann).await.refused(404, "not_found");
+    end(path(&bob, &bob), &ann).await.refused(403, "role_required");
+    end(format!("/{}/sessions/17", ann.id), &ann).await.is(404);
+    let third = users.person("ann@example.org").await;
+    let all = end(format!("/{}/sessions", ann.id), &ann).await.is(204);
+    assert_eq!(all.cookie().as_deref(), Some(""));
+    for person in [&ann, &third] {
+        users.refresh(&person.cookie).await.refused(401, "invalid_refresh_token");
+    }
+    users.refresh(&bob.cookie).await.is(200);
+}
+
+#[tokio::test]
+async fn whoever_logs_out_by_cookie_or_by_token_ends_that_session_alone() {
+    let users = Users::new().await;
+    let (ann, other) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
+    let out = || users.ask("DELETE", "/sessions/current");
+    let answer = out().cookie(&ann.cookie).send().await.is(204);
+    assert_eq!(
+        answer.header("set-cookie"),
+        "refresh_token=; Path=/users/v1/sessions; Max-Age=0; HttpOnly; SameSite=Lax"
+    );
+    users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    // Again, as when the answer was lost.
+    out().cookie(&ann.cookie).send().await.is(204);
+    assert_eq!(seen(&users, &other).await.len(), 1);
+    out().by(&other).send().await.is(204);
+    out().by(&other).send().await.is(204);
+    users.refresh(&other.cookie).await.refused(401, "invalid_refresh_token");
+    out().send().await.refused(401, "invalid_refresh_token");
+    // A cookie that was used before logs out, too: whoever wants to go may go.
+    let third = users.person("ann@example.org").await;
+    let next = users.refresh(&third.cookie).await.is(200).cookie().expect("a cookie");
+    out().cookie(&third.cookie).send().await.is(204);
+    users.refresh(&next).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn a_session_ends_after_30_days_of_rest_and_at_the_latest_a_year_after_its_login() {
+    let users = Users::new().await;
+    let (ann, resting) = (users.admin().await, users.admin().await);
+    let mut cookie = ann.cookie;
+    for _ in 0..12 {
+        users.pass(30 * DAY - 1);
+        cookie = users.refresh(&cookie).await.is(200).cookie().expect("a cookie");
+    }
+    users.refresh(&resting.cookie).await.refused(401, "invalid_refresh_token");
+    users.pass(5 * DAY + 11);
+    cookie = users.refresh(&cookie).await.is(200).cookie().expect("a cookie");
+    users.pass(1);
+    users.refresh(&cookie).await.refused(401, "invalid_refresh_token");
+    assert_eq!(seen(&users, &users.admin().await).await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_sessions_and_a_login_more_ends_the_one_that_rested_longest() {
+    let users = Users::with(|config| config.sessions.most = 3).await;
+    let mut logins = Vec::new();
+    for _ in 0..4 {
+        logins.push(users.admin().await);
+        users.pass(1);
+    }
+    assert_eq!(seen(&users, &logins[3]).await.len(), 3);
+    users.refresh(&logins[0].cookie).await.refused(401, "invalid_refresh_token");
+    users.refresh(&logins[1].cookie).await.is(200);
+    users.admin().await;
+    users.refresh(&logins[2].cookie).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn whoever_is_still_in_the_intake_has_a_session_at_once() {
+    let users = Users::new().await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    assert_eq!(users.rows("users.db", "select count(*) from users").await, 1, "it waits");
+    let ann = users.person("ann@example.org").await;
+    assert_eq!(users.rows("users.db", "select count(*) from users").await, 2);
+    assert_eq!(users.rows("users-intake.db", "select count(*) from registrations").await, 0);
+    let ann = Person::of(&users.refresh(&ann.cookie).await.is(200));
+    users.settle().await;
+    users.refresh(&ann.cookie).await.is(200);
+}
+
+#[tokio::test]
+async fn sessions_survive_a_crash_and_of_their_tokens_only_digests_are_stored() {
+    let users = Users::new().await;
+    let ann = users.admin().await;
+    let users = users.crash().await;
+    let next = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
+    let users = users.crash().await;
+    use base64::Engine;
+    for cookie in [&ann.cookie, &next] {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(cookie).expect("base64");
+        for entry in std::fs::read_dir(users.folder.path()).expect("a folder") {
+            let file = std::fs::read(entry.expect("a file").path()).unwrap_or_default();
+            let holds = |part: &[u8]| file.windows(part.len()).any(|window| window == part);
+            assert!(!holds(cookie.as_bytes()) && !holds(&bytes[..16]) && !holds(&bytes[16..]));
+        }
+    }
+    users.refresh(&next).await.is(200);
+    users.refresh(&next).await.refused(401, "invalid_refresh_token");
+    let users = users.crash().await;
+    assert_eq!(users.rows("users.db", "select count(*) from sessions").await, 0, "an ended one stays ended");
+}
+
+#[tokio::test]
+async fn with_an_account_its_sessions_are_erased() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    users.ask("DELETE", &format!("/{}", ann.id)).by(&ann).send().await.is(202);
+    users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    assert_eq!(users.rows("users.db", "select count(*) from sessions").await, 0);
+    users.ask("DELETE", "/sessions/current").cookie(&ann.cookie).send().await.is(204);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_ends_no_session() {
+    let mut users = Users::new().await;
+    let admin = users.admin().await;
+    users.close_store(0).await;
+    let answer = users.refresh(&admin.cookie).await.refused(503, "store_unavailable");
+    assert_eq!((answer.cookie(), answer.header("retry-after")), (None, "1"));
+    users.log_in(ADMIN, PASSWORD).await.refused(503, "store_unavailable");
+    let users = users.crash().await;
+    users.refresh(&admin.cookie).await.is(200);
 }

@@ -64,3 +64,8 @@ pub fn fact(change: Change) -> Fact {
     let message = announcement(&change, MessageId::new(Uuid::new_v4()), Trace::start());
     Fact { change, message }
 }
+
+/// The same change by somebody else: an editor.
+pub fn by_another(change: Change) -> Change {
+    Change { by: UserId::new(Uuid::from_u128(0xed)), ..change }
+}

@@ -7,7 +7,7 @@ use kernel::{ArticleId, UserId};
 use testkit::Folder;
 
 use super::sample::{at, author, drafted, id, published, revised};
-use crate::domain::Article;
+use crate::domain::{Article, Filter, Part, State};
 use crate::ports::{Listing, NewsView};
 
 /// Somebody who damages the view behind its back.
@@ -34,7 +34,7 @@ impl Fixture {
     }
 
     async fn list(&self, offset: u32, limit: u32) -> Listing {
-        self.view.list(offset, limit, true).await.expect("it is listed")
+        self.view.list(&Part::newest(offset, limit), true).await.expect("it is listed")
     }
 }
 
@@ -95,13 +95,22 @@ async fn what_was_never_applied_is_not_there(given: Fixture) {
     assert_eq!(given.get(2).await, None);
 }
 
-async fn of_given_ids_only_published_articles_come_and_in_their_order(given: Fixture) {
+async fn of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order(given: Fixture) {
     let (first, second, third) = (published(1, 0), drafted(2).article, published(3, 5));
     for article in [&first, &second, &third] {
         given.apply(article).await;
     }
-    let picked = given.view.pick(&[id(1), id(2), id(9), id(3)]).await.expect("they are picked");
-    assert_eq!(picked, Listing { articles: vec![first, third], total: 2 });
+    let ids = [id(3), id(2), id(9), id(1)];
+    let pick = |filter: Filter| {
+        let view = given.view.clone();
+        async move { view.pick(&ids, &filter, true).await.expect("they are picked") }
+    };
+    assert_eq!(pick(Filter::default()).await, [third.clone(), first.clone()]);
+    let drafts = Filter { states: vec![State::Draft], ..Filter::default() };
+    assert_eq!(pick(drafts).await, [second]);
+    let early = Filter { to: Some(at(0)), label: Some("budget".to_owned()), ..Filter::default() };
+    assert_eq!(pick(early).await, [first]);
+    assert!(given.view.pick(&[], &Filter::default(), true).await.expect("none").is_empty());
 }
 
 async fn a_list_holds_published_articles_only_in_one_order_with_their_total(given: Fixture) {
@@ -131,10 +140,12 @@ async fn pages_of_a_list_are_slices_of_one_order(given: Fixture) {
 async fn a_list_carries_content_only_where_it_was_asked_for(given: Fixture) {
     let article = published(1, 0);
     given.apply(&article).await;
-    let without = given.view.list(0, 10, false).await.expect("it is listed");
+    let without = given.view.list(&Part::newest(0, 10), false).await.expect("it is listed");
     assert_eq!(without.articles[0].story.content, "");
-    let with = given.view.list(0, 10, true).await.expect("it is listed");
+    let with = given.view.list(&Part::newest(0, 10), true).await.expect("it is listed");
     assert_eq!(with.articles[0].story.content, article.story.content);
+    let without = given.view.pick(&[id(1)], &Filter::default(), false).await.expect("it is picked");
+    assert_eq!((without[0].id, without[0].story.content.as_str()), (id(1), ""));
 }
 
 async fn an_erased_person_has_no_byline_in_the_view(given: Fixture) {
@@ -222,7 +233,7 @@ macro_rules! every_case {
             shuffled_and_tripled_deliveries_give_the_same_view,
             an_article_comes_back_exactly_as_it_was_applied,
             what_was_never_applied_is_not_there,
-            of_given_ids_only_published_articles_come_and_in_their_order,
+            of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order,
             a_list_holds_published_articles_only_in_one_order_with_their_total,
             pages_of_a_list_are_slices_of_one_order,
             a_list_carries_content_only_where_it_was_asked_for,
@@ -262,8 +273,10 @@ mod sqlite {
             let mut connection = options.connect().await.expect("a second connection");
             for statement in [
                 "update articles set version = 999, document = replace(document, 'Article', 'Wrong')",
-                "insert into articles select randomblob(16), version, state, published_at, author_id, byline, document,
-                 content from articles limit 1",
+                "insert into articles
+                    (id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content)
+                 select randomblob(16), version, state, published_at, placed_at, updated_at, author_id, byline, document,
+                    content from articles limit 1",
             ] {
                 sqlx::query(statement).execute(&mut connection).await.expect("the view is damaged");
             }

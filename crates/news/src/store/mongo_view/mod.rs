@@ -1,7 +1,10 @@
 //! The query side in MongoDB. `db/news/mongo/README.md` describes what stands there.
 
+mod backfill;
 mod failure;
+mod memory;
 mod places;
+mod select;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -10,18 +13,20 @@ use async_trait::async_trait;
 use chassis::{StoreFailure, in_time};
 use futures::TryStreamExt;
 use kernel::{ArticleId, UserId};
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
 use mongodb::{Client, Collection, Database};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use self::failure::{DUPLICATE_KEY, failure, is_duplicate};
+use self::memory::{Mark, Memory, changed, mark};
 use self::places::{Known, Places, name, views};
 use super::record::{RecordError, read_document, write_document};
-use crate::domain::{Article, State};
-use crate::ports::{Listing, NewsView};
+use crate::domain::{Article, Filter, Part, Start, placed_at};
+use crate::ports::{Listing, NewsView, Positions};
 
 /// How many connections a replica holds.
 const CONNECTIONS: u32 = 20;
@@ -35,6 +40,7 @@ pub struct MongoNewsView {
     client: Client,
     database: Database,
     known: Known,
+    memory: Memory,
     // The view that this process is building.
     building: Mutex<Option<i64>>,
     // One change of an article at a time. MongoDB needs no such help: FerretDB reads, compares and writes in three steps.
@@ -63,10 +69,12 @@ impl MongoNewsView {
         let client = Client::with_options(options).map_err(failure)?;
         let database = client.database(&database);
         Places::make(&database).await?;
+        backfill::run(&database).await?;
         Ok(Self {
             client,
             database,
             known: Known::default(),
+            memory: Memory::new(),
             building: Mutex::default(),
             changing: Mutex::default(),
         })
@@ -84,12 +92,11 @@ impl MongoNewsView {
     }
 
     /// The view that readers see.
-    async fn live(&self) -> Result<Collection<Row>, StoreFailure> {
-        let number = match self.known.live() {
-            Some(number) => number,
-            None => self.places().await?.live,
-        };
-        Ok(self.view(number))
+    async fn live(&self) -> Result<i64, StoreFailure> {
+        match self.known.live() {
+            Some(number) => Ok(number),
+            None => Ok(self.places().await?.live),
+        }
     }
 
     async fn is_erased(&self, person: UserId) -> Result<bool, StoreFailure> {
@@ -164,9 +171,57 @@ impl MongoNewsView {
         Ok(erased)
     }
 
-    /// How many published articles there are.
-    async fn total(&self, view: &Collection<Row>) -> Result<u64, StoreFailure> {
-        view.count_documents(published()).max_time(QUESTION).await.map_err(failure)
+    /// How many articles pass, as it was counted since the last change, or counted now.
+    async fn total(&self, number: i64, filter: &Filter, mark: &Mark) -> Result<u64, StoreFailure> {
+        if let Some(total) = self.memory.total(number, filter, mark) {
+            return Ok(total);
+        }
+        let view = self.view::<Row>(number);
+        let counted = view.count_documents(select::passing(filter)).max_time(QUESTION).await;
+        let total = counted.map_err(failure)?;
+        self.memory.keep_total(number, filter, mark, total);
+        Ok(total)
+    }
+
+    /// A part of a view, read from it.
+    async fn part<T>(&self, number: i64, part: &Part, projection: Document) -> Result<Vec<T>, StoreFailure>
+    where
+        T: DeserializeOwned + Send + Sync + Unpin,
+    {
+        let offset = if let Start::Offset(offset) = part.start { offset } else { 0 };
+        let found = self
+            .view::<T>(number)
+            .find(select::wanted(part))
+            .projection(projection)
+            .sort(select::sorted(part))
+            .skip(u64::from(offset))
+            .limit(i64::from(part.limit))
+            .batch_size(part.limit)
+            .max_time(QUESTION)
+            .await
+            .map_err(failure)?;
+        let mut found: Vec<T> = found.try_collect().await.map_err(failure)?;
+        if part.looks_back() {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
+    /// The total beside a part of which so many were found. Where the part shows the end it says the total itself, of the very moment;
+    /// where another question is needed, its answer may be of a moment later.
+    async fn total_of(
+        &self,
+        number: i64,
+        part: &Part,
+        found: usize,
+        mark: &Mark,
+    ) -> Result<u64, StoreFailure> {
+        match part.start {
+            Start::Offset(offset) if found < part.limit as usize && (found > 0 || offset == 0) => {
+                Ok(u64::from(offset) + found as u64)
+            }
+            _ => self.total(number, &part.filter, mark).await,
+        }
     }
 }
 
@@ -184,6 +239,8 @@ impl NewsView for MongoNewsView {
             if !erased && self.is_erased(article.author).await? {
                 self.blank(article.author).await?;
             }
+            // Also where it was not newer: whoever brought it first may have been killed before they could say so.
+            changed(&self.database).await?;
             Ok(newer)
         })
         .await
@@ -191,7 +248,7 @@ impl NewsView for MongoNewsView {
 
     async fn get(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
         in_time(async {
-            let view = self.live().await?;
+            let view = self.view::<Row>(self.live().await?);
             let row =
                 view.find_one(doc! { "_id": key(id.uuid()) }).max_time(QUESTION).await.map_err(failure)?;
             row.map(Row::article).transpose()
@@ -199,50 +256,54 @@ impl NewsView for MongoNewsView {
         .await
     }
 
-    async fn pick(&self, ids: &[ArticleId]) -> Result<Listing, StoreFailure> {
+    async fn pick(
+        &self,
+        ids: &[ArticleId],
+        filter: &Filter,
+        with_content: bool,
+    ) -> Result<Vec<Article>, StoreFailure> {
         in_time(async {
-            let view = self.live().await?;
-            let mut picked = published();
+            let view = self.view::<Row>(self.live().await?);
+            let mut picked = select::passing(filter);
             picked.insert("_id", doc! { "$in": ids.iter().map(|id| key(id.uuid())).collect::<Vec<_>>() });
-            let rows = view.find(picked).max_time(QUESTION).await.map_err(failure)?;
-            let rows: Vec<Row> = rows.try_collect().await.map_err(failure)?;
+            let rows = view.find(picked).projection(columns(with_content)).max_time(QUESTION).await;
+            let rows: Vec<Row> = rows.map_err(failure)?.try_collect().await.map_err(failure)?;
             let mut found = HashMap::with_capacity(rows.len());
             for row in rows {
                 let article = row.article()?;
                 found.insert(article.id, article);
             }
-            let articles = ids.iter().filter_map(|id| found.get(id).cloned()).collect();
-            Ok(Listing { articles, total: self.total(&view).await? })
+            Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
         })
         .await
     }
 
-    async fn list(&self, offset: u32, limit: u32, with_content: bool) -> Result<Listing, StoreFailure> {
+    async fn list(&self, part: &Part, with_content: bool) -> Result<Listing, StoreFailure> {
         in_time(async {
-            let view = self.live().await?;
-            let wanted = if with_content {
-                Document::new()
-            } else {
-                doc! { "content": 0 }
-            };
-            let rows = view
-                .find(published())
-                .projection(wanted)
-                .sort(doc! { "published_at": -1, "_id": -1 })
-                .skip(u64::from(offset))
-                .limit(i64::from(limit))
-                .batch_size(limit)
-                .max_time(QUESTION)
-                .await
-                .map_err(failure)?;
-            let rows: Vec<Row> = rows.try_collect().await.map_err(failure)?;
-            let seen = u64::from(offset) + rows.len() as u64;
-            // A page that is not full is the end, and says how many there are at this very moment. Where another question
-            // is needed, its answer is of a moment later.
-            let is_end = rows.len() < limit as usize && (!rows.is_empty() || offset == 0);
-            let total = if is_end { seen } else { self.total(&view).await? };
+            let (number, mark) = tokio::try_join!(self.live(), mark(&self.database))?;
+            // What has texts is large and seldom asked for twice.
+            if let Some(known) = self.memory.list(number, part, &mark).filter(|_| !with_content) {
+                return Ok(known);
+            }
+            let rows: Vec<Row> = self.part(number, part, columns(with_content)).await?;
+            let total = self.total_of(number, part, rows.len(), &mark).await?;
             let articles: Result<Vec<Article>, StoreFailure> = rows.into_iter().map(Row::article).collect();
-            Ok(Listing { articles: articles?, total })
+            let listing = Listing { articles: articles?, total };
+            if !with_content {
+                self.memory.keep_list(number, part, &mark, &listing);
+            }
+            Ok(listing)
+        })
+        .await
+    }
+
+    async fn positions(&self, part: &Part) -> Result<Positions, StoreFailure> {
+        in_time(async {
+            let (number, mark) = tokio::try_join!(self.live(), mark(&self.database))?;
+            let wanted = doc! { select::column(part.order): 1 };
+            let places: Vec<select::Place> = self.part(number, part, wanted).await?;
+            let total = self.total_of(number, part, places.len(), &mark).await?;
+            Ok(Positions { positions: places.into_iter().map(select::Place::position).collect(), total })
         })
         .await
     }
@@ -254,7 +315,8 @@ impl NewsView for MongoNewsView {
                 Err(error) if !is_duplicate(&error) => return Err(failure(error)),
                 _ => {}
             }
-            self.blank(person).await
+            self.blank(person).await?;
+            changed(&self.database).await
         })
         .await
     }
@@ -328,19 +390,35 @@ fn not_begun() -> StoreFailure {
 
 /// An article as a document, but for its id.
 fn fields(article: &Article, erased: bool) -> Result<Document, StoreFailure> {
-    Ok(doc! {
+    let mut fields = doc! {
         "version": version(article),
         "state": article.state.as_str(),
-        "published_at": article.published_at.map(|at| DateTime::from_millis(at.millis())),
+        "published_at": article.published_at.map(select::moment),
         "author": key(article.author.uuid()),
         "byline": if erased { "" } else { article.byline.as_str() },
         "document": write_document(article).map_err(broken)?,
         "content": article.story.content.as_str(),
-    })
+    };
+    fields.extend(listed(article));
+    Ok(fields)
 }
 
-fn published() -> Document {
-    doc! { "state": State::Published.as_str() }
+/// What lists ask for and order by.
+fn listed(article: &Article) -> Document {
+    doc! {
+        "placed_at": select::moment(placed_at(article)),
+        "updated_at": select::moment(article.updated_at),
+        "labels": article.story.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(),
+    }
+}
+
+/// What is read of an article.
+fn columns(with_content: bool) -> Document {
+    let mut columns = doc! { "_id": 0, "byline": 1, "document": 1 };
+    if with_content {
+        columns.insert("content", 1);
+    }
+    columns
 }
 
 /// A UUID as text, which sorts as the UUIDs do. (FerretDB hands only texts and numbers on to its own database: with the

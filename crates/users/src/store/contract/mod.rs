@@ -28,6 +28,8 @@ macro_rules! cases {
 }
 use cases;
 
+const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
+
 fn id(number: u128) -> UserId {
     UserId::new(Uuid::from_u128(number))
 }

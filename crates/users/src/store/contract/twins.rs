@@ -4,24 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Expected, ManualClock, MessageId, Role, Sections, Timestamp, Version};
+use kernel::{Expected, ManualClock, MessageId, Role, Sections, SessionId, Version};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use testkit::{Folder, random};
 use uuid::Uuid;
 
 use super::servers::{Keys, Schema};
-use super::{account, email, id};
-use crate::domain::{Change, Choice, Credentials, Name};
-use crate::ports::{Intake, Reservation, UserCache, UserStore};
+use super::{NOW, account, email, id};
+use crate::domain::{
+    Change, Choice, Credentials, Digest, Name, Refresh, RefreshToken, Retry, Salt, Session, SessionRules,
+};
+use crate::ports::{Ending, Intake, Refreshed, Reservation, UserCache, UserStore};
 use crate::store::memory::MemoryUserCache;
 use crate::store::postgres::PostgresUserStore;
 use crate::store::redis_cache::RedisUserCache;
 use crate::store::redis_intake::RedisIntake;
 use crate::store::sqlite::SqliteUserStore;
 use crate::store::sqlite_intake::SqliteIntake;
-
-const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
 
 fn address(random: &mut StdRng) -> String {
     format!("reader{}@example.org", random.random_range(0..6))
@@ -189,6 +189,7 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
                 email: random.random_bool(0.5).then(|| email(&address(random))),
                 credentials: random.random_bool(0.2).then(|| credentials(random.random_range(1..9))),
                 proven: random.random_bool(0.2).then(|| credentials(random.random_range(1..9))),
+                keeps: None,
             };
             let _ = same(what, twins.map(|twin| twin.update(id(number), &expected, &change))).await;
         }
@@ -217,6 +218,110 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn the_sessions_in_postgres_are_those_in_a_file() {
+    for seed in 0..6 {
+        let (folder, schema) = (Folder::new(), Schema::new().await);
+        let file = SqliteUserStore::open(&folder.sqlite("users.db")).await.expect("opens");
+        let server = PostgresUserStore::open(&schema.url()).await.expect("opens");
+        let mut world = SessionWorld {
+            twins: [&file, &server],
+            random: random(seed),
+            seconds: 0,
+            next: 1,
+            tokens: Vec::new(),
+        };
+        for step in 0..200 {
+            world.step(&format!("seed {seed}, step {step}")).await;
+        }
+        assert!(world.tokens.len() > 40, "seed {seed}: hardly anything was renewed");
+    }
+}
+
+/// Two stores of three accounts, and every token that anybody was ever given.
+struct SessionWorld<'a> {
+    twins: [&'a dyn UserStore; 2],
+    random: StdRng,
+    seconds: u64,
+    next: u128,
+    tokens: Vec<RefreshToken>,
+}
+
+impl SessionWorld<'_> {
+    const RULES: SessionRules = SessionRules {
+        idle: Duration::from_secs(60),
+        longest: Duration::from_secs(200),
+        retry: Duration::from_secs(5),
+        most: 3,
+    };
+
+    fn now(&self) -> kernel::Timestamp {
+        NOW.plus(Duration::from_secs(self.seconds))
+    }
+
+    /// The newest ones more often: old ones end sessions.
+    fn some_token(&mut self) -> Option<RefreshToken> {
+        let count = self.tokens.len();
+        let reach = if self.random.random_bool(0.9) { 3.min(count) } else { count };
+        (count > 0).then(|| self.tokens[count - 1 - self.random.random_range(0..reach)].clone())
+    }
+
+    async fn step(&mut self, what: &str) {
+        self.seconds += self.random.random_range(0..4);
+        let (twins, now, number) = (self.twins, self.now(), self.random.random_range(1..4));
+        let credentials = |number: u128| Credentials::from_phc(format!("$argon2id$of-{number}"));
+        match self.random.random_range(0..20) {
+            0..5 => {
+                let one = account(number, &format!("reader{number}@example.org"));
+                let _ = same(what, twins.map(|twin| twin.insert(&one))).await;
+                let (token, sid) = (RefreshToken::mint(), SessionId::new(Uuid::from_u128(self.next)));
+                self.next += 1;
+                let session = Session::new(sid, id(number), &token, now, &Self::RULES);
+                let proven = credentials(if self.random.random_bool(0.9) { number } else { 77 });
+                let opened =
+                    same(what, twins.map(|twin| twin.open_session(&session, &proven, Self::RULES.most)))
+                        .await;
+                self.tokens.extend(opened.is_ok().then_some(token));
+            }
+            5..16 => {
+                let Some(token) = self.some_token() else { return };
+                let salt = Salt::mint();
+                let next = token.next(&salt);
+                let key = self.random.random_range(0..3);
+                let retry = (key > 0).then(|| Retry { key: Digest::of(&[key]), salt });
+                let (presented, value) = (token.print(), next.print().value);
+                let refresh = Refresh { presented, next: value, retry, at: now, rules: Self::RULES };
+                let answer = same(what, twins.map(|twin| twin.refresh_session(&refresh))).await;
+                self.tokens.extend(matches!(answer, Ok(Refreshed::Renewed(..))).then_some(next));
+            }
+            16 => {
+                let keeps = Some(SessionId::new(Uuid::from_u128(self.random.random_range(0..self.next))));
+                let kept = Some(credentials(number)).filter(|_| self.random.random_bool(0.3));
+                let change = Change { credentials: kept, keeps, ..Change::default() };
+                let _ = same(what, twins.map(|twin| twin.update(id(number), &Expected::Any, &change))).await;
+            }
+            17 => {
+                let which = match (self.random.random_range(0..3), self.some_token()) {
+                    (0, Some(token)) => Ending::Series(token.print().series),
+                    (1, _) => Ending::All(id(number)),
+                    _ => Ending::One(id(number), SessionId::new(Uuid::from_u128(self.next - 1))),
+                };
+                let _ = same(what, twins.map(|twin| twin.end_sessions(which))).await;
+            }
+            18 => {
+                let choice = Choice { personalisation: false, history: self.random.random_bool(0.5) };
+                let fact = MessageId::new(Uuid::from_u128(77));
+                let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, fact, NOW))).await;
+            }
+            _ => self.seconds += 20,
+        }
+        for number in 1..4 {
+            let _ = same(what, twins.map(|twin| twin.sessions(id(number), now))).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
 async fn the_cache_in_redis_answers_as_the_one_in_memory() {
     let (keys, life) = (Keys::of_cache(), Duration::from_secs(60));
@@ -230,9 +335,12 @@ async fn the_cache_in_redis_answers_as_the_one_in_memory() {
         let mut user = account(number, "ann@example.org").user;
         user.version = Version::new(random.random_range(1..9));
         match random.random_range(0..10) {
-            0 => same(&what, twins.map(|twin| twin.erase(id(number)))).await,
+            0 => same(&what, twins.map(|twin| twin.forget(id(number)))).await,
             _ => same(&what, twins.map(|twin| twin.put(&user))).await,
         }
+        let (bucket, now) = (format!("door:{}", number % 3), NOW.plus(Duration::from_millis(step * 700)));
+        let window = Duration::from_secs(30);
+        let _ = same(&what, twins.map(|twin| twin.count(&bucket, window, now))).await;
         let _ = same(&what, twins.map(|twin| twin.get(id(number)))).await;
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::servers::Keys;
-use super::{account, cases, id};
+use super::{NOW, account, cases, id};
 use crate::domain::User;
 use crate::ports::UserCache;
 use crate::store::memory::MemoryUserCache;
@@ -24,7 +24,10 @@ macro_rules! every_case {
             an_unknown_id_is_a_miss,
             a_cached_account_is_found_as_it_was_put,
             of_two_versions_the_newer_stays,
-            an_erased_account_is_not_found_and_no_late_put_brings_it_back,
+            a_forgotten_account_is_not_found_and_no_late_put_brings_it_back,
+            what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too,
+            buckets_are_counted_apart,
+            a_window_that_is_over_begins_anew,
             a_cache_answers_when_asked,
         }
     };
@@ -53,28 +56,43 @@ mod redis {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs redis"]
-    async fn what_one_replica_puts_another_finds_and_what_one_erases_no_other_brings_back() {
+    async fn what_one_replica_puts_another_finds_and_what_one_forgets_no_other_brings_back() {
         let keys = Keys::of_cache();
         let [one, other] = [(); 2].map(|()| RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens"));
         one.put(&user(2)).await;
         other.put(&user(1)).await;
         assert_eq!(other.get(id(1)).await, Some(user(2)));
-        other.erase(id(1)).await;
+        other.forget(id(1)).await;
         one.put(&user(3)).await;
         assert_eq!(one.get(id(1)).await, None);
     }
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs redis"]
-    async fn what_it_holds_ages_out_accounts_and_tombstones_alike() {
+    async fn what_it_holds_ages_out_accounts_and_what_was_forgotten_and_counts_alike() {
         let keys = Keys::of_cache();
         let cache = RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens");
         cache.put(&user(1)).await;
-        cache.erase(id(2)).await;
-        for number in [1, 2] {
-            let left = keys.command("PTTL", &format!("cache:{}", id(number).uuid()), &[]);
+        cache.forget(id(2)).await;
+        cache.count("door", LIFE, NOW).await;
+        let accounts = [1, 2].map(|number| format!("cache:{}", id(number).uuid()));
+        for key in accounts.iter().map(String::as_str).chain(["count:door"]) {
+            let left = keys.command("PTTL", key, &[]);
             let ::redis::Value::Int(left) = left else { panic!("{left:?}") };
             assert!(left > 0 && left <= 60_000, "{left}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs redis"]
+    async fn replicas_count_together_and_without_the_server_each_for_itself() {
+        let keys = Keys::of_cache();
+        let [one, other] = [(); 2].map(|()| RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens"));
+        assert_eq!(one.count("door", LIFE, NOW).await.times, 1);
+        assert_eq!(other.count("door", LIFE, NOW).await.times, 2);
+        let alone = RedisUserCache::new("redis://127.0.0.1:1", LIFE, PATIENCE).expect("opens");
+        for times in 1..=10 {
+            assert_eq!(alone.count("door", LIFE, NOW).await.times, times);
         }
     }
 }
@@ -101,12 +119,41 @@ async fn of_two_versions_the_newer_stays(fixture: Fixture) {
     }
 }
 
-async fn an_erased_account_is_not_found_and_no_late_put_brings_it_back(fixture: Fixture) {
+async fn a_forgotten_account_is_not_found_and_no_late_put_brings_it_back(fixture: Fixture) {
     fixture.cache.put(&user(1)).await;
-    fixture.cache.erase(id(1)).await;
+    fixture.cache.forget(id(1)).await;
     assert_eq!(fixture.cache.get(id(1)).await, None);
     fixture.cache.put(&user(9)).await;
     assert_eq!(fixture.cache.get(id(1)).await, None);
+}
+
+async fn what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too(fixture: Fixture) {
+    let counts = (0..50).map(|_| fixture.cache.count("door", LIFE, NOW));
+    let mut times: Vec<u64> =
+        futures::future::join_all(counts).await.into_iter().map(|count| count.times).collect();
+    times.sort_unstable();
+    assert_eq!(times, (1..=50).collect::<Vec<_>>());
+}
+
+async fn buckets_are_counted_apart(fixture: Fixture) {
+    for times in 1..4 {
+        for bucket in ["door", "window", "door:1"] {
+            assert_eq!(fixture.cache.count(bucket, LIFE, NOW).await.times, times);
+        }
+    }
+}
+
+async fn a_window_that_is_over_begins_anew(fixture: Fixture) {
+    let count = async |seconds: u64| {
+        let count = fixture.cache.count("door", LIFE, NOW.plus(Duration::from_secs(seconds))).await;
+        (count.times, count.left.as_secs())
+    };
+    assert_eq!(count(0).await, (1, 60));
+    assert_eq!(count(20).await, (2, 40));
+    assert_eq!(count(59).await, (3, 1));
+    assert_eq!(count(60).await, (1, 60));
+    assert_eq!(count(119).await, (2, 1));
+    assert_eq!(count(300).await, (1, 60));
 }
 
 async fn a_cache_answers_when_asked(fixture: Fixture) {

@@ -1,20 +1,18 @@
 use std::sync::Arc;
 
 use bus::{Envelope, Outbox};
-use kernel::{Expected, MessageId, Role, Section, Sections, Timestamp, Version};
+use kernel::{Expected, MessageId, Role, Section, Sections, Version};
 use prost::Message;
 use proto::users::v1::{ConsentChanged, UserErased};
 use testkit::Folder;
 use uuid::Uuid;
 
 use super::servers::{Place, Schema};
-use super::{account, cases, email, id};
+use super::{NOW, account, cases, email, id};
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Name, User};
 use crate::ports::{Inserted, UserStore, UserStoreError};
 use crate::store::postgres::PostgresUserStore;
 use crate::store::sqlite::SqliteUserStore;
-
-const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
 
 struct Fixture {
     store: Arc<dyn UserStore>,
@@ -96,6 +94,21 @@ macro_rules! every_case {
             a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it,
             a_consent_that_changes_nothing_tells_nobody,
             a_consent_of_nobody_is_refused_as_not_found,
+            an_opened_session_is_listed_and_its_token_is_good,
+            a_session_of_nobody_is_refused_as_not_found,
+            a_session_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
+            an_account_has_so_many_sessions_and_the_one_that_rested_longest_ends_for_a_new_one,
+            of_many_sessions_that_are_opened_at_once_the_account_has_as_many_as_it_may,
+            a_refresh_answers_with_the_account_and_the_consent_as_they_are_now,
+            of_parallel_refreshes_with_one_token_one_makes_the_next_token,
+            a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it,
+            a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing,
+            an_unknown_token_and_one_of_a_session_that_is_over_end_nothing,
+            a_session_that_is_over_is_not_listed,
+            what_ends_is_the_session_that_is_named_and_by_its_account_only,
+            ending_all_sessions_of_an_account_ends_those_of_nobody_else,
+            a_new_password_ends_all_sessions_but_the_one_that_it_names_and_no_other_update_ends_any,
+            the_sessions_of_an_erased_account_end,
             a_store_answers_when_asked,
         }
 
@@ -133,6 +146,9 @@ mod sqlite {
 }
 
 mod postgres;
+mod sessions;
+
+use sessions::*;
 
 async fn an_inserted_account_is_read_back_as_it_was_given(fixture: Fixture) {
     let mut ann = account(1, "Ann@Example.org");

@@ -83,6 +83,41 @@ async fn one_row_that_the_database_refuses_hides_none_of_its_neighbours() {
     ));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres"]
+async fn no_login_on_the_old_password_outlives_a_change_of_it_and_nobody_waits_for_each_other() {
+    use crate::domain::{RefreshToken, Session, SessionRules};
+    use crate::ports::Ending;
+    use kernel::SessionId;
+    use std::time::Duration;
+
+    let fixture = open().await;
+    fixture.warm().await;
+    let day = Duration::from_secs(86_400);
+    let rules = SessionRules { idle: day, longest: day, retry: day, most: 3 };
+    for number in 1..=20 {
+        let ann = fixture.insert(number, &format!("reader{number}@example.org")).await;
+        let logins = futures::future::join_all((0..5).map(|login| {
+            let sid = SessionId::new(Uuid::from_u128(number * 10 + login));
+            let session = Session::new(sid, ann.user.id, &RefreshToken::mint(), NOW, &rules);
+            let (store, credentials) = (fixture.store.clone(), ann.credentials.clone());
+            async move { store.open_session(&session, &credentials, rules.most).await }
+        }));
+        let credentials = Some(Credentials::from_phc("$argon2id$new".to_owned()));
+        let change = Change { credentials, ..Change::default() };
+        let any = Expected::Any;
+        let changed = fixture.store.update(id(number), &any, &change);
+        let ending =
+            futures::future::join_all((0..3).map(|_| fixture.store.end_sessions(Ending::All(id(number)))));
+        let (changed, logins, ended) = tokio::join!(changed, logins, ending);
+        changed.expect("is changed");
+        assert!(ended.into_iter().all(|outcome| outcome.is_ok()));
+        let refused = |outcome: &Result<_, _>| matches!(outcome, Err(UserStoreError::Stale { .. }));
+        assert!(logins.iter().all(|outcome| outcome.is_ok() || refused(outcome)), "{logins:?}");
+        assert!(fixture.store.sessions(id(number), NOW).await.expect("lists").is_empty());
+    }
+}
+
 #[test]
 fn the_outbox_is_the_one_of_the_bus() {
     let migration = include_str!("../../../../../../db/users/postgres/0001_accounts.sql");

@@ -1,3 +1,7 @@
+mod select;
+
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use chassis::StoreFailure;
 use chassis::sqlite::Database;
@@ -6,8 +10,8 @@ use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 
 use super::record::{RecordError, read_document, write_document};
-use crate::domain::Article;
-use crate::ports::{Listing, NewsView};
+use crate::domain::{Article, Filter, Part, placed_at};
+use crate::ports::{Listing, NewsView, Positions};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-view");
 
@@ -62,40 +66,35 @@ impl NewsView for SqliteNewsView {
         row.map(Row::article).transpose()
     }
 
-    async fn pick(&self, ids: &[ArticleId]) -> Result<Listing, StoreFailure> {
-        // One transaction: the articles and the total are of the same moment.
-        let mut tx = self.database.reader().begin().await?;
-        let total = total(&mut tx).await?;
-        let mut articles = Vec::with_capacity(ids.len());
-        for id in ids {
-            let row: Option<Row> = sqlx::query_as(
-                "select byline, document, content from articles where id = ? and state = 'published'",
-            )
-            .bind(id.uuid())
-            .fetch_optional(&mut *tx)
-            .await?;
-            if let Some(row) = row {
-                articles.push(row.article()?);
-            }
+    async fn pick(
+        &self,
+        ids: &[ArticleId],
+        filter: &Filter,
+        with_content: bool,
+    ) -> Result<Vec<Article>, StoreFailure> {
+        let mut connection = self.database.reader().acquire().await?;
+        let rows = select::picked(&mut connection, ids, filter, with_content).await?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let article = row.article()?;
+            found.insert(article.id, article);
         }
-        Ok(Listing { articles, total })
+        Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn list(&self, offset: u32, limit: u32, with_content: bool) -> Result<Listing, StoreFailure> {
+    async fn list(&self, part: &Part, with_content: bool) -> Result<Listing, StoreFailure> {
+        // One transaction: the articles and the total are of the same moment.
         let mut tx = self.database.reader().begin().await?;
-        let total = total(&mut tx).await?;
-        let rows: Vec<Row> = sqlx::query_as(
-            "select byline, document, case when ? then content else '' end as content
-             from articles where state = 'published'
-             order by published_at desc, id desc limit ? offset ?",
-        )
-        .bind(with_content)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&mut *tx)
-        .await?;
+        let total = select::total(&mut tx, &part.filter).await?;
+        let rows = select::rows(&mut tx, part, with_content).await?;
         let articles: Result<Vec<Article>, StoreFailure> = rows.into_iter().map(Row::article).collect();
         Ok(Listing { articles: articles?, total })
+    }
+
+    async fn positions(&self, part: &Part) -> Result<Positions, StoreFailure> {
+        let mut tx = self.database.reader().begin().await?;
+        let total = select::total(&mut tx, &part.filter).await?;
+        Ok(Positions { positions: select::positions(&mut tx, part).await?, total })
     }
 
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
@@ -138,8 +137,10 @@ impl NewsView for SqliteNewsView {
         let mut tx = self.database.write().await?;
         for statement in [
             "delete from articles",
-            "insert into articles (id, version, state, published_at, author_id, byline, document, content)
-             select id, version, state, published_at, author_id, byline, document, content from articles_next",
+            "insert into articles
+                (id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content)
+             select id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content
+             from articles_next",
             "delete from articles_next",
             "delete from rebuild",
         ] {
@@ -165,10 +166,12 @@ macro_rules! put_into {
         concat!(
             "insert into ",
             $table,
-            " (id, version, state, published_at, author_id, byline, document, content)
-             values (?, ?, ?, ?, ?, case when exists (select 1 from erased where person = ?) then '' else ? end, ?, ?)
+            " (id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content)
+             values (?, ?, ?, ?, ?, ?, ?,
+                case when exists (select 1 from erased where person = ?) then '' else ? end, ?, ?)
              on conflict (id) do update set
                 version = excluded.version, state = excluded.state, published_at = excluded.published_at,
+                placed_at = excluded.placed_at, updated_at = excluded.updated_at,
                 author_id = excluded.author_id, byline = excluded.byline, document = excluded.document,
                 content = excluded.content
              where excluded.version > ",
@@ -191,6 +194,8 @@ async fn put(
         .bind(article.version.number())
         .bind(article.state.as_str())
         .bind(article.published_at.map(Timestamp::millis))
+        .bind(placed_at(article).millis())
+        .bind(article.updated_at.millis())
         .bind(article.author.uuid())
         .bind(article.author.uuid())
         .bind(article.byline.as_str())
@@ -199,10 +204,4 @@ async fn put(
         .execute(tx)
         .await?;
     Ok(put.rows_affected() > 0)
-}
-
-async fn total(tx: &mut SqliteConnection) -> Result<u64, StoreFailure> {
-    let total: i64 =
-        sqlx::query_scalar("select count(*) from articles where state = 'published'").fetch_one(tx).await?;
-    Ok(u64::try_from(total).unwrap_or_default())
 }

@@ -1,0 +1,129 @@
+//! Cross-origin requests (the Fetch standard, "CORS protocol"): anybody's page may read, and only those that are named may write.
+//!
+//! Reads answer `*` and not the origin that asks, so that shared caches keep one answer for all. No cookie is ever sent across: a page
+//! of another origin shows a token or nothing.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+
+use axum::response::{IntoResponse, Response};
+
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+/// What a page of another origin may send.
+const SENT: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id";
+/// What it may see of an answer, beside its body.
+const SEEN: &str =
+    "deprecation, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, x-request-id, x-total-count";
+/// How long, in seconds, a browser may remember what it was allowed.
+const REMEMBERED: &str = "600";
+
+/// What a request says of its page: enough to answer it when the work is done.
+pub(super) struct Page {
+    origin: Option<HeaderValue>,
+    reads: bool,
+    asks: bool,
+}
+
+impl Page {
+    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let origin = headers.get(header::ORIGIN).cloned();
+        // Before a request that is more than a form could send, a browser asks whether it may.
+        let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD).map(HeaderValue::as_bytes);
+        let asks = *method == Method::OPTIONS && origin.is_some() && wanted.is_some();
+        let wanted = wanted.filter(|_| asks).unwrap_or(method.as_str().as_bytes());
+        Self { origin, reads: matches!(wanted, b"GET" | b"HEAD" | b"OPTIONS"), asks }
+    }
+
+    /// The answer to a browser that asks beforehand; `None` for every other request.
+    pub(super) fn preflight(&self, writers: &[String]) -> Option<Response> {
+        if !self.asks {
+            return None;
+        }
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        self.answered(&mut response, writers);
+        let headers = response.headers_mut();
+        if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(METHODS));
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SENT));
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBERED));
+        }
+        Some(response)
+    }
+
+    /// Says in an answer who may see it.
+    pub(super) fn answered(&self, response: &mut Response, writers: &[String]) {
+        let headers = response.headers_mut();
+        if self.reads {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        } else {
+            headers.append(header::VARY, HeaderValue::from_static("origin"));
+            let named = |origin: &HeaderValue| writers.iter().any(|writer| writer.as_bytes() == origin.as_bytes());
+            let Some(origin) = self.origin.clone().filter(named) else { return };
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(SEEN));
+    }
+}
+
+/// Every name that a browser may show to a page, for the tests of answers.
+#[cfg(test)]
+fn seen() -> Vec<HeaderName> {
+    SEEN.split(", ").map(|name| name.parse().expect("a header's name")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(method: Method, headers: &[(&'static str, &'static str)]) -> Page {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        Page::of(&method, &headers)
+    }
+
+    fn allowed(response: &Response) -> Option<&str> {
+        response.headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN)?.to_str().ok()
+    }
+
+    fn writers() -> Vec<String> {
+        vec!["https://desk.example.org".to_owned()]
+    }
+
+    #[test]
+    fn every_page_may_read_and_shared_caches_keep_one_answer_for_all() {
+        let mut answer = StatusCode::OK.into_response();
+        page(Method::GET, &[("origin", "https://anybody.example")]).answered(&mut answer, &[]);
+        assert_eq!(allowed(&answer), Some("*"));
+        assert!(!answer.headers().contains_key(header::VARY));
+        for name in ["etag", "link", "ratelimit", "location"] {
+            assert!(seen().contains(&HeaderName::from_static(name)));
+        }
+    }
+
+    #[test]
+    fn only_named_pages_may_write() {
+        for (origin, expected) in
+            [("https://desk.example.org", Some("https://desk.example.org")), ("https://evil.example", None)]
+        {
+            let mut answer = StatusCode::OK.into_response();
+            page(Method::POST, &[("origin", origin)]).answered(&mut answer, &writers());
+            assert_eq!(allowed(&answer), expected);
+            assert_eq!(answer.headers()[header::VARY], "origin");
+            let asks = [("origin", origin), ("access-control-request-method", "DELETE")];
+            let asked = page(Method::OPTIONS, &asks).preflight(&writers()).expect("an answer");
+            assert_eq!((asked.status(), allowed(&asked)), (StatusCode::NO_CONTENT, expected));
+            assert_eq!(asked.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS), expected.is_some());
+        }
+    }
+
+    #[test]
+    fn a_page_may_ask_before_it_reads_and_options_alone_are_no_question() {
+        let asks = [("origin", "https://anybody.example"), ("access-control-request-method", "GET")];
+        let asked = page(Method::OPTIONS, &asks).preflight(&[]).expect("an answer");
+        assert_eq!(allowed(&asked), Some("*"));
+        assert!(page(Method::OPTIONS, &[]).preflight(&[]).is_none());
+        assert!(page(Method::GET, &asks).preflight(&[]).is_none());
+    }
+}

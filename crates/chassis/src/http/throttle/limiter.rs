@@ -1,0 +1,222 @@
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use moka::sync::Cache;
+
+use super::window::Window;
+
+/// The most keys that one limiter remembers. Where more clients come than that, those that come seldom are forgotten first, and
+/// begin anew: a crowd costs no memory, and hides nobody who comes often.
+const MOST_KEYS: u64 = 50_000;
+
+/// Counts what each key does, within every one of its windows.
+///
+/// Each window is the generic cell rate algorithm (ITU-T I.371) in its form with one number: the moment at which the client would have
+/// used up nothing any more. A request moves it on by one pace; it is refused where it would then lie further ahead than the burst.
+pub(super) struct Limiter<K> {
+    windows: Vec<Window>,
+    keys: Cache<K, Arc<[AtomicU64]>>,
+    epoch: Instant,
+}
+
+/// What a limiter says to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// The window that has the least left.
+    pub window: &'static str,
+    /// How many requests are left in it.
+    pub left: u32,
+    /// After how long there is one more.
+    pub more_after: Duration,
+    /// Whether this one may pass.
+    pub passes: bool,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
+    pub(super) fn new(windows: &[Window]) -> Self {
+        let memory = windows.iter().map(Window::memory).max().unwrap_or_default();
+        let keys = Cache::builder().max_capacity(MOST_KEYS).time_to_idle(memory.max(Duration::from_secs(1))).build();
+        Self { windows: windows.to_vec(), keys, epoch: Instant::now() }
+    }
+
+    /// What its windows are, for `RateLimit-Policy`.
+    pub(super) fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// Counts one request of `key`. `None` where there is no limit. A request that is refused is not counted.
+    pub(super) fn take(&self, key: K) -> Option<Verdict> {
+        self.take_at(key, self.epoch.elapsed())
+    }
+
+    /// The same without counting.
+    pub(super) fn look(&self, key: K) -> Option<Verdict> {
+        self.look_at(key, self.epoch.elapsed())
+    }
+
+    fn take_at(&self, key: K, now: Duration) -> Option<Verdict> {
+        let cells = self.cells(key)?;
+        let looked = self.verdict(&cells, now, |window, cell| ahead(window, cell.load(Ordering::Relaxed), now, 1));
+        if looked.is_some_and(|verdict| !verdict.passes) {
+            return looked;
+        }
+        self.verdict(&cells, now, |window, cell| {
+            let moved = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                let next = ahead(window, used, now, 1);
+                (next <= limit(window, now)).then_some(next)
+            });
+            // The one that lost against a neighbour is told where it would have come.
+            moved.map_or_else(|used| ahead(window, used, now, 1), |used| ahead(window, used, now, 1))
+        })
+    }
+
+    fn look_at(&self, key: K, now: Duration) -> Option<Verdict> {
+        let cells = self.cells(key)?;
+        self.verdict(&cells, now, |window, cell| ahead(window, cell.load(Ordering::Relaxed), now, 1))
+    }
+
+    fn cells(&self, key: K) -> Option<Arc<[AtomicU64]>> {
+        let fresh = || self.windows.iter().map(|_| AtomicU64::new(0)).collect();
+        (!self.windows.is_empty()).then(|| self.keys.get_with(key, fresh))
+    }
+
+    /// The verdict of the strictest window, where `moved` says how far each one is after this request.
+    fn verdict(
+        &self,
+        cells: &[AtomicU64],
+        now: Duration,
+        moved: impl Fn(&Window, &AtomicU64) -> u64,
+    ) -> Option<Verdict> {
+        let each = self.windows.iter().zip(cells).map(|(window, cell)| {
+            let (next, limit) = (moved(window, cell), limit(window, now));
+            let pace = nanos(window.pace());
+            let left = limit.saturating_sub(next) / pace;
+            let more_after = if left == 0 { (next + pace).saturating_sub(limit) } else { 0 };
+            // Where it passes, one more is due when the next pace is over; where not, when this one would have passed.
+            let more_after = if next > limit { next - limit } else { more_after };
+            Verdict {
+                window: window.name(),
+                left: u32::try_from(left).unwrap_or(u32::MAX),
+                more_after: Duration::from_nanos(more_after),
+                passes: next <= limit,
+            }
+        });
+        each.min_by_key(|verdict| (verdict.passes, verdict.left, std::cmp::Reverse(verdict.more_after)))
+    }
+
+    #[cfg(test)]
+    fn remembered(&self) -> u64 {
+        self.keys.run_pending_tasks();
+        self.keys.entry_count()
+    }
+}
+
+/// Where a cell comes to lie after so many requests more.
+fn ahead(window: &Window, used: u64, now: Duration, requests: u64) -> u64 {
+    used.max(nanos(now)) + nanos(window.pace()) * requests
+}
+
+/// How far ahead a cell may lie.
+fn limit(window: &Window, now: Duration) -> u64 {
+    nanos(now) + nanos(window.memory())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limiter(windows: &[&str]) -> Limiter<u32> {
+        Limiter::new(&windows.iter().map(|text| text.parse().expect("a limit")).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_burst_passes_and_then_the_pace_holds() {
+        let limiter = limiter(&["10/second burst 20"]);
+        let start = Duration::from_secs(5);
+        let passed = (0..50).filter(|_| limiter.take_at(1, start).expect("a limit").passes).count();
+        assert_eq!(passed, 20);
+        let refused = limiter.take_at(1, start).expect("a limit");
+        assert_eq!((refused.left, refused.more_after), (0, Duration::from_millis(100)));
+        let later = start + Duration::from_secs(1);
+        assert_eq!((0..50).filter(|_| limiter.take_at(1, later).expect("a limit").passes).count(), 10);
+        assert!(limiter.take_at(2, later).expect("a limit").passes, "another client has its own");
+    }
+
+    #[test]
+    fn the_strictest_window_speaks_and_a_refused_request_costs_nothing() {
+        let limiter = limiter(&["100/second", "5/day"]);
+        let verdicts: Vec<_> = (0..6).map(|_| limiter.take_at(1, Duration::ZERO).expect("a limit")).collect();
+        assert!(verdicts[..5].iter().all(|verdict| verdict.passes));
+        assert_eq!((verdicts[0].window, verdicts[0].left), ("day", 4));
+        assert_eq!((verdicts[5].window, verdicts[5].passes), ("day", false));
+        assert_eq!(verdicts[5].more_after, Duration::from_secs(86_400 / 5));
+        let second = Duration::from_secs(86_400 / 5);
+        assert!(limiter.take_at(1, second).expect("a limit").passes, "the refused one was not counted");
+    }
+
+    #[test]
+    fn looking_counts_nothing_and_no_window_is_no_limit() {
+        let limiter = limiter(&["1/minute"]);
+        assert!((0..5).all(|_| limiter.look_at(1, Duration::ZERO).expect("a limit").passes));
+        assert!(limiter.take_at(1, Duration::ZERO).expect("a limit").passes);
+        assert!(!limiter.look_at(1, Duration::ZERO).expect("a limit").passes);
+        assert_eq!(Limiter::<u32>::new(&[]).take_at(1, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_million_clients_do_not_grow_its_memory() {
+        let limiter = limiter(&["50/second burst 200", "100000/day"]);
+        for client in 0..1_000_000 {
+            limiter.take_at(client, Duration::ZERO);
+        }
+        assert!(limiter.remembered() <= MOST_KEYS);
+    }
+
+    #[test]
+    fn threads_that_race_get_no_more_than_the_burst() {
+        let limiter = limiter(&["1/hour burst 100"]);
+        let passed = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        if limiter.take_at(1, Duration::ZERO).expect("a limit").passes {
+                            passed.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(passed.into_inner(), 100);
+    }
+
+    proptest! {
+        #[test]
+        fn in_no_stretch_do_more_pass_than_the_burst_and_the_pace_allow(
+            gaps in prop::collection::vec(0u64..400, 1..200),
+        ) {
+            let limiter = limiter(&["10/second burst 5"]);
+            let (mut now, mut passed) = (Duration::ZERO, Vec::new());
+            for gap in gaps {
+                now += Duration::from_millis(gap);
+                if limiter.take_at(1, now).is_some_and(|verdict| verdict.passes) {
+                    passed.push(now);
+                }
+            }
+            for (first, start) in passed.iter().enumerate() {
+                for (count, end) in passed[first..].iter().enumerate() {
+                    let allowed = 5 + (*end - *start).as_millis() / 100;
+                    prop_assert!(count as u128 + 1 <= allowed, "{} in {:?}", count + 1, *end - *start);
+                }
+            }
+        }
+    }
+}

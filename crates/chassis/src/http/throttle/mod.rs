@@ -1,0 +1,266 @@
+//! Throttling: how much one client, and one account, may ask for. Refused is what comes faster: 429 with `Retry-After`.
+//!
+//! Every process counts by itself and in memory. Replicas together allow as often as much; what must hold over all of them (logins)
+//! is counted in a store.
+
+mod limiter;
+mod window;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode};
+use kernel::UserId;
+use serde::{Deserialize, Serialize};
+
+use self::limiter::{Limiter, Verdict};
+pub use self::window::{NotAWindow, Window};
+use super::problem::{Problem, of_status};
+
+/// The limits of a listener, each a list of windows that all hold; an empty list is no limit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThrottleConfig {
+    /// Of one client: an IPv4 address, or the first 64 bits of an IPv6 address, which is what one household has.
+    pub client: Vec<Window>,
+    /// Of one account, wherever it comes from.
+    pub account: Vec<Window>,
+    /// Of one client's writes.
+    pub writes: Vec<Window>,
+    /// Of one client's GETs of the same address that no cache answers.
+    pub same_address: Vec<Window>,
+}
+
+impl Default for ThrottleConfig {
+    /// The defaults of the product.
+    fn default() -> Self {
+        let windows = |texts: &[&str]| -> Vec<Window> {
+            texts.iter().map(|text| text.parse().expect("the defaults are limits")).collect()
+        };
+        Self {
+            client: windows(&["50/second burst 200", "100000/day"]),
+            account: windows(&["50/second burst 200", "100000/day"]),
+            writes: windows(&["20/second burst 40"]),
+            same_address: windows(&["10/second burst 20"]),
+        }
+    }
+}
+
+/// An answer that cost no work: a cache had it. The limit of the same address does not count it.
+#[derive(Debug, Clone, Copy)]
+pub struct FromCache;
+
+/// Counts requests and refuses those that are too many.
+pub(crate) struct Throttle {
+    client: Limiter<Client>,
+    account: Limiter<UserId>,
+    writes: Limiter<Client>,
+    same_address: Limiter<(Client, u64)>,
+    hasher: RandomState,
+    policy: Option<HeaderValue>,
+}
+
+/// What is counted as one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Client(u64);
+
+impl From<IpAddr> for Client {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// What is known of a request that passed, for the headers of its answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Passed {
+    verdict: Option<Verdict>,
+    address: Option<(Client, u64)>,
+}
+
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+impl Throttle {
+    pub(crate) fn new(config: &ThrottleConfig) -> Self {
+        let client = Limiter::new(&config.client);
+        let policy: Vec<_> = client.windows().iter().map(Window::policy).collect();
+        Self {
+            policy: (!policy.is_empty()).then(|| HeaderValue::from_str(&policy.join(", ")).ok()).flatten(),
+            client,
+            account: Limiter::new(&config.account),
+            writes: Limiter::new(&config.writes),
+            same_address: Limiter::new(&config.same_address),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Counts a request of the client at `peer`; one whose address nobody knows (a test in process) is not limited.
+    pub(crate) fn admit(
+        &self,
+        peer: Option<IpAddr>,
+        method: &Method,
+        address: &str,
+    ) -> Result<Passed, Problem> {
+        let Some(client) = peer.map(Client::from) else { return Ok(Passed { verdict: None, address: None }) };
+        let verdict = passed(self.client.take(client))?;
+        if matches!(*method, Method::GET | Method::HEAD) {
+            let address = (client, self.hasher.hash_one(address));
+            passed(self.same_address.look(address))?;
+            return Ok(Passed { verdict, address: Some(address) });
+        }
+        if *method != Method::OPTIONS {
+            passed(self.writes.take(client))?;
+        }
+        Ok(Passed { verdict, address: None })
+    }
+
+    /// Counts a request of a verified account.
+    pub(crate) fn admit_account(&self, account: UserId) -> Result<(), Problem> {
+        passed(self.account.take(account)).map(drop)
+    }
+
+    /// Counts what a GET has cost, and says in the answer what is left (draft-ietf-httpapi-ratelimit-headers). An answer that anybody
+    /// may keep says the policy alone: what is left is one client's own.
+    pub(crate) fn answered(&self, passed: Passed, response: &mut Response) {
+        if let Some(address) = passed.address.filter(|_| response.extensions().get::<FromCache>().is_none()) {
+            self.same_address.take(address);
+        }
+        let Some(policy) = self.policy.clone() else { return };
+        let shared = is_public(response.headers());
+        let headers = response.headers_mut();
+        headers.insert(RATELIMIT_POLICY, policy);
+        if let Some(left) = passed.verdict.filter(|_| !shared).and_then(|verdict| verdict.header()) {
+            headers.insert(RATELIMIT, left);
+        }
+    }
+
+    /// The answer to a request that was one too many.
+    pub(crate) fn refuse(&self, problem: Problem) -> Response {
+        let mut response = problem.into_response();
+        if let Some(policy) = self.policy.clone() {
+            response.headers_mut().insert(RATELIMIT_POLICY, policy);
+        }
+        response
+    }
+}
+
+fn is_public(headers: &HeaderMap) -> bool {
+    headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("public"))
+}
+
+fn passed(verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem> {
+    match verdict {
+        Some(verdict) if !verdict.passes => Err(verdict.into()),
+        verdict => Ok(verdict),
+    }
+}
+
+impl Verdict {
+    fn header(&self) -> Option<HeaderValue> {
+        let seconds = self.more_after.as_secs_f64().ceil();
+        HeaderValue::from_str(&format!("\"{}\";r={};t={seconds}", self.window, self.left)).ok()
+    }
+}
+
+impl From<Verdict> for Problem {
+    fn from(verdict: Verdict) -> Self {
+        // Whole seconds, and never "at once".
+        let seconds = verdict.more_after.as_secs_f64().ceil().max(1.0);
+        let problem = of_status(StatusCode::TOO_MANY_REQUESTS);
+        let problem = match HeaderValue::from_str(&seconds.to_string()) {
+            Ok(seconds) => problem.with_header(RETRY_AFTER, seconds),
+            Err(_) => problem,
+        };
+        verdict.header().into_iter().fold(problem, |problem, left| problem.with_header(RATELIMIT, left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throttle(config: ThrottleConfig) -> Throttle {
+        Throttle::new(&config)
+    }
+
+    fn few() -> ThrottleConfig {
+        let windows = |text: &str| vec![text.parse().expect("a limit")];
+        ThrottleConfig {
+            client: windows("5/minute"),
+            account: windows("2/minute"),
+            writes: windows("2/minute"),
+            same_address: windows("3/minute"),
+        }
+    }
+
+    fn peer(text: &str) -> Option<IpAddr> {
+        Some(text.parse().expect("an address"))
+    }
+
+    #[test]
+    fn writes_have_a_limit_of_their_own_and_other_clients_theirs() {
+        let throttle = throttle(few());
+        let post = |client| throttle.admit(peer(client), &Method::POST, "/users/v1/");
+        assert!(post("192.0.2.1").is_ok() && post("192.0.2.1").is_ok());
+        let refused = post("192.0.2.1").err().expect("one too many").into_response();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()[RETRY_AFTER], "30");
+        assert_eq!(refused.headers()[RATELIMIT], "\"minute\";r=0;t=30");
+        assert!(throttle.admit(peer("192.0.2.1"), &Method::GET, "/").is_ok(), "it may still read");
+        assert!(post("192.0.2.2").is_ok());
+    }
+
+    #[test]
+    fn a_household_is_one_client_and_a_mapped_address_is_what_it_maps() {
+        let throttle = throttle(few());
+        let read = |client, path| throttle.admit(peer(client), &Method::GET, path).is_ok();
+        assert!((0..5).all(|host| read(&format!("2001:db8::{host}"), "/")));
+        assert!(!read("2001:db8::ffff", "/"));
+        assert!(read("2001:db8:0:1::1", "/"), "the next household");
+        assert!((0..5).all(|_| read("192.0.2.9", "/")));
+        assert!(!read("::ffff:192.0.2.9", "/"));
+    }
+
+    #[test]
+    fn the_same_address_is_counted_unless_a_cache_answers() {
+        let throttle = throttle(few());
+        let read = |path| throttle.admit(peer("192.0.2.1"), &Method::GET, path);
+        let answer = |passed, cached: bool| {
+            let mut response = StatusCode::OK.into_response();
+            if cached {
+                response.extensions_mut().insert(FromCache);
+            }
+            throttle.answered(passed, &mut response);
+            response
+        };
+        let first = answer(read("/a").ok().expect("passes"), true);
+        assert_eq!(first.headers()[RATELIMIT_POLICY], "\"minute\";q=5;w=60;burst=5");
+        assert_eq!(first.headers()[RATELIMIT], "\"minute\";r=4;t=0");
+        for _ in 0..3 {
+            answer(read("/a").ok().expect("passes"), false);
+        }
+        assert!(read("/a").is_err());
+    }
+
+    #[test]
+    fn what_anybody_may_keep_says_nothing_of_one_client() {
+        let throttle = throttle(few());
+        let passed = throttle.admit(peer("192.0.2.1"), &Method::GET, "/").ok().expect("passes");
+        let mut response = ([(CACHE_CONTROL, "public, max-age=5")], "news").into_response();
+        throttle.answered(passed, &mut response);
+        assert!(response.headers().contains_key(RATELIMIT_POLICY) && !response.headers().contains_key(RATELIMIT));
+    }
+
+    #[test]
+    fn an_account_has_its_limit_wherever_it_comes_from() {
+        let throttle = throttle(few());
+        let account = UserId::new(uuid::Uuid::from_u128(1));
+        assert!(throttle.admit_account(account).is_ok() && throttle.admit_account(account).is_ok());
+        assert!(throttle.admit_account(account).is_err());
+    }
+}

@@ -1,0 +1,146 @@
+//! Metrics: what a process counts about itself, in Prometheus' text format, on its internal port.
+//!
+//! A metric is a static value that names itself, its labels and its meaning; each crate has its own in a file `metrics.rs` and hands
+//! them to [`Service::metrics`](crate::Service), from which `docs/metrics.md` is made. Names and units follow Prometheus' conventions.
+//! Labels have few values: a route's template and never an address, a queue and never a message.
+
+mod document;
+mod recorder;
+
+pub use document::document;
+pub(crate) use recorder::Recorder;
+
+/// What is common to all kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Described {
+    /// The name, with its unit.
+    pub name: &'static str,
+    /// Which kind it is.
+    pub kind: Kind,
+    /// The names of its labels, in the order of their values.
+    pub labels: &'static [&'static str],
+    /// What it says, in a sentence.
+    pub help: &'static str,
+}
+
+/// The kinds of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Goes up only; a restart begins at zero.
+    Counter,
+    /// The value of this moment.
+    Gauge,
+    /// How often something took how long, in buckets of seconds.
+    Histogram,
+}
+
+macro_rules! metric {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name<const LABELS: usize>(&'static str, [&'static str; LABELS], &'static str);
+
+        impl<const LABELS: usize> $name<LABELS> {
+            /// A metric by its name, the names of its labels, and a sentence that says what it means.
+            pub const fn new(name: &'static str, labels: [&'static str; LABELS], help: &'static str) -> Self {
+                Self(name, labels, help)
+            }
+
+            /// What it says of itself.
+            pub const fn described(&'static self) -> Described {
+                Described { name: self.0, kind: Kind::$name, labels: &self.1, help: self.2 }
+            }
+
+            fn labels(&self, values: [&str; LABELS]) -> Vec<metrics::Label> {
+                let pairs = self.1.into_iter().zip(values);
+                pairs.map(|(name, value)| metrics::Label::new(name, value.to_owned())).collect()
+            }
+        }
+    };
+}
+
+metric!(
+    /// Something that is counted.
+    Counter
+);
+metric!(
+    /// Something that has a value now.
+    Gauge
+);
+metric!(
+    /// Something that takes time.
+    Histogram
+);
+
+impl<const LABELS: usize> Counter<LABELS> {
+    /// Counts one.
+    pub fn count(&self, labels: [&str; LABELS]) {
+        self.add(labels, 1);
+    }
+
+    /// Counts several.
+    pub fn add(&self, labels: [&str; LABELS], more: u64) {
+        metrics::counter!(self.0, self.labels(labels)).increment(more);
+    }
+}
+
+impl<const LABELS: usize> Gauge<LABELS> {
+    /// Says what it is now.
+    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float in Prometheus' format")]
+    pub fn set(&self, labels: [&str; LABELS], value: impl Into<f64>) {
+        metrics::gauge!(self.0, self.labels(labels)).set(value.into());
+    }
+}
+
+impl<const LABELS: usize> Histogram<LABELS> {
+    /// Says how long one took.
+    pub fn took(&self, labels: [&str; LABELS], duration: std::time::Duration) {
+        metrics::histogram!(self.0, self.labels(labels)).record(duration.as_secs_f64());
+    }
+}
+
+/// A value that is asked for when somebody looks, as the depth of a queue: it sets its gauge.
+pub type Probe = std::sync::Arc<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
+
+/// Requests over HTTP.
+pub static HTTP: Histogram<4> = Histogram::new(
+    "http_server_request_duration_seconds",
+    ["service", "route", "method", "status"],
+    "How long requests took; the route is its template, `-` where no route answered.",
+);
+/// Calls over gRPC, at the server.
+pub static GRPC: Histogram<3> = Histogram::new(
+    "grpc_server_request_duration_seconds",
+    ["service", "method", "code"],
+    "How long gRPC calls took at the server, by the code of their end.",
+);
+/// What was refused so that the rest can be served.
+pub static SHED: Counter<1> = Counter::new(
+    "shed_total",
+    ["class"],
+    "Requests refused: `overloaded` (too many in flight), `throttled` (too many of one client or account).",
+);
+/// Attempts after the first.
+pub static RETRIES: Counter<1> =
+    Counter::new("retry_total", ["dependency"], "Calls that were tried again, by what was called.");
+/// What a breaker does.
+pub static BREAKER: Gauge<1> = Gauge::new(
+    "breaker_state",
+    ["dependency"],
+    "0: closed, calls pass. 1: half open, one tries. 2: open, calls fail at once.",
+);
+/// Which build runs.
+pub static BUILD: Gauge<2> =
+    Gauge::new("build_info", ["version", "config"], "Always 1; the labels say which version and configuration run.");
+
+/// The metrics that every process has.
+pub fn of_every_process() -> Vec<Described> {
+    vec![
+        HTTP.described(),
+        GRPC.described(),
+        SHED.described(),
+        RETRIES.described(),
+        BREAKER.described(),
+        BUILD.described(),
+    ]
+}

@@ -1,0 +1,47 @@
+use chassis::StoreFailure;
+use futures::TryStreamExt;
+use mongodb::Database;
+use mongodb::bson::{Document, doc};
+use serde::Deserialize;
+
+use super::failure::failure;
+use super::places::views;
+use super::{broken, listed};
+use crate::store::record::read_document;
+
+/// The form of the articles in a view: what lists ask for stands beside the document since form 2.
+const FORM: i64 = 2;
+
+#[derive(Deserialize)]
+struct Old {
+    #[serde(rename = "_id")]
+    id: String,
+    version: i64,
+    document: String,
+}
+
+/// Gives articles of an older form what they lack, out of their own documents; once for each database. Whoever is killed in the
+/// middle of it does the rest at the next start. (A replica of an older program that still runs beside writes the old form on:
+/// after an update from such a one `portal replay` makes all of it anew.)
+pub(super) async fn run(database: &Database) -> Result<(), StoreFailure> {
+    let marks = database.collection::<Document>("marks");
+    let done = marks.find_one(doc! { "_id": "form", "form": FORM }).await.map_err(failure)?;
+    if done.is_some() {
+        return Ok(());
+    }
+    for name in views(database).await? {
+        let view = database.collection::<Old>(&name);
+        let lacking = doc! { "placed_at": { "$exists": false } };
+        let columns = doc! { "version": 1, "document": 1 };
+        let mut old = view.find(lacking).projection(columns).await.map_err(failure)?;
+        while let Some(old) = old.try_next().await.map_err(failure)? {
+            let article = read_document(&old.document, String::new(), String::new()).map_err(broken)?;
+            // A newer version that came meanwhile has everything.
+            let same = doc! { "_id": old.id, "version": old.version };
+            view.update_one(same, doc! { "$set": listed(&article) }).await.map_err(failure)?;
+        }
+    }
+    let done = doc! { "$set": { "form": FORM } };
+    marks.update_one(doc! { "_id": "form" }, done).upsert(true).await.map_err(failure)?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+use kernel::{ArticleId, Timestamp};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+
+use super::Row;
+use crate::domain::{Filter, Order, Part, Position, Start};
+
+/// A question about the articles that pass a filter. Where a label is named it goes through that label's own list, which stands in
+/// the order of publication.
+struct Question<'a> {
+    text: QueryBuilder<Sqlite>,
+    filter: &'a Filter,
+}
+
+impl<'a> Question<'a> {
+    fn new(columns: &str, filter: &'a Filter) -> Self {
+        let from = match filter.label {
+            Some(_) => "article_labels l join articles a on a.id = l.article",
+            None => "articles a",
+        };
+        let mut question = Self { text: QueryBuilder::new(format!("select {columns} from {from}")), filter };
+        question.filtered();
+        question
+    }
+
+    fn filtered(&mut self) {
+        let (text, filter) = (&mut self.text, self.filter);
+        text.push(" where a.state in (");
+        let mut states = text.separated(", ");
+        for state in filter.states() {
+            states.push_bind(state.as_str());
+        }
+        text.push(")");
+        if let Some(label) = &filter.label {
+            text.push(" and l.label = ").push_bind(label.clone());
+        }
+        if let Some(byline) = &filter.byline {
+            text.push(" and a.byline = ").push_bind(byline.clone());
+        }
+        if let Some(author) = filter.author {
+            text.push(" and a.author_id = ").push_bind(author.uuid());
+        }
+        for (bound, compare) in [(filter.from, ">="), (filter.to, "<=")] {
+            if let Some(bound) = bound {
+                // What was never published has no such time and passes no bound.
+                text.push(format!(" and a.published_at {compare} ")).push_bind(bound.millis());
+                text.push(format!(" and {} {compare} ", at_of(filter, Order::Newest)))
+                    .push_bind(bound.millis());
+            }
+        }
+    }
+
+    /// The part itself: from where, in which direction, how many.
+    fn part(mut self, part: &Part) -> QueryBuilder<Sqlite> {
+        let (at, id) = (at_of(self.filter, part.order), id_of(self.filter, part.order));
+        let text = &mut self.text;
+        let (direction, compare) = if part.descends() { ("desc", "<") } else { ("asc", ">") };
+        if let Start::After(place) | Start::Before(place) = part.start {
+            text.push(format!(" and ({at}, {id}) {compare} (")).push_bind(place.at.millis());
+            text.push(", ").push_bind(place.id.uuid()).push(")");
+        }
+        text.push(format!(" order by {at} {direction}, {id} {direction} limit ")).push_bind(part.limit);
+        if let Start::Offset(offset) = part.start {
+            text.push(" offset ").push_bind(offset);
+        }
+        self.text
+    }
+}
+
+/// The column that an order goes by; a label's list has its own copy.
+fn at_of(filter: &Filter, order: Order) -> &'static str {
+    match (order, &filter.label) {
+        (Order::Updated, _) => "a.updated_at",
+        (_, Some(_)) => "l.placed_at",
+        (_, None) => "a.placed_at",
+    }
+}
+
+fn id_of(filter: &Filter, order: Order) -> &'static str {
+    if filter.label.is_some() && order != Order::Updated { "l.article" } else { "a.id" }
+}
+
+/// The articles of a part.
+pub(super) async fn rows(
+    tx: &mut SqliteConnection,
+    part: &Part,
+    with_content: bool,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let content = if with_content { "a.content" } else { "'' as content" };
+    let columns = format!("a.byline, a.document, {content}");
+    let mut question = Question::new(&columns, &part.filter).part(part);
+    let mut rows: Vec<Row> = question.build_query_as().fetch_all(tx).await?;
+    if part.looks_back() {
+        rows.reverse();
+    }
+    Ok(rows)
+}
+
+/// The places of a part: an index answers alone.
+pub(super) async fn positions(tx: &mut SqliteConnection, part: &Part) -> Result<Vec<Position>, sqlx::Error> {
+    let columns = format!("{}, {}", at_of(&part.filter, part.order), id_of(&part.filter, part.order));
+    let mut question = Question::new(&columns, &part.filter).part(part);
+    let rows: Vec<(i64, uuid::Uuid)> = question.build_query_as().fetch_all(tx).await?;
+    let place = |(at, id)| Position { at: Timestamp::from_millis(at), id: ArticleId::new(id) };
+    let mut positions: Vec<Position> = rows.into_iter().map(place).collect();
+    if part.looks_back() {
+        positions.reverse();
+    }
+    Ok(positions)
+}
+
+/// How many articles pass: what the states hold is kept, the rest is counted.
+pub(super) async fn total(tx: &mut SqliteConnection, filter: &Filter) -> Result<u64, sqlx::Error> {
+    let mut question = if filter.is_by_state_alone() {
+        let mut text = QueryBuilder::new("select coalesce(sum(articles), 0) from totals where state in (");
+        let mut states = text.separated(", ");
+        for state in filter.states() {
+            states.push_bind(state.as_str());
+        }
+        text.push(")");
+        text
+    } else {
+        Question::new("count(*)", filter).text
+    };
+    let total: i64 = question.build_query_scalar().fetch_one(tx).await?;
+    Ok(u64::try_from(total).unwrap_or_default())
+}
+
+/// Those of some articles that pass, in no order.
+pub(super) async fn picked(
+    tx: &mut SqliteConnection,
+    ids: &[ArticleId],
+    filter: &Filter,
+    with_content: bool,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let content = if with_content { "a.content" } else { "'' as content" };
+    let columns = format!("a.byline, a.document, {content}");
+    let mut question = Question::new(&columns, filter).text;
+    question.push(" and a.id in (");
+    let mut places = question.separated(", ");
+    for id in ids {
+        places.push_bind(id.uuid());
+    }
+    question.push(")");
+    question.build_query_as().fetch_all(tx).await
+}

@@ -1,0 +1,241 @@
+//! A command under a key has one effect, however often it is sent and whoever dies meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kernel::Kind;
+use prost::Message;
+use proto::news::v1::*;
+use testkit::{PATIENCE, Process, Program, at_once, wait_until};
+
+use crate::people::{Person, admin, author, editor};
+use crate::world::{Place, World, exactly, fields, said, shut, told};
+
+const ROUNDS: usize = 20;
+const ACKNOWLEDGED: &str = "acknowledged ";
+
+fn draft(title: &str) -> CreateArticleRequest {
+    CreateArticleRequest { fields: Some(fields(title)), publish: false }
+}
+
+impl World {
+    async fn create_once(
+        &self,
+        who: &Person,
+        key: &str,
+        title: &str,
+    ) -> Result<(Article, bool), kernel::Refusal> {
+        let reply = self.call_once(who, key, "CreateArticle", draft(title)).await?;
+        let ArticleReply { article, replayed } = ArticleReply::decode(reply).expect("a reply");
+        Ok((article.expect("an article"), replayed))
+    }
+}
+
+async fn articles(place: &Place) -> i64 {
+    place.count("select count(distinct article) from events").await
+}
+
+async fn answers(place: &Place) -> i64 {
+    place.count("select count(*) from answers").await
+}
+
+#[tokio::test]
+async fn the_same_command_under_one_key_is_answered_again_and_another_one_is_refused() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let (first, replayed) = world.create_once(&author(), "a", "Mine").await.expect("a draft");
+    assert!(!replayed);
+    // What it has become since is not what was answered then.
+    world.revise(&author(), &first, fields("Later")).await.expect("a new version");
+    let again = world.create_once(&author(), "a", "Mine").await.expect("the same answer");
+    assert_eq!(again, (first, true));
+    let reused = told(world.create_once(&author(), "a", "Another").await);
+    assert_eq!(reused, said(Kind::Invalid, "idempotency_key_reused"));
+    // The key is one account's and one command's.
+    let (others, replayed) = world.create_once(&editor(), "a", "Mine").await.expect("a draft");
+    assert!(!replayed);
+    let publish = || PublishArticleRequest { id: others.id.clone(), expected: exactly(others.version) };
+    world.call_once(&admin(), "a", "PublishArticle", publish()).await.expect("it is published");
+    let reply = world.call_once(&admin(), "a", "PublishArticle", publish()).await.expect("the same answer");
+    let reply = ArticleReply::decode(reply).expect("a reply");
+    assert!(reply.replayed);
+    assert_eq!(reply.article.expect("an article").version, 2);
+    world.stop().await;
+    assert_eq!(articles(&place).await, 2);
+}
+
+#[tokio::test]
+async fn a_refusal_is_given_again_and_says_so() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let refused = world.create_once(&author(), "a", "").await.expect_err("a title is missing");
+    assert_eq!((refused.kind, refused.code.as_str()), (Kind::Invalid, "invalid"));
+    let again = world.create_once(&author(), "a", "").await.expect_err("the same refusal");
+    assert_eq!(again, refused.with("idempotency_replayed", true));
+    // A restart forgets nothing.
+    world.stop().await;
+    let world = World::start(&place).await;
+    assert_eq!(world.create_once(&author(), "a", "").await.expect_err("the same refusal"), again);
+    let reused = told(world.create_once(&author(), "a", "A title").await);
+    assert_eq!(reused, said(Kind::Invalid, "idempotency_key_reused"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_somebody_without_a_client_is_not_kept() {
+    // A key for retries: whoever sends the command wants to know whether it was done, not what it was told.
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let published = world.published("Public").await;
+    let unpublish = || UnpublishArticleRequest { id: published.id.clone(), expected: exactly(1) };
+    for _ in 0..2 {
+        let refused = told(world.call_once(&editor(), " retry", "UnpublishArticle", unpublish()).await);
+        assert_eq!(refused, said(Kind::Stale, "stale_version"));
+    }
+    assert_eq!(answers(&place).await, 0);
+    let (first, _) = world.create_once(&author(), " retry", "Mine").await.expect("a draft");
+    assert_eq!(world.create_once(&author(), " retry", "Mine").await.expect("the same"), (first, true));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_erased_byline_does_not_come_back_in_an_old_answer() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let draft = world.create(&author(), fields("Ada's")).await.expect("a draft");
+    let publish = || PublishArticleRequest { id: draft.id.clone(), expected: exactly(1) };
+    let reply = world.call_once(&editor(), "a", "PublishArticle", publish()).await.expect("it is published");
+    assert_eq!(
+        ArticleReply::decode(reply).expect("a reply").article.expect("an article").author,
+        "Ada O'Neill"
+    );
+    world.stop().await;
+    let app = place.open().await;
+    app.erase(author().id).await.expect("she is erased");
+    shut(app).await;
+    let world = World::start(&place).await;
+    let reply = world.call_once(&editor(), "a", "PublishArticle", publish()).await.expect("the same answer");
+    let reply = ArticleReply::decode(reply).expect("a reply");
+    assert_eq!((reply.article.expect("an article").author.as_str(), reply.replayed), ("", true));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_creations_at_once_under_one_key_make_one_draft() {
+    let place = Place::new();
+    let world = Arc::new(World::start(&place).await);
+    let outcomes = at_once(16, |_| {
+        let world = world.clone();
+        async move { world.create_once(&author(), "a", "The one").await }
+    })
+    .await;
+    let mut ids = BTreeSet::new();
+    let mut fresh = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok((article, replayed)) => {
+                ids.insert(article.id);
+                fresh += usize::from(!replayed);
+            }
+            Err(refusal) => {
+                assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Conflict, "still_running"));
+            }
+        }
+    }
+    assert_eq!((ids.len(), fresh), (1, 1));
+    assert_eq!(articles(&place).await, 1);
+    Arc::into_inner(world).expect("nobody else has it").stop().await;
+}
+
+/// Creates under the keys of one round, as fast as it can, until somebody ends it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a child of a_command_that_is_sent_again_after_a_kill_has_one_effect"]
+async fn a_creator_that_is_killed() {
+    let Some(path) = Program::argument() else { return };
+    let place = Place::at(path);
+    let world = World::start(&place).await;
+    println!("ready to die");
+    for number in 0.. {
+        let key = format!("key {number}").replace(' ', "-");
+        let (draft, replayed) = world.create_once(&author(), &key, &key).await.expect("a draft");
+        if !replayed {
+            println!("{ACKNOWLEDGED}{number} {}", draft.id);
+        }
+    }
+}
+
+async fn one_effect_across_kills(place: &Place) {
+    let name = "idempotency::a_creator_that_is_killed";
+    let program = Program::this_test(name, place.path(), "ready to die");
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let mut process = Process::start(&program).await;
+        let writes = round % 4 + 1;
+        wait_until("some acknowledged writes", PATIENCE, || {
+            let said = process.output().iter().filter(|line| line.contains(ACKNOWLEDGED)).count();
+            std::future::ready((said >= writes).then_some(()))
+        })
+        .await;
+        process.kill9();
+        for line in process.output() {
+            let Some((_, words)) = line.split_once(ACKNOWLEDGED) else { continue };
+            if let Some((number, id)) = words.split_once(' ').filter(|(_, id)| id.len() == 36) {
+                // Every round begins at the first key: what was told once is never told as something new again.
+                assert!(
+                    acknowledged.insert((number.to_owned(), id.to_owned())),
+                    "{line} was acknowledged twice"
+                );
+            }
+        }
+    }
+    let numbers: BTreeSet<&String> = acknowledged.iter().map(|(number, _)| number).collect();
+    assert_eq!(numbers.len(), acknowledged.len(), "one key made two articles");
+    let world = World::start(place).await;
+    for (number, id) in &acknowledged {
+        let key = format!("key-{number}");
+        let (again, replayed) = world.create_once(&author(), &key, &key).await.expect("the same answer");
+        assert_eq!((&again.id, replayed), (id, true));
+    }
+    world.stop().await;
+    // Those that were done and not acknowledged are there under the next keys, once each: as many articles as keys.
+    assert_eq!(articles(place).await, answers(place).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_is_sent_again_after_a_kill_has_one_effect() {
+    one_effect_across_kills(&Place::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and mongodb"]
+async fn a_command_that_is_sent_again_after_a_kill_has_one_effect_on_the_servers() {
+    one_effect_across_kills(&Place::on_servers().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and mongodb"]
+async fn commands_at_two_replicas_under_one_key_have_one_effect() {
+    let place = Place::on_servers().await;
+    let other = place.beside();
+    let worlds = Arc::new([World::start(&place).await, World::start(&other).await]);
+    for round in 0..ROUNDS {
+        let outcomes = at_once(16, |number| {
+            let worlds = worlds.clone();
+            async move { worlds[number % 2].create_once(&author(), &format!("key-{round}"), "The one").await }
+        })
+        .await;
+        let mut ids = BTreeSet::new();
+        for outcome in outcomes {
+            match outcome {
+                Ok((article, _)) => drop(ids.insert(article.id)),
+                Err(refusal) => assert_eq!(refusal.code.as_str(), "still_running", "{refusal:?}"),
+            }
+        }
+        assert_eq!(ids.len(), 1, "round {round}");
+        assert_eq!(articles(&place).await, round as i64 + 1);
+    }
+    let worlds = Arc::into_inner(worlds).expect("nobody else has them");
+    for world in worlds {
+        world.stop().await;
+    }
+}

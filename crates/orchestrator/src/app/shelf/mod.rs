@@ -1,0 +1,250 @@
+//! The read cache: published articles and lists as everybody sees them, as the bytes of their answers.
+//!
+//! **What never gets in**: anything that was asked for in somebody's name. Whoever fills it asks the sections without a token.
+//!
+//! **What gets out**: an announcement (`news.<section>.*`) takes out what shows its article and makes the section's lists outdated;
+//! an erasure takes out what shows a byline of that person. Every process hears them by a subscription of its own. An announcement that is
+//! missed (the bus was away for a moment) leaves an answer in that is at most [`Times::fresh`] old, which is no more than every other cache was
+//! allowed to keep it: so nothing else is done when the subscription is lost.
+//!
+//! **The race of filling and purging**: an answer counts as made when its making *began*. One whose making began before an announcement is
+//! worth nothing after it, whenever it arrives. And since a section's view follows its announcements a moment later, an answer
+//! that shows an older version than was announced is never kept, and lists are not kept for [`Times::settling`] after an announcement.
+//!
+//! **When a section is away** the last good answer serves for [`Times::stale`], if no announcement has taken it out. An orchestrator that
+//! is cut off from the bus hears of no announcement, and can show what was taken back meanwhile: as every cache that was told
+//! `stale-if-error` can, and for as long.
+
+mod flights;
+mod news;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kernel::{ArticleId, Clock, Kind, Refusal, Section, Timestamp, UserId, Version};
+use moka::sync::Cache;
+
+use self::flights::Flights;
+use self::news::{Fate, Heard};
+use crate::domain::Article;
+
+/// What an answer is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// An article.
+    Article(Section, ArticleId),
+    /// A list, by everything in its address that decides what it says, in one spelling.
+    List(Arc<str>),
+}
+
+/// An answer that is ready to be sent.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The body.
+    pub body: Bytes,
+    /// Its entity tag.
+    pub etag: String,
+    /// The pages around it (RFC 8288), of a list.
+    pub link: Option<String>,
+    /// How many articles the whole list has.
+    pub total: Option<u64>,
+    /// The article, where it is one.
+    pub article: Option<Arc<Article>>,
+    /// What it shows.
+    pub shown: Vec<Shown>,
+    /// The sections whose next article may change it; none for an article.
+    pub lists: Vec<Section>,
+    /// False where it is for nobody else: it is incomplete, or not public.
+    pub keep: bool,
+}
+
+/// An article that an answer shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// Which one.
+    pub id: ArticleId,
+    /// In which version.
+    pub version: Version,
+    /// Who wrote it, where their name is shown.
+    pub named: Option<UserId>,
+}
+
+impl From<&Article> for Shown {
+    fn from(article: &Article) -> Self {
+        let named = (!article.author.is_empty()).then_some(article.author_id);
+        Self { id: article.id, version: article.version, named }
+    }
+}
+
+/// How long answers serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// Without asking again.
+    pub fresh: Duration,
+    /// While the section is away.
+    pub stale: Duration,
+    /// How long after an announcement a section's lists are not kept: until its view surely has what was announced.
+    pub settling: Duration,
+}
+
+/// An answer, and where it came from.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The answer.
+    pub answer: Arc<Rendered>,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Where an answer came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It was made for this request, or for others at the same moment.
+    Made,
+    /// It was kept, for so long.
+    Kept(Duration),
+    /// It was kept, for so long, and serves because a new one can't be made.
+    Stale(Duration),
+}
+
+/// A kept answer.
+pub(super) struct Kept {
+    answer: Arc<Rendered>,
+    at: Timestamp,
+    // What had been heard when its making began.
+    began: u64,
+    // What had been heard when it was last found to be good: most reads need not look any further.
+    good_at: AtomicU64,
+}
+
+/// The cache.
+pub struct Shelf {
+    kept: Option<Cache<Key, Arc<Kept>>>,
+    heard: Arc<Heard>,
+    flights: Flights,
+    times: Times,
+    clock: Arc<dyn Clock>,
+}
+
+/// What an answer takes besides its body, and for each article that it shows, in bytes, about.
+const OVERHEAD: usize = 512;
+const OF_SHOWN: usize = 48;
+
+impl Shelf {
+    /// A cache of at most `bytes`; none at all where that is 0.
+    pub fn new(bytes: u64, times: Times, clock: Arc<dyn Clock>) -> Self {
+        let weigh = |_: &Key, kept: &Arc<Kept>| {
+            let bytes = kept.answer.body.len() + OVERHEAD + kept.answer.shown.len() * OF_SHOWN;
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        let kept = (bytes > 0)
+            .then(|| Cache::builder().max_capacity(bytes).weigher(weigh).time_to_live(times.stale).build());
+        Self { kept, heard: Arc::default(), flights: Flights::default(), times, clock }
+    }
+
+    /// The answer for `key`: a kept one, or what `make` makes, or while that fails because somebody is away, the last good one.
+    ///
+    /// Of requests for one key at the same moment one makes the answer, and the others wait for it. `make` asks in nobody's name.
+    ///
+    /// # Errors
+    /// What `make` said, where nothing that was kept may serve.
+    pub async fn serve<F>(self: &Arc<Self>, key: Key, make: F) -> Result<Served, Refusal>
+    where
+        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+    {
+        let Some(kept) = &self.kept else {
+            return Ok(Served { answer: Arc::new(make.await?), source: Source::Made });
+        };
+        if let Some((answer, age, Fate::Good)) = self.look(kept, &key)
+            && age < self.times.fresh
+        {
+            return Ok(Served { answer, source: Source::Kept(age) });
+        }
+        let began = self.heard.now();
+        let (shelf, place) = (self.clone(), key.clone());
+        let making = async move {
+            let answer = Arc::new(make.await?);
+            shelf.keep(place, &answer, began);
+            Ok(answer)
+        };
+        match self.flights.join(&key, began, making).await {
+            Ok(answer) => Ok(Served { answer, source: Source::Made }),
+            Err(refusal) if is_away(refusal.kind) => {
+                // It is looked for once more: what was good before the attempt may have been taken out since.
+                let last = self.look(kept, &key).filter(|(_, age, _)| *age < self.times.stale);
+                let (answer, age, _) = last.ok_or(refusal)?;
+                Ok(Served { answer, source: Source::Stale(age) })
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// It was announced that an article has this version.
+    pub fn announced(&self, section: Section, id: ArticleId, version: Version) {
+        self.heard.announced(section, id, version, self.clock.now());
+        if let Some(kept) = &self.kept {
+            kept.invalidate(&Key::Article(section, id));
+        }
+    }
+
+    /// It was announced that a person is erased.
+    pub fn erased(&self, person: UserId) {
+        self.heard.erased(person);
+    }
+
+    /// How many announcements were heard.
+    pub fn heard(&self) -> u64 {
+        self.heard.now()
+    }
+
+    /// How many bytes are kept, about.
+    pub fn bytes(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| {
+            kept.run_pending_tasks();
+            kept.weighted_size()
+        })
+    }
+
+    fn look(
+        &self,
+        all: &Cache<Key, Arc<Kept>>,
+        key: &Key,
+    ) -> Option<(Arc<Rendered>, Duration, Fate)> {
+        let kept = all.get(key)?;
+        let (fate, now) = self.heard.fate(&kept.answer, kept.began, kept.good_at.load(Ordering::Relaxed));
+        if fate == Fate::Gone {
+            all.invalidate(key);
+            return None;
+        }
+        kept.good_at.store(now, Ordering::Relaxed);
+        Some((kept.answer.clone(), self.clock.now().since(kept.at), fate))
+    }
+
+    fn keep(&self, key: Key, answer: &Arc<Rendered>, began: u64) {
+        let now = self.clock.now();
+        let (Some(all), true) = (&self.kept, answer.keep) else { return };
+        if !self.heard.may_keep(answer, now, self.times.settling) {
+            return;
+        }
+        let kept = Arc::new(Kept { answer: answer.clone(), at: now, began, good_at: AtomicU64::new(began) });
+        // An answer whose making began earlier never takes the place of one that began later, nor an older version that of a newer.
+        all.entry(key).and_upsert_with(|there| match there {
+            Some(there) if there.value().is_newer_than(&kept) => there.into_value(),
+            _ => kept.clone(),
+        });
+    }
+}
+
+impl Kept {
+    fn is_newer_than(&self, other: &Kept) -> bool {
+        let version = |kept: &Kept| kept.answer.article.as_ref().map(|article| article.version);
+        (version(self), self.began) > (version(other), other.began)
+    }
+}
+
+/// True where the last good answer serves in place of a failure: not where the section has refused.
+fn is_away(kind: Kind) -> bool {
+    kind.is_ours()
+}

@@ -1,0 +1,44 @@
+//! Messages about the past of an article to values and back.
+
+use kernel::{Timestamp, Version};
+use proto::news::v1 as wire;
+
+use super::wire::{Wrong, parse};
+use crate::domain::{DiffOp, DiffPart, History, Step};
+use crate::ports::Which;
+
+pub(super) fn which(which: Which) -> wire::get_version_request::Which {
+    use wire::get_version_request::Which as To;
+    match which {
+        Which::Version(version) => To::Version(version.number()),
+        Which::At(at) => To::AtMs(at.millis()),
+    }
+}
+
+pub(super) fn history(reply: wire::GetHistoryReply) -> Result<History, Wrong> {
+    let steps = reply.entries.into_iter().map(step).collect::<Result<_, _>>()?;
+    Ok(History { steps, next: reply.next_before.map(Version::new) })
+}
+
+fn step(from: wire::HistoryEntry) -> Result<Step, Wrong> {
+    Ok(Step {
+        version: Version::new(from.version),
+        event: from.event,
+        by: parse("by", &from.by)?,
+        at: Timestamp::from_millis(from.at_ms),
+        changed: from.changed,
+        from: from.from_version.map(Version::new),
+    })
+}
+
+pub(super) fn diff(reply: wire::DiffVersionsReply) -> Vec<DiffPart> {
+    let part = |part: wire::DiffPart| {
+        let op = match part.op() {
+            wire::DiffOp::Equal => DiffOp::Equal,
+            wire::DiffOp::Insert => DiffOp::Insert,
+            wire::DiffOp::Delete => DiffOp::Delete,
+        };
+        DiffPart { field: part.field, op, text: part.text }
+    };
+    reply.parts.into_iter().map(part).collect()
+}

@@ -1,0 +1,75 @@
+//! How a scripted section answers for a part of its list: by the letter of `calls.proto`.
+
+use proto::news::v1::*;
+
+fn passes(article: &Article, asked: &ListArticlesRequest) -> bool {
+    let states: Vec<&str> = match asked.states.is_empty() {
+        true => vec!["published"],
+        false => asked.states.iter().map(String::as_str).collect(),
+    };
+    let published = |holds: &dyn Fn(i64) -> bool| article.published_at_ms.is_some_and(holds);
+    states.contains(&article.state.as_str())
+        && asked.label.as_ref().is_none_or(|label| article.tags.contains(label))
+        && asked.author.as_ref().is_none_or(|name| *name == article.author)
+        && asked.author_id.as_ref().is_none_or(|id| *id == article.author_id)
+        && asked.from_ms.is_none_or(|from| published(&|at| at >= from))
+        && asked.to_ms.is_none_or(|to| published(&|at| at <= to))
+}
+
+/// Where an article stands: lists go up or down along this.
+fn place(article: &Article, order: ListOrder) -> (i64, String) {
+    let at = match order {
+        ListOrder::Updated => article.updated_at_ms,
+        ListOrder::Newest | ListOrder::Oldest => article.published_at_ms.unwrap_or_default(),
+    };
+    (at, article.id.clone())
+}
+
+pub fn list(all: &[Article], asked: &ListArticlesRequest) -> ListArticlesReply {
+    let order = asked.order();
+    let mut found: Vec<&Article> = all.iter().filter(|article| passes(article, asked)).collect();
+    found.sort_by_key(|article| place(article, order));
+    let down = order != ListOrder::Oldest;
+    if down {
+        found.reverse();
+    }
+    let total = found.len() as u64;
+    let of = |position: &ListPosition| (position.at_ms, position.id.clone());
+    let is_after = |article: &&Article, position: &ListPosition| match down {
+        true => place(article, order) < of(position),
+        false => place(article, order) > of(position),
+    };
+    let limit = asked.limit as usize;
+    let found: Vec<&Article> = match (&asked.after, &asked.before) {
+        (Some(after), _) => found.into_iter().filter(|each| is_after(each, after)).take(limit).collect(),
+        (_, Some(before)) => {
+            let reached = |each: &&Article| !is_after(each, before) && place(each, order) != of(before);
+            let found: Vec<&Article> = found.into_iter().filter(reached).collect();
+            found[found.len().saturating_sub(limit)..].to_vec()
+        }
+        _ => found.into_iter().skip(asked.offset as usize).take(limit).collect(),
+    };
+    if asked.keys_only {
+        let key = |article: &&Article| {
+            let (at_ms, id) = place(article, order);
+            ListPosition { at_ms, id }
+        };
+        return ListArticlesReply { articles: Vec::new(), total, keys: found.iter().map(key).collect() };
+    }
+    let shown = |article: &Article| Article {
+        content: article.content.clone().filter(|_| asked.include_content),
+        ..article.clone()
+    };
+    ListArticlesReply { articles: found.into_iter().map(shown).collect(), total, keys: Vec::new() }
+}
+
+pub fn pick(all: &[Article], asked: &GetArticlesRequest) -> ListArticlesReply {
+    let filter = ListArticlesRequest { states: asked.states.clone(), ..ListArticlesRequest::default() };
+    let find = |id: &String| all.iter().find(|article| article.id == *id && passes(article, &filter));
+    let shown = |article: &Article| Article {
+        content: article.content.clone().filter(|_| !asked.without_content),
+        ..article.clone()
+    };
+    let articles = asked.ids.iter().filter_map(find).map(shown).collect();
+    ListArticlesReply { articles, ..ListArticlesReply::default() }
+}

@@ -1,0 +1,82 @@
+//! `portal admin create`: one more admin, for whoever holds the stores.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use chassis::{Surroundings, make_private_folder};
+use clap::{Args, Subcommand};
+use users::{CreateAdmin, Email, Name, Password};
+
+use crate::{config, run};
+
+/// What can be done about admins.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes an account that is an admin, while no portal holds the data folder; in a fleet at any time.
+    Create(Flags),
+}
+
+/// Who is to be an admin. The password is never an argument: arguments are seen by everybody on the machine.
+#[derive(Debug, Args)]
+#[group(id = "admin_create")]
+pub struct Flags {
+    /// The address to log in with.
+    #[arg(long)]
+    email: String,
+    /// The display name.
+    #[arg(long, default_value = "Admin")]
+    name: String,
+    /// A file whose first line is the password; `-` for standard input. Without it, it is asked for on the terminal.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    #[command(flatten)]
+    config: config::Flags,
+}
+
+/// Does it.
+///
+/// # Errors
+/// Where a running portal holds the data folder, the e-mail is taken, or the password is refused.
+#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
+pub async fn admin(command: &Command) -> anyhow::Result<()> {
+    let Command::Create(flags) = command;
+    let config = config::load(&flags.config, None)?.service;
+    let email = Email::parse(&flags.email).context("--email")?;
+    let name = Name::parse(&flags.name).context("--name")?;
+    make_private_folder(&config.data_dir)
+        .with_context(|| format!("{} can't be made", config.data_dir.display()))?;
+    // Before the password is asked for: nobody types one in vain.
+    let _lock = run::lock(&config.data_dir)?;
+    let password = Password::parse(&password(flags.password_file.as_deref())?).context("the password")?;
+    let around = Surroundings::one_process();
+    let bus = bus::open(config.users.bus.url.expose(), &around).await.context("users.bus.url")?;
+    let opened = users::open(&config.users, &around).await.context("users")?;
+    let made = opened.app.create_admin(CreateAdmin { name, email, password }).await;
+    for closer in opened.closers {
+        closer.await;
+    }
+    bus.close().await;
+    println!("{} is an admin now: {}", flags.email, made?.id);
+    Ok(())
+}
+
+fn password(file: Option<&Path>) -> anyhow::Result<String> {
+    match file {
+        Some(path) if path != Path::new("-") => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+            Ok(text.lines().next().unwrap_or_default().to_owned())
+        }
+        None if std::io::stdin().is_terminal() => {
+            let password = rpassword::prompt_password("password: ")?;
+            ensure!(password == rpassword::prompt_password("once more: ")?, "the two passwords differ");
+            Ok(password)
+        }
+        _ => {
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line)?;
+            Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}

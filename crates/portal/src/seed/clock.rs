@@ -1,0 +1,49 @@
+//! Time and ids of a seed: both are set before each step.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kernel::{Clock, Ids, TimeOrderedIds, Timestamp};
+use uuid::Uuid;
+
+/// A clock that is put to each moment of the plan, and never back.
+#[derive(Debug, Default)]
+pub struct Walking(AtomicI64);
+
+impl Walking {
+    /// Puts it to `at`, unless it is past that already.
+    pub fn to(&self, at: Timestamp) {
+        self.0.fetch_max(at.millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Walking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Ids that carry a walking clock's time. The next one can be planned, so that a later run knows it again.
+pub struct PlannedIds {
+    planned: Mutex<Option<Uuid>>,
+    otherwise: TimeOrderedIds,
+}
+
+impl PlannedIds {
+    /// Ids of this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { planned: Mutex::default(), otherwise: TimeOrderedIds::new(clock) }
+    }
+
+    /// What the next id will be.
+    pub fn plan(&self, id: Uuid) {
+        *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+    }
+}
+
+impl Ids for PlannedIds {
+    fn next(&self) -> Uuid {
+        let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner).take();
+        planned.unwrap_or_else(|| self.otherwise.next())
+    }
+}

@@ -1,0 +1,149 @@
+//! The vocabulary: lists of names and things, drawn from like decks of cards, so that nothing comes again before the rest has come.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+
+use super::random::Random;
+
+/// People are made of first and last names; there are more than anybody would write down.
+const PEOPLE: [&str; 3] = ["person", "woman", "man"];
+
+/// An entry of a list: a text, or something with fields.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Entry {
+    /// Its name is all there is.
+    Text(String),
+    /// By name; one of them is `name`.
+    Fields(BTreeMap<String, String>),
+}
+
+/// Lists by name.
+pub type Entries = BTreeMap<String, Vec<Entry>>;
+
+/// What a vocabulary file holds.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lists {
+    #[serde(default)]
+    lists: Entries,
+    #[serde(default)]
+    people: People,
+}
+
+impl Lists {
+    /// Lists without people.
+    pub fn of(lists: Entries) -> Self {
+        Self { lists, people: People::default() }
+    }
+}
+
+/// What names are made of.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct People {
+    women: Vec<String>,
+    men: Vec<String>,
+    last: Vec<String>,
+}
+
+/// The lists, and how far each was dealt.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    lists: BTreeMap<String, Vec<BTreeMap<String, String>>>,
+    decks: BTreeMap<String, VecDeque<usize>>,
+    people: People,
+}
+
+impl Words {
+    /// A vocabulary of these lists; a later one goes over an earlier one of the same name.
+    pub fn new(all: impl IntoIterator<Item = Lists>) -> Self {
+        let mut words = Self::default();
+        for Lists { lists, people } in all {
+            let fields = |entry: Entry| match entry {
+                Entry::Text(text) => BTreeMap::from([("name".to_owned(), text)]),
+                Entry::Fields(fields) => fields,
+            };
+            for (name, list) in lists {
+                words.lists.insert(name, list.into_iter().map(fields).collect());
+            }
+            if !people.last.is_empty() {
+                words.people = people;
+            }
+        }
+        words
+    }
+
+    /// Whether there is such a list.
+    pub fn has(&self, list: &str) -> bool {
+        PEOPLE.contains(&list) || self.lists.contains_key(list)
+    }
+
+    /// The next entry of a list that is not yet among those that a story has `met`.
+    ///
+    /// # Errors
+    /// Where the list is empty or the story has met all of it.
+    pub fn take(
+        &mut self,
+        list: &str,
+        met: &mut BTreeSet<String>,
+        random: &mut Random,
+    ) -> anyhow::Result<BTreeMap<String, String>> {
+        if PEOPLE.contains(&list) {
+            return self.person(list, met, random);
+        }
+        let entries = self.lists.get(list).context("there is no such list")?;
+        let deck = self.decks.entry(list.to_owned()).or_default();
+        // Twice: what is left of this round, and the whole of the next.
+        for _ in 0..2 {
+            let fresh = |index: &usize| !met.contains(&entries[*index]["name"]);
+            if let Some(place) = deck.iter().position(fresh) {
+                let index = deck.remove(place).context("it was just there")?;
+                met.insert(entries[index]["name"].clone());
+                return Ok(entries[index].clone());
+            }
+            deck.extend(random.order(entries.len()));
+        }
+        anyhow::bail!("a story has met all of the list {list}")
+    }
+
+    /// Takes last names out.
+    pub fn reserve(&mut self, last_names: &BTreeSet<String>) {
+        self.people.last.retain(|last| !last_names.contains(last));
+    }
+
+    /// One of `ways` that a rule leaves open: like the lists, none again before the others have come.
+    pub fn choose(&mut self, rule: &str, ways: usize, random: &mut Random) -> usize {
+        let deck = self.decks.entry(rule.to_owned()).or_default();
+        if deck.is_empty() {
+            deck.extend(random.order(ways));
+        }
+        deck.pop_front().unwrap_or(0)
+    }
+
+    /// A person, woman or man with a last name that the story does not know yet.
+    ///
+    /// # Errors
+    /// Where there is no such name left.
+    pub fn person(
+        &self,
+        kind: &str,
+        met: &mut BTreeSet<String>,
+        random: &mut Random,
+    ) -> anyhow::Result<BTreeMap<String, String>> {
+        let People { women, men, last } = &self.people;
+        ensure!(!women.is_empty() && !men.is_empty() && !last.is_empty(), "there are no names for people");
+        let woman = random.chance(1, 2);
+        let woman = kind == "woman" || kind == "person" && woman;
+        let (sex, first) = if woman { ("f", women) } else { ("m", men) };
+        let first = &first[random.below(first.len())];
+        let unknown =
+            (0..100).map(|_| &last[random.below(last.len())]).find(|last| met.insert((*last).clone()));
+        let last = unknown.context("a story has met everybody")?;
+        Ok([("name", format!("{first} {last}")), ("sex", sex.to_owned())]
+            .map(|(key, value)| (key.to_owned(), value))
+            .into())
+    }
+}

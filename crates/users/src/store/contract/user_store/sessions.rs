@@ -1,0 +1,302 @@
+//! The laws of sessions.
+
+use std::time::Duration;
+
+use kernel::{SessionId, Timestamp, UserId};
+
+use super::*;
+use crate::domain::{Digest, Refresh, RefreshToken, Retry, Salt, Session, SessionRules};
+use crate::ports::{Ending, Refreshed};
+
+const RULES: SessionRules = SessionRules {
+    idle: Duration::from_secs(100),
+    longest: Duration::from_secs(1000),
+    retry: Duration::from_secs(10),
+    most: 3,
+};
+
+fn later(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+fn sid(number: u128) -> SessionId {
+    SessionId::new(Uuid::from_u128(number))
+}
+
+/// What a refresh with `token` asks for, and the token that it would give.
+fn refresh(token: &RefreshToken, key: Option<&str>, at: Timestamp) -> (Refresh, RefreshToken) {
+    let salt = Salt::mint();
+    let next = token.next(&salt);
+    let retry = key.map(|key| Retry { key: Digest::of(key.as_bytes()), salt });
+    let (presented, value) = (token.print(), next.print().value);
+    (Refresh { presented, next: value, retry, at, rules: RULES }, next)
+}
+
+impl Fixture {
+    /// Opens the session of this number for an account that `insert` made.
+    async fn open(&self, session: u128, user: u128, at: Timestamp) -> RefreshToken {
+        let (token, user) = (RefreshToken::mint(), self.store.account(id(user)).await.expect("looks"));
+        let Account { user, credentials } = user.expect("somebody");
+        let session = Session::new(sid(session), user.id, &token, at, &RULES);
+        self.store.open_session(&session, &credentials, RULES.most).await.expect("is opened");
+        token
+    }
+
+    async fn refresh(&self, token: &RefreshToken, at: Timestamp) -> (Refreshed, RefreshToken) {
+        let (refresh, next) = refresh(token, None, at);
+        (self.store.refresh_session(&refresh).await.expect("is answered"), next)
+    }
+
+    async fn open_ones(&self, user: u128, at: Timestamp) -> Vec<u128> {
+        let sessions = self.store.sessions(id(user), at).await.expect("lists");
+        sessions.into_iter().map(|session| session.id.uuid().as_u128()).collect()
+    }
+}
+
+fn is_renewed(refreshed: &Refreshed) -> bool {
+    matches!(refreshed, Refreshed::Renewed(..))
+}
+
+pub(super) async fn an_opened_session_is_listed_and_its_token_is_good(fixture: Fixture) {
+    let ann = fixture.insert(1, "ann@example.org").await;
+    let token = RefreshToken::mint();
+    let session = Session::new(sid(7), id(1), &token, NOW, &RULES);
+    let bearer = fixture.store.open_session(&session, &ann.credentials, 3).await.expect("is opened");
+    assert_eq!((bearer.user, bearer.consent), (ann.user, Consent::default()));
+    let listed = fixture.store.sessions(id(1), NOW).await.expect("lists");
+    assert_eq!(listed, std::slice::from_ref(&session));
+    let (asked, next) = refresh(&token, Some("key"), later(5));
+    let renewed = fixture.store.refresh_session(&asked).await.expect("is answered");
+    assert!(matches!(renewed, Refreshed::Renewed(renewed, _) if renewed == sid(7)));
+    let wanted = Session {
+        token: next.print(),
+        previous: asked.retry.map(|retry| (token.print().value, retry)),
+        last_used_at: later(5),
+        expires_at: later(105),
+        ..session
+    };
+    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), [wanted]);
+}
+
+pub(super) async fn a_session_of_nobody_is_refused_as_not_found(fixture: Fixture) {
+    let ann = account(1, "ann@example.org");
+    let session = Session::new(sid(7), id(1), &RefreshToken::mint(), NOW, &RULES);
+    let outcome = fixture.store.open_session(&session, &ann.credentials, 3).await;
+    assert!(matches!(outcome, Err(UserStoreError::NotFound)));
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+}
+
+pub(super) async fn a_session_on_the_strength_of_credentials_that_no_longer_hold_is_refused(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    let old = Credentials::from_phc("$argon2id$older".to_owned());
+    let session = Session::new(sid(7), id(1), &RefreshToken::mint(), NOW, &RULES);
+    let outcome = fixture.store.open_session(&session, &old, 3).await;
+    assert!(matches!(outcome, Err(UserStoreError::Stale { .. })));
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+}
+
+pub(super) async fn an_account_has_so_many_sessions_and_the_one_that_rested_longest_ends_for_a_new_one(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    fixture.open(9, 2, NOW).await;
+    let first = fixture.open(1, 1, NOW).await;
+    fixture.open(2, 1, later(1)).await;
+    fixture.open(3, 1, later(2)).await;
+    assert!(is_renewed(&fixture.refresh(&first, later(3)).await.0));
+    fixture.open(4, 1, later(4)).await;
+    assert_eq!(fixture.open_ones(1, later(4)).await, [4, 1, 3]);
+    // One that is over is no longer counted.
+    fixture.open(5, 1, later(102)).await;
+    assert_eq!(fixture.open_ones(1, later(102)).await, [5, 4, 1]);
+    assert_eq!(fixture.open_ones(2, NOW).await, [9]);
+}
+
+pub(super) async fn of_many_sessions_that_are_opened_at_once_the_account_has_as_many_as_it_may(
+    fixture: Fixture,
+) {
+    fixture.warm().await;
+    fixture.insert(1, "ann@example.org").await;
+    futures::future::join_all((1..=12).map(|number| fixture.open(number, 1, NOW))).await;
+    let open = fixture.open_ones(1, NOW).await;
+    assert_eq!(open.len(), 3, "{open:?}");
+    fixture.open(13, 1, NOW).await;
+    let open = fixture.open_ones(1, NOW).await;
+    assert_eq!((open.len(), open[0]), (3, 13));
+}
+
+pub(super) async fn a_refresh_answers_with_the_account_and_the_consent_as_they_are_now(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let token = fixture.open(7, 1, NOW).await;
+    let sections = Sections::Only([Section::Sports].into());
+    let ann = fixture.store.set_role(id(1), Role::Editor, &sections).await.expect("is changed");
+    let choice = Choice { personalisation: false, history: true };
+    let consent = fixture.store.set_consent(id(1), choice, fact(), NOW).await.expect("is stored");
+    let Refreshed::Renewed(session, bearer) = fixture.refresh(&token, later(1)).await.0 else {
+        panic!("it is good")
+    };
+    assert_eq!((session, bearer.user, bearer.consent), (sid(7), ann, consent));
+}
+
+pub(super) async fn of_parallel_refreshes_with_one_token_one_makes_the_next_token(fixture: Fixture) {
+    fixture.warm().await;
+    fixture.insert(1, "ann@example.org").await;
+    let token = fixture.open(7, 1, NOW).await;
+    // Without a key a second one is a copy: the session ends.
+    let answers = futures::future::join_all((0..8).map(|_| fixture.refresh(&token, NOW))).await;
+    assert_eq!(answers.iter().filter(|(answer, _)| is_renewed(answer)).count(), 1);
+    let reused = |answer: &Refreshed| matches!(answer, Refreshed::Reused(session, _) if *session == sid(7));
+    assert_eq!(answers.iter().filter(|(answer, _)| reused(answer)).count(), 1);
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+    // With one key they are one request, and all are told the same token.
+    let token = fixture.open(8, 1, NOW).await;
+    let asked: Vec<_> = (0..8).map(|_| refresh(&token, Some("key"), NOW)).collect();
+    let answers =
+        futures::future::join_all(asked.iter().map(|(refresh, _)| fixture.store.refresh_session(refresh)))
+            .await;
+    let mut made = Vec::new();
+    for (answer, (_, next)) in answers.into_iter().zip(&asked) {
+        match answer.expect("is answered") {
+            Refreshed::Renewed(..) => made.insert(0, next.print()),
+            Refreshed::Again(_, _, salt) => made.push(token.next(&salt).print()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(made.len() == 8 && made.iter().all(|print| *print == made[0]));
+    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists")[0].token, made[0]);
+}
+
+pub(super) async fn a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    let first = fixture.open(7, 1, NOW).await;
+    fixture.open(8, 1, NOW).await;
+    let mut token = first.clone();
+    for seconds in 1..4 {
+        let (answer, next) = fixture.refresh(&token, later(seconds)).await;
+        assert!(is_renewed(&answer));
+        token = next;
+    }
+    assert_eq!(fixture.refresh(&first, later(4)).await.0, Refreshed::Reused(sid(7), id(1)));
+    assert_eq!(fixture.refresh(&token, later(4)).await.0, Refreshed::Over);
+    assert_eq!(fixture.refresh(&first, later(4)).await.0, Refreshed::Over);
+    assert_eq!(fixture.open_ones(1, NOW).await, [8]);
+}
+
+pub(super) async fn a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    let token = fixture.open(7, 1, NOW).await;
+    let (asked, next) = refresh(&token, Some("key"), later(1));
+    assert!(is_renewed(&fixture.store.refresh_session(&asked).await.expect("is answered")));
+    let before = fixture.store.sessions(id(1), NOW).await.expect("lists");
+    let (again, _) = refresh(&token, Some("key"), later(2));
+    let Refreshed::Again(session, _, salt) =
+        fixture.store.refresh_session(&again).await.expect("is answered")
+    else {
+        panic!("it is the same request")
+    };
+    assert_eq!((session, token.next(&salt).print()), (sid(7), next.print()));
+    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), before);
+    assert!(is_renewed(&fixture.refresh(&next, later(3)).await.0));
+    // A refresh without a key leaves nothing to ask again by.
+    let (late, _) = refresh(&token, Some("key"), later(3));
+    assert_eq!(
+        fixture.store.refresh_session(&late).await.expect("is answered"),
+        Refreshed::Reused(sid(7), id(1))
+    );
+}
+
+pub(super) async fn an_unknown_token_and_one_of_a_session_that_is_over_end_nothing(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.open(7, 1, NOW).await;
+    assert_eq!(fixture.refresh(&RefreshToken::mint(), NOW).await.0, Refreshed::Over);
+    let token = fixture.open(8, 1, NOW).await;
+    assert_eq!(fixture.refresh(&token, later(100)).await.0, Refreshed::Over);
+    assert_eq!(fixture.open_ones(1, NOW).await, [8, 7]);
+}
+
+pub(super) async fn a_session_that_is_over_is_not_listed(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.open(7, 1, NOW).await;
+    let token = fixture.open(8, 1, NOW).await;
+    assert!(is_renewed(&fixture.refresh(&token, later(99)).await.0));
+    assert_eq!(fixture.open_ones(1, later(99)).await, [8, 7]);
+    assert_eq!(fixture.open_ones(1, later(100)).await, [8]);
+    assert!(fixture.open_ones(1, later(199)).await.is_empty());
+}
+
+pub(super) async fn what_ends_is_the_session_that_is_named_and_by_its_account_only(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    let mut tokens = Vec::new();
+    for number in [6, 7, 8] {
+        tokens.push(fixture.open(number, 1, NOW).await);
+    }
+    let end = async |which| fixture.store.end_sessions(which).await.expect("is answered");
+    assert_eq!(end(Ending::One(id(2), sid(7))).await, 0);
+    assert_eq!(end(Ending::One(id(1), sid(7))).await, 1);
+    assert_eq!(end(Ending::One(id(1), sid(7))).await, 0);
+    assert_eq!(fixture.open_ones(1, NOW).await, [8, 6]);
+    assert_eq!(fixture.refresh(&tokens[1], NOW).await.0, Refreshed::Over);
+    // By a token of it, the newest or an old one.
+    assert!(is_renewed(&fixture.refresh(&tokens[0], NOW).await.0));
+    assert_eq!(end(Ending::Series(tokens[0].print().series)).await, 1);
+    assert_eq!(end(Ending::Series(RefreshToken::mint().print().series)).await, 0);
+    assert_eq!(fixture.open_ones(1, NOW).await, [8]);
+}
+
+pub(super) async fn ending_all_sessions_of_an_account_ends_those_of_nobody_else(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    for number in [1, 2, 3] {
+        fixture.open(number, 1, NOW).await;
+    }
+    fixture.open(4, 2, NOW).await;
+    assert_eq!(fixture.store.end_sessions(Ending::All(id(1))).await.expect("is answered"), 3);
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+    assert_eq!(fixture.open_ones(2, NOW).await, [4]);
+}
+
+pub(super) async fn a_new_password_ends_all_sessions_but_the_one_that_it_names_and_no_other_update_ends_any(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    fixture.open(9, 2, NOW).await;
+    for number in [1, 2, 3] {
+        fixture.open(number, 1, NOW).await;
+    }
+    let update = async |change| fixture.store.update(id(1), &Expected::Any, &change).await;
+    let keeps = Some(sid(2));
+    update(Change { keeps, ..named("Anna") }).await.expect("is changed");
+    fixture.store.set_role(id(1), Role::Editor, &Sections::All).await.expect("is changed");
+    assert_eq!(fixture.open_ones(1, NOW).await, [3, 2, 1]);
+    let password = |text: &str| Some(Credentials::from_phc(text.to_owned()));
+    let refused =
+        Change { credentials: password("$new"), proven: password("$other"), keeps, ..Change::default() };
+    assert!(matches!(update(refused).await, Err(UserStoreError::Stale { .. })));
+    assert_eq!(fixture.open_ones(1, NOW).await, [3, 2, 1]);
+    let mine = Change { credentials: password("$new"), keeps, ..Change::default() };
+    update(mine).await.expect("is changed");
+    assert_eq!(fixture.open_ones(1, NOW).await, [2]);
+    let by_admin = Change { credentials: password("$newer"), ..Change::default() };
+    update(by_admin).await.expect("is changed");
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+    assert_eq!(fixture.open_ones(2, NOW).await, [9]);
+}
+
+pub(super) async fn the_sessions_of_an_erased_account_end(fixture: Fixture) {
+    fixture.insert(1, "ann@example.org").await;
+    let token = fixture.open(7, 1, NOW).await;
+    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
+    assert_eq!(fixture.refresh(&token, NOW).await.0, Refreshed::Over);
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+    fixture.insert(2, "ann@example.org").await;
+    assert!(fixture.store.sessions(UserId::new(Uuid::from_u128(2)), NOW).await.expect("lists").is_empty());
+}

@@ -1,0 +1,149 @@
+use std::time::{Duration, Instant};
+
+use chassis::{IdentityConfig, Verifier};
+use kernel::Role;
+use serde_json::json;
+
+use crate::people::{ADMIN, PASSWORD, Users};
+
+#[tokio::test]
+async fn a_login_answers_with_a_token_of_15_minutes_and_the_user() {
+    let users = Users::new().await;
+    let ann = users.register("Ann", "ann@example.org").await.is(201);
+    let answer = users.log_in("Ann@Example.org", PASSWORD).await.is(201);
+    assert_eq!(answer.json["token_type"], "Bearer");
+    assert_eq!(answer.json["expires_in"], 900);
+    assert_eq!(answer.json["user"], ann.json);
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let cookie = answer.header("set-cookie");
+    assert!(
+        cookie.ends_with("; Path=/users/v1/sessions; Max-Age=2592000; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
+    assert_eq!(answer.cookie().map(|token| token.len()), Some(64));
+    assert!(!answer.text.contains(&answer.cookie().expect("a cookie")), "scripts can't read it");
+}
+
+#[tokio::test]
+async fn on_https_the_cookie_is_secure() {
+    let users = Users::with(|config| config.identity.issuer = "https://news.example".to_owned()).await;
+    let answer = users.log_in(ADMIN, PASSWORD).await.is(201);
+    assert!(answer.header("set-cookie").ends_with("; HttpOnly; SameSite=Lax; Secure"));
+}
+
+#[tokio::test]
+async fn other_services_believe_a_token_by_the_published_keys_alone() {
+    let users = Users::new().await;
+    let identity =
+        IdentityConfig { issuer: "http://127.0.0.1:8080".to_owned(), keys: "inproc://users".to_owned() };
+    let verifier = Verifier::new(&identity, &users.surroundings).expect("a verifier");
+    let admin = users.admin().await;
+    let believed = verifier.verify(&admin.token).await.expect("is believed");
+    assert_eq!((believed.user.to_string(), believed.role), (admin.id.clone(), Role::Admin));
+    assert!(!believed.history && believed.sections.is_all());
+    users.pass(899);
+    assert!(verifier.verify(&admin.token).await.is_ok());
+    users.pass(1);
+    assert!(verifier.verify(&admin.token).await.is_err());
+    users.ask("GET", "/me").by(&admin).send().await.refused(401, "invalid_token");
+}
+
+#[tokio::test]
+async fn a_token_holds_no_email_and_names_its_key() {
+    let users = Users::new().await;
+    let token = users.admin().await.token;
+    let part = |at: usize| {
+        use base64::Engine;
+        let text = token.split('.').nth(at).expect("a part");
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64");
+        serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON")
+    };
+    let keys = users.ask("GET", "/.well-known/jwks.json").send().await.is(200);
+    assert_eq!(part(0)["kid"], keys.json["keys"][0]["kid"]);
+    assert_eq!(part(0)["alg"], "EdDSA");
+    assert!(!part(1).to_string().contains('@'));
+    assert_eq!(part(1)["aud"], "portal");
+    let lifetime = part(1)["exp"].as_i64().zip(part(1)["iat"].as_i64()).map(|(exp, iat)| exp - iat);
+    assert_eq!(lifetime, Some(900));
+    assert!(!keys.text.contains("\"d\""), "the secret half is never published");
+}
+
+#[tokio::test]
+async fn an_unknown_email_and_a_wrong_password_get_the_same_answer() {
+    let users = Users::new().await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    let mut bodies = Vec::new();
+    for (email, password) in [
+        ("ann@example.org", "wrong horse battery"),
+        ("eve@example.org", PASSWORD),
+        ("no address", PASSWORD),
+        ("ann@example.org", ""),
+    ] {
+        let mut answer = users.log_in(email, password).await.refused(401, "wrong_credentials");
+        answer.json["request_id"].take();
+        bodies.push(answer.json);
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+}
+
+#[tokio::test]
+async fn an_unknown_email_takes_as_long_as_a_wrong_password() {
+    let users = Users::new().await;
+    let mut least = [Duration::MAX; 3];
+    // In turn, so that what else the machine does falls on all of them.
+    for _ in 0..6 {
+        for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org", "nobody"]) {
+            let started = Instant::now();
+            users.log_in(email, "wrong horse battery").await.is(401);
+            *least = started.elapsed().min(*least);
+        }
+    }
+    // Without the same work the difference is that of a hash: a factor of twenty.
+    for other in &least[1..] {
+        assert!(*other * 3 > least[0] && least[0] * 3 > *other, "{least:?}");
+    }
+}
+
+#[tokio::test]
+async fn forged_tokens_are_not_believed() {
+    let users = Users::new().await;
+    let admin = users.admin().await;
+    let (head, tail) = admin.token.rsplit_once('.').expect("three parts");
+    let flipped: String = tail.chars().rev().collect();
+    for token in [format!("{head}.{flipped}"), format!("{head}."), "abc".to_owned(), String::new()] {
+        let answer = users.ask("GET", "/me").header("authorization", &format!("Bearer {token}")).send().await;
+        answer.refused(401, "invalid_token");
+    }
+    users.ask("GET", "/me").send().await.refused(401, "unauthenticated");
+    users.ask("GET", "/me").header("cookie", &format!("user_id={}", admin.id)).send().await.is(401);
+    users.ask("GET", "/me").header("x-user-id", &admin.id).send().await.is(401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_logins_is_turned_away_with_retry_after_and_delays_nobody_who_reads() {
+    let users = Users::with(|config| config.passwords.waiting = 8).await;
+    let admin = users.admin().await;
+    users.reader("ann@example.org").await;
+    let storm = testkit::at_once(200, |number| {
+        // Every other one is right, and gets in when it is its turn.
+        let email = if number % 2 == 0 { "ann@example.org" } else { "eve@example.org" };
+        let body = json!({"email": email, "password": PASSWORD});
+        let ask = users.ask("POST", "/sessions").json(&body);
+        async move { ask.send().await }
+    });
+    let reading = async {
+        for _ in 0..20 {
+            users.ask("GET", "/me").by(&admin).send().await.is(200);
+        }
+    };
+    let (answers, ()) = tokio::join!(storm, reading);
+    let turned_away = answers.iter().filter(|answer| answer.status == 503).count();
+    assert!(turned_away >= 150, "{turned_away}");
+    for answer in answers {
+        match answer.status.as_u16() {
+            201 | 401 => {}
+            503 => assert_eq!(answer.refused(503, "busy").header("retry-after"), "1"),
+            other => panic!("{other}"),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How often one may try.
+
+use serde_json::json;
+use users::Config;
+
+use crate::people::{ADMIN, Answer, PASSWORD, Users};
+
+/// With the numbers that the portal has by default.
+fn as_by_default(config: &mut Config) {
+    config.throttle.logins_per_account = 10;
+    config.throttle.logins_per_address = 30;
+    config.throttle.registrations_per_address = 60;
+}
+
+async fn log_in(users: &Users, email: &str, password: &str, from: &str) -> Answer {
+    let body = json!({"email": email, "password": password});
+    users.ask("POST", "/sessions").from(from).json(&body).send().await
+}
+
+#[tokio::test]
+async fn an_account_is_tried_10_times_a_minute_from_however_many_addresses() {
+    let users = Users::with(as_by_default).await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    let ann = users.person("ann@example.org").await;
+    for number in 1..10 {
+        log_in(&users, "ann@example.org", "wrong horse", &format!("203.0.113.{number}")).await.is(401);
+    }
+    users.pass(20);
+    for email in ["ann@example.org", "ANN@Example.org"] {
+        let answer = log_in(&users, email, PASSWORD, "198.51.100.7").await;
+        assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "40");
+    }
+    // Who is logged in stays so, and others are not held up.
+    users.ask("GET", "/me").by(&ann).send().await.is(200);
+    users.refresh(&ann.cookie).await.is(200);
+    log_in(&users, ADMIN, PASSWORD, "203.0.113.1").await.is(201);
+    // A minute after the first, however often it was tried in between.
+    users.pass(39);
+    log_in(&users, "ann@example.org", PASSWORD, "198.51.100.7").await.refused(429, "too_many_attempts");
+    users.pass(1);
+    log_in(&users, "ann@example.org", PASSWORD, "198.51.100.7").await.is(201);
+}
+
+#[tokio::test]
+async fn an_email_that_nobody_has_is_counted_as_any_other() {
+    let users = Users::with(as_by_default).await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    let mut stories = Vec::new();
+    for email in ["ann@example.org", "eve@example.org", "no address", ""] {
+        let mut story = Vec::new();
+        for number in 0..12 {
+            let mut answer = log_in(&users, email, "wrong horse", &format!("203.0.113.{number}")).await;
+            answer.json["request_id"].take();
+            story.push((answer.status, answer.json, answer.headers.get("retry-after").cloned()));
+        }
+        stories.push(story);
+    }
+    assert!(stories.iter().all(|story| *story == stories[0]));
+    assert_eq!(stories[0].iter().filter(|(status, ..)| *status == 429).count(), 2);
+}
+
+#[tokio::test]
+async fn an_address_tries_30_logins_a_minute_for_however_many_accounts() {
+    let users = Users::with(as_by_default).await;
+    let mut turned_away = 0;
+    for number in 0..40 {
+        let answer = log_in(&users, &format!("reader{number}@example.org"), PASSWORD, "203.0.113.9").await;
+        if answer.status == 429 {
+            turned_away += 1;
+            assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "60");
+        }
+    }
+    assert_eq!(turned_away, 10);
+    // What is refused for its address is not held against the account.
+    for _ in 0..10 {
+        log_in(&users, ADMIN, PASSWORD, "203.0.113.9").await.is(429);
+    }
+    log_in(&users, ADMIN, PASSWORD, "203.0.113.10").await.is(201);
+    // A household has one network of the new kind.
+    for number in 0..30 {
+        let from = format!("2001:db8:1:2::{number:x}");
+        log_in(&users, &format!("other{number}@example.org"), PASSWORD, &from).await.is(401);
+    }
+    log_in(&users, ADMIN, PASSWORD, "2001:db8:1:2:ffff::1").await.is(429);
+    log_in(&users, ADMIN, PASSWORD, "2001:db8:1:3::1").await.is(201);
+}
+
+#[tokio::test]
+async fn an_address_registers_60_accounts_a_minute() {
+    let users = Users::with(as_by_default).await;
+    let register = async |number: u32, from: &str| {
+        // A body that is refused is no attempt at anything, a taken e-mail is one.
+        let body = json!({"name": "Reader", "email": ADMIN, "password": PASSWORD, "number": number});
+        users.ask("POST", "/").from(from).json(&body).send().await.is(422);
+        let body = json!({"name": "Reader", "email": ADMIN, "password": PASSWORD});
+        users.ask("POST", "/").from(from).json(&body).send().await
+    };
+    for number in 0..60 {
+        register(number, "203.0.113.9").await.refused(409, "email_taken");
+    }
+    let answer = register(60, "203.0.113.9").await.refused(429, "too_many_attempts");
+    assert_eq!(answer.header("retry-after"), "60");
+    register(61, "203.0.113.10").await.refused(409, "email_taken");
+    users.pass(60);
+    register(62, "203.0.113.9").await.refused(409, "email_taken");
+}
+
+#[tokio::test]
+async fn a_found_access_token_is_no_way_to_guess_the_password() {
+    let users = Users::with(as_by_default).await;
+    let ann = users.reader("ann@example.org").await;
+    let guess = |number: u32| {
+        let (method, path) = match number % 2 {
+            0 => ("PUT", format!("/{}/password", ann.id)),
+            _ => ("PATCH", format!("/{}", ann.id)),
+        };
+        let body = json!({"current_password": "wrong horse", "password": "another battery"});
+        users.ask(method, &path).by(&ann).header("if-match", "*").json(&body).send()
+    };
+    for number in 0..10 {
+        guess(number).await.refused(403, "wrong_password");
+    }
+    for number in 10..12 {
+        guess(number).await.refused(429, "too_many_attempts");
+    }
+    // It takes nothing from her logins.
+    users.person("ann@example.org").await;
+    users.pass(60);
+    let right = json!({"current_password": PASSWORD, "password": "another battery"});
+    users.ask("PUT", &format!("/{}/password", ann.id)).by(&ann).json(&right).send().await.is(204);
+}
