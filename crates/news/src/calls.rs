@@ -15,6 +15,9 @@ use crate::domain::{Article, Denied, StoryInput, StoryPatch};
 use crate::ports::Listing;
 use crate::wire::encode;
 
+/// Why a call has no reply. The bus tells the caller, and logs what lies with us.
+type Failure = Box<dyn Fault>;
+
 /// Answers `news.<section>.calls`.
 pub struct Calls {
     app: Arc<App>,
@@ -27,35 +30,35 @@ impl Calls {
         Self { app, verifier }
     }
 
-    async fn who(&self, call: &Call) -> Result<Option<Identity>, Refusal> {
+    async fn who(&self, call: &Call) -> Result<Option<Identity>, Failure> {
         let Some(token) = &call.token else { return Ok(None) };
-        self.verifier.verify(token).await.map(Some).map_err(|error| refused(&error))
+        Ok(Some(self.verifier.verify(token).await?))
     }
 
-    async fn get(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn get(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::GetArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
         let version = request.min_version.map(Version::new);
         replied(self.app.get(who.as_ref(), id_of(&request.id)?, version).await)
     }
 
-    async fn pick(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn pick(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::GetArticlesRequest = decoded(call)?;
         // An id that is none names nothing, as one that was never given out.
         let ids: Vec<ArticleId> = request.ids.iter().filter_map(|id| id.parse().ok()).collect();
-        let listing = self.app.pick(&ids).await.map_err(|error| refused(&error))?;
+        let listing = self.app.pick(&ids).await?;
         Ok(listed(&listing, true))
     }
 
-    async fn list(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn list(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::ListArticlesRequest = decoded(call)?;
         let with_content = request.include_content;
         let list = ListArticles { offset: request.offset, limit: request.limit, with_content };
-        let listing = self.app.list(list).await.map_err(|error| refused(&error))?;
+        let listing = self.app.list(list).await?;
         Ok(listed(&listing, with_content))
     }
 
-    async fn create(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn create(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::CreateArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
         let (story, byline) = fields(request.fields.unwrap_or_default());
@@ -64,7 +67,7 @@ impl Calls {
         )
     }
 
-    async fn revise(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn revise(&self, call: &Call) -> Result<Bytes, Failure> {
         use wire::revise_article_request::Change;
         let request: wire::ReviseArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
@@ -82,19 +85,18 @@ impl Calls {
         replied(self.app.revise(who.as_ref(), ReviseArticle { id, expected, revision, byline }).await)
     }
 
-    async fn publish(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn publish(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::PublishArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
         let expected = expected(request.expected)?;
         replied(self.app.publish(who.as_ref(), id_of(&request.id)?, &expected).await)
     }
 
-    async fn delete(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn delete(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::DeleteArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
         let expected = expected(request.expected)?;
-        let deleted = self.app.delete(who.as_ref(), id_of(&request.id)?, &expected).await;
-        let article = deleted.map_err(|error| refused(&error))?;
+        let article = self.app.delete(who.as_ref(), id_of(&request.id)?, &expected).await?;
         let reply =
             wire::DeleteArticleReply { id: article.id.to_string(), version: article.version.number() };
         Ok(reply.encode_to_vec().into())
@@ -103,7 +105,7 @@ impl Calls {
 
 #[async_trait]
 impl CallHandler for Calls {
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn call(&self, call: &Call) -> Result<Bytes, Failure> {
         match call.method.as_str() {
             "GetArticle" => self.get(call).await,
             "GetArticles" => self.pick(call).await,
@@ -112,7 +114,7 @@ impl CallHandler for Calls {
             "ReviseArticle" => self.revise(call).await,
             "PublishArticle" => self.publish(call).await,
             "DeleteArticle" => self.delete(call).await,
-            _ => Err(unreadable("there is no such method")),
+            _ => Err(unreadable("there is no such method").into()),
         }
     }
 }
@@ -125,24 +127,9 @@ fn unreadable(why: &str) -> Refusal {
     Refusal::new(Kind::Malformed, "malformed_call", format!("The call can't be read: {why}."))
 }
 
-/// What is told to the caller. A failure of ours is logged here, once: this is where it leaves the section.
-fn refused(error: &dyn Fault) -> Refusal {
-    let refusal = error.refusal();
-    if refusal.kind == Kind::Internal {
-        tracing::error!(code = refusal.code.as_str(), cause = chassis::causes(error), "a call failed");
-    } else if refusal.kind.is_ours() {
-        tracing::warn!(
-            code = refusal.code.as_str(),
-            cause = chassis::causes(error),
-            "a call could not be answered"
-        );
-    }
-    refusal
-}
-
 /// An id that can't be read names nothing.
-fn id_of(text: &str) -> Result<ArticleId, Refusal> {
-    text.parse().map_err(|_| NewsError::from(Denied::NotThere).refusal())
+fn id_of(text: &str) -> Result<ArticleId, NewsError> {
+    text.parse().map_err(|_| Denied::NotThere.into())
 }
 
 fn expected(expected: Option<wire::Expected>) -> Result<Expected, Refusal> {
@@ -153,9 +140,8 @@ fn expected(expected: Option<wire::Expected>) -> Result<Expected, Refusal> {
     Ok(Expected::OneOf(expected.versions.into_iter().map(Version::new).collect()))
 }
 
-fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Refusal> {
-    let article = outcome.map_err(|error| refused(&error))?;
-    Ok(wire::ArticleReply { article: Some(encode(&article, true)) }.encode_to_vec().into())
+fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Failure> {
+    Ok(wire::ArticleReply { article: Some(encode(&outcome?, true)) }.encode_to_vec().into())
 }
 
 fn listed(listing: &Listing, with_content: bool) -> Bytes {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chassis::IdentityConfig;
-use chassis::config::Settings;
+use chassis::config::{Address, Place, Settings, path_fault};
 use serde::{Deserialize, Serialize};
 
 use crate::clients::RetryRule;
@@ -17,19 +17,11 @@ pub struct Config {
     /// Where identities come from.
     pub identity: IdentityConfig,
     /// The way to the other services.
-    pub bus: BusConfig,
+    pub bus: Address,
     /// How the news sections are asked.
     pub desks: DesksConfig,
     /// How readings are told.
     pub readings: ReadingsConfig,
-}
-
-/// The way to the other services.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct BusConfig {
-    /// `local:data/bus.db`, or an `amqp://` address.
-    pub url: String,
 }
 
 /// How the news sections are asked.
@@ -71,11 +63,7 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if !self.public_base.is_empty()
-            && (!self.public_base.starts_with('/') || self.public_base.ends_with('/'))
-        {
-            faults.push("public_base is a path such as /news/v1, without a slash at its end".to_owned());
-        }
+        faults.extend(path_fault("public_base", &self.public_base));
         if self.desks.section_deadline_ms == 0 {
             faults.push("desks.section_deadline_ms must be at least 1".to_owned());
         }
@@ -89,6 +77,12 @@ impl Settings for Config {
             faults.push("readings.patience_ms must be at least 1".to_owned());
         }
         faults
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.identity.places();
+        places.push(bus::place(&self.bus));
+        places
     }
 }
 
@@ -110,6 +104,23 @@ mod tests {
         let config = with(&[]).expect("good defaults");
         assert_eq!(config.desks.section_deadline(), Duration::from_millis(300));
         assert_eq!(config.desks.retry_rule().retries, 2);
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+        for (variable, key) in [
+            ("ORCHESTRATOR__BUS__URL", "bus.url"),
+            ("ORCHESTRATOR__IDENTITY__KEYS", "identity.keys"),
+            ("ORCHESTRATOR__IDENTITY__ISSUER", "identity.issuer"),
+        ] {
+            for bad in ["", "s3cret", "ftp://u:s3cret@broker", "amqp://u:s3cret@", "sqlite:bus.db"] {
+                let faults = with(&[(variable, bad)]).expect_err(bad);
+                assert!(
+                    faults.contains(&format!("{key} must be")) && !faults.contains("s3cret"),
+                    "{bad}: {faults}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod app;
-mod clients;
+pub mod clients;
 mod config;
 pub mod domain;
 mod http;
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::Bus;
-use chassis::{Dependency, Service, Surroundings, Verifier};
+use chassis::{Service, Surroundings, Verifier};
 
-pub use crate::config::{BusConfig, Config, DesksConfig, ReadingsConfig};
+pub use crate::config::{Config, DesksConfig, ReadingsConfig};
 pub use crate::http::{ACCESS, News, router};
 
 use crate::app::{App, ReadingQueue};
@@ -27,11 +27,15 @@ use crate::workers::TellReadings;
 /// # Errors
 /// Where the bus or the source of keys can't be used here, in a sentence that says what to set.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
-    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
-    Ok(build_on(bus, config, &surroundings)?.0)
+    // First what may be refused here, then what leaves files behind.
+    Verifier::new(&config.identity, &surroundings)?;
+    let bus::Opened { bus, closers } =
+        bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
+    let (service, _) = build_on(bus, config, &surroundings)?;
+    Ok(Service { closers, ..service })
 }
 
-/// Builds the service on a bus that is open already, and gives back its use cases too.
+/// Builds the service on a bus that is open already, which whoever opened it closes, and gives back its use cases too.
 ///
 /// # Errors
 /// Where the source of keys can't be used here.
@@ -63,10 +67,7 @@ pub fn build_on(
         grpc: None,
         consumers: Vec::new(),
         workers: vec![Arc::new(worker)],
-        health: vec![Dependency::new("bus", move || {
-            let bus = bus.clone();
-            async move { bus.ping().await }
-        })],
+        health: vec![bus::dependency(&bus)],
         closers: Vec::new(),
     };
     Ok((service, app))

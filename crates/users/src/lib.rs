@@ -13,13 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bus::Relay;
-use chassis::transport::grpc_edge;
+use bus::{Bus, Relay};
 use chassis::{Dependency, Service, Surroundings, Verifier};
 use proto::users::v1::users_server::UsersServer;
 use tonic::service::Routes;
 
-pub use config::Config;
+pub use config::{BootstrapAdmin, Config};
 
 use app::{App, FirstAdmin, Passwords, Tokens};
 use domain::{Email, Password};
@@ -34,7 +33,8 @@ const NAME: &str = "users";
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     // First what may be refused here, then what leaves files behind.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
-    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
+    let bus::Opened { bus, closers } =
+        bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
@@ -51,18 +51,21 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     make_first_admin(&app, &config).await?;
 
     let (router, doc) = http::router(app.clone(), verifier, &config.public_base);
-    let routes = grpc_edge(NAME, Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone()))));
+    let routes = Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone())));
+    let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, router.clone());
-    surroundings.register_grpc(NAME, routes.clone());
     Ok(Service {
         name: NAME,
         http: router,
         doc,
         grpc: Some(routes),
         consumers: Vec::new(),
-        workers: vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus))],
-        health: dependencies(&app),
-        closers: vec![opened.closer, intake_closer],
+        workers: vec![
+            Arc::new(workers::IntakeWorker(app.clone())),
+            Arc::new(Relay::new(opened.outbox, bus.clone())),
+        ],
+        health: dependencies(&app, &bus),
+        closers: [opened.closer, intake_closer].into_iter().chain(closers).collect(),
     })
 }
 
@@ -78,7 +81,7 @@ async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dependencies(app: &Arc<App>) -> Vec<Dependency> {
+fn dependencies(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
     let (store, intake, cache) = (app.store.clone(), app.intake.clone(), app.cache.clone());
     vec![
         Dependency::new("store", move || {
@@ -94,5 +97,6 @@ fn dependencies(app: &Arc<App>) -> Vec<Dependency> {
             async move { cache.ping().await }
         })
         .optional(),
+        bus::dependency(bus),
     ]
 }

@@ -4,7 +4,7 @@ use chassis::Context;
 use futures::future::join_all;
 use kernel::{ArticleId, Fault, Page, Section};
 
-use super::{App, Asker, NewsError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{Article, Merged, SectionList, merge};
 use crate::ports::{DeskError, Window};
 
@@ -26,7 +26,12 @@ impl App {
     ///
     /// # Errors
     /// Only where no section answered, or one refused the request itself.
-    pub async fn list_all(&self, page: Page, content: bool, asker: &Asker) -> Result<Aggregate, NewsError> {
+    pub async fn list_all(
+        &self,
+        page: Page,
+        content: bool,
+        asker: &Asker,
+    ) -> Result<Aggregate, ArticleError> {
         let context = Context::current().within(self.section_deadline);
         context
             .scope(async {
@@ -39,7 +44,7 @@ impl App {
             .await
     }
 
-    async fn orders(&self, page: Page, asker: &Asker) -> Result<Aggregate, NewsError> {
+    async fn orders(&self, page: Page, asker: &Asker) -> Result<Aggregate, ArticleError> {
         let window = Window { offset: 0, limit: page.reach(), content: false };
         let asked = Section::ALL.map(|section| self.desks.list(section, window, asker.token()));
         let (lists, missing) = sort_out(Section::ALL.into_iter().zip(join_all(asked).await))?;
@@ -49,7 +54,7 @@ impl App {
         })
     }
 
-    async fn add_texts(&self, answer: &mut Aggregate, asker: &Asker) -> Result<(), NewsError> {
+    async fn add_texts(&self, answer: &mut Aggregate, asker: &Asker) -> Result<(), ArticleError> {
         let wanted = Section::ALL.into_iter().filter_map(|section| {
             let of_section = answer.merged.articles.iter().filter(|article| article.section == section);
             let ids: Vec<ArticleId> = of_section.map(|article| article.id).collect();
@@ -82,7 +87,7 @@ type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
 /// The answers, and the sections that are away. A refusal of the request itself is the caller's, whichever section said it.
 fn sort_out<T>(
     outcomes: impl IntoIterator<Item = (Section, Result<T, DeskError>)>,
-) -> Result<Answered<T>, NewsError> {
+) -> Result<Answered<T>, ArticleError> {
     let (mut answers, mut missing, mut first) = (Vec::new(), Vec::new(), None);
     for (section, outcome) in outcomes {
         match outcome {
@@ -96,7 +101,7 @@ fn sort_out<T>(
         }
     }
     match first {
-        Some(first) if answers.is_empty() => Err(NewsError::AllAway { first }),
+        Some(first) if answers.is_empty() => Err(ArticleError::AllAway { first }),
         _ => Ok((answers, missing)),
     }
 }

@@ -1,6 +1,6 @@
 use kernel::{Page, Section};
 
-use super::{App, Asker, NewsError};
+use super::{App, ArticleError, Asker};
 use crate::domain::SectionList;
 use crate::ports::Window;
 
@@ -15,7 +15,7 @@ impl App {
         page: Page,
         content: bool,
         asker: &Asker,
-    ) -> Result<SectionList, NewsError> {
+    ) -> Result<SectionList, ArticleError> {
         let window = Window { offset: page.offset(), limit: page.limit(), content };
         Ok(self.desks.list(section, window, asker.token()).await?)
     }

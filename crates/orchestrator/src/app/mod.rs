@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use kernel::{Clock, Identity, Ids};
 
-pub use error::NewsError;
+pub use error::ArticleError;
 pub use list_all::Aggregate;
 pub use readings::ReadingQueue;
 pub use write::Write;

@@ -1,6 +1,6 @@
 use kernel::{ArticleId, Expected, Section, Version};
 
-use super::{App, Asker, NewsError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{Article, Change, Fields};
 
 /// A write on an article that is there: which one, what the writer has seen of it, and who they are.
@@ -26,7 +26,7 @@ impl App {
         fields: Fields,
         publish: bool,
         asker: &Asker,
-    ) -> Result<Article, NewsError> {
+    ) -> Result<Article, ArticleError> {
         Ok(self.desks.create(section, fields, publish, asker.token()).await?)
     }
 
@@ -34,7 +34,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, fields that break its rules; or that it is away.
-    pub async fn revise_article(&self, write: Write<'_>, change: Change) -> Result<Article, NewsError> {
+    pub async fn revise_article(&self, write: Write<'_>, change: Change) -> Result<Article, ArticleError> {
         let Write { section, id, expected, asker } = write;
         Ok(self.desks.revise(section, id, &expected, change, asker.token()).await?)
     }
@@ -43,7 +43,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, `self_review`; or that it is away.
-    pub async fn publish_article(&self, write: Write<'_>) -> Result<Article, NewsError> {
+    pub async fn publish_article(&self, write: Write<'_>) -> Result<Article, ArticleError> {
         let Write { section, id, expected, asker } = write;
         Ok(self.desks.publish(section, id, &expected, asker.token()).await?)
     }
@@ -52,7 +52,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition` for what is published; or that it is away.
-    pub async fn delete_article(&self, write: Write<'_>) -> Result<Version, NewsError> {
+    pub async fn delete_article(&self, write: Write<'_>) -> Result<Version, ArticleError> {
         let Write { section, id, expected, asker } = write;
         Ok(self.desks.delete(section, id, &expected, asker.token()).await?)
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caching::{Cache, answer, encode, json, tag};
-use super::views::{DeletedView, DraftBody, NewsView, PatchBody, ReviseBody, VersionBody};
+use super::views::{ArticleAnswer, DeletedView, DraftBody, PatchBody, ReviseBody, VersionBody};
 use super::{Asking, News, Seen};
 use crate::app::Write;
 use crate::domain::{Article, Change};
@@ -53,7 +53,7 @@ pub(super) struct CreateQuery {
 
 /// One article.
 #[utoipa::path(get, path = "/{type}/{id}", tag = "news", params(ArticlePath, ReadQuery), responses(
-    (status = 200, description = "The article.", body = NewsView),
+    (status = 200, description = "The article.", body = ArticleAnswer),
     (status = 304, description = "The client has this version."),
     (status = 404, description = "`unknown_type`, or `not_found`: also for what the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 410, description = "It was retracted.", body = ProblemBody, content_type = "application/problem+json"),
@@ -77,7 +77,7 @@ pub(super) async fn get_article(
     let known = !article.author.is_empty() && etag_matches(&headers, &etag);
     // A HEAD runs this handler too, and is no reading.
     let reading = news.app.reading(&article, &asker).filter(|_| method == Method::GET);
-    let body = if known { Vec::new() } else { encode(&NewsView::from(article))? };
+    let body = if known { Vec::new() } else { encode(&ArticleAnswer::from(article))? };
     let response = cache.on(answer(known, &etag, body));
     news.app.was_read(reading);
     Ok(response)
@@ -86,7 +86,7 @@ pub(super) async fn get_article(
 /// A new article: a draft, unless `publish=true`.
 #[utoipa::path(post, path = "/{type}", tag = "news", params(SectionPath, CreateQuery), request_body = DraftBody,
     security(("bearer" = [])), responses(
-    (status = 201, description = "The new article, at `Location`.", body = NewsView),
+    (status = 201, description = "The new article, at `Location`.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, or `self_review` for `publish=true`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
@@ -111,7 +111,7 @@ pub(super) async fn create_article(
 /// A whole new version of the article that the body names.
 #[utoipa::path(put, path = "/{type}", tag = "news", params(SectionPath), request_body = ReviseBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
@@ -135,7 +135,7 @@ pub(super) async fn revise_named_article(
 /// A whole new version of an article.
 #[utoipa::path(put, path = "/{type}/{id}", tag = "news", params(ArticlePath), request_body = ReviseBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
@@ -161,7 +161,7 @@ pub(super) async fn revise_article(
 /// A new version with some new fields.
 #[utoipa::path(patch, path = "/{type}/{id}", tag = "news", params(ArticlePath), request_body = PatchBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
@@ -184,7 +184,7 @@ pub(super) async fn patch_article(
 /// Makes an article public.
 #[utoipa::path(post, path = "/{type}/{id}/publish", tag = "news", params(ArticlePath), request_body = Option<VersionBody>,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The published article.", body = NewsView),
+    (status = 200, description = "The published article.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `self_review`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
@@ -228,7 +228,7 @@ pub(super) async fn delete_article(
 /// The answer to every write of an article: what it is now, and the tag that the next write names.
 fn written(status: StatusCode, article: Article) -> Result<Response, Problem> {
     let etag = article.version.etag();
-    let mut response = json(status, encode(&NewsView::from(article))?).into_response();
+    let mut response = json(status, encode(&ArticleAnswer::from(article))?).into_response();
     tag(&mut response, &etag);
     Ok(Cache::Never.on(response))
 }

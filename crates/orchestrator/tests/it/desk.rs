@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bus::{Call, CallHandler};
 use bytes::Bytes;
-use kernel::{ArticleId, Kind, Refusal, Section};
+use kernel::{ArticleId, Fault, Kind, Refusal, Section};
 use prost::Message;
 use proto::news::v1::*;
 use tokio::sync::Barrier;
@@ -24,6 +24,8 @@ pub enum Mood {
     Refusing(Refusal),
     /// With these first, one each call, and well from then on.
     RefusingOnce(Vec<Refusal>),
+    /// To everything with these bytes.
+    Saying(&'static [u8]),
     /// To lists only once as many desks as the barrier has are asked.
     Together(Arc<Barrier>),
 }
@@ -148,11 +150,12 @@ enum Now {
     Wait(Arc<Barrier>),
     Never,
     Refuse(Refusal),
+    Say(&'static [u8]),
 }
 
 #[async_trait]
 impl CallHandler for Desk {
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>> {
         let now = {
             let mut inner = self.inner();
             inner.calls.push(call.clone());
@@ -161,12 +164,14 @@ impl CallHandler for Desk {
                 Mood::Silent => Now::Never,
                 Mood::Refusing(refusal) => Now::Refuse(refusal.clone()),
                 Mood::RefusingOnce(refusals) => refusals.pop().map_or(Now::Answer, Now::Refuse),
+                Mood::Saying(bytes) => Now::Say(bytes),
                 Mood::Together(barrier) => Now::Wait(barrier.clone()),
             }
         };
         match now {
             Now::Answer => {}
-            Now::Refuse(refusal) => return Err(refusal),
+            Now::Refuse(refusal) => return Err(refusal.into()),
+            Now::Say(bytes) => return Ok(Bytes::from_static(bytes)),
             Now::Wait(barrier) => {
                 barrier.wait().await;
             }
@@ -175,7 +180,7 @@ impl CallHandler for Desk {
                 std::future::pending::<()>().await;
             }
         }
-        self.answer(call)
+        Ok(self.answer(call)?)
     }
 }
 

@@ -3,8 +3,11 @@
 mod access;
 mod defects;
 mod desk;
+mod desks;
 mod lists;
 mod readings;
 mod reads;
+mod sink;
+mod wire;
 mod world;
 mod writes;

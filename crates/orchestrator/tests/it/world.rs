@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::app::App;
-use orchestrator::{BusConfig, Config, DesksConfig, ReadingsConfig};
+use orchestrator::{Config, DesksConfig, ReadingsConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -31,6 +31,7 @@ pub struct World {
     pub app: Arc<App>,
     pub bus: Arc<dyn Bus>,
     pub worker: Arc<dyn Worker>,
+    pub doc: utoipa::openapi::OpenApi,
     router: Router,
     servers: Vec<Option<Box<dyn Runnable>>>,
     _folder: TempDir,
@@ -40,9 +41,9 @@ pub fn config() -> Config {
     Config {
         public_base: "/news/v1".to_owned(),
         identity: chassis::IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
-        bus: BusConfig { url: String::new() },
+        bus: chassis::config::Address { url: "".into() },
         desks: DesksConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
-        readings: ReadingsConfig { queue: 8, patience_ms: 20 },
+        readings: ReadingsConfig { queue: 8, patience_ms: 10_000 },
     }
 }
 
@@ -57,7 +58,7 @@ impl World {
         let surroundings = Surroundings::one_process();
         surroundings.register_http("users", key_set());
         let url = format!("local:{}", folder.path().join("bus.db").display());
-        let bus = bus::open(&url, &surroundings).await.expect("a bus");
+        let bus = bus::open(&url, &surroundings).await.expect("a bus").bus;
         let desks = Section::ALL.map(Desk::new);
         let mut servers = Vec::new();
         for (section, desk) in Section::ALL.into_iter().zip(&desks) {
@@ -66,10 +67,10 @@ impl World {
         }
         let (service, app) =
             orchestrator::build_on(lens(bus.clone()), config, &surroundings).expect("builds");
-        let Service { http, mut workers, .. } = service;
+        let Service { http, doc, mut workers, .. } = service;
         let router = edge("orchestrator", http, EdgeConfig::default());
         let worker = workers.pop().expect("one worker");
-        Self { desks, app, bus, worker, router, servers, _folder: folder }
+        Self { desks, app, bus, worker, doc, router, servers, _folder: folder }
     }
 
     pub fn desk(&self, section: Section) -> &Desk {

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use chassis::config::Settings;
 use chassis::http::{EdgeConfig, edge};
-use chassis::{Service, Step, Surroundings};
+use chassis::{GrpcCaller, Service, Step, Surroundings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{ManualClock, Timestamp};
@@ -17,6 +17,10 @@ use tower::ServiceExt;
 use users::Config;
 
 pub const PASSWORD: &str = "correct horse battery";
+/// What a caller over the network proves itself with who may ask for everything.
+pub const TOKEN: &str = "a-token-of-the-tests-for-every-method";
+/// The same of one who may ask for consent alone.
+pub const CONSENT_ONLY: &str = "a-token-of-the-tests-for-consent-alone";
 pub const ADMIN: &str = "admin@example.org";
 
 /// The service with its stores in a folder of its own.
@@ -131,6 +135,16 @@ impl Users {
         config.signing.key_file = folder.join("signing-key.pem").display().to_string();
         config.bootstrap_admin.email = ADMIN.to_owned();
         config.bootstrap_admin.password = PASSWORD.to_owned().into();
+        for (name, token, methods) in [
+            ("recommendations", CONSENT_ONLY, &["GetConsent"][..]),
+            ("all", TOKEN, &["GetUser", "GetUsers", "GetConsent"]),
+        ] {
+            let methods = methods.iter().map(|method| format!("portal.users.v1.Users/{method}")).collect();
+            config
+                .grpc
+                .callers
+                .insert(name.to_owned(), GrpcCaller { token: token.to_owned().into(), methods });
+        }
         change(&mut config);
         assert_eq!(config.validate(), Vec::<String>::new());
         let surroundings = Surroundings::one_process().with_clock(clock.clone());

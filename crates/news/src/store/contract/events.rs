@@ -211,33 +211,25 @@ async fn erasing_leaves_the_chain_as_it_is(given: Fixture) {
 }
 
 macro_rules! every_case {
-    ($fixture:path $(, ignore = $why:literal)?) => {
-        every_case! { @list $fixture, [$(#[ignore = $why])?],
-            what_was_appended_is_there_with_its_message_in_the_outbox,
-            of_parallel_appends_on_one_version_one_wins,
-            an_append_that_skips_a_version_is_stale,
-            of_two_facts_both_are_stored_or_none,
-            a_slug_belongs_to_one_article,
-            the_records_of_an_article_form_a_chain,
-            a_tampered_record_is_handed_out_as_it_is,
-            no_byline_stands_in_a_record,
-            the_newest_version_is_read_back_exactly,
-            what_was_never_written_is_not_there,
-            a_walk_meets_every_article_once_at_its_newest_version,
-            an_erased_person_has_no_byline_in_any_version,
-            an_erased_person_gets_no_byline_afterwards,
-            erasing_twice_is_erasing_once,
-            erasing_leaves_the_chain_as_it_is,
-        }
-    };
-    (@list $fixture:path, $ignore:tt, $($case:ident,)+) => {
-        $(every_case! { @one $fixture, $ignore, $case })+
-    };
-    (@one $fixture:path, [$($ignore:tt)*], $case:ident) => {
-        #[tokio::test(flavor = "multi_thread")]
-        $($ignore)*
-        async fn $case() {
-            super::$case($fixture().await).await;
+    ($($adapter:tt)*) => {
+        testkit::cases! { [$($adapter)*]
+            in (super) {
+                what_was_appended_is_there_with_its_message_in_the_outbox,
+                of_parallel_appends_on_one_version_one_wins,
+                an_append_that_skips_a_version_is_stale,
+                of_two_facts_both_are_stored_or_none,
+                a_slug_belongs_to_one_article,
+                the_records_of_an_article_form_a_chain,
+                a_tampered_record_is_handed_out_as_it_is,
+                no_byline_stands_in_a_record,
+                the_newest_version_is_read_back_exactly,
+                what_was_never_written_is_not_there,
+                a_walk_meets_every_article_once_at_its_newest_version,
+                an_erased_person_has_no_byline_in_any_version,
+                an_erased_person_gets_no_byline_afterwards,
+                erasing_twice_is_erasing_once,
+                erasing_leaves_the_chain_as_it_is,
+            }
         }
     };
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::servers::Keys;
-use super::{account, cases, id};
+use super::{account, id};
 use crate::domain::User;
 use crate::ports::UserCache;
 use crate::store::memory::MemoryUserCache;
@@ -19,13 +19,14 @@ struct Fixture {
 
 macro_rules! every_case {
     ($open:path $(, ignore = $reason:literal)?) => {
-        cases! {
-            $open, [$(#[ignore = $reason])?];
-            an_unknown_id_is_a_miss,
-            a_cached_account_is_found_as_it_was_put,
-            of_two_versions_the_newer_stays,
-            an_erased_account_is_not_found_and_no_late_put_brings_it_back,
-            a_cache_answers_when_asked,
+        testkit::cases! { [$open $(, ignore = $reason)?]
+            in (super) {
+                an_unknown_id_is_a_miss,
+                a_cached_account_is_found_as_it_was_put,
+                of_two_versions_the_newer_stays,
+                an_erased_account_is_not_found_and_no_late_put_brings_it_back,
+                a_cache_answers_when_asked,
+            }
         }
     };
 }
