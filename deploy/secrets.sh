@@ -80,6 +80,10 @@ put recommendations_neo4j_auth "neo4j/$(openssl rand -hex 24)"
 auth=$(cat "$folder/recommendations_neo4j_auth")
 put recommendations_store_url "neo4j://neo4j:${auth#*/}@recommendations-neo4j:7687"
 
+# What a service proves itself with at another one over gRPC: both are told, and nobody else.
+password recommendations_users_token >/dev/null
+password orchestrator_recommendations_token >/dev/null
+
 # The first admin, and the key: Ed25519, PKCS#8.
 password admin_password >/dev/null
 [ -e "$folder/signing_key" ] || openssl genpkey -algorithm ed25519 -out "$folder/signing_key"

@@ -1,1 +1,106 @@
 #![doc = include_str!("../README.md")]
+
+mod engines;
+mod fleet;
+pub mod gateway;
+mod stores;
+mod world;
+mod writers;
+
+use std::path::PathBuf;
+
+pub use engines::Engine;
+pub use fleet::{Fleet, SERVICES};
+pub use world::{ADMIN, Account, PASSWORD, Shape, World, login, register, text_of, try_register};
+pub use writers::{Ledger, Writers};
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// The text of a file of the repository.
+///
+/// # Panics
+/// Where it can't be read.
+#[track_caller]
+pub fn text(path: &str) -> String {
+    let path = repository(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What an environment variable says of the engines: where one is, or which program plays a part.
+///
+/// # Panics
+/// Where it is unset: what was asked for and can't be run has failed.
+#[track_caller]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration; this finds what it is run against"
+)]
+pub fn given(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: `cargo xtask test` starts the engines and sets it")
+    })
+}
+
+/// The program that an environment variable names.
+///
+/// # Panics
+/// Where it is unset.
+#[track_caller]
+pub fn program(variable: &str) -> PathBuf {
+    given(variable).into()
+}
+
+/// Makes tests of scenarios. Each is written once, as `async fn name(shape: Shape)`, and stands here; one that doesn't is dead code
+/// and does not compile. What has no meaning on one of the shapes says why.
+///
+/// ```ignore
+/// scenarios! {
+///     on both shapes: one_thing_happens, another_happens;
+///     on one process, because "only there are files": the_files_are_private;
+///     on the fleet, because "there is one of each": a_second_replica_helps;
+/// }
+/// ```
+#[macro_export]
+macro_rules! scenarios {
+    (
+        $(on both shapes: $($both:ident),+;)?
+        $(on one process, because $why_one:literal: $($one:ident),+;)*
+        $(on the fleet, because $why_fleet:literal: $($fleet:ident),+;)*
+    ) => {
+        mod one_process {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $both() {
+                    super::$both($crate::Shape::OneProcess).await;
+                }
+            )+)?
+            $($(
+                #[doc = $why_one]
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $one() {
+                    super::$one($crate::Shape::OneProcess).await;
+                }
+            )+)*
+        }
+        mod the_fleet {
+            $($(
+                #[tokio::test(flavor = "multi_thread")]
+                #[ignore = "needs the fleet's servers"]
+                async fn $both() {
+                    super::$both($crate::Shape::Fleet).await;
+                }
+            )+)?
+            $($(
+                #[doc = $why_fleet]
+                #[tokio::test(flavor = "multi_thread")]
+                #[ignore = "needs the fleet's servers"]
+                async fn $fleet() {
+                    super::$fleet($crate::Shape::Fleet).await;
+                }
+            )+)*
+        }
+    };
+}

@@ -54,7 +54,7 @@ pub fn need(name: &str, component: &str) -> Result<()> {
             "`cargo {name}` is missing: install the component {component} of the Rust toolchain in rust-toolchain.toml"
         );
     }
-    println!("`cargo {name}` is missing: rustup {}", install.join(" "));
+    say!("`cargo {name}` is missing: rustup {}", install.join(" "));
     let status = Command::new("rustup").args(install).current_dir(root()).status();
     if !status.context("rustup can't be run")?.success() || !has(name) {
         bail!("rustup could not install {component}: `rustup component add {component}` says why");

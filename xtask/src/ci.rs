@@ -35,12 +35,12 @@ impl Ci {
             }
             let name = step.name;
             if !step.run(&logs, self.verbose)?.passed {
-                println!("ci: FAILED at `{name}` after {}", seconds(start.elapsed()));
+                say!("ci: FAILED at `{name}` after {}", seconds(start.elapsed()));
                 return Ok(ExitCode::FAILURE);
             }
         }
         let without = if self.skip_tests { " (without tests)" } else { "" };
-        println!("ci: green{without} in {}", seconds(start.elapsed()));
+        say!("ci: green{without} in {}", seconds(start.elapsed()));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -54,7 +54,7 @@ impl Ci {
             let deny = ["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
             steps.push(Step { name: "dependencies", command: cargo(&deny) });
         } else {
-            println!("{:<14}skipped: `cargo install cargo-deny --locked` turns it on", "dependencies");
+            say!("{:<14}skipped: `cargo install cargo-deny --locked` turns it on", "dependencies");
         }
         steps.push(Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) });
         steps.push(Step { name: "lints", command: cargo(&lints) });

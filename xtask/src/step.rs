@@ -29,14 +29,13 @@ impl Step {
     /// `verbose` it is shown as it comes.
     pub fn run(mut self, logs: &Path, verbose: bool) -> Result<Outcome> {
         let log = logs.join(format!("{}.log", self.name));
-        print!("{:<14}", self.name);
+        say(&format!("{:<14}", self.name));
         if verbose {
-            println!("{}", self.words());
+            say!("{}", self.words());
         } else {
             let out = File::create(&log).with_context(|| format!("the log {}", log.display()))?;
             self.command.stderr(out.try_clone().context("the log")?).stdout(out);
         }
-        std::io::stdout().flush().context("the standard output")?;
 
         let start = Instant::now();
         let status = self.command.stdin(Stdio::null()).status().with_context(|| self.words())?;
@@ -46,14 +45,14 @@ impl Step {
         let verdict = if outcome.passed { "ok" } else { "FAILED" };
         let name = if verbose { self.name } else { "" };
         let counted = tests(&written).map(|counted| format!("   {counted}")).unwrap_or_default();
-        println!(
+        say!(
             "{name:<width$}{verdict:<7}{:>7}{counted}",
             seconds(outcome.time),
             width = if verbose { 14 } else { 0 }
         );
         if !outcome.passed {
-            println!("\n{written}");
-            println!("`{}` failed ({status}).", self.words());
+            say!("\n{written}");
+            say!("`{}` failed ({status}).", self.words());
         }
         Ok(outcome)
     }
@@ -64,6 +63,12 @@ impl Step {
         let arguments = self.command.get_args().map(|argument| argument.to_string_lossy());
         std::iter::once(program.to_string_lossy()).chain(arguments).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Writes to the standard output at once; a closed one is no failure of what is being done.
+pub fn say(words: &str) {
+    let mut out = std::io::stdout().lock();
+    let _closed = out.write_all(words.as_bytes()).and_then(|()| out.flush());
 }
 
 /// A time as people read it.
@@ -82,7 +87,7 @@ fn read(log: &Path) -> Result<String> {
 }
 
 /// The sum of the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`, where there is one.
-fn tests(output: &str) -> Option<String> {
+pub fn tests(output: &str) -> Option<String> {
     let mut sums = [("passed", 0), ("failed", 0), ("ignored", 0)];
     let results =
         output.lines().filter_map(|line| line.split_once("test result: ")).map(|(_, result)| result);

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the tests with whatever they need.
 
-use std::process::{Command, ExitCode};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -9,17 +10,17 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, variable};
 use crate::engines::{self, How, env};
-use crate::step::seconds;
+use crate::step::{self, seconds};
 
-/// Run all tests: those on the embedded stores, and with `--servers` those against the real ones.
+/// Run all tests: on the embedded stores, against the real servers, and the scenarios on both shapes.
 ///
-/// With `--servers` it starts the engines that don't run, runs `cargo test --workspace -- --include-ignored` (a missing engine is a
-/// failure), and stops what it started, also after a failure or a Ctrl-C. Golden files are compared, never written.
+/// It installs what is missing, starts the engines that don't run, runs `cargo test --workspace -- --include-ignored` (a missing
+/// engine is a failure), and stops what it started, also after a failure or a Ctrl-C. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Test {
-    /// The tests that need a server too: what is missing is installed, started and stopped again
+    /// Only the tests that need no server: nothing is installed and nothing is started
     #[arg(long)]
-    servers: bool,
+    embedded: bool,
     /// Only the tests of this package; may be given several times
     #[arg(long, short)]
     package: Vec<String>,
@@ -32,10 +33,7 @@ pub struct Test {
 impl Test {
     /// Runs them, with their output as it comes.
     pub fn run(self) -> Result<ExitCode> {
-        if !self.servers {
-            println!(
-                "The tests on the embedded stores; those that need a server are ignored (`--servers` runs them)."
-            );
+        if self.embedded {
             return self.test(&[]);
         }
         let interrupted = Arc::new(AtomicBool::new(false));
@@ -63,16 +61,23 @@ impl Test {
         let mut tests = self.command();
         tests.envs(variables.iter().map(|(name, value)| (name, value)));
         let words: Vec<_> = tests.get_args().map(|word| word.to_string_lossy()).collect();
-        println!("cargo {}\n", words.join(" "));
+        say!("cargo {}\n", words.join(" "));
         let start = Instant::now();
-        let status = tests.status().context("Cargo can't be run")?;
+        let mut running = tests.stdout(Stdio::piped()).spawn().context("Cargo can't be run")?;
+        let counted = running.stdout.take().map(shown);
+        let status = running.wait().context("Cargo can't be run")?;
         let verdict = if status.success() { "green" } else { "FAILED" };
-        println!("test: {verdict} after {}, building included", seconds(start.elapsed()));
+        let counted = counted.flatten().unwrap_or_else(|| "no test was run".to_owned());
+        say!("\ntest: {verdict} after {}, building included: {counted}", seconds(start.elapsed()));
+        if self.embedded {
+            say!("The ignored ones need servers: without --embedded they are run too.");
+        }
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn command(&self) -> Command {
-        let mut tests = cargo(&["test", "--locked"]);
+        // One failure hides no other.
+        let mut tests = cargo(&["test", "--locked", "--no-fail-fast"]);
         if self.package.is_empty() {
             tests.arg("--workspace");
         }
@@ -80,34 +85,47 @@ impl Test {
             tests.args(["--package", package]);
         }
         tests.args(&self.filter);
-        if self.servers {
+        if !self.embedded {
             tests.args(["--", "--include-ignored"]);
         }
         tests
     }
 }
 
+/// Shows what the tests say, as it comes, and says at the end how many there were.
+fn shown(output: impl Read) -> Option<String> {
+    let mut results = String::new();
+    for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        say!("{line}");
+        if line.starts_with("test result: ") {
+            results += &line;
+            results.push('\n');
+        }
+    }
+    step::tests(&results)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(servers: bool, package: &[&str], filter: Option<&str>) -> Vec<String> {
+    fn words(embedded: bool, package: &[&str], filter: Option<&str>) -> Vec<String> {
         let package = package.iter().map(|name| (*name).to_owned()).collect();
         let filter = filter.map(str::to_owned);
-        let command = Test { servers, package, filter, engines: How::default() }.command();
+        let command = Test { embedded, package, filter, engines: How::default() }.command();
         command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 
     #[test]
-    fn with_servers_every_test_runs_and_none_is_ignored() {
-        assert_eq!(words(true, &[], None), ["test", "--locked", "--workspace", "--", "--include-ignored"]);
+    fn every_test_runs_and_none_is_ignored() {
+        let all = ["test", "--locked", "--no-fail-fast", "--workspace", "--", "--include-ignored"];
+        assert_eq!(words(false, &[], None), all);
     }
 
     #[test]
-    fn without_servers_the_tests_that_need_one_stay_ignored() {
-        assert_eq!(
-            words(false, &["bus"], Some("outbox")),
-            ["test", "--locked", "--package", "bus", "outbox"]
-        );
+    fn the_embedded_tests_leave_those_out_that_need_a_server() {
+        let some = ["test", "--locked", "--no-fail-fast", "--package", "bus", "outbox"];
+        assert_eq!(words(true, &["bus"], Some("outbox")), some);
     }
 }

@@ -104,8 +104,9 @@ impl Subscription {
 pub trait Handler: Send + Sync + 'static {
     /// `Ok` means that the effect is stored: the message is gone from the queue. Else its kind decides: what is
     /// transient comes later, `Stale` once more, anything else goes to the dead letters. The same message may come
-    /// again after `Ok`, so the effect must be one that can be repeated.
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal>;
+    /// again after `Ok`, so the effect must be one that can be repeated. The bus logs the failure with all its causes; a
+    /// handler does not.
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>>;
 }
 
 /// A request to a service that answers over the bus.
@@ -131,8 +132,9 @@ impl std::fmt::Debug for Call {
 /// What a service answers to calls. It runs in a `Context` of its service, with the caller's trace and deadline.
 #[async_trait]
 pub trait CallHandler: Send + Sync + 'static {
-    /// The reply in protobuf, or why there is none. Dropped when the caller stops waiting.
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal>;
+    /// The reply in protobuf, or why there is none: the caller gets its refusal. Where the cause lies with us the bus logs
+    /// it; a handler does not. Dropped when the caller stops waiting.
+    async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>>;
 }
 
 /// What keeps the bus from doing what it was asked.

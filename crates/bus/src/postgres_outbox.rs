@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::postgres::{Database, timestamp, timestamptz};
-use chassis::{StoreFailure, in_time};
+use chassis::{StoreFailure, back_off, in_time};
 use kernel::{MessageId, Trace};
 use sqlx::postgres::PgListener;
 use sqlx::types::time::OffsetDateTime;
@@ -21,7 +21,9 @@ use crate::{Envelope, Outbox};
 /// The statement that makes the table. A service's migration holds the same words.
 pub const TABLE: &str = include_str!("../../../db/bus/outbox.postgres.sql");
 
-/// The longest pause before the listener connects again.
+/// The pause before the listener connects again …
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// … and the longest.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// After so long a silence the listener asks whether its connection is still one.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -168,16 +170,17 @@ async fn my_turn(tx: &mut PgConnection) -> sqlx::Result<bool> {
 /// Wakes the relay after every commit that enqueued something, in whatever replica. Where it can't, the relay's own poll
 /// finds the rows.
 async fn listen(pool: PgPool, wake: Arc<Notify>, in_hand: InHand) {
-    let mut pause = Duration::from_millis(50);
+    let mut failures = 0u32;
     while !pool.is_closed() {
-        match listen_once(&pool, &wake, &mut pause).await {
+        match listen_once(&pool, &wake, &mut failures).await {
             Ok(()) | Err(sqlx::Error::PoolClosed) => {}
             Err(error) => {
                 tracing::warn!(%error, "the outbox is polled until the listener is connected again")
             }
         }
+        failures = failures.saturating_add(1);
         tokio::select! {
-            () = chassis::pause(pause) => pause = (pause * 2).min(MAX_PAUSE),
+            () = chassis::pause(back_off(failures, FIRST_PAUSE, MAX_PAUSE)) => {}
             () = pool.close_event() => {}
         }
     }
@@ -185,12 +188,12 @@ async fn listen(pool: PgPool, wake: Arc<Notify>, in_hand: InHand) {
     in_hand.lock().await.take();
 }
 
-async fn listen_once(pool: &PgPool, wake: &Notify, pause: &mut Duration) -> sqlx::Result<()> {
+async fn listen_once(pool: &PgPool, wake: &Notify, failures: &mut u32) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.eager_reconnect(false);
     let schema: String = sqlx::query_scalar("select current_schema()").fetch_one(&mut listener).await?;
     listener.listen(&format!("outbox.{schema}")).await?;
-    *pause = Duration::from_millis(50);
+    *failures = 0;
     // What was committed while nobody listened.
     wake.notify_one();
     loop {
@@ -207,4 +210,4 @@ async fn listen_once(pool: &PgPool, wake: &Notify, pause: &mut Duration) -> sqlx
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

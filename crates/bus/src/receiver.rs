@@ -2,11 +2,30 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::Context;
+use chassis::{Context, Upstream, causes, log_failure};
 use futures::FutureExt;
-use kernel::{Deadline, Kind, Refusal};
+use kernel::{Deadline, Fault, Kind, Refusal};
 
 use crate::{Envelope, Handler};
+
+/// Why a message could not be handled: what decides its fate, and what the log is told.
+pub(crate) struct Failed {
+    pub(crate) refusal: Refusal,
+    /// The whole chain of causes.
+    pub(crate) cause: String,
+}
+
+impl From<Box<dyn Fault>> for Failed {
+    fn from(fault: Box<dyn Fault>) -> Self {
+        Self { refusal: fault.refusal(), cause: causes(&*fault) }
+    }
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self { cause: refusal.to_string(), refusal }
+    }
+}
 
 /// How a handler is run, the same for every kind of subscription on every bus.
 pub(crate) struct Receiver {
@@ -18,32 +37,66 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// The context in which a message is handled, and in which is logged what came of it.
     pub(crate) fn context(&self, message: &Envelope) -> Context {
-        let deadline = Deadline::after(self.budget);
-        Context { service: self.service, trace: message.trace.child(), request_id: None, deadline }
+        Context {
+            service: self.service,
+            trace: message.trace.child(),
+            request_id: None,
+            deadline: Deadline::after(self.budget),
+            upstream: Upstream::default(),
+        }
     }
 
     /// Runs the handler within the current context. A panic is `Internal`; a handler over its budget is dropped and is
     /// `Timeout`.
-    pub(crate) async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    pub(crate) async fn handle(&self, message: &Envelope) -> Result<(), Failed> {
         let work = AssertUnwindSafe(async { self.handler.handle(message).await }).catch_unwind();
         match tokio::time::timeout(self.budget, work).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_panic)) => Err(Refusal::new(Kind::Internal, "handler_panicked", "The handler panicked.")),
-            Err(_elapsed) => Err(Refusal::new(
-                Kind::Timeout,
-                "handler_timed_out",
-                format!("The handler took longer than {:?}.", self.budget),
-            )),
+            Ok(Ok(outcome)) => outcome.map_err(Failed::from),
+            Ok(Err(_panic)) => {
+                Err(Refusal::new(Kind::Internal, "handler_panicked", "The handler panicked.").into())
+            }
+            Err(_elapsed) => {
+                let said = format!("The handler took longer than {:?}.", self.budget);
+                Err(Refusal::new(Kind::Timeout, "handler_timed_out", said).into())
+            }
         }
     }
 
     /// Handles a message that nobody keeps: what is refused is gone, with a line in the log.
     pub(crate) async fn hear(&self, message: &Envelope) {
-        if let Err(reason) = self.handle(message).await {
+        if let Err(Failed { refusal, cause }) = self.handle(message).await {
             tracing::warn!(
-                message_id = %message.id, kind = message.kind, code = reason.code.as_str(),
+                message_id = %message.id, kind = message.kind, code = refusal.code.as_str(), cause,
                 "a broadcast could not be handled"
             );
+        }
+    }
+}
+
+/// What the caller is told of a call that failed. Where the cause lies with us this is where it is logged.
+pub(crate) fn refused(fault: &dyn Fault) -> Refusal {
+    let refusal = fault.refusal();
+    if refusal.kind.is_ours() {
+        let code = refusal.code.as_str();
+        log_failure(refusal.kind, code, &causes(fault), "a call could not be answered");
+    }
+    refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use chassis::StoreFailure;
+
+    use super::*;
+
+    #[test]
+    fn what_a_driver_said_is_kept_for_the_log_and_told_to_nobody() {
+        let fault = || StoreFailure::Unavailable("connection refused".into());
+        let Failed { refusal, cause } = Failed::from(Box::<dyn Fault>::from(fault()));
+        assert!(cause.contains("connection refused"), "{cause}");
+        assert_eq!(refusal.kind, Kind::Unavailable);
+        for told in [refusal, refused(&fault())] {
+            assert!(!format!("{told:?}").contains("connection"), "{told:?}");
         }
     }
 }

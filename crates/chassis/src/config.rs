@@ -1,15 +1,22 @@
 //! Configuration: typed, layered (flags > environment > file > defaults), every fault named at once.
 
+mod address;
+mod process;
+mod secret;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
-use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+
+pub use address::{Address, Form, Place, path_fault};
+pub use process::{LogFormat, Process, Profile};
+pub use secret::Secret;
 
 /// What a service can be told. Its defaults are its documentation.
 pub trait Settings: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -18,122 +25,14 @@ pub trait Settings: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// Every fault that types alone can't rule out, each in a sentence that names the key.
     fn validate(&self) -> Vec<String>;
-}
 
-/// A value that is never shown: it prints and serialises as `***` and is wiped from memory.
-#[derive(Clone)]
-pub struct Secret(SecretString);
+    /// Every address among the keys, and which forms each may have. Whoever reads a configuration checks them, so that none is
+    /// refused later than by `--check-config`.
+    fn places(&self) -> Vec<Place>;
 
-impl Secret {
-    /// The value itself, for the one place that needs it.
-    pub fn expose(&self) -> &str {
-        self.0.expose_secret()
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
-}
-
-/// Reads any plain value as text, and quotes none of it where it can't: an error may be printed.
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Plain {
-            Text(String),
-            Whole(i64),
-            Large(u64),
-        }
-        match Plain::deserialize(deserializer) {
-            Ok(Plain::Text(text)) => Ok(text.into()),
-            Ok(Plain::Whole(number)) => Ok(number.to_string().into()),
-            Ok(Plain::Large(number)) => Ok(number.to_string().into()),
-            Err(_) => Err(serde::de::Error::custom("a secret must be a text")),
-        }
-    }
-}
-
-/// What every process can be told, whatever it holds: the table `[process]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Process {
-    /// Where HTTP is served.
-    pub listen: String,
-    /// Where gRPC is served, if the service has any.
-    pub grpc_listen: String,
-    /// Which lines are logged, as `info` or `info,sqlx=warn`.
-    pub log: String,
-    /// How they look: `text`, `json`, or `auto` (text on a terminal).
-    pub log_format: LogFormat,
-    /// How long a stop waits for requests in flight, and again for workers to run dry, in milliseconds.
-    pub grace_ms: u64,
-    /// The limits of the listener.
-    pub edge: crate::http::EdgeConfig,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Process {
-    /// Every fault that types alone can't rule out.
-    fn validate(&self) -> Vec<String> {
-        const TEN_MINUTES: u64 = 600_000;
-        let mut faults = Vec::new();
-        let mut within = |key: &str, value: u64, range: std::ops::RangeInclusive<u64>| {
-            if !range.contains(&value) {
-                faults.push(format!("process.{key} must be {} to {}", range.start(), range.end()));
-            }
-        };
-        within("grace_ms", self.grace_ms, 0..=TEN_MINUTES);
-        within("edge.read_budget_ms", self.edge.read_budget_ms, 1..=TEN_MINUTES);
-        within("edge.write_budget_ms", self.edge.write_budget_ms, 1..=TEN_MINUTES);
-        within("edge.in_flight", self.edge.in_flight as u64, 1..=1_000_000);
-        for (key, address) in [("listen", &self.listen), ("grpc_listen", &self.grpc_listen)] {
-            if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
-                faults.push(format!("process.{key} must be an address with a port, as 127.0.0.1:8080"));
-            }
-        }
-        if let Err(fault) = crate::telemetry::filter(&self.log) {
-            faults.push(format!("process.log: {fault}"));
-        }
-        faults
-    }
-}
-
-impl Default for Process {
-    fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8080".to_owned(),
-            grpc_listen: "127.0.0.1:50051".to_owned(),
-            log: "info".to_owned(),
-            log_format: LogFormat::Auto,
-            grace_ms: 8_000, // containers are killed after 10 s
-            edge: crate::http::EdgeConfig::default(),
-        }
+    /// What `production` refuses besides addresses and well-known passwords, each in a sentence that names the key.
+    fn unfit_for_production(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -243,11 +142,17 @@ pub fn over(figment: Figment, dict: Dict) -> Figment {
     figment.merge(Serialized::defaults(dict))
 }
 
-/// Reads what the layers say.
+/// Reads what the layers say to a process that may hold several services.
 ///
 /// # Errors
-/// Every fault at once: unknown keys, values of the wrong type, and what [`Settings::validate`] finds.
+/// Every fault at once: unknown keys, values of the wrong type, what [`Settings::validate`] finds, addresses that can't be used,
+/// and what the profile forbids.
 pub fn read<C: Settings>(figment: &Figment) -> Result<Loaded<C>, ConfigFaults> {
+    read_for(figment, false)
+}
+
+/// Reads what the layers say; `alone` to a service that has its process to itself, where nobody answers `inproc:` and `local:`.
+fn read_for<C: Settings>(figment: &Figment, alone: bool) -> Result<Loaded<C>, ConfigFaults> {
     let mut dict: Dict =
         figment.data().map_err(ConfigFaults::one)?.remove(&figment::Profile::Default).unwrap_or_default();
     let process = dict.remove("process").unwrap_or_else(|| Value::from(Dict::new()));
@@ -257,8 +162,15 @@ pub fn read<C: Settings>(figment: &Figment) -> Result<Loaded<C>, ConfigFaults> {
         Ok(process) => process.validate(),
         Err(fault) => vec![fault.clone()],
     };
+    let profile = process.as_ref().map_or(Profile::Development, |process| process.profile);
     match &service {
-        Ok(service) => faults.extend(service.validate()),
+        Ok(service) => {
+            faults.extend(service.validate());
+            faults.extend(service.places().iter().filter_map(|place| place.fault(profile, alone)));
+            if profile == Profile::Production {
+                faults.extend(service.unfit_for_production());
+            }
+        }
         Err(errors) => faults.extend(errors.clone().into_iter().map(|error| {
             // The key and what is wrong; where in this program that was found is nobody's business.
             let key = error.path.join(".");
@@ -288,11 +200,13 @@ fn show<C: Serialize>(process: &Process, service: &C) -> Result<String, ConfigFa
 pub fn load<C: Settings>(prefix: &str, file: Option<&Path>, flags: Dict) -> Result<Loaded<C>, ConfigFaults> {
     let figment = layers(&[C::DEFAULTS], file)?;
     let figment = over(figment, environment(prefix, &variables())?);
-    read(&over(figment, flags))
+    read_for(&over(figment, flags), true)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     #[derive(Debug, Serialize, Deserialize)]
@@ -318,6 +232,14 @@ mod tests {
                 .then(|| "store.readers must be at least 1".to_owned())
                 .into_iter()
                 .collect()
+        }
+
+        fn places(&self) -> Vec<Place> {
+            vec![Place::new("store.url", &self.store.url, &[Form::Sqlite, Form::Local, Form::Amqp])]
+        }
+
+        fn unfit_for_production(&self) -> Vec<String> {
+            vec!["store.readers is not for production".to_owned()]
         }
     }
 
@@ -372,6 +294,28 @@ mod tests {
         let impossible =
             with(&[("USERS__PROCESS__EDGE__IN_FLIGHT", "0"), ("USERS__PROCESS__LOG", "a=b=c,[")]);
         assert_eq!(impossible.expect_err("two faults").0.len(), 2);
+    }
+
+    #[test]
+    fn production_names_everything_that_it_refuses_at_once() {
+        let faults = with(&[
+            ("USERS__PROCESS__PROFILE", "production"),
+            ("USERS__PROCESS__LOG", "debug"),
+            ("USERS__STORE__URL", "local:bus.db"),
+        ]);
+        let faults = faults.expect_err("three faults").0;
+        assert_eq!(faults.len(), 3, "{faults:?}");
+        for word in ["process.log", "store.url", "store.readers"] {
+            assert!(faults.iter().any(|fault| fault.starts_with(word)), "{word}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_service_alone_is_told_at_once_which_address_works_in_company_only() {
+        let layers = layers(&[Config::DEFAULTS, "[store]\nurl = \"local:bus.db\"\n"], None).expect("layers");
+        assert!(read_for::<Config>(&layers, false).is_ok());
+        let faults = read_for::<Config>(&layers, true).expect_err("nobody is beside it").to_string();
+        assert!(faults.contains("store.url is local:bus.db") && faults.contains("amqp://"), "{faults}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use kernel::{Deadline, Trace};
 
@@ -21,12 +22,45 @@ pub struct Context {
     pub request_id: Option<Arc<str>>,
     /// When the work stops being worth doing.
     pub deadline: Deadline,
+    /// What the work has spent waiting for others.
+    pub upstream: Upstream,
+}
+
+/// The time that a piece of work has spent in calls to other services, for its access line: their sum, so that calls made at once
+/// count each for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Upstream(Arc<AtomicU64>);
+
+impl Upstream {
+    /// The sum so far.
+    pub fn spent(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Counts from now until what it gives back is dropped, however the call ends.
+    pub fn count(&self) -> Counting {
+        Counting { upstream: self.clone(), since: Instant::now() }
+    }
+}
+
+/// A call under way.
+pub struct Counting {
+    upstream: Upstream,
+    since: Instant,
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        let spent = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.upstream.0.fetch_add(spent, Ordering::Relaxed);
+    }
 }
 
 impl Context {
     /// A context for work that nobody asked for over a wire: a new trace and a budget of its own.
     pub fn for_work(service: &'static str, budget: Duration) -> Self {
-        Self { service, trace: Trace::start(), request_id: None, deadline: Deadline::after(budget) }
+        let (trace, deadline) = (Trace::start(), Deadline::after(budget));
+        Self { service, trace, request_id: None, deadline, upstream: Upstream::default() }
     }
 
     /// The context of the running task; outside of every scope a new one, with ten seconds.
@@ -51,6 +85,12 @@ impl Context {
         self
     }
 
+    /// The context of work that somebody else does for this one: the same time and request, a step further in the trace, and a
+    /// count of its own.
+    pub fn callee(self, service: &'static str) -> Self {
+        Self { service, trace: self.trace.child(), upstream: Upstream::default(), ..self }
+    }
+
     /// Runs `work` in this context.
     pub async fn scope<F: Future>(self, work: F) -> F::Output {
         CURRENT.scope(self, work).await
@@ -59,5 +99,25 @@ impl Context {
     /// Runs `work`, which waits for nothing, in this context.
     pub fn scope_now<R>(self, work: impl FnOnce() -> R) -> R {
         CURRENT.sync_scope(self, work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_time_spent_with_others_adds_up_over_copies_and_a_callee_counts_for_itself() {
+        let context = Context::for_work("test", Duration::from_secs(1));
+        assert_eq!(context.upstream.spent(), Duration::ZERO);
+        let copy = context.clone().within(Duration::from_millis(1)).of("other");
+        let counting = copy.upstream.count();
+        assert_eq!(context.upstream.spent(), Duration::ZERO, "it counts when the call has ended");
+        while counting.since.elapsed() < Duration::from_millis(2) {
+            tokio::task::yield_now().await;
+        }
+        drop(counting);
+        assert!(context.upstream.spent() >= Duration::from_millis(2));
+        assert_eq!(context.callee("callee").upstream.spent(), Duration::ZERO);
     }
 }

@@ -14,7 +14,8 @@ use tokio::sync::Mutex;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::Surroundings;
+use crate::config::{Form, Place};
+use crate::{Context, Surroundings};
 
 /// For whom access tokens are made.
 pub const AUDIENCE: &str = "portal";
@@ -61,6 +62,16 @@ pub struct IdentityConfig {
     pub issuer: String,
     /// Where the public keys are: `inproc://users`, or the address of users, as `http://users:3000`.
     pub keys: String,
+}
+
+impl IdentityConfig {
+    /// The addresses among its keys, below `identity`.
+    pub fn places(&self) -> Vec<Place> {
+        vec![
+            Place::new("identity.issuer", &self.issuer, &[Form::Http]),
+            Place::new("identity.keys", &self.keys, &[Form::InProcess, Form::Http]),
+        ]
+    }
 }
 
 /// Why a token was not believed.
@@ -231,6 +242,7 @@ impl Verifier {
     }
 
     async fn fetch(&self) -> Result<JwkSet, VerifyError> {
+        let _counting = Context::current().upstream.count();
         match &self.source {
             Source::Neighbour(surroundings, name) => {
                 let router = surroundings

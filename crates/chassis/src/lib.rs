@@ -6,6 +6,7 @@
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod breaker;
+mod callers;
 pub mod config;
 mod context;
 mod failure;
@@ -16,6 +17,7 @@ mod identity;
 mod in_time;
 mod main_of;
 pub mod postgres;
+mod private;
 mod replicas;
 mod service;
 pub mod sqlite;
@@ -26,15 +28,17 @@ mod url;
 mod work;
 
 pub use breaker::{Breaker, BreakerSettings, Broken};
-pub use context::Context;
+pub use callers::{GrpcCaller, GrpcConfig, token_fault};
+pub use context::{Context, Counting, Upstream};
 pub use failure::{StoreFailure, causes, log_failure};
 pub use folder::make_private_folder;
 pub use grpc_self::Described;
 pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
 pub use in_time::in_time;
 pub use main_of::{failed, install_tls, main};
+pub use private::write_private;
 pub use service::{Host, Service, asked_to_stop};
 pub use surroundings::Surroundings;
 pub use transport::Transport;
 pub use url::Url;
-pub use work::{Closer, Dependency, POLL, Runnable, Step, Worker, drive, pause, spawn};
+pub use work::{Closer, Dependency, POLL, Runnable, Step, Worker, back_off, drive, pause, spawn};

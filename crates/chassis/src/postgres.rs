@@ -23,6 +23,11 @@ const LOCK: Duration = Duration::from_secs(3);
 /// long), and short enough that a frozen process does not keep the others waiting.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 
+/// True where the driver can read this address.
+pub(crate) fn is_address(url: &str) -> bool {
+    url.parse::<PgConnectOptions>().is_ok()
+}
+
 /// A PostgreSQL database of one service, shared by its replicas.
 ///
 /// Connections are tested before they are used, so a restart of the server costs the callers who are in the middle of

@@ -119,7 +119,7 @@ pub(crate) fn is_transient(error: &SqliteError) -> bool {
     code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
 }
 
-fn path_of(url: &str) -> Option<PathBuf> {
+pub(crate) fn path_of(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
     (!path.is_empty()).then(|| PathBuf::from(path))
 }

@@ -3,10 +3,11 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use kernel::{Deadline, Fault, Kind, Refusal, Trace};
 use tonic::body::Body;
@@ -14,8 +15,9 @@ use tonic::{Code, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
+use crate::config::Secret;
 use crate::replicas::{Replicas, is_caused_by};
-use crate::{Context, Surroundings};
+use crate::{Context, Surroundings, Upstream};
 
 /// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
 /// would, and over the network tonic answers `Cancelled`), passes trace and deadline on, and turns a panic of a neighbour
@@ -38,6 +40,23 @@ impl tower::Service<Request<Body>> for Transport {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answer = self.0.call(request);
         Box::pin(async move { answer.await.map_err(Status::from_error) })
+    }
+}
+
+impl Transport {
+    /// The same way, with the token that its server knows this service by. An empty one is none.
+    pub fn with_token(self, token: &Secret) -> Self {
+        let bearer = format!("Bearer {}", token.expose());
+        let Some(mut bearer) = HeaderValue::from_str(&bearer).ok().filter(|_| !token.expose().is_empty())
+        else {
+            return self;
+        };
+        bearer.set_sensitive(true);
+        let inner = self.0;
+        Transport(BoxCloneSyncService::new(tower::service_fn(move |mut request: Request<Body>| {
+            request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+            inner.clone().oneshot(request)
+        })))
     }
 }
 
@@ -93,6 +112,7 @@ where
         let inner = inner.clone();
         let context = Context::current();
         async move {
+            let _counting = context.upstream.count();
             let left = context.deadline.left();
             let headers = request.headers_mut();
             set(headers, TRACEPARENT, &context.trace.child().to_string());
@@ -130,19 +150,32 @@ pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic
                 trace: trace.map_or_else(Trace::start, Trace::child),
                 request_id: None,
                 deadline: Deadline::after(budget),
+                upstream: Upstream::default(),
             };
-            let work = AssertUnwindSafe(context.scope(next.run(request))).catch_unwind();
-            match tokio::time::timeout(budget, work).await {
+            let (method, started) = (request.uri().path().to_owned(), Instant::now());
+            let work = AssertUnwindSafe(context.clone().scope(next.run(request))).catch_unwind();
+            let response = match tokio::time::timeout(budget, work).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_panic)) => {
                     tracing::error!(service, "a gRPC handler panicked");
                     Status::internal(Kind::Internal.sentence()).into_http()
                 }
                 Err(_over) => Status::deadline_exceeded(Kind::Timeout.sentence()).into_http(),
-            }
+            };
+            context.scope_now(|| answered(&method, started, &response));
+            response
         },
     ));
     tonic::service::Routes::from(router)
+}
+
+/// The access line of a call. Methods are fixed names: nothing of what was asked stands in them.
+fn answered(method: &str, started: Instant, response: &Response<axum::body::Body>) {
+    // A call that succeeded says so behind its body.
+    let status =
+        header(response.headers(), "grpc-status").and_then(|text| text.parse().ok()).unwrap_or(0_i32);
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(target: "access", route = method, grpc_status = status, duration_ms, "answered a call");
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -271,9 +304,14 @@ mod tests {
             }
         }));
         let context = Context::for_work("test", Duration::from_millis(20));
+        let upstream = context.upstream.clone();
         let answer = context.scope(transport.oneshot(Request::new(Body::empty()))).await.expect("an answer");
         assert_eq!(answer.headers()["grpc-status"], "4");
         assert!(stopped.load(Ordering::SeqCst));
+        assert!(
+            upstream.spent() >= Duration::from_millis(20),
+            "what was waited for is counted: {upstream:?}"
+        );
     }
 
     #[tokio::test]

@@ -45,7 +45,9 @@ pub trait Runnable: Send + 'static {
 
 /// How long an idle worker waits before it looks without having been woken.
 pub const POLL: Duration = Duration::from_secs(1);
-/// The longest pause after failed steps.
+/// The pause after a failed step …
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// … and the longest after several.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
 /// The time a single step may take; one that never returns must not keep a process from stopping.
 const STEP_BUDGET: Duration = Duration::from_secs(10);
@@ -69,6 +71,11 @@ pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
+/// How long to wait after so many failures in a row: `first` after the first, doubled with each, at most `longest`.
+pub fn back_off(failures: u32, first: Duration, longest: Duration) -> Duration {
+    first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1))).min(longest)
+}
+
 /// Steps `worker` until `stop` is cancelled, and then on until it is idle or `grace` is over.
 pub async fn drive(service: &'static str, worker: Arc<dyn Worker>, stop: CancellationToken, grace: Duration) {
     let wake = worker.wake();
@@ -86,7 +93,7 @@ pub async fn drive(service: &'static str, worker: Arc<dyn Worker>, stop: Cancell
             }
             Err(()) => {
                 failures = failures.saturating_add(1);
-                (Duration::from_millis(50) * 2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE)
+                back_off(failures, FIRST_PAUSE, MAX_PAUSE)
             }
         };
         tokio::select! {
@@ -249,6 +256,13 @@ mod tests {
         fn wake(&self) -> Arc<Notify> {
             self.wake.clone()
         }
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let pause =
+            |failures| back_off(failures, Duration::from_millis(100), Duration::from_secs(1)).as_millis();
+        assert_eq!([0, 1, 2, 3, 4, 5, 100, u32::MAX].map(pause), [100, 100, 200, 400, 800, 1000, 1000, 1000]);
     }
 
     #[tokio::test]

@@ -239,6 +239,13 @@ impl Fault for Refusal {
     }
 }
 
+/// A failure of any kind on its way to the boundary that logs it. `?` turns every [`Fault`] into one.
+impl<F: Fault> From<F> for Box<dyn Fault> {
+    fn from(fault: F) -> Self {
+        Box::new(fault)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,9 @@ use crate::app::{App, NewsError};
 use crate::domain::{Article, Denied, Filter};
 use crate::wire::encode;
 
+/// Why a call has no reply. The bus tells the caller, and logs what lies with us.
+type Failure = Box<dyn Fault>;
+
 /// Answers `news.<section>.calls`.
 pub struct Calls {
     app: Arc<App>,
@@ -30,19 +33,19 @@ impl Calls {
         Self { app, verifier }
     }
 
-    async fn who(&self, call: &Call) -> Result<Option<Identity>, Refusal> {
+    async fn who(&self, call: &Call) -> Result<Option<Identity>, Failure> {
         let Some(token) = &call.token else { return Ok(None) };
-        self.verifier.verify(token).await.map(Some).map_err(|error| refused(&error))
+        Ok(Some(self.verifier.verify(token).await?))
     }
 
-    async fn get(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn get(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::GetArticleRequest = decoded(call)?;
         let who = self.who(call).await?;
         let version = request.min_version.map(Version::new);
         replied(self.app.get(who.as_ref(), id_of(&request.id)?, version).await)
     }
 
-    async fn pick(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn pick(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::GetArticlesRequest = decoded(call)?;
         let who = self.who(call).await?;
         // An id that is none names nothing, as one that was never given out.
@@ -50,26 +53,26 @@ impl Calls {
         let filter = Filter { states: lists::states(&request.states)?, ..Filter::default() };
         let with_content = !request.without_content;
         let picked = self.app.pick(who.as_ref(), &ids, filter, with_content).await;
-        Ok(lists::picked(&picked.map_err(|error| refused(&error))?, with_content))
+        Ok(lists::picked(&picked?, with_content))
     }
 
-    async fn list(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn list(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::ListArticlesRequest = decoded(call)?;
         let who = self.who(call).await?;
         let (keys_only, with_content) = (request.keys_only, request.include_content);
         let part = lists::part(request)?;
         if keys_only {
             let positions = self.app.positions(who.as_ref(), part).await;
-            return Ok(lists::positioned(&positions.map_err(|error| refused(&error))?));
+            return Ok(lists::positioned(&positions?));
         }
         let listing = self.app.list(who.as_ref(), part, with_content).await;
-        Ok(lists::listed(&listing.map_err(|error| refused(&error))?, with_content))
+        Ok(lists::listed(&listing?, with_content))
     }
 }
 
 #[async_trait]
 impl CallHandler for Calls {
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn call(&self, call: &Call) -> Result<Bytes, Failure> {
         match call.method.as_str() {
             "GetArticle" => self.get(call).await,
             "GetArticles" => self.pick(call).await,
@@ -84,7 +87,7 @@ impl CallHandler for Calls {
             "GetHistory" => self.history(call).await,
             "GetVersion" => self.version(call).await,
             "DiffVersions" => self.compare(call).await,
-            _ => Err(unreadable("there is no such method")),
+            _ => Err(unreadable("there is no such method").into()),
         }
     }
 }
@@ -97,27 +100,11 @@ fn unreadable(why: &str) -> Refusal {
     Refusal::new(Kind::Malformed, "malformed_call", format!("The call can't be read: {why}."))
 }
 
-/// What is told to the caller. A failure of ours is logged here, once: this is where it leaves the section.
-fn refused(error: &dyn Fault) -> Refusal {
-    let refusal = error.refusal();
-    if refusal.kind == Kind::Internal {
-        tracing::error!(code = refusal.code.as_str(), cause = chassis::causes(error), "a call failed");
-    } else if refusal.kind.is_ours() {
-        tracing::warn!(
-            code = refusal.code.as_str(),
-            cause = chassis::causes(error),
-            "a call could not be answered"
-        );
-    }
-    refusal
-}
-
 /// An id that can't be read names nothing.
-fn id_of(text: &str) -> Result<ArticleId, Refusal> {
-    text.parse().map_err(|_| NewsError::from(Denied::NotThere).refusal())
+fn id_of(text: &str) -> Result<ArticleId, NewsError> {
+    text.parse().map_err(|_| Denied::NotThere.into())
 }
 
-fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Refusal> {
-    let article = outcome.map_err(|error| refused(&error))?;
-    Ok(wire::ArticleReply { article: Some(encode(&article, true)), replayed: false }.encode_to_vec().into())
+fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Failure> {
+    Ok(wire::ArticleReply { article: Some(encode(&outcome?, true)), replayed: false }.encode_to_vec().into())
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::config::Settings;
-use chassis::{IdentityConfig, Url};
-use kernel::Section;
+use chassis::IdentityConfig;
+use chassis::config::{Address, Form, Place, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Newsroom;
@@ -25,21 +24,6 @@ pub struct Config {
     pub newsroom: NewsroomConfig,
     /// How readers are served.
     pub reads: Reads,
-}
-
-/// Where something is; the scheme of the URL chooses the adapter.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Address {
-    /// The URL. It is shown without its password.
-    pub url: Url,
-}
-
-impl Address {
-    /// The URL with the name of the section's service in its place.
-    pub fn of(&self, section: Section) -> String {
-        self.url.expose().replace("{service}", section.service())
-    }
 }
 
 /// How the newsroom works.
@@ -92,6 +76,17 @@ impl Settings for Config {
         }
         faults
     }
+
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.identity.places();
+        places.push(Place::new("events.url", self.events.url.expose(), &[Form::Sqlite, Form::Postgres]));
+        places.push(
+            Place::new("view.url", self.view.url.expose(), &[Form::Sqlite, Form::Mongo])
+                .read_by(crate::store::read_view),
+        );
+        places.push(bus::place(&self.bus));
+        places
+    }
 }
 
 #[cfg(test)]
@@ -108,10 +103,29 @@ mod tests {
     #[test]
     fn the_defaults_are_a_good_configuration_with_stores_of_each_sections_own() {
         let config = with("").expect("good defaults");
-        assert_eq!(config.events.of(Section::Sports), "sqlite:data/sports-news.db");
-        assert_eq!(config.view.of(Section::Famous), "sqlite:data/famous-news-view.db");
+        assert_eq!(config.events.of("sports-news").expose(), "sqlite:data/sports-news.db");
+        assert_eq!(config.view.of("famous-news").expose(), "sqlite:data/famous-news-view.db");
         assert_eq!(config.newsroom.rules(), Newsroom { self_review: false, language: None });
         assert_eq!(config.reads.patience(), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+        for (table, field) in
+            [("events", "url"), ("view", "url"), ("bus", "url"), ("identity", "keys"), ("identity", "issuer")]
+        {
+            for bad in ["", "s3cret", "mysql://u:s3cret@db", "sqlite:", "mongodb://u:s3cret@"] {
+                let faults = with(&format!("[{table}]\n{field} = \"{bad}\"\n")).expect_err(bad);
+                assert!(
+                    faults.iter().any(|it| it.starts_with(&format!("{table}.{field}"))),
+                    "{bad}: {faults:?}"
+                );
+                assert!(!faults.iter().any(|fault| fault.contains("s3cret")), "{faults:?}");
+            }
+        }
+        let faults =
+            with("[view]\nurl = \"mongodb://u:s3cret@view/x?timeoutMS=soon\"\n").expect_err("no number");
+        assert!(faults.len() == 1 && !faults[0].contains("s3cret"), "{faults:?}");
     }
 
     #[test]

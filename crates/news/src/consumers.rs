@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{Envelope, Handler};
-use chassis::StoreFailure;
 use kernel::{Fault, Kind, Refusal, UserId};
 use prost::Message;
 use proto::users::v1::UserErased;
@@ -17,12 +16,12 @@ pub struct Projection(pub Arc<App>);
 
 #[async_trait]
 impl Handler for Projection {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let article = announced(&message.body).map_err(|error| poison(&error.to_string()))?;
         if article.section != self.0.section() {
-            return Err(poison("the article is of another section"));
+            return Err(poison("the article is of another section").into());
         }
-        let newer = self.0.project(&article).await.map_err(failed)?;
+        let newer = self.0.project(&article).await?;
         tracing::debug!(article = %article.id, version = article.version.number(), newer, "an article was projected");
         Ok(())
     }
@@ -33,21 +32,15 @@ pub struct Erasure(pub Arc<App>);
 
 #[async_trait]
 impl Handler for Erasure {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let erased =
             UserErased::decode(message.body.clone()).map_err(|_| poison("the message can't be decoded"))?;
         let person: UserId = erased.user_id.parse().map_err(|_| poison("the message names no account"))?;
-        self.0.erase(person).await.map_err(failed)
+        Ok(self.0.erase(person).await?)
     }
 }
 
 /// A message that no repetition heals: it goes to the dead letters with this reason.
 fn poison(why: &str) -> Refusal {
     Refusal::new(Kind::Invalid, "unreadable_message", why)
-}
-
-/// The bus learns how to go on; what the driver said is for the log alone.
-fn failed(failure: StoreFailure) -> Refusal {
-    tracing::warn!(cause = chassis::causes(&failure), "a message had no effect");
-    failure.refusal()
 }

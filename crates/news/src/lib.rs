@@ -32,8 +32,10 @@ pub fn main(section: Section) -> ExitCode {
 /// Where a store or the bus can't be opened, or a URL names what this process can't reach; the sentence says which.
 pub async fn build(section: Section, config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     let name = section.service();
-    let bus = bus::open(&config.bus.of(section), &surroundings).await.context("bus.url")?;
+    // First what may be refused here, then what leaves files behind.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
+    let bus::Opened { bus, closers } =
+        bus::open(config.bus.of(name).expose(), &surroundings).await.context("bus.url")?;
     let (app, outbox) = open(section, &config, &surroundings).await?;
 
     let projection = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
@@ -56,7 +58,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
             Arc::new(workers::ForgetAnswers::new(app.clone())),
         ],
         health: health(&app, &bus),
-        closers: vec![closer(app, bus)],
+        closers: [closer(app)].into_iter().chain(closers).collect(),
     })
 }
 
@@ -71,9 +73,9 @@ pub async fn open(
     surroundings: &Surroundings,
 ) -> anyhow::Result<(Arc<App>, Arc<dyn Outbox>)> {
     let name = section.service();
-    let events = store::open_events(&config.events.of(section), name).await;
+    let events = store::open_events(config.events.of(name).expose(), name).await;
     let (events, outbox) = events.context("events.url")?;
-    let view = store::open_view(&config.view.of(section), name).await.context("view.url")?;
+    let view = store::open_view(config.view.of(name).expose(), name).await.context("view.url")?;
     let app = App::new(app::Parts {
         section,
         events,
@@ -87,7 +89,7 @@ pub async fn open(
 }
 
 fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
-    let (events, view, bus) = (app.clone(), app.clone(), bus.clone());
+    let (events, view) = (app.clone(), app.clone());
     vec![
         Dependency::new("events", move || {
             let app = events.clone();
@@ -97,16 +99,10 @@ fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
             let app = view.clone();
             async move { app.ping_view().await }
         }),
-        Dependency::new("bus", move || {
-            let bus = bus.clone();
-            async move { bus.ping().await }
-        }),
+        bus::dependency(bus),
     ]
 }
 
-fn closer(app: Arc<App>, bus: Arc<dyn Bus>) -> Closer {
-    Box::pin(async move {
-        app.close().await;
-        bus.close().await;
-    })
+fn closer(app: Arc<App>) -> Closer {
+    Box::pin(async move { app.close().await })
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use chassis::IdentityConfig;
-use chassis::config::Settings;
+use chassis::config::{Address, Form, Place, Secret, Settings, path_fault};
+use chassis::{IdentityConfig, token_fault};
 use serde::{Deserialize, Serialize};
 
 use crate::app::Times;
@@ -18,7 +18,7 @@ pub struct Config {
     /// Where identities come from.
     pub identity: IdentityConfig,
     /// The way to the other services.
-    pub bus: BusConfig,
+    pub bus: Address,
     /// How the news sections are asked.
     pub desks: DesksConfig,
     /// How readings are told.
@@ -52,14 +52,6 @@ impl CacheConfig {
             settling: Duration::from_millis(self.settling_ms),
         }
     }
-}
-
-/// The way to the other services.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct BusConfig {
-    /// `local:data/bus.db`, or an `amqp://` address.
-    pub url: String,
 }
 
 /// How the news sections are asked.
@@ -102,6 +94,8 @@ pub struct ReadingsConfig {
 pub struct RecommendationsConfig {
     /// The address for gRPC.
     pub url: String,
+    /// What it knows this service by.
+    pub token: Secret,
     /// How long the personal part of a front page may take.
     pub budget_ms: u64,
 }
@@ -111,11 +105,7 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if !self.public_base.is_empty()
-            && (!self.public_base.starts_with('/') || self.public_base.ends_with('/'))
-        {
-            faults.push("public_base is a path such as /news/v1, without a slash at its end".to_owned());
-        }
+        faults.extend(path_fault("public_base", &self.public_base));
         if self.desks.section_deadline_ms == 0 {
             faults.push("desks.section_deadline_ms must be at least 1".to_owned());
         }
@@ -140,7 +130,21 @@ impl Settings for Config {
         if !(1..=2000).contains(&self.recommendations.budget_ms) {
             faults.push("recommendations.budget_ms must be 1 to 2000".to_owned());
         }
+        faults.extend(token_fault("recommendations.token", &self.recommendations.token));
         faults
+    }
+
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.identity.places();
+        places.push(bus::place(&self.bus));
+        let recommendations = &self.recommendations.url;
+        places.push(Place::new("recommendations.url", recommendations, &[Form::InProcess, Form::Grpc]));
+        places
+    }
+
+    fn unfit_for_production(&self) -> Vec<String> {
+        let missing = self.recommendations.token.expose().is_empty();
+        missing.then(|| "recommendations.token must be set in production".to_owned()).into_iter().collect()
     }
 }
 
@@ -162,6 +166,24 @@ mod tests {
         let config = with(&[]).expect("good defaults");
         assert_eq!(config.desks.section_deadline(), Duration::from_millis(300));
         assert_eq!(config.desks.retry_rule().retries, 2);
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+        for (variable, key) in [
+            ("ORCHESTRATOR__BUS__URL", "bus.url"),
+            ("ORCHESTRATOR__RECOMMENDATIONS__URL", "recommendations.url"),
+            ("ORCHESTRATOR__IDENTITY__KEYS", "identity.keys"),
+            ("ORCHESTRATOR__IDENTITY__ISSUER", "identity.issuer"),
+        ] {
+            for bad in ["", "s3cret", "ftp://u:s3cret@broker", "amqp://u:s3cret@", "sqlite:bus.db"] {
+                let faults = with(&[(variable, bad)]).expect_err(bad);
+                assert!(
+                    faults.contains(&format!("{key} must be")) && !faults.contains("s3cret"),
+                    "{bad}: {faults}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::{Bus, Subscription};
-use chassis::{Dependency, Service, Surroundings, Verifier};
+use chassis::{Service, Surroundings, Verifier};
 
-pub use crate::config::{BusConfig, CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
+pub use crate::config::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 pub use crate::http::{ACCESS, News, router};
 
 use crate::app::{App, ReadingQueue, Shelf};
@@ -28,11 +28,16 @@ use crate::workers::TellReadings;
 /// # Errors
 /// Where the bus or the source of keys can't be used here, in a sentence that says what to set.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
-    let bus = bus::open(&config.bus.url, &surroundings).await.context("bus.url")?;
-    Ok(build_on(bus, config, &surroundings).await?.0)
+    // First what may be refused here, then what leaves files behind.
+    Verifier::new(&config.identity, &surroundings)?;
+    surroundings.transport(&config.recommendations.url).context("recommendations.url")?;
+    let bus::Opened { bus, closers } =
+        bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
+    let (service, _) = build_on(bus, config, &surroundings).await?;
+    Ok(Service { closers, ..service })
 }
 
-/// Builds the service on a bus that is open already, and gives back its use cases too.
+/// Builds the service on a bus that is open already, which whoever opened it closes, and gives back its use cases too.
 ///
 /// # Errors
 /// Where the source of keys can't be used here, or the bus takes no subscription.
@@ -43,6 +48,7 @@ pub async fn build_on(
 ) -> anyhow::Result<(Service, Arc<App>)> {
     let verifier = Verifier::new(&config.identity, surroundings)?;
     let transport = surroundings.transport(&config.recommendations.url).context("recommendations.url")?;
+    let transport = transport.with_token(&config.recommendations.token);
     let readings = Arc::new(ReadingQueue::new(config.readings.queue));
     let worker = TellReadings {
         queue: readings.clone(),
@@ -72,10 +78,7 @@ pub async fn build_on(
         grpc_described: None,
         consumers: vec![purge],
         workers: vec![Arc::new(worker)],
-        health: vec![Dependency::new("bus", move || {
-            let bus = bus.clone();
-            async move { bus.ping().await }
-        })],
+        health: vec![bus::dependency(&bus)],
         closers: Vec::new(),
     };
     Ok((service, app))

@@ -39,12 +39,14 @@ pub enum Which {
 /// The desks of the news sections: each owns the articles of its section.
 ///
 /// Who asks is said by `token` alone, the verified access token of the caller; each section verifies it again by itself. No call
-/// outlives the deadline of the work in hand, and a call whose caller is gone is abandoned at the section too. Reads may be tried
-/// more than once; so may commands, each under one key, which gives it one effect. What a section refuses is passed on as it said it;
-/// in a refusal that it has kept under the client's key, `idempotency_replayed` says so.
+/// outlives the deadline of the work in hand, and a call whose caller is gone is abandoned at the section too. A read that found
+/// nobody is tried again; so is a command, under one key, which gives it one effect. What a section refuses is passed on as it said
+/// it; in a refusal that it has kept under the client's key, `idempotency_replayed` says so. Where nobody serves a section it is
+/// unavailable; one that keeps failing is left in peace for a while, and the others are not. One that can't write can still be read.
+/// An answer that can't be read is a failure of the section.
 #[async_trait]
 pub trait NewsDesks: Send + Sync {
-    /// One article with its content. With `min_version` the section waits up to a second until it can show that version.
+    /// An article as its section tells it, with its content. With `min_version` the section waits up to a second until it can show that version.
     /// What the caller may not see is refused as if it were not there.
     async fn get(
         &self,
@@ -82,7 +84,7 @@ pub trait NewsDesks: Send + Sync {
         token: Option<&str>,
     ) -> Result<SectionPositions, DeskError>;
 
-    /// A new draft; with `publish` it is public at once, or nothing is created.
+    /// A new draft of what the author said; with `publish` it is public at once, or nothing is created.
     async fn create(
         &self,
         section: Section,
@@ -91,7 +93,7 @@ pub trait NewsDesks: Send + Sync {
         giver: Giver<'_>,
     ) -> Result<Done<Article>, DeskError>;
 
-    /// A new version of what the writer has seen.
+    /// A new version of what the writer has seen, in all fields or in some.
     async fn revise(
         &self,
         section: Section,
@@ -248,10 +250,11 @@ impl Fault for DeskError {
     }
 }
 
-/// Where it is told that articles were read.
+/// Where it is told that articles were read. Whoever listens to the section hears all that the reading holds.
 #[async_trait]
 pub trait ReadingSink: Send + Sync {
-    /// Tells these readings. After an error any of them may have been told: they are told again under the same ids.
+    /// Tells these readings, in their order. After an error any of them may have been told: they are told again under the same
+    /// ids. A bus that is away is an error that may pass.
     async fn tell(&self, readings: &[Reading]) -> Result<(), SinkError>;
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chassis::config::{self, ConfigFaults, Loaded, Settings};
+use chassis::config::{self, ConfigFaults, Form, Loaded, Place, Settings};
 use clap::Args;
 use figment::Figment;
 use figment::providers::Serialized;
@@ -47,6 +47,27 @@ impl Settings for Config {
         of("recommendations", self.recommendations.validate());
         faults
     }
+
+    fn places(&self) -> Vec<Place> {
+        let services: [(&str, &dyn Fn() -> Vec<Place>); 6] = [
+            ("users", &|| self.users.places()),
+            ("famous_news", &|| self.famous_news.places()),
+            ("politics_news", &|| self.politics_news.places()),
+            ("sports_news", &|| self.sports_news.places()),
+            ("orchestrator", &|| self.orchestrator.places()),
+            ("recommendations", &|| self.recommendations.places()),
+        ];
+        let below = |(name, places): (&'static str, &dyn Fn() -> Vec<Place>)| {
+            places().into_iter().map(move |place| place.below(name))
+        };
+        let own =
+            (!self.public_url.is_empty()).then(|| Place::new("public_url", &self.public_url, &[Form::Http]));
+        own.into_iter().chain(services.into_iter().flat_map(below)).collect()
+    }
+
+    fn unfit_for_production(&self) -> Vec<String> {
+        vec!["the one process is for development, demos and small sites; production is a fleet of the six services".to_owned()]
+    }
 }
 
 /// The flags that every command has which reads the configuration.
@@ -74,7 +95,23 @@ const SERVICES: [&str; 6] =
 /// # Errors
 /// Every fault at once.
 pub fn load(flags: &Flags, listening: Option<&str>) -> Result<Loaded<Config>, ConfigFaults> {
-    let said = over_defaults(Figment::from(Serialized::defaults(Dict::new())), flags)?;
+    load_with(flags, listening, &config::variables())
+}
+
+/// The same with no word from the environment.
+///
+/// # Errors
+/// As [`load`].
+pub fn of_the_code(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
+    load_with(flags, None, &[])
+}
+
+fn load_with(
+    flags: &Flags,
+    listening: Option<&str>,
+    variables: &[(String, String)],
+) -> Result<Loaded<Config>, ConfigFaults> {
+    let said = over_defaults(Figment::from(Serialized::defaults(Dict::new())), flags, variables)?;
     let at = |key: &str| said.extract_inner::<String>(key).ok().filter(|text| !text.is_empty());
     let data = at("data_dir").map_or_else(|| PathBuf::from("data"), PathBuf::from);
     let listen = listening.map(str::to_owned).or_else(|| at("process.listen"));
@@ -83,19 +120,22 @@ pub fn load(flags: &Flags, listening: Option<&str>) -> Result<Loaded<Config>, Co
     let defaults = service_defaults()?;
     let shape = shape(&data, &public)?;
     let base = config::layers(&[Config::DEFAULTS, &defaults, &shape], None)?;
-    config::read(&over_defaults(base, flags)?)
+    config::read(&over_defaults(base, flags, variables)?)
 }
 
 /// The file, the environment and the flags, over whatever `base` holds.
-fn over_defaults(base: Figment, flags: &Flags) -> Result<Figment, ConfigFaults> {
+fn over_defaults(
+    base: Figment,
+    flags: &Flags,
+    variables: &[(String, String)],
+) -> Result<Figment, ConfigFaults> {
     let mut figment = match &flags.config {
         Some(path) => base.merge(config::layers(&[], Some(path))?),
         None => base,
     };
-    let variables = config::variables();
-    figment = config::over(figment, config::environment("PORTAL", &variables)?);
+    figment = config::over(figment, config::environment("PORTAL", variables)?);
     for service in SERVICES {
-        let dict = config::environment(&service.to_ascii_uppercase(), &variables)?;
+        let dict = config::environment(&service.to_ascii_uppercase(), variables)?;
         figment = config::over(figment, Dict::from([(service.to_owned(), dict.into())]));
     }
     let mut said = Dict::new();
@@ -195,6 +235,38 @@ mod tests {
         assert_eq!(config.sports_news.view.url.expose(), "sqlite:/srv/portal/sports-news-view.db");
         assert_eq!(config.recommendations.identity.issuer, "http://127.0.0.1:1234");
         assert!(loaded.effective.matches("data/").count() == 0, "{}", loaded.effective);
+    }
+
+    #[test]
+    fn production_is_refused_with_every_address_of_one_process_by_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("portal.toml");
+        std::fs::write(&file, "[process]\nprofile = \"production\"\n").expect("writes");
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let faults = load(&flags, None).expect_err("one process is no production").0;
+        for key in [
+            "users.bus.url",
+            "sports_news.bus.url",
+            "orchestrator.identity.keys",
+            "recommendations.users.url",
+        ] {
+            assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
+        }
+        assert!(!faults.iter().any(|fault| fault.contains("store.url")), "{faults:?}");
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_by_the_name_of_its_service_and_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("portal.toml");
+        let text = "public_url = \"news.example\"\n[users.store]\nurl = \"mysql://u:s3cret@db\"\n[sports_news.view]\nurl = \"\"\n";
+        std::fs::write(&file, text).expect("writes");
+        let faults =
+            load(&Flags { config: Some(file), ..Flags::default() }, None).expect_err("three faults").0;
+        for key in ["public_url must", "users.store.url must", "sports_news.view.url must"] {
+            assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
+        }
+        assert!(!faults.iter().any(|fault| fault.contains("s3cret")), "{faults:?}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The first admin of a portal that nobody configured one for.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use users::Config;
+use chassis::config::Settings;
+use users::{BootstrapAdmin, Config};
 
 /// The e-mail of the first admin where none is configured; `.internal` is reserved for private use and reaches nobody.
 pub const EMAIL: &str = "admin@portal.internal";
@@ -17,8 +17,10 @@ const FILE: &str = "initial-admin-password";
 pub enum FirstAdmin {
     /// As they configured it themselves.
     Configured,
-    /// With [`EMAIL`] and the password in this file.
+    /// With [`EMAIL`] and the password in this file, which was made just now.
     Made(PathBuf),
+    /// With [`EMAIL`] and the password in this file of an earlier start, unless somebody has changed it since.
+    Kept(PathBuf),
     /// As they did before: there are accounts, and the file is gone.
     Known,
 }
@@ -33,17 +35,36 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
         return Ok(FirstAdmin::Configured);
     }
     let path = data.join(FILE);
-    if !path.exists() {
-        if data.join("users.db").exists() {
-            return Ok(FirstAdmin::Known);
-        }
-        write(&path, &password()?).with_context(|| format!("{} can't be written", path.display()))?;
+    let known = data.join("users.db").exists();
+    if !path.exists() && known {
+        return Ok(FirstAdmin::Known);
     }
-    let password =
-        std::fs::read_to_string(&path).with_context(|| format!("{} can't be read", path.display()))?;
-    config.bootstrap_admin.email = EMAIL.to_owned();
-    config.bootstrap_admin.password = password.trim().to_owned().into();
-    Ok(FirstAdmin::Made(path))
+    let made = chassis::write_private(&path, format!("{}\n", password()?).as_bytes())
+        .with_context(|| format!("{} can't be written", path.display()))?;
+    match take(config, &path) {
+        Ok(()) if made => Ok(FirstAdmin::Made(path)),
+        Ok(()) => Ok(FirstAdmin::Kept(path)),
+        // There are accounts, an admin among them: what stands in the file is needed no more, and must not stop anybody.
+        Err(fault) if known => {
+            tracing::warn!(cause = format!("{fault:#}"), "the password of the first admin is left alone");
+            Ok(FirstAdmin::Known)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Takes the password from the file. What is no password is refused by the rules of users, and not shown.
+fn take(config: &mut Config, path: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} can't be read"))?;
+    let wanted = BootstrapAdmin { email: EMAIL.to_owned(), password: text.trim().to_owned().into() };
+    let before = std::mem::replace(&mut config.bootstrap_admin, wanted);
+    let faults = config.validate();
+    if let Some(fault) = faults.iter().find(|fault| fault.starts_with("bootstrap_admin.")) {
+        config.bootstrap_admin = before;
+        anyhow::bail!("{shown} holds no password ({fault}); delete it, and a new one is made");
+    }
+    Ok(())
 }
 
 /// A password that nobody can guess.
@@ -53,23 +74,8 @@ pub(crate) fn password() -> anyhow::Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Writes beside and renames: the file is there whole or not at all.
-pub(crate) fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut options = std::fs::File::options();
-    options.create(true).write(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
-}
-
 #[cfg(test)]
 mod tests {
-    use chassis::config::Settings;
-
     use super::*;
 
     fn config() -> Config {
@@ -80,8 +86,8 @@ mod tests {
     fn a_restart_before_the_account_exists_finds_the_same_password() {
         let data = tempfile::tempdir().expect("a folder");
         let (mut first, mut second) = (config(), config());
-        provide(&mut first, data.path()).expect("provides");
-        provide(&mut second, data.path()).expect("provides");
+        assert!(matches!(provide(&mut first, data.path()), Ok(FirstAdmin::Made(_))));
+        assert!(matches!(provide(&mut second, data.path()), Ok(FirstAdmin::Kept(_))));
         assert!(first.bootstrap_admin.password.expose().len() >= 20);
         assert_eq!(first.bootstrap_admin.password.expose(), second.bootstrap_admin.password.expose());
     }
@@ -96,6 +102,22 @@ mod tests {
         };
         let mode = std::fs::metadata(path).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_with_garbage_is_named_before_there_are_accounts_and_ignored_afterwards() {
+        let data = tempfile::tempdir().expect("a folder");
+        for garbage in [b"short".as_slice(), b"\xff\xfe", b"", "x".repeat(200).as_bytes()] {
+            std::fs::write(data.path().join(FILE), garbage).expect("writes");
+            let Err(fault) = provide(&mut config(), data.path()) else {
+                panic!("it was taken for a password")
+            };
+            assert!(format!("{fault:#}").contains(FILE), "{fault:#}");
+        }
+        std::fs::write(data.path().join("users.db"), "").expect("writes");
+        let mut config = config();
+        assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::Known)));
+        assert!(config.bootstrap_admin.wanted().is_none());
     }
 
     #[test]

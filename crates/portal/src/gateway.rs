@@ -8,10 +8,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chassis::Service;
-use chassis::http::etag_matches;
+use chassis::http::{Cache, digest, etag_matches, tag};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
-use sha2::{Digest, Sha256};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Info, OpenApi};
 
@@ -82,9 +81,6 @@ pub fn document(services: &[Service]) -> OpenApi {
     all
 }
 
-/// How every public answer may be kept.
-const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400";
-
 struct Document {
     json: String,
     etag: String,
@@ -93,15 +89,16 @@ struct Document {
 impl Document {
     fn of(document: &OpenApi) -> anyhow::Result<Self> {
         let json = document.to_json()?;
-        let etag = format!("\"{}\"", &hex::encode(Sha256::digest(json.as_bytes()))[..16]);
+        let etag = digest(json.as_bytes());
         Ok(Self { json, etag })
     }
 
     fn answer(&self, headers: &HeaderMap) -> Response {
-        let etag = [(header::ETAG, self.etag.as_str()), (header::CACHE_CONTROL, PUBLIC)];
-        if etag_matches(headers, &self.etag) {
-            return (StatusCode::NOT_MODIFIED, etag).into_response();
-        }
-        (etag, [(header::CONTENT_TYPE, "application/json")], self.json.clone()).into_response()
+        let response = if etag_matches(headers, &self.etag) {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(header::CONTENT_TYPE, "application/json")], self.json.clone()).into_response()
+        };
+        tag(Cache::Public.on(response), &self.etag)
     }
 }

@@ -5,6 +5,7 @@ pub mod config;
 pub mod first_admin;
 pub mod gateway;
 pub mod healthcheck;
+pub mod openapi;
 pub mod replay;
 pub mod robot;
 pub mod run;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chassis::{failed, install_tls};
 use clap::{Args, Parser, Subcommand};
 use portal::config::{self, Flags};
-use portal::{admin, healthcheck, replay, robot, run, seed, verify};
+use portal::{admin, healthcheck, openapi, replay, robot, run, seed, verify};
 
 /// A news portal: accounts, news of three sections, recommendations.
 #[derive(Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Run(Flags),
     /// Prints the effective configuration, secrets as ***, or every fault of it.
     CheckConfig(Flags),
+    /// Prints the OpenAPI document of the whole gateway, as nginx serves it.
+    Openapi,
     /// Asks a running portal or service whether it is ready.
     Healthcheck(Url),
     /// Builds what readers see anew from the events, while no portal runs.
@@ -61,6 +63,10 @@ fn act(command: Command) -> anyhow::Result<()> {
         Command::CheckConfig(flags) => {
             let loaded = config::load(&flags, None)?;
             println!("# portal, configuration {}\n{}", loaded.fingerprint, loaded.effective);
+            Ok(())
+        }
+        Command::Openapi => {
+            println!("{}", runtime.block_on(openapi::document())?);
             Ok(())
         }
         Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url)),

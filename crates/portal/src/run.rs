@@ -98,6 +98,13 @@ fn greet(address: SocketAddr, data: &Path, admin: &FirstAdmin) {
     match admin {
         FirstAdmin::Configured => println!("  admin     as configured in users.bootstrap_admin"),
         FirstAdmin::Known => println!("  admin     as before"),
+        FirstAdmin::Kept(path) => {
+            println!(
+                "  admin     {}, password in {} unless you changed it",
+                first_admin::EMAIL,
+                path.display()
+            );
+        }
         FirstAdmin::Made(path) => {
             println!("  admin     {}, password in {}", first_admin::EMAIL, path.display());
             if std::io::stdout().is_terminal()

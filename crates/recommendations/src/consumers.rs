@@ -1,17 +1,17 @@
-//! What comes over the bus: decode → app → log. The queues are `recommendations.reading` and `recommendations.users`.
+//! What comes over the bus: decode → app. The queues are `recommendations.reading` and `recommendations.users`.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{Bus, BusError, Envelope, Handler, Subscription};
-use chassis::{Runnable, causes};
+use chassis::Runnable;
 use kernel::{Fault, Kind, Refusal, Timestamp, UserId};
 use prost::Message;
 use proto::events::v1::ArticleRead;
 use proto::users::v1::{ConsentChanged, UserErased};
 
 use crate::NAME;
-use crate::app::{App, TasteError};
+use crate::app::App;
 use crate::domain::{Consent, ConsentRecord, Reading, ReadingFault};
 
 /// Subscribes to what this service wants to know. The queues exist when this returns.
@@ -42,13 +42,13 @@ impl ReadingConsumer {
 
 #[async_trait]
 impl Handler for ReadingConsumer {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         if message.kind != "portal.events.v1.ArticleRead" {
             unknown(message);
             return Ok(());
         }
-        let reading = reading(message).map_err(|fault| fault.refusal())?;
-        let outcome = self.app.count_reading(&reading).await.map_err(|fault| refused(&fault))?;
+        let reading = reading(message)?;
+        let outcome = self.app.count_reading(&reading).await?;
         tracing::debug!(article = %reading.article, ?outcome, "a reading was handled");
         Ok(())
     }
@@ -68,18 +68,18 @@ impl UsersConsumer {
 
 #[async_trait]
 impl Handler for UsersConsumer {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         match message.kind.as_str() {
             "portal.users.v1.UserErased" => {
                 let told: UserErased = decoded(message)?;
                 let reader = user(&told.user_id)?;
-                self.app.erase_reader(reader).await.map_err(|fault| refused(&fault))?;
+                self.app.erase_reader(reader).await?;
                 tracing::info!(%reader, "everything about an erased reader was deleted");
             }
             "portal.users.v1.ConsentChanged" => {
                 let told: ConsentChanged = decoded(message)?;
                 let reader = user(&told.user_id)?;
-                self.app.change_consent(reader, &record(&told)).await.map_err(|fault| refused(&fault))?;
+                self.app.change_consent(reader, &record(&told)).await?;
                 tracing::debug!(%reader, version = told.version, "a consent was put on record");
             }
             _ => unknown(message),
@@ -119,12 +119,4 @@ fn unreadable(detail: &str) -> Refusal {
 /// A kind of a later release under a key that we follow: nothing to do, and no reason to keep it.
 fn unknown(message: &Envelope) {
     tracing::debug!(kind = message.kind, "a message of an unknown kind was left alone");
-}
-
-/// What the bus is told. Causes that lie with us are logged here: a refusal does not carry them.
-fn refused(fault: &TasteError) -> Refusal {
-    if fault.kind().is_ours() {
-        tracing::warn!(code = fault.code().as_str(), cause = causes(fault), "a message could not be handled");
-    }
-    fault.refusal()
 }

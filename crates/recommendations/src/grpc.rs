@@ -9,6 +9,9 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::domain::Taste;
 
+/// What is answered here, as callers are granted it.
+pub const METHODS: &[&str] = &["portal.recommendations.v1.Recommendations/GetTaste"];
+
 /// The most labels of one answer.
 const MOST_TASTES: u32 = 100;
 

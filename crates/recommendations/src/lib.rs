@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chassis::transport::grpc_edge;
-use chassis::{Dependency, Described, Service, Surroundings, Verifier};
+use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier};
 use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};
 use tonic::service::Routes;
 
@@ -38,7 +37,9 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     // First what may be refused here, then what leaves files behind.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let transport = surroundings.transport(&config.users.url).context("users.url")?;
-    let bus = bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
+    let transport = transport.with_token(&config.users.token);
+    let bus::Opened { bus, closers } =
+        bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let budget = Duration::from_millis(config.store.budget_ms);
     let store::Opened { graph, engine } =
         store::open(&config.store.url, budget).await.context("store.url")?;
@@ -46,10 +47,11 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let app = App::new(graph, Arc::new(users), surroundings.clock.clone());
     let consumers = consumers::subscribe(&*bus, &app).await?;
     let (http, doc) = http::router(app.clone(), verifier)?;
-    let routes = grpc_edge(NAME, Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone()))));
+    let routes = Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone())));
+    let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, http.clone());
-    surroundings.register_grpc(NAME, routes.clone());
-    let (asked, closed, listening) = (engine.clone(), bus.clone(), bus);
+    let asked = engine.clone();
+    let closer: Closer = Box::pin(async move { engine.close().await });
     Ok(Service {
         name: NAME,
         http,
@@ -59,18 +61,12 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         consumers,
         workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],
         health: vec![
-            Dependency::new(engine.name(), move || {
+            Dependency::new(asked.name(), move || {
                 let engine = asked.clone();
                 async move { engine.ping().await }
             }),
-            Dependency::new("bus", move || {
-                let bus = listening.clone();
-                async move { bus.ping().await }
-            }),
+            bus::dependency(&bus),
         ],
-        closers: vec![
-            Box::pin(async move { engine.close().await }),
-            Box::pin(async move { closed.close().await }),
-        ],
+        closers: [closer].into_iter().chain(closers).collect(),
     })
 }

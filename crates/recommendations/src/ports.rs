@@ -104,7 +104,9 @@ impl Fault for TasteGraphError {
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
     /// What a person consents to, as users knows it now; `None` where there is no such account (any more). It answers
-    /// within 250 ms or not at all, and stops asking for a while when it keeps failing.
+    /// within 250 ms or not at all, never later than the deadline of the work in hand, and users stops working for who has
+    /// given up. What users refuses is a failure that may pass. Where users is away the call fails, and once it has come the next
+    /// one is answered. When it keeps failing it is left in peace for a while.
     async fn consent_of(&self, user: UserId) -> Result<Option<ConsentRecord>, DirectoryError>;
 }
 

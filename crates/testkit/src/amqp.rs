@@ -132,7 +132,6 @@ impl Drop for Vhost {
 /// A setting of the engines. A missing one is a failure: a test that needs a server and has none has shown nothing.
 #[allow(clippy::disallowed_methods, reason = "tests find the engines by their environment")]
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: `cargo xtask test --servers` starts the engines and sets it")
-    })
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` starts the engines and sets it"))
 }

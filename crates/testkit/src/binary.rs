@@ -3,40 +3,47 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// The `portal` program: the file in `PORTAL_BIN` if that is set, otherwise what [`binary`] builds.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a test has no configuration; this names the program under test"
-)]
-pub fn portal_binary() -> PathBuf {
-    std::env::var_os("PORTAL_BIN").map_or_else(|| binary("portal"), PathBuf::from)
-}
-
-/// The binary of this name in the workspace, built if its sources have changed.
-///
-/// Cargo tells only a package's own tests where its binaries are (`CARGO_BIN_EXE_*`), so this asks Cargo: once for each
-/// name in a test process, in the profile and target folder of the running test.
+/// The `portal` program.
 ///
 /// # Panics
-/// Where it doesn't compile, with the compiler's words.
-pub fn binary(name: &str) -> PathBuf {
-    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-    // Held while Cargo runs: the tests of this process wait for one build. A failed build fails each of them.
-    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    let built = built.get_or_insert_default();
-    built.entry(name.to_owned()).or_insert_with(|| build(name)).clone()
+/// See [`binary`].
+pub fn portal_binary() -> PathBuf {
+    binary("portal")
 }
 
-fn build(name: &str) -> PathBuf {
+/// The binary of this name: in the folder that `PORTAL_BINARIES` names if that is set, otherwise the workspace's, built if its
+/// sources have changed.
+///
+/// Cargo tells only a package's own tests where its binaries are (`CARGO_BIN_EXE_*`), so this asks Cargo: once in a test
+/// process, for all of them, in the profile and target folder of the running test.
+///
+/// # Panics
+/// Where they don't compile, with the compiler's words, or there is none of this name.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a test has no configuration; this names the programs under test"
+)]
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    if let Some(folder) = std::env::var_os("PORTAL_BINARIES") {
+        return PathBuf::from(folder).join(name);
+    }
+    // Held while Cargo runs: the tests of this process wait for one build. A failed build fails each of them.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = built.get_or_insert_with(build).get(name);
+    found.unwrap_or_else(|| panic!("Cargo built no binary `{name}`")).clone()
+}
+
+fn build() -> HashMap<String, PathBuf> {
     let mut cargo = cargo();
     // The selection of `cargo test --workspace`, so that Cargo arrives at the same features of every dependency and nothing
     // is compiled twice. `--test architecture` is there because only a test target turns on the features of dev-dependencies.
-    cargo.args(["build", "--locked", "--quiet", "--workspace", "--bin", name, "--test", "architecture"]);
+    cargo.args(["build", "--locked", "--quiet", "--workspace", "--bins", "--test", "architecture"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     cargo.args(profile_and_folder(&std::env::current_exe().expect("a running test has a path")));
     let output = cargo.stderr(Stdio::inherit()).output().expect("Cargo can be run");
-    assert!(output.status.success(), "`cargo build --bin {name}` failed; the compiler's words are above");
-    executable(&output.stdout, name).unwrap_or_else(|| panic!("Cargo built no binary `{name}`"))
+    assert!(output.status.success(), "`cargo build --bins` failed; the compiler's words are above");
+    executables(&output.stdout)
 }
 
 #[allow(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings")]
@@ -74,13 +81,17 @@ fn profile_and_folder(test: &Path) -> Vec<String> {
     options
 }
 
-/// The path in Cargo's message about the binary of this name.
-fn executable(messages: &[u8], name: &str) -> Option<PathBuf> {
+/// The binaries in Cargo's messages, by name.
+fn executables(messages: &[u8]) -> HashMap<String, PathBuf> {
     messages
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .filter(|message| message["target"]["name"] == name && message["target"]["kind"][0] == "bin")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .filter(|message| message["target"]["kind"][0] == "bin")
+        .filter_map(|message| {
+            let name = message["target"]["name"].as_str()?.to_owned();
+            Some((name, PathBuf::from(message["executable"].as_str()?)))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -96,11 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn the_binary_is_found_among_the_messages_of_cargo() {
+    fn binaries_are_found_among_the_messages_of_cargo() {
         let messages = br#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"portal"},"executable":null}
 {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"portal"},"executable":"/src/target/debug/portal"}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"it"},"executable":"/src/target/debug/deps/it-1"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(messages, "portal"), Some(PathBuf::from("/src/target/debug/portal")));
-        assert_eq!(executable(messages, "users"), None);
+        let portal = ("portal".to_owned(), PathBuf::from("/src/target/debug/portal"));
+        assert_eq!(executables(messages), HashMap::from([portal]));
     }
 }

@@ -2,6 +2,7 @@
 
 mod amqp;
 mod binary;
+mod cases;
 mod client;
 mod folder;
 mod portal;

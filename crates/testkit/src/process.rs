@@ -23,13 +23,14 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
     variables: Vec<(OsString, OsString)>,
+    folder: Option<PathBuf>,
     ready: &'static str,
 }
 
 impl Program {
-    /// The program at `path`. It is ready when a line of its output contains `ready`.
+    /// The program at `path`. It is ready when a line of its output, either of them, contains `ready`.
     pub fn new(path: impl Into<PathBuf>, ready: &'static str) -> Self {
-        Self { path: path.into(), arguments: Vec::new(), variables: Vec::new(), ready }
+        Self { path: path.into(), arguments: Vec::new(), variables: Vec::new(), folder: None, ready }
     }
 
     /// The running test executable once more, for its test `name` alone: the way to kill -9 a library. That test calls
@@ -61,6 +62,13 @@ impl Program {
         self
     }
 
+    /// The same, started in this folder instead of the test's.
+    #[must_use]
+    pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
     fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
@@ -88,12 +96,16 @@ impl Process {
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).envs(program.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if let Some(folder) = &program.folder {
+            command.current_dir(folder);
+        }
         let name = program.name();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("`{name}` can't be started: {error}"));
         let output = Output::default();
         let (say, ready) = oneshot::channel();
-        output.take(child.stderr.take(), None);
-        output.take(child.stdout.take(), Some((program.ready, say)));
+        let wanted: Wanted = Arc::new(Mutex::new(Some((program.ready, say))));
+        output.take(child.stderr.take(), Arc::clone(&wanted));
+        output.take(child.stdout.take(), wanted);
         let guard = Guard::over(&child);
         let mut process = Self { name, child, ended: None, guard, output, ready: String::new() };
         match tokio::time::timeout(START_OR_STOP, ready).await {
@@ -207,25 +219,23 @@ impl Guard {
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 
+/// The words that mean "ready", and whom to tell; nothing any more once they were said.
+type Wanted = Arc<Mutex<Option<(&'static str, oneshot::Sender<String>)>>>;
+
 impl Output {
-    fn take(
-        &self,
-        pipe: Option<impl Read + Send + 'static>,
-        mut ready: Option<(&'static str, oneshot::Sender<String>)>,
-    ) {
+    fn take(&self, pipe: Option<impl Read + Send + 'static>, wanted: Wanted) {
         let (pipe, lines) = (pipe.expect("the output is a pipe"), self.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                let rest = ready
-                    .as_ref()
-                    .and_then(|(words, _)| line.split_once(words))
-                    .map(|(_, rest)| rest.to_owned());
+                let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
+                let rest = wanted.as_ref().and_then(|(words, _)| line.split_once(words));
+                let rest = rest.map(|(_, rest)| rest.trim().to_owned());
                 lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 if let Some(rest) = rest
-                    && let Some((_, say)) = ready.take()
+                    && let Some((_, say)) = wanted.take()
                 {
-                    let _ = say.send(rest.trim().to_owned());
+                    let _ = say.send(rest);
                 }
             }
         });
@@ -270,6 +280,12 @@ mod tests {
     #[should_panic(expected = "`sh` ended before it was ready (exit status: 3)")]
     async fn a_program_that_ends_before_it_is_ready_fails_the_test() {
         Process::start(&shell("echo sorry; exit 3")).await;
+    }
+
+    #[tokio::test]
+    async fn a_program_may_say_that_it_is_ready_where_it_logs() {
+        let process = Process::start(&shell("echo ready at work >&2; exec sleep 60")).await;
+        assert_eq!(process.ready(), "work");
     }
 
     #[tokio::test]

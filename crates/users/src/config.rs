@@ -1,7 +1,7 @@
 //! What this service can be told; `config.default.toml` is the documentation.
 
-use chassis::config::{Secret, Settings};
-use chassis::{IdentityConfig, Url};
+use chassis::config::{Address, Form, Place, Secret, Settings, path_fault};
+use chassis::{GrpcConfig, IdentityConfig, Url};
 use serde::{Deserialize, Serialize};
 
 use std::time::Duration;
@@ -20,19 +20,12 @@ pub struct Config {
     pub intake: Address,
     pub cache: Cache,
     pub bus: Address,
+    pub grpc: GrpcConfig,
     pub signing: Signing,
     pub passwords: HashingCost,
     pub sessions: Sessions,
     pub throttle: Throttle,
     pub bootstrap_admin: BootstrapAdmin,
-}
-
-/// Where something is: its URL's scheme chooses the adapter.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Config")]
-pub struct Address {
-    pub url: Url,
 }
 
 /// The cache of lookups.
@@ -122,11 +115,6 @@ impl Settings for Config {
                 faults.push(sentence.to_owned());
             }
         };
-        let base = self.public_base.as_str();
-        fault(
-            !(base.is_empty() || base.starts_with('/') && !base.ends_with('/')),
-            "public_base must be a path such as /users/v1, or empty",
-        );
         fault(
             self.store.url == self.intake.url,
             "store.url and intake.url must be two places: no transaction spans them",
@@ -134,16 +122,39 @@ impl Settings for Config {
         fault(self.cache.capacity == 0, "cache.capacity must be at least 1");
         fault(self.cache.ttl_seconds == 0, "cache.ttl_seconds must be at least 1");
         fault(self.signing.key_file.is_empty(), "signing.key_file must name a file");
+        faults.extend(path_fault("public_base", &self.public_base));
+        faults.extend(self.grpc.faults(crate::grpc::METHODS));
         if let Some((email, password)) = self.bootstrap_admin.wanted() {
             faults.extend(Email::parse(email).err().map(|e| format!("bootstrap_admin.email {e}")));
             faults.extend(Password::parse(password).err().map(|e| format!("bootstrap_admin.password {e}")));
         }
         faults
     }
+
+    fn places(&self) -> Vec<Place> {
+        let mut places = self.identity.places();
+        places.push(Place::new("store.url", self.store.url.expose(), &[Form::Sqlite, Form::Postgres]));
+        places.push(
+            Place::new("intake.url", self.intake.url.expose(), &[Form::Sqlite, Form::Redis])
+                .read_by(crate::store::read_redis),
+        );
+        places.push(
+            Place::new("cache.url", self.cache.url.expose(), &[Form::Memory, Form::Redis])
+                .read_by(crate::store::read_redis),
+        );
+        places.push(bus::place(&self.bus));
+        places
+    }
+
+    fn unfit_for_production(&self) -> Vec<String> {
+        self.grpc.unfit_for_production()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use chassis::config::{layers, read};
+
     use super::*;
 
     fn config() -> Config {
@@ -153,6 +164,32 @@ mod tests {
     #[test]
     fn the_defaults_are_good() {
         assert_eq!(config().validate(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+        for key in ["store.url", "intake.url", "cache.url", "bus.url", "identity.keys", "identity.issuer"] {
+            for bad in ["", "s3cret", "mysql://u:s3cret@db", "sqlite:", "redis://u:s3cret@"] {
+                let mut table: toml::Table = Config::DEFAULTS.parse().expect("TOML");
+                let (name, field) = key.split_once('.').expect("two parts");
+                table[name][field] = bad.into();
+                let layers = layers(&[&table.to_string()], None).expect("layers");
+                let faults = read::<Config>(&layers).expect_err(bad).0;
+                assert!(faults.iter().any(|fault| fault.starts_with(key)), "{bad}: {faults:?}");
+                assert!(!faults.iter().any(|fault| fault.contains("s3cret")), "{faults:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn production_wants_a_token_of_each_caller_and_no_address_of_one_process() {
+        let layers =
+            layers(&[Config::DEFAULTS, "[process]\nprofile = \"production\"\n"], None).expect("layers");
+        let faults = read::<Config>(&layers).expect_err("the defaults are for one process").0;
+        for key in ["grpc.callers.recommendations.token", "bus.url", "identity.keys"] {
+            assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
+        }
+        assert_eq!(faults.len(), 3, "{faults:?}");
     }
 
     #[test]

@@ -11,6 +11,10 @@ use tonic::{Request, Response, Status};
 use crate::app::App;
 use crate::domain::User;
 
+/// What is answered here, as callers are granted it.
+pub const METHODS: &[&str] =
+    &["portal.users.v1.Users/GetUser", "portal.users.v1.Users/GetUsers", "portal.users.v1.Users/GetConsent"];
+
 /// The most accounts of one question.
 const MAX_IDS: usize = 100;
 

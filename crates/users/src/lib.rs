@@ -13,14 +13,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bus::Relay;
-use chassis::transport::grpc_edge;
+use bus::{Bus, Relay};
 use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier, Worker};
 use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
 use tonic::service::Routes;
 
 pub use app::{App, CreateAdmin, Register, UserError};
-pub use config::Config;
+pub use config::{BootstrapAdmin, Config};
 pub use domain::{Choice, Consent, Email, Name, Password, User};
 
 use app::{FirstAdmin, Passwords, Tokens};
@@ -35,13 +34,13 @@ const NAME: &str = "users";
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     // First what may be refused here, then what leaves files behind.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
-    let Opened { app, workers, closers } = open(&config, &surroundings).await?;
+    let Opened { app, bus, workers, closers } = open(&config, &surroundings).await?;
     make_first_admin(&app, &config).await?;
 
     let (router, doc) = http::router(app.clone(), verifier, &config.public_base, &config.identity.issuer);
-    let routes = grpc_edge(NAME, Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone()))));
+    let routes = Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone())));
+    let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, router.clone());
-    surroundings.register_grpc(NAME, routes.clone());
     Ok(Service {
         name: NAME,
         http: router,
@@ -50,7 +49,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers: Vec::new(),
         workers,
-        health: dependencies(&app),
+        health: dependencies(&app, &bus),
         closers,
     })
 }
@@ -59,6 +58,8 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
 pub struct Opened {
     /// The use cases.
     pub app: Arc<App>,
+    /// Where facts are told.
+    pub bus: Arc<dyn Bus>,
     /// What brings registrations into the store and facts to the bus; whoever opened them drives them.
     pub workers: Vec<Arc<dyn Worker>>,
     /// How the stores are closed.
@@ -70,7 +71,8 @@ pub struct Opened {
 /// # Errors
 /// Where a store can't be opened; each says which key of the configuration.
 pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<Opened> {
-    let bus = bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
+    let bus::Opened { bus, closers } =
+        bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
@@ -86,9 +88,12 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         ids: surroundings.ids.clone(),
         arrived: Arc::default(),
     });
-    let workers: Vec<Arc<dyn Worker>> =
-        vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus))];
-    Ok(Opened { app, workers, closers: vec![opened.closer, intake_closer] })
+    let workers: Vec<Arc<dyn Worker>> = vec![
+        Arc::new(workers::IntakeWorker(app.clone())),
+        Arc::new(Relay::new(opened.outbox, bus.clone())),
+    ];
+    let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
+    Ok(Opened { app, bus, workers, closers })
 }
 
 async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
@@ -103,7 +108,7 @@ async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn dependencies(app: &Arc<App>) -> Vec<Dependency> {
+fn dependencies(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
     let (store, intake, cache) = (app.store.clone(), app.intake.clone(), app.cache.clone());
     vec![
         Dependency::new("store", move || {
@@ -119,5 +124,6 @@ fn dependencies(app: &Arc<App>) -> Vec<Dependency> {
             async move { cache.ping().await }
         })
         .optional(),
+        bus::dependency(bus),
     ]
 }

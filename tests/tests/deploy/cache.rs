@@ -5,7 +5,7 @@ use std::sync::Arc;
 use testkit::{PATIENCE, at_once, wait_until};
 use tokio::sync::Semaphore;
 
-use crate::gateway::{Gateway, Settings};
+use crate::gateway::{Gateway, in_front_of};
 use crate::upstream::{Upstream, answer};
 
 const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400";
@@ -38,7 +38,7 @@ async fn counting() -> Upstream {
 #[ignore = "needs nginx"]
 async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
     let users = counting().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let client = gateway.client();
     let first = client.get("/users/v1/x").send().await.expect_status(200);
     let second = client.get("/users/v1/x").send().await.expect_status(200);
@@ -60,7 +60,7 @@ async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
 #[ignore = "needs nginx"]
 async fn a_read_with_a_token_or_a_cookie_never_meets_the_cache() {
     let users = counting().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let client = gateway.client();
     // Neither is what it gets kept, nor does it get what was kept: even where the service says "public".
     let token = || client.get("/users/v1/x").token("t");
@@ -109,7 +109,7 @@ async fn an_anonymous_front_page_is_kept_and_a_readers_own_never_is_nor_comes_fr
 #[ignore = "needs nginx"]
 async fn only_what_says_that_it_is_public_is_kept() {
     let users = counting().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     for word in ["private", "no-store", "public-but-not-stored", "nothing", "max-age", "cookie"] {
         let path = format!("/users/v1/x?{word}");
         let before = users.count();
@@ -128,7 +128,7 @@ async fn errors_and_writes_are_never_kept() {
         answer(status, PUBLIC, &seen.number.to_string())
     })
     .await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     for path in ["/users/v1/missing", "/users/v1/missing"] {
         gateway.client().get(path).send().await.expect_status(404);
     }
@@ -142,7 +142,7 @@ async fn errors_and_writes_are_never_kept() {
 #[ignore = "needs nginx"]
 async fn the_host_that_a_client_names_changes_nothing_for_others() {
     let users = counting().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let poison = "GET /users/v1/x HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\nConnection: close\r\n\r\n";
     assert!(gateway.raw(poison.as_bytes()).await.ends_with("\r\n\r\n1"));
     assert_eq!(users.last().header("host"), Some("users"));
@@ -154,7 +154,7 @@ async fn the_host_that_a_client_names_changes_nothing_for_others() {
 async fn of_twenty_that_ask_for_the_same_at_once_one_reaches_the_service() {
     let users = counting().await;
     // However slow this machine is: nobody loses patience with the one that asks.
-    let gateway = Gateway::start(Settings::new().users(&users).with("GATEWAY_CACHE_LOCK", "60s")).await;
+    let gateway = Gateway::start(in_front_of(&users).with("GATEWAY_CACHE_LOCK", "60s")).await;
     let answers = at_once(20, |_| {
         let call = gateway.client().get("/users/v1/x");
         async move { call.send().await.expect_status(200).text() }
@@ -181,7 +181,7 @@ async fn while_one_fetches_what_is_new_the_others_get_what_was() {
         })
         .await
     };
-    let gateway = Gateway::start(Settings::new().users(&users).with("GATEWAY_READ_TIMEOUT", "60s")).await;
+    let gateway = Gateway::start(in_front_of(&users).with("GATEWAY_READ_TIMEOUT", "60s")).await;
     let ask = || async { gateway.client().get("/users/v1/x").send().await.expect_status(200).text() };
     assert_eq!(ask().await, "1");
 

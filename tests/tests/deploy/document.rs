@@ -4,8 +4,7 @@ use testkit::{Folder, Portal, portal_binary};
 
 use crate::text;
 
-/// nginx serves a file: it must say what the code says. To renew it: `portal run`, then
-/// `curl -s http://127.0.0.1:8080/openapi.json | jq . > nginx/html/openapi.json`.
+/// nginx serves a file: it must say what the code says.
 #[tokio::test]
 async fn the_document_of_the_gateway_is_the_one_of_the_code() {
     let folder = Folder::new();
@@ -17,5 +16,8 @@ async fn the_document_of_the_gateway_is_the_one_of_the_code() {
         document["paths"].as_object().expect("a document has paths").keys().cloned().collect()
     };
     assert_eq!(paths(&served), paths(&of_the_code));
-    assert!(served == of_the_code, "nginx/html/openapi.json is not what the code says any more");
+    assert!(
+        served == of_the_code,
+        "nginx/html/openapi.json is not what the code says any more; to renew it: cargo run -p portal -- openapi > nginx/html/openapi.json"
+    );
 }

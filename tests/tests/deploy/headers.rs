@@ -1,6 +1,6 @@
 //! What goes from the client to a service, and what does not.
 
-use crate::gateway::{Gateway, Settings};
+use crate::gateway::{Gateway, in_front_of};
 use crate::upstream::{Upstream, answer};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -43,7 +43,7 @@ const FORGED: [&str; 30] = [
 #[ignore = "needs nginx"]
 async fn an_identity_that_a_client_claims_in_a_header_reaches_no_service() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     for method in ["GET", "POST"] {
         for token in [false, true] {
             let mut call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
@@ -66,7 +66,7 @@ async fn an_identity_that_a_client_claims_in_a_header_reaches_no_service() {
 #[ignore = "needs nginx"]
 async fn a_service_learns_the_address_of_the_connection_and_not_what_the_client_says() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     gateway
         .client()
         .get("/users/v1/x")
@@ -82,8 +82,7 @@ async fn a_service_learns_the_address_of_the_connection_and_not_what_the_client_
 #[ignore = "needs nginx"]
 async fn a_proxy_that_is_trusted_is_believed_as_far_as_the_next_one() {
     let users = Upstream::plain().await;
-    let settings =
-        Settings::new().users(&users).with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
+    let settings = in_front_of(&users).with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
     let gateway = Gateway::start(settings).await;
     let call = gateway.client().get("/users/v1/x").header("x-forwarded-for", "10.9.9.9, 203.0.113.9");
     call.send().await.expect_status(200);
@@ -94,7 +93,7 @@ async fn a_proxy_that_is_trusted_is_believed_as_far_as_the_next_one() {
 #[ignore = "needs nginx"]
 async fn a_request_has_one_id_for_the_client_the_service_and_the_log() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let answer = gateway.client().get("/users/v1/x").header("x-request-id", "order-7.a:b_c").send().await;
     assert_eq!(answer.header("x-request-id"), Some("order-7.a:b_c"));
     assert_eq!(users.last().header("x-request-id"), Some("order-7.a:b_c"));
@@ -123,7 +122,7 @@ async fn a_request_has_one_id_for_the_client_the_service_and_the_log() {
 #[ignore = "needs nginx"]
 async fn a_dangerous_id_is_replaced_and_a_broken_trace_too() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let long = "x".repeat(129);
     for id in ["a b", "a\"b", "a{b}", long.as_str()] {
         let answer = gateway.client().get("/users/v1/x").header("x-request-id", id).send().await;
@@ -140,7 +139,7 @@ async fn a_dangerous_id_is_replaced_and_a_broken_trace_too() {
 #[ignore = "needs nginx"]
 async fn a_trace_that_comes_in_goes_on_and_gives_the_request_its_id() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let given = format!("00-{TRACE}-00f067aa0ba902b7-01");
     let answer = gateway.client().get("/users/v1/x").header("traceparent", &given).send().await;
     assert_eq!(users.last().header("traceparent"), Some(given.as_str()));
@@ -152,7 +151,7 @@ async fn a_trace_that_comes_in_goes_on_and_gives_the_request_its_id() {
 #[ignore = "needs nginx"]
 async fn a_body_a_condition_and_a_cookie_arrive_as_they_were_sent() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let body = vec![0x1f_u8; 1 << 20];
     let call =
         gateway.client().put("/users/v1/x").header("if-match", "W/\"v7\"").header("idempotency-key", "k");
@@ -174,7 +173,7 @@ async fn a_large_answer_is_compressed_here_and_its_tag_weakened() {
         answer
     })
     .await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let plain = "GET /users/v1/x HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n";
     let answer = gateway.raw(format!("{plain}Accept-Encoding: gzip\r\n\r\n").as_bytes()).await;
     for header in ["Content-Encoding: gzip", "Vary: Accept-Encoding", "W/\"v7\""] {

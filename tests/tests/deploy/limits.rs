@@ -1,6 +1,6 @@
 //! What one client may ask.
 
-use crate::gateway::{Gateway, Settings};
+use crate::gateway::{Gateway, in_front_of};
 use crate::upstream::Upstream;
 
 #[tokio::test]
@@ -8,7 +8,7 @@ use crate::upstream::Upstream;
 async fn a_client_over_its_rate_is_429_with_retry_after_and_the_burst_is_served_at_once() {
     let users = Upstream::plain().await;
     // One a minute: a test that is slow adds nothing.
-    let settings = Settings::new().users(&users).with("GATEWAY_RATE", "1r/m").with("GATEWAY_BURST", "3");
+    let settings = in_front_of(&users).with("GATEWAY_RATE", "1r/m").with("GATEWAY_BURST", "3");
     let gateway = Gateway::start(settings).await;
     for _ in 0..4 {
         gateway.client().get("/users/v1/x").send().await.expect_status(200);
@@ -26,8 +26,7 @@ async fn a_client_over_its_rate_is_429_with_retry_after_and_the_burst_is_served_
 #[ignore = "needs nginx"]
 async fn writes_have_a_limit_of_their_own_and_leave_reads_alone() {
     let users = Upstream::plain().await;
-    let settings =
-        Settings::new().users(&users).with("GATEWAY_WRITE_RATE", "1r/m").with("GATEWAY_WRITE_BURST", "3");
+    let settings = in_front_of(&users).with("GATEWAY_WRITE_RATE", "1r/m").with("GATEWAY_WRITE_BURST", "3");
     let gateway = Gateway::start(settings).await;
     let client = gateway.client();
     for call in [client.post("/users/v1/"), client.put("/users/v1/x"), client.patch("/users/v1/x")] {
@@ -44,7 +43,7 @@ async fn writes_have_a_limit_of_their_own_and_leave_reads_alone() {
 #[ignore = "needs nginx"]
 async fn the_clients_of_a_trusted_proxy_are_counted_one_by_one() {
     let users = Upstream::plain().await;
-    let settings = Settings::new().users(&users).with("GATEWAY_RATE", "1r/m").with("GATEWAY_BURST", "1");
+    let settings = in_front_of(&users).with("GATEWAY_RATE", "1r/m").with("GATEWAY_BURST", "1");
     let settings = settings.with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
     let gateway = Gateway::start(settings).await;
     for (client, status) in

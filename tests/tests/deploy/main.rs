@@ -18,29 +18,4 @@ mod secrets;
 mod upstream;
 mod variables;
 
-use std::path::PathBuf;
-
-/// A file of the repository.
-fn repository(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
-}
-
-/// The text of a file of the repository.
-#[track_caller]
-fn text(path: &str) -> String {
-    let path = repository(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// The program that an environment variable names.
-///
-/// # Panics
-/// Where it is unset: what was asked for and can't be run has failed.
-#[track_caller]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a test has no configuration; this names the program under test"
-)]
-fn program(variable: &str) -> PathBuf {
-    std::env::var_os(variable).map(PathBuf::from).unwrap_or_else(|| panic!("{variable} names no program"))
-}
+use system_tests::{program, repository, text};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::gateway::{Gateway, Settings, problem, status};
+use crate::gateway::{Gateway, Settings, in_front_of, problem, status};
 use crate::upstream::{Upstream, answer};
 
 /// Fails where this is not the whole of a problem.
@@ -33,7 +33,7 @@ async fn what_is_nowhere_is_a_problem_with_the_ids_of_the_request() {
 #[ignore = "needs nginx"]
 async fn a_method_that_nobody_has_is_405_with_allow() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     for method in ["TRACE", "PROPFIND", "get", "BREW"] {
         let request = format!("{method} /users/v1/x HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n\r\n");
         let answer = gateway.raw(request.as_bytes()).await;
@@ -57,7 +57,7 @@ async fn a_method_that_nobody_has_is_405_with_allow() {
 #[ignore = "needs nginx"]
 async fn a_body_over_1_mib_is_413_announced_or_not() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let announced = gateway.client().post("/users/v1/").body(vec![b'x'; (1 << 20) + 1]).send().await;
     whole(&announced.expect_problem(413, "body_too_large").json(), 413, "body_too_large", "/users/v1/");
     let mut chunked = b"POST /users/v1/ HTTP/1.1\r\nHost: portal\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
@@ -75,7 +75,7 @@ async fn a_body_over_1_mib_is_413_announced_or_not() {
 #[ignore = "needs nginx"]
 async fn headers_over_32_kib_together_are_431_and_a_longer_address_is_414() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let client = gateway.client();
     // One long header, and many short ones.
     client.get("/users/v1/x").header("x-long", &"x".repeat(31_000)).send().await.expect_status(200);
@@ -95,7 +95,7 @@ async fn headers_over_32_kib_together_are_431_and_a_longer_address_is_414() {
 #[ignore = "needs nginx"]
 async fn what_is_no_http_and_what_is_read_in_two_ways_goes_no_further() {
     let users = Upstream::plain().await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     let head = "POST /users/v1/ HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n";
     for (request, code) in [
         ("nonsense\r\n\r\n".to_owned(), "bad_request"),
@@ -120,7 +120,7 @@ async fn what_is_no_http_and_what_is_read_in_two_ways_goes_no_further() {
 #[ignore = "needs nginx"]
 async fn a_service_that_is_away_is_502_and_one_that_does_not_answer_504() {
     let silent = Upstream::silent().await;
-    let settings = Settings::new().users(&silent);
+    let settings = in_front_of(&silent);
     let settings = settings.with("GATEWAY_READ_TIMEOUT", "200ms").with("GATEWAY_WRITE_TIMEOUT", "200ms");
     let gateway = Gateway::start(settings).await;
     let client = gateway.client();
@@ -143,7 +143,7 @@ async fn the_problems_of_a_service_pass_as_they_are() {
         answer
     })
     .await;
-    let gateway = Gateway::start(Settings::new().users(&users)).await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
     for status in [400, 401, 403, 404, 405, 409, 410, 412, 413, 415, 422, 428, 429, 431, 500, 502, 503, 504] {
         let answer = gateway.client().get(&format!("/users/v1/{status}")).send().await;
         answer.expect_problem(status, "its_own");

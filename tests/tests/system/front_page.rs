@@ -3,7 +3,12 @@
 use serde_json::{Value, json};
 use testkit::{PATIENCE, wait_until};
 
-use crate::world::{Account, PASSWORD, World, login};
+use system_tests::{Account, PASSWORD, World, login, Shape, scenarios};
+
+scenarios! {
+    on both shapes:
+        what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses;
+}
 
 fn ids(list: &Value) -> Vec<&str> {
     list.as_array().expect("a list").iter().map(|article| article["id"].as_str().expect("an id")).collect()
@@ -23,9 +28,8 @@ async fn consenting(world: &World, name: &str) -> Account {
     login(world.client(), &reader.email, PASSWORD).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses() {
-    let world = World::new().await;
+async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
     let reader = consenting(&world, "fiona").await;
     let read = world.published("politics", "A budget", &["budget"], &admin).await;

@@ -5,16 +5,24 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use testkit::{Answer, at_once, portal_binary};
 
-use crate::world::{Account, World};
+use system_tests::{Account, World, Shape, scenarios};
+
+scenarios! {
+    on both shapes:
+        an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be,
+        a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer,
+        of_16_posts_at_once_under_one_key_one_makes_a_draft;
+    on one process, because "`portal verify-history` reads the one process' files":
+        a_byte_that_was_changed_in_a_file_is_found_and_named;
+}
 
 async fn step(world: &World, path: &str, version: u64, body: Value, by: &Account) -> Answer {
     let seen = format!("\"v{version}\"");
     world.client().post(path).token(&by.token).header("if-match", &seen).json(&body).send().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be() {
-    let world = World::new().await;
+async fn an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
     let id = world.published("politics", "The budget falls", &["budget"], &admin).await;
     let path = format!("/news/v1/politics/{id}");
@@ -66,27 +74,26 @@ async fn an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be
     assert_eq!((&back["news"]["state"], &back["news"]["version"]), (&json!("draft"), &json!(3)));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_byte_that_was_changed_in_a_file_is_found_and_named() {
-    let mut world = World::new().await;
+async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
+    let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let id = world.published("sports", "Unmistakable", &["cup"], &admin).await;
     world.published("sports", "Another", &["cup"], &admin).await;
-    let data = world.portal.data().display().to_string();
+    let data = world.portal().data().display().to_string();
     let verify = |section: &'static str| {
         let mut command = tokio::process::Command::new(portal_binary());
         command.args(["verify-history", "--data-dir", &data, "--section", section]).output()
     };
     let held = verify("sports").await.expect("the command runs");
     assert!(!held.status.success(), "a running portal holds its stores");
-    assert!(world.portal.stop().await.success());
+    assert!(world.portal().stop().await.success());
     let whole = verify("sports").await.expect("the command runs");
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     let said = String::from_utf8_lossy(&whole.stdout).into_owned();
     assert!(said.contains("2 articles, 4 versions: all are as they were written"), "{said}");
 
     // The second version of the first article.
-    let file = world.portal.data().join("sports-news.db");
+    let file = world.portal().data().join("sports-news.db");
     let mut bytes = std::fs::read(&file).expect("the file");
     let record =
         bytes.windows(12).enumerate().filter(|(_, window)| *window == b"Unmistakable").map(|(at, _)| at);
@@ -107,9 +114,8 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named() {
     assert!(others.status.success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer() {
-    let mut world = World::new().await;
+async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer(shape: Shape) {
+    let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let body = json!({"title": "Once", "content": "And only once.", "tags": ["once"]});
     let create = |world: &World, body: &Value| {
@@ -118,8 +124,8 @@ async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer() 
     };
     let first = create(&world, &body).await.expect_status(201);
     assert_eq!(first.header("idempotency-replayed"), None);
-    world.portal.kill9();
-    world.portal.restart().await;
+    world.kill9();
+    world.restart().await;
     let again = create(&world, &body).await.expect_status(201);
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.body, first.body);
@@ -131,9 +137,8 @@ async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer() 
     create(&world, &other).await.expect_problem(422, "idempotency_key_reused");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_16_posts_at_once_under_one_key_one_makes_a_draft() {
-    let world = World::new().await;
+async fn of_16_posts_at_once_under_one_key_one_makes_a_draft(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
     let body = json!({"title": "The one", "content": "And only.", "tags": ["one"]});
     let answers = at_once(16, |_| {

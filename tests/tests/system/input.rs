@@ -3,10 +3,20 @@
 use serde_json::{Value, json};
 use testkit::Answer;
 
-use crate::world::{Account, PASSWORD, World};
+use system_tests::{Account, PASSWORD, Shape, World, scenarios};
 
-async fn world_with_admin() -> (World, Account) {
-    let world = World::new().await;
+scenarios! {
+    on both shapes:
+        bodies_that_are_not_what_they_should_be_are_refused_by_name,
+        values_outside_their_rules_are_named_by_pointer,
+        addresses_and_pages_that_can_not_be_are_refused_by_their_kind,
+        a_write_that_names_no_version_or_an_old_one_is_refused,
+        a_method_that_an_address_does_not_have_is_405_with_allow,
+        operators_of_query_languages_are_plain_text;
+}
+
+async fn world_with_admin(shape: Shape) -> (World, Account) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
     (world, admin)
 }
@@ -18,9 +28,8 @@ fn pointers(answer: &Answer) -> Vec<(String, String)> {
     errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_not_what_they_should_be_are_refused_by_name() {
-    let (world, _) = world_with_admin().await;
+async fn bodies_that_are_not_what_they_should_be_are_refused_by_name(shape: Shape) {
+    let (world, _) = world_with_admin(shape).await;
     let post = || world.client().post("/users/v1/");
     let json = |body: &str| post().header("content-type", "application/json").body(body.to_owned());
     json("{").send().await.expect_problem(400, "malformed_json");
@@ -46,9 +55,8 @@ async fn bodies_that_are_not_what_they_should_be_are_refused_by_name() {
     assert!(found.contains(&("/id".to_owned(), "unknown_field".to_owned())), "{found:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn values_outside_their_rules_are_named_by_pointer() {
-    let (world, admin) = world_with_admin().await;
+async fn values_outside_their_rules_are_named_by_pointer(shape: Shape) {
+    let (world, admin) = world_with_admin(shape).await;
     let good = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD});
     for (field, value) in [
         ("name", json!("")),
@@ -91,9 +99,8 @@ async fn values_outside_their_rules_are_named_by_pointer() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind() {
-    let (world, admin) = world_with_admin().await;
+async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind(shape: Shape) {
+    let (world, admin) = world_with_admin(shape).await;
     for (path, status, code) in [
         ("/nowhere", 404, "not_found"),
         ("/news/v1/labels/1/10", 404, "unknown_type"),
@@ -117,9 +124,8 @@ async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind() {
     answer.expect_status(422);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_names_no_version_or_an_old_one_is_refused() {
-    let (world, admin) = world_with_admin().await;
+async fn a_write_that_names_no_version_or_an_old_one_is_refused(shape: Shape) {
+    let (world, admin) = world_with_admin(shape).await;
     let draft = world.draft("famous", "A draft", &["film"], &admin).await;
     let path = format!("/news/v1/famous/{}", draft["id"].as_str().expect("an id"));
     let title = json!({"title": "Another"});
@@ -141,9 +147,8 @@ async fn a_write_that_names_no_version_or_an_old_one_is_refused() {
     rename.send().await.expect_problem(428, "precondition_required");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_method_that_an_address_does_not_have_is_405_with_allow() {
-    let (world, admin) = world_with_admin().await;
+async fn a_method_that_an_address_does_not_have_is_405_with_allow(shape: Shape) {
+    let (world, admin) = world_with_admin(shape).await;
     let id = world.published("sports", "A final", &["tennis"], &admin).await;
     let publish = world.client().get(&format!("/news/v1/sports/{id}/publish")).send().await;
     let publish = publish.expect_problem(405, "method_not_allowed");
@@ -151,9 +156,8 @@ async fn a_method_that_an_address_does_not_have_is_405_with_allow() {
     world.client().patch("/users/v1/sessions").send().await.expect_status(405);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_of_query_languages_are_plain_text() {
-    let (world, admin) = world_with_admin().await;
+async fn operators_of_query_languages_are_plain_text(shape: Shape) {
+    let (world, admin) = world_with_admin(shape).await;
     for odd in [
         "'; drop table users; --",
         "{\"$gt\": \"\"}",

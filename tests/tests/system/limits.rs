@@ -5,21 +5,26 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::World;
+use system_tests::{Shape, World, scenarios};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn headers_that_are_too_large_together_are_a_problem() {
-    let world = World::new().await;
+scenarios! {
+    on both shapes:
+        headers_that_are_too_large_together_are_a_problem,
+        clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away,
+        a_connection_serves_many_requests;
+}
+
+async fn headers_that_are_too_large_together_are_a_problem(shape: Shape) {
+    let world = World::new(shape).await;
     let call = (0..40).fold(world.client().get("/news/v1/all/1/10"), |call, number| {
         call.header(&format!("x-filler-{number}"), &"x".repeat(1_000))
     });
     call.send().await.expect_problem(431, "headers_too_large");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away() {
-    let world = World::new().await;
-    let address = world.portal.url().trim_start_matches("http://").to_owned();
+async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away(shape: Shape) {
+    let world = World::new(shape).await;
+    let address = address_of(&world);
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(TcpStream::connect(&address).await.expect("connects"));
@@ -29,8 +34,7 @@ async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_s
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(10), nonsense.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection was not closed");
-    world.client().get("/livez").send().await.expect_status(200);
-    world.client().get("/readyz").send().await.expect_status(200);
+    world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
     // "PRI" is how HTTP/2 begins, and so does a client that never goes on.
     let mut half = silent.pop().expect("one of the silent");
     half.write_all(b"PRI").await.expect("sends");
@@ -43,16 +47,35 @@ async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_s
 }
 
 /// The original's gateway had no keepalive, time-out or limit.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_serves_many_requests() {
-    let world = World::new().await;
-    let address = world.portal.url().trim_start_matches("http://").to_owned();
+async fn a_connection_serves_many_requests(shape: Shape) {
+    let world = World::new(shape).await;
+    let address = address_of(&world);
     let mut stream = TcpStream::connect(&address).await.expect("connects");
     for _ in 0..3 {
-        let request = format!("GET /livez HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        let request = format!("GET /users/v1/.well-known/jwks.json HTTP/1.1\r\nhost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sends");
-        let mut answer = [0u8; 1024];
-        let length = stream.read(&mut answer).await.expect("an answer");
-        assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+        let answer = whole_answer(&mut stream).await;
+        assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    }
+}
+
+fn address_of(world: &World) -> String {
+    world.client().base().trim_start_matches("http://").to_owned()
+}
+
+/// Reads one answer, as long as it says to be, in small letters.
+async fn whole_answer(stream: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    let mut part = [0u8; 4096];
+    loop {
+        let length = stream.read(&mut part).await.expect("an answer");
+        assert!(length > 0, "the connection was closed after {answer:?}");
+        answer += &String::from_utf8_lossy(&part[..length]).to_ascii_lowercase();
+        let Some((head, body)) = answer.split_once("\r\n\r\n") else { continue };
+        let announced = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let announced: usize = announced.and_then(|it| it.parse().ok()).expect("an answer with a length");
+        if body.len() >= announced {
+            return answer;
+        }
     }
 }

@@ -6,51 +6,79 @@ use std::path::Path;
 use serde_json::{Value, json};
 use testkit::{PATIENCE, wait_until};
 
-use crate::world::{PASSWORD, World, login};
+use system_tests::{PASSWORD, Shape, World, login, scenarios};
+
+scenarios! {
+    on both shapes:
+        one_trace_id_finds_one_click_in_every_service_that_it_reached,
+        a_canary_password_is_in_no_answer_no_log_and_no_file;
+}
+
+const CONSENT: &str = "0af7651916cd43dd8448eb211c80319c";
+const READ: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+fn parent(trace: &str) -> String {
+    format!("00-{trace}-00f067aa0ba902b7-01")
+}
 
 fn lines_of(world: &World, trace: &str) -> Vec<Value> {
-    let output = world.portal.process().output();
+    let output = world.output();
     let lines = output.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["trace_id"] == trace).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_trace_id_finds_one_click_in_every_service_that_it_reached() {
-    let folder = testkit::Folder::new();
-    let portal = testkit::Portal::start_with(testkit::portal_binary(), folder.path(), |program| {
-        program.env("PORTAL__PROCESS__LOG_FORMAT", "json").env("PORTAL__PROCESS__LOG", "debug")
+/// Waits until each of these services has written this line in this trace, and gives all lines of the trace.
+async fn found_in(world: &World, trace: &str, wanted: &[(&str, &str)]) -> Vec<Value> {
+    let what = format!("the trace {trace} in {wanted:?}");
+    wait_until(&what, PATIENCE, || async {
+        let lines = lines_of(world, trace);
+        let said = |line: &Value| (text(line, "service"), text(line, "message"));
+        let said: BTreeSet<_> = lines.iter().map(said).collect();
+        let all = wanted.iter().all(|(who, what)| said.contains(&((*who).to_owned(), (*what).to_owned())));
+        all.then_some(lines)
     })
-    .await;
-    let world = World { portal, _folder: folder };
+    .await
+}
+
+fn text(line: &Value, field: &str) -> String {
+    line[field].as_str().unwrap_or_default().to_owned()
+}
+
+async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Shape) {
+    let mut world = World::with(shape, &[("PROCESS__LOG", "debug")]).await;
     let admin = world.admin().await;
     let reader = world.reader("ida").await;
     let path = format!("/users/v1/{}/consent", reader.id);
     let consent = json!({"personalisation": true, "history": true});
-    world.client().put(&path).token(&reader.token).json(&consent).send().await.expect_status(200);
+    let call = world.client().put(&path).token(&reader.token).json(&consent);
+    call.header("traceparent", &parent(CONSENT)).send().await.expect_status(200);
+    // Over HTTP, through the outbox, and over the bus.
+    let wanted = [("users", "answered"), ("recommendations", "a consent was put on record")];
+    found_in(&world, CONSENT, &wanted).await;
+
+    // What recommendations has forgotten it asks users for.
+    world.lose_tastes().await;
     let reader = login(world.client(), &reader.email, PASSWORD).await;
     let id = world.published("politics", "A vote", &["vote"], &admin).await;
-
-    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
     let read = world.client().get(&format!("/news/v1/politics/{id}?min_version=2")).token(&reader.token);
-    read.header("traceparent", &parent).send().await.expect_status(200);
-    let wanted = ["orchestrator", "politics-news", "recommendations"];
-    wait_until("the trace in every service", PATIENCE, || async {
-        let lines = lines_of(&world, trace);
-        let services: BTreeSet<&str> = lines.iter().filter_map(|line| line["service"].as_str()).collect();
-        wanted.iter().all(|service| services.contains(service)).then_some(())
-    })
-    .await;
-    let lines = lines_of(&world, trace);
-    let access = lines.iter().find(|line| line["target"] == "access").expect("an access line");
+    read.header("traceparent", &parent(READ)).send().await.expect_status(200);
+    // Over HTTP, by a call and a message on the bus, and over gRPC.
+    let wanted = [
+        ("orchestrator", "answered"),
+        ("politics-news", "a call was served"),
+        ("recommendations", "a reading was handled"),
+        ("users", "answered a call"),
+    ];
+    let lines = found_in(&world, READ, &wanted).await;
+    let access = lines.iter().find(|it| it["target"] == "access" && it["service"] == "orchestrator");
+    let access = access.expect("an access line");
     assert_eq!((&access["route"], &access["status"]), (&"/{type}/{id}".into(), &200.into()));
     assert_eq!(access["actor"], format!("{} reader", reader.id));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_canary_password_is_in_no_answer_no_log_and_no_file() {
+async fn a_canary_password_is_in_no_answer_no_log_and_no_file(shape: Shape) {
     const CANARY: &str = "canary-7Qz-in-a-coal-mine";
-    let mut world = World::new().await;
+    let mut world = World::new(shape).await;
     let body = json!({"name": "Cora", "email": "cora@example.org", "password": CANARY});
     let answer = world.client().post("/users/v1/").json(&body).send().await.expect_status(201);
     assert!(!answer.text().contains(CANARY) && !answer.text().contains("argon2"));
@@ -60,12 +88,15 @@ async fn a_canary_password_is_in_no_answer_no_log_and_no_file() {
     assert!(!refused.text().contains(CANARY));
     let odd = json!({"name": "Cora", "email": "nobody", "password": CANARY, "unknown": CANARY});
     world.client().post("/users/v1/").json(&odd).send().await.expect_status(422);
-    world.portal.stop().await;
-    let said = world.portal.process().output().join("\n");
+    world.stop().await;
+    let said = world.output().join("\n");
     for secret in [CANARY, "cora@example.org", &reader.token] {
         assert!(!said.contains(secret), "a log line holds {secret}");
     }
-    no_file_holds(world.portal.data(), CANARY.as_bytes());
+    // A fleet's data lies in servers, which store what the contracts of the stores say.
+    if shape == Shape::OneProcess {
+        no_file_holds(world.portal().data(), CANARY.as_bytes());
+    }
 }
 
 fn no_file_holds(folder: &Path, needle: &[u8]) {

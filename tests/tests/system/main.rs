@@ -1,12 +1,15 @@
-//! The scenarios: a real portal, over TCP, as its users meet it.
+//! The scenarios: a real portal, over TCP, as its users meet it. Each is written once and run on both shapes.
 
 mod crash;
+mod degraded;
 mod front_page;
 mod history;
 mod input;
 mod limits;
 mod logs;
 mod matrix;
+mod pace;
 mod races;
+mod replicas;
+mod restarts;
 mod scenario;
-mod world;

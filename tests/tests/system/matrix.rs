@@ -3,7 +3,12 @@
 use serde_json::json;
 use testkit::Answer;
 
-use crate::world::{Account, World};
+use system_tests::{Account, Shape, World, scenarios};
+
+scenarios! {
+    on both shapes:
+        every_cell_of_role_and_route_is_as_the_matrix_says;
+}
 
 const SOME_ID: &str = "0190b2c4-0000-7000-8000-000000000000";
 
@@ -71,9 +76,8 @@ async fn ask(world: &World, service: &Service, row: &Row, subject: &str, caller:
         .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_cell_of_role_and_route_is_as_the_matrix_says() {
-    let world = World::new().await;
+async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
     let mut accounts = vec![("anonymous", None)];
     for role in ["reader", "author", "editor"] {

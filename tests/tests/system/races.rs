@@ -3,15 +3,21 @@
 use serde_json::json;
 use testkit::at_once;
 
-use crate::world::{World, register};
+use system_tests::{Shape, World, register, scenarios};
+
+scenarios! {
+    on both shapes:
+        of_16_parallel_registrations_of_one_e_mail_one_wins,
+        of_12_parallel_writes_on_one_version_of_an_account_one_wins,
+        of_12_parallel_writes_on_one_version_of_an_article_one_wins;
+}
 
 fn count(statuses: &[u16], wanted: u16) -> usize {
     statuses.iter().filter(|status| **status == wanted).count()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_16_parallel_registrations_of_one_e_mail_one_wins() {
-    let world = World::new().await;
+async fn of_16_parallel_registrations_of_one_e_mail_one_wins(shape: Shape) {
+    let world = World::new(shape).await;
     let client = world.client();
     let answers = at_once(16, |number| {
         let client = client.clone();
@@ -27,9 +33,8 @@ async fn of_16_parallel_registrations_of_one_e_mail_one_wins() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_12_parallel_writes_on_one_version_of_an_account_one_wins() {
-    let world = World::new().await;
+async fn of_12_parallel_writes_on_one_version_of_an_account_one_wins(shape: Shape) {
+    let world = World::new(shape).await;
     let reader = world.reader("wanted").await;
     let answers = at_once(12, |number| {
         let path = format!("/users/v1/{}", reader.id);
@@ -43,9 +48,8 @@ async fn of_12_parallel_writes_on_one_version_of_an_account_one_wins() {
     assert_eq!((loser.header("etag"), &loser.json()["current_version"]), (Some("\"v2\""), &2.into()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_12_parallel_writes_on_one_version_of_an_article_one_wins() {
-    let world = World::new().await;
+async fn of_12_parallel_writes_on_one_version_of_an_article_one_wins(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
     let draft = world.draft("politics", "A draft", &["law"], &admin).await;
     let path = format!("/news/v1/politics/{}", draft["id"].as_str().expect("an id"));

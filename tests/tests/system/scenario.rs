@@ -3,23 +3,31 @@
 use serde_json::{Value, json};
 use testkit::{PATIENCE, wait_until};
 
-use crate::world::{PASSWORD, World, login};
+use system_tests::{PASSWORD, SERVICES, Shape, World, login, scenarios};
+
+scenarios! {
+    on both shapes:
+        what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure,
+        without_consent_nothing_is_counted,
+        the_older_prefixes_answer_the_same_and_name_their_successors,
+        ctrl_c_stops_in_order_and_a_restart_finds_everything,
+        the_robot_passes;
+    on one process, because "the data of a fleet lies in servers, not in files of ours":
+        after_erasure_and_a_stop_no_file_holds_a_name_or_an_address;
+    on one process, because "`portal replay` and `portal healthcheck` are commands of the one process":
+        a_view_that_was_lost_is_built_anew_from_the_events,
+        the_health_check_answers;
+}
 
 fn labels(answer: &Value) -> Vec<String> {
     let list = answer.as_array().expect("a bare array");
     list.iter().map(|label| label["id"].as_str().expect("a label has an id").to_owned()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure() {
-    let world = World::new().await;
+async fn what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
-    let reader = world.reader("vera").await;
-    let consent = json!({"personalisation": true, "history": true});
-    let path = format!("/users/v1/{}/consent", reader.id);
-    world.client().put(&path).token(&reader.token).json(&consent).send().await.expect_status(200);
-    let reader = login(world.client(), &reader.email, PASSWORD).await;
-
+    let reader = world.consenting_reader("vera").await;
     for (section, label) in [("famous", "film"), ("politics", "budget"), ("sports", "football")] {
         let id = world.published(section, &format!("News of {label}"), &[label], &admin).await;
         let path = format!("/news/v1/{section}/{id}?min_version=2");
@@ -57,16 +65,10 @@ async fn what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure() 
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_consent_nothing_is_counted() {
-    let world = World::new().await;
+async fn without_consent_nothing_is_counted(shape: Shape) {
+    let world = World::new(shape).await;
     let admin = world.admin().await;
-    let (silent, open) = (world.reader("silent").await, world.reader("open").await);
-    let path = format!("/users/v1/{}/consent", open.id);
-    let consent = json!({"personalisation": true, "history": true});
-    world.client().put(&path).token(&open.token).json(&consent).send().await.expect_status(200);
-    let open = login(world.client(), &open.email, PASSWORD).await;
-
+    let (silent, open) = (world.reader("silent").await, world.consenting_reader("open").await);
     let id = world.published("sports", "A final", &["tennis"], &admin).await;
     let article = format!("/news/v1/sports/{id}?min_version=2");
     // The silent reader reads first: when the open one's label is there, theirs would be too.
@@ -83,9 +85,8 @@ async fn without_consent_nothing_is_counted() {
     assert_eq!(answer.json(), json!([]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_older_prefixes_answer_the_same_and_name_their_successors() {
-    let world = World::new().await;
+async fn the_older_prefixes_answer_the_same_and_name_their_successors(shape: Shape) {
+    let world = World::new(shape).await;
     let answer = world.client().get("/v1/news/all/1/10").send().await.expect_status(200);
     assert!(answer.header("deprecation").is_some());
     let successor = "</news/v1/all/1/10>; rel=\"successor-version\"";
@@ -93,29 +94,33 @@ async fn the_older_prefixes_answer_the_same_and_name_their_successors() {
     assert_eq!(answer.json(), world.client().get("/news/v1/all/1/10").send().await.json());
     let refused = world.client().get("/v1/users/all").send().await.expect_problem(401, "unauthenticated");
     assert!(refused.header("deprecation").is_some());
-    assert_eq!(refused.json()["instance"], "/v1/users/all");
+    // Behind nginx a service does not know by which of its two addresses it was asked: it names the one that stays.
+    let instance = if shape == Shape::OneProcess { "/v1/users/all" } else { "/users/v1/all" };
+    assert_eq!(refused.json()["instance"], instance);
     world.client().get("/v1/users/healthcheck").send().await.expect_status(200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_stops_in_order_and_a_restart_finds_everything() {
-    let mut world = World::new().await;
+async fn ctrl_c_stops_in_order_and_a_restart_finds_everything(shape: Shape) {
+    let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let reader = world.reader("grace").await;
     let id = world.published("famous", "An honour", &["honours"], &admin).await;
-    assert!(world.portal.stop().await.success());
-    let said = world.portal.process().output().join("\n");
-    assert!(said.contains("stopping") && said.contains("\"stopped\""), "{said}");
-    world.portal.restart().await;
+    world.stop().await;
+    let said = world.output();
+    let processes = if shape == Shape::Fleet { SERVICES.len() } else { 1 };
+    for word in ["stopping: no new requests", "stopped"] {
+        let line = format!("\"message\":\"{word}\"");
+        assert_eq!(said.iter().filter(|said| said.contains(&line)).count(), processes, "{said:#?}");
+    }
+    world.restart().await;
     let path = format!("/news/v1/famous/{id}?min_version=2");
     let read = world.client().get(&path).send().await.expect_status(200);
     assert_eq!(read.header("etag"), Some("\"v2\""));
     login(world.client(), &reader.email, PASSWORD).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn after_erasure_and_a_stop_no_file_holds_a_name_or_an_address() {
-    let mut world = World::new().await;
+async fn after_erasure_and_a_stop_no_file_holds_a_name_or_an_address(shape: Shape) {
+    let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let author = world.staff("rumpelstilz", "author", &admin).await;
     let draft = world.draft("famous", "A spinner", &["straw"], &author).await;
@@ -127,8 +132,8 @@ async fn after_erasure_and_a_stop_no_file_holds_a_name_or_an_address() {
         (read.json()["news"]["author"] == "").then_some(())
     })
     .await;
-    assert!(world.portal.stop().await.success());
-    for entry in std::fs::read_dir(world.portal.data()).expect("the data folder") {
+    world.stop().await;
+    for entry in std::fs::read_dir(world.portal().data()).expect("the data folder") {
         let path = entry.expect("an entry").path();
         let bytes = std::fs::read(&path).expect("a file");
         let found = bytes.windows(11).any(|window| window.eq_ignore_ascii_case(b"rumpelstilz"));
@@ -141,18 +146,17 @@ async fn run(arguments: &[&str]) -> std::process::Output {
     command.args(arguments).output().await.expect("the command runs")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_view_that_was_lost_is_built_anew_from_the_events() {
-    let mut world = World::new().await;
+async fn a_view_that_was_lost_is_built_anew_from_the_events(shape: Shape) {
+    let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let id = world.published("famous", "An honour", &["honours"], &admin).await;
     let path = format!("/news/v1/famous/{id}");
     let before = world.client().get(&format!("{path}?min_version=2")).send().await.expect_status(200);
-    let data = world.portal.data().display().to_string();
+    let data = world.portal().data().display().to_string();
     let refused = run(&["replay", "--data-dir", &data]).await;
     assert!(!refused.status.success(), "a running portal holds its stores");
-    assert!(world.portal.stop().await.success());
-    for entry in std::fs::read_dir(world.portal.data()).expect("the data folder") {
+    world.stop().await;
+    for entry in std::fs::read_dir(world.portal().data()).expect("the data folder") {
         let path = entry.expect("an entry").path();
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("famous-news-view.db")) {
             std::fs::remove_file(&path).expect("a file of the view");
@@ -160,18 +164,21 @@ async fn a_view_that_was_lost_is_built_anew_from_the_events() {
     }
     let replayed = run(&["replay", "--data-dir", &data, "--section", "famous"]).await;
     assert!(replayed.status.success(), "{}", String::from_utf8_lossy(&replayed.stderr));
-    world.portal.restart().await;
+    world.restart().await;
     let after = world.client().get(&path).send().await.expect_status(200);
     assert_eq!(after.body, before.body);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_robot_passes_and_the_health_check_answers() {
-    let world = World::new().await;
-    let password = world.portal.data().join("initial-admin-password").display().to_string();
-    let url = world.portal.url().to_owned();
-    let robot = run(&["robot", &url, "--admin-password-file", &password]).await;
+async fn the_robot_passes(shape: Shape) {
+    let world = World::as_documented(shape).await;
+    let password = world.admin_password_file().display().to_string();
+    let robot = run(&["robot", world.client().base(), "--admin-password-file", &password]).await;
     assert!(robot.status.success(), "{}", String::from_utf8_lossy(&robot.stderr));
+}
+
+async fn the_health_check_answers(shape: Shape) {
+    let world = World::new(shape).await;
+    let url = world.client().base().to_owned();
     assert!(run(&["healthcheck", &url]).await.status.success());
     assert!(!run(&["healthcheck", "http://127.0.0.1:1"]).await.status.success());
 }

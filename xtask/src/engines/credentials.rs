@@ -13,11 +13,10 @@ use super::rabbitmq::VHOST;
 use super::site::Site;
 use super::state::{SERVICES, State};
 
-/// The engines that `cargo xtask test --servers` has started.
+/// The engines that `cargo xtask test` has started.
 fn site() -> Site {
-    let folder = crate::cargo::variable(PLACE).unwrap_or_else(|| {
-        panic!("{PLACE} is not set: `cargo xtask test --servers` starts the engines and sets it")
-    });
+    let folder = crate::cargo::variable(PLACE)
+        .unwrap_or_else(|| panic!("{PLACE} is not set: `cargo xtask test` starts the engines and sets it"));
     let place = Place::at(Path::new(&folder)).expect("the engines have a folder");
     let state =
         State::load(&place.join("state.json")).expect("is readable").expect("the engines were started");

@@ -139,7 +139,7 @@ pub fn up(place: Place) -> Result<Site> {
     std::fs::write(site.place.join("containers"), "").context("the folder of the engines")?;
     let compose = shared_text("docker-compose.yml")?;
     let here = self::running(&site.place)?;
-    println!("containers: starting; images that are not here yet are fetched first");
+    say!("containers: starting; images that are not here yet are fetched first");
     let start = Instant::now();
     for container in CONTAINERS.iter().filter(|container| !here.iter().any(|name| name == container.name)) {
         docker_run(&run(container, &site, &compose)?, "")?;
@@ -154,10 +154,10 @@ pub fn up(place: Place) -> Result<Site> {
             );
             nap(std::time::Duration::from_millis(200));
         }
-        println!("{:<14}up     {:>7}", container.name, seconds(start.elapsed()));
+        say!("{:<14}up     {:>7}", container.name, seconds(start.elapsed()));
     }
     psql(&site, &postgres::tests_script(&site)?)?;
-    println!("engines: up after {}, in containers", seconds(start.elapsed()));
+    say!("engines: up after {}, in containers", seconds(start.elapsed()));
     Ok(site)
 }
 

@@ -7,9 +7,15 @@ use super::{docker, install, programs};
 /// The folder of the engines.
 pub const PLACE: &str = "PORTAL_TEST_ENGINES";
 
+/// The program that kills and starts engines: this one.
+pub const XTASK: &str = "PORTAL_TEST_XTASK";
+
 /// Every variable that the tests read, with its value.
 pub fn variables(site: &Site) -> Vec<(&'static str, String)> {
     let mut variables = urls(&site.state, docker::is_used(&site.place));
+    if let Ok(this) = std::env::current_exe() {
+        variables.push((XTASK, this.display().to_string()));
+    }
     // For the tests of what each service may touch, which need every service's password.
     if !docker::is_used(&site.place) {
         variables.push((PLACE, site.place.join("").display().to_string()));

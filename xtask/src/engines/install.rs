@@ -13,7 +13,7 @@ use super::place::Place;
 use super::programs;
 use super::site::{read, shared};
 use crate::cargo::variable;
-use crate::step::seconds;
+use crate::step::{say, seconds};
 
 /// A package of Debian's, and how its absence is noticed.
 struct Package {
@@ -62,12 +62,12 @@ pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     if missing.is_empty() && builds.is_empty() {
         return Ok(());
     }
-    println!("The engines need what is not here yet:");
+    say!("The engines need what is not here yet:");
     for package in &missing {
-        println!("  {:<26}{} (system package)", package.name, package.why);
+        say!("  {:<26}{} (system package)", package.name, package.why);
     }
     for built in &builds {
-        println!("  {:<26}{}", built.name, built.why);
+        say!("  {:<26}{}", built.name, built.why);
     }
     if !missing.is_empty() {
         let how = apt(&missing.iter().map(|package| package.name).collect::<Vec<_>>())?;
@@ -99,7 +99,7 @@ fn agree(yes: bool) -> Result<()> {
     if yes || variable("CI").is_some() || !std::io::stdin().is_terminal() {
         return Ok(());
     }
-    print!("Install and build that? [Y/n] ");
+    say("Install and build that? [Y/n] ");
     std::io::stdout().flush().context("the standard output")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("the standard input")?;
@@ -153,10 +153,10 @@ fn run(mut command: Command, what: &str) -> Result<()> {
 }
 
 fn timed(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    println!("{what:<18}…");
+    say!("{what:<18}…");
     let start = Instant::now();
     work()?;
-    println!("{what:<18}ready  {:>7}", seconds(start.elapsed()));
+    say!("{what:<18}ready  {:>7}", seconds(start.elapsed()));
     Ok(())
 }
 

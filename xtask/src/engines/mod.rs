@@ -21,7 +21,7 @@ pub mod state;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use crate::step::seconds;
@@ -137,8 +137,13 @@ enum Action {
     Status,
     /// Print the variables by which the tests find the engines: eval "$(cargo xtask engines env)"
     Env,
-    /// End one engine as a crash would (SIGKILL); `up` starts it again on its data
+    /// End one engine as a crash would (SIGKILL)
     Kill {
+        /// Its name, as `status` shows it
+        engine: String,
+    },
+    /// Start one engine again on its data, and return when it answers
+    Start {
         /// Its name, as `status` shows it
         engine: String,
     },
@@ -170,6 +175,7 @@ impl Engines {
             Action::Status => return status(),
             Action::Env => return print_variables(),
             Action::Kill { engine } => kill(&engine)?,
+            Action::Start { engine } => start(&engine)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -186,7 +192,7 @@ pub fn up(how: &How, for_tests: bool) -> Result<Site> {
     install::ensure(&place, how.yes, for_tests)?;
     let start = Instant::now();
     let site = Site::settled(place)?;
-    println!("engines: in {}", site.place.join("").display());
+    say!("engines: in {}", site.place.join("").display());
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let chains = CHAINS.map(|chain| scope.spawn(|| start_chain(chain, &site)));
         chains.into_iter().map(|thread| thread.join().expect("starting an engine doesn't panic")).collect()
@@ -196,21 +202,24 @@ pub fn up(how: &How, for_tests: bool) -> Result<Site> {
     if !failures.is_empty() {
         bail!("{}\nWhat did start still runs: `cargo xtask engines down` stops it.", failures.join("\n"));
     }
-    println!("engines: up after {}", seconds(start.elapsed()));
+    say!("engines: up after {}", seconds(start.elapsed()));
     Ok(site)
 }
 
 fn start_chain(chain: &str, site: &Site) -> Result<()> {
-    for engine in ENGINES.iter().filter(|engine| engine.chain == chain) {
-        let start = Instant::now();
-        if site.runner.running(engine.name).is_some() {
-            (engine.refresh)(site)?;
-            println!("{:<14}runs already", engine.name);
-            continue;
-        }
-        (engine.start)(engine, site)?;
-        println!("{:<14}up     {:>7}", engine.name, seconds(start.elapsed()));
+    let mut chained = ENGINES.iter().filter(|engine| engine.chain == chain);
+    chained.try_for_each(|engine| start_one(engine, site))
+}
+
+fn start_one(engine: &Engine, site: &Site) -> Result<()> {
+    let start = Instant::now();
+    if site.runner.running(engine.name).is_some() {
+        (engine.refresh)(site)?;
+        say!("{:<14}runs already", engine.name);
+        return Ok(());
     }
+    (engine.start)(engine, site)?;
+    say!("{:<14}up     {:>7}", engine.name, seconds(start.elapsed()));
     Ok(())
 }
 
@@ -229,8 +238,8 @@ pub fn down(keep: &[String]) -> Result<()> {
     }
     let start = Instant::now();
     match stop_all(&place.runner()?, keep) {
-        0 => println!("engines: nothing to stop"),
-        _ => println!("engines: down after {}", seconds(start.elapsed())),
+        0 => say!("engines: nothing to stop"),
+        _ => say!("engines: down after {}", seconds(start.elapsed())),
     }
     Ok(())
 }
@@ -262,7 +271,7 @@ fn stop_chain(chain: &str, runner: &Runner, keep: &[String]) -> usize {
         let start = Instant::now();
         let ran = runner.stop(engine.name, engine.goodbye, Duration::from_secs(20));
         if ran {
-            println!("{:<14}down   {:>7}", engine.name, seconds(start.elapsed()));
+            say!("{:<14}down   {:>7}", engine.name, seconds(start.elapsed()));
         }
         ran
     });
@@ -271,12 +280,12 @@ fn stop_chain(chain: &str, runner: &Runner, keep: &[String]) -> usize {
 
 fn status() -> Result<ExitCode> {
     let Some(site) = Site::existing()? else {
-        println!("engines: never started here; `cargo xtask engines up` does");
+        say!("engines: never started here; `cargo xtask engines up` does");
         return Ok(ExitCode::FAILURE);
     };
     if docker::is_used(&site.place) {
         let running = docker::running(&site.place)?;
-        println!("in containers: {}", running.join(", "));
+        say!("in containers: {}", running.join(", "));
         return Ok(if running.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     let mut all = true;
@@ -288,9 +297,9 @@ fn status() -> Result<ExitCode> {
             None => "down".to_owned(),
         };
         all &= state != "down";
-        println!("{:<14}{state}", engine.name);
+        say!("{:<14}{state}", engine.name);
     }
-    println!("logs: {}", site.place.join("log").display());
+    say!("logs: {}", site.place.join("log").display());
     Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -304,16 +313,33 @@ fn print_variables() -> Result<ExitCode> {
     let down: Vec<_> = down.filter(|_| !docker::is_used(&site.place)).collect();
     ensure!(down.is_empty(), "not running: {}; `cargo xtask engines up` starts them", down.join(", "));
     for (name, value) in env::variables(&site) {
-        println!("{}", env::line(name, &value));
+        say!("{}", env::line(name, &value));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn kill(name: &str) -> Result<()> {
+fn named(name: &str) -> Result<&'static Engine> {
     let names: Vec<_> = ENGINES.iter().map(|engine| engine.name).collect();
-    ensure!(names.contains(&name), "no engine is called `{name}`; there are {}", names.join(", "));
-    let ran = Place::find()?.runner()?.kill(name);
-    println!("{name}: {}", if ran { "killed" } else { "was not running" });
+    let found = ENGINES.iter().find(|engine| engine.name == name);
+    found.with_context(|| format!("no engine is called `{name}`; there are {}", names.join(", ")))
+}
+
+fn start(name: &str) -> Result<()> {
+    let engine = named(name)?;
+    let Some(site) = Site::existing()? else {
+        bail!("the engines were never started here: `cargo xtask engines up`")
+    };
+    let _lock = site.place.lock()?;
+    ensure!(
+        !docker::is_used(&site.place),
+        "the engines run in containers: docker compose starts one of them"
+    );
+    start_one(engine, &site)
+}
+
+fn kill(name: &str) -> Result<()> {
+    let ran = Place::find()?.runner()?.kill(named(name)?.name);
+    say!("{name}: {}", if ran { "killed" } else { "was not running" });
     Ok(())
 }
 

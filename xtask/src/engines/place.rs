@@ -77,7 +77,7 @@ impl Place {
     pub fn lock(&self) -> Result<fs::File> {
         let file = fs::File::create(self.join("lock")).context("the lock of the engines")?;
         if file.try_lock().is_err() {
-            println!("another `cargo xtask` is at the engines: waiting for it");
+            say!("another `cargo xtask` is at the engines: waiting for it");
             file.lock().context("the lock of the engines")?;
         }
         Ok(file)

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Starts programs and knows them again: `run/<name>.pid` and `log/<name>.log` in one folder.
 #[derive(Debug, Clone)]
@@ -77,12 +77,15 @@ impl Runner {
             gone_within(earlier, Duration::from_secs(5));
         }
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().with_context(|| format!("{name}: {program} can't be started"))?;
+        let mut child = command.spawn().with_context(|| format!("{name}: {program} can't be started"))?;
         let pid = i32::try_from(child.id()).context("a process id")?;
         // It can end at once; then whoever waits for it to be ready finds it gone.
         if let Some(identity) = Identity::of(pid) {
             self.note(name, identity)?;
         }
+        // As long as this command lives it is the parent, and somebody else may end what it has started: what nobody has waited for
+        // keeps its number, and PostgreSQL does not start as long as the number of the one before is taken.
+        std::thread::spawn(move || drop(child.wait()));
         Ok(())
     }
 
@@ -179,9 +182,8 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
-    /// True as long as the kernel knows it, also when it has ended. Where it is a child of ours, we wait for it.
+    /// True as long as the kernel knows it, also when it has ended.
     fn is_there(self) -> bool {
-        let _ = waitpid(Pid::from_raw(self.pid), WaitOptions::NOHANG);
         Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
     }
 

@@ -1,6 +1,7 @@
 //! What one data folder of the engines has settled on: ports and passwords.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
@@ -25,6 +26,9 @@ pub const PORTS: [&str; 9] = [
 /// The services of the fleet. Each has a user of its own in every engine that it uses.
 pub const SERVICES: [&str; 6] =
     ["famous-news", "orchestrator", "politics-news", "recommendations", "sports-news", "users"];
+
+/// Who calls whom over gRPC: each pair has a token of its own.
+pub const CALLS: [(&str, &str); 2] = [("orchestrator", "recommendations"), ("recommendations", "users")];
 
 /// Further users: the owner of each engine, the one that the tests work as, and the one by which FerretDB looks around.
 pub const OWNER: &str = "owner";
@@ -73,6 +77,11 @@ impl State {
         self.passwords.get(user).unwrap_or_else(|| panic!("`{user}` has no password"))
     }
 
+    /// What a service proves itself with at another one over gRPC.
+    pub fn token(&self, caller: &str, server: &str) -> &str {
+        self.password(&at(caller, server))
+    }
+
     /// Adds what is missing. `wanted` says of a port whether it may stay: one that somebody else took is given up.
     pub fn complete(&mut self, wanted: impl Fn(&str, u16) -> bool) -> Result<()> {
         self.ports.retain(|name, port| PORTS.contains(&name.as_str()) && wanted(name, *port));
@@ -82,13 +91,18 @@ impl State {
                 self.ports.insert(name.to_owned(), port);
             }
         }
-        for user in SERVICES.into_iter().chain([OWNER, TESTS, FERRETDB]) {
-            if !self.passwords.contains_key(user) {
-                self.passwords.insert(user.to_owned(), password()?);
+        let users = SERVICES.into_iter().chain([OWNER, TESTS, FERRETDB]).map(str::to_owned);
+        for user in users.chain(CALLS.map(|(caller, server)| at(caller, server))) {
+            if let Entry::Vacant(place) = self.passwords.entry(user) {
+                place.insert(password()?);
             }
         }
         Ok(())
     }
+}
+
+fn at(caller: &str, server: &str) -> String {
+    format!("{caller} at {server}")
 }
 
 /// True where nobody listens on this port of the loopback address.
@@ -170,6 +184,6 @@ mod tests {
         let mut passwords: Vec<_> = state.passwords.values().collect();
         passwords.sort();
         passwords.dedup();
-        assert_eq!(passwords.len(), SERVICES.len() + 3);
+        assert_eq!(passwords.len(), SERVICES.len() + 3 + CALLS.len());
     }
 }

@@ -29,6 +29,6 @@ pub fn binaries(release: bool) -> Result<()> {
     let start = Instant::now();
     let status = cargo.status().context("Cargo can't be run")?;
     ensure!(status.success(), "the services don't compile");
-    println!("{:<18}built  {:>7}", "binaries", seconds(start.elapsed()));
+    say!("{:<18}built  {:>7}", "binaries", seconds(start.elapsed()));
     Ok(())
 }

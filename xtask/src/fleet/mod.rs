@@ -163,9 +163,9 @@ impl Yard {
         self.launch(&ready, &first)?;
         self.launch(&ready, &others)?;
         self.launch_gateway(&ready.plan)?;
-        println!("fleet: up after {}, building and engines not counted", seconds(start.elapsed()));
-        println!("{}", ready.admin.line());
-        println!("{}", ready.plan.url());
+        say!("fleet: up after {}, building and engines not counted", seconds(start.elapsed()));
+        say!("{}", ready.admin.line());
+        say!("{}", ready.plan.url());
         Ok(())
     }
 
@@ -178,11 +178,11 @@ impl Yard {
             for name in &running {
                 scope.spawn(move || {
                     self.runner.stop(name, Signal::TERM, GOODBYE);
-                    println!("{name:<20}down   {:>7}", seconds(start.elapsed()));
+                    say!("{name:<20}down   {:>7}", seconds(start.elapsed()));
                 });
             }
         });
-        println!("fleet: down after {}", seconds(start.elapsed()));
+        say!("fleet: down after {}", seconds(start.elapsed()));
         match self.plan()? {
             Some(plan) if !keep_engines => engines::down(&plan.engines_before),
             _ => Ok(()),
@@ -191,7 +191,7 @@ impl Yard {
 
     fn status(&self) -> Result<ExitCode> {
         let Some(plan) = self.plan()? else {
-            println!("fleet: never started here; `cargo xtask fleet up` does");
+            say!("fleet: never started here; `cargo xtask fleet up` does");
             return Ok(ExitCode::FAILURE);
         };
         let mut all = true;
@@ -202,13 +202,13 @@ impl Yard {
                 (Some(pid), _) => format!("not ready  {pid:>8}  127.0.0.1:{port}"),
             };
             all &= state.starts_with("ready");
-            println!("{name:<20}{state}");
+            say!("{name:<20}{state}");
         };
         for instance in plan.instances() {
             say(&instance.name(), plan.port(&instance.name()), "/readyz");
         }
         say(gateway::NAME, plan.port("gateway.health"), "/livez");
-        println!("{}", plan.url());
+        say!("{}", plan.url());
         Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -220,7 +220,7 @@ impl Yard {
         for name in names {
             let start = Instant::now();
             let state = if how(&name) { "down" } else { "did not run" };
-            println!("{name:<20}{state:<7}{:>7}", seconds(start.elapsed()));
+            say!("{name:<20}{state:<7}{:>7}", seconds(start.elapsed()));
         }
         Ok(())
     }
@@ -265,11 +265,11 @@ impl Yard {
                 Err(error) if attempt == ATTEMPTS || self.runner.running(&name).is_some() => {
                     return Err(error);
                 }
-                Err(_) => println!("{name:<20}ended before it was ready: once more"),
+                Err(_) => say!("{name:<20}ended before it was ready: once more"),
             }
             nap(Duration::from_secs(1));
         }
-        println!("{name:<20}ready  {:>7}  127.0.0.1:{port}", seconds(start.elapsed()));
+        say!("{name:<20}ready  {:>7}  127.0.0.1:{port}", seconds(start.elapsed()));
         Ok(())
     }
 
@@ -292,7 +292,7 @@ impl Yard {
         }
         let port = plan.port("gateway.health");
         self.runner.wait_ready(gateway::NAME, PATIENCE, || probe::http(port, "/livez", None) == Some(200))?;
-        println!("{:<20}ready  {:>7}  {}", gateway::NAME, seconds(start.elapsed()), plan.listen);
+        say!("{:<20}ready  {:>7}  {}", gateway::NAME, seconds(start.elapsed()), plan.listen);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::engines::VHOST;
-use crate::engines::state::{OWNER, State, free_port, is_free};
+use crate::engines::state::{CALLS, OWNER, State, free_port, is_free};
 
 /// A service of the fleet.
 #[derive(Debug)]
@@ -139,6 +139,7 @@ impl Plan {
         let service = instance.service;
         let name = instance.name();
         let mut settings = vec![
+            ("PROCESS__PROFILE", "production".to_owned()),
             ("PROCESS__LISTEN", format!("127.0.0.1:{}", self.port(&name))),
             ("PROCESS__LOG_FORMAT", "json".to_owned()),
             ("BUS__URL", url(engines, "amqp", service.name, "amqp", &format!("/{VHOST}"))),
@@ -151,10 +152,16 @@ impl Plan {
         }
         if let Some(base) = service.public_base {
             settings.push(("PROCESS__EDGE__PUBLIC_BASE", base.to_owned()));
+            // The gateway, and whoever else is on this machine.
+            settings.push(("PROCESS__EDGE__TRUSTED_PROXIES", "127.0.0.1".to_owned()));
         }
         settings.extend(self.stores(service.name, engines, folder));
         let prefix = service.name.replace('-', "_").to_ascii_uppercase();
-        settings.into_iter().map(|(key, value)| (format!("{prefix}__{key}"), value)).collect()
+        let settings = settings.into_iter().map(|(key, value)| (key.to_owned(), value));
+        settings
+            .chain(tokens(service.name, engines))
+            .map(|(key, value)| (format!("{prefix}__{key}"), value))
+            .collect()
     }
 
     /// Where the keys of tokens are: users knows its own; the others ask it, through the gateway where it is more than one.
@@ -198,6 +205,21 @@ impl Plan {
             }
         }
     }
+}
+
+/// What a service proves itself with over gRPC, and what it knows its callers by.
+fn tokens(service: &str, engines: &State) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let name = |service: &str| service.replace('-', "_").to_ascii_uppercase();
+    for (caller, server) in CALLS {
+        let token = engines.token(caller, server).to_owned();
+        if service == caller {
+            settings.push((format!("{}__TOKEN", name(server)), token));
+        } else if service == server {
+            settings.push((format!("GRPC__CALLERS__{}__TOKEN", name(caller)), token));
+        }
+    }
+    settings
 }
 
 /// The URL of an engine for the user of a service, who has one name everywhere but for what SQL can't write plainly.
@@ -297,6 +319,19 @@ mod tests {
             assert!(knows(&orchestrator["ORCHESTRATOR__RECOMMENDATIONS__URL"], "recommendations"));
         }
         assert_eq!(recommendations["RECOMMENDATIONS__IDENTITY__KEYS"], "http://127.0.0.1:28080/users/v1");
+    }
+
+    #[test]
+    fn only_the_two_ends_of_a_call_know_its_token() {
+        let (plan, engines) = (plan(1), engines());
+        for (caller, server) in CALLS {
+            let token = engines.token(caller, server);
+            for service in &SERVICES {
+                let knows = told(&plan, service.name, &engines).values().any(|value| value == token);
+                assert_eq!(knows, [caller, server].contains(&service.name), "{}", service.name);
+            }
+        }
+        assert_eq!(told(&plan, "users", &engines)["USERS__PROCESS__PROFILE"], "production");
     }
 
     #[test]

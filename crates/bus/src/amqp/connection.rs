@@ -16,7 +16,9 @@ use crate::BusError;
 const HEARTBEAT_SECONDS: u16 = 10;
 /// How long a connection may take from the first packet to the end of the handshake.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The longest pause between two attempts to connect.
+/// The pause before the second attempt to connect …
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// … and the longest between two of them.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How often a connection is looked at, besides being told of its end.
 const LOOK: Duration = Duration::from_secs(1);
@@ -179,9 +181,9 @@ impl Keeper {
     }
 }
 
-/// The pause after so many failures in a row.
+/// The pause of everything that needs the broker, after so many failures in a row.
 pub(super) fn back_off(failures: u32) -> Duration {
-    (Duration::from_millis(20) * 2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE)
+    chassis::back_off(failures, FIRST_PAUSE, MAX_PAUSE)
 }
 
 /// A channel on this connection.

@@ -15,7 +15,7 @@ use super::intake::{Intake, acknowledge};
 use super::publisher::{Parcel, Publisher};
 use super::topology::DurableQueue;
 use super::wire::{self, Past};
-use crate::receiver::Receiver;
+use crate::receiver::{Failed, Receiver};
 use crate::schedule::Fate;
 use crate::{BusError, Envelope, Schedule};
 
@@ -158,14 +158,14 @@ impl Consumer {
                 let handled = async {
                     match self.receiver.handle(&message).await {
                         Ok(()) => Ok(()),
-                        Err(reason) => self.refuse(delivery, &message, past, &reason).await,
+                        Err(failed) => self.refuse(delivery, &message, past, &failed).await,
                     }
                 };
                 context.scope(handled).await?;
             }
             Err(why) => {
                 let reason = Refusal::new(Kind::Malformed, "unreadable_message", why);
-                self.bury(delivery, past.refused.saturating_add(1), &reason).await?;
+                self.bury(delivery, past.refused.saturating_add(1), &reason.into()).await?;
             }
         }
         acknowledge(delivery).await
@@ -176,31 +176,34 @@ impl Consumer {
         delivery: &Delivery,
         message: &Envelope,
         past: Past,
-        reason: &Refusal,
+        failed: &Failed,
     ) -> Result<(), BusError> {
         let attempts = past.refused.saturating_add(1);
-        let Fate::Again(pause) = self.schedule.fate(reason, attempts, past.was_stale) else {
-            return self.bury(delivery, attempts, reason).await;
+        let Failed { refusal, cause } = failed;
+        let Fate::Again(pause) = self.schedule.fate(refusal, attempts, past.was_stale) else {
+            return self.bury(delivery, attempts, failed).await;
         };
         tracing::warn!(
             queue = self.queue.name, message_id = %message.id, kind = message.kind,
-            attempts, code = reason.code.as_str(), again_in_ms = pause.as_millis(),
+            attempts, code = refusal.code.as_str(), cause, again_in_ms = pause.as_millis(),
             "a message could not be handled and will come again"
         );
-        let past = Past { refused: attempts, was_stale: reason.kind == Kind::Stale };
+        let past = Past { refused: attempts, was_stale: refusal.kind == Kind::Stale };
         let properties = wire::again(message, past)?;
         self.put_aside(self.queue.retry(pause), properties, message.body.clone()).await
     }
 
-    async fn bury(&self, delivery: &Delivery, attempts: u32, reason: &Refusal) -> Result<(), BusError> {
+    async fn bury(&self, delivery: &Delivery, attempts: u32, failed: &Failed) -> Result<(), BusError> {
+        let Failed { refusal, cause } = failed;
         tracing::error!(
             queue = self.queue.name,
             message_id = delivery.properties.message_id().as_ref().map(|id| id.as_str()),
             attempts,
-            code = reason.code.as_str(),
+            code = refusal.code.as_str(),
+            cause,
             "a message went to the dead letters"
         );
-        let properties = wire::dead(delivery, attempts, reason);
+        let properties = wire::dead(delivery, attempts, refusal);
         self.put_aside(self.queue.dead(), properties, Bytes::copy_from_slice(&delivery.data)).await
     }
 

@@ -33,7 +33,7 @@ use consumer::Consumer;
 use listener::{Ears, Listener};
 use publisher::{Parcel, Publisher};
 use server::Server;
-use topology::{DurableQueue, EVENTS};
+use topology::DurableQueue;
 
 /// How long opening, subscribing and serving wait for a broker that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,6 +46,8 @@ pub struct AmqpBus {
     outgoing: Arc<Link>,
     incoming: Arc<Link>,
     publisher: Publisher,
+    /// The exchange that it publishes to.
+    way_out: String,
     caller: Caller,
     schedule: Arc<Schedule>,
     _close_when_dropped: DropGuard,
@@ -72,7 +74,9 @@ impl AmqpBus {
             publisher: Publisher::confirming(&outgoing, |returned| {
                 let kind = returned.properties.kind().as_ref().map(|kind| kind.as_str());
                 tracing::warn!(key = returned.key, kind, "nobody subscribes to the key of this message");
-            }),
+            })
+            .through(topology::outgoing(service)),
+            way_out: topology::outgoing(service),
             caller: Caller::new(service, &outgoing, &incoming),
             outgoing,
             incoming,
@@ -115,7 +119,7 @@ impl AmqpBus {
     }
 }
 
-fn read(url: &str) -> Result<AMQPUri, BusError> {
+pub(crate) fn read(url: &str) -> Result<AMQPUri, BusError> {
     // Neither the URL nor what its parser says of it is repeated: they hold a password.
     let sentence = "bus.url is no address such as amqp://user:password@host:5672/vhost";
     url.parse().map_err(|_| BusError::Url(sentence.to_owned()))
@@ -127,7 +131,8 @@ impl Bus for AmqpBus {
         let parcel = |message: Envelope| {
             let properties = wire::properties(&message)?;
             let key = wire::short("a routing key", &message.key)?.to_string();
-            Ok(Parcel { exchange: EVENTS.to_owned(), key, properties, body: message.body, mandatory: true })
+            let (exchange, body) = (self.way_out.clone(), message.body);
+            Ok(Parcel { exchange, key, properties, body, mandatory: true })
         };
         let parcels = messages.into_iter().map(parcel).collect::<Result<Vec<_>, BusError>>()?;
         // A message that nobody subscribes to is confirmed and gone, with a warning.
@@ -169,6 +174,7 @@ impl Bus for AmqpBus {
     }
 
     async fn call(&self, address: &str, call: Call) -> Result<Bytes, Refusal> {
+        let _counting = Context::current().upstream.count();
         self.caller.call(address, call).await
     }
 

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kernel::Deadline;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::connection::{Link, away, channel, failure};
 use super::topology;
@@ -37,8 +37,10 @@ pub(super) struct Publisher {
     link: Arc<Link>,
     window: Arc<Semaphore>,
     /// One at a time: the order on the wire must be that in which the driver numbers the confirmations.
-    channel: Mutex<Option<Channel>>,
+    channel: Arc<Mutex<Option<Channel>>>,
     confirms: bool,
+    /// The exchange that has to be there besides those that all share.
+    way_out: Option<String>,
     /// With several publications under way, the driver may tell one of them that a message of another came back. So
     /// all of them tell this.
     on_return: Arc<OnReturn>,
@@ -50,10 +52,16 @@ impl Publisher {
         Self {
             link: link.clone(),
             window: Arc::new(Semaphore::new(WINDOW)),
-            channel: Mutex::default(),
+            channel: Arc::default(),
             confirms: true,
+            way_out: None,
             on_return: Arc::new(on_return),
         }
+    }
+
+    /// The same for what a service tells through its own exchange of this name.
+    pub(super) fn through(self, way_out: String) -> Self {
+        Self { way_out: Some(way_out), ..self }
     }
 
     /// A publisher whose `send` only writes.
@@ -73,8 +81,8 @@ impl Publisher {
         if connection.status().blocked() {
             return Err(away("the broker takes no messages for now"));
         }
-        let mut channel = self.channel.lock().await;
-        let asked = self.open(&mut channel).await?.basic_qos(0, Default::default());
+        let open = self.open().await?;
+        let asked = open.channel()?.basic_qos(0, Default::default());
         asked.await.map_err(|error| failure(&error))
     }
 
@@ -97,31 +105,57 @@ impl Publisher {
 
     async fn write(&self, parcel: Parcel) -> Result<PublisherConfirm, BusError> {
         let Parcel { exchange, key, properties, body, mandatory } = parcel;
-        let mut channel = self.channel.lock().await;
-        let channel = self.open(&mut channel).await?;
+        let open = self.open().await?;
         let options = BasicPublishOptions { mandatory, ..Default::default() };
-        let written = channel.basic_publish(exchange.into(), key.into(), options, &body, properties);
+        let written = open.channel()?.basic_publish(exchange.into(), key.into(), options, &body, properties);
         written.await.map_err(|error| failure(&error))
     }
 
-    /// The channel, a new one where there was none or the last one has ended.
-    async fn open<'a>(&self, slot: &'a mut Option<Channel>) -> Result<&'a Channel, BusError> {
+    /// The channel, a new one where there was none or the last one has ended. Nobody else has it meanwhile.
+    async fn open(&self) -> Result<Open, BusError> {
+        let slot = self.channel.clone().lock_owned().await;
         let connection = self.link.now()?;
         if connection.status().blocked() {
             return Err(away("the broker takes no messages for now"));
         }
-        if slot.as_ref().is_none_or(|channel| !channel.status().connected()) {
-            *slot = None;
-            topology::exchanges(&connection).await?;
-            let opened = channel(&connection).await?;
-            if self.confirms {
-                let confirming = opened.confirm_select(ConfirmSelectOptions::default());
-                confirming.await.map_err(|error| failure(&error))?;
-            }
-            *slot = Some(opened);
+        if slot.as_ref().is_some_and(|channel| channel.status().connected()) {
+            return Ok(Open(slot));
         }
-        slot.as_ref().ok_or_else(|| away("there is no channel"))
+        // In a task of its own, which keeps the place: somebody whose time is over meanwhile (a readiness check, every second)
+        // would leave a channel half open, and at a broker that is silent for a while they add up to the most that there may be.
+        let opening =
+            chassis::spawn("bus.channel", renew(slot, connection, self.way_out.clone(), self.confirms));
+        opening.await.unwrap_or_else(|_panicked| Err(away("a channel could not be opened")))
     }
+}
+
+/// The place of an open channel, and the turn to use it.
+struct Open(OwnedMutexGuard<Option<Channel>>);
+
+impl Open {
+    fn channel(&self) -> Result<&Channel, BusError> {
+        self.0.as_ref().ok_or_else(|| away("there is no channel"))
+    }
+}
+
+async fn renew(
+    mut slot: OwnedMutexGuard<Option<Channel>>,
+    connection: Arc<Connection>,
+    way_out: Option<String>,
+    confirms: bool,
+) -> Result<Open, BusError> {
+    *slot = None;
+    topology::exchanges(&connection).await?;
+    if let Some(name) = &way_out {
+        topology::way_out(&connection, name).await?;
+    }
+    let opened = channel(&connection).await?;
+    if confirms {
+        let confirming = opened.confirm_select(ConfirmSelectOptions::default());
+        confirming.await.map_err(|error| failure(&error))?;
+    }
+    *slot = Some(opened);
+    Ok(Open(slot))
 }
 
 /// Waits for all confirmations, whatever becomes of the first of them.

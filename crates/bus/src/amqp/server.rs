@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chassis::{Context, Runnable, causes};
+use chassis::{Context, Runnable, Upstream, causes};
 use futures::FutureExt;
 use kernel::{Clock, Deadline, Kind, Refusal, SystemClock, Timestamp, Trace};
 use lapin::message::Delivery;
@@ -22,6 +22,7 @@ use super::intake::{Intake, acknowledge};
 use super::publisher::{Parcel, Publisher};
 use super::topology::{self, CALLS, REPLIES};
 use super::wire;
+use crate::receiver::refused;
 use crate::{BusError, Call, CallHandler};
 
 /// The most calls of one address that a process works on at once. The others wait at the broker, and expire there.
@@ -175,6 +176,7 @@ impl Server {
                 .unwrap_or_else(Trace::start),
             request_id: header(&request, "request-id").map(Into::into),
             deadline: Deadline::after(left(&request)),
+            upstream: Upstream::default(),
         };
         context.scope(self.reply(&request, &given_up)).await;
         if let Err(fault) = acknowledge(&request).await {
@@ -208,10 +210,13 @@ impl Server {
             };
             // The caller knows by itself when the time is over.
             let Ok(done) = done else { return };
-            done.unwrap_or_else(|_panic| {
-                tracing::error!(address = self.address, method, "a call handler panicked");
-                Err(Refusal::new(Kind::Internal, "internal", Kind::Internal.sentence()))
-            })
+            match done {
+                Ok(reply) => reply.map_err(|fault| refused(&*fault)),
+                Err(_panic) => {
+                    tracing::error!(address = self.address, method, "a call handler panicked");
+                    Err(Refusal::new(Kind::Internal, "internal", Kind::Internal.sentence()))
+                }
+            }
         };
         tracing::debug!(address = self.address, method, ok = outcome.is_ok(), "a call was served");
         if let Err(fault) = self.send(request, outcome).await {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::{Context, Runnable};
-use kernel::{Fault, Kind, MessageId, Refusal, Timestamp, Trace};
+use kernel::{Fault, Kind, MessageId, Timestamp, Trace};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use testkit::{PATIENCE, Proxy, Vhost, wait_until};
@@ -28,7 +28,7 @@ struct Tell(UnboundedSender<String>);
 
 #[async_trait]
 impl Handler for Tell {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let _gone = self.0.send(message.subject.clone());
         if message.subject == "endless" { std::future::pending().await } else { Ok(()) }
     }
@@ -51,7 +51,7 @@ impl Desk {
 
 #[async_trait]
 impl CallHandler for Desk {
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>> {
         self.0.fetch_add(1, Ordering::SeqCst);
         if call.method == "Wait" { std::future::pending().await } else { Ok(call.body.clone()) }
     }
@@ -237,6 +237,27 @@ async fn publishing_to_a_broker_that_confirms_nothing_fails_within_the_deadline(
     assert!(!matches!(ping, Ok(Ok(()))), "a silent broker is not ready");
     proxy.thaw();
     publish(&bus, "after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn readiness_checks_that_give_up_use_no_channels_up() {
+    let vhost = Vhost::new().await;
+    let proxy = Proxy::of(vhost.address()).await;
+    let bus = open(&format!("{}?channel_max=8", vhost.url_through(proxy.address()))).await;
+    proxy.silence_server();
+    for _ in 0..64 {
+        let ping = tokio::time::timeout(Duration::from_millis(5), bus.ping()).await;
+        if let Ok(outcome) = ping {
+            let fault = outcome.expect_err("the broker says nothing").to_string();
+            assert!(!fault.contains("maximum number of channels"), "{fault}");
+        }
+    }
+    proxy.thaw();
+    wait_until("an answer", PATIENCE, || async { bus.ping().await.ok() }).await;
+    for _ in 0..64 {
+        bus.ping().await.expect("the broker answers");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 
@@ -14,7 +14,9 @@ use super::connection::{channel, failure};
 use crate::topic::Pattern;
 use crate::{BusError, Schedule};
 
-/// The topic exchange of all messages.
+/// The topic exchange of all messages, to which consumers bind their queues. In a fleet nobody may write to it: who could
+/// would reach every key, since RabbitMQ asks for a key's permission only where a client publishes, and neither where an
+/// exchange is bound to another nor where a queue passes its dead letters on. Messages come in through [`outgoing`].
 pub(super) const EVENTS: &str = "portal.events";
 /// The exchange of all requests; the routing key is the address. A topic exchange too, because only on these a user's
 /// permissions can be told by the key: nobody hears another's calls.
@@ -47,6 +49,28 @@ pub(super) async fn exchanges(connection: &Connection) -> Result<(), BusError> {
         }
     }
     Ok(())
+}
+
+/// The topic exchange to which a service publishes. What it passes on to [`EVENTS`] is said by a binding that the service
+/// can't change.
+pub(super) fn outgoing(service: &str) -> String {
+    format!("{service}.events")
+}
+
+/// A service's way out: in a fleet it comes with the broker's definitions, whose binding names the keys that are the service's
+/// own. On an empty broker it is made, open for every key.
+pub(super) async fn way_out(connection: &Connection, name: &str) -> Result<(), BusError> {
+    let looking = channel(connection).await?;
+    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+    let looked = looking.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
+    if looked.await.is_ok() {
+        return Ok(());
+    }
+    let making = channel(connection).await?;
+    exchange(&making, name, ExchangeKind::Topic).await?;
+    let options = ExchangeBindOptions::default();
+    let bound = making.exchange_bind(EVENTS.into(), name.into(), "#".into(), options, FieldTable::default());
+    bound.await.map_err(|error| failure(&error))
 }
 
 async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), BusError> {

@@ -41,4 +41,4 @@ impl Fixture for AmqpFixture {
     }
 }
 
-every_case!(AmqpFixture, ignore = "needs rabbitmq");
+every_case!(AmqpFixture::new, ignore = "needs rabbitmq");

@@ -4,7 +4,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::{Fixture, Running, bodies, consume, handler, next, publish, recording, refused, tell, text};
 use crate::Subscription;
 
-pub(super) async fn a_broadcast_reaches_every_subscriber(fixture: &impl Fixture) {
+pub(super) async fn a_broadcast_reaches_every_subscriber(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let mut all = Vec::new();
     for _ in 0..3 {
@@ -22,7 +22,7 @@ pub(super) async fn a_broadcast_reaches_every_subscriber(fixture: &impl Fixture)
     }
 }
 
-pub(super) async fn a_message_goes_to_queues_and_broadcasts_alike(fixture: &impl Fixture) {
+pub(super) async fn a_message_goes_to_queues_and_broadcasts_alike(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (in_queue, mut at_queue) = recording();
     let (listening, mut at_listener) = recording();
@@ -36,7 +36,7 @@ pub(super) async fn a_message_goes_to_queues_and_broadcasts_alike(fixture: &impl
     listener.stop().await;
 }
 
-pub(super) async fn a_refused_broadcast_is_gone_and_the_next_one_comes(fixture: &impl Fixture) {
+pub(super) async fn a_refused_broadcast_is_gone_and_the_next_one_comes(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut seen) = unbounded_channel();
     let handler = handler(move |message| {

@@ -13,7 +13,7 @@ use super::{Fixture, call, next, serve, tell};
 
 const ADDRESS: &str = "test.calls";
 
-pub(super) async fn a_call_is_answered_by_the_server_of_its_address(fixture: &impl Fixture) {
+pub(super) async fn a_call_is_answered_by_the_server_of_its_address(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut seen) = unbounded_channel();
     let here = serve(&bus, ADDRESS, move |call| {
@@ -29,7 +29,7 @@ pub(super) async fn a_call_is_answered_by_the_server_of_its_address(fixture: &im
     there.stop().await;
 }
 
-pub(super) async fn a_refusal_crosses_unchanged(fixture: &impl Fixture) {
+pub(super) async fn a_refusal_crosses_unchanged(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let mut refusal = Refusal::new(Kind::Stale, "stale_version", "It has changed.")
         .with_fields(vec![FieldFault::new("/title", "too_long", "At most 200 characters.")])
@@ -45,7 +45,7 @@ pub(super) async fn a_refusal_crosses_unchanged(fixture: &impl Fixture) {
     server.stop().await;
 }
 
-pub(super) async fn a_call_that_nobody_answers_is_unavailable(fixture: &impl Fixture) {
+pub(super) async fn a_call_that_nobody_answers_is_unavailable(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("nobody is there");
     assert_eq!(refusal.kind, Kind::Unavailable);
@@ -56,7 +56,7 @@ pub(super) async fn a_call_that_nobody_answers_is_unavailable(fixture: &impl Fix
     assert_eq!(refusal.kind, Kind::Unavailable);
 }
 
-pub(super) async fn a_call_ends_with_its_callers_deadline_and_so_does_the_server(fixture: &impl Fixture) {
+pub(super) async fn a_call_ends_with_its_callers_deadline_and_so_does_the_server(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut ended) = unbounded_channel();
     let server = serve(&bus, ADDRESS, move |_| endless(&told)).await;
@@ -69,7 +69,7 @@ pub(super) async fn a_call_ends_with_its_callers_deadline_and_so_does_the_server
     server.stop().await;
 }
 
-pub(super) async fn a_call_whose_deadline_is_over_asks_nobody(fixture: &impl Fixture) {
+pub(super) async fn a_call_whose_deadline_is_over_asks_nobody(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -85,7 +85,7 @@ pub(super) async fn a_call_whose_deadline_is_over_asks_nobody(fixture: &impl Fix
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
-pub(super) async fn a_caller_that_stops_waiting_stops_the_server(fixture: &impl Fixture) {
+pub(super) async fn a_caller_that_stops_waiting_stops_the_server(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut ended) = unbounded_channel();
     let (begin, mut begun) = unbounded_channel();
@@ -105,7 +105,7 @@ pub(super) async fn a_caller_that_stops_waiting_stops_the_server(fixture: &impl 
     server.stop().await;
 }
 
-pub(super) async fn a_panic_of_the_server_is_an_internal_refusal_and_it_serves_on(fixture: &impl Fixture) {
+pub(super) async fn a_panic_of_the_server_is_an_internal_refusal_and_it_serves_on(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let server = serve(&bus, ADDRESS, |call| {
         assert_ne!(call.method, "PanicAtOnce", "as the test wants it");
@@ -125,7 +125,7 @@ pub(super) async fn a_panic_of_the_server_is_an_internal_refusal_and_it_serves_o
     server.stop().await;
 }
 
-pub(super) async fn a_call_carries_the_trace_and_the_deadline_of_its_caller(fixture: &impl Fixture) {
+pub(super) async fn a_call_carries_the_trace_and_the_deadline_of_its_caller(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut seen) = unbounded_channel();
     let server = serve(&bus, ADDRESS, move |_| {
@@ -146,7 +146,7 @@ pub(super) async fn a_call_carries_the_trace_and_the_deadline_of_its_caller(fixt
     server.stop().await;
 }
 
-pub(super) async fn servers_of_one_address_share_its_calls(fixture: &impl Fixture) {
+pub(super) async fn servers_of_one_address_share_its_calls(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let one = serve(&bus, ADDRESS, |_| async { Ok(Bytes::from_static(b"1")) }).await;
     let two = serve(&bus, ADDRESS, |_| async { Ok(Bytes::from_static(b"2")) }).await;
@@ -160,7 +160,7 @@ pub(super) async fn servers_of_one_address_share_its_calls(fixture: &impl Fixtur
     two.stop().await;
 }
 
-pub(super) async fn a_server_that_stops_finishes_the_calls_in_hand(fixture: &impl Fixture) {
+pub(super) async fn a_server_that_stops_finishes_the_calls_in_hand(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let gate = Arc::new(Semaphore::new(0));
     let (told, mut begun) = unbounded_channel();

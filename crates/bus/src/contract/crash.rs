@@ -13,7 +13,7 @@ use crate::Bus;
 /// What the other process writes before each fact that it reports.
 const MARK: &str = "fact ";
 
-pub(super) async fn a_confirmed_message_survives_kill_9(fixture: &impl Fixture) {
+pub(super) async fn a_confirmed_message_survives_kill_9(fixture: impl Fixture) {
     let mut confirmed = BTreeSet::new();
     for moment in [1, 2, 23, 60] {
         let mut other = start("publish", &fixture.url()).await;
@@ -33,7 +33,7 @@ pub(super) async fn a_confirmed_message_survives_kill_9(fixture: &impl Fixture) 
     running.stop().await;
 }
 
-pub(super) async fn a_message_in_the_hand_of_a_killed_consumer_comes_again(fixture: &impl Fixture) {
+pub(super) async fn a_message_in_the_hand_of_a_killed_consumer_comes_again(fixture: impl Fixture) {
     let mut other = start("consume", &fixture.url()).await;
     let first = facts(&other).remove(0);
     other.kill9();
@@ -68,7 +68,7 @@ fn report(fact: &str) {
 async fn a_process_that_will_be_killed() {
     let Some(argument) = Program::argument() else { return };
     let (role, url) = argument.split_once(' ').expect("a role and a URL");
-    let bus = crate::open(url, &Surroundings::one_process()).await.expect("opens the bus");
+    let bus = crate::open(url, &Surroundings::one_process()).await.expect("opens the bus").bus;
     match role {
         "publish" => publish_for_ever(&bus).await,
         "consume" => consume_one_for_ever(&bus).await,

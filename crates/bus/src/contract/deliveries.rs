@@ -10,7 +10,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::{Fixture, bodies, consume, handler, message, next, publish, queue, recording, tell, text};
 use crate::Subscription;
 
-pub(super) async fn a_message_reaches_every_queue_that_wants_it(fixture: &impl Fixture) {
+pub(super) async fn a_message_reaches_every_queue_that_wants_it(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (first, mut at_first) = recording();
     let (second, mut at_second) = recording();
@@ -23,7 +23,7 @@ pub(super) async fn a_message_reaches_every_queue_that_wants_it(fixture: &impl F
     two.stop().await;
 }
 
-pub(super) async fn a_message_comes_with_all_that_its_publisher_wrote(fixture: &impl Fixture) {
+pub(super) async fn a_message_comes_with_all_that_its_publisher_wrote(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = recording();
     let running = consume(&bus, "test.one", handler).await;
@@ -36,7 +36,7 @@ pub(super) async fn a_message_comes_with_all_that_its_publisher_wrote(fixture: &
     running.stop().await;
 }
 
-pub(super) async fn a_message_that_matches_two_keys_of_a_queue_comes_once(fixture: &impl Fixture) {
+pub(super) async fn a_message_that_matches_two_keys_of_a_queue_comes_once(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = recording();
     let subscription = Subscription::durable("test", "test.one", ["test.#", "*.happened", "test.happened"]);
@@ -47,7 +47,7 @@ pub(super) async fn a_message_that_matches_two_keys_of_a_queue_comes_once(fixtur
     running.stop().await;
 }
 
-pub(super) async fn keys_are_topic_patterns(fixture: &impl Fixture) {
+pub(super) async fn keys_are_topic_patterns(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = recording();
     let subscription = Subscription::durable("test", "test.one", ["news.*.published", "users.#"]);
@@ -70,7 +70,7 @@ pub(super) async fn keys_are_topic_patterns(fixture: &impl Fixture) {
     running.stop().await;
 }
 
-pub(super) async fn a_queue_takes_messages_while_nobody_consumes_it(fixture: &impl Fixture) {
+pub(super) async fn a_queue_takes_messages_while_nobody_consumes_it(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (never, mut unseen) = recording();
     drop(bus.subscribe(queue("test.one"), never).await.expect("subscribes"));
@@ -83,7 +83,7 @@ pub(super) async fn a_queue_takes_messages_while_nobody_consumes_it(fixture: &im
     running.stop().await;
 }
 
-pub(super) async fn messages_come_in_the_order_of_their_publication(fixture: &impl Fixture) {
+pub(super) async fn messages_come_in_the_order_of_their_publication(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = recording();
     let running = consume(&bus, "test.one", handler).await;
@@ -96,7 +96,7 @@ pub(super) async fn messages_come_in_the_order_of_their_publication(fixture: &im
     running.stop().await;
 }
 
-pub(super) async fn a_handled_message_does_not_come_again(fixture: &impl Fixture) {
+pub(super) async fn a_handled_message_does_not_come_again(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = recording();
     let running = consume(&bus, "test.one", handler).await;
@@ -110,7 +110,7 @@ pub(super) async fn a_handled_message_does_not_come_again(fixture: &impl Fixture
     running.stop().await;
 }
 
-pub(super) async fn a_delivery_is_in_the_hand_of_one_consumer_at_a_time(fixture: &impl Fixture) {
+pub(super) async fn a_delivery_is_in_the_hand_of_one_consumer_at_a_time(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut begun) = unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
@@ -140,7 +140,7 @@ pub(super) async fn a_delivery_is_in_the_hand_of_one_consumer_at_a_time(fixture:
     two.stop().await;
 }
 
-pub(super) async fn consumers_of_one_queue_share_its_messages(fixture: &impl Fixture) {
+pub(super) async fn consumers_of_one_queue_share_its_messages(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut seen) = unbounded_channel();
     let share = || {
@@ -171,7 +171,7 @@ pub(super) async fn consumers_of_one_queue_share_its_messages(fixture: &impl Fix
     assert!(seen.try_recv().is_err());
 }
 
-pub(super) async fn an_unfinished_delivery_comes_again(fixture: &impl Fixture) {
+pub(super) async fn an_unfinished_delivery_comes_again(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut begun) = unbounded_channel();
     let endless = handler(move |message| {
@@ -188,7 +188,7 @@ pub(super) async fn an_unfinished_delivery_comes_again(fixture: &impl Fixture) {
     running.stop().await;
 }
 
-pub(super) async fn a_consumer_that_stops_finishes_what_it_has_in_hand(fixture: &impl Fixture) {
+pub(super) async fn a_consumer_that_stops_finishes_what_it_has_in_hand(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut begun) = unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
@@ -219,7 +219,7 @@ pub(super) async fn a_consumer_that_stops_finishes_what_it_has_in_hand(fixture: 
     running.stop().await;
 }
 
-pub(super) async fn a_handler_runs_under_its_publishers_trace_and_its_own_service(fixture: &impl Fixture) {
+pub(super) async fn a_handler_runs_under_its_publishers_trace_and_its_own_service(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut seen) = unbounded_channel();
     let handler = handler(move |_| {

@@ -10,7 +10,7 @@ use super::{
     tell, text,
 };
 
-pub(super) async fn a_message_refused_for_a_passing_reason_comes_again(fixture: &impl Fixture) {
+pub(super) async fn a_message_refused_for_a_passing_reason_comes_again(fixture: impl Fixture) {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_transient()) {
         let bus = fixture.bus().await;
         let left = AtomicUsize::new(2);
@@ -26,7 +26,7 @@ pub(super) async fn a_message_refused_for_a_passing_reason_comes_again(fixture: 
     }
 }
 
-pub(super) async fn a_message_refused_at_every_delivery_is_dead_after_six(fixture: &impl Fixture) {
+pub(super) async fn a_message_refused_at_every_delivery_is_dead_after_six(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = answering(|_| Err(refused(Kind::Unavailable)));
     let running = consume(&bus, "test.one", handler).await;
@@ -42,7 +42,7 @@ pub(super) async fn a_message_refused_at_every_delivery_is_dead_after_six(fixtur
     assert!(seen.try_recv().is_err());
 }
 
-pub(super) async fn a_stale_message_comes_once_more(fixture: &impl Fixture) {
+pub(super) async fn a_stale_message_comes_once_more(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = answering(|_| Err(refused(Kind::Stale)));
     let running = consume(&bus, "test.one", handler).await;
@@ -57,7 +57,7 @@ pub(super) async fn a_stale_message_comes_once_more(fixture: &impl Fixture) {
     assert!(seen.try_recv().is_err());
 }
 
-pub(super) async fn any_other_refusal_is_dead_at_once_with_its_reason(fixture: &impl Fixture) {
+pub(super) async fn any_other_refusal_is_dead_at_once_with_its_reason(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let final_kinds: Vec<Kind> =
         Kind::ALL.into_iter().filter(|kind| !kind.is_transient() && *kind != Kind::Stale).collect();
@@ -82,7 +82,7 @@ pub(super) async fn any_other_refusal_is_dead_at_once_with_its_reason(fixture: &
     }
 }
 
-pub(super) async fn a_poison_message_does_not_block_its_neighbours(fixture: &impl Fixture) {
+pub(super) async fn a_poison_message_does_not_block_its_neighbours(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (handler, mut seen) = answering(|message| match text(message).as_str() {
         "poison" => Err(refused(Kind::Invalid)),
@@ -104,7 +104,7 @@ pub(super) async fn a_poison_message_does_not_block_its_neighbours(fixture: &imp
     assert_eq!(dead.iter().map(|letter| text(&letter.message)).collect::<Vec<_>>(), ["poison", "away"]);
 }
 
-pub(super) async fn a_panicking_handler_counts_as_a_defect_and_its_consumer_goes_on(fixture: &impl Fixture) {
+pub(super) async fn a_panicking_handler_counts_as_a_defect_and_its_consumer_goes_on(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let (told, mut seen) = unbounded_channel();
     let handler = handler(move |message| {
@@ -129,7 +129,7 @@ pub(super) async fn a_panicking_handler_counts_as_a_defect_and_its_consumer_goes
     assert!(dead.iter().all(|letter| letter.kind == "internal" && letter.deliveries == 1));
 }
 
-pub(super) async fn a_handler_over_its_budget_is_stopped_and_gets_the_message_again(fixture: &impl Fixture) {
+pub(super) async fn a_handler_over_its_budget_is_stopped_and_gets_the_message_again(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let stopped = Arc::new(AtomicUsize::new(0));
     let (told, mut seen) = unbounded_channel();

@@ -45,4 +45,4 @@ impl Fixture for LocalFixture {
     }
 }
 
-every_case!(LocalFixture);
+every_case!(LocalFixture::new);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::Runnable;
-use kernel::{Clock, Ids, Kind, MessageId, Refusal, SystemClock, TimeOrderedIds, Trace};
+use kernel::{Clock, Fault, Ids, Kind, MessageId, Refusal, SystemClock, TimeOrderedIds, Trace};
 use testkit::PATIENCE;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -36,66 +36,58 @@ trait Fixture: Send + Sync {
     async fn dead_letters(&self, queue: &str) -> Vec<DeadLetter>;
 }
 
-/// The one list of cases. `every_case!(LocalFixture)`, or with `ignore = "needs rabbitmq"` for an adapter that needs a server.
+/// The one list of cases. `every_case!(LocalFixture::new)`, or with `ignore = "needs rabbitmq"` for an adapter that needs a server.
 macro_rules! every_case {
-    ($($setup:tt)*) => {
-        $crate::contract::each_case! { [$($setup)*]
-            deliveries::a_message_reaches_every_queue_that_wants_it,
-            deliveries::a_message_comes_with_all_that_its_publisher_wrote,
-            deliveries::a_message_that_matches_two_keys_of_a_queue_comes_once,
-            deliveries::keys_are_topic_patterns,
-            deliveries::a_queue_takes_messages_while_nobody_consumes_it,
-            deliveries::messages_come_in_the_order_of_their_publication,
-            deliveries::a_handled_message_does_not_come_again,
-            deliveries::a_delivery_is_in_the_hand_of_one_consumer_at_a_time,
-            deliveries::consumers_of_one_queue_share_its_messages,
-            deliveries::an_unfinished_delivery_comes_again,
-            deliveries::a_consumer_that_stops_finishes_what_it_has_in_hand,
-            deliveries::a_handler_runs_under_its_publishers_trace_and_its_own_service,
-            failures::a_message_refused_for_a_passing_reason_comes_again,
-            failures::a_message_refused_at_every_delivery_is_dead_after_six,
-            failures::a_stale_message_comes_once_more,
-            failures::any_other_refusal_is_dead_at_once_with_its_reason,
-            failures::a_poison_message_does_not_block_its_neighbours,
-            failures::a_panicking_handler_counts_as_a_defect_and_its_consumer_goes_on,
-            failures::a_handler_over_its_budget_is_stopped_and_gets_the_message_again,
-            broadcast::a_broadcast_reaches_every_subscriber,
-            broadcast::a_message_goes_to_queues_and_broadcasts_alike,
-            broadcast::a_refused_broadcast_is_gone_and_the_next_one_comes,
-            calls::a_call_is_answered_by_the_server_of_its_address,
-            calls::a_refusal_crosses_unchanged,
-            calls::a_call_that_nobody_answers_is_unavailable,
-            calls::a_call_ends_with_its_callers_deadline_and_so_does_the_server,
-            calls::a_call_whose_deadline_is_over_asks_nobody,
-            calls::a_caller_that_stops_waiting_stops_the_server,
-            calls::a_panic_of_the_server_is_an_internal_refusal_and_it_serves_on,
-            calls::a_call_carries_the_trace_and_the_deadline_of_its_caller,
-            calls::servers_of_one_address_share_its_calls,
-            calls::a_server_that_stops_finishes_the_calls_in_hand,
-            crash::a_confirmed_message_survives_kill_9,
-            crash::a_message_in_the_hand_of_a_killed_consumer_comes_again,
+    ($($adapter:tt)*) => {
+        testkit::cases! { [$($adapter)*]
+            in (super::deliveries) {
+                a_message_reaches_every_queue_that_wants_it,
+                a_message_comes_with_all_that_its_publisher_wrote,
+                a_message_that_matches_two_keys_of_a_queue_comes_once,
+                keys_are_topic_patterns,
+                a_queue_takes_messages_while_nobody_consumes_it,
+                messages_come_in_the_order_of_their_publication,
+                a_handled_message_does_not_come_again,
+                a_delivery_is_in_the_hand_of_one_consumer_at_a_time,
+                consumers_of_one_queue_share_its_messages,
+                an_unfinished_delivery_comes_again,
+                a_consumer_that_stops_finishes_what_it_has_in_hand,
+                a_handler_runs_under_its_publishers_trace_and_its_own_service,
+            }
+            in (super::failures) {
+                a_message_refused_for_a_passing_reason_comes_again,
+                a_message_refused_at_every_delivery_is_dead_after_six,
+                a_stale_message_comes_once_more,
+                any_other_refusal_is_dead_at_once_with_its_reason,
+                a_poison_message_does_not_block_its_neighbours,
+                a_panicking_handler_counts_as_a_defect_and_its_consumer_goes_on,
+                a_handler_over_its_budget_is_stopped_and_gets_the_message_again,
+            }
+            in (super::broadcast) {
+                a_broadcast_reaches_every_subscriber,
+                a_message_goes_to_queues_and_broadcasts_alike,
+                a_refused_broadcast_is_gone_and_the_next_one_comes,
+            }
+            in (super::calls) {
+                a_call_is_answered_by_the_server_of_its_address,
+                a_refusal_crosses_unchanged,
+                a_call_that_nobody_answers_is_unavailable,
+                a_call_ends_with_its_callers_deadline_and_so_does_the_server,
+                a_call_whose_deadline_is_over_asks_nobody,
+                a_caller_that_stops_waiting_stops_the_server,
+                a_panic_of_the_server_is_an_internal_refusal_and_it_serves_on,
+                a_call_carries_the_trace_and_the_deadline_of_its_caller,
+                servers_of_one_address_share_its_calls,
+                a_server_that_stops_finishes_the_calls_in_hand,
+            }
+            in (super::crash) {
+                a_confirmed_message_survives_kill_9,
+                a_message_in_the_hand_of_a_killed_consumer_comes_again,
+            }
         }
     };
 }
-
-macro_rules! each_case {
-    ($setup:tt $($module:ident::$case:ident,)*) => {
-        $($crate::contract::one_case! { $module, $case, $setup })*
-    };
-}
-
-macro_rules! one_case {
-    ($module:ident, $case:ident, [$fixture:ty $(, ignore = $reason:literal)?]) => {
-        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        $(#[ignore = $reason])?
-        async fn $case() {
-            let fixture = <$fixture as $crate::contract::Fixture>::new().await;
-            $crate::contract::$module::$case(&fixture).await;
-        }
-    };
-}
-
-use {each_case, every_case, one_case};
+use every_case;
 
 /// A part of a service that runs in the background, as the chassis would run it.
 struct Running {
@@ -134,8 +126,8 @@ where
     F: Fn(Envelope) -> A + Send + Sync + 'static,
     A: Future<Output = Result<(), Refusal>> + Send + 'static,
 {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
-        (self.0)(message.clone()).await
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
+        Ok((self.0)(message.clone()).await?)
     }
 }
 
@@ -228,8 +220,8 @@ where
     F: Fn(Call) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Bytes, Refusal>> + Send + 'static,
 {
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
-        (self.0)(call.clone()).await
+    async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>> {
+        Ok((self.0)(call.clone()).await?)
     }
 }
 

@@ -10,6 +10,7 @@ use kernel::{Kind, Refusal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::receiver::refused;
 use crate::{Call, CallHandler};
 
 /// Who answers which address.
@@ -49,9 +50,10 @@ impl Exchange {
         let Some(desk) = self.next(address) else {
             return Err(Refusal::new(Kind::Unavailable, "unavailable", Kind::Unavailable.sentence()));
         };
-        let context = Context { service: desk.service, trace: caller.trace.child(), ..caller };
+        let _counting = caller.upstream.count();
+        let context = caller.callee(desk.service);
         let served = async {
-            let reply = desk.handler.call(&call).await;
+            let reply = desk.handler.call(&call).await.map_err(|fault| refused(&*fault));
             tracing::debug!(address, method = call.method, ok = reply.is_ok(), "a call was served");
             reply
         };

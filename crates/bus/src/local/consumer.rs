@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chassis::{Runnable, StoreFailure, causes};
+use chassis::{Runnable, StoreFailure, back_off, causes};
 use kernel::{Clock, Fault, Kind};
 use tokio_util::sync::CancellationToken;
 
 use super::queue::Queue;
 use super::store::{Delivery, Outcome, Store};
-use crate::receiver::Receiver;
+use crate::receiver::{Failed, Receiver};
 use crate::schedule::{Fate, Schedule};
 
 /// The most deliveries that a consumer takes at once: one commit settles them all.
@@ -20,13 +20,10 @@ const TURN: Duration = Duration::from_millis(200);
 /// How long an idle consumer waits at most before it looks by itself: clocks jump, and a wake-up may be lost with a
 /// publisher that stopped waiting for its confirmation.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
-/// The longest pause after the store has failed.
+/// The pause after the store has failed …
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// … and the longest after it has failed several times in a row.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-
-/// How long to wait after the store has failed so often in a row.
-fn back_off(failures: u32) -> Duration {
-    (Duration::from_millis(50) * 2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE)
-}
 
 /// Receives from a durable queue, one message after the other.
 pub(super) struct Consumer {
@@ -60,7 +57,7 @@ impl Runnable for Consumer {
                         cause = causes(&failure),
                         "the queue can not be read or settled and will be tried again"
                     );
-                    back_off(failures)
+                    back_off(failures, FIRST_PAUSE, MAX_PAUSE)
                 }
             };
             tokio::select! {
@@ -116,7 +113,7 @@ impl Consumer {
             );
             failures = failures.saturating_add(1);
             tokio::select! {
-                () = chassis::pause(back_off(failures)) => {}
+                () = chassis::pause(back_off(failures, FIRST_PAUSE, MAX_PAUSE)) => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -124,24 +121,26 @@ impl Consumer {
 
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let message = &delivery.message;
-        let Err(reason) = self.receiver.handle(message).await else { return Outcome::Done };
+        let Err(Failed { refusal, cause }) = self.receiver.handle(message).await else {
+            return Outcome::Done;
+        };
         let attempts = delivery.refused.saturating_add(1);
-        match self.schedule.fate(&reason, attempts, delivery.was_stale) {
+        match self.schedule.fate(&refusal, attempts, delivery.was_stale) {
             Fate::Again(pause) => {
                 tracing::warn!(
                     queue = self.queue.name, message_id = %message.id, kind = message.kind,
-                    attempts, code = reason.code.as_str(), again_in_ms = pause.as_millis(),
+                    attempts, code = refusal.code.as_str(), cause, again_in_ms = pause.as_millis(),
                     "a message could not be handled and will come again"
                 );
-                Outcome::Again { due_at: self.clock.now().plus(pause), stale: reason.kind == Kind::Stale }
+                Outcome::Again { due_at: self.clock.now().plus(pause), stale: refusal.kind == Kind::Stale }
             }
             Fate::Dead => {
                 tracing::error!(
                     queue = self.queue.name, message_id = %message.id, kind = message.kind,
-                    attempts, code = reason.code.as_str(),
+                    attempts, code = refusal.code.as_str(), cause,
                     "a message went to the dead letters"
                 );
-                Outcome::Dead { reason }
+                Outcome::Dead { reason: refusal }
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::{Runnable, Surroundings};
-use kernel::{Kind, ManualClock, MessageId, Refusal, SystemClock, Timestamp, Trace};
+use kernel::{Fault, Kind, ManualClock, MessageId, Refusal, SystemClock, Timestamp, Trace};
 use testkit::{Folder, PATIENCE};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -20,11 +20,11 @@ struct Tell(UnboundedSender<String>);
 
 #[async_trait]
 impl Handler for Tell {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let _gone = self.0.send(message.subject.clone());
         match message.subject.as_str() {
-            "away" => Err(Refusal::new(Kind::Unavailable, "away", "It is away.")),
-            "wrong" => Err(Refusal::new(Kind::Invalid, "wrong", "It is wrong.")),
+            "away" => Err(Refusal::new(Kind::Unavailable, "away", "It is away.").into()),
+            "wrong" => Err(Refusal::new(Kind::Invalid, "wrong", "It is wrong.").into()),
             _ => Ok(()),
         }
     }
@@ -189,9 +189,11 @@ async fn services_of_one_process_share_one_bus() {
     let surroundings = Surroundings::one_process();
     let one = crate::open(&url, &surroundings).await.expect("opens");
     let two = crate::open_local(&url, &surroundings).await.expect("is open already");
-    drop(one.subscribe(queue(), telling().0).await.expect("subscribes"));
+    drop(one.bus.subscribe(queue(), telling().0).await.expect("subscribes"));
     publish(&two, "test.happened", "a").await;
     assert_eq!(two.depths().await.expect("the store answers").first().map(|depth| depth.waiting), Some(1));
+    let three = crate::open(&url, &surroundings).await.expect("is open already");
+    assert_eq!((one.closers.len(), three.closers.len()), (1, 0), "whoever opened it closes it");
     // Another process would be refused, as these other surroundings are.
     assert!(matches!(crate::open(&url, &Surroundings::one_process()).await, Err(BusError::Store(_))));
 }

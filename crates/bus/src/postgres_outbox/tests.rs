@@ -1,11 +1,9 @@
-//! What two replicas with one outbox do. The effects of a single relay are in `relay/tests.rs`.
+//! What replicas with one outbox do. What every outbox promises is in `outbox/contract.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use chassis::postgres::Database;
-use kernel::{MessageId, Timestamp, Trace};
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
 use testkit::{PATIENCE, wait_until};
@@ -13,11 +11,12 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::{PostgresOutbox, TABLE, enqueue};
+use crate::outbox::contract::messages;
 use crate::{Envelope, Outbox};
 
 /// The URL of a new schema with the table.
 #[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
-async fn schema() -> String {
+pub(crate) async fn schema() -> String {
     let url = std::env::var("PORTAL_TEST_POSTGRES_URL");
     let url = url.expect("PORTAL_TEST_POSTGRES_URL says where the server for tests is");
     let schema = format!("bus_{}", Uuid::new_v4().simple());
@@ -57,40 +56,8 @@ impl Replica {
     }
 }
 
-fn messages(count: u32) -> Vec<Envelope> {
-    let message = |version| Envelope {
-        id: MessageId::new(Uuid::new_v4()),
-        kind: "portal.test.v1.Happened".to_owned(),
-        key: "test.happened".to_owned(),
-        source: "test".to_owned(),
-        subject: "\u{202b}שלום\u{202c}".to_owned(),
-        version,
-        time: Timestamp::from_millis(1_700_000_000_123),
-        trace: Trace::start(),
-        body: Bytes::from_static(&[0, 255, 1, 254]),
-    };
-    (1..=count).map(message).collect()
-}
-
 fn split(batch: Vec<(i64, Envelope)>) -> (Vec<i64>, Vec<Envelope>) {
     batch.into_iter().unzip()
-}
-
-#[tokio::test]
-#[ignore = "needs postgres"]
-async fn messages_come_back_as_they_were_stored_in_order_and_are_gone_when_sent() {
-    let replica = replica(&schema().await, "test").await;
-    let sent = messages(3);
-    replica.store(&sent[..2]).await;
-    replica.store(&sent[2..]).await;
-    let first = replica.outbox.unsent(2).await.expect("the outbox answers");
-    assert_eq!(split(first).1, sent[..2]);
-    let (positions, all) = split(replica.outbox.unsent(10).await.expect("the outbox answers"));
-    assert_eq!(all, sent);
-    replica.outbox.mark_sent(&positions[..1]).await.expect("the outbox answers");
-    replica.outbox.mark_sent(&positions[..1]).await.expect("a position that is gone does no harm");
-    assert_eq!(split(replica.outbox.unsent(10).await.expect("the outbox answers")).1, sent[1..]);
-    replica.database.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! The way from an effect to the bus: the outbox in SQLite and the relay together.
+//! The way from an effect to the bus: an outbox (in SQLite, which needs no server) and the relay together.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::sqlite::Database;
 use chassis::{Runnable, Step, StoreFailure, Worker};
-use kernel::{Kind, MessageId, Refusal, Timestamp, Trace};
+use kernel::{Kind, Refusal};
 use sqlx::migrate::Migrator;
 use testkit::Folder;
 use tokio::sync::Notify;
-use uuid::Uuid;
 
+use crate::outbox::contract::messages;
 use crate::sqlite_outbox::{SqliteOutbox, TABLE, enqueue};
 use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Outbox, Relay, Subscription};
 
@@ -110,21 +110,6 @@ impl Setup {
         let unsent = self.outbox.unsent(1000).await.expect("the store answers");
         unsent.into_iter().map(|(_, message)| message).collect()
     }
-}
-
-fn messages(count: u32) -> Vec<Envelope> {
-    let message = |version| Envelope {
-        id: MessageId::new(Uuid::new_v4()),
-        kind: "portal.test.v1.Happened".to_owned(),
-        key: "test.happened".to_owned(),
-        source: "test".to_owned(),
-        subject: "\u{202b}שלום\u{202c}".to_owned(),
-        version,
-        time: Timestamp::from_millis(1_700_000_000_123),
-        trace: Trace::start(),
-        body: Bytes::from_static(&[0, 255, 1, 254]),
-    };
-    (1..=count).map(message).collect()
 }
 
 #[tokio::test]

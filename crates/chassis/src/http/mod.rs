@@ -2,16 +2,22 @@
 
 mod access;
 mod api;
+mod cache;
+mod client;
 mod codes;
 mod conditional;
 mod edge;
 mod guard;
 mod idempotency;
 mod input;
+mod line;
 mod problem;
+mod writes;
 
 pub use access::{Grant, Matrix, MatrixError, Row};
 pub use api::Api;
+pub use cache::{Cache, digest, fresh, fresh_by_content, private, tag, tagged};
+pub use client::{ClientAddress, TrustedProxies};
 pub use codes::CODES;
 pub use conditional::{Precondition, etag_matches};
 pub(crate) use edge::edge_with;

@@ -7,7 +7,7 @@ use prost::Message;
 use proto::news::v1 as wire;
 use sha2::{Digest, Sha256};
 
-use super::{Calls, decoded, id_of, refused, unreadable};
+use super::{Calls, Failure, decoded, id_of, unreadable};
 use crate::app::{CreateArticle, Done, OnceError, RestoreArticle, ReviseArticle, Revision, Writer};
 use crate::domain::{StoryInput, StoryPatch};
 use crate::ports::Once;
@@ -32,11 +32,11 @@ impl Giver {
 
 impl Calls {
     /// Who gives this command on `subject` (nothing yet, where it is a creation).
-    async fn giver(&self, call: &Call, subject: &str) -> Result<Giver, Refusal> {
+    async fn giver(&self, call: &Call, subject: &str) -> Result<Giver, Failure> {
         let who = self.who(call).await?;
         let once = match (&call.idempotency_key, &who) {
             (Some(key), _) if key.is_empty() || key.len() > LONGEST_KEY => {
-                return Err(unreadable("its idempotency key has no or too many characters"));
+                return Err(unreadable("its idempotency key has no or too many characters").into());
             }
             (Some(key), Some(who)) => {
                 let at = self.app.now();
@@ -55,7 +55,7 @@ impl Calls {
         Ok(Giver { who, once })
     }
 
-    pub(super) async fn create(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn create(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::CreateArticleRequest = decoded(call)?;
         let giver = self.giver(call, "").await?;
         let (story, byline) = fields(request.fields.unwrap_or_default());
@@ -64,7 +64,7 @@ impl Calls {
         article(self.app.once(giver.once.as_ref(), work).await)
     }
 
-    pub(super) async fn revise(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn revise(&self, call: &Call) -> Result<Bytes, Failure> {
         use wire::revise_article_request::Change;
         let request: wire::ReviseArticleRequest = decoded(call)?;
         let giver = self.giver(call, &request.id).await?;
@@ -83,7 +83,7 @@ impl Calls {
         article(self.app.once(giver.once.as_ref(), work).await)
     }
 
-    pub(super) async fn publish(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn publish(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::PublishArticleRequest = decoded(call)?;
         let giver = self.giver(call, &request.id).await?;
         let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
@@ -91,7 +91,7 @@ impl Calls {
         article(self.app.once(giver.once.as_ref(), work).await)
     }
 
-    pub(super) async fn unpublish(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn unpublish(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::UnpublishArticleRequest = decoded(call)?;
         let giver = self.giver(call, &request.id).await?;
         let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
@@ -99,7 +99,7 @@ impl Calls {
         article(self.app.once(giver.once.as_ref(), work).await)
     }
 
-    pub(super) async fn restore(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn restore(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::RestoreArticleRequest = decoded(call)?;
         let giver = self.giver(call, &request.id).await?;
         let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
@@ -108,7 +108,7 @@ impl Calls {
         article(self.app.once(giver.once.as_ref(), work).await)
     }
 
-    pub(super) async fn delete(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn delete(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::DeleteArticleRequest = decoded(call)?;
         let giver = self.giver(call, &request.id).await?;
         let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
@@ -118,7 +118,7 @@ impl Calls {
         Ok(wire::DeleteArticleReply { id, version, replayed }.encode_to_vec().into())
     }
 
-    pub(super) async fn undelete(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn undelete(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::UndeleteArticleRequest = decoded(call)?;
         let giver = self.giver(call, &request.id).await?;
         let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
@@ -127,14 +127,14 @@ impl Calls {
     }
 }
 
-fn done(outcome: Result<Done, OnceError>) -> Result<Done, Refusal> {
+fn done(outcome: Result<Done, OnceError>) -> Result<Done, Failure> {
     outcome.map_err(|error| match error {
-        OnceError::News(error) => refused(&error),
-        OnceError::Before(refusal) => refusal.with(REPLAYED, true),
+        OnceError::News(error) => error.into(),
+        OnceError::Before(refusal) => refusal.with(REPLAYED, true).into(),
     })
 }
 
-fn article(outcome: Result<Done, OnceError>) -> Result<Bytes, Refusal> {
+fn article(outcome: Result<Done, OnceError>) -> Result<Bytes, Failure> {
     let Done { article, replayed } = done(outcome)?;
     Ok(wire::ArticleReply { article: Some(encode(&article, true)), replayed }.encode_to_vec().into())
 }

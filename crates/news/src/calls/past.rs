@@ -6,17 +6,17 @@ use kernel::{Refusal, Timestamp, Version};
 use prost::Message;
 use proto::news::v1 as wire;
 
-use super::{Calls, decoded, id_of, refused, replied, unreadable};
+use super::{Calls, Failure, decoded, id_of, replied, unreadable};
 use crate::app::{History, Which};
 use crate::domain::{DiffOp, DiffPart, Step};
 
 impl Calls {
-    pub(super) async fn history(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn history(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::GetHistoryRequest = decoded(call)?;
         let who = self.who(call).await?;
         let (id, before) = (id_of(&request.id)?, request.before.map(Version::new));
         let history = self.app.history(who.as_ref(), id, before, request.limit).await;
-        let History { steps, next, newest } = history.map_err(|error| refused(&error))?;
+        let History { steps, next, newest } = history?;
         let reply = wire::GetHistoryReply {
             entries: steps.into_iter().map(entry).collect(),
             next_before: next.map(Version::number),
@@ -25,7 +25,7 @@ impl Calls {
         Ok(reply.encode_to_vec().into())
     }
 
-    pub(super) async fn version(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn version(&self, call: &Call) -> Result<Bytes, Failure> {
         use wire::get_version_request::Which as Asked;
         let request: wire::GetVersionRequest = decoded(call)?;
         let who = self.who(call).await?;
@@ -36,12 +36,12 @@ impl Calls {
         replied(self.app.version(who.as_ref(), id_of(&request.id)?, which).await)
     }
 
-    pub(super) async fn compare(&self, call: &Call) -> Result<Bytes, Refusal> {
+    pub(super) async fn compare(&self, call: &Call) -> Result<Bytes, Failure> {
         let request: wire::DiffVersionsRequest = decoded(call)?;
         let who = self.who(call).await?;
         let (from, to) = (Version::new(request.from), Version::new(request.to));
         let parts = self.app.compare(who.as_ref(), id_of(&request.id)?, from, to).await;
-        let parts = parts.map_err(|error| refused(&error))?.into_iter().map(part).collect();
+        let parts = parts?.into_iter().map(part).collect();
         Ok(wire::DiffVersionsReply { parts }.encode_to_vec().into())
     }
 }

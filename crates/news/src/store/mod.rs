@@ -63,6 +63,14 @@ pub async fn open_view(url: &str, service: &str) -> Result<Arc<dyn NewsView>, St
     }
 }
 
+/// Reads the address of a MongoDB, and connects to nothing.
+///
+/// # Errors
+/// Where it can't be read; nothing of it is quoted. Other addresses are none of its business.
+pub fn read_view(url: &str) -> Result<(), StoreFailure> {
+    if scheme(url) == "mongodb" { mongo_view::read(url) } else { Ok(()) }
+}
+
 /// The scheme only: the rest of a URL may hold a password.
 fn scheme(url: &str) -> &str {
     url.split(':').next().unwrap_or_default()

@@ -149,7 +149,7 @@ impl World {
         let surroundings = Surroundings::one_process();
         surroundings.register_http("users", users());
         let config = place.config();
-        let bus = bus::open(config.bus.url.expose(), &surroundings).await.expect("the bus opens");
+        let bus = bus::open(config.bus.url.expose(), &surroundings).await.expect("the bus opens").bus;
         let service = news::build(SECTION, config, surroundings.clone()).await.expect("the service is built");
         let Service { consumers, workers, closers, .. } = service;
         let stop = CancellationToken::new();

@@ -7,7 +7,7 @@ use crate::ports::DeskError;
 
 /// Why a request for news failed.
 #[derive(Debug, thiserror::Error)]
-pub enum NewsError {
+pub enum ArticleError {
     /// The section said no, or could not be reached.
     #[error(transparent)]
     Desk(#[from] DeskError),
@@ -20,32 +20,32 @@ pub enum NewsError {
     },
 }
 
-impl Fault for NewsError {
+impl Fault for ArticleError {
     fn kind(&self) -> Kind {
         match self {
-            NewsError::Desk(error) => error.kind(),
-            NewsError::AllAway { .. } => Kind::Unavailable,
+            ArticleError::Desk(error) => error.kind(),
+            ArticleError::AllAway { .. } => Kind::Unavailable,
         }
     }
 
     fn code(&self) -> Code {
         match self {
-            NewsError::Desk(error) => error.code(),
-            NewsError::AllAway { .. } => Code::new("section_unavailable"),
+            ArticleError::Desk(error) => error.code(),
+            ArticleError::AllAway { .. } => Code::new("section_unavailable"),
         }
     }
 
     fn fields(&self) -> Vec<FieldFault> {
         match self {
-            NewsError::Desk(error) => error.fields(),
-            NewsError::AllAway { .. } => Vec::new(),
+            ArticleError::Desk(error) => error.fields(),
+            ArticleError::AllAway { .. } => Vec::new(),
         }
     }
 
     fn extra(&self) -> Map<String, Value> {
         match self {
-            NewsError::Desk(error) => error.extra(),
-            NewsError::AllAway { .. } => {
+            ArticleError::Desk(error) => error.extra(),
+            ArticleError::AllAway { .. } => {
                 let missing: Vec<Value> =
                     Section::ALL.iter().map(|section| section.as_str().into()).collect();
                 Map::from_iter([("missing".to_owned(), Value::from(missing))])
@@ -55,14 +55,14 @@ impl Fault for NewsError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            NewsError::Desk(error) => error.retry_after(),
-            NewsError::AllAway { first } => first.retry_after().or(Some(Duration::from_secs(1))),
+            ArticleError::Desk(error) => error.retry_after(),
+            ArticleError::AllAway { first } => first.retry_after().or(Some(Duration::from_secs(1))),
         }
     }
 
     fn refusal(&self) -> Refusal {
         match self {
-            NewsError::Desk(DeskError::Refused(refusal)) => refusal.clone(),
+            ArticleError::Desk(DeskError::Refused(refusal)) => refusal.clone(),
             _ => {
                 let detail =
                     if self.kind().is_ours() { self.kind().sentence().to_owned() } else { self.to_string() };

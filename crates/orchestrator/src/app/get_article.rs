@@ -1,7 +1,7 @@
 use chassis::Context;
 use kernel::{ArticleId, MessageId, Section, Version};
 
-use super::{App, Asker, NewsError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{Article, Reading};
 
 impl App {
@@ -17,7 +17,7 @@ impl App {
         id: ArticleId,
         min_version: Option<Version>,
         asker: &Asker,
-    ) -> Result<Article, NewsError> {
+    ) -> Result<Article, ArticleError> {
         Ok(self.desks.get(section, id, min_version, asker.token()).await?)
     }
 

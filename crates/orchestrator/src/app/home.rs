@@ -3,7 +3,7 @@ use futures::future::join_all;
 use kernel::{Fault, Section, UserId};
 
 use super::list::{Answered, sort_out};
-use super::{App, Asker, NewsError};
+use super::{App, Asker, ArticleError};
 use crate::domain::{Article, BLOCK, FOR_YOU, Front, Part, Suggestion, TOP, Taste, for_you};
 use crate::ports::{DeskError, TastesError};
 
@@ -50,7 +50,7 @@ impl App {
     ///
     /// # Errors
     /// Only where no section answered, or one refused the request itself.
-    pub async fn home(&self, asker: &Asker) -> Result<Home, NewsError> {
+    pub async fn home(&self, asker: &Asker) -> Result<Home, ArticleError> {
         let (newest, followed) = tokio::join!(self.newest(), self.follow(asker));
         let (newest, missing) = newest?;
         let for_you = match followed {
@@ -72,7 +72,7 @@ impl App {
         Ok(Home { front: Front::of(newest), for_you, missing })
     }
 
-    async fn newest(&self) -> Result<Answered<Vec<Article>>, NewsError> {
+    async fn newest(&self) -> Result<Answered<Vec<Article>>, ArticleError> {
         let asked = Section::ALL.map(|section| self.newest_of(section, None, NEWEST));
         let context = Context::current().within(self.section_deadline);
         sort_out(Section::ALL.into_iter().zip(context.scope(join_all(asked)).await))

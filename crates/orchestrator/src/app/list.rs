@@ -4,7 +4,7 @@ use chassis::Context;
 use futures::future::join_all;
 use kernel::{ArticleId, Fault, Section};
 
-use super::{App, Asker, NewsError};
+use super::{App, Asker, ArticleError};
 use crate::domain::{
     Article, Merged, Part, Position, Scope, SectionList, SectionPositions, Start, merge, share,
 };
@@ -53,7 +53,7 @@ impl App {
     ///
     /// # Errors
     /// Only where no section answered, or one refused the request itself.
-    pub async fn list(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, NewsError> {
+    pub async fn list(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, ArticleError> {
         let context = match list.scope {
             Scope::All => Context::current().within(self.section_deadline),
             Scope::One(_) => Context::current(),
@@ -61,7 +61,7 @@ impl App {
         context.scope(self.find(list, asker)).await
     }
 
-    async fn find(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, NewsError> {
+    async fn find(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, ArticleError> {
         let ListNews { scope, part, without, content } = list;
         let sections: Vec<Section> =
             scope.sections().into_iter().filter(|section| !without.contains(section)).collect();
@@ -85,7 +85,7 @@ impl App {
         sections: &[Section],
         list: &ListNews,
         asker: &Asker,
-    ) -> Result<Found, NewsError> {
+    ) -> Result<Found, ArticleError> {
         let share = share(&list.part, list.scope);
         let asked = sections.iter().map(|section| self.desks.list(*section, &share, false, asker.token()));
         let (lists, missing) = sort_out(sections.iter().copied().zip(join_all(asked).await))?;
@@ -99,7 +99,7 @@ impl App {
         sections: &[Section],
         list: &ListNews,
         asker: &Asker,
-    ) -> Result<Found, NewsError> {
+    ) -> Result<Found, ArticleError> {
         let share = share(&list.part, list.scope);
         let asked = sections.iter().map(|section| self.desks.positions(*section, &share, asker.token()));
         let (lists, missing) = sort_out(sections.iter().copied().zip(join_all(asked).await))?;
@@ -115,7 +115,7 @@ impl App {
     }
 
     /// Replaces what was found by the same with texts.
-    async fn fetch(&self, found: &mut Found, list: &ListNews, asker: &Asker) -> Result<(), NewsError> {
+    async fn fetch(&self, found: &mut Found, list: &ListNews, asker: &Asker) -> Result<(), ArticleError> {
         let places: Vec<(Section, Position)> = found
             .merged
             .items
@@ -135,7 +135,7 @@ impl App {
         places: &[(Section, Position)],
         list: &ListNews,
         asker: &Asker,
-    ) -> Result<(Vec<Article>, Vec<Section>), NewsError> {
+    ) -> Result<(Vec<Article>, Vec<Section>), ArticleError> {
         let states = &list.part.filter.states;
         let wanted = Section::ALL.into_iter().filter_map(|section| {
             let of_section = places.iter().filter(|(of, _)| *of == section);
@@ -177,7 +177,7 @@ pub(super) type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
 /// The answers, and the sections that are away. A refusal of the request itself is the caller's, whichever section said it.
 pub(super) fn sort_out<T>(
     outcomes: impl IntoIterator<Item = (Section, Result<T, DeskError>)>,
-) -> Result<Answered<T>, NewsError> {
+) -> Result<Answered<T>, ArticleError> {
     let (mut answers, mut missing, mut first) = (Vec::new(), Vec::new(), None);
     for (section, outcome) in outcomes {
         match outcome {
@@ -191,7 +191,7 @@ pub(super) fn sort_out<T>(
         }
     }
     match first {
-        Some(first) if answers.is_empty() => Err(NewsError::AllAway { first }),
+        Some(first) if answers.is_empty() => Err(ArticleError::AllAway { first }),
         _ => Ok((answers, missing)),
     }
 }

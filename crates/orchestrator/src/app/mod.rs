@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use kernel::{Clock, Identity, Ids, Role};
 
-pub use error::NewsError;
+pub use error::ArticleError;
 pub use home::{ForYou, Home};
 pub use list::{ListNews, NewsList};
 pub use readings::ReadingQueue;

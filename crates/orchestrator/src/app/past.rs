@@ -1,6 +1,6 @@
 use kernel::{ArticleId, Section, Version};
 
-use super::{App, Asker, NewsError};
+use super::{App, Asker, ArticleError};
 use crate::domain::{Article, DiffPart, History};
 use crate::ports::Which;
 
@@ -16,7 +16,7 @@ impl App {
         before: Option<Version>,
         limit: u32,
         asker: &Asker,
-    ) -> Result<History, NewsError> {
+    ) -> Result<History, ArticleError> {
         Ok(self.desks.history(section, id, before, limit, asker.token()).await?)
     }
 
@@ -30,7 +30,7 @@ impl App {
         id: ArticleId,
         which: Which,
         asker: &Asker,
-    ) -> Result<Article, NewsError> {
+    ) -> Result<Article, ArticleError> {
         Ok(self.desks.version(section, id, which, asker.token()).await?)
     }
 
@@ -45,7 +45,7 @@ impl App {
         from: Version,
         to: Version,
         asker: &Asker,
-    ) -> Result<Vec<DiffPart>, NewsError> {
+    ) -> Result<Vec<DiffPart>, ArticleError> {
         Ok(self.desks.diff(section, id, from, to, asker.token()).await?)
     }
 }

@@ -1,6 +1,6 @@
 use kernel::{ArticleId, Expected, Section, Version};
 
-use super::{App, Asker, NewsError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{Article, Change, Fields};
 use crate::ports::{Done, Giver};
 
@@ -49,7 +49,7 @@ impl App {
         publish: bool,
         asker: &Asker,
         key: Option<&str>,
-    ) -> Result<Done<Article>, NewsError> {
+    ) -> Result<Done<Article>, ArticleError> {
         Ok(self.heard(self.desks.create(section, fields, publish, asker.giver(key)).await?))
     }
 
@@ -57,7 +57,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, fields that break its rules; or that it is away.
-    pub async fn revise_article(&self, write: Write<'_>, change: Change) -> Result<Done<Article>, NewsError> {
+    pub async fn revise_article(&self, write: Write<'_>, change: Change) -> Result<Done<Article>, ArticleError> {
         Ok(self
             .heard(self.desks.revise(write.section, write.id, &write.expected, change, write.giver()).await?))
     }
@@ -66,7 +66,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, `self_review`; or that it is away.
-    pub async fn publish_article(&self, write: Write<'_>) -> Result<Done<Article>, NewsError> {
+    pub async fn publish_article(&self, write: Write<'_>) -> Result<Done<Article>, ArticleError> {
         Ok(self.heard(self.desks.publish(write.section, write.id, &write.expected, write.giver()).await?))
     }
 
@@ -74,7 +74,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition` for what is published; or that it is away.
-    pub async fn delete_article(&self, write: Write<'_>) -> Result<Done<Version>, NewsError> {
+    pub async fn delete_article(&self, write: Write<'_>) -> Result<Done<Version>, ArticleError> {
         Ok(self.desks.delete(write.section, write.id, &write.expected, write.giver()).await?)
     }
 
@@ -82,7 +82,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`; or that it is away.
-    pub async fn unpublish_article(&self, write: Write<'_>) -> Result<Done<Article>, NewsError> {
+    pub async fn unpublish_article(&self, write: Write<'_>) -> Result<Done<Article>, ArticleError> {
         Ok(self.heard(self.desks.unpublish(write.section, write.id, &write.expected, write.giver()).await?))
     }
 
@@ -90,7 +90,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, no such version; or that it is away.
-    pub async fn restore_article(&self, write: Write<'_>, old: Version) -> Result<Done<Article>, NewsError> {
+    pub async fn restore_article(&self, write: Write<'_>, old: Version) -> Result<Done<Article>, ArticleError> {
         Ok(self
             .heard(self.desks.restore(write.section, write.id, &write.expected, old, write.giver()).await?))
     }
@@ -99,7 +99,7 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`; or that it is away.
-    pub async fn undelete_article(&self, write: Write<'_>) -> Result<Done<Article>, NewsError> {
+    pub async fn undelete_article(&self, write: Write<'_>) -> Result<Done<Article>, ArticleError> {
         Ok(self.heard(self.desks.undelete(write.section, write.id, &write.expected, write.giver()).await?))
     }
 }

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caching::{Cache, answer, encode, json, served, tag};
-use super::views::{DeletedView, DraftBody, NewsView, PatchBody, ReviseBody, VersionBody};
+use super::views::{DeletedView, DraftBody, ArticleAnswer, PatchBody, ReviseBody, VersionBody};
 use super::{Asking, News, Seen, refused};
-use crate::app::{Asker, Key, NewsError, Rendered, Shown, Write};
+use crate::app::{Asker, Key, ArticleError, Rendered, Shown, Write};
 use crate::domain::{Article, Change};
 use crate::ports::{Done, Which};
 
@@ -78,7 +78,7 @@ pub(super) struct CreateQuery {
 
 /// One article.
 #[utoipa::path(get, path = "/{type}/{id}", tag = "news", params(ArticlePath, ReadQuery), responses(
-    (status = 200, description = "The article.", body = NewsView),
+    (status = 200, description = "The article.", body = ArticleAnswer),
     (status = 304, description = "The client has this version."),
     (status = 404, description = "`unknown_type`, or `not_found`: also for what the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 410, description = "It was retracted.", body = ProblemBody, content_type = "application/problem+json"),
@@ -122,7 +122,7 @@ async fn get_public(
         let found = app.get_article(section, id, None, &Asker::default()).await;
         let article = Arc::new(found.map_err(|error| refused(&error))?);
         Ok(Rendered {
-            body: encode(&NewsView::from((*article).clone()))?.into(),
+            body: encode(&ArticleAnswer::from((*article).clone()))?.into(),
             etag: article.version.etag(),
             link: None,
             total: None,
@@ -153,7 +153,7 @@ pub(super) fn shown(article: Article, asker: &Asker, headers: &HeaderMap) -> Res
     let etag = article.version.etag();
     // An erasure blanks the byline and makes no new version: whoever kept the article with the name must not be told to keep it.
     let known = !article.author.is_empty() && etag_matches(headers, &etag);
-    let body = if known { Vec::new() } else { encode(&NewsView::from(article))? };
+    let body = if known { Vec::new() } else { encode(&ArticleAnswer::from(article))? };
     Ok(cache.on(answer(known, &etag, body)))
 }
 
@@ -161,7 +161,7 @@ pub(super) fn shown(article: Article, asker: &Asker, headers: &HeaderMap) -> Res
 #[utoipa::path(post, path = "/{type}", tag = "news", params(SectionPath, CreateQuery,
         ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
     request_body = DraftBody, security(("bearer" = [])), responses(
-    (status = 201, description = "The new article, at `Location`.", body = NewsView),
+    (status = 201, description = "The new article, at `Location`.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, or `self_review` for `publish=true`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
@@ -189,7 +189,7 @@ pub(super) async fn create_article(
 /// A whole new version of the article that the body names.
 #[utoipa::path(put, path = "/{type}", tag = "news", params(SectionPath), request_body = ReviseBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
@@ -213,7 +213,7 @@ pub(super) async fn revise_named_article(
 /// A whole new version of an article.
 #[utoipa::path(put, path = "/{type}/{id}", tag = "news", params(ArticlePath), request_body = ReviseBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
@@ -239,7 +239,7 @@ pub(super) async fn revise_article(
 /// A new version with some new fields.
 #[utoipa::path(patch, path = "/{type}/{id}", tag = "news", params(ArticlePath), request_body = PatchBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),
@@ -263,7 +263,7 @@ pub(super) async fn patch_article(
 #[utoipa::path(post, path = "/{type}/{id}/publish", tag = "news",
     params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
     request_body = Option<VersionBody>, security(("bearer" = [])), responses(
-    (status = 200, description = "The published article.", body = NewsView),
+    (status = 200, description = "The published article.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `self_review`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
@@ -311,7 +311,7 @@ pub(super) async fn delete_article(
 /// it was then.
 pub(super) fn answered(status: StatusCode, done: Done<Article>) -> Result<Response, Problem> {
     let etag = done.value.version.etag();
-    let mut response = json(status, encode(&NewsView::from(done.value))?).into_response();
+    let mut response = json(status, encode(&ArticleAnswer::from(done.value))?).into_response();
     tag(&mut response, &etag);
     if done.replayed {
         say_replayed(&mut response);
@@ -320,7 +320,7 @@ pub(super) fn answered(status: StatusCode, done: Done<Article>) -> Result<Respon
 }
 
 /// The refusal of a command; one that was given before, under the same key, says so in a header.
-pub(super) fn told(error: NewsError) -> Problem {
+pub(super) fn told(error: ArticleError) -> Problem {
     let mut refusal = error.refusal();
     match refusal.extra.remove("idempotency_replayed") {
         Some(_) => Problem::from(refusal).with_header(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),

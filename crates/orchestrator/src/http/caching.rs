@@ -2,11 +2,11 @@
 
 use axum::response::{IntoResponse, Response};
 use chassis::http::etag_matches;
-use http::header::{AGE, CACHE_CONTROL, ETAG, LINK, VARY};
+pub(super) use chassis::http::{Cache, digest};
+use http::header::{AGE, LINK};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kernel::Refusal;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::app::{Rendered, Served, Source};
 
@@ -14,41 +14,6 @@ use crate::app::{Rendered, Served, Source};
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// How many articles a whole list has.
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
-
-/// How far an answer may travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cache {
-    /// Everybody gets the same: any cache may keep it for a moment, and longer while we are away.
-    Public,
-    /// For one person. Their browser may keep it, and asks each time whether it still holds.
-    Private,
-    /// Not even that: it is incomplete, or the answer to a write.
-    Never,
-}
-
-impl Cache {
-    /// For what everybody may see: a signed-in caller's copy stays with them all the same, so that no shared cache ever has to
-    /// tell answers with a token from those without.
-    pub fn of_public(signed_in: bool) -> Self {
-        if signed_in { Cache::Private } else { Cache::Public }
-    }
-
-    fn control(self) -> &'static str {
-        match self {
-            Cache::Public => "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400",
-            Cache::Private => "private, no-cache",
-            Cache::Never => "no-store",
-        }
-    }
-
-    /// Says so on `response`.
-    pub fn on(self, mut response: Response) -> Response {
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.control()));
-        headers.insert(VARY, HeaderValue::from_static("Authorization"));
-        response
-    }
-}
 
 /// An answer that was rendered before it was sent, to a caller who is signed in or not. An incomplete one is neither kept nor tagged:
 /// nobody shall hold on to a page with a section missing.
@@ -96,9 +61,7 @@ pub(super) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Res
 
 /// Puts the entity tag on an answer.
 pub(super) fn tag(response: &mut Response, etag: &str) {
-    if let Ok(value) = HeaderValue::from_str(etag) {
-        response.headers_mut().insert(ETAG, value);
-    }
+    *response = chassis::http::tag(std::mem::take(response), etag);
 }
 
 /// The answer with its tag, or 304 where the client has it already.
@@ -113,10 +76,4 @@ pub(super) fn answer(known: bool, etag: &str, body: Vec<u8>) -> Response {
 pub(super) fn encode(view: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     serde_json::to_vec(view)
         .map_err(|_| Refusal::new(kernel::Kind::Internal, "internal", "an answer could not be encoded"))
-}
-
-/// The entity tag of something without a version: a digest of its bytes. Half of SHA-256 is plenty to tell pages apart.
-pub(super) fn digest(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    format!("\"{}\"", hex::encode(&digest[..16]))
 }

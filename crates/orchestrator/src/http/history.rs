@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::articles::{ArticlePath, answered, shown, told};
 use super::caching::{Cache, answer, digest, encode};
-use super::views::{NewsView, Status, VersionBody};
+use super::views::{ArticleAnswer, Status, VersionBody};
 use super::{Asking, News, Seen};
 use crate::app::Write;
 use crate::domain::{DiffOp, DiffPart, Step};
@@ -177,7 +177,7 @@ pub(super) async fn get_history(
 
 /// An article as it was.
 #[utoipa::path(get, path = "/{type}/{id}/versions/{version}", tag = "news", params(VersionPath), responses(
-    (status = 200, description = "The article at this version.", body = NewsView),
+    (status = 200, description = "The article at this version.", body = ArticleAnswer),
     (status = 304, description = "The client has this version."),
     (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and all of an article that is not.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The section's command side is away.", body = ProblemBody, content_type = "application/problem+json"),
@@ -217,7 +217,7 @@ pub(super) async fn get_diff(
 #[utoipa::path(post, path = "/{type}/{id}/unpublish", tag = "news",
     params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
     request_body = Option<VersionBody>, security(("bearer" = [])), responses(
-    (status = 200, description = "The article, which readers do not see any more.", body = NewsView),
+    (status = 200, description = "The article, which readers do not see any more.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
@@ -241,7 +241,7 @@ pub(super) async fn unpublish_article(
 #[utoipa::path(post, path = "/{type}/{id}/restore", tag = "news",
     params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
     request_body = RestoreBody, security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = NewsView),
+    (status = 200, description = "The new version.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`: authors may go back in their own drafts.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
@@ -268,7 +268,7 @@ pub(super) async fn restore_article(
 #[utoipa::path(post, path = "/{type}/{id}/undelete", tag = "news",
     params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
     request_body = Option<VersionBody>, security(("bearer" = [])), responses(
-    (status = 200, description = "The article, as it was before.", body = NewsView),
+    (status = 200, description = "The article, as it was before.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),

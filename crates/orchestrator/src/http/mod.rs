@@ -21,7 +21,7 @@ use kernel::{Expected, Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
-use crate::app::{App, Asker, NewsError};
+use crate::app::{App, Asker, ArticleError};
 
 /// Who may use which route.
 pub const ACCESS: &str = include_str!("../../access.toml");
@@ -63,7 +63,7 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
 }
 
 /// What the caller is told of a failure that others may wait for too. A defect is logged here, where its cause is still known.
-fn refused(error: &NewsError) -> Refusal {
+fn refused(error: &ArticleError) -> Refusal {
     if error.kind() == Kind::Internal {
         tracing::error!(code = error.code().as_str(), cause = chassis::causes(error), "an answer could not be made");
     }

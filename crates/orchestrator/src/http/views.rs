@@ -113,12 +113,12 @@ pub enum Status {
 
 /// One article.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct NewsView {
+pub struct ArticleAnswer {
     status: Status,
     news: ArticleView,
 }
 
-impl From<Article> for NewsView {
+impl From<Article> for ArticleAnswer {
     fn from(article: Article) -> Self {
         Self { status: Status::Success, news: article.into() }
     }

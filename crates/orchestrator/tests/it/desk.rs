@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::{Call, CallHandler};
 use bytes::Bytes;
-use kernel::{ArticleId, Kind, Refusal, Section};
+use kernel::{ArticleId, Fault, Kind, Refusal, Section};
 use prost::Message;
 use proto::news::v1::*;
 use tokio::sync::Barrier;
@@ -34,6 +34,8 @@ pub enum Mood {
     Held(Arc<Barrier>),
     /// As a section that knows its readers: to staff it shows everything, to others what is published.
     Discreet,
+    /// To everything with these bytes.
+    Saying(&'static [u8]),
     /// To lists only once as many desks as the barrier has are asked.
     Together(Arc<Barrier>),
 }
@@ -204,11 +206,12 @@ enum Now {
     Hide,
     Never,
     Refuse(Refusal),
+    Say(&'static [u8]),
 }
 
 #[async_trait]
 impl CallHandler for Desk {
-    async fn call(&self, call: &Call) -> Result<Bytes, Refusal> {
+    async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>> {
         let now = {
             let mut inner = self.inner();
             inner.calls.push(call.clone());
@@ -217,6 +220,7 @@ impl CallHandler for Desk {
                 Mood::Silent => Now::Never,
                 Mood::Refusing(refusal) => Now::Refuse(refusal.clone()),
                 Mood::RefusingOnce(refusals) => refusals.pop().map_or(Now::Answer, Now::Refuse),
+                Mood::Saying(bytes) => Now::Say(bytes),
                 Mood::Together(barrier) => Now::Wait(barrier.clone()),
                 Mood::Held(barrier) => Now::Hold(barrier.clone()),
                 Mood::Discreet if call.token.as_deref().is_some_and(is_staff) => Now::Answer,
@@ -225,7 +229,8 @@ impl CallHandler for Desk {
         };
         match now {
             Now::Answer => {}
-            Now::Refuse(refusal) => return Err(refusal),
+            Now::Refuse(refusal) => return Err(refusal.into()),
+            Now::Say(bytes) => return Ok(Bytes::from_static(bytes)),
             Now::Wait(barrier) => {
                 barrier.wait().await;
             }
@@ -247,7 +252,7 @@ impl CallHandler for Desk {
                 std::future::pending::<()>().await;
             }
         }
-        self.answer(call)
+        Ok(self.answer(call)?)
     }
 }
 

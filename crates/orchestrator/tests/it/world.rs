@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::app::App;
-use orchestrator::{BusConfig, CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
+use orchestrator::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ pub struct World {
     pub app: Arc<App>,
     pub bus: Arc<dyn Bus>,
     pub worker: Arc<dyn Worker>,
+    pub doc: utoipa::openapi::OpenApi,
     router: Router,
     servers: Vec<Option<Box<dyn Runnable>>>,
     pub clock: Arc<ManualClock>,
@@ -45,10 +46,14 @@ pub fn config() -> Config {
     Config {
         public_base: "/news/v1".to_owned(),
         identity: chassis::IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
-        bus: BusConfig { url: String::new() },
+        bus: chassis::config::Address { url: "".into() },
         desks: DesksConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
-        readings: ReadingsConfig { queue: 8, patience_ms: 20 },
-        recommendations: RecommendationsConfig { url: "inproc://recommendations".to_owned(), budget_ms: 300 },
+        readings: ReadingsConfig { queue: 8, patience_ms: 10_000 },
+        recommendations: RecommendationsConfig {
+            url: "inproc://recommendations".to_owned(),
+            token: String::new().into(),
+            budget_ms: 300,
+        },
         // Most tests change what a section says without announcing it: they keep nothing. Those of the cache do.
         cache: CacheConfig { bytes: 0, fresh_ms: 5_000, stale_ms: 86_400_000, settling_ms: 500 },
     }
@@ -68,7 +73,7 @@ impl World {
         let recommendations = Recommendations::default();
         surroundings.register_grpc("recommendations", recommendations.routes());
         let url = format!("local:{}", folder.path().join("bus.db").display());
-        let bus = bus::open(&url, &surroundings).await.expect("a bus");
+        let bus = bus::open(&url, &surroundings).await.expect("a bus").bus;
         let desks = Section::ALL.map(Desk::new);
         let mut servers = Vec::new();
         for (section, desk) in Section::ALL.into_iter().zip(&desks) {
@@ -77,14 +82,14 @@ impl World {
         }
         let (service, app) =
             orchestrator::build_on(lens(bus.clone()), config, &surroundings).await.expect("builds");
-        let Service { http, mut workers, consumers, .. } = service;
+        let Service { http, doc, mut workers, consumers, .. } = service;
         let stop = CancellationToken::new();
         for consumer in consumers {
             chassis::spawn("consumer", consumer.run(stop.clone()));
         }
         let router = edge("orchestrator", http, EdgeConfig::default());
         let worker = workers.pop().expect("one worker");
-        Self { desks, recommendations, app, bus, worker, router, servers, clock, _stop: stop.drop_guard(), _folder: folder }
+        Self { desks, recommendations, app, bus, worker, doc, router, servers, clock, _stop: stop.drop_guard(), _folder: folder }
     }
 
     pub fn desk(&self, section: Section) -> &Desk {

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use chassis::Verifier;
-use chassis::http::{Api, Json, Matrix, MatrixError};
-use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use chassis::http::{Api, Matrix, MatrixError, private};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
@@ -38,8 +37,6 @@ struct Personal<T>(T);
 
 impl<T: Serialize> IntoResponse for Personal<T> {
     fn into_response(self) -> Response {
-        let mut response = Json(self.0).into_response();
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        response
+        private(StatusCode::OK, self.0)
     }
 }

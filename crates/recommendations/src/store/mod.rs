@@ -62,6 +62,14 @@ impl Engine {
     }
 }
 
+/// Reads the address of a graph, and connects to nothing.
+///
+/// # Errors
+/// Where it can't be read; nothing of it is quoted.
+pub fn read(url: &str) -> Result<(), StoreFailure> {
+    if url.starts_with("sqlite:") { Ok(()) } else { neo4j::read(url) }
+}
+
 /// Opens the graph that `url` names: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`). `budget` is how
 /// long a question to a server may take; a file needs none.
 ///

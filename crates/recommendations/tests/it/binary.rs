@@ -8,9 +8,30 @@ fn run(arguments: &[&str]) -> Output {
 
 #[test]
 fn check_config_prints_what_is_in_force() {
-    let output = run(&["--check-config"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_recommendations"))
+        .arg("--check-config")
+        .envs([
+            ("RECOMMENDATIONS__BUS__URL", "amqp://recommendations:s3cret@broker:5672/portal"),
+            ("RECOMMENDATIONS__USERS__URL", "http://users:50051"),
+            ("RECOMMENDATIONS__IDENTITY__KEYS", "http://users:3000"),
+        ])
+        .output()
+        .expect("the binary runs");
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(output.status.success() && text.contains("budget_ms = 250"), "{text}");
+    assert!(
+        output.status.success() && text.contains("budget_ms = 250") && !text.contains("s3cret"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_config_refuses_what_a_start_would_refuse() {
+    let output = run(&["--check-config"]);
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(!output.status.success(), "it stands alone, and its addresses are within a process");
+    for key in ["bus.url", "users.url", "identity.keys"] {
+        assert!(text.contains(key), "{text}");
+    }
 }
 
 #[test]

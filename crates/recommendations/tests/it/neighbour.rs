@@ -31,6 +31,10 @@ pub enum Mood {
     Well,
     /// It says that it is away.
     Away,
+    /// It says that this caller may not ask.
+    Forbidding,
+    /// It panics.
+    Panicking,
     /// It never answers.
     Silent,
 }
@@ -49,18 +53,27 @@ pub struct Neighbour(Arc<Played>);
 impl Neighbour {
     /// Moves in.
     pub fn beside(surroundings: &Surroundings) -> Self {
+        let neighbour = Self::new();
+        surroundings
+            .register_http("users", Router::new().route("/.well-known/jwks.json", get(|| async { jwks() })));
+        surroundings.register_grpc("users", neighbour.routes());
+        neighbour
+    }
+
+    /// Users, to be reached by its routes alone.
+    pub fn new() -> Self {
         let played = Played {
             consents: Mutex::default(),
             mood: Mutex::new(Mood::Well),
             asked: AtomicUsize::default(),
             given_up: Arc::default(),
         };
-        let neighbour = Self(Arc::new(played));
-        surroundings
-            .register_http("users", Router::new().route("/.well-known/jwks.json", get(|| async { jwks() })));
-        let routes = tonic::service::Routes::new(UsersServer::new(neighbour.clone()));
-        surroundings.register_grpc("users", grpc_edge("users", routes));
-        neighbour
+        Self(Arc::new(played))
+    }
+
+    /// What it serves over gRPC.
+    pub fn routes(&self) -> tonic::service::Routes {
+        grpc_edge("users", tonic::service::Routes::new(UsersServer::new(self.clone())))
     }
 
     /// From now on it says this about a person.
@@ -114,6 +127,10 @@ impl Users for Neighbour {
             Mood::Away => {
                 return Err(status_of(&Refusal::new(Kind::Unavailable, "store_unavailable", "away")));
             }
+            Mood::Forbidding => {
+                return Err(status_of(&Refusal::new(Kind::Forbidden, "forbidden", "Not you.")));
+            }
+            Mood::Panicking => panic!("the test wants it so"),
             Mood::Silent => {
                 let _guard = GivenUp(self.0.given_up.clone());
                 std::future::pending::<()>().await;

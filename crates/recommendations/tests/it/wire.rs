@@ -7,7 +7,7 @@ use crate::world::World;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_is_as_it_was() {
     let world = World::new().await;
-    insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false }, {
+    insta::with_settings!({ snapshot_path => "../golden", prepend_module_to_snapshot => false }, {
         insta::assert_json_snapshot!("openapi", world.doc);
     });
 }
@@ -24,11 +24,11 @@ async fn messages_of_the_first_release_are_still_read() {
     let world = World::new().await;
     let reader: UserId = "0199e5b0-0000-7000-8000-000000000001".parse().expect("an id");
     let mut said = world.said(reader, true, 1, 0);
-    said.body = golden(include_str!("golden/consent_changed.v1.hex")).into();
+    said.body = golden(include_str!("../golden/consent_changed.v1.hex")).into();
     let mut erased = world.erased(reader, 0);
-    erased.body = golden(include_str!("golden/user_erased.v1.hex")).into();
+    erased.body = golden(include_str!("../golden/user_erased.v1.hex")).into();
     world.hears(vec![said]).await;
-    world.hears(vec![world.read_message(golden(include_str!("golden/article_read.v1.hex")))]).await;
+    world.hears(vec![world.read_message(golden(include_str!("../golden/article_read.v1.hex")))]).await;
     assert_eq!(world.labels(reader).await, [("budget".to_owned(), 1), ("tax".to_owned(), 1)]);
     world.hears(vec![erased]).await;
     assert!(world.labels(reader).await.is_empty());

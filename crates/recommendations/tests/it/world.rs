@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use bus::{Bus, BusLocal, Envelope};
 use bytes::Bytes;
+use chassis::config::Address;
 use chassis::http::{EdgeConfig, edge};
 use chassis::{IdentityConfig, Surroundings, Worker};
 use http_body_util::BodyExt;
@@ -16,7 +17,7 @@ use prost::Message;
 use proto::events::v1::ArticleRead;
 use proto::users::v1::{ConsentChanged, UserErased};
 use recommendations::Config;
-use recommendations::config::{Address, StoreConfig, UsersConfig};
+use recommendations::config::{StoreConfig, UsersConfig};
 use serde_json::Value;
 use testkit::{Folder, PATIENCE, wait_until};
 use tokio::task::JoinSet;
@@ -61,7 +62,11 @@ impl World {
         let config = Config {
             store: StoreConfig { url: folder.sqlite("recommendations.db").into(), budget_ms: 400 },
             bus: Address { url: bus_url.as_str().into() },
-            users: UsersConfig { url: "inproc://users".to_owned(), budget_ms: 250 },
+            users: UsersConfig {
+                url: "inproc://users".to_owned(),
+                token: String::new().into(),
+                budget_ms: 250,
+            },
             identity: IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
         };
         let service =

@@ -1,16 +1,17 @@
 //! The public keys.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use chassis::http::Json;
-use http::header::CACHE_CONTROL;
+use axum::response::Response;
+use chassis::http::{Cache, fresh_by_content};
+use http::HeaderMap;
 
 use super::Users;
 
 /// The public halves of the keys that sign access tokens (RFC 7517).
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "sessions", responses(
     (status = 200, description = "A JSON Web Key Set with Ed25519 keys (RFC 8037).", body = Object),
+    (status = 304, description = "The client has these keys."),
 ))]
-pub async fn public_keys(State(users): State<Users>) -> Response {
-    ([(CACHE_CONTROL, "public, max-age=60")], Json(users.app.tokens.public())).into_response()
+pub async fn public_keys(State(users): State<Users>, headers: HeaderMap) -> Response {
+    fresh_by_content(&headers, Cache::Public, users.app.tokens.public())
 }

@@ -1,7 +1,6 @@
 //! The file of signing keys, which replicas share.
 
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::domain::{KeyRing, NotAKeyRing};
@@ -31,40 +30,12 @@ pub fn open(path: &Path) -> Result<KeyRing, KeyFileError> {
 fn read_or_create(path: &Path) -> std::io::Result<String> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            create(path)?;
+            // Never in place of one that is there: a key that signed is not lost.
+            chassis::write_private(path, KeyRing::mint().as_bytes())?;
             std::fs::read_to_string(path)
         }
         read => read,
     }
-}
-
-/// The whole file appears at once or not at all, and never in place of one that is there: a key that signed is not lost.
-fn create(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let outcome = write(&draft).and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        linked => linked,
-    });
-    std::fs::remove_file(&draft)?;
-    outcome?;
-    File::open(folder)?.sync_all()
-}
-
-fn write(path: &Path) -> std::io::Result<()> {
-    // What a process of this id left when it was killed here before.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(KeyRing::mint().as_bytes())?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -124,6 +124,14 @@ pub fn open_cache(config: &Cache) -> Result<Arc<dyn UserCache>, OpenError> {
     }
 }
 
+/// Reads the address of a Redis server, and connects to nothing.
+///
+/// # Errors
+/// Where it can't be read. What is wrong with it is not told: it may hold a password. Other addresses are none of its business.
+pub fn read_redis(url: &str) -> Result<(), StoreFailure> {
+    if url.starts_with("redis:") { redis::Redis::new(url, CACHE_PATIENCE).map(drop) } else { Ok(()) }
+}
+
 fn unknown(key: &'static str, url: &Url, known: &'static str) -> OpenError {
     OpenError::Scheme { key, scheme: url.scheme().to_owned(), known }
 }

@@ -14,7 +14,7 @@ async fn others_see_the_public_profile_and_only_staff_with_a_role() {
     let profile = users.ask("GET", &of(&ann)).send().await.is(200);
     assert_eq!(profile.json, json!({"id": ann.id, "name": "Reader"}));
     assert!(profile.header("cache-control").starts_with("public, max-age=5,"));
-    assert_eq!(profile.header("vary"), "authorization");
+    assert_eq!(profile.header("vary"), "Authorization");
     let profile = users.ask("GET", &of(&bob)).by(&ann).send().await.is(200);
     assert_eq!(profile.json, json!({"id": bob.id, "name": "Reader", "role": "author"}));
     assert!(profile.header("cache-control").starts_with("private"));
@@ -185,6 +185,16 @@ async fn a_list_is_ordered_counted_and_capped() {
         list(query).await.refused(422, "invalid");
     }
     list("?count=ten").await.is(400);
+}
+
+#[tokio::test]
+async fn readiness_names_every_dependency_and_the_bus_among_them() {
+    let users = Users::new().await;
+    let names: Vec<_> = users.service.health.iter().map(|dependency| dependency.name()).collect();
+    assert_eq!(names, ["store", "intake", "cache", "bus"]);
+    for dependency in &users.service.health {
+        assert_eq!(dependency.check().await.1, Ok(()), "{}", dependency.name());
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use proto::users::v1::users_client::UsersClient;
 use serde_json::json;
 use tonic::Code;
 
-use crate::people::Users;
+use crate::people::{CONSENT_ONLY, TOKEN, Users};
 
 fn client(users: &Users) -> UsersClient<chassis::Transport> {
     UsersClient::new(users.surroundings.transport("inproc://users").expect("a transport"))
@@ -85,6 +85,7 @@ async fn over_the_network_the_same_is_answered_as_in_one_process() {
     let ann = users.reader("ann@example.org").await;
     let near = client(&users);
     let far = users.surroundings.transport(&over_the_network(&users).await).expect("a transport");
+    let far = far.with_token(&TOKEN.to_owned().into());
     for mut client in [near, UsersClient::new(far)] {
         let ids = v1::GetUsersRequest { ids: vec![ann.id.clone()] };
         let found = client.get_users(ids).await.expect("is answered").into_inner().users;
@@ -98,6 +99,29 @@ async fn over_the_network_the_same_is_answered_as_in_one_process() {
         let nobody = v1::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
         let status = client.get_user(nobody).await.expect_err("is nobody");
         assert_eq!(chassis::transport::refusal_of(&status).code.as_str(), "not_found");
+    }
+}
+
+#[tokio::test]
+async fn over_the_network_nobody_comes_in_without_a_token_and_each_caller_to_what_it_is_granted() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    let url = over_the_network(&users).await;
+    let with = |token: &str| {
+        let transport = users.surroundings.transport(&url).expect("a transport");
+        UsersClient::new(transport.with_token(&token.to_owned().into()))
+    };
+    let consent = v1::GetConsentRequest { id: ann.id.clone() };
+    let names = v1::GetUserRequest { id: ann.id.clone() };
+    assert!(with(CONSENT_ONLY).get_consent(consent.clone()).await.is_ok());
+    let refused = with(CONSENT_ONLY).get_user(names.clone()).await.expect_err("is not granted");
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    for wrong in ["", "0123456789abcdef0123456789abcdef", &TOKEN.to_uppercase()] {
+        assert_eq!(
+            with(wrong).get_consent(consent.clone()).await.expect_err(wrong).code(),
+            Code::Unauthenticated
+        );
+        assert_eq!(with(wrong).get_user(names.clone()).await.expect_err(wrong).code(), Code::Unauthenticated);
     }
 }
 

@@ -59,6 +59,9 @@ async fn a_token_holds_no_email_and_names_its_key() {
         serde_json::from_slice::<serde_json::Value>(&bytes).expect("JSON")
     };
     let keys = users.ask("GET", "/.well-known/jwks.json").send().await.is(200);
+    assert!(keys.header("cache-control").starts_with("public, max-age=5"), "{:?}", keys.headers);
+    let known = users.ask("GET", "/.well-known/jwks.json").header("if-none-match", keys.header("etag"));
+    known.send().await.is(304);
     assert_eq!(part(0)["kid"], keys.json["keys"][0]["kid"]);
     assert_eq!(part(0)["alg"], "EdDSA");
     assert!(!part(1).to_string().contains('@'));

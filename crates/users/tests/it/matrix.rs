@@ -86,6 +86,14 @@ async fn what_is_not_yours_and_what_is_not_there_are_refused_with_the_same_words
 }
 
 #[tokio::test]
+async fn the_document_is_as_it_was() {
+    let users = Users::new().await;
+    insta::with_settings!({ snapshot_path => "../golden", prepend_module_to_snapshot => false }, {
+        insta::assert_json_snapshot!("openapi", users.service.doc);
+    });
+}
+
+#[tokio::test]
 async fn routes_and_document_agree() {
     let users = Users::new().await;
     let document = serde_json::to_value(&users.service.doc).expect("JSON");

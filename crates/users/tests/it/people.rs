@@ -10,7 +10,7 @@ use axum::extract::ConnectInfo;
 use base64::Engine;
 use chassis::config::Settings;
 use chassis::http::{EdgeConfig, edge};
-use chassis::{Service, Step, Surroundings};
+use chassis::{GrpcCaller, Service, Step, Surroundings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{ManualClock, Timestamp};
@@ -20,6 +20,10 @@ use tower::ServiceExt;
 use users::Config;
 
 pub const PASSWORD: &str = "correct horse battery";
+/// What a caller over the network proves itself with who may ask for everything.
+pub const TOKEN: &str = "a-token-of-the-tests-for-every-method";
+/// The same of one who may ask for consent alone.
+pub const CONSENT_ONLY: &str = "a-token-of-the-tests-for-consent-alone";
 pub const ADMIN: &str = "admin@example.org";
 
 /// The service with its stores in a folder of its own.
@@ -178,6 +182,16 @@ impl Users {
         config.throttle.logins_per_account = 10_000;
         config.throttle.logins_per_address = 10_000;
         config.throttle.registrations_per_address = 10_000;
+        for (name, token, methods) in [
+            ("recommendations", CONSENT_ONLY, &["GetConsent"][..]),
+            ("all", TOKEN, &["GetUser", "GetUsers", "GetConsent"]),
+        ] {
+            let methods = methods.iter().map(|method| format!("portal.users.v1.Users/{method}")).collect();
+            config
+                .grpc
+                .callers
+                .insert(name.to_owned(), GrpcCaller { token: token.to_owned().into(), methods });
+        }
         change(&mut config);
         assert_eq!(config.validate(), Vec::<String>::new());
         let surroundings = Surroundings::one_process().with_clock(clock.clone());

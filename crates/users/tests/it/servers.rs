@@ -9,7 +9,7 @@ use crate::people::{PASSWORD, Person, Users};
 #[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
 fn given(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} says where the server for tests is; `cargo xtask test --servers` sets it")
+        panic!("{variable} says where the server for tests is; `cargo xtask test` sets it")
     })
 }
 

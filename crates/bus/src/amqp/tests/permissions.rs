@@ -1,5 +1,10 @@
 //! What `queue/definitions.json` allows each service: its own work, and nothing of another's.
 
+use lapin::ExchangeKind;
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 use super::*;
@@ -15,15 +20,21 @@ impl Fleet {
         let vhost = Vhost::new().await;
         // Users belong to the whole broker.
         let suffix = vhost.name().to_owned();
-        let shared = AmqpBus::open(&vhost.url(), Schedule::default()).await.expect("the bus opens");
-        // As an administrator it makes the exchanges, which in the fleet come with the definitions.
-        publish(&shared, "nobody").await;
+        let definitions = definitions();
+        for exchange in definitions["exchanges"].as_array().expect("a list") {
+            let path = format!("/api/exchanges/{}/{}", vhost.name(), text(exchange, "name"));
+            vhost.manage(http::Method::PUT, &path, Some(exchange)).await;
+        }
+        for binding in definitions["bindings"].as_array().expect("a list") {
+            let (from, to) = (text(binding, "source"), text(binding, "destination"));
+            let path = format!("/api/bindings/{}/e/{from}/e/{to}", vhost.name());
+            vhost.manage(http::Method::POST, &path, Some(binding)).await;
+        }
         Self { vhost, suffix }
     }
 
     async fn service(&self, name: &str) -> AmqpBus {
-        let definitions: Value =
-            serde_json::from_str(include_str!("../../../../../queue/definitions.json")).expect("is JSON");
+        let definitions = definitions();
         let of = |list: &str| -> Vec<Value> {
             let all = definitions[list].as_array().expect("a list").clone();
             all.into_iter().filter(|grant| grant["user"] == name).collect()
@@ -49,6 +60,14 @@ impl Fleet {
             self.vhost.remove_user(&format!("{name}-{}", self.suffix)).await;
         }
     }
+}
+
+fn definitions() -> Value {
+    serde_json::from_str(include_str!("../../../../../queue/definitions.json")).expect("is JSON")
+}
+
+fn text<'a>(entry: &'a Value, name: &str) -> &'a str {
+    entry[name].as_str().expect("text")
 }
 
 fn refused<T>(outcome: Result<T, BusError>, what: &str) {
@@ -117,4 +136,172 @@ async fn no_service_can_touch_what_is_anothers() {
     stop.cancel();
     done.await.expect("it stops");
     fleet.end(&["users", "sports-news"]).await;
+}
+
+/// What a program says to the broker under the name of a service, without our adapter in between. Each time on a channel of
+/// its own: a refusal closes it.
+struct Raw(std::sync::Arc<lapin::Connection>);
+
+impl Raw {
+    fn of(bus: &AmqpBus) -> Self {
+        Self(bus.incoming.now().expect("it is connected"))
+    }
+
+    async fn channel(&self) -> lapin::Channel {
+        self.0.create_channel().await.expect("a channel")
+    }
+
+    /// What came of a publication to `exchange`: the broker says no by closing the channel.
+    async fn publish(&self, exchange: &str, key: &str) -> lapin::Result<()> {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let options = BasicPublishOptions::default();
+        let written =
+            channel.basic_publish(exchange.into(), key.into(), options, b"forged", Default::default());
+        written.await?.await.map(drop)
+    }
+
+    /// Makes a queue that passes on to `exchange` what dies in it.
+    async fn queue_that_dies_into(&self, name: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(exchange.into()));
+        arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(key.into()));
+        let options = QueueDeclareOptions { exclusive: true, ..Default::default() };
+        self.channel().await.queue_declare(name.into(), options, arguments).await.map(drop)
+    }
+
+    /// Makes an exchange that passes on to `exchange` what nobody wants.
+    async fn exchange_with_an_alternate(&self, name: &str, exchange: &str) -> lapin::Result<()> {
+        let mut arguments = FieldTable::default();
+        arguments.insert("alternate-exchange".into(), AMQPValue::LongString(exchange.into()));
+        let options = ExchangeDeclareOptions { auto_delete: true, ..Default::default() };
+        self.channel().await.exchange_declare(name.into(), ExchangeKind::Topic, options, arguments).await
+    }
+
+    async fn bind_exchange(&self, to: &str, from: &str, key: &str) -> lapin::Result<()> {
+        let channel = self.channel().await;
+        channel
+            .exchange_bind(to.into(), from.into(), key.into(), Default::default(), FieldTable::default())
+            .await
+    }
+
+    async fn unbind_exchange(&self, to: &str, from: &str, key: &str) -> lapin::Result<()> {
+        let channel = self.channel().await;
+        channel
+            .exchange_unbind(to.into(), from.into(), key.into(), Default::default(), FieldTable::default())
+            .await
+    }
+}
+
+fn denied(outcome: lapin::Result<()>, what: &str) {
+    let error = outcome.expect_err(what);
+    let fault = super::super::connection::failure(&error);
+    assert!(matches!(fault, BusError::Refused(_)), "{what}: {fault}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn nobody_tells_anothers_news_by_a_way_around_its_own_exchange() {
+    let fleet = Fleet::new().await;
+    let users = fleet.service("users").await;
+    let raw = Raw::of(&users);
+    for exchange in ["portal.events", "sports-news.events", "", "amq.direct", "amq.topic", "portal.calls"] {
+        let published = raw.publish(exchange, "news.sports.published").await;
+        denied(published, &format!("a publication to {exchange:?}"));
+        let queue = raw.queue_that_dies_into("users.trap", exchange, "news.sports.published").await;
+        denied(queue, &format!("dead letters for {exchange:?}"));
+        if !exchange.is_empty() {
+            let made = raw.exchange_with_an_alternate("users.trap", exchange).await;
+            denied(made, &format!("what nobody wants for {exchange:?}"));
+        }
+    }
+    denied(raw.publish("users.events", "news.sports.published").await, "a foreign key");
+    // Its own exchange under its own key is the one way, and what passes there can't be changed.
+    raw.publish("users.events", "users.erased").await.expect("its own key");
+    denied(raw.bind_exchange("portal.events", "users.events", "#").await, "another key for its own exchange");
+    denied(raw.unbind_exchange("portal.events", "users.events", "users.#").await, "its way out");
+    let made_by_itself = raw.exchange_with_an_alternate("users.own", "users.events").await;
+    made_by_itself.expect("an exchange of its own");
+    denied(raw.bind_exchange("portal.events", "users.own", "#").await, "a second way out");
+    let channel = raw.channel().await;
+    denied(
+        channel.exchange_delete("users.events".into(), Default::default()).await,
+        "its own exchange deleted",
+    );
+    fleet.end(&["users"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn what_goes_around_the_permissions_of_keys_ends_at_the_exchange_of_its_service() {
+    let fleet = Fleet::new().await;
+    let (users, sports) = (fleet.service("users").await, fleet.service("sports-news").await);
+    let (handler, mut seen) = telling();
+    let own = Subscription::durable("sports-news", "sports-news.all", ["news.sports.#", "users.#"]);
+    let (stop, done) = start(sports.subscribe(own, handler).await.expect("its own queue"));
+    // RabbitMQ does not ask for the key where an exchange hands on to another.
+    let raw = Raw::of(&users);
+    raw.exchange_with_an_alternate("users.trap", "users.events").await.expect("both are its own");
+    raw.publish("users.trap", "news.sports.published").await.expect("an exchange of its own");
+    users.publish(vec![message("users.erased", "erased")]).await.expect("its own key");
+    assert_eq!(next(&mut seen).await, "erased", "the forged message would have come before");
+    stop.cancel();
+    done.await.expect("it stops");
+    fleet.end(&["users", "sports-news"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn no_service_hears_what_is_not_meant_for_it() {
+    let fleet = Fleet::new().await;
+    let forbidden: [(&'static str, &[&str]); 4] = [
+        ("users", &["news.#", "reading.#", "#", "*.sports.*"]),
+        ("sports-news", &["reading.#", "news.#", "news.famous.#", "news.*.published", "#"]),
+        ("orchestrator", &["reading.#", "#", "*.*.read"]),
+        ("recommendations", &["#", "*.erased"]),
+    ];
+    let (handler, _seen) = telling();
+    for (service, keys) in forbidden {
+        let bus = fleet.service(service).await;
+        for key in keys {
+            let durable = Subscription::durable(service, format!("{service}.ear"), [*key]);
+            refused(
+                bus.subscribe(durable, handler.clone()).await.map(drop),
+                &format!("{service} hears {key}"),
+            );
+        }
+        // The same with an exchange of its own as the ear.
+        let raw = Raw::of(&bus);
+        let ear = format!("{service}.ear");
+        raw.exchange_with_an_alternate(&ear, &format!("{service}.queues")).await.ok();
+        denied(raw.bind_exchange(&ear, "portal.events", "#").await, &format!("the exchange of {service}"));
+    }
+    fleet.end(&["users", "sports-news", "orchestrator", "recommendations"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn nobody_takes_looks_at_empties_or_deletes_the_queue_of_another() {
+    let fleet = Fleet::new().await;
+    let (users, recommendations) = (fleet.service("users").await, fleet.service("recommendations").await);
+    let (handler, _seen) = telling();
+    let reading = Subscription::durable("recommendations", "recommendations.reading", ["reading.#"]);
+    drop(recommendations.subscribe(reading, handler).await.expect("its own queue"));
+    let raw = Raw::of(&users);
+    for queue in ["recommendations.reading", "recommendations.reading.dead"] {
+        let (channel, none) = (raw.channel().await, FieldTable::default());
+        let consumed = channel.basic_consume(queue.into(), "".into(), Default::default(), none).await;
+        denied(consumed.map(drop), "consuming");
+        denied(raw.channel().await.basic_get(queue.into(), Default::default()).await.map(drop), "getting");
+        denied(raw.channel().await.queue_purge(queue.into(), Default::default()).await.map(drop), "emptying");
+        denied(
+            raw.channel().await.queue_delete(queue.into(), Default::default()).await.map(drop),
+            "deleting",
+        );
+        let (channel, none) = (raw.channel().await, FieldTable::default());
+        let own = "users.events".into();
+        let bound = channel.queue_bind(queue.into(), own, "#".into(), Default::default(), none).await;
+        denied(bound, "filling it from its own exchange");
+    }
+    fleet.end(&["users", "recommendations"]).await;
 }

@@ -228,46 +228,38 @@ async fn erasing_leaves_the_chain_as_it_is(given: Fixture) {
 }
 
 macro_rules! every_case {
-    ($fixture:path $(, ignore = $why:literal)?) => {
-        every_case! { @list $fixture, [$(#[ignore = $why])?],
-            what_was_appended_is_there_with_its_message_in_the_outbox,
-            of_parallel_appends_on_one_version_one_wins,
-            an_append_that_skips_a_version_is_stale,
-            of_two_facts_both_are_stored_or_none,
-            a_slug_belongs_to_one_article,
-            the_records_of_an_article_form_a_chain,
-            a_tampered_record_is_handed_out_as_it_is,
-            no_byline_stands_in_a_record,
-            the_newest_version_is_read_back_exactly,
-            what_was_never_written_is_not_there,
-            a_walk_meets_every_article_once_at_its_newest_version,
-            an_erased_person_has_no_byline_in_any_version,
-            an_erased_person_gets_no_byline_afterwards,
-            an_erased_person_writes_nothing,
-            erasing_twice_is_erasing_once,
-            erasing_leaves_the_chain_as_it_is,
-            every_version_is_read_back_exactly,
-            a_history_says_who_did_what_and_which_fields_changed,
-            pages_of_a_history_join_without_a_gap,
-            pages_of_a_chain_join_without_a_gap,
-            ids_are_walked_also_where_a_record_cannot_be_read,
-            under_one_key_one_append_of_many_is_stored,
-            an_answer_is_kept_with_its_effect_or_not_at_all,
-            a_key_is_of_one_account_and_one_command,
-            an_answer_whose_time_is_over_counts_as_none,
-            a_refusal_is_kept_unless_there_is_an_answer_already,
-            answers_whose_time_is_over_are_forgotten_in_bounded_steps,
-            of_an_erased_person_no_answer_is_kept,
-        }
-    };
-    (@list $fixture:path, $ignore:tt, $($case:ident,)+) => {
-        $(every_case! { @one $fixture, $ignore, $case })+
-    };
-    (@one $fixture:path, [$($ignore:tt)*], $case:ident) => {
-        #[tokio::test(flavor = "multi_thread")]
-        $($ignore)*
-        async fn $case() {
-            super::$case($fixture().await).await;
+    ($($adapter:tt)*) => {
+        testkit::cases! { [$($adapter)*]
+            in (super) {
+                what_was_appended_is_there_with_its_message_in_the_outbox,
+                of_parallel_appends_on_one_version_one_wins,
+                an_append_that_skips_a_version_is_stale,
+                of_two_facts_both_are_stored_or_none,
+                a_slug_belongs_to_one_article,
+                the_records_of_an_article_form_a_chain,
+                a_tampered_record_is_handed_out_as_it_is,
+                no_byline_stands_in_a_record,
+                the_newest_version_is_read_back_exactly,
+                what_was_never_written_is_not_there,
+                a_walk_meets_every_article_once_at_its_newest_version,
+                an_erased_person_has_no_byline_in_any_version,
+                an_erased_person_gets_no_byline_afterwards,
+                an_erased_person_writes_nothing,
+                erasing_twice_is_erasing_once,
+                erasing_leaves_the_chain_as_it_is,
+                every_version_is_read_back_exactly,
+                a_history_says_who_did_what_and_which_fields_changed,
+                pages_of_a_history_join_without_a_gap,
+                pages_of_a_chain_join_without_a_gap,
+                ids_are_walked_also_where_a_record_cannot_be_read,
+                under_one_key_one_append_of_many_is_stored,
+                an_answer_is_kept_with_its_effect_or_not_at_all,
+                a_key_is_of_one_account_and_one_command,
+                an_answer_whose_time_is_over_counts_as_none,
+                a_refusal_is_kept_unless_there_is_an_answer_already,
+                answers_whose_time_is_over_are_forgotten_in_bounded_steps,
+                of_an_erased_person_no_answer_is_kept,
+            }
         }
     };
 }

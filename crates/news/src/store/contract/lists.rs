@@ -211,23 +211,15 @@ async fn totals_follow_every_change_of_an_article(given: Fixture) {
 }
 
 macro_rules! every_case {
-    ($fixture:path $(, ignore = $why:literal)?) => {
-        every_case! { @list $fixture, [$(#[ignore = $why])?],
-            a_list_holds_what_passes_its_filter_and_nothing_else,
-            what_comes_after_a_place_and_before_it_is_the_whole_list,
-            the_places_of_a_part_are_those_of_its_articles,
-            a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come,
-            totals_follow_every_change_of_an_article,
-        }
-    };
-    (@list $fixture:path, $ignore:tt, $($case:ident,)+) => {
-        $(every_case! { @one $fixture, $ignore, $case })+
-    };
-    (@one $fixture:path, [$($ignore:tt)*], $case:ident) => {
-        #[tokio::test]
-        $($ignore)*
-        async fn $case() {
-            super::$case($fixture().await).await;
+    ($($adapter:tt)*) => {
+        testkit::cases! { [$($adapter)*]
+            in (super) {
+                a_list_holds_what_passes_its_filter_and_nothing_else,
+                what_comes_after_a_place_and_before_it_is_the_whole_list,
+                the_places_of_a_part_are_those_of_its_articles,
+                a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come,
+                totals_follow_every_change_of_an_article,
+            }
         }
     };
 }

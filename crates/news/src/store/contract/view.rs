@@ -226,33 +226,25 @@ async fn a_rebuild_repairs_whatever_was_wrong(given: Fixture) {
 }
 
 macro_rules! every_case {
-    ($fixture:path $(, ignore = $why:literal)?) => {
-        every_case! { @list $fixture, [$(#[ignore = $why])?],
-            an_older_version_never_overwrites_a_newer_one,
-            applying_twice_is_applying_once,
-            shuffled_and_tripled_deliveries_give_the_same_view,
-            an_article_comes_back_exactly_as_it_was_applied,
-            what_was_never_applied_is_not_there,
-            of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order,
-            a_list_holds_published_articles_only_in_one_order_with_their_total,
-            pages_of_a_list_are_slices_of_one_order,
-            a_list_carries_content_only_where_it_was_asked_for,
-            an_erased_person_has_no_byline_in_the_view,
-            an_article_that_comes_after_its_author_was_erased_has_no_byline,
-            readers_see_the_old_view_until_the_new_one_is_complete,
-            what_is_applied_during_a_rebuild_is_in_the_new_view,
-            a_rebuild_that_was_never_finished_leaves_no_trace,
-            a_rebuild_repairs_whatever_was_wrong,
-        }
-    };
-    (@list $fixture:path, $ignore:tt, $($case:ident,)+) => {
-        $(every_case! { @one $fixture, $ignore, $case })+
-    };
-    (@one $fixture:path, [$($ignore:tt)*], $case:ident) => {
-        #[tokio::test]
-        $($ignore)*
-        async fn $case() {
-            super::$case($fixture().await).await;
+    ($($adapter:tt)*) => {
+        testkit::cases! { [$($adapter)*]
+            in (super) {
+                an_older_version_never_overwrites_a_newer_one,
+                applying_twice_is_applying_once,
+                shuffled_and_tripled_deliveries_give_the_same_view,
+                an_article_comes_back_exactly_as_it_was_applied,
+                what_was_never_applied_is_not_there,
+                of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order,
+                a_list_holds_published_articles_only_in_one_order_with_their_total,
+                pages_of_a_list_are_slices_of_one_order,
+                a_list_carries_content_only_where_it_was_asked_for,
+                an_erased_person_has_no_byline_in_the_view,
+                an_article_that_comes_after_its_author_was_erased_has_no_byline,
+                readers_see_the_old_view_until_the_new_one_is_complete,
+                what_is_applied_during_a_rebuild_is_in_the_new_view,
+                a_rebuild_that_was_never_finished_leaves_no_trace,
+                a_rebuild_repairs_whatever_was_wrong,
+            }
         }
     };
 }

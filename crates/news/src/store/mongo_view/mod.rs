@@ -15,7 +15,9 @@ use futures::TryStreamExt;
 use kernel::{ArticleId, UserId};
 use mongodb::bson::{Document, doc};
 use mongodb::error::ErrorKind;
-use mongodb::options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ConnectionString, ReadPreference, SelectionCriteria, WriteConcern,
+};
 use mongodb::{Client, Collection, Database};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +47,13 @@ pub struct MongoNewsView {
     building: Mutex<Option<i64>>,
     // One change of an article at a time. MongoDB needs no such help: FerretDB reads, compares and writes in three steps.
     changing: Mutex<()>,
+}
+
+/// Reads an address, and connects to nothing. The parser's own message may quote it.
+pub fn read(url: &str) -> Result<(), StoreFailure> {
+    let address = ConnectionString::parse(url).ok().and_then(|read| read.default_database);
+    let named = address.map(drop);
+    named.ok_or_else(|| StoreFailure::broken("the address is no mongodb: URL that names a database"))
 }
 
 impl MongoNewsView {

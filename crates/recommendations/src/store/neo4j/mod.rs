@@ -30,6 +30,11 @@ pub struct Neo4jTasteGraph {
     link: Link,
 }
 
+/// Reads an address, and connects to nothing.
+pub fn read(url: &str) -> Result<(), StoreFailure> {
+    Address::parse(url).map(drop)
+}
+
 impl Neo4jTasteGraph {
     /// Connects to the server that `url` names, as `neo4j://user:password@host:7687`, and makes sure of its constraints.
     /// `budget` is how long a question that somebody waits for may take.

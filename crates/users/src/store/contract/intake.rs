@@ -6,7 +6,7 @@ use kernel::{ManualClock, Timestamp};
 use testkit::Folder;
 
 use super::servers::{Keys, Place};
-use super::{account, cases, email, id};
+use super::{account, email, id};
 use crate::domain::Account;
 use crate::ports::{Intake, IntakeError};
 use crate::store::redis_intake::RedisIntake;
@@ -52,27 +52,28 @@ fn clock() -> Arc<ManualClock> {
 
 macro_rules! every_case {
     ($open:path, $reopen:path, $spoil:path $(, ignore = $reason:literal)?) => {
-        cases! {
-            $open, [$(#[ignore = $reason])?];
-            of_parallel_reservations_of_one_email_one_is_granted,
-            a_lease_that_ran_out_makes_way_for_the_next_reservation,
-            the_email_of_a_waiting_registration_stays_reserved_however_long_it_waits,
-            emails_are_compared_without_regard_to_case,
-            an_append_without_a_lease_is_refused_and_takes_nothing_in,
-            a_released_email_can_be_reserved_again,
-            a_release_never_frees_the_email_of_a_waiting_registration,
-            a_release_never_frees_an_email_that_another_account_reserved_since,
-            a_waiting_registration_is_found_by_id_and_by_email_until_it_is_settled,
-            registrations_are_taken_in_the_order_in_which_they_came_in,
-            what_is_taken_is_given_to_nobody_else_until_its_lease_runs_out,
-            taking_counts_the_attempts,
-            who_waits_is_named_taken_or_not_the_oldest_first,
-            a_settled_registration_is_gone_and_its_email_can_be_reserved_again,
-            a_registration_that_is_given_back_can_be_taken_at_once_and_the_attempt_does_not_count,
-            a_failed_registration_is_taken_again_after_its_pause_not_before,
-            a_buried_registration_is_not_taken_again_and_its_email_stays_reserved,
-            a_registration_goes_on_in_the_trace_of_its_request,
-            an_intake_answers_when_asked,
+        testkit::cases! { [$open $(, ignore = $reason)?]
+            in (super) {
+                of_parallel_reservations_of_one_email_one_is_granted,
+                a_lease_that_ran_out_makes_way_for_the_next_reservation,
+                the_email_of_a_waiting_registration_stays_reserved_however_long_it_waits,
+                emails_are_compared_without_regard_to_case,
+                an_append_without_a_lease_is_refused_and_takes_nothing_in,
+                a_released_email_can_be_reserved_again,
+                a_release_never_frees_the_email_of_a_waiting_registration,
+                a_release_never_frees_an_email_that_another_account_reserved_since,
+                a_waiting_registration_is_found_by_id_and_by_email_until_it_is_settled,
+                registrations_are_taken_in_the_order_in_which_they_came_in,
+                what_is_taken_is_given_to_nobody_else_until_its_lease_runs_out,
+                taking_counts_the_attempts,
+                who_waits_is_named_taken_or_not_the_oldest_first,
+                a_settled_registration_is_gone_and_its_email_can_be_reserved_again,
+                a_registration_that_is_given_back_can_be_taken_at_once_and_the_attempt_does_not_count,
+                a_failed_registration_is_taken_again_after_its_pause_not_before,
+                a_buried_registration_is_not_taken_again_and_its_email_stays_reserved,
+                a_registration_goes_on_in_the_trace_of_its_request,
+                an_intake_answers_when_asked,
+            }
         }
 
         #[tokio::test(flavor = "multi_thread")]

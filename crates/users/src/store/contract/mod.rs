@@ -12,22 +12,6 @@ use uuid::Uuid;
 
 use crate::domain::{Account, Credentials, Email, Name};
 
-/// Makes a test of every case. The brackets hold what every test is marked with: `[#[ignore = "needs postgres"]]` for an adapter
-/// that needs a server.
-macro_rules! cases {
-    ($open:path, $marks:tt; $($case:ident,)*) => {
-        $(cases!(@one $open, $marks, $case);)*
-    };
-    (@one $open:path, [$($mark:tt)*], $case:ident) => {
-        #[tokio::test(flavor = "multi_thread")]
-        $($mark)*
-        async fn $case() {
-            super::$case($open().await).await;
-        }
-    };
-}
-use cases;
-
 const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
 
 fn id(number: u128) -> UserId {

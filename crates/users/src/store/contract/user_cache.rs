@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::servers::Keys;
-use super::{NOW, account, cases, id};
+use super::{NOW, account, id};
 use crate::domain::User;
 use crate::ports::UserCache;
 use crate::store::memory::MemoryUserCache;
@@ -19,16 +19,17 @@ struct Fixture {
 
 macro_rules! every_case {
     ($open:path $(, ignore = $reason:literal)?) => {
-        cases! {
-            $open, [$(#[ignore = $reason])?];
-            an_unknown_id_is_a_miss,
-            a_cached_account_is_found_as_it_was_put,
-            of_two_versions_the_newer_stays,
-            a_forgotten_account_is_not_found_and_no_late_put_brings_it_back,
-            what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too,
-            buckets_are_counted_apart,
-            a_window_that_is_over_begins_anew,
-            a_cache_answers_when_asked,
+        testkit::cases! { [$open $(, ignore = $reason)?]
+            in (super) {
+                an_unknown_id_is_a_miss,
+                a_cached_account_is_found_as_it_was_put,
+                of_two_versions_the_newer_stays,
+                a_forgotten_account_is_not_found_and_no_late_put_brings_it_back,
+                what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too,
+                buckets_are_counted_apart,
+                a_window_that_is_over_begins_anew,
+                a_cache_answers_when_asked,
+            }
         }
     };
 }

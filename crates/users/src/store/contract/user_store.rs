@@ -8,7 +8,7 @@ use testkit::Folder;
 use uuid::Uuid;
 
 use super::servers::{Place, Schema};
-use super::{NOW, account, cases, email, id};
+use super::{NOW, account, email, id};
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Name, User};
 use crate::ports::{Inserted, UserStore, UserStoreError};
 use crate::store::postgres::PostgresUserStore;
@@ -64,52 +64,53 @@ fn at(version: u32) -> Expected {
 
 macro_rules! every_case {
     ($open:path, $reopen:path $(, ignore = $reason:literal)?) => {
-        cases! {
-            $open, [$(#[ignore = $reason])?];
-            an_inserted_account_is_read_back_as_it_was_given,
-            inserting_an_id_again_changes_nothing_and_says_so,
-            an_insert_of_an_erased_id_does_nothing_and_says_so,
-            an_insert_with_the_email_of_another_account_is_refused,
-            of_parallel_inserts_of_one_email_one_is_stored,
-            of_many_accounts_each_has_its_own_outcome,
-            the_first_admin_is_stored_only_while_there_is_none,
-            an_email_that_belongs_to_somebody_makes_nobody_an_admin,
-            an_unknown_id_is_nobody,
-            ids_without_an_account_are_left_out,
-            an_account_is_found_by_its_email_in_any_case_of_letters,
-            a_listing_is_ordered_by_registration_and_counts_all_accounts,
-            an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_version,
-            of_parallel_updates_on_one_version_one_wins,
-            an_update_of_nobody_is_refused_as_not_found,
-            an_update_to_the_email_of_another_account_is_refused_and_changes_nothing,
-            an_account_may_change_the_case_of_letters_of_its_own_email,
-            an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
-            a_new_role_makes_the_next_version,
-            the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once,
-            an_erased_account_is_gone_from_every_read_and_its_email_is_free,
-            the_fact_of_an_erasure_leaves_in_its_transaction,
-            an_erasure_of_nobody_is_refused_and_tells_nobody,
-            the_last_admin_is_not_erased,
-            everything_is_off_until_the_person_turns_it_on,
-            a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it,
-            a_consent_that_changes_nothing_tells_nobody,
-            a_consent_of_nobody_is_refused_as_not_found,
-            an_opened_session_is_listed_and_its_token_is_good,
-            a_session_of_nobody_is_refused_as_not_found,
-            a_session_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
-            an_account_has_so_many_sessions_and_the_one_that_rested_longest_ends_for_a_new_one,
-            of_many_sessions_that_are_opened_at_once_the_account_has_as_many_as_it_may,
-            a_refresh_answers_with_the_account_and_the_consent_as_they_are_now,
-            of_parallel_refreshes_with_one_token_one_makes_the_next_token,
-            a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it,
-            a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing,
-            an_unknown_token_and_one_of_a_session_that_is_over_end_nothing,
-            a_session_that_is_over_is_not_listed,
-            what_ends_is_the_session_that_is_named_and_by_its_account_only,
-            ending_all_sessions_of_an_account_ends_those_of_nobody_else,
-            a_new_password_ends_all_sessions_but_the_one_that_it_names_and_no_other_update_ends_any,
-            the_sessions_of_an_erased_account_end,
-            a_store_answers_when_asked,
+        testkit::cases! { [$open $(, ignore = $reason)?]
+            in (super) {
+                an_inserted_account_is_read_back_as_it_was_given,
+                inserting_an_id_again_changes_nothing_and_says_so,
+                an_insert_of_an_erased_id_does_nothing_and_says_so,
+                an_insert_with_the_email_of_another_account_is_refused,
+                of_parallel_inserts_of_one_email_one_is_stored,
+                of_many_accounts_each_has_its_own_outcome,
+                the_first_admin_is_stored_only_while_there_is_none,
+                an_email_that_belongs_to_somebody_makes_nobody_an_admin,
+                an_unknown_id_is_nobody,
+                ids_without_an_account_are_left_out,
+                an_account_is_found_by_its_email_in_any_case_of_letters,
+                a_listing_is_ordered_by_registration_and_counts_all_accounts,
+                an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_version,
+                of_parallel_updates_on_one_version_one_wins,
+                an_update_of_nobody_is_refused_as_not_found,
+                an_update_to_the_email_of_another_account_is_refused_and_changes_nothing,
+                an_account_may_change_the_case_of_letters_of_its_own_email,
+                an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
+                a_new_role_makes_the_next_version,
+                the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once,
+                an_erased_account_is_gone_from_every_read_and_its_email_is_free,
+                the_fact_of_an_erasure_leaves_in_its_transaction,
+                an_erasure_of_nobody_is_refused_and_tells_nobody,
+                the_last_admin_is_not_erased,
+                everything_is_off_until_the_person_turns_it_on,
+                a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it,
+                a_consent_that_changes_nothing_tells_nobody,
+                a_consent_of_nobody_is_refused_as_not_found,
+                an_opened_session_is_listed_and_its_token_is_good,
+                a_session_of_nobody_is_refused_as_not_found,
+                a_session_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
+                an_account_has_so_many_sessions_and_the_one_that_rested_longest_ends_for_a_new_one,
+                of_many_sessions_that_are_opened_at_once_the_account_has_as_many_as_it_may,
+                a_refresh_answers_with_the_account_and_the_consent_as_they_are_now,
+                of_parallel_refreshes_with_one_token_one_makes_the_next_token,
+                a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it,
+                a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing,
+                an_unknown_token_and_one_of_a_session_that_is_over_end_nothing,
+                a_session_that_is_over_is_not_listed,
+                what_ends_is_the_session_that_is_named_and_by_its_account_only,
+                ending_all_sessions_of_an_account_ends_those_of_nobody_else,
+                a_new_password_ends_all_sessions_but_the_one_that_it_names_and_no_other_update_ends_any,
+                the_sessions_of_an_erased_account_end,
+                a_store_answers_when_asked,
+            }
         }
 
         #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,64 @@
+use chassis::postgres::Database;
+use sqlx::migrate::Migrator;
+use uuid::Uuid;
+
+use super::{End, Place, every_case};
+use crate::postgres_outbox::tests::schema;
+use crate::postgres_outbox::{PostgresOutbox, enqueue};
+use crate::{Envelope, Outbox};
+
+struct Schema {
+    url: String,
+    database: Database,
+    outbox: PostgresOutbox,
+}
+
+impl Schema {
+    async fn at(url: String) -> Self {
+        // By this name its connections are known, and nobody else's.
+        let name = format!("outbox-{}", Uuid::new_v4().simple());
+        let none = Migrator::with_migrations(Vec::new());
+        let database = Database::open(&url, &name, &none).await.expect("opens");
+        Self { outbox: PostgresOutbox::new(database.clone()), database, url }
+    }
+}
+
+impl Place for Schema {
+    fn outbox(&self) -> &dyn Outbox {
+        &self.outbox
+    }
+
+    async fn store_until(&self, messages: &[Envelope], end: impl Future<Output = End>) {
+        let mut tx = self.database.begin().await.expect("begins");
+        for message in messages {
+            enqueue(&mut tx, message).await.expect("enqueues");
+        }
+        match end.await {
+            End::Committed => tx.commit().await.expect("commits"),
+            End::RolledBack => tx.rollback().await.expect("rolls back"),
+        }
+    }
+
+    async fn after_a_crash(self) -> Self {
+        // The server sees a killed process as connections that end.
+        sqlx::query(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where application_name = current_setting('application_name') and pid <> pg_backend_pid()",
+        )
+        .execute(self.database.pool())
+        .await
+        .expect("they are ended");
+        self.database.close().await;
+        Self::at(self.url).await
+    }
+
+    async fn close(self) {
+        self.database.close().await;
+    }
+}
+
+async fn open() -> Schema {
+    Schema::at(schema().await).await
+}
+
+every_case!(open, ignore = "needs postgres");

@@ -1,0 +1,154 @@
+use axum::body::Body;
+use axum::routing::get;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::*;
+
+async fn ask(router: Router, config: EdgeConfig, request: http::request::Builder) -> (Response<()>, Value) {
+    let request = request.body(Body::empty()).expect("a request");
+    let response = edge("test", router, config).oneshot(request).await.expect("an answer");
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.expect("a body").to_bytes();
+    (Response::from_parts(parts, ()), serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/ok", get(|| async { "fine" }))
+        .route(
+            "/panic",
+            get(|| async {
+                if true {
+                    panic!("on purpose")
+                }
+            }),
+        )
+        .route("/slow", get(std::future::pending::<()>))
+}
+
+#[tokio::test]
+async fn what_axum_refuses_by_itself_is_a_problem_too() {
+    let config = EdgeConfig { public_base: "/users/v1".to_owned(), ..EdgeConfig::default() };
+    let (answer, body) =
+        ask(router(), config.clone(), Request::get("/nowhere").header("x-request-id", "r-1")).await;
+    assert_eq!(answer.status(), 404);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!((&body["code"], &body["request_id"]), (&"not_found".into(), &"r-1".into()));
+    assert_eq!(body["instance"], "/users/v1/nowhere");
+    let (answer, body) = ask(router(), config, Request::post("/ok")).await;
+    assert_eq!((answer.status().as_u16(), &body["code"]), (405, &"method_not_allowed".into()));
+    assert_eq!(answer.headers()["allow"], "GET,HEAD");
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_a_problem_also_where_more_routes_stand_beside_the_edge() {
+    let beside = Router::new().route("/livez", get(|| async { "live" }));
+    let app = edge("test", router(), EdgeConfig::default()).merge(beside);
+    let answer = app.oneshot(Request::get("/nowhere").body(Body::empty()).expect("a request")).await;
+    let answer = answer.expect("an answer");
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_500_that_says_nothing_of_it() {
+    let (answer, body) = ask(router(), EdgeConfig::default(), Request::get("/panic")).await;
+    assert_eq!((answer.status().as_u16(), &body["code"]), (500, &"internal".into()));
+    assert!(!body.to_string().contains("on purpose"));
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_too_long_is_a_504() {
+    let config = EdgeConfig { read_budget_ms: 10, ..EdgeConfig::default() };
+    let (answer, body) = ask(router(), config, Request::get("/slow")).await;
+    assert_eq!((answer.status().as_u16(), &body["code"]), (504, &"deadline_exceeded".into()));
+}
+
+#[tokio::test]
+async fn a_write_whose_client_leaves_is_done_to_its_end_and_a_read_is_not() {
+    use tokio::sync::Notify;
+
+    let (begun, go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let work = {
+        let (begun, go, done) = (begun.clone(), go.clone(), done.clone());
+        move || async move {
+            begun.notify_one();
+            go.notified().await;
+            done.notify_one();
+        }
+    };
+    let router = edge("test", Router::new().route("/", get(work.clone()).post(work)), EdgeConfig::default());
+    for (method, finishes) in [(Method::POST, true), (Method::GET, false)] {
+        let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
+        tokio::select! {
+            _ = router.clone().oneshot(request) => panic!("answered before it was told to"),
+            () = begun.notified() => {}
+        }
+        go.notify_one();
+        if finishes {
+            done.notified().await;
+        } else {
+            assert_eq!(Arc::strong_count(&done), 3, "the handler of the read is gone");
+        }
+    }
+}
+
+#[tokio::test]
+async fn headers_over_32_kib_are_431_and_an_announced_large_body_413() {
+    let long = "x".repeat(40_000);
+    let (answer, body) =
+        ask(router(), EdgeConfig::default(), Request::get("/ok").header("x-long", long)).await;
+    assert_eq!((answer.status().as_u16(), &body["code"]), (431, &"headers_too_large".into()));
+    let large = Request::get("/ok").header("content-length", "1048577").header("expect", "100-continue");
+    let (answer, body) = ask(router(), EdgeConfig::default(), large).await;
+    assert_eq!((answer.status().as_u16(), &body["code"]), (413, &"body_too_large".into()));
+}
+
+#[tokio::test]
+async fn bodies_that_never_come_take_no_reader_a_place_and_are_408() {
+    let config = EdgeConfig { in_flight: 1, write_budget_ms: 50, ..EdgeConfig::default() };
+    let router = edge("test", router().route("/write", axum::routing::post(|| async {})), config);
+    let never = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let write = router.clone().oneshot(Request::post("/write").body(never).expect("a request"));
+    let read = router.oneshot(Request::get("/ok").body(Body::empty()).expect("a request"));
+    let (write, read) = tokio::join!(write, read);
+    assert_eq!(write.expect("an answer").status(), 408);
+    assert_eq!(read.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn more_requests_than_may_be_in_flight_are_shed() {
+    let config = EdgeConfig { in_flight: 0, ..EdgeConfig::default() };
+    let (answer, _) = ask(router(), config, Request::get("/ok")).await;
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_and_a_dangerous_request_id_is_replaced() {
+    let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = Request::get("/ok").header("traceparent", given).header("x-request-id", "a b\tc");
+    let (answer, _) = ask(router(), EdgeConfig::default(), request).await;
+    assert_eq!(answer.headers()["x-request-id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    let trace = answer.headers()["traceparent"].to_str().expect("text");
+    assert!(trace.contains("4bf92f3577b34da6a3ce929d0e0e4736") && trace != given);
+}
+
+#[tokio::test]
+async fn a_handler_is_told_whom_a_trusted_proxy_names_and_no_other() {
+    async fn who(ClientAddress(address): ClientAddress) -> String {
+        address.to_string()
+    }
+    let trusted_proxies = serde_json::from_str("\"10.0.0.7\"").expect("a proxy");
+    let config = EdgeConfig { trusted_proxies, ..EdgeConfig::default() };
+    let router = edge("test", Router::new().route("/", get(who)), config);
+    for (peer, client) in [("10.0.0.7:1", "203.0.113.9"), ("198.51.100.1:1", "198.51.100.1")] {
+        let mut request = Request::get("/").header("x-forwarded-for", "192.0.2.1, 203.0.113.9");
+        let peer: std::net::SocketAddr = peer.parse().expect("an address");
+        request = request.extension(axum::extract::ConnectInfo(peer));
+        let answer = router.clone().oneshot(request.body(Body::empty()).expect("a request")).await;
+        let bytes = answer.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!(bytes, client.as_bytes());
+    }
+}

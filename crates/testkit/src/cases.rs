@@ -1,0 +1,39 @@
+/// Makes a test of each case of a contract suite, for one adapter.
+///
+/// A suite has one list of cases, which it wraps in a macro of its own (`every_case!`), and each adapter names how it is opened
+/// and, where it needs a server, that server. `in` says in which module the cases stand, as seen from where the adapter is; a
+/// case is an asynchronous function that gets what the opening function gives.
+///
+/// ```ignore
+/// macro_rules! every_case {
+///     ($($adapter:tt)*) => {
+///         testkit::cases! { [$($adapter)*]
+///             in (super) { what_was_stored_is_found, what_was_never_stored_is_not_found, }
+///         }
+///     };
+/// }
+///
+/// mod sqlite {
+///     every_case!(open);
+/// }
+///
+/// mod postgres {
+///     every_case!(open, ignore = "needs postgres");
+/// }
+/// ```
+#[macro_export]
+macro_rules! cases {
+    (@each $adapter:tt $home:tt $($case:ident)+) => {
+        $($crate::cases! { @one $adapter $home $case })+
+    };
+    (@one [$open:path $(, ignore = $why:literal)?] ($($home:tt)+) $case:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[ignore = $why])?
+        async fn $case() {
+            $($home)+::$case($open().await).await;
+        }
+    };
+    ($adapter:tt $(in $home:tt { $($case:ident,)+ })+) => {
+        $($crate::cases! { @each $adapter $home $($case)+ })+
+    };
+}

@@ -1,0 +1,296 @@
+//! A fleet of one test's own: the six binaries behind the real nginx, on stores that nobody else uses.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use futures::future::join_all;
+use testkit::{Client, Folder, Process, Program, binary, free_address, wait_until};
+
+use crate::gateway::{Gateway, Settings};
+use crate::stores::Stores;
+
+/// The services, in the order of starting: users makes the key that signs tokens.
+pub const SERVICES: [&str; 6] =
+    ["users", "famous-news", "politics-news", "sports-news", "recommendations", "orchestrator"];
+
+/// How long a service may take from its start until every dependency answers it, on a machine with much to do.
+const READY: Duration = Duration::from_secs(30);
+
+/// What recommendations proves itself with at users.
+const TOKEN: &str = "the-tests-token-of-recommendations-at-users";
+
+/// What a service says, as JSON, when it takes requests.
+const TAKES_REQUESTS: &str = "\"message\":\"ready\"";
+
+/// One process of a service.
+struct Instance {
+    service: &'static str,
+    number: usize,
+    http: SocketAddr,
+    grpc: SocketAddr,
+    variables: Vec<(String, String)>,
+    process: Option<Process>,
+    /// What its earlier processes wrote.
+    earlier: Vec<String>,
+}
+
+/// Six services and a gateway. Everything ends with it.
+pub struct Fleet {
+    // In the order of dropping: nobody asks any more, then nobody writes, then the stores go.
+    gateway: Gateway,
+    instances: Vec<Instance>,
+    graphs: usize,
+    stores: Stores,
+    folder: Folder,
+}
+
+impl Fleet {
+    /// Starts `replicas` of each service and the gateway, and returns when all of them are ready. `settings` are told to every
+    /// service, as `("PROCESS__LOG", "debug")`.
+    ///
+    /// # Panics
+    /// Where one of them does not start, with its output.
+    pub async fn start(replicas: usize, settings: &[(&str, &str)], gateway: Settings) -> Self {
+        let (stores, folder) = (Stores::new().await, Folder::new());
+        std::fs::write(folder.join("admin-password"), "first of all the admins").expect("the folder is ours");
+        let mut instances = instances(replicas);
+        let address = free_address();
+        let plan = Plan { address, stores: &stores, folder: folder.path(), settings };
+        let variables: Vec<_> =
+            instances.iter().map(|instance| plan.variables(instance, &instances)).collect();
+        for (instance, variables) in instances.iter_mut().zip(variables) {
+            instance.variables = variables;
+        }
+        let gateway = Gateway::start_at(address, upstreams(gateway, &instances)).await;
+        let mut fleet = Self { gateway, instances, graphs: 1, stores, folder };
+        fleet.start_those(|instance| instance.service == "users" && instance.number == 1).await;
+        fleet.start_all().await;
+        fleet
+    }
+
+    /// The gateway's address, without a slash at the end.
+    pub fn url(&self) -> &str {
+        self.gateway.url()
+    }
+
+    /// The file with the password of the first admin.
+    pub fn admin_password_file(&self) -> std::path::PathBuf {
+        self.folder.join("admin-password")
+    }
+
+    /// Starts what doesn't run, and returns when everything is ready.
+    pub async fn start_all(&mut self) {
+        self.start_those(|_| true).await;
+    }
+
+    /// Starts the processes of this service that don't run.
+    pub async fn start_service(&mut self, service: &str) {
+        self.start_those(|instance| instance.service == service).await;
+    }
+
+    /// Ends every process of this service at once: SIGKILL.
+    pub fn kill9(&mut self, service: &str) {
+        self.kill9_those(|instance| instance.service == service);
+    }
+
+    /// Ends one process of this service at once; `number` is from 1.
+    pub fn kill9_one(&mut self, service: &str, number: usize) {
+        self.kill9_those(|instance| instance.service == service && instance.number == number);
+    }
+
+    /// Ends every process of every service at once.
+    pub fn kill9_all(&mut self) {
+        self.kill9_those(|_| true);
+    }
+
+    /// Asks every service to end, and waits until all have, each in order.
+    pub async fn stop(&mut self) {
+        join_all(self.instances.iter_mut().map(Instance::stop)).await;
+    }
+
+    /// The process of this service; of several the first.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn process(&self, service: &str) -> &Process {
+        let instance = self.instances.iter().find(|instance| instance.service == service);
+        instance.and_then(|instance| instance.process.as_ref()).expect("the service runs")
+    }
+
+    /// Every line that the services have written so far.
+    pub fn output(&self) -> Vec<String> {
+        self.instances.iter().flat_map(Instance::output).collect()
+    }
+
+    /// Restarts recommendations on another, empty graph.
+    pub async fn lose_tastes(&mut self) {
+        self.graphs += 1;
+        let graph = self.stores.neo4j(self.graphs);
+        self.kill9("recommendations");
+        for instance in self.instances.iter_mut().filter(|instance| instance.service == "recommendations") {
+            let url = instance.variables.iter_mut().find(|(name, _)| name.ends_with("__STORE__URL"));
+            url.expect("recommendations has a store").1.clone_from(&graph);
+        }
+        self.start_service("recommendations").await;
+    }
+
+    /// Which of the services answer `/readyz` with another status than 200, and what.
+    pub async fn not_ready(&self) -> Vec<String> {
+        let running = self.instances.iter().filter(|instance| instance.process.is_some());
+        let answers = join_all(running.map(|instance| async move {
+            let answer = instance.client().get("/readyz").try_send().await;
+            match answer {
+                Ok(answer) if answer.status == 200 => None,
+                Ok(answer) => Some(format!("{}: {}", instance.service, answer.text())),
+                Err(error) => Some(format!("{}: {error}", instance.service)),
+            }
+        }));
+        answers.await.into_iter().flatten().collect()
+    }
+
+    async fn start_those(&mut self, those: impl Fn(&Instance) -> bool) {
+        let folder = self.folder.path();
+        let down = self.instances.iter_mut().filter(|instance| instance.process.is_none() && those(instance));
+        join_all(down.map(|instance| instance.start(folder))).await;
+        wait_until("services that are ready", READY, || async {
+            self.not_ready().await.is_empty().then_some(())
+        })
+        .await;
+    }
+
+    fn kill9_those(&mut self, those: impl Fn(&Instance) -> bool) {
+        self.instances.iter_mut().filter(|instance| those(instance)).for_each(Instance::kill9);
+    }
+}
+
+impl Instance {
+    async fn start(&mut self, folder: &Path) {
+        let own = folder.join(format!("{}.{}", self.service, self.number));
+        std::fs::create_dir_all(&own).expect("the folder is ours");
+        let program = self
+            .variables
+            .iter()
+            .fold(Program::new(binary(self.service), TAKES_REQUESTS), |program, (name, value)| {
+                program.env(name, value)
+            });
+        self.process = Some(Process::start(&program.current_dir(own)).await);
+    }
+
+    fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill9();
+            self.earlier.extend(process.output());
+        }
+    }
+
+    async fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let status = process.stop().await;
+            self.earlier.extend(process.output());
+            assert!(status.success(), "{} ended with {status}", self.service);
+        }
+    }
+
+    fn output(&self) -> Vec<String> {
+        let now = self.process.as_ref().map(Process::output).unwrap_or_default();
+        self.earlier.iter().cloned().chain(now).collect()
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&format!("http://{}", self.http))
+    }
+}
+
+fn instances(replicas: usize) -> Vec<Instance> {
+    let of = |service| (1..=replicas).map(move |number| (service, number));
+    let instance = |(service, number)| Instance {
+        service,
+        number,
+        http: free_address(),
+        grpc: free_address(),
+        variables: Vec::new(),
+        process: None,
+        earlier: Vec::new(),
+    };
+    SERVICES.into_iter().flat_map(of).map(instance).collect()
+}
+
+/// The gateway's settings with the instances of each service.
+fn upstreams(settings: Settings, instances: &[Instance]) -> Settings {
+    let servers = |service: &str| {
+        let of = instances.iter().filter(|instance| instance.service == service);
+        // As in the compose file.
+        of.map(|instance| format!("server {} max_fails=3 fail_timeout=2s; ", instance.http))
+            .collect::<String>()
+    };
+    settings
+        .with("GATEWAY_USERS", &servers("users"))
+        .with("GATEWAY_NEWS", &servers("orchestrator"))
+        .with("GATEWAY_RECOMMENDATIONS", &servers("recommendations"))
+}
+
+/// What the services are told.
+struct Plan<'a> {
+    /// The gateway's.
+    address: SocketAddr,
+    stores: &'a Stores,
+    folder: &'a Path,
+    settings: &'a [(&'a str, &'a str)],
+}
+
+impl Plan<'_> {
+    fn variables(&self, instance: &Instance, all: &[Instance]) -> Vec<(String, String)> {
+        let users = |to: fn(&Instance) -> SocketAddr| {
+            let of = all.iter().filter(|instance| instance.service == "users");
+            of.map(|instance| format!("http://{}", to(instance))).collect::<Vec<_>>()
+        };
+        // Users knows its own keys; the others ask it, where there are several through the gateway, which knows who is there.
+        let keys = match (instance.service, users(|it| it.http).as_slice()) {
+            ("users", _) => format!("http://{}", instance.http),
+            (_, [one]) => one.clone(),
+            _ => format!("http://{}/users/v1", self.address),
+        };
+        let mut told = vec![
+            ("PROCESS__LISTEN", instance.http.to_string()),
+            ("PROCESS__GRPC_LISTEN", instance.grpc.to_string()),
+            ("PROCESS__LOG_FORMAT", "json".to_owned()),
+            ("BUS__URL", self.stores.amqp()),
+            ("IDENTITY__ISSUER", format!("http://{}", self.address)),
+            ("IDENTITY__KEYS", keys),
+        ];
+        told.extend(self.own(instance.service, &users(|it| it.grpc).join(",")));
+        told.extend(self.settings.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        let prefix = instance.service.replace('-', "_").to_ascii_uppercase();
+        told.into_iter().map(|(key, value)| (format!("{prefix}__{key}"), value)).collect()
+    }
+
+    /// What only this service is told.
+    fn own(&self, service: &str, users: &str) -> Vec<(&'static str, String)> {
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        let base = |path: &str| ("PROCESS__EDGE__PUBLIC_BASE", path.to_owned());
+        match service {
+            "users" => vec![
+                base("/users/v1"),
+                ("STORE__URL", self.stores.postgres(service)),
+                ("CACHE__URL", self.stores.cache()),
+                ("INTAKE__URL", self.stores.intake()),
+                ("SIGNING__KEY_FILE", file("signing-key.pem")),
+                ("BOOTSTRAP_ADMIN__EMAIL", crate::ADMIN.to_owned()),
+                ("BOOTSTRAP_ADMIN__PASSWORD__FILE", file("admin-password")),
+                ("GRPC__CALLERS__RECOMMENDATIONS__TOKEN", TOKEN.to_owned()),
+            ],
+            "orchestrator" => vec![base("/news/v1")],
+            "recommendations" => vec![
+                base("/recommendation/v1"),
+                ("STORE__URL", self.stores.neo4j(1)),
+                ("USERS__URL", users.to_owned()),
+                ("USERS__TOKEN", TOKEN.to_owned()),
+            ],
+            _ => vec![
+                ("EVENTS__URL", self.stores.postgres(service)),
+                ("VIEW__URL", self.stores.mongodb(service)),
+            ],
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The gateway under test: the real nginx with the templates of `nginx/`, on ports and in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use testkit::{Client, Folder, Process, Program, free_address};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::{program, repository, text};
+
+/// Where nobody listens.
+pub const NOBODY: &str = "server 127.0.0.1:1 max_fails=0;";
+
+/// The gateway's variables: those of `nginx/gateway.env`, and what is different here.
+#[derive(Debug, Clone)]
+pub struct Settings(BTreeMap<String, String>);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Settings {
+    /// As documented, with the folders of this machine and no service anywhere.
+    pub fn as_documented() -> Self {
+        Self(documented())
+            .with("GATEWAY_WORKERS", "2")
+            .with("GATEWAY_HTML", &repository("nginx/html").display().to_string())
+            .with("GATEWAY_RESOLVER", "")
+            .with("GATEWAY_USERS", NOBODY)
+            .with("GATEWAY_NEWS", NOBODY)
+            .with("GATEWAY_RECOMMENDATIONS", NOBODY)
+    }
+
+    /// The same without a limit that a test would meet by accident.
+    pub fn new() -> Self {
+        Self::as_documented()
+            .with("GATEWAY_RATE", "100000r/s")
+            .with("GATEWAY_BURST", "100000")
+            .with("GATEWAY_WRITE_RATE", "100000r/s")
+            .with("GATEWAY_WRITE_BURST", "100000")
+    }
+
+    /// The same with one of them changed.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A template with the variables in their places, as `envsubst` of the official image does it: only those which are set.
+    pub fn fill(&self, template: &str) -> String {
+        self.0
+            .iter()
+            .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+    }
+}
+
+/// What `nginx/gateway.env` says.
+pub fn documented() -> BTreeMap<String, String> {
+    let line = |line: &str| {
+        let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("`{line}` sets no variable"));
+        (name.to_owned(), value.to_owned())
+    };
+    text("nginx/gateway.env").lines().filter(|l| !l.is_empty() && !l.starts_with('#')).map(line).collect()
+}
+
+/// The names and texts of all templates.
+pub fn templates() -> Vec<(String, String)> {
+    let folder = repository("nginx/templates");
+    let entries = std::fs::read_dir(&folder).expect("the folder of the templates is there");
+    let mut found: Vec<_> = entries
+        .map(|entry| {
+            let path = entry.expect("an entry of a folder").path();
+            let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("a template is text"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    client: Client,
+    health: Client,
+    address: SocketAddr,
+    // After the process: it is still there while nginx ends.
+    _folder: Folder,
+}
+
+impl Gateway {
+    /// Starts nginx and waits until it takes connections.
+    pub async fn start(settings: Settings) -> Self {
+        Self::start_at(free_address(), settings).await
+    }
+
+    /// The same at an address that was told before to those behind it.
+    pub async fn start_at(address: SocketAddr, settings: Settings) -> Self {
+        let (folder, health) = (Folder::new(), free_address());
+        let settings = settings
+            .with("GATEWAY_LISTEN", &address.to_string())
+            .with("GATEWAY_HEALTH_LISTEN", &health.to_string());
+        for (name, template) in templates() {
+            std::fs::write(folder.join(&name), settings.fill(&template))
+                .expect("the folder can be written to");
+        }
+        let process = Process::start(&nginx(folder.path())).await;
+        let client = |address: SocketAddr| Client::new(&format!("http://{address}"));
+        Self { process, client: client(address), health: client(health), address, _folder: folder }
+    }
+
+    /// Where it answers, without a slash at the end.
+    pub fn url(&self) -> &str {
+        self.client.base()
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A client of its own health and counters.
+    pub fn health(&self) -> &Client {
+        &self.health
+    }
+
+    /// What it has written so far.
+    pub fn output(&self) -> Vec<String> {
+        self.process.output()
+    }
+
+    /// Sends these bytes over a connection of their own and gives what comes back until it is closed.
+    pub async fn raw(&self, request: &[u8]) -> String {
+        let mut stream = TcpStream::connect(self.address).await.expect("the gateway takes connections");
+        // It may answer and close before it has read everything.
+        let _ = stream.write_all(request).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// GET of an address exactly as it is written here: clients tidy addresses up before they ask.
+    pub async fn raw_get(&self, address: &str) -> String {
+        let request = format!("GET {address} HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n\r\n");
+        self.raw(request.as_bytes()).await
+    }
+}
+
+fn nginx(folder: &Path) -> Program {
+    // At this level it says when it is there. As root its workers would become somebody who can't enter the test's folder;
+    // for everybody else the line has no effect.
+    let globals = "daemon off; user root; error_log /dev/stdout notice;";
+    Program::new(program("PORTAL_TEST_NGINX"), "start worker processes")
+        .args(["-e", "stderr", "-g", globals, "-p"])
+        .args([folder.as_os_str(), "-c".as_ref(), folder.join("nginx.conf").as_os_str()])
+}

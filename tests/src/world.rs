@@ -1,0 +1,324 @@
+//! A portal of a test's own, in either shape, and what people do with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+use testkit::{Answer, Client, Folder, NoAnswer, Portal, Process, portal_binary};
+
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+use crate::fleet::Fleet;
+use crate::gateway::Settings;
+use crate::stores::hold_sqlite;
+
+/// The first admin's e-mail.
+pub const ADMIN: &str = "admin@portal.internal";
+/// Everybody else's password.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// How the portal is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `portal run`: embedded stores in one folder.
+    OneProcess,
+    /// Six binaries behind nginx on the real stores.
+    Fleet,
+}
+
+/// A running portal whose files and stores are gone when the test is over.
+pub struct World {
+    client: Client,
+    running: Running,
+    _turn: Turn,
+}
+
+/// Who measures is alone; everybody else is there together. Tests of one binary run at the same time.
+static TURNS: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
+
+enum Turn {
+    Together(#[expect(dead_code, reason = "held until the world is gone")] OwnedRwLockReadGuard<()>),
+    Alone(#[expect(dead_code, reason = "held until the world is gone")] OwnedRwLockWriteGuard<()>),
+}
+
+impl Turn {
+    async fn together() -> Self {
+        Self::Together(TURNS.clone().read_owned().await)
+    }
+}
+
+enum Running {
+    OneProcess(Box<Portal>, #[expect(dead_code, reason = "it goes with the world")] Folder),
+    Fleet(Box<Fleet>),
+}
+
+/// Somebody who is logged in.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Their id.
+    pub id: String,
+    /// Their e-mail.
+    pub email: String,
+    /// Their access token.
+    pub token: String,
+}
+
+impl World {
+    /// One with the usual settings, but for the gateway's limits and its cache, which would show in answers.
+    pub async fn new(shape: Shape) -> Self {
+        Self::with(shape, &[]).await
+    }
+
+    /// The same with settings that every process is told, as `("PROCESS__LOG", "debug")`.
+    pub async fn with(shape: Shape, settings: &[(&str, &str)]) -> Self {
+        Self::start(shape, settings, quiet()).await
+    }
+
+    /// One with every setting as it is documented.
+    pub async fn as_documented(shape: Shape) -> Self {
+        Self::start(shape, &[], Settings::as_documented()).await
+    }
+
+    /// One that no other world of this test process runs beside: for measuring.
+    pub async fn alone(shape: Shape) -> Self {
+        let turn = Turn::Alone(TURNS.clone().write_owned().await);
+        Self::run(shape, &[], quiet(), turn).await
+    }
+
+    async fn start(shape: Shape, settings: &[(&str, &str)], gateway: Settings) -> Self {
+        Self::run(shape, settings, gateway, Turn::together().await).await
+    }
+
+    async fn run(shape: Shape, settings: &[(&str, &str)], gateway: Settings, turn: Turn) -> Self {
+        match shape {
+            Shape::OneProcess => {
+                let folder = Folder::new();
+                let portal = Portal::start_with(portal_binary(), folder.path(), |program| {
+                    let program = program.env("PORTAL__PROCESS__LOG_FORMAT", "json");
+                    settings.iter().fold(program, |it, (key, value)| it.env(format!("PORTAL__{key}"), value))
+                });
+                let portal = portal.await;
+                let client = portal.client().clone();
+                Self { client, running: Running::OneProcess(Box::new(portal), folder), _turn: turn }
+            }
+            Shape::Fleet => Self::over(Fleet::start(1, settings, gateway).await, turn),
+        }
+    }
+
+    /// A fleet with several of each service.
+    pub async fn with_replicas(replicas: usize) -> Self {
+        let turn = Turn::together().await;
+        Self::over(Fleet::start(replicas, &[], quiet()).await, turn)
+    }
+
+    fn over(fleet: Fleet, turn: Turn) -> Self {
+        Self { client: Client::new(fleet.url()), running: Running::Fleet(Box::new(fleet)), _turn: turn }
+    }
+
+    /// A client of the portal.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The one process.
+    ///
+    /// # Panics
+    /// Where it is a fleet.
+    pub fn portal(&mut self) -> &mut Portal {
+        match &mut self.running {
+            Running::OneProcess(portal, _) => portal,
+            Running::Fleet(_) => panic!("a fleet is no single process"),
+        }
+    }
+
+    /// The fleet.
+    ///
+    /// # Panics
+    /// Where it is one process.
+    pub fn fleet(&mut self) -> &mut Fleet {
+        match &mut self.running {
+            Running::Fleet(fleet) => fleet,
+            Running::OneProcess(..) => panic!("one process is no fleet"),
+        }
+    }
+
+    /// Ends everything that is ours at once, wherever it is: SIGKILL.
+    pub fn kill9(&mut self) {
+        match &mut self.running {
+            Running::OneProcess(portal, _) => portal.kill9(),
+            Running::Fleet(fleet) => fleet.kill9_all(),
+        }
+    }
+
+    /// Asks everything to end and waits until it has, in order.
+    pub async fn stop(&mut self) {
+        match &mut self.running {
+            Running::OneProcess(portal, _) => assert!(portal.stop().await.success()),
+            Running::Fleet(fleet) => fleet.stop().await,
+        }
+    }
+
+    /// Starts it again at the same address, on the same stores.
+    pub async fn restart(&mut self) {
+        match &mut self.running {
+            Running::OneProcess(portal, _) => {
+                portal.restart().await;
+                self.client = portal.client().clone();
+            }
+            Running::Fleet(fleet) => fleet.start_all().await,
+        }
+    }
+
+    /// Restarts recommendations with an empty store: what it knew is lost.
+    pub async fn lose_tastes(&mut self) {
+        match &mut self.running {
+            Running::OneProcess(portal, _) => {
+                assert!(portal.stop().await.success());
+                remove_files(portal.data(), "recommendations.db");
+                self.restart().await;
+            }
+            Running::Fleet(fleet) => fleet.lose_tastes().await,
+        }
+    }
+
+    /// Keeps recommendations from doing anything until the result is dropped: in a fleet its process is frozen, in one process
+    /// nothing can be written into its store.
+    pub async fn hold_recommendations(&self) -> Held<'_> {
+        match &self.running {
+            Running::OneProcess(portal, _) => {
+                Held(HeldBy::Writer(hold_sqlite(&portal.data().join("recommendations.db")).await))
+            }
+            Running::Fleet(fleet) => {
+                let process = fleet.process("recommendations");
+                process.pause();
+                Held(HeldBy::Stopped(process))
+            }
+        }
+    }
+
+    /// Every line that the portal has written so far.
+    pub fn output(&self) -> Vec<String> {
+        match &self.running {
+            Running::OneProcess(portal, _) => portal.process().output(),
+            Running::Fleet(fleet) => fleet.output(),
+        }
+    }
+
+    /// The file with the first admin's password.
+    pub fn admin_password_file(&self) -> PathBuf {
+        match &self.running {
+            Running::OneProcess(portal, _) => portal.data().join("initial-admin-password"),
+            Running::Fleet(fleet) => fleet.admin_password_file(),
+        }
+    }
+
+    /// The first admin, logged in.
+    pub async fn admin(&self) -> Account {
+        let path = self.admin_password_file();
+        let password = std::fs::read_to_string(&path).expect("the first admin has a password");
+        login(self.client(), ADMIN, password.trim()).await
+    }
+
+    /// Registers and logs in.
+    pub async fn reader(&self, name: &str) -> Account {
+        let email = format!("{name}@example.org");
+        register(self.client(), name, &email).await.expect_status(201);
+        login(self.client(), &email, PASSWORD).await
+    }
+
+    /// Registers, consents to everything, and logs in: consent is a claim of the token.
+    pub async fn consenting_reader(&self, name: &str) -> Account {
+        let reader = self.reader(name).await;
+        let consent = json!({"personalisation": true, "history": true});
+        let path = format!("/users/v1/{}/consent", reader.id);
+        self.client().put(&path).token(&reader.token).json(&consent).send().await.expect_status(200);
+        login(self.client(), &reader.email, PASSWORD).await
+    }
+
+    /// Registers, is given a role by an admin, and logs in.
+    pub async fn staff(&self, name: &str, role: &str, admin: &Account) -> Account {
+        let account = self.reader(name).await;
+        let path = format!("/users/v1/{}/roles", account.id);
+        let call = self.client().put(&path).token(&admin.token).json(&json!({"role": role}));
+        call.send().await.expect_status(200);
+        login(self.client(), &account.email, PASSWORD).await
+    }
+
+    /// Writes a draft.
+    pub async fn draft(&self, section: &str, title: &str, tags: &[&str], author: &Account) -> Value {
+        let body = json!({"title": title, "content": "What happened, and why.", "tags": tags});
+        let path = format!("/news/v1/{section}");
+        let answer = self.client().post(&path).token(&author.token).json(&body).send().await;
+        answer.expect_status(201).json()["news"].clone()
+    }
+
+    /// Writes an article and publishes it; gives its id.
+    pub async fn published(&self, section: &str, title: &str, tags: &[&str], admin: &Account) -> String {
+        let id = text_of(&self.draft(section, title, tags, admin).await["id"]);
+        let path = format!("/news/v1/{section}/{id}/publish");
+        let publish = self.client().post(&path).token(&admin.token).header("if-match", "\"v1\"");
+        publish.send().await.expect_status(200);
+        id
+    }
+}
+
+/// The gateway as documented, without what would show in answers: its limits and its cache.
+fn quiet() -> Settings {
+    Settings::new().with("GATEWAY_CACHE_TIME", "0").with("GATEWAY_CACHE_LOCK", "1ms")
+}
+
+/// Recommendations, which stands still as long as this is there.
+pub struct Held<'a>(HeldBy<'a>);
+
+enum HeldBy<'a> {
+    /// SQLite has one writer at a time, and this is it.
+    Writer(#[expect(dead_code, reason = "it holds by being there")] SqliteConnection),
+    Stopped(&'a Process),
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let HeldBy::Stopped(process) = &self.0 {
+            process.resume();
+        }
+    }
+}
+
+/// Removes the files of a folder whose names begin so.
+fn remove_files(folder: &Path, beginning: &str) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning)) {
+            std::fs::remove_file(&path).expect("a file of ours");
+        }
+    }
+}
+
+/// Registers an account.
+pub async fn register(client: &Client, name: &str, email: &str) -> Answer {
+    try_register(client, name, email).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Registers an account with a portal that may go meanwhile.
+pub async fn try_register(client: &Client, name: &str, email: &str) -> Result<Answer, NoAnswer> {
+    let body = json!({"name": name, "email": email, "password": PASSWORD});
+    client.post("/users/v1/").json(&body).try_send().await
+}
+
+/// Logs in.
+pub async fn login(client: &Client, email: &str, password: &str) -> Account {
+    let body = json!({"email": email, "password": password});
+    let session = client.post("/users/v1/sessions").json(&body).send().await.expect_status(201).json();
+    Account {
+        id: text_of(&session["user"]["id"]),
+        email: email.to_owned(),
+        token: text_of(&session["access_token"]),
+    }
+}
+
+/// The text that a JSON value is.
+#[track_caller]
+pub fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
