@@ -194,7 +194,13 @@ mod tests {
             closers: Vec::new(),
         };
         let process = Process { grace_ms: 5_000, ..Process::default() };
-        let host = Host { name: "test", services: vec![service], process, fingerprint: "none".to_owned() };
+        let host = Host {
+            name: "test",
+            services: vec![service],
+            process,
+            fingerprint: "none".to_owned(),
+            internal: Internal::Nowhere,
+        };
         let http = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let grpc = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (address, url) = (

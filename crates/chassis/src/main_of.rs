@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Settings};
-use crate::service::{Host, Service, asked_to_stop};
+use crate::service::{Host, Internal, Service, asked_to_stop};
 use crate::{Surroundings, spawn, telemetry};
 
 #[derive(Parser)]
@@ -78,7 +78,14 @@ where
             None => None,
         };
         let host =
-            Host { name, services: vec![service], process: loaded.process, fingerprint: loaded.fingerprint };
+            Host {
+                name,
+                services: vec![service],
+                process: loaded.process,
+                fingerprint: loaded.fingerprint,
+                // A service alone stands behind the gateway, which closes what is for operators.
+                internal: Internal::Beside,
+            };
         let stop = CancellationToken::new();
         let asked = stop.clone();
         spawn("process.signals", async move {
@@ -86,5 +93,7 @@ where
             asked.cancel();
         });
         host.run(http, router, grpc, stop, |_| ()).await
-    })
+    })?;
+    crate::spans::flush();
+    Ok(())
 }

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use futures::FutureExt;
 use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -20,6 +21,7 @@ use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Process;
+use crate::metrics::{self, Probe, Recorder};
 use crate::grpc_self::{self, Described, IsWell};
 use crate::http::{Json, edge_with};
 use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
@@ -45,6 +47,17 @@ pub struct Service {
     pub health: Vec<Dependency>,
     /// How its stores are closed; last.
     pub closers: Vec<Closer>,
+    /// What it counts about itself, beside what every process does.
+    pub metrics: Metrics,
+}
+
+/// What a service counts.
+#[derive(Default)]
+pub struct Metrics {
+    /// What they are.
+    pub described: Vec<metrics::Described>,
+    /// What sets those that are asked for when somebody looks.
+    pub probes: Vec<Probe>,
 }
 
 /// A process around one service or several: it listens, drives the workers, says whether it is well, and stops in order.
@@ -57,6 +70,18 @@ pub struct Host {
     pub process: Process,
     /// The configuration's fingerprint.
     pub fingerprint: String,
+    /// Where `/metrics` is served: by itself here, or where there is no such listener beside `/livez`, if the port is an internal one.
+    pub internal: Internal,
+}
+
+/// Who may see what is for operators only.
+pub enum Internal {
+    /// The port of the process is behind a gateway that closes it.
+    Beside,
+    /// A port of its own.
+    Apart(TcpListener),
+    /// Nobody.
+    Nowhere,
 }
 
 /// How the parts of a process are told to end, each at its time.
@@ -103,9 +128,18 @@ impl Host {
         let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
         // Outside of the edge: a process that is busy is not dead, and must not be killed for it.
         let app = app.merge(health_routes(health.clone()));
+        let counted = self.metrics_routes();
+        let (app, apart) = match std::mem::replace(&mut self.internal, Internal::Nowhere) {
+            Internal::Beside => (app.merge(counted), None),
+            Internal::Apart(listener) => (app, Some((listener, counted.merge(health_routes(health.clone()))))),
+            Internal::Nowhere => (app, None),
+        };
         let stops = Stops::default();
         let parts = self.start(&stops, grace);
         parts.servers.spawn(listen(http, app, stops.listening.clone(), grace));
+        if let Some((listener, router)) = apart {
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), grace));
+        }
         if let Some(listener) = grpc {
             let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
             let router = routes.fold(Router::new(), |all, routes| all.merge(routes.into_axum_router()));
@@ -171,6 +205,25 @@ impl Host {
             fingerprint: self.fingerprint.clone(),
             dependencies: self.services.iter().flat_map(of).collect(),
         })
+    }
+
+    /// What the process counts, for whoever collects it.
+    fn metrics_routes(&mut self) -> Router {
+        let Some(recorder) = Recorder::install() else { return Router::new() };
+        let mut described = metrics::of_every_process();
+        let mut probes = Vec::new();
+        for service in &mut self.services {
+            described.append(&mut service.metrics.described);
+            probes.append(&mut service.metrics.probes);
+        }
+        recorder.describe(&described);
+        metrics::BUILD.set([env!("CARGO_PKG_VERSION"), &self.fingerprint], 1.0);
+        let probes: Arc<[Probe]> = probes.into();
+        let render = move || {
+            let (recorder, probes) = (recorder.clone(), probes.clone());
+            async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render(&probes).await) }
+        };
+        Router::new().route("/metrics", axum::routing::get(render))
     }
 
     fn title(&self, state: &str) {

@@ -55,6 +55,11 @@ impl Span {
         Self::begin(SpanKind::Consumer, name.into(), trace, Some(parent))
     }
 
+    /// One that is not told: in place of one that has ended.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
     fn begin(kind: SpanKind, name: Cow<'static, str>, trace: Trace, parent: Option<Trace>) -> Self {
         if PROCESSOR.get().is_none() || !trace.is_sampled() {
             return Self(None);

@@ -15,10 +15,11 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::Context;
 use crate::config::{LogFormat, Process};
 
-/// Starts logging to standard error. A process calls it once; a second call changes nothing.
+/// Starts logging to standard error, and the export of traces where the `OTEL_*` variables name an endpoint. A process calls it once; a
+/// second call changes nothing.
 ///
 /// # Errors
-/// Where `process.log` is no filter.
+/// Where `process.log` is no filter, or the endpoint can't be used.
 pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
     let filter = filter(&process.log)?
         // What a statement holds is nobody's business, and drivers are chatty.
@@ -49,7 +50,7 @@ pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
             tracing::error!(place, cause, "a panic");
         }));
     }
-    Ok(())
+    crate::spans::install(service)
 }
 
 /// Reads which lines are logged; a single word must be a level, since as a target it would silence everything.

@@ -16,7 +16,9 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
 use crate::config::Secret;
+use crate::metrics::GRPC;
 use crate::replicas::{Replicas, is_caused_by};
+use crate::spans::Span;
 use crate::{Context, Surroundings, Upstream};
 
 /// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
@@ -114,11 +116,14 @@ where
         async move {
             let _counting = context.upstream.count();
             let left = context.deadline.left();
+            let method = request.uri().path().trim_start_matches('/').to_owned();
             let headers = request.headers_mut();
-            set(headers, TRACEPARENT, &context.trace.child().to_string());
+            let trace = context.trace.child();
+            let span = Span::client(method, trace, context.trace);
+            set(headers, TRACEPARENT, &trace.to_string());
             set(headers, TIMEOUT, &format!("{}m", left.as_millis().min(99_999_999)));
             let call = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
-            match tokio::time::timeout(left, call).await {
+            let answer = match tokio::time::timeout(left, call).await {
                 // tonic reads the header that was set here, and may be first; it calls that a cancellation.
                 Ok(Ok(Err(error))) if is_caused_by::<tonic::TimeoutExpired>(&*error) => {
                     Ok(Status::deadline_exceeded("the deadline is over").into_http())
@@ -126,7 +131,9 @@ where
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_panic)) => Ok(Status::internal("the callee panicked").into_http()),
                 Err(_over) => Ok(Status::deadline_exceeded("the deadline is over").into_http()),
-            }
+            };
+            end_of(span, answer.as_ref().map_or(Code::Unavailable, |answer| code_in(answer.headers())));
+            answer
         }
     })))
 }
@@ -142,17 +149,19 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic::service::Routes {
     let router = routes.into_axum_router().layer(axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| async move {
-            let trace = header(request.headers(), TRACEPARENT).and_then(|text| text.parse::<Trace>().ok());
+            let parent = header(request.headers(), TRACEPARENT).and_then(|text| text.parse::<Trace>().ok());
+            let trace = parent.map_or_else(Trace::start, Trace::child);
             let budget =
                 header(request.headers(), TIMEOUT).and_then(grpc_timeout).unwrap_or(Duration::from_secs(5));
             let context = Context {
                 service,
-                trace: trace.map_or_else(Trace::start, Trace::child),
+                trace,
                 request_id: None,
                 deadline: Deadline::after(budget),
                 upstream: Upstream::default(),
             };
-            let (method, started) = (request.uri().path().to_owned(), Instant::now());
+            let (method, started) = (request.uri().path().trim_start_matches('/').to_owned(), Instant::now());
+            let span = Span::server(method.clone(), trace, parent).with("portal.service", service);
             let work = AssertUnwindSafe(context.clone().scope(next.run(request))).catch_unwind();
             let response = match tokio::time::timeout(budget, work).await {
                 Ok(Ok(response)) => response,
@@ -162,7 +171,10 @@ pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic
                 }
                 Err(_over) => Status::deadline_exceeded(Kind::Timeout.sentence()).into_http(),
             };
-            context.scope_now(|| answered(&method, started, &response));
+            let code = code_in(response.headers());
+            GRPC.took([service, &method, &format!("{code:?}")], started.elapsed());
+            end_of(span, code);
+            context.scope_now(|| answered(&method, started, code));
             response
         },
     ));
@@ -170,12 +182,21 @@ pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic
 }
 
 /// The access line of a call. Methods are fixed names: nothing of what was asked stands in them.
-fn answered(method: &str, started: Instant, response: &Response<axum::body::Body>) {
-    // A call that succeeded says so behind its body.
-    let status =
-        header(response.headers(), "grpc-status").and_then(|text| text.parse().ok()).unwrap_or(0_i32);
+fn answered(method: &str, started: Instant, code: Code) {
+    let status = i32::from(code);
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(target: "access", route = method, grpc_status = status, duration_ms, "answered a call");
+}
+
+/// How a call ended. One that succeeded says so behind its body.
+fn code_in(headers: &HeaderMap) -> Code {
+    header(headers, "grpc-status").and_then(|text| text.parse().ok()).map_or(Code::Ok, Code::from_i32)
+}
+
+fn end_of(mut span: Span, code: Code) {
+    span.set("rpc.grpc.status_code", i64::from(i32::from(code)));
+    let ours = matches!(code, Code::Internal | Code::Unavailable | Code::DeadlineExceeded | Code::Unknown);
+    if ours { span.fail(format!("{code:?}")) } else { span.end() }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::{Bus, Subscription};
-use chassis::{Service, Surroundings, Verifier};
+use chassis::{Metrics, Service, Surroundings, Verifier};
 
 pub use crate::config::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 pub use crate::http::{ACCESS, News, router};
@@ -75,6 +75,7 @@ pub async fn build_on(
         http,
         doc,
         grpc: None,
+        metrics: Metrics::default(),
         grpc_described: None,
         consumers: vec![purge],
         workers: vec![Arc::new(worker)],

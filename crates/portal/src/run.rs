@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use chassis::config::Loaded;
-use chassis::{Host, Service, Surroundings, asked_to_stop, make_private_folder, spawn, telemetry};
+use chassis::{Host, Internal, Service, Surroundings, asked_to_stop, make_private_folder, spawn, telemetry};
 use kernel::Section;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,14 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let services = build(loaded.service, &Surroundings::one_process()).await?;
     let router = gateway::router(&services)?;
-    let host = Host { name: "portal", services, process: loaded.process, fingerprint: loaded.fingerprint };
+    let internal = match loaded.process.internal_listen.as_str() {
+        "" => Internal::Nowhere,
+        address => Internal::Apart(
+            TcpListener::bind(address).await.with_context(|| format!("{address} can't be listened on"))?,
+        ),
+    };
+    let host =
+        Host { name: "portal", services, process: loaded.process, fingerprint: loaded.fingerprint, internal };
     host.run(listener, router, None, stop, up).await
 }
 

@@ -12,6 +12,9 @@ pub struct Process {
     pub listen: String,
     /// Where gRPC is served, if the service has any.
     pub grpc_listen: String,
+    /// Where `/metrics` is served, with `/livez` and `/readyz` once more; empty for nowhere but where the port above is an internal one,
+    /// as that of a service in a fleet is.
+    pub internal_listen: String,
     /// Which lines are logged, as `info` or `info,sqlx=warn`.
     pub log: String,
     /// How they look: `text`, `json`, or `auto` (text on a terminal).
@@ -84,6 +87,7 @@ impl Default for Process {
             profile: Profile::Development,
             listen: "127.0.0.1:8080".to_owned(),
             grpc_listen: "127.0.0.1:50051".to_owned(),
+            internal_listen: String::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             grace_ms: 8_000, // containers are killed after 10 s

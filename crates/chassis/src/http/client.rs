@@ -28,9 +28,9 @@ impl ClientAddress {
         peer.map_or(Self::UNKNOWN, |ConnectInfo(peer)| Self(proxies.client(peer.ip(), request.headers())))
     }
 
-    /// True where the request came over a connection.
-    pub(super) fn is_known(self) -> bool {
-        self != Self::UNKNOWN
+    /// The address, where the request came over a connection.
+    pub(super) fn known(self) -> Option<IpAddr> {
+        (self != Self::UNKNOWN).then_some(self.0)
     }
 }
 

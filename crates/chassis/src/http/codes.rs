@@ -43,6 +43,7 @@ pub const CODES: &[&str] = &[
     "still_running",
     "store_unavailable",
     "too_many_attempts",
+    "too_many_requests",
     "too_slow",
     "unauthenticated",
     "unavailable",

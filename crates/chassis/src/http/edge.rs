@@ -16,10 +16,14 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::client::{ClientAddress, TrustedProxies};
+use super::cors::Page;
 use super::input::{MAX_DISCARDED, received};
 use super::line::Access;
 use super::problem::{Problem, of_status};
+use super::throttle::{Throttle, ThrottleConfig};
 use super::writes::{self, said};
+use crate::metrics::SHED;
+use crate::spans::Span;
 use crate::{Context, Upstream, log_failure};
 
 /// The limits of a listener.
@@ -37,10 +41,14 @@ pub struct EdgeConfig {
     /// The proxies before this listener. The client is whom they name in `X-Forwarded-For`; from everybody else that header is
     /// a claim, and the client is the peer of the connection.
     pub trusted_proxies: TrustedProxies,
+    /// The origins, as `https://desk.example.org`, whose pages may write; those of every origin may read.
+    pub writing_origins: Vec<String>,
+    /// How much one client, and one account, may ask for.
+    pub throttle: ThrottleConfig,
 }
 
 impl Default for EdgeConfig {
-    /// The defaults of the product: 2 s to read, 5 s to write, 512 in flight; no proxy.
+    /// The defaults of the product: 2 s to read, 5 s to write, 512 in flight; no proxy, no page that writes.
     fn default() -> Self {
         Self {
             public_base: String::new(),
@@ -48,6 +56,8 @@ impl Default for EdgeConfig {
             write_budget_ms: 5_000,
             in_flight: 512,
             trusted_proxies: TrustedProxies::default(),
+            writing_origins: Vec::new(),
+            throttle: ThrottleConfig::default(),
         }
     }
 }
@@ -63,6 +73,7 @@ struct Edge {
     in_flight: Arc<Semaphore>,
     receiving: Semaphore,
     writes: TaskTracker,
+    throttle: Arc<Throttle>,
 }
 
 /// Puts a router behind the edge that every listener has, once: the request's context (id, trace, deadline), limits, one
@@ -80,7 +91,8 @@ pub(crate) fn edge_with(
 ) -> Router {
     let in_flight = Arc::new(Semaphore::new(config.in_flight));
     let receiving = Semaphore::new(config.in_flight);
-    let edge = Arc::new(Edge { service, config, in_flight, receiving, writes });
+    let throttle = Arc::new(Throttle::new(&config.throttle));
+    let edge = Arc::new(Edge { service, config, in_flight, receiving, writes, throttle });
     // A fallback of its own, so that an unknown path stays behind the edge when somebody merges more routes beside it.
     let router = router.fallback(|| async { StatusCode::NOT_FOUND });
     router.layer(axum::middleware::from_fn_with_state(edge, pass))
@@ -88,8 +100,8 @@ pub(crate) fn edge_with(
 
 async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let trace = text(request.headers(), &TRACEPARENT).and_then(|given| given.parse::<Trace>().ok());
-    let trace = trace.map_or_else(Trace::start, Trace::child);
+    let parent = text(request.headers(), &TRACEPARENT).and_then(|given| given.parse::<Trace>().ok());
+    let trace = parent.map_or_else(Trace::start, Trace::child);
     let request_id: Arc<str> = text(request.headers(), &X_REQUEST_ID)
         .filter(|id| is_plain(id))
         .map_or_else(|| trace.id().into(), Into::into);
@@ -100,12 +112,19 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let method = request.method().clone();
     let client = ClientAddress::of(&request, &edge.config.trusted_proxies);
     request.extensions_mut().insert(client);
+    request.extensions_mut().insert(edge.throttle.clone());
+    let page = Page::of(&method, request.headers());
     let (service, upstream) = (edge.service, Upstream::default());
     let context = Context { service, trace, request_id: Some(request_id.clone()), deadline, upstream };
-    let access = Access::new(context.clone(), method, started, client);
+    let span = Span::server(method.to_string(), trace, parent);
+    let access = Access::new(context.clone(), method, started, client, span);
     let work = async {
-        let response = edge.answer(request, next, deadline).await;
+        let response = match page.preflight() {
+            Some(response) => response,
+            None => edge.throttled(request, next, client, deadline).await,
+        };
         let mut response = render(response, &instance, &request_id);
+        page.answered(&mut response, &edge.config.writing_origins);
         stamp(response.headers_mut(), &request_id, trace);
         access.answered(&response);
         response
@@ -114,6 +133,33 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
 }
 
 impl Edge {
+    /// Counts the request before anything is done for it.
+    async fn throttled(
+        &self,
+        request: Request,
+        next: Next,
+        client: ClientAddress,
+        deadline: Deadline,
+    ) -> Response {
+        let method = request.method().clone();
+        let address = request.uri().path_and_query().map_or("", |address| address.as_str());
+        let passed = match self.throttle.admit(client.known(), &method, address) {
+            Ok(passed) => passed,
+            Err(problem) => {
+                SHED.count(["throttled"]);
+                return self.throttle.refuse(problem);
+            }
+        };
+        let mut response = self.answer(request, next, deadline).await;
+        if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            // What an address can do is no failure: the router has said it in Allow.
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            *response.body_mut() = axum::body::Body::empty();
+        }
+        self.throttle.answered(passed, &mut response);
+        response
+    }
+
     async fn answer(&self, request: Request, next: Next, deadline: Deadline) -> Response {
         if size_of(request.headers()) > MAX_HEADERS {
             return of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into_response();
@@ -131,6 +177,7 @@ impl Edge {
             Err(problem) => return problem.into_response(),
         };
         let Ok(place) = self.in_flight.clone().try_acquire_owned() else {
+            SHED.count(["overloaded"]);
             return overloaded().into_response();
         };
         let reads = is_read(request.method());

@@ -11,6 +11,7 @@ use kernel::{Identity, Kind, Refusal, UserId};
 
 use super::access::Row;
 use super::problem::Problem;
+use super::throttle::Throttle;
 use crate::{Context, Verifier, VerifyError};
 
 /// Who asks, if anybody is logged in.
@@ -114,6 +115,14 @@ impl Guard {
     }
 }
 
+/// Counts the request for its account, where there is an edge that does.
+fn counted(request: &Request, verified: Option<Verified>) -> Result<Option<Verified>, Problem> {
+    if let (Some(throttle), Some(verified)) = (request.extensions().get::<Arc<Throttle>>(), &verified) {
+        throttle.admit_account(verified.identity.user)?;
+    }
+    Ok(verified)
+}
+
 pub(crate) async fn guard(
     State(guard): State<Guard>,
     params: RawPathParams,
@@ -125,7 +134,9 @@ pub(crate) async fn guard(
     let context = Context::current().of(guard.service);
     let route = Route { service: guard.service, template: guard.path.clone() };
     let work = async {
-        let (response, actor) = match guard.admit(request.method(), request.headers(), subject).await {
+        let admitted = guard.admit(request.method(), request.headers(), subject).await;
+        let admitted = admitted.and_then(|verified| counted(&request, verified));
+        let (response, actor) = match admitted {
             Ok(verified) => {
                 let actor = verified.as_ref().map_or_else(
                     || "anonymous".to_owned(),

@@ -9,6 +9,8 @@ use http_body::Body as _;
 use super::client::ClientAddress;
 use super::guard::{Actor, Route};
 use crate::Context;
+use crate::metrics::HTTP;
+use crate::spans::Span;
 
 /// What stands in the access line of a client that left before it was answered, as nginx writes it.
 const CLIENT_LEFT: u16 = 499;
@@ -19,12 +21,19 @@ pub(super) struct Access {
     method: Method,
     started: Instant,
     client: ClientAddress,
+    span: Span,
     written: bool,
 }
 
 impl Access {
-    pub(super) fn new(context: Context, method: Method, started: Instant, client: ClientAddress) -> Self {
-        Self { context, method, started, client, written: false }
+    pub(super) fn new(
+        context: Context,
+        method: Method,
+        started: Instant,
+        client: ClientAddress,
+        span: Span,
+    ) -> Self {
+        Self { context, method, started, client, span, written: false }
     }
 
     pub(super) fn answered(mut self, response: &Response) {
@@ -36,10 +45,11 @@ impl Access {
     }
 
     /// Writes it on behalf of the service that answered.
-    fn write(&self, route: Option<&Route>, status: u16, bytes: u64, actor: &str) {
+    fn write(&mut self, route: Option<&Route>, status: u16, bytes: u64, actor: &str) {
         let service = route.map_or(self.context.service, |route| route.service);
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let client = self.client.is_known().then_some(self.client.0);
+        let client = self.client.known();
+        self.measure(service, route, status);
         self.context.clone().of(service).scope_now(|| {
             tracing::info!(
                 target: "access",
@@ -55,6 +65,24 @@ impl Access {
                 "answered"
             );
         });
+    }
+}
+
+impl Access {
+    /// The same for those who count and for those who follow a trace.
+    fn measure(&mut self, service: &'static str, route: Option<&Route>, status: u16) {
+        let template = route.map_or("-", |route| &route.template);
+        // Anybody can make up a method.
+        let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+        let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
+        HTTP.took([service, template, method, &status.to_string()], self.started.elapsed());
+        let mut span = std::mem::replace(&mut self.span, Span::none());
+        span.rename(format!("{method} {template}"));
+        span.set("portal.service", service);
+        span.set("http.request.method", method.to_owned());
+        span.set("http.route", template.to_owned());
+        span.set("http.response.status_code", i64::from(status));
+        if status >= 500 { span.fail("server error") } else { span.end() }
     }
 }
 

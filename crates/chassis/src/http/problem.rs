@@ -136,6 +136,9 @@ pub(crate) fn of_status(status: StatusCode) -> Problem {
             ("headers_too_large", "The headers are larger than 32 KiB together.")
         }
         StatusCode::SERVICE_UNAVAILABLE => ("overloaded", Kind::Unavailable.sentence()),
+        StatusCode::TOO_MANY_REQUESTS => {
+            ("too_many_requests", "Too many requests from this client; see Retry-After.")
+        }
         StatusCode::GATEWAY_TIMEOUT => ("deadline_exceeded", Kind::Timeout.sentence()),
         status if status.is_server_error() => ("internal", Kind::Internal.sentence()),
         _ => ("bad_request", Kind::Malformed.sentence()),
