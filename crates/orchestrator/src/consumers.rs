@@ -20,7 +20,8 @@ pub struct Purge(pub Arc<Shelf>);
 impl Handler for Purge {
     async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
         if message.key == "users.erased" {
-            let erased = UserErased::decode(message.body.clone()).map_err(|_| poison("it can't be decoded"))?;
+            let erased =
+                UserErased::decode(message.body.clone()).map_err(|_| poison("it can't be decoded"))?;
             self.0.erased(erased.user_id.parse().map_err(|_| poison("it names no account"))?);
             return Ok(());
         }

@@ -4,10 +4,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kernel::{ArticleId, Code, Expected, Fault, FieldFault, Kind, Refusal, Section, Timestamp, UserId, Version};
+use kernel::{
+    ArticleId, Code, Expected, Fault, FieldFault, Kind, Refusal, Section, Timestamp, UserId, Version,
+};
 use serde_json::{Map, Value};
 
-use crate::domain::{Article, Change, DiffPart, Fields, History, Part, Reading, SectionList, SectionPositions, State, Taste};
+use crate::domain::{
+    Article, Change, DiffPart, Fields, History, Part, Reading, SectionList, SectionPositions, State, Taste,
+};
 
 /// Who gives a command, and under which key.
 #[derive(Debug, Clone, Copy, Default)]

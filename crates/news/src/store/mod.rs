@@ -16,6 +16,8 @@ mod model;
 mod outages;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod upgrades;
 
 use std::sync::Arc;
 

@@ -56,9 +56,17 @@ async fn keep<'e>(
     Ok(kept.rows_affected() > 0)
 }
 
+#[derive(sqlx::FromRow)]
+struct AnswerRow {
+    fingerprint: String,
+    article: Option<Uuid>,
+    version: Option<i32>,
+    refusal: Option<String>,
+}
+
 /// What is kept under this key.
 pub(super) async fn find(pool: &PgPool, once: &Once) -> Result<Option<Answer>, StoreFailure> {
-    let row: Option<(String, Option<Uuid>, Option<i32>, Option<String>)> = sqlx::query_as(
+    let row: Option<AnswerRow> = sqlx::query_as(
         "select fingerprint, article, version, refusal from answers
          where owner = $1 and command = $2 and idempotency_key = $3 and kept_until > $4",
     )
@@ -68,9 +76,9 @@ pub(super) async fn find(pool: &PgPool, once: &Once) -> Result<Option<Answer>, S
     .bind(timestamptz(once.at))
     .fetch_optional(pool)
     .await?;
-    let answer = |(fingerprint, article, version, refusal): (_, Option<Uuid>, Option<i32>, _)| {
-        let version = version.map(|number| Version::new(u32::try_from(number).unwrap_or_default()));
-        read_answer(fingerprint, article.zip(version), refusal)
+    let answer = |row: AnswerRow| {
+        let version = row.version.map(|number| Version::new(u32::try_from(number).unwrap_or_default()));
+        read_answer(row.fingerprint, row.article.zip(version), row.refusal)
     };
     row.map(answer).transpose().map_err(StoreFailure::broken)
 }

@@ -59,9 +59,17 @@ async fn keep(
     Ok(kept.rows_affected() > 0)
 }
 
+#[derive(sqlx::FromRow)]
+struct AnswerRow {
+    fingerprint: String,
+    article: Option<Uuid>,
+    version: Option<u32>,
+    refusal: Option<String>,
+}
+
 /// What is kept under this key.
 pub(super) async fn find(pool: &SqlitePool, once: &Once) -> Result<Option<Answer>, StoreFailure> {
-    let row: Option<(String, Option<Uuid>, Option<u32>, Option<String>)> = sqlx::query_as(
+    let row: Option<AnswerRow> = sqlx::query_as(
         "select fingerprint, article, version, refusal from answers
          where owner = ? and command = ? and idempotency_key = ? and kept_until > ?",
     )
@@ -71,8 +79,9 @@ pub(super) async fn find(pool: &SqlitePool, once: &Once) -> Result<Option<Answer
     .bind(once.at.millis())
     .fetch_optional(pool)
     .await?;
-    let answer = |(fingerprint, article, version, refusal): (_, Option<Uuid>, Option<u32>, _)| {
-        read_answer(fingerprint, article.zip(version.map(Version::new)), refusal)
+    let answer = |row: AnswerRow| {
+        let version = row.version.map(Version::new);
+        read_answer(row.fingerprint, row.article.zip(version), row.refusal)
     };
     row.map(answer).transpose().map_err(StoreFailure::broken)
 }

@@ -29,6 +29,19 @@ async fn dump(place: &Place) -> Vec<Row> {
     rows
 }
 
+type Label = (String, i64, Vec<u8>);
+
+/// What lists go by, beside the articles.
+async fn lists(place: &Place) -> (Vec<Label>, Vec<(String, i64)>) {
+    let mut connection = place.connection("sports-news-view.db").await;
+    let labels = sqlx::query_as("select label, placed_at, article from article_labels order by 1, 2, 3");
+    let labels = labels.fetch_all(&mut connection).await.expect("the labels are read");
+    let totals = sqlx::query_as("select state, articles from totals where articles > 0 order by 1");
+    let totals = totals.fetch_all(&mut connection).await.expect("the totals are read");
+    connection.close().await.expect("it closes");
+    (labels, totals)
+}
+
 async fn run(place: &Place, name: &str, statement: &'static str) {
     let mut connection = place.connection(name).await;
     sqlx::query(statement).execute(&mut connection).await.expect("it is done");
@@ -65,22 +78,28 @@ async fn lived_in(place: &Place) -> Vec<ArticleId> {
 async fn a_corrupt_view_is_rebuilt_byte_for_byte() {
     let place = Place::new();
     lived_in(&place).await;
-    let before = dump(&place).await;
-    assert_eq!(before.len(), 6);
+    let (before, lists_before) = (dump(&place).await, lists(&place).await);
+    assert_eq!((before.len(), lists_before.1.len()), (6, 3));
     for statement in [
         "update articles set version = version + 7, document = replace(document, 'Changed', 'Forged')",
         "delete from articles where state = 'draft'",
-        "insert into articles select randomblob(16), version, state, published_at, author_id, byline, document, content
+        "insert into articles
+            (id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content)
+         select randomblob(16), version, state, published_at, placed_at, updated_at, author_id, byline, document, content
          from articles limit 1",
+        "update totals set articles = articles + 5",
+        "update article_labels set label = 'forged'",
     ] {
         run(&place, "sports-news-view.db", statement).await;
     }
     assert_ne!(dump(&place).await, before);
+    assert_ne!(lists(&place).await, lists_before);
     let app = place.open().await;
     let replayed = app.replay(|_| ()).await.expect("the view is rebuilt");
     shut(app).await;
     assert_eq!(replayed.articles, 6);
     assert_eq!(dump(&place).await, before);
+    assert_eq!(lists(&place).await, lists_before);
 }
 
 #[tokio::test]

@@ -116,7 +116,8 @@ impl Cursor {
         // One of another form, of another list, or one that leaves out what the list does not have or all that it has.
         let known = without.iter().fold(0, |bits, section| bits | (1 << *section as u8)) == left_out;
         let sections = scope.sections();
-        let sensible = without.iter().all(|section| sections.contains(section)) && without.len() < sections.len();
+        let sensible =
+            without.iter().all(|section| sections.contains(section)) && without.len() < sections.len();
         if form != FORM || fingerprint != list.0 || !known || !sensible {
             return Err(BadCursor);
         }

@@ -81,7 +81,8 @@ mod tests {
 
     /// The places of a section's articles, in the order of its list.
     fn section(number: usize, moments: &[i64], order: Order) -> Vec<Position> {
-        let mut all: Vec<Position> = moments.iter().enumerate().map(|(index, at)| place(number, index, *at)).collect();
+        let mut all: Vec<Position> =
+            moments.iter().enumerate().map(|(index, at)| place(number, index, *at)).collect();
         all.sort_by(|one, other| order.compare(one, other));
         all
     }

@@ -93,7 +93,13 @@ impl ListQuery {
         let filter = Filter {
             label: checked("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ())),
             author: checked("/author", self.author, &mut faults, |text| line(text, BYLINE)),
-            author_id: parsed("/author_id", self.author_id, "not_an_id", "is the id of an account", &mut faults),
+            author_id: parsed(
+                "/author_id",
+                self.author_id,
+                "not_an_id",
+                "is the id of an account",
+                &mut faults,
+            ),
             from: moment("/from", self.from, &mut faults),
             to: moment("/to", self.to, &mut faults),
             states: states(self.state.as_deref()),
@@ -167,11 +173,7 @@ fn may_ask(filter: &Filter, asker: &Asker) -> Result<(), Refusal> {
     }
 }
 
-fn begin(
-    cursor: Option<&str>,
-    list: Fingerprint,
-    scope: Scope,
-) -> Result<(Start, Vec<Section>), Refusal> {
+fn begin(cursor: Option<&str>, list: Fingerprint, scope: Scope) -> Result<(Start, Vec<Section>), Refusal> {
     let Some(text) = cursor else { return Ok((Start::Offset(0), Vec::new())) };
     let cursor = Cursor::read(text, list, scope).map_err(|error| {
         let fault = FieldFault::new("/cursor", "bad_cursor", error.to_string());
@@ -286,8 +288,9 @@ fn number(pointer: &str, text: &str, code: &'static str) -> Result<u32, Refusal>
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let fault = FieldFault::new(pointer, "not_a_number", "must be a whole number");
-        return Err(Refusal::new(Kind::Malformed, code, "Page and limit are whole numbers.")
-            .with_fields(vec![fault]));
+        return Err(
+            Refusal::new(Kind::Malformed, code, "Page and limit are whole numbers.").with_fields(vec![fault])
+        );
     }
     // A negative number is below every range, one that does not fit is above; the range check says so.
     Ok(if digits == text { digits.parse().unwrap_or(u32::MAX) } else { 0 })
@@ -327,7 +330,8 @@ mod tests {
     #[test]
     fn one_list_has_one_spelling_however_it_was_asked_for() {
         let text = |text: &str| Some(text.to_owned());
-        let one = ListQuery { state: text("published"), fields: text("title,id,title"), ..ListQuery::default() };
+        let one =
+            ListQuery { state: text("published"), fields: text("title,id,title"), ..ListQuery::default() };
         let other = ListQuery {
             order: text("newest"),
             limit: text("10"),
@@ -335,10 +339,16 @@ mod tests {
             include: text("content"),
             ..ListQuery::default()
         };
-        let query = |query: ListQuery| query.read(Scope::All, &Asker::default()).expect("it can be asked for").at(None);
+        let query = |query: ListQuery| {
+            query.read(Scope::All, &Asker::default()).expect("it can be asked for").at(None)
+        };
         assert_eq!(query(one), "limit=10&fields=id%2Ctitle");
         assert_eq!(query(other), "limit=10&fields=id%2Ctitle");
-        let from = ListQuery { from: text("2026-11-21T09:00:00+01:00"), label: text("a&b=c d"), ..ListQuery::default() };
+        let from = ListQuery {
+            from: text("2026-11-21T09:00:00+01:00"),
+            label: text("a&b=c d"),
+            ..ListQuery::default()
+        };
         assert_eq!(query(from), "label=a%26b%3Dc+d&from=2026-11-21T08%3A00%3A00.000Z&limit=10");
     }
 }

@@ -396,7 +396,8 @@ mod tests {
 
     #[test]
     fn the_fields_that_can_be_asked_for_are_those_of_an_article() {
-        let article = Article::sample(Section::Sports, ArticleId::new(uuid::Uuid::nil()), Timestamp::from_millis(0));
+        let article =
+            Article::sample(Section::Sports, ArticleId::new(uuid::Uuid::nil()), Timestamp::from_millis(0));
         let article = Article { content: Some("text".to_owned()), ..article };
         let view = serde_json::to_value(ArticleView::from(article)).expect("JSON");
         let mut names: Vec<&str> = view.as_object().expect("an object").keys().map(String::as_str).collect();

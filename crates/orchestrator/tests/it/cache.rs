@@ -68,7 +68,12 @@ fn title(answer: &Answer) -> &str {
 }
 
 fn newer(id: ArticleId, version: u32, title: &str) -> Article {
-    Article { id: id.to_string(), version, title: title.to_owned(), ..article(Section::Sports, 1, 10, "published") }
+    Article {
+        id: id.to_string(),
+        version,
+        title: title.to_owned(),
+        ..article(Section::Sports, 1, 10, "published")
+    }
 }
 
 #[tokio::test]
@@ -83,7 +88,10 @@ async fn an_article_and_a_list_are_asked_for_once_and_say_where_they_come_from()
         let second = world.get(&path).send().await;
         assert_eq!((second.header("cache-status"), second.header("age")), ("orchestrator; hit", "3"));
         assert_eq!((&second.json, second.header("etag")), (&first.json, first.header("etag")));
-        assert_eq!((second.header("link"), second.header("x-total-count")), (first.header("link"), first.header("x-total-count")));
+        assert_eq!(
+            (second.header("link"), second.header("x-total-count")),
+            (first.header("link"), first.header("x-total-count"))
+        );
         let known = world.get(&path).header("if-none-match", first.header("etag")).send().await;
         assert_eq!((known.status.as_u16(), known.header("cache-status")), (304, "orchestrator; hit"));
         assert_eq!(calls(&world), asked, "{path}");
@@ -97,7 +105,12 @@ async fn an_article_and_a_list_are_asked_for_once_and_say_where_they_come_from()
 async fn an_announcement_takes_out_the_article_and_every_list_of_its_section() {
     let world = world().await;
     let id = world.desk(Section::Sports).published(1, 10);
-    let paths = [format!("/sports/{id}"), "/all/1/10".to_owned(), "/sports/1/10".to_owned(), "/all?limit=5".to_owned()];
+    let paths = [
+        format!("/sports/{id}"),
+        "/all/1/10".to_owned(),
+        "/sports/1/10".to_owned(),
+        "/all?limit=5".to_owned(),
+    ];
     for path in &paths {
         world.get(path).send().await;
     }
@@ -133,7 +146,11 @@ async fn an_erasure_takes_out_whatever_shows_the_byline_and_keeps_it_out() {
     // The section has not heard of it yet: what it says now is not kept.
     for path in &paths {
         for _ in 0..2 {
-            assert_eq!(world.get(path).send().await.header("cache-status"), "orchestrator; fwd=miss", "{path}");
+            assert_eq!(
+                world.get(path).send().await.header("cache-status"),
+                "orchestrator; fwd=miss",
+                "{path}"
+            );
         }
     }
     world.desk(Section::Sports).replace(Article { author: String::new(), ..newer(id, 7, "Article 1") });
@@ -176,7 +193,11 @@ async fn a_version_older_than_one_that_was_announced_is_never_kept() {
     // The section's view is still at version 7.
     for path in [format!("/sports/{id}"), "/all/1/10".to_owned()] {
         for _ in 0..2 {
-            assert_eq!(world.get(&path).send().await.header("cache-status"), "orchestrator; fwd=miss", "{path}");
+            assert_eq!(
+                world.get(&path).send().await.header("cache-status"),
+                "orchestrator; fwd=miss",
+                "{path}"
+            );
         }
     }
     world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
@@ -315,7 +336,11 @@ async fn staff_and_readers_of_a_version_go_past_the_cache() {
     let id = world.desk(Section::Sports).published(1, 10);
     let path = format!("/sports/{id}");
     world.get(&path).send().await;
-    for ask in [world.get(&path).by(&token(Role::Author)), world.get(&path).by(&token(Role::Admin)), world.get(&format!("{path}?min_version=7"))] {
+    for ask in [
+        world.get(&path).by(&token(Role::Author)),
+        world.get(&path).by(&token(Role::Admin)),
+        world.get(&format!("{path}?min_version=7")),
+    ] {
         let before = calls(&world);
         let answer = ask.send().await;
         assert_eq!((answer.status.as_u16(), answer.header("cache-status")), (200, ""));
@@ -323,7 +348,10 @@ async fn staff_and_readers_of_a_version_go_past_the_cache() {
     }
     // Who only reads gets what everybody gets, as a copy of their own.
     let reader = world.get(&path).by(&token(Role::Reader)).send().await;
-    assert_eq!((reader.header("cache-status"), reader.header("cache-control")), ("orchestrator; hit", "private, no-cache"));
+    assert_eq!(
+        (reader.header("cache-status"), reader.header("cache-control")),
+        ("orchestrator; hit", "private, no-cache")
+    );
 }
 
 #[tokio::test]
@@ -334,7 +362,13 @@ async fn whoever_writes_here_reads_it_here_at_once() {
     world.get(&path).send().await;
     world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
     let body = serde_json::json!({"title": "t", "content": "c"});
-    let put = world.ask("PUT", &path).by(&token(Role::Editor)).header("if-match", "\"v7\"").json(&body).send().await;
+    let put = world
+        .ask("PUT", &path)
+        .by(&token(Role::Editor))
+        .header("if-match", "\"v7\"")
+        .json(&body)
+        .send()
+        .await;
     assert_eq!(put.status, 200, "{put:?}");
     assert_eq!(title(&world.get(&path).send().await), "Another title");
 }

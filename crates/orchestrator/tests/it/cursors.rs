@@ -41,7 +41,10 @@ async fn walk(world: &World, path: &str, relation: &str) -> Vec<Vec<String>> {
         assert_eq!(answer.status, 200, "{answer:?}");
         next = link(&answer, relation);
         let of_body = cursor(&answer, &format!("{relation}_cursor")).map(str::to_owned);
-        assert_eq!(next.as_ref().map(|path| path.contains(of_body.as_deref().expect("a cursor"))), of_body.as_ref().map(|_| true));
+        assert_eq!(
+            next.as_ref().map(|path| path.contains(of_body.as_deref().expect("a cursor"))),
+            of_body.as_ref().map(|_| true)
+        );
         pages.push(ids(&answer));
     }
     pages
@@ -269,7 +272,11 @@ async fn what_is_not_published_is_listed_for_staff_alone_and_never_for_a_shared_
     let texts = world.get("/all?state=draft&include=content").by(&token(Role::Editor)).send().await;
     assert_eq!(texts.json["news"][0]["content"], "The text of article 1.");
     let public = world.get("/all?state=published").send().await;
-    assert_eq!((public.status.as_u16(), ids(&public).len()), (200, 0), "published is what everybody may ask for");
+    assert_eq!(
+        (public.status.as_u16(), ids(&public).len()),
+        (200, 0),
+        "published is what everybody may ask for"
+    );
 }
 
 #[tokio::test]

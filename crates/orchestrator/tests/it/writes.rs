@@ -217,7 +217,7 @@ async fn a_command_that_found_nobody_is_sent_again_under_the_same_key() {
     desk.set(Mood::RefusingOnce(vec![running(), away()]));
     assert_eq!(create().send().await.status, 201);
     let keys: Vec<String> = desk.calls().into_iter().filter_map(|call| call.idempotency_key).collect();
-    assert_eq!((keys.len(), &keys[0] == &keys[1], &keys[1] == &keys[2]), (3, true, true));
+    assert_eq!((keys.len(), keys[0] == keys[1], keys[1] == keys[2]), (3, true, true));
     // No client's key begins with a space, and no two commands have one key.
     assert!(keys[0].starts_with(' '), "{:?}", keys[0]);
     desk.forget();

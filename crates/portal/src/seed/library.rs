@@ -25,9 +25,7 @@ pub struct Library {
 }
 
 /// One kind of story: what it is about, and its chapters.
-pub struct Line {
-    /// Its name in the file.
-    pub name: String,
+struct Line {
     tags: Vec<Template>,
     facts: String,
     chapters: Vec<Chapter>,
@@ -113,9 +111,9 @@ impl Library {
         Ok(Self { words, lines })
     }
 
-    /// The story lines of a section.
-    pub fn lines(&self, section: Section) -> &[Line] {
-        self.lines.get(&section).map_or(&[], Vec::as_slice)
+    /// How many story lines a section has.
+    pub fn lines(&self, section: Section) -> usize {
+        self.lines.get(&section).map_or(0, Vec::len)
     }
 
     /// Takes names out of the stories: nobody writes about themselves.
@@ -178,7 +176,7 @@ impl Line {
         let chapters: Vec<Chapter> =
             text.chapter.into_iter().map(Chapter::read).collect::<anyhow::Result<_>>()?;
         ensure!(!chapters.is_empty(), "a story without chapters");
-        Ok(Self { name: text.name, tags, facts: text.facts, chapters })
+        Ok(Self { tags, facts: text.facts, chapters })
     }
 
     /// The whole story, or nothing where a headline does not fit.

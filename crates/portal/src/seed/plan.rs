@@ -198,7 +198,7 @@ fn written(
     people: &[Person],
 ) -> anyhow::Result<Vec<Planned>> {
     let mut random = Random::of(seed, &format!("{section}/times"));
-    let mut deck = Deck::new(seed, section, library.lines(section).len());
+    let mut deck = Deck::new(seed, section, library.lines(section));
     let mut stories: Vec<(usize, i64, Vec<Piece>)> = Vec::new();
     let mut of_window = Vec::new();
     while of_window.len() < count {
@@ -206,7 +206,7 @@ fn written(
         let more = 1 + (count - of_window.len()) / 4;
         for _ in 0..more {
             let mut told = None;
-            for _ in 0..2 * library.lines(section).len() {
+            for _ in 0..2 * library.lines(section) {
                 let line = deck.next();
                 told =
                     library.tell(section, line, (seed, stories.len()), known)?.map(|pieces| (line, pieces));

@@ -15,7 +15,7 @@ use recommendations::domain::{Consent, ConsentRecord};
 use recommendations::ports::{DirectoryError, UserDirectory};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use users::{Email, User};
+use users::Email;
 
 use super::accounts::Accounts;
 use super::clock::{PlannedIds, Walking};
@@ -207,15 +207,5 @@ impl UserDirectory for Directory {
         let consent = Consent { personalisation: said.choice.personalisation, history: said.choice.history };
         let since = said.changed_at.unwrap_or(Timestamp::from_millis(0));
         Ok(Some(ConsentRecord { consent, version: said.version, since }))
-    }
-}
-
-impl Stage {
-    /// The account of this address.
-    ///
-    /// # Errors
-    /// Where there is none.
-    pub async fn account(&self, email: &Email) -> anyhow::Result<User> {
-        self.users.find_by_email(email).await?.context("an account of the seed is gone")
     }
 }

@@ -7,10 +7,10 @@ use mongodb::bson::{Document, doc};
 use mongodb::{Collection, Database};
 
 use super::failure::failure;
-use crate::domain::{Filter, Part};
-use crate::ports::Listing;
+use crate::domain::{Article, Filter, Part, Position};
+use crate::ports::{Listing, Positions};
 
-/// How many bytes of lists a replica remembers, about.
+/// How many bytes of lists a replica remembers, and how many of places, about.
 const BYTES: u64 = 8 * 1024 * 1024;
 /// How many totals.
 const TOTALS: u64 = 1_000;
@@ -23,6 +23,7 @@ const ARTICLE: usize = 512;
 pub(super) struct Memory {
     totals: Cache<(i64, Filter), (Mark, u64)>,
     lists: Cache<(i64, Part), (Mark, Arc<Listing>)>,
+    positions: Cache<(i64, Part), (Mark, Arc<Positions>)>,
 }
 
 /// A text that no two changes share; empty while nothing has ever changed. Not a counter: two replicas that count at the same moment
@@ -32,7 +33,7 @@ pub(super) type Mark = String;
 impl Memory {
     pub fn new() -> Self {
         let weigh = |_: &(i64, Part), (_, listing): &(Mark, Arc<Listing>)| {
-            let bytes = |article: &crate::domain::Article| {
+            let bytes = |article: &Article| {
                 ARTICLE
                     + article.story.title.len()
                     + article.story.description.as_ref().map_or(0, String::len)
@@ -40,7 +41,11 @@ impl Memory {
             listing.articles.iter().map(bytes).sum::<usize>().try_into().unwrap_or(u32::MAX)
         };
         let lists = Cache::builder().max_capacity(BYTES).weigher(weigh).build();
-        Self { totals: Cache::new(TOTALS), lists }
+        let weigh = |_: &(i64, Part), (_, found): &(Mark, Arc<Positions>)| {
+            (found.positions.len() * size_of::<Position>() + ARTICLE).try_into().unwrap_or(u32::MAX)
+        };
+        let positions = Cache::builder().max_capacity(BYTES).weigher(weigh).build();
+        Self { totals: Cache::new(TOTALS), lists, positions }
     }
 
     pub fn total(&self, view: i64, filter: &Filter, mark: &Mark) -> Option<u64> {
@@ -53,6 +58,14 @@ impl Memory {
 
     pub fn list(&self, view: i64, part: &Part, mark: &Mark) -> Option<Listing> {
         known(&self.lists, &(view, part.clone()), mark).map(|listing| (*listing).clone())
+    }
+
+    pub fn positions(&self, view: i64, part: &Part, mark: &Mark) -> Option<Positions> {
+        known(&self.positions, &(view, part.clone()), mark).map(|found| (*found).clone())
+    }
+
+    pub fn keep_positions(&self, view: i64, part: &Part, mark: &Mark, found: &Positions) {
+        self.positions.insert((view, part.clone()), (mark.clone(), Arc::new(found.clone())));
     }
 
     pub fn keep_list(&self, view: i64, part: &Part, mark: &Mark, listing: &Listing) {

@@ -309,10 +309,16 @@ impl NewsView for MongoNewsView {
     async fn positions(&self, part: &Part) -> Result<Positions, StoreFailure> {
         in_time(async {
             let (number, mark) = tokio::try_join!(self.live(), mark(&self.database))?;
+            if let Some(known) = self.memory.positions(number, part, &mark) {
+                return Ok(known);
+            }
             let wanted = doc! { select::column(part.order): 1 };
             let places: Vec<select::Place> = self.part(number, part, wanted).await?;
             let total = self.total_of(number, part, places.len(), &mark).await?;
-            Ok(Positions { positions: places.into_iter().map(select::Place::position).collect(), total })
+            let positions = places.into_iter().map(select::Place::position).collect();
+            let found = Positions { positions, total };
+            self.memory.keep_positions(number, part, &mark, &found);
+            Ok(found)
         })
         .await
     }

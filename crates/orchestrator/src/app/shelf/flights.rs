@@ -49,12 +49,7 @@ impl Flights {
     }
 
     /// Whoever polls it, it runs in the context (deadline, trace) of the request that began it.
-    fn begin(
-        &self,
-        key: &Key,
-        began: u64,
-        making: impl Future<Output = Answer> + Send + 'static,
-    ) -> Making {
+    fn begin(&self, key: &Key, began: u64, making: impl Future<Output = Answer> + Send + 'static) -> Making {
         let end = End { flights: self.clone(), key: key.clone(), began };
         let making = async move {
             let answer = making.await;

@@ -207,11 +207,7 @@ impl Shelf {
         })
     }
 
-    fn look(
-        &self,
-        all: &Cache<Key, Arc<Kept>>,
-        key: &Key,
-    ) -> Option<(Arc<Rendered>, Duration, Fate)> {
+    fn look(&self, all: &Cache<Key, Arc<Kept>>, key: &Key) -> Option<(Arc<Rendered>, Duration, Fate)> {
         let kept = all.get(key)?;
         let (fate, now) = self.heard.fate(&kept.answer, kept.began, kept.good_at.load(Ordering::Relaxed));
         if fate == Fate::Gone {

@@ -122,9 +122,8 @@ impl Inner {
                 heard_since(Of::Article(shown.id))
                     || shown.named.is_some_and(|person| heard_since(Of::Person(person)))
             });
-        let outdated = |section: &Section| {
-            self.sections[*section as usize].is_some_and(|(heard, _)| heard > began)
-        };
+        let outdated =
+            |section: &Section| self.sections[*section as usize].is_some_and(|(heard, _)| heard > began);
         match gone {
             true => Fate::Gone,
             false if answer.lists.iter().any(outdated) => Fate::Outdated,

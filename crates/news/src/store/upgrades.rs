@@ -1,0 +1,107 @@
+//! Views that an older program left behind are opened by this one, and lists hold what was there.
+
+use chassis::sqlite::Database;
+use futures::TryStreamExt;
+use kernel::Timestamp;
+use mongodb::Client;
+use mongodb::bson::{Document, doc};
+use testkit::Folder;
+
+use super::contract::engines;
+use super::contract::sample::{at, drafted, id, published, revised};
+use super::mongo_view::MongoNewsView;
+use super::open_view;
+use super::record::write_document;
+use super::sqlite_view::first_form;
+use crate::domain::{Article, Filter, Order, Part, Position};
+use crate::ports::NewsView;
+
+/// A draft, and two published articles of which the older one was revised last.
+fn articles() -> [Article; 3] {
+    let mut late = revised(&published(2, 10), "Revised").article;
+    late.updated_at = at(50);
+    [drafted(1).article, late, published(3, 20)]
+}
+
+async fn everything_is_listed(view: &dyn NewsView) {
+    let [_, second, third] = articles();
+    let part = |order, label: Option<&str>| Part {
+        filter: Filter { label: label.map(str::to_owned), ..Filter::default() },
+        order,
+        ..Part::newest(0, 10)
+    };
+    let expected = |order, articles: [&Article; 2]| articles.map(|article| Position::of(article, order));
+    for (order, sorted) in [
+        (Order::Newest, [&third, &second]),
+        (Order::Oldest, [&second, &third]),
+        (Order::Updated, [&second, &third]),
+    ] {
+        for label in [None, Some("o'neill")] {
+            let found = view.positions(&part(order, label)).await.expect("a list");
+            assert_eq!(
+                (found.positions, found.total),
+                (expected(order, sorted).to_vec(), 2),
+                "{order:?} {label:?}"
+            );
+        }
+    }
+    // And it goes on from there.
+    view.apply(&published(4, 30)).await.expect("it is applied");
+    let listing = view.list(&Part::newest(0, 1), true).await.expect("a list");
+    assert_eq!((listing.articles[0].id, listing.total), (id(4), 3));
+}
+
+#[tokio::test]
+async fn an_embedded_view_of_the_first_form_is_listed_by_its_own_documents() {
+    let folder = Folder::new();
+    let url = format!("sqlite:{}", folder.join("view.db").display());
+    let old = Database::open(&url, &first_form()).await.expect("it opens");
+    let mut tx = old.write().await.expect("a transaction");
+    for article in articles() {
+        sqlx::query(
+            "insert into articles (id, version, state, published_at, author_id, byline, document, content)
+             values (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(article.id.uuid())
+        .bind(article.version.number())
+        .bind(article.state.as_str())
+        .bind(article.published_at.map(Timestamp::millis))
+        .bind(article.author.uuid())
+        .bind(article.byline.as_str())
+        .bind(write_document(&article).expect("a document"))
+        .bind(article.story.content.as_str())
+        .execute(&mut *tx)
+        .await
+        .expect("it is written");
+    }
+    tx.commit().await.expect("it is written");
+    old.close().await;
+    let view = open_view(&url, "test").await.expect("it opens");
+    everything_is_listed(&*view).await;
+    view.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs mongodb"]
+async fn a_view_of_the_first_form_in_mongodb_is_listed_by_its_own_documents() {
+    let url = engines::mongodb();
+    let first = MongoNewsView::open(&url, "test").await.expect("it opens");
+    for article in articles() {
+        first.apply(&article).await.expect("it is applied");
+    }
+    first.close().await;
+    let client = Client::with_uri_str(&url).await.expect("a client");
+    let database = client.default_database().expect("the URL names a database");
+    let view = database.collection::<Document>("articles_1");
+    let all: Vec<Document> =
+        view.find(doc! {}).await.expect("they are read").try_collect().await.expect("they are read");
+    let lacking = doc! { "$unset": { "placed_at": "", "updated_at": "", "labels": "" } };
+    for article in all {
+        let id = doc! { "_id": article.get("_id").expect("an id") };
+        view.update_one(id, lacking.clone()).await.expect("it is as it was");
+    }
+    database.collection::<Document>("marks").delete_one(doc! { "_id": "form" }).await.expect("it is gone");
+    let view = open_view(&url, "test").await.expect("it opens");
+    everything_is_listed(&*view).await;
+    view.close().await;
+}
