@@ -1,8 +1,14 @@
 //! The engines as somebody who breaks them sees them: killed and started again by the same command as by hand.
 
 use std::process::Stdio;
+use std::time::Duration;
 
-use crate::program;
+use testkit::wait_until;
+
+use crate::{given, program};
+
+/// How long Neo4j may take from its handshake to its first answer.
+const WARM: Duration = Duration::from_secs(60);
 
 /// One of the private servers that the fleet stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,10 @@ impl Engine {
     /// Starts it again on its data; returns when it answers.
     pub async fn start(self) {
         xtask(&["engines", "start", self.name()]).await;
+        if self == Self::Neo4j {
+            // It shakes hands long before it answers a question: everything that it does, it does for the first time.
+            wait_until("an answer of Neo4j", WARM, || async { asked().await.ok() }).await;
+        }
     }
 
     /// The same where nothing can be awaited. A failure is only said.
@@ -52,6 +62,15 @@ impl Engine {
             eprintln!("{} was not started again", self.name());
         }
     }
+}
+
+async fn asked() -> neo4rs::Result<()> {
+    let url = given("PORTAL_TEST_NEO4J_URL");
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let (login, server) = rest.split_once('@').expect("a URL with a login");
+    let (user, password) = login.split_once(':').expect("a name and a password");
+    let graph = neo4rs::Graph::new(format!("{scheme}://{server}"), user, password)?;
+    graph.run(neo4rs::query("return 1")).await
 }
 
 async fn xtask(arguments: &[&str]) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use testkit::{Client, Folder, Process, Program, binary, free_address, wait_until};
@@ -116,6 +116,39 @@ impl Fleet {
     pub fn process(&self, service: &str) -> &Process {
         let instance = self.instances.iter().find(|instance| instance.service == service);
         instance.and_then(|instance| instance.process.as_ref()).expect("the service runs")
+    }
+
+    /// The process id of nginx, of which the workers are children.
+    pub fn gateway_id(&self) -> u32 {
+        self.gateway.process_id()
+    }
+
+    /// What this service was told; of several instances the first. `key` is as in `("PROCESS__LISTEN", …)`.
+    ///
+    /// # Panics
+    /// Where it was not told.
+    pub fn setting(&self, service: &str, key: &str) -> &str {
+        let instance = self.instances.iter().find(|instance| instance.service == service);
+        let ending = format!("__{key}");
+        let mut told = instance.expect("the service is there").variables.iter();
+        &told.find(|(name, _)| name.ends_with(&ending)).expect("the service was told").1
+    }
+
+    /// Starts this service, which does not run, and gives the time from the start of its process until it is ready; of several
+    /// instances the first.
+    ///
+    /// # Panics
+    /// Where it does not become ready.
+    pub async fn time_start(&mut self, service: &str) -> Duration {
+        let instance = self.instances.iter_mut().find(|instance| instance.service == service);
+        let (instance, begun) = (instance.expect("the service is there"), Instant::now());
+        instance.start(self.folder.path()).await;
+        wait_until("a service that is ready", READY, || async {
+            let answer = instance.client().get("/readyz").try_send().await;
+            answer.is_ok_and(|answer| answer.status == 200).then_some(())
+        })
+        .await;
+        begun.elapsed()
     }
 
     /// Every line that the services have written so far.

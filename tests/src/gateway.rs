@@ -125,6 +125,11 @@ impl Gateway {
         &self.client
     }
 
+    /// The id of its first process, of which the workers are children.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// A client of its own health and counters.
     pub fn health(&self) -> &Client {
         &self.health

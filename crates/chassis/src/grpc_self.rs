@@ -192,6 +192,7 @@ mod tests {
             workers: Vec::new(),
             health: vec![Dependency::new("store", probe)],
             closers: Vec::new(),
+            metrics: crate::Metrics::default(),
         };
         let process = Process { grace_ms: 5_000, ..Process::default() };
         let host = Host {
@@ -199,7 +200,7 @@ mod tests {
             services: vec![service],
             process,
             fingerprint: "none".to_owned(),
-            internal: Internal::Nowhere,
+            internal: crate::Internal::Nowhere,
         };
         let http = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let grpc = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -14,6 +14,9 @@ use crate::wait_until;
 const START_OR_STOP: Duration = Duration::from_secs(30);
 /// How many lines of its output are shown when a test fails.
 const LAST_LINES: usize = 200;
+/// How many lines of each program are kept, at least; what is older is forgotten. Under a load that lasts for minutes a service writes
+/// more than a machine has room for.
+const KEPT_LINES: usize = 50_000;
 /// How a test tells its own child what to do.
 const ARGUMENT: &str = "TESTKIT_ARGUMENT";
 
@@ -129,7 +132,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Every line it has written so far, of both outputs.
+    /// Every line it has written so far, of both outputs; after a great many only the last ones.
     pub fn output(&self) -> Vec<String> {
         self.output.lines()
     }
@@ -231,7 +234,7 @@ impl Output {
                 let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
                 let rest = wanted.as_ref().and_then(|(words, _)| line.split_once(words));
                 let rest = rest.map(|(_, rest)| rest.trim().to_owned());
-                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                lines.push(line);
                 if let Some(rest) = rest
                     && let Some((_, say)) = wanted.take()
                 {
@@ -239,6 +242,14 @@ impl Output {
                 }
             }
         });
+    }
+
+    fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() >= 2 * KEPT_LINES {
+            lines.drain(..KEPT_LINES);
+        }
+        lines.push(line);
     }
 
     fn lines(&self) -> Vec<String> {

@@ -65,7 +65,7 @@ async fn is_survived(engine: Engine) {
     })
     .await;
     let ready = answers.elapsed();
-    println!("{}: every service ready {ready:?} after it answered", engine.name());
+    eprintln!("{}: every service ready {ready:?} after it answered", engine.name());
 
     // Both go on as before.
     writers.have_done(5).await;

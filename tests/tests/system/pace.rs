@@ -46,7 +46,7 @@ async fn an_article_that_was_read_shows_in_the_labels_within_a_second(shape: Sha
         shows(&world, &label, &reader).await;
         times.push(start.elapsed());
     }
-    println!("{shape:?}: a reading showed after {times:?}");
+    eprintln!("{shape:?}: a reading showed after {times:?}");
     assert!(median(times.clone()) <= Duration::from_secs(1), "{times:?}");
 }
 
@@ -72,7 +72,7 @@ async fn with_recommendations_standing_still_a_read_is_as_fast_as_before(shape: 
         drop(held);
     }
     let (before, standing) = (median(before), median(standing));
-    println!("{shape:?}: a read took {before:?}, with recommendations standing still {standing:?}");
+    eprintln!("{shape:?}: a read took {before:?}, with recommendations standing still {standing:?}");
     // Waiting for it in any way would cost a hundred times as much.
     assert!(standing <= before * 2, "{before:?} before, {standing:?} with recommendations standing still");
 }

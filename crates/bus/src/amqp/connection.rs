@@ -88,6 +88,22 @@ impl Link {
         }
     }
 
+    /// Does `work` on this connection, and gives it up when the connection is lost: what the driver is asked for in the moment of the
+    /// loss may never be answered.
+    pub(super) async fn while_up<T>(
+        &self,
+        connection: &Arc<Connection>,
+        work: impl Future<Output = Result<T, BusError>>,
+    ) -> Result<T, BusError> {
+        let mut state = self.state.clone();
+        let lost = state.wait_for(|state| !matches!(state, State::Up(up) if Arc::ptr_eq(up, connection)));
+        tokio::select! {
+            biased;
+            done = work => done,
+            _lost = lost => Err(away("the connection to the broker was lost")),
+        }
+    }
+
     /// Says goodbye. A second time it does nothing.
     pub(super) async fn close(&self) {
         self.closing.cancel();

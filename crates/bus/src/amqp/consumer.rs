@@ -76,20 +76,21 @@ impl Consumer {
     /// Receives until it is stopped or something is lost. What is not acknowledged then comes again.
     async fn receive(
         &self,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         stop: &CancellationToken,
         failures: &mut u32,
     ) -> Result<(), BusError> {
         let declared = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            declared = self.queue.declare(connection) => declared,
+            declared = self.link.while_up(connection, self.queue.declare(connection)) => declared,
         };
         declared?;
         let mut prefetch = CAREFUL;
         loop {
+            let opening = Intake::open(connection, &self.queue.name, prefetch);
             let mut intake = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                intake = Intake::open(connection, &self.queue.name, prefetch) => intake?,
+                intake = self.link.while_up(connection, opening) => intake?,
             };
             let outcome = match prefetch {
                 CAREFUL => self.go_carefully(&mut intake, stop, failures).await?,

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
@@ -9,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{GOODBYE, away, channel, failure};
 use crate::BusError;
+
+/// How often a silent channel is looked at, besides being told of its end.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Deliveries from one queue, on a channel of their own: when that ends, what is not acknowledged goes back.
 pub(super) struct Intake {
@@ -56,7 +61,17 @@ impl Intake {
 
     /// What is still to be had after `cancel`.
     pub(super) async fn rest(&mut self) -> Result<Option<Delivery>, BusError> {
-        self.deliveries.next().await.transpose().map_err(|error| failure(&error))
+        loop {
+            tokio::select! {
+                biased;
+                next = self.deliveries.next() => return next.transpose().map_err(|error| failure(&error)),
+                () = chassis::pause(LOOK) => {}
+            }
+            // A consumer that was opened or ended in the moment in which its connection was lost is not told of it.
+            if !self.channel.status().connected() {
+                return Err(away("the channel was lost"));
+            }
+        }
     }
 
     /// Receives nothing more than what is on its way.

@@ -83,7 +83,8 @@ impl Listener {
                     connection = self.link.wait() => connection,
                 };
                 let Some(connection) = connection else { return Ok(()) };
-                Ears::open(&connection, self.receiver.service, &self.patterns).await?
+                let opening = Ears::open(&connection, self.receiver.service, &self.patterns);
+                self.link.while_up(&connection, opening).await?
             }
         };
         let mut intake = Intake::on(ears.channel, &ears.queue, HEARING).await?;

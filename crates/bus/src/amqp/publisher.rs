@@ -123,8 +123,10 @@ impl Publisher {
         }
         // In a task of its own, which keeps the place: somebody whose time is over meanwhile (a readiness check, every second)
         // would leave a channel half open, and at a broker that is silent for a while they add up to the most that there may be.
-        let opening =
-            chassis::spawn("bus.channel", renew(slot, connection, self.way_out.clone(), self.confirms));
+        let (link, way_out, confirms) = (self.link.clone(), self.way_out.clone(), self.confirms);
+        let opening = chassis::spawn("bus.channel", async move {
+            link.while_up(&connection, renew(slot, &connection, way_out, confirms)).await
+        });
         opening.await.unwrap_or_else(|_panicked| Err(away("a channel could not be opened")))
     }
 }
@@ -140,16 +142,16 @@ impl Open {
 
 async fn renew(
     mut slot: OwnedMutexGuard<Option<Channel>>,
-    connection: Arc<Connection>,
+    connection: &Connection,
     way_out: Option<String>,
     confirms: bool,
 ) -> Result<Open, BusError> {
     *slot = None;
-    topology::exchanges(&connection).await?;
+    topology::exchanges(connection).await?;
     if let Some(name) = &way_out {
-        topology::way_out(&connection, name).await?;
+        topology::way_out(connection, name).await?;
     }
-    let opened = channel(&connection).await?;
+    let opened = channel(connection).await?;
     if confirms {
         let confirming = opened.confirm_select(ConfirmSelectOptions::default());
         confirming.await.map_err(|error| failure(&error))?;

@@ -3,10 +3,9 @@
 //! Reads answer `*` and not the origin that asks, so that shared caches keep one answer for all. No cookie is ever sent across: a page
 //! of another origin shows a token or nothing.
 
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode};
-
 use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// What a page of another origin may send.
@@ -60,15 +59,15 @@ impl Page {
     }
 }
 
-/// Every name that a browser may show to a page, for the tests of answers.
-#[cfg(test)]
-fn seen() -> Vec<HeaderName> {
-    SEEN.split(", ").map(|name| name.parse().expect("a header's name")).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
+
+    fn seen() -> Vec<HeaderName> {
+        SEEN.split(", ").map(|name| name.parse().expect("a header's name")).collect()
+    }
 
     fn page(method: Method, headers: &[(&'static str, &'static str)]) -> Page {
         let headers = headers

@@ -78,7 +78,7 @@ async fn an_erasure_may_come_twice_and_one_that_names_nobody_goes_to_the_dead_le
         erasure.handle(&erased(author().id.to_string())).await.expect("it has its effect");
     }
     let refused = erasure.handle(&erased("nobody".to_owned())).await.expect_err("there is nobody to erase");
-    assert_eq!((refused.kind, refused.code.as_str()), (Kind::Invalid, "unreadable_message"));
-    assert!(!refused.kind.is_transient());
+    assert_eq!((refused.kind(), refused.code().as_str()), (Kind::Invalid, "unreadable_message"));
+    assert!(!refused.kind().is_transient());
     shut(app).await;
 }

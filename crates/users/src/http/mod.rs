@@ -2,7 +2,6 @@
 
 mod answer;
 mod caller;
-mod client;
 mod consent;
 mod cookie;
 mod health;

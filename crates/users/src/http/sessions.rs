@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 
 use super::answer::private;
 use super::caller::Standing;
-use super::client::ClientAddress;
+use chassis::http::ClientAddress;
 use super::views::{ListedSessionView, LoginBody, SessionView, UserView};
 use super::{UserPath, Users};
 use crate::app::{Grant, Login, SessionError};

@@ -10,7 +10,7 @@ use utoipa::IntoParams;
 
 use super::answer::{Cache, fresh, private, tagged};
 use super::caller::{Standing, Visitor};
-use super::client::ClientAddress;
+use chassis::http::ClientAddress;
 use super::views::{
     ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };

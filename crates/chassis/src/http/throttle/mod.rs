@@ -16,7 +16,7 @@ use kernel::UserId;
 use serde::{Deserialize, Serialize};
 
 use self::limiter::{Limiter, Verdict};
-pub use self::window::{NotAWindow, Window};
+pub use self::window::Window;
 use super::problem::{Problem, of_status};
 
 /// The limits of a listener, each a list of windows that all hold; an empty list is no limit.
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_household_is_one_client_and_a_mapped_address_is_what_it_maps() {
         let throttle = throttle(few());
-        let read = |client, path| throttle.admit(peer(client), &Method::GET, path).is_ok();
+        let read = |client: &str, path| throttle.admit(peer(client), &Method::GET, path).is_ok();
         assert!((0..5).all(|host| read(&format!("2001:db8::{host}"), "/")));
         assert!(!read("2001:db8::ffff", "/"));
         assert!(read("2001:db8:0:1::1", "/"), "the next household");

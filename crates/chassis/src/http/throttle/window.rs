@@ -50,11 +50,6 @@ impl Window {
         self.per.name()
     }
 
-    /// How many requests may come at once after a rest.
-    pub(super) fn burst(&self) -> u32 {
-        self.burst
-    }
-
     /// After how long one more request is allowed.
     pub(super) fn pace(&self) -> Duration {
         Duration::from_nanos(self.per.seconds() * 1_000_000_000 / u64::from(self.limit))
