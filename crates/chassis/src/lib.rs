@@ -38,7 +38,7 @@ pub use grpc_self::Described;
 pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
 pub use in_time::in_time;
 pub use main_of::{failed, install_tls, main};
-pub use private::write_private;
+pub use private::{replace_private, write_private};
 pub use service::{Host, Internal, Metrics, Service, asked_to_stop};
 pub use surroundings::Surroundings;
 pub use transport::Transport;

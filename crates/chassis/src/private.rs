@@ -22,6 +22,19 @@ pub fn write_private(path: &Path, contents: &[u8]) -> std::io::Result<bool> {
     Ok(made)
 }
 
+/// The same, in place of a file that may be there: whoever reads it finds the old one or the new one, whole.
+///
+/// # Errors
+/// Where the operating system refuses.
+pub fn replace_private(path: &Path, contents: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    crate::make_private_folder(folder)?;
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    write(&draft, contents)?;
+    std::fs::rename(&draft, path)?;
+    File::open(folder)?.sync_all()
+}
+
 fn write(path: &Path, contents: &[u8]) -> std::io::Result<()> {
     // What a process of this id left when it was killed here before.
     match std::fs::remove_file(path) {

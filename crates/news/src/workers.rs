@@ -45,7 +45,7 @@ impl Worker for ForgetAnswers {
         if !self.is_due(now) {
             return Ok(Step::Idle);
         }
-        let forgotten = self.app.forget_answers(BATCH).await.map_err(|failure| Box::new(failure) as _)?;
+        let forgotten = self.app.forget_answers(BATCH).await?;
         if forgotten == u64::from(BATCH) {
             return Ok(Step::Worked);
         }

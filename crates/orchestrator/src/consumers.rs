@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{Envelope, Handler};
-use kernel::{Kind, Refusal, Version};
+use kernel::{Fault, Kind, Refusal, Version};
 use prost::Message;
 use proto::users::v1::UserErased;
 
@@ -18,7 +18,7 @@ pub struct Purge(pub Arc<Shelf>);
 
 #[async_trait]
 impl Handler for Purge {
-    async fn handle(&self, message: &Envelope) -> Result<(), Refusal> {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         if message.key == "users.erased" {
             let erased =
                 UserErased::decode(message.body.clone()).map_err(|_| poison("it can't be decoded"))?;

@@ -50,13 +50,11 @@ pub async fn admin(command: &Command) -> anyhow::Result<()> {
     let _lock = run::lock(&config.data_dir)?;
     let password = Password::parse(&password(flags.password_file.as_deref())?).context("the password")?;
     let around = Surroundings::one_process();
-    let bus = bus::open(config.users.bus.url.expose(), &around).await.context("users.bus.url")?;
     let opened = users::open(&config.users, &around).await.context("users")?;
     let made = opened.app.create_admin(CreateAdmin { name, email, password }).await;
     for closer in opened.closers {
         closer.await;
     }
-    bus.close().await;
     println!("{} is an admin now: {}", flags.email, made?.id);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use testkit::{PATIENCE, at_once, wait_until};
 use tokio::sync::Semaphore;
 
-use crate::gateway::{Gateway, in_front_of};
+use crate::gateway::{Gateway, Settings, in_front_of};
 use crate::upstream::{Upstream, answer};
 
 const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400";

@@ -2,7 +2,7 @@
 
 use bus::Call;
 use bytes::Bytes;
-use kernel::{Refusal, Timestamp, Version};
+use kernel::{Timestamp, Version};
 use prost::Message;
 use proto::news::v1 as wire;
 

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use chassis::replace_private;
 use kernel::{Role, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -86,7 +87,7 @@ impl Accounts {
     pub fn written(self, data: &Path) -> anyhow::Result<Self> {
         let path = Self::path(data);
         let text = format!("{HEAD}{}", toml::to_string(&self)?);
-        first_admin::write(&path, text.trim_end())
+        replace_private(&path, text.as_bytes())
             .with_context(|| format!("{} can't be written", path.display()))?;
         Ok(self)
     }

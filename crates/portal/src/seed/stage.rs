@@ -82,7 +82,8 @@ impl Stage {
         let around = Surroundings::one_process();
         let (mut running, mut closers) = (Running::default(), Vec::<Closer>::new());
         // The bus first, with the true time: what waits in its queues was put there by the portal.
-        let bus = bus::open(config.users.bus.url.expose(), &around).await.context("users.bus.url")?;
+        let bus::Opened { closers: bus_closers, .. } =
+            bus::open(config.users.bus.url.expose(), &around).await.context("users.bus.url")?;
         let users_clock = Arc::<Walking>::default();
         let users = users::open(&config.users, &around.clone().with_clock(users_clock.clone()))
             .await
@@ -97,7 +98,7 @@ impl Stage {
         let tastes_clock = Arc::<Walking>::default();
         let tastes = tastes(config, &users.app, &around, (&tastes_clock, &mut running, &mut closers)).await;
         closers.extend(users.closers);
-        closers.push(Box::pin(async move { bus.close().await }));
+        closers.extend(bus_closers);
         let tastes = tastes.context("recommendations")?;
         Ok(Self { users: users.app, users_clock, desks, tastes, tastes_clock, running, closers })
     }
@@ -162,14 +163,15 @@ impl Desk {
     ) -> anyhow::Result<Self> {
         let clock = Arc::<Walking>::default();
         let ids = Arc::new(PlannedIds::new(clock.clone()));
-        let bus = bus::open(&config.bus.of(section), around).await.context("bus.url")?;
+        let name = section.service();
+        let bus::Opened { bus, closers: bus_closers } =
+            bus::open(config.bus.of(name).expose(), around).await.context("bus.url")?;
         let walking = around.clone().with_clock(clock.clone()).with_ids(ids.clone());
         let (app, outbox) = news::open(section, config, &walking).await?;
-        let name = section.service();
         let queue = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
         running.consume(bus.subscribe(queue, Arc::new(Projection(app.clone()))).await?);
-        running.work(name, Arc::new(Relay::new(outbox.clone(), bus.clone())));
-        closers.push(Box::pin(async move { bus.close().await }));
+        running.work(name, Arc::new(Relay::new(outbox.clone(), bus)));
+        closers.extend(bus_closers);
         Ok(Self { app, clock, ids, outbox })
     }
 }
@@ -185,14 +187,15 @@ async fn tastes(
     let budget = Duration::from_millis(config.store.budget_ms);
     let opened = recommendations::store::open(&config.store.url, budget).await.context("store.url")?;
     let directory: Arc<dyn UserDirectory> = Arc::new(Directory(users.clone()));
-    let bus = bus::open(config.bus.url.expose(), around).await.context("bus.url")?;
+    let bus::Opened { bus, closers: bus_closers } =
+        bus::open(config.bus.url.expose(), around).await.context("bus.url")?;
     let present =
         recommendations::app::App::new(opened.graph.clone(), directory.clone(), Arc::new(SystemClock));
     for consumer in recommendations::consumers::subscribe(&*bus, &present).await? {
         running.consume(consumer);
     }
     closers.push(Box::pin(async move { opened.engine.close().await }));
-    closers.push(Box::pin(async move { bus.close().await }));
+    closers.extend(bus_closers);
     Ok(recommendations::app::App::new(opened.graph, directory, clock.clone()))
 }
 

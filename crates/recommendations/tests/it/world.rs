@@ -68,6 +68,7 @@ impl World {
                 budget_ms: 250,
             },
             identity: IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
+            grpc: chassis::GrpcConfig::default(),
         };
         let service =
             recommendations::build(config, surroundings.clone()).await.expect("the service is built");
