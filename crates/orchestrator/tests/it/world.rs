@@ -84,7 +84,18 @@ impl World {
         }
         let router = edge("orchestrator", http, EdgeConfig::default());
         let worker = workers.pop().expect("one worker");
-        Self { desks, recommendations, app, bus, worker, router, servers, clock, _stop: stop.drop_guard(), _folder: folder }
+        Self {
+            desks,
+            recommendations,
+            app,
+            bus,
+            worker,
+            router,
+            servers,
+            clock,
+            _stop: stop.drop_guard(),
+            _folder: folder,
+        }
     }
 
     pub fn desk(&self, section: Section) -> &Desk {

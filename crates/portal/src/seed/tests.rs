@@ -29,7 +29,7 @@ async fn filled(folder: &Folder, seed: u64) -> anyhow::Result<Summary> {
 /// The portal as readers meet it, without sockets.
 struct Reader {
     router: Router,
-    edge: chassis::config::EdgeConfig,
+    edge: chassis::http::EdgeConfig,
     services: Vec<chassis::Service>,
 }
 
