@@ -78,3 +78,52 @@ fn password(file: Option<&Path>) -> anyhow::Result<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use testkit::Folder;
+
+    use super::*;
+
+    fn create(folder: &Folder, email: &str, password: &str) -> Command {
+        let file = folder.join("password");
+        std::fs::write(&file, format!("{password}\n")).expect("writes");
+        let config = config::Flags { data_dir: Some(folder.path().to_owned()), ..config::Flags::default() };
+        Command::Create(Flags {
+            email: email.to_owned(),
+            name: "Ada".to_owned(),
+            password_file: Some(file),
+            config,
+        })
+    }
+
+    #[tokio::test]
+    async fn an_admin_is_made_once_and_nobody_becomes_one_by_asking_again() {
+        let folder = Folder::new();
+        admin(&create(&folder, "ada@example.org", "correct horse battery")).await.expect("makes an admin");
+        let again =
+            admin(&create(&folder, "ADA@example.org", "another good one")).await.expect_err("is taken");
+        assert_eq!(
+            kernel::Fault::code(again.downcast_ref::<users::UserError>().expect("a refusal")).as_str(),
+            "email_taken"
+        );
+        let flags = config::Flags { data_dir: Some(folder.path().to_owned()), ..config::Flags::default() };
+        let config = config::load(&flags, None).expect("a configuration").service;
+        let opened = users::open(&config.users, &Surroundings::one_process()).await.expect("opens");
+        let email = Email::parse("ada@example.org").expect("an address");
+        let user = opened.app.find_by_email(&email).await.expect("asks").expect("is there");
+        assert_eq!(user.role, kernel::Role::Admin);
+    }
+
+    #[tokio::test]
+    async fn a_held_folder_and_a_bad_password_are_refused_with_a_sentence() {
+        let folder = Folder::new();
+        let refused =
+            |command| async move { format!("{:#}", admin(&command).await.expect_err("is refused")) };
+        let common = refused(create(&folder, "ada@example.org", "12345678")).await;
+        assert!(common.contains("the password: ") && !common.contains("12345678"), "{common}");
+        let _held = run::lock(folder.path()).expect("the lock");
+        let held = refused(create(&folder, "ada@example.org", "correct horse battery")).await;
+        assert!(held.contains("in use by another portal"), "{held}");
+    }
+}

@@ -65,7 +65,11 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
 /// What the caller is told of a failure that others may wait for too. A defect is logged here, where its cause is still known.
 fn refused(error: &ArticleError) -> Refusal {
     if error.kind() == Kind::Internal {
-        tracing::error!(code = error.code().as_str(), cause = chassis::causes(error), "an answer could not be made");
+        tracing::error!(
+            code = error.code().as_str(),
+            cause = chassis::causes(error),
+            "an answer could not be made"
+        );
     }
     error.refusal()
 }

@@ -19,9 +19,7 @@ async fn an_unknown_type_is_a_404_and_no_500() {
         assert_eq!(answer.problem(), (404, "unknown_type"), "{path}");
     }
     let body = serde_json::json!({"title": "t", "content": "c"});
-    for (method, path) in
-        [("POST", "/weather"), ("PUT", "/weather"), ("DELETE", "/weather/1")]
-    {
+    for (method, path) in [("POST", "/weather"), ("PUT", "/weather"), ("DELETE", "/weather/1")] {
         let answer = world.ask(method, path).by(&admin).json(&body).send().await;
         assert_eq!(answer.problem(), (404, "unknown_type"), "{method} {path}");
     }
