@@ -5,6 +5,7 @@ macro_rules! say {
     ($($words:tt)*) => { $crate::step::say(&format!("{}\n", format_args!($($words)*))) };
 }
 
+mod bench;
 mod cargo;
 mod ci;
 mod engines;
@@ -34,6 +35,8 @@ enum Command {
     Engines(engines::Engines),
     /// Run the portal as in production, on this machine: six services, the gateway, the real servers.
     Fleet(fleet::Fleet),
+    /// Measure the portal against floors: ratios with their goals, as a table and as JSON in target/bench.
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Engines(engines) => engines.run(),
         Command::Fleet(fleet) => fleet.run(),
+        Command::Bench(bench) => bench.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -122,7 +122,6 @@ async fn a_connection_that_is_cut_while_publishing_loses_nothing_that_was_confir
                     Ok(()) => confirmed.extend(names),
                     Err(fault) => {
                         failed += 1;
-                        eprintln!("A3 round {round} batch {batch} failed {fault}");
                         assert_eq!(fault.kind(), Kind::Unavailable, "{fault}");
                         break;
                     }
@@ -130,11 +129,9 @@ async fn a_connection_that_is_cut_while_publishing_loses_nothing_that_was_confir
             }
         };
         let cutting = async {
-            for n in 0..20 {
-                if n < 3 { eprintln!("A3 round {round} waits for {n}"); }
+            for _ in 0..20 {
                 got.insert(next(&mut seen).await);
             }
-            eprintln!("A3 round {round} cut");
             assert!(proxy.cut() >= 2);
         };
         tokio::time::timeout(PATIENCE, async { tokio::join!(publishing, cutting) })

@@ -1,0 +1,140 @@
+//! `cargo xtask bench`: the portal beside floors, on this machine, in these minutes.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{cargo, variable};
+use crate::engines::place::target;
+use crate::engines::site::{Site, shared_text};
+use crate::engines::{self, ENGINES, How, env};
+use crate::step::seconds;
+
+/// Measure the portal against floors: ratios with their goals, as a table and as JSON in target/bench.
+///
+/// It builds release binaries, starts the engines that don't run, a fleet and a portal in one process on stores of their own, fills both
+/// through the API and puts portal and floors under load in turns. Nothing fails because of a ratio; the exit status is another than
+/// 0 only where something could not be measured. docs/performance.md says how to read it.
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// The goals of docs/performance.md, as P4; without any, all that are measured
+    goals: Vec<String>,
+    /// How long a window of load is
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// How often each side has its turn
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
+    rounds: u64,
+    /// Take the binaries as they are
+    #[arg(long)]
+    no_build: bool,
+    /// Install without asking what the engines need
+    #[arg(long)]
+    yes: bool,
+}
+
+/// What is measured, and what measures. Nothing else is in the selection, so that no feature is on which only tests need.
+const PACKAGES: [&str; 6] = ["portal", "users", "news", "orchestrator", "recommendations", "bench"];
+
+/// A setting that is another than documented: the service, its table and key in `config.default.toml`, the value.
+type Told = (&'static str, &'static str, &'static str, &'static str);
+
+/// One load generator is many people; and where the orchestrator keeps answers, a read through the broker would be none. A key that
+/// the service does not have is not told.
+const TOLD: [Told; 4] = [
+    ("users", "throttle", "logins_per_account", "1000000"),
+    ("users", "throttle", "logins_per_address", "1000000"),
+    ("users", "throttle", "registrations_per_address", "1000000"),
+    ("orchestrator", "cache", "bytes", "0"),
+];
+
+impl Bench {
+    /// Builds, starts, measures, and stops the engines that it has started.
+    pub fn run(self) -> Result<ExitCode> {
+        if !self.no_build {
+            build()?;
+        }
+        let before = engines::running()?;
+        let result = self.with_engines();
+        let stopped = if before.is_empty() { engines::down(&[]) } else { Ok(()) };
+        result.and_then(|code| stopped.map(|()| code))
+    }
+
+    fn with_engines(&self) -> Result<ExitCode> {
+        let site = engines::up(&How { yes: self.yes, docker: false }, false)?;
+        let binaries = target()?.join("release");
+        let told = told()?;
+        let mut command = Command::new(binaries.join("bench"));
+        command.args(self.arguments(&site)?).arg("--into").arg(target()?.join("bench"));
+        for (name, value) in &told {
+            command.arg("--told").arg(format!("{name}={value}"));
+        }
+        command.arg("--told").arg("a gateway without limits");
+        command.envs(told).envs(env::variables(&site)).env("PORTAL_BINARIES", &binaries);
+        let status = command.status().context("the program `bench`; without --no-build it is built")?;
+        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    fn arguments(&self, site: &Site) -> Result<Vec<String>> {
+        let running = ENGINES.iter().filter_map(|engine| site.runner.running(engine.name));
+        let engines: Vec<_> = running.map(|id| id.to_string()).collect();
+        let options = [
+            ("--seconds", self.seconds.to_string()),
+            ("--rounds", self.rounds.to_string()),
+            ("--engines", engines.join(",")),
+        ];
+        let given = options.into_iter().filter(|(_, value)| !value.is_empty());
+        let options = given.flat_map(|(name, value)| [name.to_owned(), value]);
+        Ok(std::iter::once("run".to_owned()).chain(self.goals.clone()).chain(options).collect())
+    }
+}
+
+fn build() -> Result<()> {
+    let mut cargo = cargo(&["build", "--release", "--locked", "--bins"]);
+    for package in PACKAGES {
+        cargo.args(["--package", package]);
+    }
+    let start = Instant::now();
+    let status = cargo.status().context("Cargo can't be run")?;
+    ensure!(status.success(), "the services don't compile");
+    say!("{:<18}built  {:>7}", "release binaries", seconds(start.elapsed()));
+    Ok(())
+}
+
+/// The variables of what is told, without those that the operator has set otherwise and those that no service knows.
+fn told() -> Result<Vec<(String, String)>> {
+    let mut told = Vec::new();
+    for (service, table, key, value) in TOLD {
+        let name = format!("{service}__{table}__{key}").to_ascii_uppercase();
+        let defaults = shared_text(&format!("crates/{service}/config.default.toml"))?;
+        if has(&defaults, table, key) && variable(&name).is_none() {
+            told.push((name, value.to_owned()));
+        }
+    }
+    Ok(told)
+}
+
+/// True where the TOML has this key in this table.
+fn has(defaults: &str, table: &str, key: &str) -> bool {
+    let lines = defaults.lines().skip_while(|line| line.trim() != format!("[{table}]")).skip(1);
+    let mut keys = lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once('='));
+    keys.any(|(name, _)| name.trim() == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_told_only_to_a_service_that_has_it() {
+        let defaults = "[cache]\n# bytes = 1\nttl = 3\n\n[desks]\nbytes = 64\n";
+        assert!(has(defaults, "desks", "bytes") && has(defaults, "cache", "ttl"));
+        assert!(!has(defaults, "cache", "bytes") && !has(defaults, "throttle", "bytes"));
+    }
+
+    #[test]
+    fn every_setting_is_told_to_a_service_that_is_built() {
+        assert!(PACKAGES.contains(&"bench") && TOLD.iter().all(|(service, ..)| PACKAGES.contains(service)));
+    }
+}
