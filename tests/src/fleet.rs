@@ -274,17 +274,19 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn variables(&self, instance: &Instance, all: &[Instance]) -> Vec<(String, String)> {
-        let users = |to: fn(&Instance) -> SocketAddr| {
-            let of = all.iter().filter(|instance| instance.service == "users");
+        let replicas = |service: &str, to: fn(&Instance) -> SocketAddr| {
+            let of = all.iter().filter(|instance| instance.service == service);
             of.map(|instance| format!("http://{}", to(instance))).collect::<Vec<_>>()
         };
         // Users knows its own keys; the others ask it, where there are several through the gateway, which knows who is there.
-        let keys = match (instance.service, users(|it| it.http).as_slice()) {
+        let keys = match (instance.service, replicas("users", |it| it.http).as_slice()) {
             ("users", _) => format!("http://{}", instance.http),
             (_, [one]) => one.clone(),
             _ => format!("http://{}/users/v1", self.address),
         };
         let mut told = vec![
+            ("PROCESS__PROFILE", "production".to_owned()),
+            ("PROCESS__EDGE__TRUSTED_PROXIES", "127.0.0.1".to_owned()),
             ("PROCESS__LISTEN", instance.http.to_string()),
             ("PROCESS__GRPC_LISTEN", instance.grpc.to_string()),
             ("PROCESS__LOG_FORMAT", "json".to_owned()),
@@ -292,14 +294,19 @@ impl Plan<'_> {
             ("IDENTITY__ISSUER", format!("http://{}", self.address)),
             ("IDENTITY__KEYS", keys),
         ];
-        told.extend(self.own(instance.service, &users(|it| it.grpc).join(",")));
-        told.extend(self.settings.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        told.extend(self.own(instance.service, |service| replicas(service, |it| it.grpc).join(",")));
+        // What is for one service begins with its name; the others would refuse it.
+        let own = self.settings.iter().filter_map(|(key, value)| match key.strip_prefix("USERS__") {
+            Some(key) => (instance.service == "users").then(|| (key, (*value).to_owned())),
+            None => Some((*key, (*value).to_owned())),
+        });
+        told.extend(own);
         let prefix = instance.service.replace('-', "_").to_ascii_uppercase();
         told.into_iter().map(|(key, value)| (format!("{prefix}__{key}"), value)).collect()
     }
 
     /// What only this service is told.
-    fn own(&self, service: &str, users: &str) -> Vec<(&'static str, String)> {
+    fn own(&self, service: &str, grpc: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let base = |path: &str| ("PROCESS__EDGE__PUBLIC_BASE", path.to_owned());
         match service {
@@ -313,12 +320,17 @@ impl Plan<'_> {
                 ("BOOTSTRAP_ADMIN__PASSWORD__FILE", file("admin-password")),
                 ("GRPC__CALLERS__RECOMMENDATIONS__TOKEN", TOKEN.to_owned()),
             ],
-            "orchestrator" => vec![base("/news/v1")],
+            "orchestrator" => vec![
+                base("/news/v1"),
+                ("RECOMMENDATIONS__URL", grpc("recommendations")),
+                ("RECOMMENDATIONS__TOKEN", TOKEN.to_owned()),
+            ],
             "recommendations" => vec![
                 base("/recommendation/v1"),
                 ("STORE__URL", self.stores.neo4j(1)),
-                ("USERS__URL", users.to_owned()),
+                ("USERS__URL", grpc("users")),
                 ("USERS__TOKEN", TOKEN.to_owned()),
+                ("GRPC__CALLERS__ORCHESTRATOR__TOKEN", TOKEN.to_owned()),
             ],
             _ => vec![
                 ("EVENTS__URL", self.stores.postgres(service)),

@@ -72,7 +72,7 @@ impl World {
 
     /// The same with settings that every process is told, as `("PROCESS__LOG", "debug")`.
     pub async fn with(shape: Shape, settings: &[(&str, &str)]) -> Self {
-        Self::start(shape, settings, quiet()).await
+        Self::start(shape, &unthrottled(settings), quiet()).await
     }
 
     /// One with every setting as it is documented.
@@ -83,7 +83,7 @@ impl World {
     /// One that no other world of this test process runs beside: for measuring.
     pub async fn alone(shape: Shape) -> Self {
         let turn = Turn::Alone(TURNS.clone().write_owned().await);
-        Self::run(shape, &[], quiet(), turn).await
+        Self::run(shape, &unthrottled(&[]), quiet(), turn).await
     }
 
     async fn start(shape: Shape, settings: &[(&str, &str)], gateway: Settings) -> Self {
@@ -109,7 +109,7 @@ impl World {
     /// A fleet with several of each service.
     pub async fn with_replicas(replicas: usize) -> Self {
         let turn = Turn::together().await;
-        Self::over(Fleet::start(replicas, &[], quiet()).await, turn)
+        Self::over(Fleet::start(replicas, &unthrottled(&[]), quiet()).await, turn)
     }
 
     fn over(fleet: Fleet, turn: Turn) -> Self {
@@ -261,6 +261,20 @@ impl World {
         publish.send().await.expect_status(200);
         id
     }
+}
+
+/// These settings, without the services' limits of one client: all of a test's people come from one address.
+fn unthrottled<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    const OFF: [(&str, &str); 7] = [
+        ("PROCESS__EDGE__THROTTLE__CLIENT", "[]"),
+        ("PROCESS__EDGE__THROTTLE__ACCOUNT", "[]"),
+        ("PROCESS__EDGE__THROTTLE__WRITES", "[]"),
+        ("PROCESS__EDGE__THROTTLE__SAME_ADDRESS", "[]"),
+        ("USERS__THROTTLE__LOGINS_PER_ACCOUNT", "100000"),
+        ("USERS__THROTTLE__LOGINS_PER_ADDRESS", "100000"),
+        ("USERS__THROTTLE__REGISTRATIONS_PER_ADDRESS", "100000"),
+    ];
+    OFF.iter().chain(settings).copied().collect()
 }
 
 /// The gateway as documented, without what would show in answers: its limits and its cache.

@@ -60,7 +60,7 @@ impl CacheConfig {
 pub struct DesksConfig {
     /// How long a section may take where several are asked at once.
     pub section_deadline_ms: u64,
-    /// How often a read that failed is tried again.
+    /// How often a call that failed is tried again.
     pub retries: u32,
     /// The longest pause before the first of them.
     pub retry_pause_ms: u64,
@@ -72,7 +72,7 @@ impl DesksConfig {
         Duration::from_millis(self.section_deadline_ms)
     }
 
-    /// When reads are tried again.
+    /// When calls are tried again.
     pub fn retry_rule(&self) -> RetryRule {
         RetryRule { retries: self.retries, pause: Duration::from_millis(self.retry_pause_ms) }
     }

@@ -6,6 +6,7 @@ mod config;
 mod consumers;
 pub mod domain;
 mod http;
+pub mod metrics;
 pub mod ports;
 pub mod workers;
 
@@ -75,7 +76,7 @@ pub async fn build_on(
         http,
         doc,
         grpc: None,
-        metrics: Metrics::default(),
+        metrics: Metrics { described: metrics::described(), ..Metrics::default() },
         grpc_described: None,
         consumers: vec![purge],
         workers: vec![Arc::new(worker)],

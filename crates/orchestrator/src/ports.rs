@@ -42,12 +42,18 @@ pub enum Which {
 
 /// The desks of the news sections: each owns the articles of its section.
 ///
-/// Who asks is said by `token` alone, the verified access token of the caller; each section verifies it again by itself. No call
-/// outlives the deadline of the work in hand, and a call whose caller is gone is abandoned at the section too. A read that found
-/// nobody is tried again; so is a command, under one key, which gives it one effect. What a section refuses is passed on as it said
-/// it; in a refusal that it has kept under the client's key, `idempotency_replayed` says so. Where nobody serves a section it is
-/// unavailable; one that keeps failing is left in peace for a while, and the others are not. One that can't write can still be read.
-/// An answer that can't be read is a failure of the section.
+/// * Who asks is said by the token alone, the verified access token of the caller; each section verifies it again by itself.
+/// * No call outlives the deadline of the work in hand.
+/// * A call whose caller is gone is abandoned at the section too.
+/// * A read that found nobody is tried again.
+/// * So is a command, under one key, the client's or one of the orchestrator's own that no client can have given: it has one effect.
+/// * A section that says of such a further attempt that the command is still being done has not answered yet.
+/// * What a section refuses is passed on as it said it.
+/// * In a refusal that it has kept under the client's key, `idempotency_replayed` says so.
+/// * Where nobody serves a section it is unavailable.
+/// * A section that keeps failing is left in peace for a while, and the others are not.
+/// * One that can't write can still be read.
+/// * An answer that can't be read is a failure of the section.
 #[async_trait]
 pub trait NewsDesks: Send + Sync {
     /// An article as its section tells it, with its content. With `min_version` the section waits up to a second until it can show that version.
@@ -71,7 +77,8 @@ pub trait NewsDesks: Send + Sync {
         token: Option<&str>,
     ) -> Result<Vec<Article>, DeskError>;
 
-    /// A part of the section's articles, as far as the caller may see them, and how many pass the filter in all.
+    /// A part of the section's articles, as far as the caller may see them, and how many pass the filter in all; with their texts where
+    /// `content` says so.
     async fn list(
         &self,
         section: Section,
@@ -80,7 +87,7 @@ pub trait NewsDesks: Send + Sync {
         token: Option<&str>,
     ) -> Result<SectionList, DeskError>;
 
-    /// The same as places alone.
+    /// The places of the same part, without the articles.
     async fn positions(
         &self,
         section: Section,
@@ -107,7 +114,7 @@ pub trait NewsDesks: Send + Sync {
         giver: Giver<'_>,
     ) -> Result<Done<Article>, DeskError>;
 
-    /// Makes an article public.
+    /// Makes an article public, at the version that was seen.
     async fn publish(
         &self,
         section: Section,
@@ -125,7 +132,7 @@ pub trait NewsDesks: Send + Sync {
         giver: Giver<'_>,
     ) -> Result<Done<Version>, DeskError>;
 
-    /// Takes a published article back from readers.
+    /// Takes a published article back from readers, at the version that was seen.
     async fn unpublish(
         &self,
         section: Section,
@@ -144,7 +151,7 @@ pub trait NewsDesks: Send + Sync {
         giver: Giver<'_>,
     ) -> Result<Done<Article>, DeskError>;
 
-    /// Brings back what was put away.
+    /// Brings back what was put away, at the version that was seen.
     async fn undelete(
         &self,
         section: Section,
@@ -163,7 +170,7 @@ pub trait NewsDesks: Send + Sync {
         token: Option<&str>,
     ) -> Result<History, DeskError>;
 
-    /// An article as it was.
+    /// An article as it was at a version or at a moment, with its content.
     async fn version(
         &self,
         section: Section,

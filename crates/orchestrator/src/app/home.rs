@@ -3,7 +3,7 @@ use futures::future::join_all;
 use kernel::{Fault, Section, UserId};
 
 use super::list::{Answered, sort_out};
-use super::{App, Asker, ArticleError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{Article, BLOCK, FOR_YOU, Front, Part, Suggestion, TOP, Taste, for_you};
 use crate::ports::{DeskError, TastesError};
 

@@ -4,7 +4,7 @@ use chassis::Context;
 use futures::future::join_all;
 use kernel::{ArticleId, Fault, Section};
 
-use super::{App, Asker, ArticleError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{
     Article, Merged, Part, Position, Scope, SectionList, SectionPositions, Start, merge, share,
 };

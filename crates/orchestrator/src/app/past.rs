@@ -1,6 +1,6 @@
 use kernel::{ArticleId, Section, Version};
 
-use super::{App, Asker, ArticleError};
+use super::{App, ArticleError, Asker};
 use crate::domain::{Article, DiffPart, History};
 use crate::ports::Which;
 

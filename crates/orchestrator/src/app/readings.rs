@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::domain::Reading;
+use crate::metrics::ARTICLE_READ_DROPPED;
 
 /// Readings that wait until they are told. Bounded: when the bus is away for long, the newest are dropped and counted, and no
 /// request ever waits for it. A reading is worth less than an answer in time, and it was never acknowledged to anybody.
@@ -33,7 +34,10 @@ impl ReadingQueue {
         };
         if taken {
             self.wake.notify_one();
-        } else if self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
+            return;
+        }
+        ARTICLE_READ_DROPPED.count([]);
+        if self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1000) {
             // Once in a thousand: a flood of drops must not become a flood of lines.
             tracing::warn!(dropped = self.dropped(), "readings are dropped: their queue is full");
         }

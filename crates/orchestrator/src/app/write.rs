@@ -57,7 +57,11 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, fields that break its rules; or that it is away.
-    pub async fn revise_article(&self, write: Write<'_>, change: Change) -> Result<Done<Article>, ArticleError> {
+    pub async fn revise_article(
+        &self,
+        write: Write<'_>,
+        change: Change,
+    ) -> Result<Done<Article>, ArticleError> {
         Ok(self
             .heard(self.desks.revise(write.section, write.id, &write.expected, change, write.giver()).await?))
     }
@@ -90,7 +94,11 @@ impl App {
     ///
     /// # Errors
     /// What the section said: `stale_version`, `illegal_transition`, no such version; or that it is away.
-    pub async fn restore_article(&self, write: Write<'_>, old: Version) -> Result<Done<Article>, ArticleError> {
+    pub async fn restore_article(
+        &self,
+        write: Write<'_>,
+        old: Version,
+    ) -> Result<Done<Article>, ArticleError> {
         Ok(self
             .heard(self.desks.restore(write.section, write.id, &write.expected, old, write.giver()).await?))
     }

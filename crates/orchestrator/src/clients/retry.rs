@@ -6,7 +6,7 @@ use kernel::{Deadline, Kind, Refusal};
 use super::desks::NOT_YET_PROJECTED;
 use crate::ports::DeskError;
 
-/// When a read that failed is tried again.
+/// When a call that failed is tried again.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryRule {
     /// How often more, at the most.
@@ -15,7 +15,7 @@ pub struct RetryRule {
     pub pause: Duration,
 }
 
-/// Retries of reads, within a budget of a tenth of the requests: a section that fails every call is not asked three times as often
+/// Retries, within a budget of a tenth of the requests: a section that fails every call is not asked three times as often
 /// because of that.
 #[derive(Debug)]
 pub struct Retries {

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caching::{Cache, answer, encode, json, served, tag};
-use super::views::{DeletedView, DraftBody, ArticleAnswer, PatchBody, ReviseBody, VersionBody};
+use super::views::{ArticleAnswer, DeletedView, DraftBody, PatchBody, ReviseBody, VersionBody};
 use super::{Asking, News, Seen, refused};
-use crate::app::{Asker, Key, ArticleError, Rendered, Shown, Write};
+use crate::app::{ArticleError, Asker, Key, Rendered, Shown, Write};
 use crate::domain::{Article, Change};
 use crate::ports::{Done, Which};
 

@@ -1,8 +1,8 @@
 //! What caches may keep of an answer: those of others, and our own.
 
 use axum::response::{IntoResponse, Response};
-use chassis::http::etag_matches;
 pub(super) use chassis::http::{Cache, digest};
+use chassis::http::{FromCache, etag_matches};
 use http::header::{AGE, LINK};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kernel::Refusal;
@@ -50,6 +50,10 @@ pub(super) fn served(served: &Served, cache: Cache, headers: &HeaderMap) -> Resp
     headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
     if let Some(age) = age {
         headers.insert(AGE, age.as_secs().into());
+    }
+    // A stale one was looked for elsewhere first, and that costs as much as making one.
+    if matches!(served.source, Source::Kept(_)) {
+        response.extensions_mut().insert(FromCache);
     }
     response
 }

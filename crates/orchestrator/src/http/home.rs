@@ -1,15 +1,15 @@
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Problem, ProblemBody, etag_matches};
-use http::{HeaderMap, StatusCode};
-use kernel::Section;
+use chassis::http::{Problem, ProblemBody};
+use http::HeaderMap;
+use kernel::{Refusal, Section};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caching::{Cache, answer, digest, encode, json};
+use super::caching::{Cache, digest, encode, rendered, served};
 use super::views::{ArticleView, Status};
-use super::{Asking, News};
-use crate::app::{ForYou, Home};
+use super::{Asking, News, refused};
+use crate::app::{Asker, ForYou, Home, Key, Rendered, Shown};
 use crate::domain::{Block, Suggestion, Taste};
 
 /// The front page.
@@ -141,12 +141,42 @@ pub(super) async fn home(
     Asking(asker): Asking,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let view = HomeView::from(news.app.home(&asker).await?);
-    let body = encode(&view)?;
-    if view.partial {
-        // Neither kept nor tagged: nobody shall hold on to a page with a section missing.
-        return Ok(Cache::Never.on(json(StatusCode::OK, body)));
-    }
-    let etag = digest(&body);
-    Ok(Cache::of_public(asker.identity.is_some()).on(answer(etag_matches(&headers, &etag), &etag, body)))
+    Ok(match asker.identity {
+        Some(_) => home_of(&news, &asker, &headers).await?,
+        None => home_of_all(&news, &headers).await?,
+    })
+}
+
+/// A page for one reader; nobody else ever gets it.
+async fn home_of(news: &News, asker: &Asker, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let page = render(news.app.home(asker).await.map_err(|error| refused(&error))?)?;
+    let cache = if page.keep { Cache::Private } else { Cache::Never };
+    Ok(rendered(&page, cache, headers))
+}
+
+/// The page that everybody gets: out of the cache, or into it, as lists are.
+async fn home_of_all(news: &News, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let app = news.app.clone();
+    let make = async move { render(app.home(&Asker::default()).await.map_err(|error| refused(&error))?) };
+    let page = news.app.shelf.serve(Key::Home, make).await?;
+    let cache = if page.answer.keep { Cache::of_public(false) } else { Cache::Never };
+    Ok(served(&page, cache, headers))
+}
+
+fn render(home: Home) -> Result<Rendered, Refusal> {
+    let Home { front, for_you: _, missing } = &home;
+    let blocks = front.blocks.iter().flat_map(|block| &block.articles);
+    let shown = front.top.iter().chain(blocks).map(Shown::from).collect();
+    let keep = missing.is_empty();
+    let body = encode(&HomeView::from(home))?;
+    Ok(Rendered {
+        etag: digest(&body),
+        body: body.into(),
+        link: None,
+        total: None,
+        article: None,
+        shown,
+        lists: Section::ALL.to_vec(),
+        keep,
+    })
 }

@@ -21,7 +21,7 @@ use kernel::{Expected, Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
-use crate::app::{App, Asker, ArticleError};
+use crate::app::{App, ArticleError, Asker};
 
 /// Who may use which route.
 pub const ACCESS: &str = include_str!("../../access.toml");

@@ -16,23 +16,23 @@ use uuid::Uuid;
 use crate::desk::{Mood, article};
 use crate::world::{Answer, World, config, token};
 
-fn caching() -> Config {
+pub fn caching() -> Config {
     let mut config = config();
     config.cache.bytes = 1 << 20;
     config.desks.section_deadline_ms = 60_000;
     config
 }
 
-async fn world() -> World {
+pub async fn world() -> World {
     World::with(caching(), |bus| bus).await
 }
 
-fn away() -> Refusal {
+pub fn away() -> Refusal {
     Refusal::new(Kind::Unavailable, "store_unavailable", "The store is away.")
 }
 
 /// Past the time in which lists are not kept.
-fn settle(world: &World) {
+pub fn settle(world: &World) {
     world.clock.advance(Duration::from_millis(600));
 }
 
@@ -55,11 +55,11 @@ async fn announce(world: &World, key: &str, subject: &str, version: u32, body: B
     }
 }
 
-async fn updated(world: &World, id: ArticleId, version: u32) {
+pub async fn updated(world: &World, id: ArticleId, version: u32) {
     announce(world, "news.sports.updated", &id.to_string(), version, Bytes::new()).await;
 }
 
-fn calls(world: &World) -> usize {
+pub fn calls(world: &World) -> usize {
     world.desks.iter().map(|desk| desk.calls().len()).sum()
 }
 
@@ -67,7 +67,7 @@ fn title(answer: &Answer) -> &str {
     answer.json["news"]["title"].as_str().unwrap_or_else(|| panic!("no article: {answer:?}"))
 }
 
-fn newer(id: ArticleId, version: u32, title: &str) -> Article {
+pub fn newer(id: ArticleId, version: u32, title: &str) -> Article {
     Article {
         id: id.to_string(),
         version,
@@ -80,7 +80,9 @@ fn newer(id: ArticleId, version: u32, title: &str) -> Article {
 async fn an_article_and_a_list_are_asked_for_once_and_say_where_they_come_from() {
     let world = world().await;
     let id = world.desk(Section::Sports).published(1, 10);
-    for path in [format!("/sports/{id}"), "/all/1/10".to_owned(), "/sports?label=tax".to_owned()] {
+    for path in
+        [format!("/sports/{id}"), "/all/1/10".to_owned(), "/sports?label=tax".to_owned(), "/home".to_owned()]
+    {
         let first = world.get(&path).send().await;
         assert_eq!((first.header("cache-status"), first.header("age")), ("orchestrator; fwd=miss", ""));
         let asked = calls(&world);
@@ -110,6 +112,7 @@ async fn an_announcement_takes_out_the_article_and_every_list_of_its_section() {
         "/all/1/10".to_owned(),
         "/sports/1/10".to_owned(),
         "/all?limit=5".to_owned(),
+        "/home".to_owned(),
     ];
     for path in &paths {
         world.get(path).send().await;
@@ -136,7 +139,7 @@ async fn an_erasure_takes_out_whatever_shows_the_byline_and_keeps_it_out() {
     let world = world().await;
     let person = UserId::new(Uuid::from_u128(1));
     let id = world.desk(Section::Sports).published(1, 10);
-    let paths = [format!("/sports/{id}"), "/all/1/10".to_owned()];
+    let paths = [format!("/sports/{id}"), "/all/1/10".to_owned(), "/home".to_owned()];
     for path in &paths {
         world.get(path).send().await;
     }

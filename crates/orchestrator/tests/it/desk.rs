@@ -129,6 +129,8 @@ impl Desk {
 
     fn answer(&self, call: &Call) -> Result<Bytes, Refusal> {
         let inner = self.inner();
+        let replayed = matches!(inner.mood, Mood::Replaying);
+        let done = |article: Article| ArticleReply { article: Some(article), replayed }.encode_to_vec();
         let find = |id: &str| {
             let found = inner.articles.iter().find(|article| article.id == id).cloned();
             found.ok_or_else(|| Refusal::new(Kind::NotFound, "not_found", "There is no such article."))
@@ -138,16 +140,12 @@ impl Desk {
             "GetArticle" => reply(find(&read::<GetArticleRequest>(body).id)?),
             "GetArticles" => pick(&inner.articles, &read(body)).encode_to_vec(),
             "ListArticles" => list(&inner.articles, &read(body)).encode_to_vec(),
-            "CreateArticle" => ArticleReply {
-                article: Some(article(self.section, 77, 0, "draft")),
-                replayed: matches!(inner.mood, Mood::Replaying),
-            }
-            .encode_to_vec(),
+            "CreateArticle" => done(article(self.section, 77, 0, "draft")),
             "UnpublishArticle" => {
-                reply(next(find(&read::<UnpublishArticleRequest>(body).id)?, Some("unpublished")))
+                done(next(find(&read::<UnpublishArticleRequest>(body).id)?, Some("unpublished")))
             }
-            "RestoreArticle" => reply(next(find(&read::<RestoreArticleRequest>(body).id)?, None)),
-            "UndeleteArticle" => reply(next(find(&read::<UndeleteArticleRequest>(body).id)?, Some("draft"))),
+            "RestoreArticle" => done(next(find(&read::<RestoreArticleRequest>(body).id)?, None)),
+            "UndeleteArticle" => done(next(find(&read::<UndeleteArticleRequest>(body).id)?, Some("draft"))),
             "GetHistory" => {
                 let asked = read::<GetHistoryRequest>(body);
                 let newest = find(&asked.id)?.version.min(asked.before.unwrap_or(u32::MAX) - 1);
@@ -184,14 +182,11 @@ impl Desk {
                 ];
                 DiffVersionsReply { parts }.encode_to_vec()
             }
-            "ReviseArticle" => reply(next(find(&read::<ReviseArticleRequest>(body).id)?, None)),
-            "PublishArticle" => {
-                reply(next(find(&read::<PublishArticleRequest>(body).id)?, Some("published")))
-            }
+            "ReviseArticle" => done(next(find(&read::<ReviseArticleRequest>(body).id)?, None)),
+            "PublishArticle" => done(next(find(&read::<PublishArticleRequest>(body).id)?, Some("published"))),
             "DeleteArticle" => {
                 let found = next(find(&read::<DeleteArticleRequest>(body).id)?, None);
-                DeleteArticleReply { id: found.id, version: found.version, ..DeleteArticleReply::default() }
-                    .encode_to_vec()
+                DeleteArticleReply { id: found.id, version: found.version, replayed }.encode_to_vec()
             }
             other => panic!("no such method: {other}"),
         }
@@ -238,12 +233,12 @@ impl CallHandler for Desk {
                 let answer = self.answer(call);
                 barrier.wait().await;
                 barrier.wait().await;
-                return answer;
+                return Ok(answer?);
             }
             Now::Hide if call.method == "GetArticle" => {
                 let found = ArticleReply::decode(self.answer(call)?).expect("a reply").article;
                 if found.is_none_or(|article| article.state != "published") {
-                    return Err(Refusal::new(Kind::NotFound, "not_found", "There is no such article."));
+                    return Err(Refusal::new(Kind::NotFound, "not_found", "There is no such article.").into());
                 }
             }
             Now::Hide => {}

@@ -2,11 +2,15 @@
 
 mod access;
 mod cache;
+mod cache_home;
+mod counts;
 mod cursors;
 mod defects;
 mod desk;
 mod desk_lists;
 mod desks;
+mod desks_commands;
+mod desks_reads;
 mod history;
 mod home;
 mod lists;
@@ -15,6 +19,7 @@ mod reads;
 mod sink;
 mod taste;
 mod tastes;
+mod throttle;
 mod wire;
 mod world;
 mod writes;

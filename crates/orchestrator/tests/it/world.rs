@@ -1,9 +1,11 @@
 //! Everything around the orchestrator: a bus, three scripted desks, an issuer of tokens.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::Bus;
@@ -66,6 +68,15 @@ impl World {
 
     /// A world with this configuration, whose orchestrator sees the bus through `lens`.
     pub async fn with(config: Config, lens: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>) -> Self {
+        Self::behind(EdgeConfig::default(), config, lens).await
+    }
+
+    /// The same behind an edge with this configuration.
+    pub async fn behind(
+        limits: EdgeConfig,
+        config: Config,
+        lens: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
@@ -87,9 +98,21 @@ impl World {
         for consumer in consumers {
             chassis::spawn("consumer", consumer.run(stop.clone()));
         }
-        let router = edge("orchestrator", http, EdgeConfig::default());
+        let router = edge("orchestrator", http, limits);
         let worker = workers.pop().expect("one worker");
-        Self { desks, recommendations, app, bus, worker, doc, router, servers, clock, _stop: stop.drop_guard(), _folder: folder }
+        Self {
+            desks,
+            recommendations,
+            app,
+            bus,
+            worker,
+            doc,
+            router,
+            servers,
+            clock,
+            _stop: stop.drop_guard(),
+            _folder: folder,
+        }
     }
 
     pub fn desk(&self, section: Section) -> &Desk {
@@ -130,6 +153,12 @@ impl Ask<'_> {
 
     pub fn by(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// From the client at this address; without one nobody is limited.
+    pub fn from(mut self, client: IpAddr) -> Self {
+        self.request = self.request.extension(ConnectInfo(SocketAddr::new(client, 40_000)));
+        self
     }
 
     pub fn json(mut self, body: &Value) -> Self {

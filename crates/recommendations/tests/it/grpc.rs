@@ -8,7 +8,7 @@ use proto::recommendations::v1::{GetTasteRequest, Taste};
 use tokio::net::TcpListener;
 use tonic::{Code, Status};
 
-use crate::world::{DAY, World, minute, user};
+use crate::world::{DAY, TOKEN, World, minute, user};
 
 /// The ways to the service: in its own process, and on a port as in a process of its own.
 async fn both_ways(world: &World) -> [Transport; 2] {
@@ -17,7 +17,10 @@ async fn both_ways(world: &World) -> [Transport; 2] {
     let server = tonic::transport::Server::builder().add_routes(world.grpc.clone());
     let incoming = tonic::transport::server::TcpIncoming::from(listener);
     drop(chassis::spawn("test.grpc", server.serve_with_incoming(incoming)));
-    ["inproc://recommendations", &url].map(|url| world.surroundings.transport(url).expect("a transport"))
+    ["inproc://recommendations", &url].map(|url| {
+        let way = world.surroundings.transport(url).expect("a transport");
+        way.with_token(&TOKEN.to_owned().into())
+    })
 }
 
 async fn ask(way: &Transport, id: &str, limit: u32) -> Result<Vec<Taste>, Status> {

@@ -10,7 +10,7 @@ use bus::{Bus, BusLocal, Envelope};
 use bytes::Bytes;
 use chassis::config::Address;
 use chassis::http::{EdgeConfig, edge};
-use chassis::{IdentityConfig, Surroundings, Worker};
+use chassis::{GrpcCaller, GrpcConfig, IdentityConfig, Surroundings, Worker};
 use http_body_util::BodyExt;
 use kernel::{ArticleId, Clock, Ids, ManualClock, MessageId, Role, Timestamp, Trace, UserId};
 use prost::Message;
@@ -68,7 +68,7 @@ impl World {
                 budget_ms: 250,
             },
             identity: IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
-            grpc: chassis::GrpcConfig::default(),
+            grpc: callers(),
         };
         let service =
             recommendations::build(config, surroundings.clone()).await.expect("the service is built");
@@ -232,3 +232,12 @@ pub fn user(number: u128) -> UserId {
 
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the orchestrator proves itself with over the network.
+pub const TOKEN: &str = "a-token-of-the-orchestrator-of-32-characters";
+
+fn callers() -> GrpcConfig {
+    let methods = vec!["portal.recommendations.v1.Recommendations/GetTaste".to_owned()];
+    let caller = GrpcCaller { token: TOKEN.to_owned().into(), methods };
+    GrpcConfig { callers: [("orchestrator".to_owned(), caller)].into() }
+}

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use base64::Engine;
 use chassis::config::Settings;
-use chassis::http::{EdgeConfig, edge};
+use chassis::http::{EdgeConfig, ThrottleConfig, edge};
 use chassis::{GrpcCaller, Service, Step, Surroundings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -196,7 +196,7 @@ impl Users {
         assert_eq!(config.validate(), Vec::<String>::new());
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
         let service = users::build(config, surroundings.clone()).await.expect("the service is built");
-        let router = edge("users", service.http.clone(), EdgeConfig::default());
+        let router = edge("users", service.http.clone(), EdgeConfig { throttle: ThrottleConfig::none(), ..EdgeConfig::default() });
         Self { folder, clock, surroundings, service, router }
     }
 

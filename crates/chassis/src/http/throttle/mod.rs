@@ -33,6 +33,13 @@ pub struct ThrottleConfig {
     pub same_address: Vec<Window>,
 }
 
+impl ThrottleConfig {
+    /// No limit at all.
+    pub fn none() -> Self {
+        Self { client: Vec::new(), account: Vec::new(), writes: Vec::new(), same_address: Vec::new() }
+    }
+}
+
 impl Default for ThrottleConfig {
     /// The defaults of the product.
     fn default() -> Self {

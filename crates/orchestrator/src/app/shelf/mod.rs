@@ -1,4 +1,4 @@
-//! The read cache: published articles and lists as everybody sees them, as the bytes of their answers.
+//! The read cache: published articles, lists and the front page as everybody sees them, as the bytes of their answers.
 //!
 //! **What never gets in**: anything that was asked for in somebody's name. Whoever fills it asks the sections without a token.
 //!
@@ -29,6 +29,7 @@ use moka::sync::Cache;
 use self::flights::Flights;
 use self::news::{Fate, Heard};
 use crate::domain::Article;
+use crate::metrics::CACHE_REQUESTS;
 
 /// What an answer is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,6 +38,19 @@ pub enum Key {
     Article(Section, ArticleId),
     /// A list, by everything in its address that decides what it says, in one spelling.
     List(Arc<str>),
+    /// The front page.
+    Home,
+}
+
+impl Key {
+    /// As in metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Key::Article(..) => "article",
+            Key::List(_) => "list",
+            Key::Home => "home",
+        }
+    }
 }
 
 /// An answer that is ready to be sent.
@@ -109,6 +123,17 @@ pub enum Source {
     Stale(Duration),
 }
 
+impl Source {
+    /// As in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Source::Made => "miss",
+            Source::Kept(_) => "hit",
+            Source::Stale(_) => "stale",
+        }
+    }
+}
+
 /// A kept answer.
 pub(super) struct Kept {
     answer: Arc<Rendered>,
@@ -151,6 +176,17 @@ impl Shelf {
     /// # Errors
     /// What `make` said, where nothing that was kept may serve.
     pub async fn serve<F>(self: &Arc<Self>, key: Key, make: F) -> Result<Served, Refusal>
+    where
+        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+    {
+        let cache = key.name();
+        let served = self.find(key, make).await;
+        let source = served.as_ref().map_or(Source::Made, |served| served.source);
+        CACHE_REQUESTS.count([cache, source.name()]);
+        served
+    }
+
+    async fn find<F>(self: &Arc<Self>, key: Key, make: F) -> Result<Served, Refusal>
     where
         F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
     {
