@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How often a connection is looked at, besides being told of its end.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often a request that the driver has not answered yet is looked at.
+const GLANCE: Duration = Duration::from_millis(50);
 /// How long an orderly goodbye may take.
 pub(super) const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -85,22 +88,6 @@ impl Link {
                 State::Up(_) | State::Away(_) => {}
             }
             state.changed().await.ok()?;
-        }
-    }
-
-    /// Does `work` on this connection, and gives it up when the connection is lost: what the driver is asked for in the moment of the
-    /// loss may never be answered.
-    pub(super) async fn while_up<T>(
-        &self,
-        connection: &Arc<Connection>,
-        work: impl Future<Output = Result<T, BusError>>,
-    ) -> Result<T, BusError> {
-        let mut state = self.state.clone();
-        let lost = state.wait_for(|state| !matches!(state, State::Up(up) if Arc::ptr_eq(up, connection)));
-        tokio::select! {
-            biased;
-            done = work => done,
-            _lost = lost => Err(away("the connection to the broker was lost")),
         }
     }
 
@@ -204,7 +191,31 @@ pub(super) fn back_off(failures: u32) -> Duration {
 
 /// A channel on this connection.
 pub(super) async fn channel(connection: &Connection) -> Result<Channel, BusError> {
-    connection.create_channel().await.map_err(|error| failure(&error))
+    unless_lost(connection.create_channel(), || !connection.status().connected()).await
+}
+
+/// What the driver answers, or that it will not: `lost` is true and there is no answer.
+///
+/// New channels and acknowledgements go to a task of the driver by a queue of their own. What comes into that queue after
+/// the end of the connection was noticed, and before the task has ended, is neither done nor refused: whoever waits for
+/// it would wait for ever (lapin 4.12, `internal_rpc.rs`). Everything else is refused by the driver in time.
+pub(super) async fn unless_lost<T>(
+    asked: impl Future<Output = Result<T, lapin::Error>>,
+    lost: impl Fn() -> bool,
+) -> Result<T, BusError> {
+    let mut asked = pin!(asked);
+    loop {
+        // First, so that an answer that came meanwhile counts.
+        let is_lost = lost();
+        tokio::select! {
+            biased;
+            answer = &mut asked => return answer.map_err(|error| failure(&error)),
+            () = chassis::pause(GLANCE), if !is_lost => {}
+            () = std::future::ready(()), if is_lost => {
+                return Err(away("the connection was lost before the driver answered"));
+            }
+        }
+    }
 }
 
 /// What the driver says, in the words of the port.
@@ -220,4 +231,24 @@ pub(super) fn failure(error: &lapin::Error) -> BusError {
 
 pub(super) fn away(why: &str) -> BusError {
     BusError::Away(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_the_driver_forgets_ends_with_the_connection_and_an_answer_counts_before_that() {
+        let forgotten = unless_lost(pending::<Result<(), lapin::Error>>(), || true);
+        assert!(matches!(forgotten.await, Err(BusError::Away(_))));
+        let looks = std::cell::Cell::new(0);
+        let lost_meanwhile =
+            unless_lost(pending::<Result<(), lapin::Error>>(), || looks.replace(looks.get() + 1) == 2);
+        assert!(matches!(lost_meanwhile.await, Err(BusError::Away(_))));
+        assert_eq!(looks.get(), 3);
+        let answered = unless_lost(ready(Ok::<_, lapin::Error>("answer")), || true);
+        assert!(matches!(answered.await, Ok("answer")));
+    }
 }

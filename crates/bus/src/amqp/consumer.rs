@@ -59,8 +59,6 @@ impl Runnable for Consumer {
             match self.receive(&connection, &stop, &mut failures).await {
                 Ok(()) => return,
                 Err(fault) => {
-                    #[cfg(test)]
-                    eprintln!("D1 {:?} ended {fault}", Instant::now());
                     let queue = &self.queue.name;
                     tracing::warn!(queue, cause = causes(&fault), "receiving ended and will begin again");
                 }
@@ -78,34 +76,26 @@ impl Consumer {
     /// Receives until it is stopped or something is lost. What is not acknowledged then comes again.
     async fn receive(
         &self,
-        connection: &Arc<Connection>,
+        connection: &Connection,
         stop: &CancellationToken,
         failures: &mut u32,
     ) -> Result<(), BusError> {
-        #[cfg(test)]
-        eprintln!("D1 {:?} declare", Instant::now());
         let declared = tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            declared = self.link.while_up(connection, self.queue.declare(connection)) => declared,
+            declared = self.queue.declare(connection) => declared,
         };
         declared?;
         let mut prefetch = CAREFUL;
         loop {
-            #[cfg(test)]
-            eprintln!("D1 {:?} open {prefetch}", Instant::now());
             let opening = Intake::open(connection, &self.queue.name, prefetch);
             let mut intake = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                intake = self.link.while_up(connection, opening) => intake?,
+                intake = opening => intake?,
             };
-            #[cfg(test)]
-            eprintln!("D1 {:?} opened {prefetch}", Instant::now());
             let outcome = match prefetch {
                 CAREFUL => self.go_carefully(&mut intake, stop, failures).await?,
                 _ => self.go_briskly(&mut intake, stop).await?,
             };
-            #[cfg(test)]
-            eprintln!("D1 {:?} goodbye", Instant::now());
             intake.goodbye().await;
             match outcome {
                 Some(next) => prefetch = next,
@@ -128,11 +118,7 @@ impl Consumer {
             *failures = 0;
             quick = if begun.elapsed() < SLOW { quick + 1 } else { 0 };
             if quick == TRUST {
-                #[cfg(test)]
-                eprintln!("D1 {:?} cancel", Instant::now());
                 intake.cancel().await?;
-                #[cfg(test)]
-                eprintln!("D1 {:?} cancelled", Instant::now());
                 while let Some(delivery) = intake.rest().await? {
                     self.settle(&delivery).await?;
                 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
@@ -9,11 +7,8 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{GOODBYE, away, channel, failure};
+use super::connection::{GOODBYE, away, channel, failure, unless_lost};
 use crate::BusError;
-
-/// How often a silent channel is looked at, besides being told of its end.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// Deliveries from one queue, on a channel of their own: when that ends, what is not acknowledged goes back.
 pub(super) struct Intake {
@@ -41,7 +36,12 @@ impl Intake {
             Ok::<_, lapin::Error>(Self { channel, deliveries })
         });
         let opened = opening.await.map_err(|_panicked| away("a consumer could not be opened"))?;
-        opened.map_err(|error| failure(&error))
+        let intake = opened.map_err(|error| failure(&error))?;
+        // The driver may have told all consumers of the end of the channel before it knew of this one.
+        if !intake.channel.status().connected() {
+            return Err(away("the channel was lost while a consumer was opened"));
+        }
+        Ok(intake)
     }
 
     /// The next delivery, or nothing where the consumer is to stop.
@@ -61,17 +61,7 @@ impl Intake {
 
     /// What is still to be had after `cancel`.
     pub(super) async fn rest(&mut self) -> Result<Option<Delivery>, BusError> {
-        loop {
-            tokio::select! {
-                biased;
-                next = self.deliveries.next() => return next.transpose().map_err(|error| failure(&error)),
-                () = chassis::pause(LOOK) => {}
-            }
-            // A consumer that was opened or ended in the moment in which its connection was lost is not told of it.
-            if !self.channel.status().connected() {
-                return Err(away("the channel was lost"));
-            }
-        }
+        self.deliveries.next().await.transpose().map_err(|error| failure(&error))
     }
 
     /// Receives nothing more than what is on its way.
@@ -88,7 +78,7 @@ impl Intake {
         self.cancel().await?;
         while let Some(delivery) = self.rest().await? {
             let options = BasicNackOptions { requeue: true, ..Default::default() };
-            delivery.nack(options).await.map_err(|error| failure(&error))?;
+            unless_lost(delivery.nack(options), || delivery.poisoned()).await?;
         }
         Ok(())
     }
@@ -102,22 +92,8 @@ impl Intake {
 
 /// The effect of a delivery is stored, or it lies somewhere else.
 pub(super) async fn acknowledge(delivery: &Delivery) -> Result<(), BusError> {
-    #[cfg(test)]
-    let acked = {
-        let mut acking = Box::pin(delivery.ack(BasicAckOptions::default()));
-        match tokio::time::timeout(Duration::from_secs(3), &mut acking).await {
-            Ok(acked) => acked,
-            Err(_) => {
-                eprintln!("D1 an ack has not returned for 3 s: {:?}", delivery.acker);
-                acking.await
-            }
-        }
-    };
-    #[cfg(not(test))]
-    let acked = delivery.ack(BasicAckOptions::default()).await;
-    match acked {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(away("the channel ended before a delivery was acknowledged")),
-        Err(error) => Err(failure(&error)),
+    match unless_lost(delivery.ack(BasicAckOptions::default()), || delivery.poisoned()).await? {
+        true => Ok(()),
+        false => Err(away("the channel ended before a delivery was acknowledged")),
     }
 }

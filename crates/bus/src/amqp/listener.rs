@@ -83,8 +83,7 @@ impl Listener {
                     connection = self.link.wait() => connection,
                 };
                 let Some(connection) = connection else { return Ok(()) };
-                let opening = Ears::open(&connection, self.receiver.service, &self.patterns);
-                self.link.while_up(&connection, opening).await?
+                Ears::open(&connection, self.receiver.service, &self.patterns).await?
             }
         };
         let mut intake = Intake::on(ears.channel, &ears.queue, HEARING).await?;

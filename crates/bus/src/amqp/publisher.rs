@@ -123,10 +123,9 @@ impl Publisher {
         }
         // In a task of its own, which keeps the place: somebody whose time is over meanwhile (a readiness check, every second)
         // would leave a channel half open, and at a broker that is silent for a while they add up to the most that there may be.
-        let (link, way_out, confirms) = (self.link.clone(), self.way_out.clone(), self.confirms);
-        let opening = chassis::spawn("bus.channel", async move {
-            link.while_up(&connection, renew(slot, &connection, way_out, confirms)).await
-        });
+        let (way_out, confirms) = (self.way_out.clone(), self.confirms);
+        let opening =
+            chassis::spawn("bus.channel", async move { renew(slot, &connection, way_out, confirms).await });
         opening.await.unwrap_or_else(|_panicked| Err(away("a channel could not be opened")))
     }
 }

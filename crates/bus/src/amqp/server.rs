@@ -125,7 +125,7 @@ impl Server {
 
     async fn open_again(&self) -> Result<Option<Open>, BusError> {
         match self.link.wait().await {
-            Some(connection) => self.link.while_up(&connection, self.open(&connection)).await.map(Some),
+            Some(connection) => self.open(&connection).await.map(Some),
             None => Ok(None),
         }
     }

@@ -70,8 +70,11 @@ async fn every_cell_of_the_matrix_is_enforced() {
 
 #[tokio::test]
 async fn a_service_on_its_own_refuses_what_only_works_in_one_process() {
+    // As every program does at its start.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut config = crate::world::config();
     config.identity.keys = "http://users:3000".to_owned();
+    config.recommendations.url = "http://recommendations:50052".to_owned();
     config.bus.url = "local:bus.db".into();
     let refused = orchestrator::build(config, chassis::Surroundings::alone()).await;
     let said = refused.err().map(|error| format!("{error:#}")).expect("a refusal");
