@@ -54,7 +54,9 @@ impl Call {
     fn article(&self, reply: &Delivery) -> Result<Article> {
         let is_refusal = reply.properties.kind().as_ref().is_some_and(|kind| kind.as_str() == "Refusal");
         match (is_refusal, self.refused) {
-            (false, false) => ArticleReply::decode(reply.data.as_slice())?.article.context("a reply without an article"),
+            (false, false) => {
+                ArticleReply::decode(reply.data.as_slice())?.article.context("a reply without an article")
+            }
             (true, true) => Ok(Article::default()),
             (true, false) => bail!("refused: {}", String::from_utf8_lossy(&reply.data)),
             (false, true) => bail!("answered, where a refusal was expected"),
@@ -88,7 +90,10 @@ async fn desk(channel: &Channel, name: &str, options: QueueDeclareOptions) -> Re
     let nothing = FieldTable::default;
     channel.queue_declare(name.into(), options, nothing()).await.context("the queue of replies")?;
     let binding = QueueBindOptions::default();
-    channel.queue_bind(name.into(), REPLIES.into(), name.into(), binding, nothing()).await.context("its binding")?;
+    channel
+        .queue_bind(name.into(), REPLIES.into(), name.into(), binding, nothing())
+        .await
+        .context("its binding")?;
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     channel.basic_consume(name.into(), "".into(), options, nothing()).await.context("its consumer")
 }
@@ -136,13 +141,15 @@ impl Caller {
         let connection = connect(broker).await?;
         let channel = connection.create_channel().await?;
         let queue = format!("bench.{}", uuid::Uuid::new_v4());
-        let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let options =
+            QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let mut replies = desk(&connection.create_channel().await?, &queue, options).await?;
         let waiting = Waiting::default();
         let asked = waiting.clone();
         tokio::spawn(async move {
             while let Some(Ok(reply)) = replies.next().await {
-                let id = reply.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
+                let id =
+                    reply.properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default();
                 if let Some(waiting) = lock(&asked).remove(&id) {
                     let _gave_up = waiting.send(reply);
                 }

@@ -59,7 +59,9 @@ impl Ask {
         if self.body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        request.body(Full::new(self.body.clone().unwrap_or_default())).expect("paths and tokens of ours are valid")
+        request
+            .body(Full::new(self.body.clone().unwrap_or_default()))
+            .expect("paths and tokens of ours are valid")
     }
 }
 
@@ -188,7 +190,8 @@ impl Line {
         };
         let sender = self.open.insert(sender);
         sender.ready().await.context("the connection")?;
-        let answer = sender.send_request(ask.request(&self.address.to_string())).await.context("no answer")?;
+        let answer =
+            sender.send_request(ask.request(&self.address.to_string())).await.context("no answer")?;
         let status = answer.status().as_u16();
         let body = answer.into_body().collect().await.context("half an answer")?.to_bytes();
         Ok((status, body))

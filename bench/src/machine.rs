@@ -9,8 +9,9 @@ const MICROSECONDS_A_TICK: f64 = 10_000.0;
 /// Counters of the whole machine and of groups of processes at one moment.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    busy: u64,
+    all: u64,
     idle: u64,
+    used: u64,
     servers: u64,
     known: u64,
 }
@@ -30,32 +31,39 @@ pub struct Used {
 pub fn read(servers: &[u32], known: &[u32]) -> Reading {
     let all = Processes::read();
     let mine = [std::process::id()];
-    let (busy, idle) = machine();
-    Reading { busy, idle, servers: all.ticks(servers), known: all.ticks(&[known, &mine, servers].concat()) }
+    let (all_ticks, idle, used) = machine();
+    Reading {
+        all: all_ticks,
+        idle,
+        used,
+        servers: all.ticks(servers),
+        known: all.ticks(&[known, &mine, servers].concat()),
+    }
 }
 
 impl Reading {
     /// What was used since an earlier reading of the same processes.
     pub fn since(&self, before: &Self) -> Used {
         let part = |now: u64, before: u64| now.saturating_sub(before) as f64;
-        let (busy, idle) = (part(self.busy, before.busy), part(self.idle, before.idle));
-        let all = (busy + idle).max(1.0);
+        let all = part(self.all, before.all).max(1.0);
+        let strange = part(self.used, before.used) - part(self.known, before.known);
         Used {
             servers_us: part(self.servers, before.servers) * MICROSECONDS_A_TICK,
-            idle: idle / all,
-            others: ((busy - part(self.known, before.known)) / all).clamp(0.0, 1.0),
+            idle: part(self.idle, before.idle) / all,
+            others: (strange / all).clamp(0.0, 1.0),
         }
     }
 }
 
-/// Busy and idle ticks of all processors together.
-fn machine() -> (u64, u64) {
+/// Ticks of all processors together: every one, the idle ones, and those that processes used, here or on a neighbouring machine of the same
+/// host. Interrupts, which is where packets go through the loopback, belong to no process and are neither.
+fn machine() -> (u64, u64, u64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();
     let ticks: Vec<u64> = first.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
     // user nice system idle iowait irq softirq steal; guest time is in user already.
     let of = |places: &[usize]| places.iter().filter_map(|place| ticks.get(*place)).sum();
-    (of(&[0, 1, 2, 5, 6, 7]), of(&[3, 4]))
+    (of(&[0, 1, 2, 3, 4, 5, 6, 7]), of(&[3, 4]), of(&[0, 1, 2, 7]))
 }
 
 /// Every process with its ticks, and whose child it is.
@@ -70,7 +78,8 @@ impl Processes {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         for id in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
             // It can end while we look.
-            let Some((parent, ticks)) = fs::read_to_string(format!("/proc/{id}/stat")).ok().and_then(|it| stat(&it))
+            let Some((parent, ticks)) =
+                fs::read_to_string(format!("/proc/{id}/stat")).ok().and_then(|it| stat(&it))
             else {
                 continue;
             };
@@ -144,8 +153,8 @@ mod tests {
 
     #[test]
     fn what_strangers_use_is_what_is_busy_and_nobody_known() {
-        let before = Reading { busy: 100, idle: 100, servers: 10, known: 50 };
-        let after = Reading { busy: 160, idle: 140, servers: 30, known: 100 };
+        let before = Reading { all: 200, idle: 100, used: 100, servers: 10, known: 50 };
+        let after = Reading { all: 300, idle: 140, used: 160, servers: 30, known: 100 };
         let used = after.since(&before);
         assert!((used.servers_us - 200_000.0).abs() < 1.0);
         assert!((used.idle - 0.4).abs() < 1e-9 && (used.others - 0.1).abs() < 1e-9);

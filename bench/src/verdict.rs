@@ -116,8 +116,10 @@ impl Row {
     }
 
     fn cells(&self) -> [String; 6] {
-        let ratio = self.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{}{}", short(ratio), self.unit));
-        let spread = self.spread.map_or_else(String::new, |(least, most)| format!("{}–{}", short(least), short(most)));
+        let ratio =
+            self.ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{}{}", short(ratio), self.unit));
+        let spread =
+            self.spread.map_or_else(String::new, |(least, most)| format!("{}–{}", short(least), short(most)));
         let goal = self.goal.map_or_else(String::new, |goal| format!("{goal}{}", self.unit));
         let met = match (self.met, self.ratio) {
             (Some(true), _) => "met",

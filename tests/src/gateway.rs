@@ -157,6 +157,13 @@ impl Gateway {
     }
 }
 
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Its workers would go on without it.
+        self.process.end();
+    }
+}
+
 fn nginx(folder: &Path) -> Program {
     // At this level it says when it is there. As root its workers would become somebody who can't enter the test's folder;
     // for everybody else the line has no effect.

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use mongodb::bson::{Document, doc};
 use mongodb::{Client, Collection};
-use uuid::Uuid;
 
 use super::{Done, Drive};
 
@@ -15,11 +14,7 @@ pub async fn drive(url: &str, id: &str, drive: Drive) -> Result<Done> {
     let mark = database.collection::<Document>("marks").find_one(doc! { "_id": "view" }).await?;
     let live = mark.context("the view's mark")?.get_i64("live").context("the live view")?;
     let articles: Collection<Document> = database.collection(&format!("articles_{live}"));
-    let id: Uuid = id.parse().context("the id of an article")?;
-    let key = mongodb::bson::Binary {
-        subtype: mongodb::bson::spec::BinarySubtype::Uuid,
-        bytes: id.as_bytes().to_vec(),
-    };
+    let key = id.to_owned();
     let once = move || {
         let (articles, key) = (articles.clone(), key.clone());
         async move {

@@ -183,7 +183,11 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_driven_floor_counts_and_a_failing_one_fails() {
         let drive = Drive::new(2, Duration::from_millis(50));
-        let done = drive.counted(|| async { Ok(tokio::task::yield_now().await) }).await.expect("it runs");
+        let yielding = || async {
+            tokio::task::yield_now().await;
+            Ok(())
+        };
+        let done = drive.counted(yielding).await.expect("it runs");
         assert!(done.count > 0 && done.seconds >= 0.05);
         assert!(drive.counted(|| async { anyhow::bail!("no") }).await.is_err());
     }

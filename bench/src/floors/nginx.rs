@@ -37,6 +37,13 @@ impl Static {
     }
 }
 
+impl Drop for Static {
+    fn drop(&mut self) {
+        // Its workers would go on without it.
+        self.process.end();
+    }
+}
+
 fn configuration(address: SocketAddr) -> String {
     format!(
         "worker_processes 2;\npid nginx.pid;\nevents {{ worker_connections 4096; }}\n\

@@ -25,7 +25,8 @@ pub async fn serve(broker: String, section: String) -> Result<()> {
 async fn read(State(asked): State<Arc<Asked>>, Path(id): Path<String>) -> Response {
     match ask_once(&asked.broker, &asked.section, &Call::get(&id)).await {
         Ok(article) => {
-            let body = serde_json::json!({"id": article.id, "title": article.title, "content": article.content});
+            let body =
+                serde_json::json!({"id": article.id, "title": article.title, "content": article.content});
             ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
         }
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response(),

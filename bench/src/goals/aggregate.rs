@@ -11,8 +11,12 @@ use crate::load::{Ask, Target};
 use crate::verdict::{Goal, Row};
 use crate::window::{Bench, Side};
 
-/// Lists a second: far below what the machine can do, so that nothing waits.
-const LISTS: f64 = 30.0;
+/// The part of what one connection can have of lists that is asked for by the timetable: nothing waits for another.
+const CALM: f64 = 0.25;
+/// The most lists a second …
+const MOST: f64 = 50.0;
+/// … and how many a window has at least.
+const LISTS: f64 = 20.0;
 /// How many different pages are asked for.
 const PAGES: u64 = 20;
 
@@ -46,7 +50,8 @@ pub async fn broker(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> {
         ratios.push(quick.achieved / slow.achieved);
         figures.extend([quick, slow]);
     }
-    let row = Row::of(ID, "article read through orchestrator and broker / the original's way, by rate", ratios);
+    let row =
+        Row::of(ID, "article read through orchestrator and broker / the original's way, by rate", ratios);
     Ok(vec![row.unit(" ×").goal(Goal::AtLeast(50.0)).seen_in(&figures)])
 }
 
@@ -59,14 +64,19 @@ pub async fn three_sections(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Ro
     for list in ["all"].into_iter().chain(SECTIONS) {
         let target = Target::at(&url, move |number| Ask::get(format!("/{list}/{}/10", number % PAGES + 1)))?;
         target.once().await?;
-        target.closed(2, Duration::from_millis(500)).await;
-        asked.push((Side::new(ID, &format!("list of {list}"), data.clone(), &[fleet.id("orchestrator")]), target));
+        asked.push((
+            Side::new(ID, &format!("list of {list}"), data.clone(), &[fleet.id("orchestrator")]),
+            target,
+        ));
     }
+    let alone = asked[0].1.closed(1, Duration::from_secs(2)).await.achieved();
+    let rate = (alone * CALM).clamp(1.0, MOST);
+    let time = bench.time.max(Duration::from_secs_f64(LISTS / rate));
     let (mut ratios, mut figures) = (Vec::new(), Vec::new());
     for round in bench.rounds() {
         let mut medians = Vec::new();
         for (side, target) in &asked {
-            let load = async { Ok(target.open(LISTS, 8, bench.time).await) };
+            let load = async { Ok(target.open(rate, 8, time).await) };
             let figure = bench.window(side, round, load).await?;
             medians.push(figure.p50_ms.unwrap_or_default());
             figures.push(figure);

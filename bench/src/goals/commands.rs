@@ -36,7 +36,8 @@ pub async fn at_sixteen(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> 
     let (mut ratios, mut whole, mut figures) = (Vec::new(), Vec::new(), Vec::new());
     for round in bench.rounds() {
         let drive = Drive::new(IN_FLIGHT, bench.time);
-        let bare = bench.window(&floor, round, driven(&["inserts", "--url", url, "--bytes", EVENT], drive)).await?;
+        let bare =
+            bench.window(&floor, round, driven(&["inserts", "--url", url, "--bytes", EVENT], drive)).await?;
         let call = draft(token.clone());
         let drafts = async {
             let (tally, _) = caller.closed("sports", IN_FLIGHT, bench.time, call).await?;
@@ -64,7 +65,8 @@ fn draft(token: String) -> impl Fn(u64) -> Call + Send + Sync + 'static {
         let written = article("sports", usize::try_from(number).unwrap_or(0));
         let text = |name: &str| written[name].as_str().unwrap_or_default().to_owned();
         let tags = vec!["bench".to_owned()];
-        let fields = ArticleFields { title: text("title"), content: text("content"), tags, ..Default::default() };
+        let fields =
+            ArticleFields { title: text("title"), content: text("content"), tags, ..Default::default() };
         Call::by("CreateArticle", &CreateArticleRequest { fields: Some(fields), publish: false }, &token)
     }
 }

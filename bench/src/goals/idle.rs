@@ -37,7 +37,8 @@ pub async fn memory_of(bench: &Bench, fleet: &InFleet) -> Result<Vec<Row>> {
         bench.progress.say(&format!("P21 {service:<16} {pss:>6.1} MiB PSS {rss:>6.1} MiB RSS"));
     }
     let rested = begun.elapsed().as_secs();
-    let what = format!("six binaries at rest ({rested} s after {ARTICLES} articles, {ACCOUNTS} accounts), PSS");
+    let what =
+        format!("six binaries at rest ({rested} s after {ARTICLES} articles, {ACCOUNTS} accounts), PSS");
     Ok(vec![
         Row::of("P21", &what, vec![now.pss as f64 / MIB]).unit(" MiB").goal(Goal::AtMost(120.0)),
         Row::of("P21", "… RSS", vec![now.rss as f64 / MIB]).unit(" MiB"),

@@ -7,16 +7,20 @@ mod reads;
 mod storm;
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use anyhow::Result;
 use futures::FutureExt;
 
-use crate::ground::{InFleet, InOne};
+use crate::ground::{InFleet, InOne, SECTIONS};
 use crate::verdict::Row;
 use crate::window::Bench;
 
 /// How many connections ask where as much as possible is asked.
 const CONNECTIONS: usize = 32;
+
+/// How long the portal may take after one goal until it can be measured for the next.
+const CALM: Duration = Duration::from_secs(60);
 
 /// A goal that can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,16 +39,58 @@ pub struct Measured {
 
 /// All of them, in the order of measuring: rest before load, what leaves much data behind at the end.
 pub const ALL: [Measured; 10] = [
-    Measured { id: "P21", what: "idle memory of the six binaries together", fleet: true, one: false, windows: 0 },
-    Measured { id: "P4", what: "hot article through the gateway / nginx static 1 KB", fleet: true, one: false, windows: 2 },
+    Measured {
+        id: "P21",
+        what: "idle memory of the six binaries together",
+        fleet: true,
+        one: false,
+        windows: 0,
+    },
+    Measured {
+        id: "P4",
+        what: "hot article through the gateway / nginx static 1 KB",
+        fleet: true,
+        one: false,
+        windows: 2,
+    },
     Measured { id: "P5", what: "user read, cache hit / bare axum JSON", fleet: true, one: true, windows: 3 },
-    Measured { id: "P6", what: "article read in the section / bare driver find", fleet: true, one: false, windows: 3 },
-    Measured { id: "P8", what: "article read through the broker / the original's way", fleet: true, one: false, windows: 2 },
-    Measured { id: "P10", what: "three sections together / the slowest alone", fleet: true, one: false, windows: 4 },
+    Measured {
+        id: "P6",
+        what: "article read in the section / bare driver find",
+        fleet: true,
+        one: false,
+        windows: 3,
+    },
+    Measured {
+        id: "P8",
+        what: "article read through the broker / the original's way",
+        fleet: true,
+        one: false,
+        windows: 2,
+    },
+    Measured {
+        id: "P10",
+        what: "three sections together / the slowest alone",
+        fleet: true,
+        one: false,
+        windows: 4,
+    },
     Measured { id: "P16", what: "news during a login storm / without", fleet: true, one: true, windows: 8 },
-    Measured { id: "P25", what: "one process: article read / bare axum + SQLite", fleet: false, one: true, windows: 2 },
+    Measured {
+        id: "P25",
+        what: "one process: article read / bare axum + SQLite",
+        fleet: false,
+        one: true,
+        windows: 2,
+    },
     Measured { id: "P22", what: "process start until ready", fleet: true, one: true, windows: 7 },
-    Measured { id: "P11", what: "command at 16 / bare two-insert transaction", fleet: true, one: false, windows: 3 },
+    Measured {
+        id: "P11",
+        what: "command at 16 / bare two-insert transaction",
+        fleet: true,
+        one: false,
+        windows: 3,
+    },
 ];
 
 /// The goal of this name.
@@ -75,6 +121,21 @@ impl Grounds {
     }
 }
 
+/// Until everything answers again. What was measured before may have left queues and open breakers.
+async fn calm(grounds: &Grounds) {
+    let fleet = grounds.fleet.iter().map(|fleet| &fleet.stock);
+    for stock in fleet.chain(grounds.one.iter().map(|one| &one.stock)) {
+        for section in SECTIONS {
+            let path = format!("/news/v1/{section}/1/1");
+            testkit::wait_until("a list of news", CALM, || async {
+                let answer = stock.client.get(&path).try_send().await;
+                answer.is_ok_and(|answer| answer.status == 200).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
 /// Measures it. What fails becomes a row that says so, and the next goal has its turn.
 pub async fn measure(bench: &Bench, goal: Measured, grounds: &mut Grounds) -> Vec<Row> {
     let measured = AssertUnwindSafe(rows(bench, goal, grounds)).catch_unwind().await;
@@ -90,6 +151,8 @@ pub async fn measure(bench: &Bench, goal: Measured, grounds: &mut Grounds) -> Ve
 }
 
 async fn rows(bench: &Bench, goal: Measured, grounds: &mut Grounds) -> Result<Vec<Row>> {
+    bench.progress.doing(&format!("{} {}", goal.id, goal.what));
+    calm(grounds).await;
     match goal.id {
         "P4" => reads::hot_article(bench, grounds.fleet()).await,
         "P5" => {

@@ -28,7 +28,13 @@ struct Asked {
 
 impl Asked {
     /// Asks once before, to know the size of an answer and that there is one.
-    async fn new(goal: &'static str, what: &str, data: &str, target: Target, servers: &[u32]) -> Result<Self> {
+    async fn new(
+        goal: &'static str,
+        what: &str,
+        data: &str,
+        target: Target,
+        servers: &[u32],
+    ) -> Result<Self> {
         let bytes = target.once().await.with_context(|| what.to_owned())?.len();
         target.closed(CONNECTIONS, WARM).await;
         Ok(Self { target, side: Side::new(goal, what, format!("{data}, answers of {bytes} bytes"), servers) })
@@ -69,7 +75,8 @@ pub async fn hot_article(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>>
     let path = format!("/news/v1/sports/{}", fleet.stock.of("sports")[0]);
     let hot = Target::at(fleet.fleet.url(), move |_| Ask::get(path.clone()))?;
     let gateway = [fleet.fleet.gateway_id()];
-    let hot = Asked::new(ID, "hot article, gateway", &format!("1 of {ARTICLES} articles"), hot, &gateway).await?;
+    let hot =
+        Asked::new(ID, "hot article, gateway", &format!("1 of {ARTICLES} articles"), hot, &gateway).await?;
     let nginx = Static::start().await?;
     let file = Target::new(nginx.address, |_| Ask::get("/"));
     let file = Asked::new(ID, "nginx, a file", "1 file", file, &[nginx.id()]).await?;
@@ -93,7 +100,8 @@ pub async fn user(bench: &Bench, fleet: &mut InFleet, one: &mut InOne) -> Result
     let bytes = users.once().await?.len();
     let users = Asked::new(ID, "user read, users", &data, users, &[fleet.id("users")]).await?;
     let portal = Target::at(one.portal.url(), ask(format!("/users/v1/{}", theirs.id), theirs.token))?;
-    let portal = Asked::new(ID, "user read, one process", &data, portal, &[one.portal.process().id()]).await?;
+    let portal =
+        Asked::new(ID, "user read, one process", &data, portal, &[one.portal.process().id()]).await?;
     let floor = server(&["json", "--bytes", &bytes.to_string()]).await?;
     let json = Target::at(floor.ready(), |_| Ask::get("/1"))?;
     let json = Asked::new(ID, "bare axum JSON", "nothing", json, &[floor.id()]).await?;
@@ -121,7 +129,8 @@ pub async fn section(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> {
     let caller = Caller::new(fleet.fleet.setting("sports-news", "BUS__URL")).await?;
     let data = format!("1 of {} articles, {IN_FLIGHT} in flight", fleet.stock.of("sports").len());
     let side = |what: &str, servers: &[u32]| Side::new(ID, what, data.clone(), servers);
-    let (read, refused) = (side("article read, sports-news", &section), side("refused call, sports-news", &section));
+    let (read, refused) =
+        (side("article read, sports-news", &section), side("refused call, sports-news", &section));
     let found = side("bare driver find", &[]);
     let url = fleet.fleet.setting("sports-news", "VIEW__URL");
     let (mut ratios, mut without, mut figures) = (Vec::new(), Vec::new(), Vec::new());

@@ -34,7 +34,8 @@ async fn on(bench: &Bench, shape: &str, url: &str, stock: &Stock, servers: &[u32
     const ID: &str = "P16";
     let news = Target::at(url, reads(stock))?;
     news.once().await?;
-    let side = |what: &str| Side::new(ID, &format!("{what}, {shape}"), format!("{ARTICLES} articles"), servers);
+    let side =
+        |what: &str| Side::new(ID, &format!("{what}, {shape}"), format!("{ARTICLES} articles"), servers);
     let (quiet, stormy) = (side("news by timetable"), side("… in a login storm"));
     let (fast, slow) = (side("news as fast as possible"), side("… in a login storm, as fast"));
     let (mut times, mut speeds, mut figures) = (Vec::new(), Vec::new(), Vec::new());
@@ -111,7 +112,8 @@ impl Storm {
     async fn end(self) -> String {
         self.over.store(true, Ordering::Relaxed);
         self.people.join_all().await;
-        let (let_in, sent_away) = (self.let_in.load(Ordering::Relaxed), self.sent_away.load(Ordering::Relaxed));
+        let (let_in, sent_away) =
+            (self.let_in.load(Ordering::Relaxed), self.sent_away.load(Ordering::Relaxed));
         format!("P16 the storm of {LOGINS}: {let_in} logins, {sent_away} sent away for a second")
     }
 }

@@ -3,7 +3,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::oneshot;
@@ -12,6 +12,8 @@ use crate::wait_until;
 
 /// How long a program may take until it is ready, and how long to end when it is asked to.
 const START_OR_STOP: Duration = Duration::from_secs(30);
+/// How long it may take to end where nobody can await it.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How many lines of its output are shown when a test fails.
 const LAST_LINES: usize = 200;
 /// How many lines of each program are kept, at least; what is older is forgotten. Under a load that lasts for minutes a service writes
@@ -163,6 +165,18 @@ impl Process {
         let status = status.await;
         self.guard.release();
         *self.ended.insert(status)
+    }
+
+    /// Asks it to end, and gives it two seconds before it is killed: for what has children of its own, which outlive a SIGKILL of
+    /// their parent. For destructors, which can't await.
+    pub fn end(&mut self) {
+        self.signal(Signal::TERM);
+        let begun = Instant::now();
+        while self.ended.is_none() && begun.elapsed() < GOODBYE {
+            self.ended = self.child.try_wait().ok().flatten();
+            std::thread::yield_now();
+        }
+        self.kill9();
     }
 
     /// Freezes it (SIGSTOP): it answers nothing, and its connections stay open.
