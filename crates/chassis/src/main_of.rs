@@ -77,15 +77,14 @@ where
             Some(_) => Some(TcpListener::bind(&loaded.process.grpc_listen).await?),
             None => None,
         };
-        let host =
-            Host {
-                name,
-                services: vec![service],
-                process: loaded.process,
-                fingerprint: loaded.fingerprint,
-                // A service alone stands behind the gateway, which closes what is for operators.
-                internal: Internal::Beside,
-            };
+        let host = Host {
+            name,
+            services: vec![service],
+            process: loaded.process,
+            fingerprint: loaded.fingerprint,
+            // A service alone stands behind the gateway, which closes what is for operators.
+            internal: Internal::Beside,
+        };
         let stop = CancellationToken::new();
         let asked = stop.clone();
         spawn("process.signals", async move {

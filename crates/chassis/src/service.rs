@@ -21,9 +21,9 @@ use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Process;
-use crate::metrics::{self, Probe, Recorder};
 use crate::grpc_self::{self, Described, IsWell};
 use crate::http::{Json, edge_with};
+use crate::metrics::{self, Probe, Recorder};
 use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
 
 /// A service as a value: what it answers, what it does by itself, what it needs, and how it ends. Building it opens its stores
@@ -131,7 +131,9 @@ impl Host {
         let counted = self.metrics_routes();
         let (app, apart) = match std::mem::replace(&mut self.internal, Internal::Nowhere) {
             Internal::Beside => (app.merge(counted), None),
-            Internal::Apart(listener) => (app, Some((listener, counted.merge(health_routes(health.clone()))))),
+            Internal::Apart(listener) => {
+                (app, Some((listener, counted.merge(health_routes(health.clone())))))
+            }
             Internal::Nowhere => (app, None),
         };
         let stops = Stops::default();

@@ -8,9 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use kernel::Trace;
-use opentelemetry::trace::{
-    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
-};
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
@@ -134,7 +132,10 @@ impl Open {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "a span is not stored by us: the collector wants the wall clock")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a span is not stored by us: the collector wants the wall clock"
+)]
 fn now() -> SystemTime {
     SystemTime::now()
 }
@@ -155,7 +156,8 @@ pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     let mut processor = BatchSpanProcessor::builder(exporter).build();
     // OTEL_SERVICE_NAME goes over it.
-    let resource = Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    let resource =
+        Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
     let resource = match is("OTEL_SERVICE_NAME") {
         Some(name) => resource.with_service_name(name.to_owned()),
         None => resource.with_service_name(service),

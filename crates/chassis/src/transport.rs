@@ -116,6 +116,10 @@ where
         async move {
             let _counting = context.upstream.count();
             let left = context.deadline.left();
+            if left.is_zero() {
+                // A neighbour in this process might have answered at once: nobody waits for it any more.
+                return Ok(Status::deadline_exceeded("the deadline is over").into_http());
+            }
             let method = request.uri().path().trim_start_matches('/').to_owned();
             let headers = request.headers_mut();
             let trace = context.trace.child();

@@ -89,10 +89,8 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         ids: surroundings.ids.clone(),
         arrived: Arc::default(),
     });
-    let workers: Vec<Arc<dyn Worker>> = vec![
-        Arc::new(workers::IntakeWorker(app.clone())),
-        Arc::new(Relay::new(opened.outbox, bus.clone())),
-    ];
+    let workers: Vec<Arc<dyn Worker>> =
+        vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus.clone()))];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
     Ok(Opened { app, bus, workers, closers })
 }

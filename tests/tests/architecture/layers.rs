@@ -10,7 +10,7 @@ const SERVICES: [&str; 5] = ["users", "news", "orchestrator", "recommendations",
 /// What may lie in the `src` of a service. `calls` answers over the bus as `grpc` does over HTTP/2; `wire` translates between
 /// the domain and messages.
 const PARTS: &str =
-    "main bin lib config domain ports app store http grpc calls consumers wire clients workers";
+    "main bin lib config domain ports app store http grpc calls consumers wire clients workers metrics";
 
 /// What a part of a service must not name (`sqlx` stands for `sqlx::`). A part that is not here may name everything.
 const FORBIDDEN: &[(&str, &str)] = &[

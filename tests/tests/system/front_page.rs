@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use testkit::{PATIENCE, wait_until};
 
-use system_tests::{Account, PASSWORD, World, login, Shape, scenarios};
+use system_tests::{Account, PASSWORD, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:

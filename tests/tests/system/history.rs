@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use testkit::{Answer, at_once, portal_binary};
 
-use system_tests::{Account, World, Shape, scenarios};
+use system_tests::{Account, Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
@@ -97,13 +97,13 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
     let mut bytes = std::fs::read(&file).expect("the file");
     let record =
         bytes.windows(12).enumerate().filter(|(_, window)| *window == b"Unmistakable").map(|(at, _)| at);
-    let published = record.filter(|at| {
+    let mut published = record.filter(|at| {
         let before = String::from_utf8_lossy(&bytes[at.saturating_sub(400)..*at]).into_owned();
         before
             .rfind("\"event\":\"published\"")
             .is_some_and(|at| !before[at..].contains("\"event\":\"drafted\""))
     });
-    let at = published.last().expect("the record");
+    let at = published.next_back().expect("the record");
     bytes[at] ^= 1;
     std::fs::write(&file, bytes).expect("it is written");
     let broken = verify("sports").await.expect("the command runs");

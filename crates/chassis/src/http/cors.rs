@@ -9,10 +9,10 @@ use http::{HeaderMap, Method, StatusCode};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// What a page of another origin may send.
-const SENT: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id";
+const SENT: &str =
+    "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id";
 /// What it may see of an answer, beside its body.
-const SEEN: &str =
-    "deprecation, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, x-request-id, x-total-count";
+const SEEN: &str = "deprecation, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, x-request-id, x-total-count";
 /// How long, in seconds, a browser may remember what it was allowed.
 const REMEMBERED: &str = "600";
 
@@ -51,7 +51,8 @@ impl Page {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         } else {
             headers.append(header::VARY, HeaderValue::from_static("origin"));
-            let named = |origin: &HeaderValue| writers.iter().any(|writer| writer.as_bytes() == origin.as_bytes());
+            let named =
+                |origin: &HeaderValue| writers.iter().any(|writer| writer.as_bytes() == origin.as_bytes());
             let Some(origin) = self.origin.clone().filter(named) else { return };
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
@@ -120,7 +121,11 @@ mod tests {
         let mut asked = asking.preflight().expect("an answer");
         asking.answered(&mut asked, &[]);
         assert_eq!(allowed(&asked), Some("*"));
-        assert!(asked.headers()[header::ACCESS_CONTROL_ALLOW_METHODS].to_str().is_ok_and(|all| all.contains("GET")));
+        assert!(
+            asked.headers()[header::ACCESS_CONTROL_ALLOW_METHODS]
+                .to_str()
+                .is_ok_and(|all| all.contains("GET"))
+        );
         assert!(page(Method::OPTIONS, &[]).preflight().is_none());
         assert!(page(Method::GET, &asks).preflight().is_none());
     }

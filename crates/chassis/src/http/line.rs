@@ -73,7 +73,15 @@ impl Access {
     fn measure(&mut self, service: &'static str, route: Option<&Route>, status: u16) {
         let template = route.map_or("-", |route| &route.template);
         // Anybody can make up a method.
-        let known = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+        let known = [
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ];
         let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
         HTTP.took([service, template, method, &status.to_string()], self.started.elapsed());
         let mut span = std::mem::replace(&mut self.span, Span::none());

@@ -27,5 +27,5 @@ pub use edge::{EdgeConfig, edge};
 pub use guard::{Caller, Member, Token};
 pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, say_replayed};
 pub use input::{Json, MAX_BODY, Path, Query};
-pub use throttle::{FromCache, ThrottleConfig, Window};
 pub use problem::{FieldProblem, Problem, ProblemBody};
+pub use throttle::{FromCache, ThrottleConfig, Window};

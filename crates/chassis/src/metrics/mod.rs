@@ -130,8 +130,11 @@ pub static BREAKER: Gauge<1> = Gauge::new(
     "0: closed, calls pass. 1: half open, one tries. 2: open, calls fail at once.",
 );
 /// Which build runs.
-pub static BUILD: Gauge<2> =
-    Gauge::new("build_info", ["version", "config"], "Always 1; the labels say which version and configuration run.");
+pub static BUILD: Gauge<2> = Gauge::new(
+    "build_info",
+    ["version", "config"],
+    "Always 1; the labels say which version and configuration run.",
+);
 
 /// The metrics that every process has.
 pub fn of_every_process() -> Vec<Described> {

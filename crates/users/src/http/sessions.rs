@@ -11,10 +11,10 @@ use utoipa::IntoParams;
 
 use super::answer::private;
 use super::caller::Standing;
-use chassis::http::ClientAddress;
 use super::views::{ListedSessionView, LoginBody, SessionView, UserView};
 use super::{UserPath, Users};
 use crate::app::{Grant, Login, SessionError};
+use chassis::http::ClientAddress;
 
 /// Logs in. An unknown e-mail and a wrong password get the same answer in the same time.
 ///

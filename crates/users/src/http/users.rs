@@ -10,12 +10,12 @@ use utoipa::IntoParams;
 
 use super::answer::{Cache, fresh, private, tagged};
 use super::caller::{Standing, Visitor};
-use chassis::http::ClientAddress;
 use super::views::{
     ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
 use super::{UserPath, Users};
 use crate::app::{Register, Slice, Update};
+use chassis::http::ClientAddress;
 
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 

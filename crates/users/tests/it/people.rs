@@ -196,7 +196,11 @@ impl Users {
         assert_eq!(config.validate(), Vec::<String>::new());
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
         let service = users::build(config, surroundings.clone()).await.expect("the service is built");
-        let router = edge("users", service.http.clone(), EdgeConfig { throttle: ThrottleConfig::none(), ..EdgeConfig::default() });
+        let router = edge(
+            "users",
+            service.http.clone(),
+            EdgeConfig { throttle: ThrottleConfig::none(), ..EdgeConfig::default() },
+        );
         Self { folder, clock, surroundings, service, router }
     }
 

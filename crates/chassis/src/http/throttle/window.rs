@@ -121,7 +121,8 @@ mod tests {
         for text in ["50/second burst 200", "20/minute", "1000/hour", "100000/day"] {
             assert_eq!(text.parse::<Window>().expect("a limit").to_string(), text);
         }
-        let wrong = ["", "50", "0/second", "50/week", "50/second burst", "50/second burst 0", "5/second burst 2 3"];
+        let wrong =
+            ["", "50", "0/second", "50/week", "50/second burst", "50/second burst 0", "5/second burst 2 3"];
         assert!(wrong.iter().all(|text| text.parse::<Window>() == Err(NotAWindow)));
         assert!("2000000/second".parse::<Window>().is_err());
     }
