@@ -13,7 +13,7 @@ static COMMON: LazyLock<HashSet<&'static str>> =
 /// A password that somebody chose: long enough and not one of those that are tried first. There are no rules of composition:
 /// they make passwords harder to remember and no harder to guess.
 ///
-/// It is wiped from memory when dropped and never printed, stored or queued; what is kept is [`Credentials`].
+/// It is wiped from memory when dropped and never printed, stored or queued; what is kept is `Credentials`.
 #[derive(Clone)]
 pub struct Password(SecretString);
 
