@@ -77,3 +77,15 @@ fn act(command: Command) -> anyhow::Result<()> {
         Command::Robot(flags) => runtime.block_on(robot::play(&flags)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -41,7 +41,7 @@ const MINUTE: i64 = 60_000;
 
 /// What to fill a portal with.
 #[derive(Debug, Args)]
-#[group(id = "seed")]
+#[group(id = "seeding")]
 pub struct Flags {
     /// What all chance comes from: the same number gives the same people, articles and readings.
     #[arg(long, value_name = "NUMBER", default_value_t = DEFAULT_SEED)]
