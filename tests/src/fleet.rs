@@ -302,7 +302,7 @@ impl Plan<'_> {
         });
         told.extend(own);
         let prefix = instance.service.replace('-', "_").to_ascii_uppercase();
-        told.into_iter().map(|(key, value)| (format!("{prefix}__{key}"), value)).collect()
+        told.into_iter().map(|(key, value)| (crate::world::variable(&prefix, key), value)).collect()
     }
 
     /// What only this service is told.

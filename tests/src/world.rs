@@ -96,7 +96,7 @@ impl World {
                 let folder = Folder::new();
                 let portal = Portal::start_with(portal_binary(), folder.path(), |program| {
                     let program = program.env("PORTAL__PROCESS__LOG_FORMAT", "json");
-                    settings.iter().fold(program, |it, (key, value)| it.env(format!("PORTAL__{key}"), value))
+                    settings.iter().fold(program, |it, (key, value)| it.env(variable("PORTAL", key), value))
                 });
                 let portal = portal.await;
                 let client = portal.client().clone();
@@ -261,6 +261,11 @@ impl World {
         publish.send().await.expect_status(200);
         id
     }
+}
+
+/// The name of a setting in the environment of a program. What is a standard's is not ours to rename.
+pub(crate) fn variable(program: &str, key: &str) -> String {
+    if key.starts_with("OTEL_") { key.to_owned() } else { format!("{program}__{key}") }
 }
 
 /// These settings, without the services' limits of one client: all of a test's people come from one address.

@@ -192,7 +192,7 @@ mod tests {
             workers: Vec::new(),
             health: vec![Dependency::new("store", probe)],
             closers: Vec::new(),
-            metrics: crate::Metrics::default(),
+            metrics: Vec::new(),
         };
         let process = Process { grace_ms: 5_000, ..Process::default() };
         let host = Host {

@@ -39,7 +39,7 @@ pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
 pub use in_time::in_time;
 pub use main_of::{failed, install_tls, main};
 pub use private::{replace_private, write_private};
-pub use service::{Host, Internal, Metrics, Service, asked_to_stop};
+pub use service::{Host, Internal, Service, asked_to_stop};
 pub use surroundings::Surroundings;
 pub use transport::Transport;
 pub use url::Url;

@@ -92,7 +92,5 @@ where
             asked.cancel();
         });
         host.run(http, router, grpc, stop, |_| ()).await
-    })?;
-    crate::spans::flush();
-    Ok(())
+    })
 }

@@ -23,7 +23,7 @@ use utoipa::openapi::OpenApi;
 use crate::config::Process;
 use crate::grpc_self::{self, Described, IsWell};
 use crate::http::{Json, edge_with};
-use crate::metrics::{self, Probe, Recorder};
+use crate::metrics::{self, Recorder};
 use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
 
 /// A service as a value: what it answers, what it does by itself, what it needs, and how it ends. Building it opens its stores
@@ -48,16 +48,7 @@ pub struct Service {
     /// How its stores are closed; last.
     pub closers: Vec<Closer>,
     /// What it counts about itself, beside what every process does.
-    pub metrics: Metrics,
-}
-
-/// What a service counts.
-#[derive(Default)]
-pub struct Metrics {
-    /// What they are.
-    pub described: Vec<metrics::Described>,
-    /// What sets those that are asked for when somebody looks.
-    pub probes: Vec<Probe>,
+    pub metrics: Vec<metrics::Described>,
 }
 
 /// A process around one service or several: it listens, drives the workers, says whether it is well, and stops in order.
@@ -128,15 +119,16 @@ impl Host {
         let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
         // Outside of the edge: a process that is busy is not dead, and must not be killed for it.
         let app = app.merge(health_routes(health.clone()));
-        let counted = self.metrics_routes();
+        let stops = Stops::default();
         let (app, apart) = match std::mem::replace(&mut self.internal, Internal::Nowhere) {
-            Internal::Beside => (app.merge(counted), None),
+            Internal::Beside => (app.merge(self.metrics_routes(&stops)), None),
             Internal::Apart(listener) => {
-                (app, Some((listener, counted.merge(health_routes(health.clone())))))
+                tracing::info!(address = %listener.local_addr()?, "metrics are served");
+                let router = self.metrics_routes(&stops).merge(health_routes(health.clone()));
+                (app, Some((listener, router)))
             }
             Internal::Nowhere => (app, None),
         };
-        let stops = Stops::default();
         let parts = self.start(&stops, grace);
         parts.servers.spawn(listen(http, app, stops.listening.clone(), grace));
         if let Some((listener, router)) = apart {
@@ -171,6 +163,10 @@ impl Host {
             if tokio::time::timeout(grace, closer).await.is_err() {
                 tracing::error!("a store did not close within process.grace_ms");
             }
+        }
+        // It waits for the collector, on a thread that may.
+        if tokio::task::spawn_blocking(crate::spans::flush).await.is_err() {
+            tracing::warn!("the last spans were not exported");
         }
         tracing::info!("stopped");
         Ok(())
@@ -209,22 +205,16 @@ impl Host {
         })
     }
 
-    /// What the process counts, for whoever collects it.
-    fn metrics_routes(&mut self) -> Router {
+    /// What the process counts, for whoever collects it. Where nobody can, nothing is counted: what is not fetched would pile up.
+    fn metrics_routes(&mut self, stops: &Stops) -> Router {
         let Some(recorder) = Recorder::install() else { return Router::new() };
         let mut described = metrics::of_every_process();
-        let mut probes = Vec::new();
-        for service in &mut self.services {
-            described.append(&mut service.metrics.described);
-            probes.append(&mut service.metrics.probes);
-        }
+        described.extend(self.services.iter_mut().flat_map(|service| std::mem::take(&mut service.metrics)));
         recorder.describe(&described);
         metrics::BUILD.set([env!("CARGO_PKG_VERSION"), &self.fingerprint], 1.0);
-        let probes: Arc<[Probe]> = probes.into();
-        let render = move || {
-            let (recorder, probes) = (recorder.clone(), probes.clone());
-            async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render(&probes).await) }
-        };
+        crate::spawn("metrics.upkeep", recorder.clone().keep_up(stops.listening.clone()));
+        let render =
+            move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()) };
         Router::new().route("/metrics", axum::routing::get(render))
     }
 

@@ -43,16 +43,6 @@ impl Span {
         Self::begin(SpanKind::Client, name.into(), trace, Some(parent))
     }
 
-    /// A message that goes out.
-    pub fn producer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Option<Trace>) -> Self {
-        Self::begin(SpanKind::Producer, name.into(), trace, parent)
-    }
-
-    /// A message that arrived.
-    pub fn consumer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
-        Self::begin(SpanKind::Consumer, name.into(), trace, Some(parent))
-    }
-
     /// One that is not told: in place of one that has ended.
     pub const fn none() -> Self {
         Self(None)
@@ -113,7 +103,7 @@ impl Open {
         let (trace, span) = self.trace.ids();
         let flags = if self.trace.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         let (trace, span) = (TraceId::from_bytes(trace), SpanId::from_bytes(span));
-        let remote = matches!(self.kind, SpanKind::Server | SpanKind::Consumer);
+        let remote = self.kind == SpanKind::Server;
         SpanData {
             span_context: SpanContext::new(trace, span, flags, false, TraceState::NONE),
             parent_span_id: self.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.ids().1)),
@@ -169,7 +159,7 @@ pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends what is left. Called at the end of the process, from outside its runtime.
+/// Sends what is left, and waits for it: at the end of the process, where a thread may wait.
 pub(crate) fn flush() {
     if let Some(processor) = PROCESSOR.get()
         && let Err(error) = processor.shutdown_with_timeout(LAST_SPANS)

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bus::{Bus, Outbox, Relay, Subscription};
-use chassis::{Closer, Dependency, Metrics, Service, Surroundings, Verifier};
+use chassis::{Closer, Dependency, Service, Surroundings, Verifier};
 use kernel::Section;
 
 pub use app::App;
@@ -51,7 +51,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
         http: axum::Router::new(),
         doc: utoipa::openapi::OpenApi::default(),
         grpc: None,
-        metrics: Metrics::default(),
+        metrics: Vec::new(),
         grpc_described: None,
         consumers,
         workers: vec![

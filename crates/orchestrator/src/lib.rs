@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::{Bus, Subscription};
-use chassis::{Metrics, Service, Surroundings, Verifier};
+use chassis::{Service, Surroundings, Verifier};
 
 pub use crate::config::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 pub use crate::http::{ACCESS, News, router};
@@ -76,7 +76,7 @@ pub async fn build_on(
         http,
         doc,
         grpc: None,
-        metrics: Metrics { described: metrics::described(), ..Metrics::default() },
+        metrics: metrics::described(),
         grpc_described: None,
         consumers: vec![purge],
         workers: vec![Arc::new(worker)],

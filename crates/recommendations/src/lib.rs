@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chassis::{Closer, Dependency, Described, Metrics, Service, Surroundings, Verifier};
+use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier};
 use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};
 use tonic::service::Routes;
 
@@ -57,7 +57,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         http,
         doc,
         grpc: Some(routes),
-        metrics: Metrics::default(),
+        metrics: Vec::new(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
         workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],

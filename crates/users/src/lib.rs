@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use bus::{Bus, Relay};
-use chassis::{Closer, Dependency, Described, Metrics, Service, Surroundings, Verifier, Worker};
+use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier, Worker};
 use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
 use tonic::service::Routes;
 
@@ -46,7 +46,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         http: router,
         doc,
         grpc: Some(routes),
-        metrics: Metrics::default(),
+        metrics: Vec::new(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers: Vec::new(),
         workers,

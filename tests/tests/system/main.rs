@@ -13,3 +13,4 @@ mod races;
 mod replicas;
 mod restarts;
 mod scenario;
+mod telemetry;

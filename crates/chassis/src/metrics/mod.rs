@@ -1,13 +1,11 @@
 //! Metrics: what a process counts about itself, in Prometheus' text format, on its internal port.
 //!
-//! A metric is a static value that names itself, its labels and its meaning; each crate has its own in a file `metrics.rs` and hands
-//! them to [`Service::metrics`](crate::Service), from which `docs/metrics.md` is made. Names and units follow Prometheus' conventions.
+//! A metric is a static value that names itself, its labels and its meaning; a service has its own in a file `metrics.rs` and hands
+//! them over in [`Service::metrics`](crate::Service). Names and units follow Prometheus' conventions.
 //! Labels have few values: a route's template and never an address, a queue and never a message.
 
-mod document;
 mod recorder;
 
-pub use document::document;
 pub(crate) use recorder::Recorder;
 
 /// What is common to all kinds.
@@ -75,20 +73,14 @@ metric!(
 impl<const LABELS: usize> Counter<LABELS> {
     /// Counts one.
     pub fn count(&self, labels: [&str; LABELS]) {
-        self.add(labels, 1);
-    }
-
-    /// Counts several.
-    pub fn add(&self, labels: [&str; LABELS], more: u64) {
-        metrics::counter!(self.0, self.labels(labels)).increment(more);
+        metrics::counter!(self.0, self.labels(labels)).increment(1);
     }
 }
 
 impl<const LABELS: usize> Gauge<LABELS> {
     /// Says what it is now.
-    #[allow(clippy::cast_precision_loss, reason = "a gauge is a float in Prometheus' format")]
-    pub fn set(&self, labels: [&str; LABELS], value: impl Into<f64>) {
-        metrics::gauge!(self.0, self.labels(labels)).set(value.into());
+    pub fn set(&self, labels: [&str; LABELS], value: f64) {
+        metrics::gauge!(self.0, self.labels(labels)).set(value);
     }
 }
 
@@ -98,9 +90,6 @@ impl<const LABELS: usize> Histogram<LABELS> {
         metrics::histogram!(self.0, self.labels(labels)).record(duration.as_secs_f64());
     }
 }
-
-/// A value that is asked for when somebody looks, as the depth of a queue: it sets its gauge.
-pub type Probe = std::sync::Arc<dyn Fn() -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
 /// Requests over HTTP.
 pub static HTTP: Histogram<4> = Histogram::new(
@@ -120,15 +109,6 @@ pub static SHED: Counter<1> = Counter::new(
     ["class"],
     "Requests refused: `overloaded` (too many in flight), `throttled` (too many of one client or account).",
 );
-/// Attempts after the first.
-pub static RETRIES: Counter<1> =
-    Counter::new("retry_total", ["dependency"], "Calls that were tried again, by what was called.");
-/// What a breaker does.
-pub static BREAKER: Gauge<1> = Gauge::new(
-    "breaker_state",
-    ["dependency"],
-    "0: closed, calls pass. 1: half open, one tries. 2: open, calls fail at once.",
-);
 /// Which build runs.
 pub static BUILD: Gauge<2> = Gauge::new(
     "build_info",
@@ -138,12 +118,5 @@ pub static BUILD: Gauge<2> = Gauge::new(
 
 /// The metrics that every process has.
 pub fn of_every_process() -> Vec<Described> {
-    vec![
-        HTTP.described(),
-        GRPC.described(),
-        SHED.described(),
-        RETRIES.described(),
-        BREAKER.described(),
-        BUILD.described(),
-    ]
+    vec![HTTP.described(), GRPC.described(), SHED.described(), BUILD.described()]
 }

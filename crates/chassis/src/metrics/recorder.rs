@@ -2,14 +2,16 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
-use super::{Described, Kind, Probe};
+use super::{Described, Kind};
+use crate::pause;
 
 /// The buckets of every histogram, in seconds: around the objectives (300 ms for a section, 2 s to read, 5 s to write).
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0];
 
-/// How long a look may wait for the values that are asked for when somebody looks.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How often what was measured is put into its buckets: until then each value lies in memory by itself.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Keeps what the process counts. There is one in a process, as there is one log.
 #[derive(Clone)]
@@ -45,12 +47,15 @@ impl Recorder {
     }
 
     /// Everything, as Prometheus reads it (text format 0.0.4).
-    pub(crate) async fn render(&self, probes: &[Probe]) -> String {
-        let asked = futures::future::join_all(probes.iter().map(|probe| probe()));
-        // A store that does not answer leaves its value as it was.
-        let _ = tokio::time::timeout(PATIENCE, asked).await;
+    pub(crate) fn render(&self) -> String {
         self.process.collect();
-        self.handle.run_upkeep();
         self.handle.render()
+    }
+
+    /// Keeps its memory small until `stop`, also where nobody ever fetches what it holds.
+    pub(crate) async fn keep_up(self, stop: CancellationToken) {
+        while stop.run_until_cancelled(pause(UPKEEP)).await.is_some() {
+            self.handle.run_upkeep();
+        }
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chassis::http::{
     IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query,
     etag_matches, say_replayed,
@@ -302,17 +302,15 @@ pub(super) async fn delete_article(
 ) -> Result<Response, Problem> {
     let version =
         news.app.delete_article(Write { section, id, expected, asker: &asker, key: None }).await?.value;
-    let mut response = json(StatusCode::OK, encode(&DeletedView::from(id))?);
-    tag(&mut response, &version.etag());
-    Ok(Cache::Never.on(response))
+    let response = json(StatusCode::OK, encode(&DeletedView::from(id))?);
+    Ok(Cache::Never.on(tag(response, &version.etag())))
 }
 
 /// The answer to every write of an article: what it is now, and the tag that the next write names. To one that was done before: what
 /// it was then.
 pub(super) fn answered(status: StatusCode, done: Done<Article>) -> Result<Response, Problem> {
     let etag = done.value.version.etag();
-    let mut response = json(status, encode(&ArticleAnswer::from(done.value))?).into_response();
-    tag(&mut response, &etag);
+    let mut response = tag(json(status, encode(&ArticleAnswer::from(done.value))?), &etag);
     if done.replayed {
         say_replayed(&mut response);
     }

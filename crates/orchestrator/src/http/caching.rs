@@ -1,7 +1,7 @@
 //! What caches may keep of an answer: those of others, and our own.
 
 use axum::response::{IntoResponse, Response};
-pub(super) use chassis::http::{Cache, digest};
+pub(super) use chassis::http::{Cache, digest, tag};
 use chassis::http::{FromCache, etag_matches};
 use http::header::{AGE, LINK};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -26,7 +26,7 @@ pub(super) fn rendered(answer: &Rendered, cache: Cache, headers: &HeaderMap) -> 
         false => json(StatusCode::OK, answer.body.clone()),
     };
     if cache != Cache::Never {
-        tag(&mut response, &answer.etag);
+        response = tag(response, &answer.etag);
     }
     let headers = response.headers_mut();
     if let Some(link) = answer.link.as_ref().and_then(|link| HeaderValue::from_str(link).ok()) {
@@ -63,17 +63,10 @@ pub(super) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Res
     (status, [(http::header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
-/// Puts the entity tag on an answer.
-pub(super) fn tag(response: &mut Response, etag: &str) {
-    *response = chassis::http::tag(std::mem::take(response), etag);
-}
-
 /// The answer with its tag, or 304 where the client has it already.
 pub(super) fn answer(known: bool, etag: &str, body: Vec<u8>) -> Response {
-    let mut response =
-        if known { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, body) };
-    tag(&mut response, etag);
-    response
+    let response = if known { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, body) };
+    tag(response, etag)
 }
 
 /// The bytes of an answer.

@@ -19,7 +19,7 @@ pub const WINDOW: i64 = 91 * DAY;
 /// Stories may have begun so long before the first day: their later chapters still fall into the window.
 const BEFORE: i64 = 17 * DAY;
 /// A line comes again after at least so many other stories.
-const APART: usize = 7;
+const APART: usize = 10;
 
 const AUTHORS_OF_A_SECTION: usize = 4;
 const READERS: usize = 24;
