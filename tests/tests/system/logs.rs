@@ -17,6 +17,10 @@ scenarios! {
 const CONSENT: &str = "0af7651916cd43dd8448eb211c80319c";
 const READ: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
+/// Everything of ours, and of the libraries what matters: as much as production allows.
+const TALKATIVE: &str =
+    "info,chassis=debug,bus=debug,users=debug,news=debug,orchestrator=debug,recommendations=debug";
+
 fn parent(trace: &str) -> String {
     format!("00-{trace}-00f067aa0ba902b7-01")
 }
@@ -45,7 +49,7 @@ fn text(line: &Value, field: &str) -> String {
 }
 
 async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Shape) {
-    let mut world = World::with(shape, &[("PROCESS__LOG", "debug")]).await;
+    let mut world = World::with(shape, &[("PROCESS__LOG", TALKATIVE)]).await;
     let admin = world.admin().await;
     let reader = world.reader("ida").await;
     let path = format!("/users/v1/{}/consent", reader.id);

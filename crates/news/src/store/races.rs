@@ -11,6 +11,22 @@ const ROUNDS: u128 = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
+async fn replicas_that_meet_an_empty_database_at_once_all_open_their_view() {
+    for _ in 0..ROUNDS {
+        let url = engines::mongodb();
+        let views = at_once(4, |_| {
+            let url = url.clone();
+            async move { open_view(&url, "test").await.map_err(|error| error.to_string()) }
+        })
+        .await;
+        for view in views {
+            view.expect("the view opens").close().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs mongodb"]
 async fn of_deliveries_at_the_same_moment_the_newest_version_stays() {
     let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
     for number in 1..=ROUNDS {

@@ -5,6 +5,7 @@ use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 
 use super::failure::failure;
+use super::marks;
 use super::places::views;
 use super::{broken, listed};
 use crate::store::record::read_document;
@@ -24,8 +25,10 @@ struct Old {
 /// middle of it does the rest at the next start. (A replica of an older program that still runs beside writes the old form on:
 /// after an update from such a one `portal replay` makes all of it anew.)
 pub(super) async fn run(database: &Database) -> Result<(), StoreFailure> {
-    let marks = database.collection::<Document>("marks");
-    let done = marks.find_one(doc! { "_id": "form", "form": FORM }).await.map_err(failure)?;
+    let done = marks::of::<Document>(database)
+        .find_one(doc! { "_id": "form", "form": FORM })
+        .await
+        .map_err(failure)?;
     if done.is_some() {
         return Ok(());
     }
@@ -41,7 +44,5 @@ pub(super) async fn run(database: &Database) -> Result<(), StoreFailure> {
             view.update_one(same, doc! { "$set": listed(&article) }).await.map_err(failure)?;
         }
     }
-    let done = doc! { "$set": { "form": FORM } };
-    marks.update_one(doc! { "_id": "form" }, done).upsert(true).await.map_err(failure)?;
-    Ok(())
+    marks::put(database, "form", doc! { "$set": { "form": FORM } }).await
 }

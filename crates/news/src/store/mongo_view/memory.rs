@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use chassis::StoreFailure;
 use moka::sync::Cache;
+use mongodb::Database;
 use mongodb::bson::{Document, doc};
-use mongodb::{Collection, Database};
 
 use super::failure::failure;
+use super::marks;
 use crate::domain::{Article, Filter, Part, Position};
 use crate::ports::{Listing, Positions};
 
@@ -81,26 +82,14 @@ where
     cache.get(key).filter(|(then, _)| then == mark).map(|(_, value)| value)
 }
 
-fn marks(database: &Database) -> Collection<Document> {
-    database.collection("marks")
-}
-
 /// The mark of the last change.
 pub(super) async fn mark(database: &Database) -> Result<Mark, StoreFailure> {
-    let found = marks(database).find_one(doc! { "_id": "changes" }).await.map_err(failure)?;
+    let found = marks::of::<Document>(database).find_one(doc! { "_id": "changes" }).await.map_err(failure)?;
     Ok(found.and_then(|mark| mark.get_str("mark").ok().map(str::to_owned)).unwrap_or_default())
 }
 
 /// Says that something has changed. Called after the change: who reads the new mark reads the new articles.
 pub(super) async fn changed(database: &Database) -> Result<(), StoreFailure> {
     let mark = doc! { "$set": { "mark": uuid::Uuid::new_v4().to_string() } };
-    let set = marks(database).update_one(doc! { "_id": "changes" }, mark.clone()).upsert(true).await;
-    match set {
-        // Another replica made the document at the same moment.
-        Err(error) if super::failure::is_duplicate(&error) => {
-            marks(database).update_one(doc! { "_id": "changes" }, mark).await.map_err(failure)?;
-        }
-        set => drop(set.map_err(failure)?),
-    }
-    Ok(())
+    marks::put(database, "changes", mark).await
 }

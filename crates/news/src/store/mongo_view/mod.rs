@@ -2,6 +2,7 @@
 
 mod backfill;
 mod failure;
+mod marks;
 mod memory;
 mod places;
 mod select;

@@ -6,7 +6,8 @@ use mongodb::options::IndexOptions;
 use mongodb::{Database, IndexModel};
 use serde::Deserialize;
 
-use super::failure::{failure, is_duplicate};
+use super::failure::failure;
+use super::marks;
 
 /// The indexes of a view, as the database's own folder describes them.
 const INDEXES: &str = include_str!("../../../../../db/news/mongo/articles.json");
@@ -31,23 +32,14 @@ pub(super) struct Places {
 impl Places {
     /// Which view is where at this moment, by the one document that says so.
     pub async fn read(database: &Database) -> Result<Self, StoreFailure> {
-        let places = database.collection::<Places>("marks").find_one(doc! { "_id": "view" }).await;
+        let places = marks::of::<Self>(database).find_one(doc! { "_id": "view" }).await;
         places.map_err(failure)?.ok_or_else(|| StoreFailure::broken("the view's mark is not there"))
     }
 
     /// Makes the first view, where there is none.
     pub async fn make(database: &Database) -> Result<(), StoreFailure> {
         let first = doc! { "$setOnInsert": { "live": 1_i64, "last": 1_i64 } };
-        let made = database
-            .collection::<Document>("marks")
-            .update_one(doc! { "_id": "view" }, first)
-            .upsert(true)
-            .await;
-        match made {
-            Err(error) if !is_duplicate(&error) => return Err(failure(error)),
-            // Another replica makes it at the same moment.
-            _ => {}
-        }
+        marks::put(database, "view", first).await?;
         make_view(database, Self::read(database).await?.live).await
     }
 
@@ -76,8 +68,7 @@ impl Places {
     }
 
     async fn step(database: &Database, from: Document, change: Document) -> Result<(), StoreFailure> {
-        let step =
-            database.collection::<Document>("marks").update_one(from, change).await.map_err(failure)?;
+        let step = marks::of::<Document>(database).update_one(from, change).await.map_err(failure)?;
         if step.matched_count == 0 {
             return Err(StoreFailure::broken("another rebuild of this view was begun meanwhile"));
         }
