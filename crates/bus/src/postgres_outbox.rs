@@ -1,7 +1,7 @@
 //! The outbox in a service's own PostgreSQL database, shared by the service's replicas.
 //!
-//! The service copies [`TABLE`] into one of its migrations and calls [`enqueue`] in the transaction of the effect. Nothing is
-//! to be notified after the commit: the database does that, in every replica.
+//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the effect, and rings the
+//! [`Bell`] after its commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,16 +28,11 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// After so long a silence the listener asks whether its connection is still one.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Writes a message into the outbox, within the transaction of the effect that it tells of. The commit wakes the relays of
-/// all replicas.
+/// Writes a message into the outbox, within the transaction of the effect that it tells of.
 pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<()> {
     sqlx::query(
-        "with stored as (
-             insert into outbox (message_id, kind, routing_key, source, subject, version, happened_at, trace, body)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-             returning position
-         )
-         select pg_notify('outbox.' || current_schema(), '') from stored",
+        "insert into outbox (message_id, kind, routing_key, source, subject, version, happened_at, trace, body)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(message.id.uuid())
     .bind(&message.kind)
@@ -52,6 +47,43 @@ pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Wakes the relays of all replicas.
+///
+/// Not by a `notify` in the transaction of the effect: PostgreSQL commits one notifying transaction at a time, its flush to the disk
+/// included, and sixteen writers would be as slow as one. Here many commits become one notification that waits for no disk.
+#[derive(Debug, Clone)]
+pub struct Bell(Arc<Notify>);
+
+impl Bell {
+    /// The bell of the outbox in `database`, until that is closed.
+    pub fn new(database: &Database) -> Self {
+        let rung = Arc::new(Notify::new());
+        chassis::spawn("outbox.bell", toll(database.pool().clone(), rung.clone()));
+        Self(rung)
+    }
+
+    /// Called after a commit that enqueued something. Where that is missed, as by a process that is killed between the two, the
+    /// relays find the message when they look by themselves.
+    pub fn ring(&self) {
+        self.0.notify_one();
+    }
+}
+
+async fn toll(pool: PgPool, rung: Arc<Notify>) {
+    loop {
+        tokio::select! {
+            () = rung.notified() => {}
+            () = pool.close_event() => return,
+        }
+        let notify = sqlx::query(
+            "select set_config('synchronous_commit', 'off', true), pg_notify('outbox.' || current_schema(), '')",
+        );
+        if let Err(error) = notify.execute(&pool).await {
+            tracing::debug!(%error, "the relays were not woken; they look by themselves");
+        }
+    }
 }
 
 /// The outbox of one PostgreSQL database.
@@ -69,7 +101,7 @@ pub struct PostgresOutbox {
 type InHand = Arc<Mutex<Option<Transaction<'static, Postgres>>>>;
 
 impl PostgresOutbox {
-    /// The outbox in `database`. Listens for commits from now until the database is closed.
+    /// The outbox in `database`. Listens for its [`Bell`] from now until the database is closed.
     pub fn new(database: Database) -> Self {
         let (wake, in_hand) = (Arc::new(Notify::new()), InHand::default());
         chassis::spawn("outbox.listen", listen(database.pool().clone(), wake.clone(), in_hand.clone()));
@@ -167,8 +199,7 @@ async fn my_turn(tx: &mut PgConnection) -> sqlx::Result<bool> {
         .await
 }
 
-/// Wakes the relay after every commit that enqueued something, in whatever replica. Where it can't, the relay's own poll
-/// finds the rows.
+/// Wakes the relay when the bell is rung, in whatever replica. Where it can't, the relay's own poll finds the rows.
 async fn listen(pool: PgPool, wake: Arc<Notify>, in_hand: InHand) {
     let mut failures = 0u32;
     while !pool.is_closed() {

@@ -15,6 +15,8 @@ const CONNECTIONS: u32 = 10;
 /// How long work waits for a connection, or for one to be made, before the store counts as away. Less than the budget of any
 /// request, so that the caller hears of it.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// A connection that was in use so lately is used again as it is: what a server did that was restarted takes longer.
+const RECENT: Duration = Duration::from_millis(100);
 /// How long the server works on a statement. What takes longer is a fault, and its caller is gone.
 const STATEMENT: Duration = Duration::from_secs(5);
 /// How long a statement waits for somebody else's lock.
@@ -30,7 +32,7 @@ pub(crate) fn is_address(url: &str) -> bool {
 
 /// A PostgreSQL database of one service, shared by its replicas.
 ///
-/// Connections are tested before they are used, so a restart of the server costs the callers who are in the middle of
+/// Connections that have lain idle are tested before they are used, so a restart of the server costs the callers who are in the middle of
 /// something, and nobody after it answers again. `synchronous_commit` is on whatever the server's default is: a commit
 /// survives a power cut. Everything waited for has an end: connections, statements, locks, idle transactions; and whoever
 /// asks through [`crate::in_time`] is answered even by a network that is silent.
@@ -62,6 +64,16 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, seen| {
+                Box::pin(async move {
+                    if seen.idle_for < RECENT {
+                        return Ok(true);
+                    }
+                    let pong = tokio::time::timeout(PATIENCE, connection.ping()).await;
+                    Ok(matches!(pong, Ok(Ok(()))))
+                })
+            })
             .after_release(|connection, _| {
                 // The pool's own test at this place has no end: behind a silent network it would lose the connection's
                 // place for good.

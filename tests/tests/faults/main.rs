@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use system_tests::{Engine, Shape, World, Writers};
-use testkit::wait_until;
+use testkit::{PATIENCE, wait_until};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::interval;
@@ -51,6 +51,9 @@ async fn is_survived(engine: Engine) {
     for number in 0..8 {
         articles.push(world.published("famous", "News", &[&format!("label {number}")], &admin).await);
     }
+    for id in &articles {
+        can_be_read(&world, id).await;
+    }
     let writers = Writers::start(&world, &admin, "w", 2, PACE);
     let readers = Readers::start(&world, &articles, &reader.token);
     writers.have_done(5).await;
@@ -74,6 +77,15 @@ async fn is_survived(engine: Engine) {
     writers.finish().await.holds(&world).await;
     each_article_counts_once_at_most(&world, &reader.id, &admin.token).await;
     assert!(ready <= READY, "every service was ready only {ready:?} after {} answered", engine.name());
+}
+
+/// Waits until readers see an article that was published.
+async fn can_be_read(world: &World, id: &str) {
+    let path = format!("/news/v1/famous/{id}");
+    wait_until("the article", PATIENCE, || async {
+        (world.client().get(&path).send().await.status == 200).then_some(())
+    })
+    .await;
 }
 
 /// A reading is best effort while the broker is away, and is counted once in 30 minutes however often it is told.

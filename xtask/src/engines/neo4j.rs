@@ -68,10 +68,12 @@ fn set_password(site: &Site, home: &Path) -> Result<()> {
     fs::write(done, "").context("Neo4j's folder")
 }
 
-/// A Java that starts fast and stays small: nobody needs four collector threads here.
+/// A Java that starts fast and stays small: nobody needs four collector threads here, and the second compiler takes seconds of
+/// the processors that the first queries wait for.
 fn java(site: &Site, memory: &str) -> Result<Command> {
     let mut java = Command::new(programs::java().context("Java is not installed")?);
     let jars = install::neo4j_jars(&site.place).join("*");
-    java.arg(format!("-Xmx{memory}")).args(["-XX:+UseSerialGC", "-Xshare:auto", "-cp"]).arg(jars);
+    java.arg(format!("-Xmx{memory}"));
+    java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-cp"]).arg(jars);
     Ok(java)
 }

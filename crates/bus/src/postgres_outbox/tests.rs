@@ -10,7 +10,7 @@ use testkit::{PATIENCE, wait_until};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{PostgresOutbox, TABLE, enqueue};
+use super::{Bell, PostgresOutbox, TABLE, enqueue};
 use crate::outbox::contract::messages;
 use crate::{Envelope, Outbox};
 
@@ -29,12 +29,13 @@ pub(crate) async fn schema() -> String {
 
 struct Replica {
     database: Database,
+    bell: Bell,
     outbox: Arc<PostgresOutbox>,
 }
 
 async fn replica(url: &str, name: &str) -> Replica {
     let database = Database::open(url, name, &Migrator::with_migrations(Vec::new())).await.expect("opens");
-    Replica { outbox: Arc::new(PostgresOutbox::new(database.clone())), database }
+    Replica { outbox: Arc::new(PostgresOutbox::new(database.clone())), bell: Bell::new(&database), database }
 }
 
 impl Replica {
@@ -44,6 +45,7 @@ impl Replica {
             enqueue(&mut tx, message).await.expect("enqueues");
         }
         tx.commit().await.expect("commits");
+        self.bell.ring();
     }
 
     /// What this replica gets, once it is its turn.

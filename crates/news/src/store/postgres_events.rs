@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::Outbox;
-use bus::postgres_outbox::{PostgresOutbox, enqueue};
+use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
 use chassis::{StoreFailure, in_time};
 use futures::{TryFutureExt, TryStreamExt};
@@ -21,12 +21,14 @@ static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/postgres-events");
 /// The command side in a PostgreSQL database, shared by the section's replicas.
 pub struct PostgresEventStore {
     database: Database,
+    bell: Bell,
 }
 
 impl PostgresEventStore {
     /// Connects, and brings the tables up to date. `service` is the name that the server shows for the connections.
     pub async fn open(url: &str, service: &str) -> Result<Self, StoreFailure> {
-        Ok(Self { database: Database::open(url, service, &MIGRATOR).await? })
+        let database = Database::open(url, service, &MIGRATOR).await?;
+        Ok(Self { bell: Bell::new(&database), database })
     }
 
     /// The messages that wait in the same database.
@@ -68,15 +70,25 @@ impl EventStore for PostgresEventStore {
     async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
-            refuse_the_erased(&mut tx, facts).await?;
+            let mut before = Vec::with_capacity(facts.len());
+            for fact in facts {
+                before.push(hash_before(&mut tx, &fact.change).await?);
+            }
             if let (Some(once), Some(last)) = (once, facts.last()) {
                 // Waits for another transaction under this key, and then finds what that has done.
                 postgres_answers::keep_done(&mut tx, once, &last.change.article).await?;
             }
-            for fact in facts {
-                append_one(&mut tx, fact).await?;
+            let mut last: Option<(&Article, String)> = None;
+            for (fact, before) in facts.iter().zip(before) {
+                let article = &fact.change.article;
+                // Of several versions of an article at once each links to the one before it.
+                let own =
+                    last.filter(|(last, _)| last.id == article.id && last.version.next() == article.version);
+                let before = own.map(|(_, hash)| hash).or(before);
+                last = Some((article, append_one(&mut tx, fact, before).await?));
             }
             tx.commit().await?;
+            self.bell.ring();
             Ok(())
         })
         .await
@@ -222,28 +234,51 @@ impl EventStore for PostgresEventStore {
     }
 }
 
-/// A token of somebody who was erased lives on for some minutes; what it writes is refused.
-async fn refuse_the_erased(tx: &mut PgConnection, facts: &[Fact]) -> Result<(), AppendError> {
-    for fact in facts {
-        let erased: bool = sqlx::query_scalar("select exists (select 1 from erased where person = $1)")
-            .bind(fact.change.by.uuid())
-            .fetch_one(&mut *tx)
-            .await?;
-        if erased {
-            return Err(AppendError::Erased);
-        }
+/// The hash that this version links to; `None` where the version before it is not there. What somebody writes who was erased is
+/// refused: a token of theirs may live on for some minutes. From here to the end of the transaction the author is not erased:
+/// that would miss a byline that is not committed yet.
+async fn hash_before(tx: &mut PgConnection, change: &Change) -> Result<Option<String>, AppendError> {
+    let article = &change.article;
+    let (hash, erased): (Option<String>, bool) = sqlx::query_as(
+        "select (select hash from events where article = $1 and version = $2), exists (select 1 from erased where person = $4)
+         from pg_advisory_xact_lock_shared(hashtextextended('byline.' || $3::text, 0))",
+    )
+    .bind(article.id.uuid())
+    .bind(number(article.version) - 1)
+    .bind(article.author.uuid())
+    .bind(change.by.uuid())
+    .fetch_one(tx)
+    .await?;
+    match erased {
+        true => Err(AppendError::Erased),
+        false if article.version == Version::FIRST => Ok(Some(GENESIS.to_owned())),
+        false => Ok(hash),
     }
-    Ok(())
 }
 
-async fn append_one(tx: &mut PgConnection, fact: &Fact) -> Result<(), AppendError> {
+/// Adds a version, and returns its hash. A first version claims its slug; a person who was erased meanwhile gets no byline.
+async fn append_one(
+    tx: &mut PgConnection,
+    fact: &Fact,
+    before: Option<String>,
+) -> Result<String, AppendError> {
     let article = &fact.change.article;
-    let Some(before) = hash_before(tx, article).await? else { return Err(stale(tx, article).await?) };
+    let Some(before) = before else { return Err(stale(tx, article).await?) };
     let record = write_event(&fact.change).map_err(broken)?;
     let hash = link(&before, &record);
-    let inserted = sqlx::query(
-        "insert into events (article, version, happened_at, record, prev_hash, hash) values ($1, $2, $3, $4, $5, $6)
-         on conflict (article, version) do nothing",
+    // One statement: each is a journey to the server and back, with the author's lock in hand.
+    let (appended, named): (bool, bool) = sqlx::query_as(
+        "with event as (
+             insert into events (article, version, happened_at, record, prev_hash, hash) values ($1, $2, $3, $4, $5, $6)
+             on conflict (article, version) do nothing returning 1
+         ), byline as (
+             insert into bylines (article, version, person, byline)
+             select $1, $2, $7, case when exists (select 1 from erased where person = $7) then '' else $8 end from event
+         ), slug as (
+             insert into slugs (slug, article) select $9, $1 from event where $2 = 1
+             on conflict (slug) do nothing returning 1
+         )
+         select exists (select 1 from event), $2 <> 1 or exists (select 1 from slug)",
     )
     .bind(article.id.uuid())
     .bind(number(article.version))
@@ -251,41 +286,18 @@ async fn append_one(tx: &mut PgConnection, fact: &Fact) -> Result<(), AppendErro
     .bind(&record)
     .bind(&before)
     .bind(&hash)
-    .execute(&mut *tx)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        return Err(stale(tx, article).await?);
-    }
-    if article.version == Version::FIRST {
-        claim_slug(tx, article).await?;
-    }
-    sqlx::query(
-        "insert into bylines (article, version, person, byline)
-         values ($1, $2, $3, case when exists (select 1 from erased where person = $3) then '' else $4 end)",
-    )
-    .bind(article.id.uuid())
-    .bind(number(article.version))
     .bind(article.author.uuid())
     .bind(article.byline.as_str())
-    .execute(&mut *tx)
+    .bind(article.slug.as_str())
+    .fetch_one(&mut *tx)
     .await?;
+    match (appended, named) {
+        (false, _) => return Err(stale(tx, article).await?),
+        (true, false) => return Err(AppendError::SlugTaken),
+        (true, true) => {}
+    }
     enqueue(tx, &fact.message).await?;
-    Ok(())
-}
-
-/// The hash that this version links to; `None` where the version before it is not there. From here to the end of the
-/// transaction the author is not erased: that would miss a byline that is not committed yet.
-async fn hash_before(tx: &mut PgConnection, article: &Article) -> Result<Option<String>, sqlx::Error> {
-    let hash: Option<String> = sqlx::query_scalar(
-        "select (select hash from events where article = $1 and version = $2)
-         from pg_advisory_xact_lock_shared(hashtextextended('byline.' || $3::text, 0))",
-    )
-    .bind(article.id.uuid())
-    .bind(number(article.version) - 1)
-    .bind(article.author.uuid())
-    .fetch_one(tx)
-    .await?;
-    Ok(if article.version == Version::FIRST { Some(GENESIS.to_owned()) } else { hash })
+    Ok(hash)
 }
 
 async fn stale(tx: &mut PgConnection, article: &Article) -> Result<AppendError, sqlx::Error> {
@@ -294,16 +306,6 @@ async fn stale(tx: &mut PgConnection, article: &Article) -> Result<AppendError, 
         .fetch_one(tx)
         .await?;
     Ok(AppendError::Stale { current: current.map(version) })
-}
-
-async fn claim_slug(tx: &mut PgConnection, article: &Article) -> Result<(), AppendError> {
-    let claimed =
-        sqlx::query("insert into slugs (slug, article) values ($1, $2) on conflict (slug) do nothing")
-            .bind(article.slug.as_str())
-            .bind(article.id.uuid())
-            .execute(tx)
-            .await?;
-    if claimed.rows_affected() == 0 { Err(AppendError::SlugTaken) } else { Ok(()) }
 }
 
 /// Versions count single changes: they do not reach the end of an `integer`.

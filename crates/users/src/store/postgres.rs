@@ -6,7 +6,7 @@
 use std::slice;
 
 use async_trait::async_trait;
-use bus::postgres_outbox::{PostgresOutbox, enqueue};
+use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
 use chassis::{StoreFailure, in_time};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
@@ -25,6 +25,7 @@ static MIGRATOR: Migrator = sqlx::migrate!("../../db/users/postgres");
 /// The accounts of one PostgreSQL database.
 pub struct PostgresUserStore {
     database: Database,
+    bell: Bell,
 }
 
 impl PostgresUserStore {
@@ -33,7 +34,8 @@ impl PostgresUserStore {
     /// # Errors
     /// Where the server does not answer or a migration fails.
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
-        Ok(Self { database: Database::open(url, "users", &MIGRATOR).await? })
+        let database = Database::open(url, "users", &MIGRATOR).await?;
+        Ok(Self { bell: Bell::new(&database), database })
     }
 
     /// What is to be told to other services. Listens until the database is closed.
@@ -320,6 +322,7 @@ impl UserStore for PostgresUserStore {
                 .await?;
             enqueue(&mut tx, &envelope(fact, &Event::UserErased { user: id, at })).await?;
             tx.commit().await?;
+            self.bell.ring();
             Ok(())
         })
         .await
@@ -354,6 +357,7 @@ impl UserStore for PostgresUserStore {
             .await?;
             enqueue(&mut tx, &envelope(fact, &Event::ConsentChanged { user: id, consent: changed, at })).await?;
             tx.commit().await?;
+            self.bell.ring();
             Ok(changed)
         })
         .await

@@ -4,13 +4,14 @@ use uuid::Uuid;
 
 use super::{End, Place, every_case};
 use crate::postgres_outbox::tests::schema;
-use crate::postgres_outbox::{PostgresOutbox, enqueue};
+use crate::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use crate::{Envelope, Outbox};
 
 struct Schema {
     url: String,
     database: Database,
     outbox: PostgresOutbox,
+    bell: Bell,
 }
 
 impl Schema {
@@ -19,7 +20,8 @@ impl Schema {
         let name = format!("outbox-{}", Uuid::new_v4().simple());
         let none = Migrator::with_migrations(Vec::new());
         let database = Database::open(&url, &name, &none).await.expect("opens");
-        Self { outbox: PostgresOutbox::new(database.clone()), database, url }
+        let (outbox, bell) = (PostgresOutbox::new(database.clone()), Bell::new(&database));
+        Self { outbox, bell, database, url }
     }
 }
 
@@ -34,7 +36,10 @@ impl Place for Schema {
             enqueue(&mut tx, message).await.expect("enqueues");
         }
         match end.await {
-            End::Committed => tx.commit().await.expect("commits"),
+            End::Committed => {
+                tx.commit().await.expect("commits");
+                self.bell.ring();
+            }
             End::RolledBack => tx.rollback().await.expect("rolls back"),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use chassis::{Context, causes};
 use kernel::{ArticleId, MessageId};
 use testkit::{PATIENCE, at_once, wait_until};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, OnceCell};
 use uuid::Uuid;
 
 use super::*;
@@ -31,8 +31,26 @@ fn tenant_at(server: &str) -> String {
 }
 
 async fn open(url: &str) -> Neo4jTasteGraph {
-    // A server that has just started takes longer than readers would wait.
+    static WARM: OnceCell<()> = OnceCell::const_new();
+    WARM.get_or_init(warm).await;
     Neo4jTasteGraph::open(url, PATIENCE).await.expect("the server for tests answers")
+}
+
+/// Waits until the server has answered each kind of question once. One that has just started plans and compiles for longer than
+/// readers would wait.
+async fn warm() {
+    let graph = Neo4jTasteGraph::open(&tenant_at(&server()), PATIENCE).await;
+    let graph = graph.expect("the server for tests answers");
+    wait_until("a server that is warm", 4 * PATIENCE, || async {
+        graph.set_consent(reader(1), &consent(1)).await.ok()?;
+        graph.record_read(&reading(1, 1, 1, ["budget".to_owned()])).await.ok()?;
+        graph.consent_of(reader(1)).await.ok()?;
+        graph.labels_of(reader(1), 1).await.ok()?;
+        graph.readers_of(&Label::parse("budget").expect("a label"), 1).await.ok()?;
+        graph.forget_visits(at(1), 1).await.ok()?;
+        graph.erase(reader(1), at(2)).await.ok()
+    })
+    .await;
 }
 
 /// A graph without anything in it.
