@@ -3,6 +3,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -89,6 +90,7 @@ pub struct Process {
     ended: Option<ExitStatus>,
     guard: Guard,
     output: Output,
+    readers: [JoinHandle<()>; 2],
     ready: String,
 }
 
@@ -109,10 +111,10 @@ impl Process {
         let output = Output::default();
         let (say, ready) = oneshot::channel();
         let wanted: Wanted = Arc::new(Mutex::new(Some((program.ready, say))));
-        output.take(child.stderr.take(), Arc::clone(&wanted));
-        output.take(child.stdout.take(), wanted);
+        let readers =
+            [output.take(child.stderr.take(), Arc::clone(&wanted)), output.take(child.stdout.take(), wanted)];
         let guard = Guard::over(&child);
-        let mut process = Self { name, child, ended: None, guard, output, ready: String::new() };
+        let mut process = Self { name, child, ended: None, guard, output, readers, ready: String::new() };
         match tokio::time::timeout(START_OR_STOP, ready).await {
             Ok(Ok(line)) => process.ready = line,
             Ok(Err(_)) => {
@@ -151,7 +153,7 @@ impl Process {
         *self.ended.insert(status)
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Asks it to end (SIGTERM) and waits until it has, and until its last words are among [`output`](Self::output).
     ///
     /// # Panics
     /// Where that takes more than 30 seconds.
@@ -163,6 +165,8 @@ impl Process {
             std::future::ready(child.try_wait().expect("a child can be asked for its status"))
         });
         let status = status.await;
+        let heard = || std::future::ready(self.readers.iter().all(JoinHandle::is_finished).then_some(()));
+        wait_until(&format!("the last words of `{}`", self.name), START_OR_STOP, heard).await;
         self.guard.release();
         *self.ended.insert(status)
     }
@@ -240,7 +244,7 @@ struct Output(Arc<Mutex<Vec<String>>>);
 type Wanted = Arc<Mutex<Option<(&'static str, oneshot::Sender<String>)>>>;
 
 impl Output {
-    fn take(&self, pipe: Option<impl Read + Send + 'static>, wanted: Wanted) {
+    fn take(&self, pipe: Option<impl Read + Send + 'static>, wanted: Wanted) -> JoinHandle<()> {
         let (pipe, lines) = (pipe.expect("the output is a pipe"), self.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
@@ -255,7 +259,7 @@ impl Output {
                     let _ = say.send(rest);
                 }
             }
-        });
+        })
     }
 
     fn push(&self, line: String) {

@@ -15,7 +15,7 @@ pub fn folder(release: bool) -> Result<PathBuf> {
     Ok(target()?.join(if release { "release" } else { "debug" }))
 }
 
-/// Builds the six binaries.
+/// Builds the six binaries, and the portal's own, whose commands work on the stores of a fleet too.
 pub fn binaries(release: bool) -> Result<()> {
     // The selection of `cargo test --workspace`, so that Cargo arrives at the same features of every dependency and nothing
     // is compiled twice; a test target turns on those of dev-dependencies.
@@ -23,6 +23,7 @@ pub fn binaries(release: bool) -> Result<()> {
     for service in &SERVICES {
         cargo.args(["--bin", service.name]);
     }
+    cargo.args(["--bin", "portal"]);
     if release {
         cargo.arg("--release");
     }

@@ -5,6 +5,7 @@ mod build;
 mod gateway;
 mod logs;
 mod plan;
+mod seed;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -61,6 +62,8 @@ enum Action {
         #[arg(long)]
         keep_engines: bool,
     },
+    /// Fill the portal with three months of news, and people who write and read them; an interrupted one goes on
+    Seed(seed::Seed),
     /// Say what runs, where, and whether it is ready
     Status,
     /// Show the last lines that the processes wrote
@@ -99,6 +102,7 @@ impl Fleet {
                 yard.up(plan, &binaries)?;
             }
             Action::Down { keep_engines } => yard.down(keep_engines)?,
+            Action::Seed(seed) => yard.seed(&seed)?,
             Action::Status => return yard.status(),
             Action::Logs(logs) => logs.show(&yard.runner)?,
             Action::Kill { service } => yard.end(&service, |name| yard.runner.kill(name))?,
@@ -187,6 +191,17 @@ impl Yard {
             Some(plan) if !keep_engines => engines::down(&plan.engines_before),
             _ => Ok(()),
         }
+    }
+
+    /// With the program that was built with those of the fleet.
+    fn seed(&self, seed: &seed::Seed) -> Result<()> {
+        let plan = self.settled()?;
+        ensure!(
+            !self.runner.all_running().is_empty(),
+            "the fleet does not run, and its stores with it: `cargo xtask fleet up`"
+        );
+        let ready = self.ready(plan)?;
+        seed.run(&ready.binaries.join("portal"), &ready.plan, &ready.site.state, &self.folder)
     }
 
     fn status(&self) -> Result<ExitCode> {
