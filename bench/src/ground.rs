@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use system_tests::gateway::Settings;
-use system_tests::{ADMIN, Account, Fleet, PASSWORD, login, register, text_of};
+use system_tests::{ADMIN, Account, Fleet, PASSWORD, UNTHROTTLED, login, register, text_of};
 use testkit::{Client, Folder, Portal, portal_binary};
 
 use crate::progress::Progress;
@@ -56,8 +56,8 @@ impl InFleet {
     /// Starts the six binaries behind nginx and fills them.
     pub async fn start(progress: &Progress) -> Result<Self> {
         progress.doing("the fleet starts");
-        // The documented gateway but for its limits, which are for one client; ours is many.
-        let fleet = Fleet::start(1, &[], Settings::new()).await;
+        // As documented but for the limits, which are for one client; ours is many.
+        let fleet = Fleet::start(1, &UNTHROTTLED, Settings::new()).await;
         let password =
             std::fs::read_to_string(fleet.admin_password_file()).context("the admin's password")?;
         let client = Client::new(fleet.url());
@@ -83,6 +83,9 @@ impl InOne {
         let folder = Folder::new();
         let portal = Portal::start_with(portal_binary(), folder.path(), |program| {
             let program = program.env("PORTAL__PROCESS__LOG_FORMAT", "json");
+            let program = UNTHROTTLED
+                .iter()
+                .fold(program, |program, (name, value)| program.env(format!("PORTAL__{name}"), value));
             DOCUMENTED.iter().fold(program, |program, (name, value)| match crate::variable(name) {
                 Some(_) => program.env(name, value),
                 None => program,

@@ -21,6 +21,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use system_tests::UNTHROTTLED;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
@@ -116,7 +117,9 @@ impl Run {
             rows.extend(goals::measure(&bench, goal, &mut grounds).await);
         }
         bench.progress.end();
-        let report = report::Report::new(&bench, self.told, rows);
+        let unthrottled = UNTHROTTLED.iter().map(|(name, value)| format!("{name}={value}"));
+        let told = unthrottled.chain(self.told).collect();
+        let report = report::Report::new(&bench, told, rows);
         say(&report.text());
         say(&format!("figures: {}", report.write(&self.into)?.display()));
         Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -43,7 +43,7 @@ impl Report {
 
     /// The table, with what has to be known to read it.
     pub fn text(&self) -> String {
-        let told = if self.told.is_empty() { "nothing".to_owned() } else { self.told.join(", ") };
+        let told = self.told.join(", ");
         format!(
             "\n{}\n\n{}: {} windows of {} s for each side, {} processors for the portal, the engines and the load together;\n\
              {} articles and {} accounts in each shape; told besides the documented settings: {told}.\n\

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 
 pub use engines::Engine;
 pub use fleet::{Fleet, SERVICES};
-pub use world::{ADMIN, Account, PASSWORD, Shape, World, login, register, text_of, try_register};
+pub use world::{
+    ADMIN, Account, PASSWORD, Shape, UNTHROTTLED, World, login, register, text_of, try_register,
+};
 pub use writers::{Ledger, Writers};
 
 /// A file of the repository.

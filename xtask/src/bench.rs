@@ -40,14 +40,8 @@ const PACKAGES: [&str; 6] = ["portal", "users", "news", "orchestrator", "recomme
 /// A setting that is another than documented: the service, its table and key in `config.default.toml`, the value.
 type Told = (&'static str, &'static str, &'static str, &'static str);
 
-/// One load generator is many people; and where the orchestrator keeps answers, a read through the broker would be none. A key that
-/// the service does not have is not told.
-const TOLD: [Told; 4] = [
-    ("users", "throttle", "logins_per_account", "1000000"),
-    ("users", "throttle", "logins_per_address", "1000000"),
-    ("users", "throttle", "registrations_per_address", "1000000"),
-    ("orchestrator", "cache", "bytes", "0"),
-];
+/// Where the orchestrator keeps answers, a read through the broker would be none. A key that the service does not have is not told.
+const TOLD: [Told; 1] = [("orchestrator", "cache", "bytes", "0")];
 
 impl Bench {
     /// Builds, starts, measures, and stops the engines that it has started.

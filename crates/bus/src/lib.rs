@@ -9,6 +9,7 @@ use chassis::{Closer, Dependency, Surroundings};
 mod amqp;
 mod envelope;
 mod local;
+pub mod metrics;
 mod outbox;
 mod port;
 pub mod postgres_outbox;
@@ -17,6 +18,7 @@ mod relay;
 mod row;
 mod schedule;
 pub mod sqlite_outbox;
+mod told;
 mod topic;
 
 #[cfg(test)]
@@ -24,7 +26,7 @@ mod contract;
 
 pub use amqp::AmqpBus;
 pub use envelope::Envelope;
-pub use local::{BusLocal, DeadLetter, Depth};
+pub use local::{BusLocal, DeadLetter, Depth, Listing};
 pub use outbox::Outbox;
 pub use port::{Bus, BusError, Call, CallHandler, HANDLER_BUDGET, Handler, Queue, Subscription};
 pub use relay::Relay;

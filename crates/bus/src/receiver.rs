@@ -1,12 +1,14 @@
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
+use chassis::metrics::{Counting, Timing, Value};
 use chassis::{Context, Upstream, causes, log_failure};
 use futures::FutureExt;
 use kernel::{Deadline, Fault, Kind, Refusal};
 
-use crate::{Envelope, Handler};
+use crate::metrics::{DEAD, HANDLE, REDELIVERED};
+use crate::{Envelope, Handler, told};
 
 /// Why a message could not be handled: what decides its fate, and what the log is told.
 pub(crate) struct Failed {
@@ -30,11 +32,62 @@ impl From<Refusal> for Failed {
 /// How a handler is run, the same for every kind of subscription on every bus.
 pub(crate) struct Receiver {
     pub(crate) service: &'static str,
-    pub(crate) budget: Duration,
-    pub(crate) handler: Arc<dyn Handler>,
+    /// The name of the queue, as in metrics and traces.
+    queue: Arc<str>,
+    /// Which bus it is, as in traces.
+    system: &'static str,
+    budget: Duration,
+    handler: Arc<dyn Handler>,
+    counted: OnceLock<Counted>,
+}
+
+/// What is counted of one queue, found at its first message.
+struct Counted {
+    ok: Timing,
+    failed: Timing,
+    redelivered: Counting,
+    dead: Counting,
+}
+
+impl Counted {
+    fn of(queue: &Arc<str>) -> Self {
+        let queue = || Value::from(queue.clone());
+        Self {
+            ok: HANDLE.of([queue(), "ok".into()]),
+            failed: HANDLE.of([queue(), "failed".into()]),
+            redelivered: REDELIVERED.of([queue()]),
+            dead: DEAD.of([queue()]),
+        }
+    }
 }
 
 impl Receiver {
+    /// A handler of what comes to the durable queue of this name, or without one as a broadcast.
+    pub(crate) fn new(
+        system: &'static str,
+        service: &'static str,
+        queue: Option<&str>,
+        budget: Duration,
+        handler: Arc<dyn Handler>,
+    ) -> Self {
+        let queue = queue.map_or_else(|| format!("{service}.broadcast").into(), Arc::from);
+        Self { service, queue, system, budget, handler, counted: OnceLock::new() }
+    }
+
+    fn counted(&self) -> &Counted {
+        self.counted.get_or_init(|| Counted::of(&self.queue))
+    }
+
+    /// A delivery of this queue was delivered before.
+    pub(crate) fn comes_again(&self) {
+        self.counted().redelivered.count();
+    }
+
+    /// A message of this queue was given up.
+    pub(crate) fn buried(&self) {
+        self.counted().dead.count();
+    }
+
     /// The context in which a message is handled, and in which is logged what came of it.
     pub(crate) fn context(&self, message: &Envelope) -> Context {
         Context {
@@ -49,6 +102,23 @@ impl Receiver {
     /// Runs the handler within the current context. A panic is `Internal`; a handler over its budget is dropped and is
     /// `Timeout`.
     pub(crate) async fn handle(&self, message: &Envelope) -> Result<(), Failed> {
+        let span = told::process(self.system, self.service, &self.queue, message, Context::current().trace);
+        let (counted, begun) = (self.counted(), Instant::now());
+        let outcome = self.run(message).await;
+        match &outcome {
+            Ok(()) => {
+                counted.ok.took(begun.elapsed());
+                span.end();
+            }
+            Err(Failed { refusal, .. }) => {
+                counted.failed.took(begun.elapsed());
+                span.fail(refusal.code.as_str().to_owned());
+            }
+        }
+        outcome
+    }
+
+    async fn run(&self, message: &Envelope) -> Result<(), Failed> {
         let work = AssertUnwindSafe(async { self.handler.handle(message).await }).catch_unwind();
         match tokio::time::timeout(self.budget, work).await {
             Ok(Ok(outcome)) => outcome.map_err(Failed::from),

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chassis::{Step, Worker};
-use kernel::Fault;
+use chassis::{Context, Step, Worker};
+use kernel::{Clock, Fault, SystemClock, Timestamp};
 use tokio::sync::Notify;
 
+use crate::metrics::OUTBOX_OLDEST;
 use crate::{Bus, Envelope, Outbox};
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ impl Worker for Relay {
 
     async fn step(&self) -> Result<Step, Box<dyn Fault>> {
         let unsent = self.outbox.unsent(BATCH).await.map_err(boxed)?;
+        tell_age(unsent.first().map(|(_, oldest)| oldest.time));
         if unsent.is_empty() {
             return Ok(Step::Idle);
         }
@@ -50,6 +52,12 @@ impl Worker for Relay {
     fn wake(&self) -> Arc<Notify> {
         self.outbox.wake()
     }
+}
+
+/// Says how far behind this relay is.
+fn tell_age(oldest: Option<Timestamp>) {
+    let age = oldest.map_or(0.0, |since| SystemClock.now().since(since).as_secs_f64());
+    OUTBOX_OLDEST.set([Context::current().service.into()], age);
 }
 
 fn boxed(fault: impl Fault) -> Box<dyn Fault> {

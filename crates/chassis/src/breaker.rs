@@ -1,11 +1,15 @@
 //! A circuit breaker: a dependency that keeps failing is left in peace, and its callers are told at once.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::Future;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kernel::Fault;
+
+use crate::metrics::BREAKER;
 
 /// When a breaker opens and for how long.
 ///
@@ -55,17 +59,24 @@ pub enum Broken<E> {
 ///
 /// Closed it lets every call pass. Open it refuses at once. After the rest one call passes as a probe: a success closes
 /// it, a failure opens it for twice as long. Only failures of the dependency count ([`kernel::Kind::is_ours`]): a
-/// refusal with a reason is an answer. A call that its caller gave up counts as neither.
+/// refusal with a reason is an answer. A call that its caller gave up counts as neither. How it stands is a metric, from the
+/// first call on.
 #[derive(Debug)]
 pub struct Breaker {
-    dependency: &'static str,
+    dependency: Cow<'static, str>,
     circuit: Mutex<Circuit>,
+    /// What the metric says.
+    told: AtomicU8,
 }
 
+/// Nothing was said yet.
+const UNTOLD: u8 = u8::MAX;
+
 impl Breaker {
-    /// A closed breaker for the dependency of this name, as logs call it.
-    pub fn new(dependency: &'static str, settings: BreakerSettings) -> Self {
-        Self { dependency, circuit: Mutex::new(Circuit::new(settings)) }
+    /// A closed breaker for the dependency of this name, as logs and metrics call it.
+    pub fn new(dependency: impl Into<Cow<'static, str>>, settings: BreakerSettings) -> Self {
+        let circuit = Mutex::new(Circuit::new(settings));
+        Self { dependency: dependency.into(), circuit, told: AtomicU8::new(UNTOLD) }
     }
 
     /// Does `work` unless the dependency rests.
@@ -88,7 +99,17 @@ impl Breaker {
 
     fn circuit<T>(&self, change: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
         // A poisoned lock guards counters; at worst a few calls are counted wrongly.
-        change(&mut self.circuit.lock().unwrap_or_else(PoisonError::into_inner), Instant::now())
+        let mut circuit = self.circuit.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut circuit, Instant::now());
+        self.tell(circuit.state());
+        changed
+    }
+
+    /// Says how it stands where that is new; under the lock, so that what was last is said last.
+    fn tell(&self, state: u8) {
+        if self.told.swap(state, Ordering::Relaxed) != state {
+            BREAKER.set([self.dependency.clone().into_owned().into()], f64::from(state));
+        }
     }
 }
 
@@ -108,7 +129,7 @@ struct Ticket<'a> {
 impl Ticket<'_> {
     fn settle(&mut self, well: bool) {
         self.settled = true;
-        let dependency = self.breaker.dependency;
+        let dependency = &*self.breaker.dependency;
         match self.breaker.circuit(|circuit, now| circuit.settle(self.pass, well, now)) {
             Some(Change::Opened(rest)) => tracing::warn!(dependency, ?rest, "the circuit breaker opened"),
             Some(Change::Closed) => tracing::info!(dependency, "the circuit breaker closed"),
@@ -151,6 +172,15 @@ struct Circuit {
 impl Circuit {
     fn new(settings: BreakerSettings) -> Self {
         Self { settings, calls: VecDeque::new(), failed: 0, in_a_row: 0, open: None }
+    }
+
+    /// As the metric says it.
+    fn state(&self) -> u8 {
+        match &self.open {
+            None => 0,
+            Some(open) if open.probing => 1,
+            Some(_) => 2,
+        }
     }
 
     fn admit(&mut self, now: Instant) -> Result<Pass, Duration> {
@@ -314,6 +344,31 @@ mod tests {
         assert!(breaker.is_open());
         let never = async { unreachable!("a resting dependency is not called") };
         assert!(matches!(breaker.call::<(), Refusal>(never).await, Err(Broken::Resting(_))));
+    }
+
+    #[tokio::test]
+    async fn how_it_stands_is_a_metric_from_the_first_call_on() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let _here = ::metrics::set_default_local_recorder(&recorder);
+        let says = |state: u8| {
+            let text = recorder.handle().render();
+            text.contains(&format!("breaker_state{{dependency=\"test\"}} {state}\n"))
+        };
+        let settings = BreakerSettings { rest: Duration::ZERO, ..BreakerSettings::default() };
+        let breaker = Breaker::new("test", settings);
+        assert!(!recorder.handle().render().contains("breaker_state"));
+        let fail = || std::future::ready(Err::<(), _>(Refusal::new(Kind::Unavailable, "test", "test")));
+        assert!(breaker.call(fail()).await.is_err());
+        assert!(says(0));
+        for _ in 0..4 {
+            assert!(breaker.call(fail()).await.is_err());
+        }
+        assert!(says(2));
+        let probed = breaker.call(async {
+            assert!(says(1));
+            Ok::<_, Refusal>(())
+        });
+        assert!(probed.await.is_ok() && says(0));
     }
 
     #[tokio::test]

@@ -224,7 +224,7 @@ mod tests {
         }
 
         async fn readyz(&self) -> bool {
-            crate::install_tls();
+            crate::prepare();
             let answer = reqwest::get(format!("http://{}/readyz", self.http)).await.expect("an answer");
             answer.status().is_success()
         }

@@ -1,5 +1,9 @@
 //! Who asks. Users signs access tokens, every service verifies them by itself; nothing else is believed.
 
+mod remembered;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +20,7 @@ use uuid::Uuid;
 
 use crate::config::{Form, Place};
 use crate::{Context, Surroundings};
+use remembered::{Print, Remembered, Vouched};
 
 /// For whom access tokens are made.
 pub const AUDIENCE: &str = "portal";
@@ -52,6 +57,16 @@ pub struct Claims {
     pub iat: i64,
     /// When it ends, in seconds since the Unix epoch.
     pub exp: i64,
+}
+
+/// What is read of a token: what users writes, and what else is to be obeyed where it stands there (RFC 7519 §4.1.5).
+#[derive(Deserialize)]
+struct Presented {
+    #[serde(flatten)]
+    claims: Claims,
+    /// Before this, in seconds since the Unix epoch, the token is not to be believed.
+    #[serde(default)]
+    nbf: Option<i64>,
 }
 
 /// Where identities come from.
@@ -108,6 +123,8 @@ enum Source {
 
 struct Keys {
     set: JwkSet,
+    /// Counts the sets: what was verified with another one is verified again.
+    generation: u64,
     /// When users was last asked, and whether it answered.
     asked: Option<(Instant, bool)>,
     /// When they are asked for again although none is missing.
@@ -116,12 +133,16 @@ struct Keys {
 
 /// Verifies access tokens with the public keys of users, which it fetches when it first needs one, whenever a token names a
 /// key that it does not know, and every five minutes.
+///
+/// Checking a signature takes longer than most answers, so a token is checked once and remembered by its digest, as long as the
+/// keys are the same ones. Whether it holds at this moment is asked of the clock every time.
 pub struct Verifier {
     issuer: String,
     clock: Arc<dyn Clock>,
     source: Source,
     keys: RwLock<Keys>,
     fetching: Mutex<()>,
+    remembered: Remembered,
 }
 
 impl Verifier {
@@ -147,43 +168,71 @@ impl Verifier {
             source,
             keys: RwLock::new(Keys {
                 set: JwkSet { keys: Vec::new() },
+                generation: 0,
                 asked: None,
                 due: surroundings.clock.now(),
             }),
             fetching: Mutex::new(()),
+            remembered: Remembered::default(),
         }))
     }
 
     /// Who the token is for.
     pub async fn verify(&self, token: &str) -> Result<Identity, VerifyError> {
+        let print = Print::of(token);
+        let vouched = match self.remembered.get(&print) {
+            Some(vouched) if self.is_newest(vouched.generation).await => vouched,
+            _ => {
+                let vouched = Arc::new(self.check(token).await?);
+                // What does not hold now is not worth its place.
+                if vouched.holds(self.clock.now()) {
+                    self.remembered.keep(print, vouched.clone());
+                }
+                vouched
+            }
+        };
+        if vouched.holds(self.clock.now()) { Ok(vouched.identity.clone()) } else { Err(VerifyError::Invalid) }
+    }
+
+    /// Whether the keys are still those of this generation, after asking for them if that is due.
+    async fn is_newest(&self, generation: u64) -> bool {
+        self.renew().await;
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).generation == generation
+    }
+
+    /// What a token says that users has signed.
+    async fn check(&self, token: &str) -> Result<Vouched, VerifyError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid)?;
         if header.alg != Algorithm::EdDSA {
             return Err(VerifyError::Invalid);
         }
         let kid = header.kid.ok_or(VerifyError::Invalid)?;
-        let key = self.key(&kid).await?;
+        let (key, generation) = self.key(&kid).await?;
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.set_issuer(&[&self.issuer]);
         rules.set_audience(&[AUDIENCE]);
         rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The end is compared with our own clock below, as everything else that is stored is.
+        // The end is compared with our own clock, as everything else that is stored is.
         rules.validate_exp = false;
-        let data = jsonwebtoken::decode::<Claims>(token, &key, &rules).map_err(|_| VerifyError::Invalid)?;
-        let claims = data.claims;
-        if claims.exp.saturating_mul(1000) <= self.clock.now().millis() {
-            return Err(VerifyError::Invalid);
-        }
-        Ok(Identity {
-            user: claims.sub,
-            name: claims.name,
-            role: claims.role,
-            sections: claims.sections,
-            history: claims.history,
-            session: SessionId::new(claims.sid),
+        let data =
+            jsonwebtoken::decode::<Presented>(token, &key, &rules).map_err(|_| VerifyError::Invalid)?;
+        let Presented { claims, nbf } = data.claims;
+        Ok(Vouched {
+            identity: Identity {
+                user: claims.sub,
+                name: claims.name,
+                role: claims.role,
+                sections: claims.sections,
+                history: claims.history,
+                session: SessionId::new(claims.sid),
+            },
+            begins: nbf,
+            ends: claims.exp,
+            generation,
         })
     }
 
-    async fn key(&self, kid: &str) -> Result<DecodingKey, VerifyError> {
+    async fn key(&self, kid: &str) -> Result<(DecodingKey, u64), VerifyError> {
         if self.known(kid)?.is_some() {
             self.renew().await;
             return self.known(kid)?.ok_or(VerifyError::Invalid);
@@ -220,7 +269,12 @@ impl Verifier {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.asked = Some((Instant::now(), fetched.is_ok()));
         keys.due = self.clock.now().plus(if fetched.is_ok() { LIFE } else { NEXT_TRY });
-        keys.set = fetched?;
+        let set = fetched?;
+        if set != keys.set {
+            keys.set = set;
+            keys.generation += 1;
+            self.remembered.forget_all();
+        }
         Ok(())
     }
 
@@ -235,10 +289,12 @@ impl Verifier {
         recent.then_some(refused)
     }
 
-    fn known(&self, kid: &str) -> Result<Option<DecodingKey>, VerifyError> {
+    /// The key of this id, and the generation of the set that it is in.
+    fn known(&self, kid: &str) -> Result<Option<(DecodingKey, u64)>, VerifyError> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let found = keys.set.find(kid).map(DecodingKey::from_jwk);
-        found.transpose().map_err(|_| VerifyError::Keys("a key of the set can't be used".to_owned()))
+        let found = keys.set.find(kid).map(DecodingKey::from_jwk).transpose();
+        let found = found.map_err(|_| VerifyError::Keys("a key of the set can't be used".to_owned()))?;
+        Ok(found.map(|key| (key, keys.generation)))
     }
 
     async fn fetch(&self) -> Result<JwkSet, VerifyError> {
@@ -269,195 +325,4 @@ async fn ask(router: Router) -> Result<JwkSet, VerifyError> {
     }
     let bytes = response.into_body().collect().await.map_err(|error| told(&error))?.to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| told(&error))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use axum::routing::get;
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use ed25519_dalek::SigningKey;
-    use ed25519_dalek::pkcs8::EncodePrivateKey;
-    use jsonwebtoken::{EncodingKey, Header};
-    use kernel::ManualClock;
-    use serde_json::json;
-
-    use super::*;
-
-    const NOW: i64 = 1_800_000_000;
-
-    struct Signer {
-        key: EncodingKey,
-        kid: String,
-    }
-
-    impl Signer {
-        fn new(seed: u8, kid: &str) -> (Self, serde_json::Value) {
-            let key = SigningKey::from_bytes(&[seed; 32]);
-            let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
-            let der = key.to_pkcs8_der().expect("a key in PKCS #8");
-            let jwk =
-                json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x});
-            (Self { key: EncodingKey::from_ed_der(der.as_bytes()), kid: kid.to_owned() }, jwk)
-        }
-
-        fn sign(&self, change: impl FnOnce(&mut serde_json::Value)) -> String {
-            let mut claims = json!({
-                "iss": "http://portal", "aud": "portal", "sub": Uuid::from_u128(1), "name": "Ada", "role": "editor",
-                "sections": ["sports"], "history": true, "sid": Uuid::from_u128(2), "iat": NOW, "exp": NOW + 900,
-            });
-            change(&mut claims);
-            let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
-            jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
-        }
-    }
-
-    struct World {
-        verifier: Arc<Verifier>,
-        clock: Arc<ManualClock>,
-        asked: Arc<AtomicU32>,
-        signer: Signer,
-    }
-
-    fn world() -> World {
-        let (signer, jwk) = Signer::new(1, "one");
-        let asked = Arc::new(AtomicU32::new(0));
-        let counted = asked.clone();
-        let keys = get(move || {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let body = json!({"keys": [jwk]}).to_string();
-            async move { body }
-        });
-        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW * 1000)));
-        let surroundings = Surroundings::one_process().with_clock(clock.clone());
-        surroundings.register_http("users", Router::new().route(KEYS_PATH, keys));
-        let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
-        let verifier = Verifier::new(&config, &surroundings).expect("a verifier");
-        World { verifier, clock, asked, signer }
-    }
-
-    #[tokio::test]
-    async fn a_token_of_users_says_who_asks_and_its_key_is_fetched_once() {
-        let world = world();
-        for _ in 0..3 {
-            let identity = world.verifier.verify(&world.signer.sign(|_| ())).await.expect("an identity");
-            assert_eq!((identity.role, identity.history), (Role::Editor, true));
-            assert!(identity.sections.contain(kernel::Section::Sports));
-            assert!(!identity.sections.contain(kernel::Section::Famous));
-        }
-        assert_eq!(world.asked.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
-        let world = world();
-        for (name, value) in [
-            ("iss", json!("http://elsewhere")),
-            ("aud", json!("another")),
-            ("exp", json!(NOW)),
-            ("role", json!("owner")),
-            ("sub", json!("1")),
-        ] {
-            let token = world.signer.sign(|claims| claims[name] = value);
-            assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)), "{name}");
-        }
-        let without_end = world.signer.sign(|claims| {
-            claims.as_object_mut().expect("claims").remove("exp");
-        });
-        assert!(matches!(world.verifier.verify(&without_end).await, Err(VerifyError::Invalid)));
-    }
-
-    #[tokio::test]
-    async fn a_token_ends_by_the_portals_own_clock() {
-        let world = world();
-        let token = world.signer.sign(|_| ());
-        world.clock.advance(Duration::from_secs(899));
-        assert!(world.verifier.verify(&token).await.is_ok());
-        world.clock.advance(Duration::from_secs(1));
-        assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
-    }
-
-    #[tokio::test]
-    async fn forged_algorithms_signatures_and_key_ids_are_refused() {
-        let world = world();
-        let token = world.signer.sign(|_| ());
-        let part = |text: serde_json::Value| URL_SAFE_NO_PAD.encode(text.to_string());
-        let claims = token.split('.').nth(1).expect("claims");
-        let none = format!("{}.{claims}.", part(json!({"alg": "none", "kid": "one"})));
-        let public = URL_SAFE_NO_PAD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
-        let confused = jsonwebtoken::encode(
-            &Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::HS256) },
-            &json!({"iss": "http://portal", "aud": "portal", "exp": NOW + 900}),
-            &EncodingKey::from_secret(public.as_bytes()),
-        )
-        .expect("a token");
-        let (foreign, _) = Signer::new(2, "one");
-        let (unknown, _) = Signer::new(2, "../../etc/passwd");
-        let mut changed = token.clone();
-        changed.replace_range(
-            token.len() - 10..token.len() - 9,
-            if token.as_bytes()[token.len() - 10] == b'A' { "B" } else { "A" },
-        );
-        for bad in [
-            none,
-            confused,
-            foreign.sign(|_| ()),
-            unknown.sign(|_| ()),
-            changed,
-            "x.y.z".to_owned(),
-            String::new(),
-        ] {
-            assert!(matches!(world.verifier.verify(&bad).await, Err(VerifyError::Invalid)), "{bad}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_withdrawn_key_is_believed_for_five_minutes_more_and_while_users_is_away() {
-        let world = world();
-        let token = world.signer.sign(|_| ());
-        world.verifier.verify(&token).await.expect("an identity");
-        let answers = |status: u16, body: &'static str| {
-            let status = http::StatusCode::from_u16(status).expect("a status");
-            let route = get(move || async move { (status, body) });
-            let Source::Neighbour(surroundings, _) = &world.verifier.source else { unreachable!("inproc") };
-            surroundings.register_http("users", Router::new().route(KEYS_PATH, route));
-        };
-        answers(503, "");
-        for seconds in [299, 1, 10, 10] {
-            world.clock.advance(Duration::from_secs(seconds));
-            world.verifier.verify(&token).await.expect("users is away");
-        }
-        answers(200, "{\"keys\":[]}");
-        world.clock.advance(Duration::from_secs(9));
-        world.verifier.verify(&token).await.expect("it was asked a moment ago");
-        world.clock.advance(Duration::from_secs(1));
-        assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
-    }
-
-    #[tokio::test]
-    async fn made_up_key_ids_are_no_flood_of_questions_to_users() {
-        let world = world();
-        for kid in 0..50 {
-            let (stranger, _) = Signer::new(3, &format!("made-up-{kid}"));
-            assert!(world.verifier.verify(&stranger.sign(|_| ())).await.is_err());
-        }
-        assert_eq!(world.asked.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn without_its_keys_a_service_is_unavailable_and_lets_nobody_in() {
-        let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
-        let verifier = Verifier::new(&config, &Surroundings::one_process()).expect("a verifier");
-        let (signer, _) = Signer::new(1, "one");
-        assert!(matches!(verifier.verify(&signer.sign(|_| ())).await, Err(VerifyError::Keys(_))));
-    }
-
-    #[test]
-    fn a_service_in_a_process_of_its_own_says_what_to_set() {
-        let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
-        let refused = Verifier::new(&config, &Surroundings::alone()).err().expect("a refusal").to_string();
-        assert!(refused.contains("identity.keys") && refused.contains("http://users:3000"), "{refused}");
-    }
 }

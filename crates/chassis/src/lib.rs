@@ -37,7 +37,7 @@ pub use folder::make_private_folder;
 pub use grpc_self::Described;
 pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
 pub use in_time::in_time;
-pub use main_of::{failed, install_tls, main};
+pub use main_of::{failed, main, prepare};
 pub use private::{replace_private, write_private};
 pub use service::{Host, Internal, Service, asked_to_stop};
 pub use surroundings::Surroundings;

@@ -44,10 +44,14 @@ pub fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The one TLS provider of a process; every client uses it.
-pub fn install_tls() {
+/// What every process does first: it takes the one TLS provider that every client uses, and small pages of memory.
+pub fn prepare() {
     // A second call finds it installed, which is what was wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // The allocator asks for pages of 2 MiB, and a service at rest would hold dozens of them for a few kilobytes each. A system that
+    // does not know the wish goes on without.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[allow(clippy::print_stdout, reason = "--check-config answers on standard output")]
@@ -56,7 +60,7 @@ where
     C: Settings,
     F: Future<Output = anyhow::Result<Service>>,
 {
-    install_tls();
+    prepare();
     let mut over = Dict::new();
     if let Some(listen) = flags.listen {
         over.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.into())]).into());

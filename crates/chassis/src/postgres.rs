@@ -9,6 +9,7 @@ use sqlx::types::time::OffsetDateTime;
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
 use crate::StoreFailure;
+use crate::metrics::{Pool, WatchedPool, watch_pool};
 
 /// How many connections a service holds; two replicas of five services fit into a server's default of 100.
 const CONNECTIONS: u32 = 10;
@@ -39,6 +40,7 @@ pub(crate) fn is_address(url: &str) -> bool {
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
+    _watched: WatchedPool,
 }
 
 impl Database {
@@ -83,7 +85,9 @@ impl Database {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        let seen = pool.clone();
+        let watched = watch_pool(format!("{service}:postgres"), move || Pool::of(&seen));
+        Ok(Self { pool, _watched: watched })
     }
 
     /// Begins a transaction (`read committed`); dropping it rolls it back.

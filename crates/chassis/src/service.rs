@@ -207,11 +207,10 @@ impl Host {
 
     /// What the process counts, for whoever collects it. Where nobody can, nothing is counted: what is not fetched would pile up.
     fn metrics_routes(&mut self, stops: &Stops) -> Router {
-        let Some(recorder) = Recorder::install() else { return Router::new() };
         let mut described = metrics::of_every_process();
         described.extend(self.services.iter_mut().flat_map(|service| std::mem::take(&mut service.metrics)));
-        recorder.describe(&described);
-        metrics::BUILD.set([env!("CARGO_PKG_VERSION"), &self.fingerprint], 1.0);
+        let Some(recorder) = Recorder::install(&described) else { return Router::new() };
+        metrics::BUILD.set([env!("CARGO_PKG_VERSION").into(), self.fingerprint.clone().into()], 1.0);
         crate::spawn("metrics.upkeep", recorder.clone().keep_up(stops.listening.clone()));
         let render =
             move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()) };

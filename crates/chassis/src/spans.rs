@@ -2,6 +2,10 @@
 //!
 //! The portal carries its trace in [`Context`](crate::Context) over every seam; here each seam says when its part began and ended.
 //! What is exported, and where, follows the standard `OTEL_*` variables: without an endpoint a span costs nothing and goes nowhere.
+//!
+//! `OTEL_TRACES_SAMPLER` may be `always_on`, `always_off` or `traceidratio` (with the share in `OTEL_TRACES_SAMPLER_ARG`), each also as
+//! `parentbased_…`, which is the same here: a trace is told where its id falls into the share, so that all processes agree without
+//! a word, and never where its caller says that it is not recorded. That a caller wants it recorded is no claim to it: anybody can.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -13,10 +17,45 @@ use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
 
-static PROCESSOR: OnceLock<BatchSpanProcessor> = OnceLock::new();
+static EXPORT: OnceLock<Export> = OnceLock::new();
 
 /// How long the last spans may take on their way out.
 const LAST_SPANS: Duration = Duration::from_secs(2);
+
+/// Where spans go, and which.
+struct Export {
+    processor: BatchSpanProcessor,
+    /// Of traces by the last 63 bits of their ids, those below.
+    below: u64,
+}
+
+impl Export {
+    fn wants(&self, trace: Trace) -> bool {
+        trace.is_sampled() && place(trace) < self.below
+    }
+}
+
+/// Where a trace lies among all, as OpenTelemetry's own sampler places it.
+fn place(trace: Trace) -> u64 {
+    let [_, _, _, _, _, _, _, _, last @ ..] = trace.ids().0;
+    u64::from_be_bytes(last) >> 1
+}
+
+/// The place below which lies this share of all traces.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of some"
+)]
+fn below(share: f64) -> u64 {
+    if share >= 1.0 { u64::MAX } else { (share.max(0.0) * (1u64 << 63) as f64) as u64 }
+}
+
+/// Whether spans of this trace are told to anybody: who makes up names for them asks first.
+pub fn wanted(trace: Trace) -> bool {
+    EXPORT.get().is_some_and(|export| export.wants(trace))
+}
 
 /// One part of a trace, from its beginning to its end. Dropped before its end it counts as given up.
 #[derive(Debug)]
@@ -43,17 +82,32 @@ impl Span {
         Self::begin(SpanKind::Client, name.into(), trace, Some(parent))
     }
 
+    /// Messages that go out: `trace` is what their consumers get, `parent` that of the effect that they tell of.
+    pub fn producer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
+        Self::begin(SpanKind::Producer, name.into(), trace, Some(parent))
+    }
+
+    /// A message that is handled: `trace` is the handler's own, `parent` what came with the message.
+    pub fn consumer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
+        Self::begin(SpanKind::Consumer, name.into(), trace, Some(parent))
+    }
+
     /// One that is not told: in place of one that has ended.
     pub const fn none() -> Self {
         Self(None)
     }
 
     fn begin(kind: SpanKind, name: Cow<'static, str>, trace: Trace, parent: Option<Trace>) -> Self {
-        if PROCESSOR.get().is_none() || !trace.is_sampled() {
+        if !wanted(trace) {
             return Self(None);
         }
         let open = Open { trace, parent, kind, name, started: now(), attributes: Vec::new() };
         Self(Some(Box::new(open)))
+    }
+
+    /// Whether it is told to anybody.
+    pub const fn is_told(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Says something about it, by the names of OpenTelemetry's semantic conventions.
@@ -87,8 +141,8 @@ impl Span {
     }
 
     fn finish(&mut self, status: Status) {
-        let (Some(open), Some(processor)) = (self.0.take(), PROCESSOR.get()) else { return };
-        processor.on_end(open.data(status));
+        let (Some(open), Some(export)) = (self.0.take(), EXPORT.get()) else { return };
+        export.processor.on_end(open.data(status));
     }
 }
 
@@ -103,7 +157,7 @@ impl Open {
         let (trace, span) = self.trace.ids();
         let flags = if self.trace.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
         let (trace, span) = (TraceId::from_bytes(trace), SpanId::from_bytes(span));
-        let remote = self.kind == SpanKind::Server;
+        let remote = matches!(self.kind, SpanKind::Server | SpanKind::Consumer);
         SpanData {
             span_context: SpanContext::new(trace, span, flags, false, TraceState::NONE),
             parent_span_id: self.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.ids().1)),
@@ -143,6 +197,7 @@ pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
     if endpoint.is_empty() || off {
         return Ok(());
     }
+    let below = below(share(is("OTEL_TRACES_SAMPLER"), is("OTEL_TRACES_SAMPLER_ARG"))?);
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     let mut processor = BatchSpanProcessor::builder(exporter).build();
     // OTEL_SERVICE_NAME goes over it.
@@ -154,16 +209,64 @@ pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
     };
     processor.set_resource(&resource.build());
     // Once in a process; a second service of the same process shares it.
-    let _ = PROCESSOR.set(processor);
+    let _ = EXPORT.set(Export { processor, below });
     tracing::info!(endpoint, "traces are exported");
     Ok(())
 }
 
+/// The share of traces that is told, as the variables say.
+fn share(sampler: Option<&str>, argument: Option<&str>) -> anyhow::Result<f64> {
+    let sampler = sampler.filter(|name| !name.is_empty()).unwrap_or("always_on");
+    match sampler.strip_prefix("parentbased_").unwrap_or(sampler) {
+        "always_on" => Ok(1.0),
+        "always_off" => Ok(0.0),
+        "traceidratio" => {
+            let argument = argument.filter(|share| !share.is_empty()).unwrap_or("1");
+            let share = argument.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+            share.ok_or_else(|| anyhow::anyhow!("OTEL_TRACES_SAMPLER_ARG is no share from 0 to 1"))
+        }
+        other => anyhow::bail!(
+            "OTEL_TRACES_SAMPLER is {other:?}; known are always_on, always_off and traceidratio"
+        ),
+    }
+}
+
 /// Sends what is left, and waits for it: at the end of the process, where a thread may wait.
 pub(crate) fn flush() {
-    if let Some(processor) = PROCESSOR.get()
+    if let Some(Export { processor, .. }) = EXPORT.get()
         && let Err(error) = processor.shutdown_with_timeout(LAST_SPANS)
     {
         tracing::warn!(%error, "the last spans were not exported");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_of_all_traces_is_told_and_every_process_chooses_the_same() {
+        let below = below(share(Some("parentbased_traceidratio"), Some("0.1")).expect("a share"));
+        let traces: Vec<Trace> = (0..10_000).map(|_| Trace::start()).collect();
+        let told: Vec<&Trace> = traces.iter().filter(|trace| place(**trace) < below).collect();
+        assert!((800..1200).contains(&told.len()), "{}", told.len());
+        assert!(told.iter().all(|trace| place(trace.child()) < below), "a span of it is told too");
+    }
+
+    #[test]
+    fn without_a_sampler_every_trace_is_told_and_with_a_wrong_one_the_process_does_not_start() {
+        assert_eq!(below(share(None, Some("0.1")).expect("a share")), u64::MAX);
+        assert_eq!(below(share(Some("always_off"), None).expect("a share")), 0);
+        assert_eq!(share(Some("traceidratio"), None).expect("a share"), 1.0);
+        for (sampler, argument) in [("jaeger_remote", "1"), ("traceidratio", "10"), ("traceidratio", "often")]
+        {
+            assert!(share(Some(sampler), Some(argument)).is_err(), "{sampler} {argument}");
+        }
+    }
+
+    #[test]
+    fn without_an_export_no_span_is_told() {
+        let trace = Trace::start();
+        assert!(!wanted(trace) && !Span::producer("publish", trace.child(), trace).is_told());
     }
 }

@@ -12,6 +12,7 @@ use sqlx::sqlite::{
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 use crate::StoreFailure;
+use crate::metrics::{Pool, WatchedPool, watch_pool};
 
 /// How many connections read at once.
 const READERS: u32 = 10;
@@ -31,6 +32,7 @@ pub struct Database {
     readers: SqlitePool,
     path: PathBuf,
     lock: Arc<File>,
+    _watched: [WatchedPool; 2],
 }
 
 impl Database {
@@ -65,7 +67,8 @@ impl Database {
         let writer = writer.connect_with(options.clone()).await?;
         migrator.run(&writer).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
-        Ok(Self { writer, readers, path, lock: Arc::new(lock) })
+        let watched = [watch(&path, "writer", &writer), watch(&path, "readers", &readers)];
+        Ok(Self { writer, readers, path, lock: Arc::new(lock), _watched: watched })
     }
 
     /// Begins a transaction that may write. There is one at a time; dropping it rolls it back.
@@ -110,6 +113,13 @@ impl Database {
         // It fails only where the file is gone, and with it the lock.
         let _ = self.lock.unlock();
     }
+}
+
+/// Shows a pool in the metrics under the name of the file.
+fn watch(path: &Path, part: &str, pool: &SqlitePool) -> WatchedPool {
+    let store = path.file_stem().unwrap_or_default().to_string_lossy();
+    let seen = pool.clone();
+    watch_pool(format!("{store}:{part}"), move || Pool::of(&seen))
 }
 
 /// True for what SQLite says (by its primary result code) when something around it is in the way and may go: BUSY, LOCKED, NOMEM,

@@ -27,6 +27,9 @@ pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
         .add_directive("lapin=warn".parse()?)
         // It would write down the whole message that came back, with its body and the caller's token.
         .add_directive("lapin::returned_messages=off".parse()?)
+        // It calls every refusal of a broker an error, an expected "not there" too. The bus gets each of them as an answer, and says
+        // itself what could not be done.
+        .add_directive("lapin::channel=off".parse()?)
         .add_directive("hyper=info".parse()?)
         .add_directive("h2=info".parse()?);
     let json = match process.log_format {

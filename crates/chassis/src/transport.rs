@@ -123,7 +123,7 @@ where
             let method = request.uri().path().trim_start_matches('/').to_owned();
             let headers = request.headers_mut();
             let trace = context.trace.child();
-            let span = Span::client(method, trace, context.trace);
+            let span = Span::client(method, trace, context.trace).with("portal.service", context.service);
             set(headers, TRACEPARENT, &trace.to_string());
             set(headers, TIMEOUT, &format!("{}m", left.as_millis().min(99_999_999)));
             let call = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
@@ -176,7 +176,7 @@ pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic
                 Err(_over) => Status::deadline_exceeded(Kind::Timeout.sentence()).into_http(),
             };
             let code = code_in(response.headers());
-            GRPC.took([service, &method, &format!("{code:?}")], started.elapsed());
+            GRPC.took([service.into(), method.clone().into(), format!("{code:?}").into()], started.elapsed());
             end_of(span, code);
             context.scope_now(|| answered(&method, started, code));
             response

@@ -9,6 +9,7 @@ use prost::Message;
 use proto::users::v1::UserErased;
 
 use crate::app::App;
+use crate::metrics::PROJECTION_LAG;
 use crate::wire::announced;
 
 /// The query side: puts what the command side announced into the view.
@@ -22,6 +23,11 @@ impl Handler for Projection {
             return Err(poison("the article is of another section").into());
         }
         let newer = self.0.project(&article).await?;
+        if newer {
+            // What comes late because it comes again was seen when it came first.
+            let lag = self.0.now().since(message.time);
+            PROJECTION_LAG.took([article.section.as_str().into()], lag);
+        }
         tracing::debug!(article = %article.id, version = article.version.number(), newer, "an article was projected");
         Ok(())
     }

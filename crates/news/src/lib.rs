@@ -5,6 +5,7 @@ pub mod calls;
 pub mod config;
 pub mod consumers;
 pub mod domain;
+pub mod metrics;
 pub mod ports;
 pub mod store;
 pub mod wire;
@@ -51,7 +52,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
         http: axum::Router::new(),
         doc: utoipa::openapi::OpenApi::default(),
         grpc: None,
-        metrics: Vec::new(),
+        metrics: [metrics::described(), bus::metrics::described()].concat(),
         grpc_described: None,
         consumers,
         workers: vec![

@@ -76,7 +76,7 @@ pub async fn build_on(
         http,
         doc,
         grpc: None,
-        metrics: metrics::described(),
+        metrics: [metrics::described(), bus::metrics::described()].concat(),
         grpc_described: None,
         consumers: vec![purge],
         workers: vec![Arc::new(worker)],

@@ -285,4 +285,18 @@ mod tests {
         let faults = load(&flags, None).expect_err("an unknown key").to_string();
         assert!(faults.contains("ttl"), "{faults}");
     }
+
+    #[test]
+    fn the_documented_limits_are_those_of_the_code() {
+        let document = include_str!("../../../docs/configuration.md");
+        let limits = serde_json::to_value(chassis::http::ThrottleConfig::default()).expect("JSON");
+        for (name, windows) in limits.as_object().expect("a list for each") {
+            let row = format!("| `edge.throttle.{name}` |");
+            let row = document.lines().find(|line| line.starts_with(&row));
+            let row = row.unwrap_or_else(|| panic!("docs/configuration.md does not say {name}"));
+            let said = row.split('|').nth(2).expect("a column").split('`').skip(1).step_by(2);
+            let windows = windows.as_array().expect("windows").iter();
+            assert!(said.eq(windows.map(|window| window.as_str().expect("a text"))), "{row}");
+        }
+    }
 }

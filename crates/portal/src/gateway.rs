@@ -1,18 +1,16 @@
-//! The gateway of the one process: what nginx is to the fleet. Prefixes in both forms, one document for all routes.
-
-use std::sync::Arc;
+//! The gateway of the one process: what nginx is to the fleet. Prefixes in both forms, one document for all routes, and what the
+//! portal shows about itself.
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::response::Response;
 use chassis::Service;
-use chassis::http::{Cache, digest, etag_matches, tag};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Info, OpenApi};
+
+use crate::{asyncapi, documents};
 
 /// A service's place behind the gateway.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +44,7 @@ pub fn router(services: &[Service]) -> anyhow::Result<Router> {
         // `nest` would answer 404 to a path that ends with the prefix and a slash.
         router = router.nest_service(mount.base, service.http.clone()).nest_service(mount.older, older);
     }
-    let document = Arc::new(Document::of(&document(services))?);
-    Ok(router.route("/openapi.json", get(move |headers: HeaderMap| async move { document.answer(&headers) })))
+    Ok(router.merge(documents::router(documents::all(&document(services), asyncapi::SERVED)?)))
 }
 
 /// Says on every answer to an older path where its successor is.
@@ -79,26 +76,4 @@ pub fn document(services: &[Service]) -> OpenApi {
         .get_or_insert_with(Components::new)
         .add_security_scheme("bearer", SecurityScheme::Http(bearer));
     all
-}
-
-struct Document {
-    json: String,
-    etag: String,
-}
-
-impl Document {
-    fn of(document: &OpenApi) -> anyhow::Result<Self> {
-        let json = document.to_json()?;
-        let etag = digest(json.as_bytes());
-        Ok(Self { json, etag })
-    }
-
-    fn answer(&self, headers: &HeaderMap) -> Response {
-        let response = if etag_matches(headers, &self.etag) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            ([(header::CONTENT_TYPE, "application/json")], self.json.clone()).into_response()
-        };
-        tag(Cache::Public.on(response), &self.etag)
-    }
 }

@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 pub mod admin;
+pub mod asyncapi;
 pub mod config;
+pub mod documents;
 pub mod first_admin;
 pub mod gateway;
 pub mod healthcheck;
+pub mod metrics;
 pub mod openapi;
 pub mod replay;
 pub mod robot;

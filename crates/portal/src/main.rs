@@ -1,11 +1,12 @@
 //! The command line of the portal.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chassis::{failed, install_tls};
+use chassis::{failed, prepare};
 use clap::{Args, Parser, Subcommand};
 use portal::config::{self, Flags};
-use portal::{admin, healthcheck, openapi, replay, robot, run, seed, verify};
+use portal::{admin, asyncapi, documents, healthcheck, metrics, openapi, replay, robot, run, seed, verify};
 
 /// A news portal: accounts, news of three sections, recommendations.
 #[derive(Parser)]
@@ -25,6 +26,13 @@ enum Command {
     CheckConfig(Flags),
     /// Prints the OpenAPI document of the whole gateway, as nginx serves it.
     Openapi,
+    /// Prints the AsyncAPI document of the bus, as the portal and nginx serve it.
+    Asyncapi,
+    /// Prints what every process counts, as docs/metrics.md keeps it.
+    Metrics,
+    /// Writes every document that nginx serves into a folder: those of the API and of the bus, the page to try the API from, and
+    /// the pages of problems.
+    Documents(Folder),
     /// Asks a running portal or service whether it is ready.
     Healthcheck(Url),
     /// Builds what readers see anew from the events, while no portal runs.
@@ -41,13 +49,19 @@ enum Command {
 }
 
 #[derive(Args)]
+struct Folder {
+    /// Where they are written; `nginx/html` in the sources.
+    folder: PathBuf,
+}
+
+#[derive(Args)]
 struct Url {
     /// Its address, as http://127.0.0.1:8080.
     url: String,
 }
 
 fn main() -> ExitCode {
-    install_tls();
+    prepare();
     let cli = Cli::parse();
     match act(cli.command.unwrap_or(Command::Run(cli.run))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,8 +80,22 @@ fn act(command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Openapi => {
-            println!("{}", runtime.block_on(openapi::document())?);
+            println!("{}", runtime.block_on(openapi::document())?.to_pretty_json()?);
             Ok(())
+        }
+        Command::Metrics => {
+            print!("{}", metrics::document());
+            Ok(())
+        }
+        Command::Asyncapi => {
+            print!("{}", runtime.block_on(asyncapi::document())?);
+            Ok(())
+        }
+        Command::Documents(Folder { folder }) => {
+            let (api, bus) = runtime.block_on(async {
+                Ok::<_, anyhow::Error>((openapi::document().await?, asyncapi::document().await?))
+            })?;
+            documents::write(&documents::all(&api, &bus)?, &folder)
         }
         Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url)),
         Command::Replay(flags) => runtime.block_on(replay::replay(&flags)),

@@ -101,7 +101,7 @@ fn greet(address: SocketAddr, data: &Path, admin: &FirstAdmin) {
     println!("  shape     one process, embedded stores in {}", data.display());
     println!("  services  users, famous-news, politics-news, sports-news, orchestrator, recommendations");
     println!("  try       curl http://{address}/news/v1/all/1/10");
-    println!("  API       http://{address}/openapi.json");
+    println!("  API       http://{address}/docs/");
     match admin {
         FirstAdmin::Configured => println!("  admin     as configured in users.bootstrap_admin"),
         FirstAdmin::Known => println!("  admin     as before"),

@@ -57,7 +57,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         http,
         doc,
         grpc: Some(routes),
-        metrics: Vec::new(),
+        metrics: bus::metrics::described(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
         workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],

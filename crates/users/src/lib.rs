@@ -5,16 +5,19 @@ mod config;
 mod domain;
 mod grpc;
 mod http;
+pub mod metrics;
 mod ports;
 mod store;
 mod workers;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, Relay};
 use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier, Worker};
+use kernel::{Fault as _, Kind};
 use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
 use tonic::service::Routes;
 
@@ -46,7 +49,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         http: router,
         doc,
         grpc: Some(routes),
-        metrics: Vec::new(),
+        metrics: [metrics::described(), bus::metrics::described()].concat(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers: Vec::new(),
         workers,
@@ -89,18 +92,36 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         ids: surroundings.ids.clone(),
         arrived: Arc::default(),
     });
-    let workers: Vec<Arc<dyn Worker>> =
-        vec![Arc::new(workers::IntakeWorker(app.clone())), Arc::new(Relay::new(opened.outbox, bus.clone()))];
+    let workers: Vec<Arc<dyn Worker>> = vec![
+        Arc::new(workers::IntakeWorker::new(app.clone())),
+        Arc::new(Relay::new(opened.outbox, bus.clone())),
+        Arc::new(workers::ForgetAnswers::new(app.clone())),
+    ];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
     Ok(Opened { app, bus, workers, closers })
 }
+
+/// How often the first admin is tried again …
+const PATIENT_STARTS: u32 = 10;
+/// … after how long …
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// … and how long at most.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
     let Some((email, password)) = config.bootstrap_admin.wanted() else { return Ok(()) };
     let email = Email::parse(email).context("bootstrap_admin.email")?;
     let password = Password::parse(password).context("bootstrap_admin.password")?;
-    let made =
-        app.ensure_first_admin(FirstAdmin { email, password }).await.context("bootstrap_admin.email")?;
+    let mut failures = 0;
+    let made = loop {
+        let wish = FirstAdmin { email: email.clone(), password: password.clone() };
+        match app.ensure_first_admin(wish).await {
+            // A store that has only just come up, with everybody at its door, may be too slow for the first question.
+            Err(error) if error.kind() == Kind::Unavailable && failures < PATIENT_STARTS => failures += 1,
+            outcome => break outcome.context("bootstrap_admin.email")?,
+        }
+        chassis::pause(chassis::back_off(failures, FIRST_PAUSE, MAX_PAUSE)).await;
+    };
     if made {
         tracing::info!("the first admin was made from bootstrap_admin");
     }

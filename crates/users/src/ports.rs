@@ -1,14 +1,16 @@
 //! What this service needs from the outside. Every sentence in a list is a law, and a case of the contract suite that every
 //! adapter has to pass (`store/contract`).
 
+mod intake;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
-use kernel::{
-    Code, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, Trace, UserId, Version,
-};
+use kernel::{Code, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
+
+pub use intake::{Answer, Begun, Intake, IntakeError, Once, Outcome, Reservation, Waiting};
 
 use crate::domain::{
     Account, Change, Choice, Consent, Credentials, Digest, Email, Refresh, Salt, Session, User,
@@ -79,6 +81,18 @@ pub trait UserStore: Send + Sync + 'static {
     /// * An update on the strength of credentials that no longer hold is refused as stale.
     /// * A new password ends all sessions of the account but the one that it names, and no other update ends any.
     async fn update(&self, id: UserId, expected: &Expected, change: &Change) -> Result<User, UserStoreError>;
+
+    /// Puts another hash of the same password in the place of the one that was proven; what hashing costs may have been raised since.
+    /// Answers whether it was done.
+    ///
+    /// * Another hash of the same password makes no version and ends no session.
+    /// * A hash in the place of credentials that no longer hold is not stored.
+    async fn rehash(
+        &self,
+        id: UserId,
+        proven: &Credentials,
+        credentials: &Credentials,
+    ) -> Result<bool, UserStoreError>;
 
     /// Gives an account a role that holds in `sections`. Answers with the account as it is then.
     ///
@@ -302,132 +316,4 @@ pub struct Count {
     pub times: u64,
     /// What is left of the window; never nothing, and never more than the window.
     pub left: Duration,
-}
-
-/// Registrations that were acknowledged and are not yet in the [`UserStore`], and the e-mails that they hold.
-///
-/// The e-mail is unique over two stores because of the order of steps: reserve it here, ask the store for it, append the
-/// registration, answer; later insert it into the store, and only then settle it here, which frees the e-mail. While a
-/// registration waits the reservation refuses the e-mail, afterwards the store does, and there is no moment in between.
-///
-/// * What was appended survives `kill -9`, taken or not, until it is settled.
-/// * E-mails are compared without regard to case.
-#[async_trait]
-pub trait Intake: Send + Sync + 'static {
-    /// Reserves `email` for the account `id`, for as long as `lease`.
-    ///
-    /// * Of parallel reservations of one e-mail one is granted, and the others are refused as a taken e-mail.
-    /// * A lease that ran out makes way for the next reservation.
-    /// * The e-mail of a waiting registration stays reserved, however long it waits.
-    async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError>;
-
-    /// Takes a registration in, on the strength of its reservation. The trace of the running work goes with it.
-    ///
-    /// * An append without a lease is refused as a lost lease, and takes nothing in.
-    async fn append(&self, reservation: &Reservation, account: &Account) -> Result<(), IntakeError>;
-
-    /// Gives a reservation back that was not used.
-    ///
-    /// * A released e-mail can be reserved again.
-    /// * A release never frees the e-mail of a waiting registration, nor one that another account reserved since.
-    async fn release(&self, reservation: &Reservation) -> Result<(), IntakeError>;
-
-    /// The waiting registration of this id, taken or not.
-    ///
-    /// * A waiting registration is found by id and by e-mail, until it is settled.
-    async fn by_id(&self, id: UserId) -> Result<Option<Account>, IntakeError>;
-
-    /// The waiting registration of this e-mail, taken or not.
-    async fn by_email(&self, email: &Email) -> Result<Option<Account>, IntakeError>;
-
-    /// The ids of the oldest waiting registrations, at most `limit`.
-    ///
-    /// * Who waits is named, taken or not, the oldest first.
-    async fn waiting(&self, limit: u32) -> Result<Vec<UserId>, IntakeError>;
-
-    /// Takes the oldest waiting registrations, at most `limit`; nobody else is given them for as long as `lease`.
-    ///
-    /// * Registrations are taken in the order in which they came in.
-    /// * What is taken is given to nobody else, until its lease runs out.
-    /// * Taking counts the attempts, so that a registration that ends the process is noticed.
-    /// * A registration that can't be read is handed out as such and hides none of its neighbours.
-    async fn take(&self, limit: u32, lease: Duration) -> Result<Vec<Waiting>, IntakeError>;
-
-    /// The registration is in the store: nothing of it stays here, and its e-mail is free here.
-    ///
-    /// * A settled registration is gone, and its e-mail can be reserved again.
-    /// * Settling again does no harm.
-    async fn settled(&self, id: UserId) -> Result<(), IntakeError>;
-
-    /// Gives a taken registration back for no fault of its own.
-    ///
-    /// * A registration that is given back can be taken at once, and the attempt does not count.
-    async fn give_back(&self, id: UserId) -> Result<(), IntakeError>;
-
-    /// Gives a taken registration back that failed, to be taken again after `pause`.
-    ///
-    /// * A failed registration is taken again after its pause, not before.
-    async fn failed(&self, id: UserId, reason: &str, pause: Duration) -> Result<(), IntakeError>;
-
-    /// Puts a registration aside that will never succeed, with the reason, for somebody to look at.
-    ///
-    /// * A buried registration is not taken again, and its e-mail stays reserved.
-    async fn bury(&self, id: UserId, reason: &str) -> Result<(), IntakeError>;
-
-    /// Asks whether the intake answers.
-    async fn ping(&self) -> Result<(), StoreFailure>;
-}
-
-/// The right to register an account with an e-mail, for a while.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reservation {
-    /// The e-mail.
-    pub email: Email,
-    /// The account that it is for.
-    pub id: UserId,
-}
-
-/// A registration that somebody took to store it.
-#[derive(Debug)]
-pub struct Waiting {
-    /// Its id.
-    pub id: UserId,
-    /// How often it was taken, this time included.
-    pub attempts: u32,
-    /// The trace of the request that it came with.
-    pub trace: Trace,
-    /// The registration, or why it can't be read.
-    pub account: Result<Account, StoreFailure>,
-}
-
-/// Why an [`Intake`] did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum IntakeError {
-    /// Somebody else has reserved the e-mail, or registers with it just now.
-    #[error("the e-mail belongs to another account")]
-    EmailTaken,
-    /// The work took longer than its reservation lasted.
-    #[error("the registration took too long")]
-    LeaseLost,
-    /// The intake is away or broken.
-    #[error(transparent)]
-    Store(#[from] StoreFailure),
-}
-
-impl Fault for IntakeError {
-    fn kind(&self) -> Kind {
-        match self {
-            IntakeError::EmailTaken => Kind::Conflict,
-            IntakeError::LeaseLost => Kind::Timeout,
-            IntakeError::Store(failure) => failure.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            IntakeError::EmailTaken => Code::new("email_taken"),
-            IntakeError::LeaseLost => Code::new("too_slow"),
-            IntakeError::Store(failure) => failure.code(),
-        }
-    }
 }

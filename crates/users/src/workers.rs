@@ -1,17 +1,54 @@
-//! What this service does by itself: it brings registrations from the intake into the store. (What tells other services is the
-//! bus's own worker, the relay.)
+//! What this service does by itself: it brings registrations from the intake into the store, and forgets answers whose time is over.
+//! (What tells other services is the bus's own worker, the relay.)
 
-use std::sync::Arc;
+mod answers;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chassis::{Step, Worker};
 use kernel::Fault;
 use tokio::sync::Notify;
 
+pub use answers::ForgetAnswers;
+
 use crate::app::App;
+use crate::metrics::INTAKE_DEPTH;
+
+/// The least time between two looks at how many registrations wait.
+const LOOK: Duration = Duration::from_secs(1);
+/// What a look counts at most: it costs little, however many wait.
+const MOST: u32 = 1000;
 
 /// Brings registrations into the store, a batch at a step.
-pub struct IntakeWorker(pub Arc<App>);
+pub struct IntakeWorker {
+    app: Arc<App>,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl IntakeWorker {
+    /// For the registrations of this app.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app, looked: Mutex::default() }
+    }
+
+    /// Says how many registrations wait, for the metrics.
+    async fn look(&self) {
+        let due = {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = looked.is_none_or(|at| at.elapsed() >= LOOK);
+            if due {
+                *looked = Some(Instant::now());
+            }
+            due
+        };
+        // An intake that does not answer has failed the step as well.
+        if due && let Ok(waiting) = self.app.intake.waiting(MOST).await {
+            INTAKE_DEPTH.set([], f64::from(u32::try_from(waiting.len()).unwrap_or(MOST)));
+        }
+    }
+}
 
 #[async_trait]
 impl Worker for IntakeWorker {
@@ -20,7 +57,9 @@ impl Worker for IntakeWorker {
     }
 
     async fn step(&self) -> Result<Step, Box<dyn Fault>> {
-        match self.0.settle_batch().await {
+        let settled = self.app.settle_batch().await;
+        self.look().await;
+        match settled {
             Ok(0) => Ok(Step::Idle),
             Ok(_) => Ok(Step::Worked),
             Err(error) => Err(Box::new(error)),
@@ -28,6 +67,6 @@ impl Worker for IntakeWorker {
     }
 
     fn wake(&self) -> Arc<Notify> {
-        self.0.arrived.clone()
+        self.app.arrived.clone()
     }
 }

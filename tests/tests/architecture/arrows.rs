@@ -17,7 +17,10 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         "users" | "news" | "orchestrator" | "recommendations" | "web" => {
             &["bus", "chassis", "kernel", "proto"]
         }
-        "portal" => &["users", "news", "orchestrator", "recommendations", "web", "bus", "chassis", "kernel"],
+        // Messages because it describes the bus (`portal asyncapi`).
+        "portal" => {
+            &["users", "news", "orchestrator", "recommendations", "web", "bus", "chassis", "kernel", "proto"]
+        }
         "system-tests" => &["portal", "testkit", "kernel"],
         // It measures from outside; messages because it also asks a section as the orchestrator does.
         "bench" => &["portal", "testkit", "kernel", "proto", "system-tests"],

@@ -5,6 +5,7 @@
 
 mod arrows;
 mod layers;
+mod routes;
 mod sources;
 mod workspace;
 

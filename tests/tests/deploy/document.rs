@@ -1,23 +1,111 @@
-//! The document that the gateway shows.
+//! The documents that the gateway shows: nginx serves files, and they must say what the code says.
 
-use testkit::{Folder, Portal, portal_binary};
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::text;
+use portal::documents::Document;
 
-/// nginx serves a file: it must say what the code says.
+use crate::gateway::{Gateway, Settings};
+use crate::{repository, text};
+
+async fn documents() -> Vec<Document> {
+    let api = Box::pin(portal::openapi::document()).await.expect("the document of the API");
+    let bus = Box::pin(portal::asyncapi::document()).await.expect("the document of the bus");
+    portal::documents::all(&api, &bus).expect("all documents")
+}
+
+/// Every file below a folder, by its path from there.
+fn files(folder: &Path, from: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, from, found);
+        } else {
+            let path = path.strip_prefix(from).expect("it lies there");
+            found.insert(path.to_string_lossy().replace('\\', "/"));
+        }
+    }
+}
+
 #[tokio::test]
-async fn the_document_of_the_gateway_is_the_one_of_the_code() {
-    let folder = Folder::new();
-    let portal = Portal::start(portal_binary(), folder.path()).await;
-    let of_the_code = portal.client().get("/openapi.json").send().await.expect_status(200).json();
-    let served: serde_json::Value =
-        serde_json::from_str(&text("nginx/html/openapi.json")).expect("the document is JSON");
-    let paths = |document: &serde_json::Value| -> Vec<String> {
-        document["paths"].as_object().expect("a document has paths").keys().cloned().collect()
-    };
-    assert_eq!(paths(&served), paths(&of_the_code));
+async fn the_documents_of_the_gateway_are_those_of_the_code() {
+    let (documents, folder) = (documents().await, repository("nginx/html"));
+    let old: Vec<&str> = documents
+        .iter()
+        .filter(|document| !document.is_at(&folder.join(&document.file)))
+        .map(|document| document.file.as_str())
+        .collect();
     assert!(
-        served == of_the_code,
-        "nginx/html/openapi.json is not what the code says any more; to renew it: cargo run -p portal -- openapi > nginx/html/openapi.json"
+        old.is_empty(),
+        "{old:?} of nginx/html are not what the code says any more; to renew them: cargo run -p portal -- documents nginx/html"
     );
+    let mut there = BTreeSet::new();
+    files(&folder, &folder, &mut there);
+    assert_eq!(there, documents.into_iter().map(|document| document.file).collect());
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_methods() {
+    let gateway = Gateway::start(Settings::new()).await;
+    let client = gateway.client();
+    for document in documents().await {
+        let path = document.path.as_str();
+        let answer = client.get(path).send().await.expect_status(200);
+        assert_eq!(answer.header("content-type"), Some(document.kind), "{path}");
+        assert!(answer.body == document.plain().expect("its bytes"), "{path} is another text");
+        for name in ["etag", "x-request-id", "content-security-policy"] {
+            assert!(answer.header(name).is_some(), "{path} has no {name}");
+        }
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+        let control = answer.header("cache-control").expect("how long it may be kept");
+        assert!(control.starts_with("public, max-age="), "{path}: {control}");
+    }
+    let refused = client.delete("/problems/stale_version").send().await;
+    assert_eq!(refused.expect_problem(405, "method_not_allowed").header("allow"), Some("GET,HEAD"));
+    for path in
+        ["/docs/nothing.js", "/docs/../nginx.conf", "/problems/nothing", "/problems.html", "/docs.html"]
+    {
+        client.get(path).send().await.expect_problem(404, "not_found");
+    }
+    for (path, to) in [("/docs", "/docs/"), ("/problems", "/problems/")] {
+        let moved = client.get(path).send().await.expect_status(308);
+        assert_eq!(moved.header("location"), Some(to));
+    }
+}
+
+/// The page to try the API from is half a megabyte even packed: it goes out as it lies there, and unpacked to whoever can't unpack.
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn what_lies_packed_goes_out_packed_and_plain_to_whoever_takes_nothing_packed() {
+    let gateway = Gateway::start(Settings::new()).await;
+    let ask = |accepts: &str| {
+        format!("HEAD /docs/swagger-ui.css HTTP/1.1\r\nHost: portal\r\n{accepts}Connection: close\r\n\r\n")
+            .into_bytes()
+    };
+    let packed = gateway.raw(&ask("Accept-Encoding: gzip\r\n")).await;
+    assert!(packed.contains("Content-Encoding: gzip"), "{packed}");
+    assert!(packed.contains("Vary: Accept-Encoding"), "{packed}");
+    let plain = gateway.raw(&ask("")).await;
+    assert!(!plain.contains("Content-Encoding"), "{plain}");
+}
+
+#[test]
+fn every_code_of_the_gateway_is_in_the_table_and_the_other_way_round() {
+    let template = text("nginx/templates/problems.conf.template");
+    let (_, rest) = template.split_once("map $status $problem_code {").expect("the map of codes");
+    let (codes, _) = rest.split_once('}').expect("its end");
+    let said: BTreeSet<&str> =
+        codes.lines().filter_map(|line| line.trim().strip_suffix(';')?.split_whitespace().nth(1)).collect();
+    let table = text("crates/chassis/src/http/codes.toml");
+    let mut of_the_gateway = BTreeSet::new();
+    for part in table.split("\n[").skip(1) {
+        let (code, about) = part.split_once(']').expect("a head");
+        if about.contains("\nby = \"") {
+            of_the_gateway.insert(code);
+        }
+    }
+    assert_eq!(said, of_the_gateway);
+    assert!(said.len() > 15, "the template was hardly read");
 }

@@ -47,8 +47,13 @@ fn the_build_is_shown_everything_that_the_sources_need() {
         let inside = manifest.strip_prefix(&root).expect("a package of the workspace").display().to_string();
         assert!(is_shown(&inside), "{inside}");
     }
-    for path in ["Cargo.lock", ".cargo/config.toml", "db/bus/outbox.sql", "proto/portal/users/v1/users.proto"]
-    {
+    for path in [
+        "Cargo.lock",
+        ".cargo/config.toml",
+        "db/bus/outbox.sql",
+        "nginx/html/asyncapi.json",
+        "proto/portal/users/v1/users.proto",
+    ] {
         assert!(is_shown(path) && crate::repository(path).is_file(), "{path}");
     }
     for path in ["secrets/admin_password", "data/users.db", "target/debug/users", ".git/HEAD"] {

@@ -152,6 +152,29 @@ async fn the_problems_of_a_service_pass_as_they_are() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
+async fn a_page_of_another_origin_sees_why_the_gateway_refused_where_it_would_have_seen_the_answer() {
+    let desk = "https://desk.example.org";
+    let users = Upstream::plain().await;
+    let settings = in_front_of(&users).with("GATEWAY_WRITING_ORIGINS", &format!("{desk} {desk};"));
+    let gateway = Gateway::start(settings).await;
+    let client = gateway.client();
+    for (origin, reads, writes) in
+        [(desk, Some("*"), Some(desk)), ("https://evil.example", Some("*"), None), ("null", Some("*"), None)]
+    {
+        let large = client.post("/users/v1/").body(vec![b'x'; (1 << 20) + 1]);
+        for (call, status, expected) in [(client.get("/nowhere"), 404, reads), (large, 413, writes)] {
+            let answer = call.header("origin", origin).send().await.expect_status(status);
+            assert_eq!(answer.header("access-control-allow-origin"), expected, "{origin}: {answer}");
+            assert_eq!(answer.header("access-control-expose-headers").is_some(), expected.is_some());
+            assert!(answer.header("access-control-allow-credentials").is_none(), "{answer}");
+            let varies = answer.headers.get_all("vary").iter().any(|it| it == "Origin");
+            assert_eq!(varies, status == 413, "{origin}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
 async fn an_address_can_not_write_into_the_problem() {
     let gateway = Gateway::start(Settings::new()).await;
     for path in ["/x\",\"code\":\"mine", "/x\\", "/x%22,%22code%22:%22mine", "/x$status"] {

@@ -2,15 +2,19 @@
 
 mod crash;
 mod degraded;
+mod documents;
 mod front_page;
 mod history;
 mod input;
 mod limits;
 mod logs;
 mod matrix;
+mod methods;
+mod origins;
 mod pace;
 mod races;
 mod replicas;
 mod restarts;
+mod retries_of_users;
 mod scenario;
 mod telemetry;

@@ -1,94 +1,151 @@
 //! What a portal tells those who watch over it: counts on its internal port, traces to a collector.
 
-use std::sync::{Arc, Mutex};
+mod collector;
+mod metrics;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::routing::post;
-use serde_json::Value;
-use system_tests::{Shape, World, scenarios};
-use testkit::{Client, PATIENCE, wait_until};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use serde_json::json;
+use system_tests::{Account, PASSWORD, Shape, World, login, scenarios, text_of};
+use testkit::{Call, PATIENCE, wait_until};
+
+use self::collector::SpanKind::{Client, Consumer, Producer, Server};
+use self::collector::{Collector, Step};
 
 scenarios! {
     on both shapes:
-        a_click_is_told_to_the_collector_by_everyone_who_had_a_part_in_it_over_http_and_grpc;
-    on one process, because "a service of a fleet counts on its own port, which the gateway closes (tests/deploy)":
-        what_is_counted_is_on_the_internal_port_and_not_on_the_gateways;
+        a_click_is_told_by_everyone_who_had_a_part_in_it_over_http_and_grpc,
+        a_reading_is_told_from_the_click_to_the_service_that_counts_it,
+        a_publication_is_told_from_the_click_through_the_outbox_to_everyone_who_hears_of_it,
+        a_change_of_consent_is_told_through_the_outbox_of_users,
+        what_its_caller_does_not_want_recorded_is_told_to_nobody,
+        a_healthy_start_writes_no_error;
 }
 
-async fn what_is_counted_is_on_the_internal_port_and_not_on_the_gateways(shape: Shape) {
-    let world = World::with(shape, &[("PROCESS__INTERNAL_LISTEN", "127.0.0.1:0")]).await;
-    world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
-    world.client().get("/news/v1/sports/no-such-id").send().await.expect_status(404);
-    world.client().get("/metrics").send().await.expect_problem(404, "not_found");
-    let lines = world.output();
-    let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told = lines.rfind(|line| line["message"] == "metrics are served").expect("a line says where");
-    let internal = Client::new(&format!("http://{}", told["address"].as_str().expect("an address")));
-    let text = internal.get("/metrics").send().await.expect_status(200).text().to_owned();
-    for wanted in [
-        r#"http_server_request_duration_seconds_count{service="orchestrator",route="/all/{page}/{limit}",method="GET",status="200"} 1"#,
-        r#"http_server_request_duration_seconds_bucket{service="orchestrator",route="/all/{page}/{limit}",method="GET",status="200",le="10"} 1"#,
-        r#"cache_requests_total{cache="list",outcome="miss"} 1"#,
-        "build_info{version=",
-        "process_resident_memory_bytes ",
-    ] {
-        assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
-    }
-    // A route is its template: nobody makes a new line by making up an address.
-    assert!(!text.contains("no-such-id"), "{text}");
-    internal.get("/livez").send().await.expect_status(200);
+/// The span of the test, which is the parent of what follows.
+const TEST: [u8; 8] = *b"thetests";
+
+/// A call in this trace.
+fn in_trace(call: Call, trace: &[u8; 16], flags: &str) -> Call {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    call.header("traceparent", &format!("00-{}-{}-{flags}", hex(trace), hex(&TEST)))
 }
 
-/// Takes what is exported, and keeps it. Dropped, it is gone.
-struct Collector {
-    url: String,
-    taken: Arc<Mutex<Vec<Bytes>>>,
-    task: JoinHandle<()>,
-}
-
-impl Collector {
-    #[allow(clippy::disallowed_methods, reason = "its owner aborts it when it is dropped")]
-    async fn start() -> Self {
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let keep = taken.clone();
-        let take = post(move |body: Bytes| async move { keep.lock().expect("whole").push(body) });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let router = Router::new().route("/v1/traces", take);
-        let serve = async move { axum::serve(listener, router).await.expect("a bound socket can be served") };
-        Self { url, taken, task: tokio::spawn(serve) }
-    }
-
-    /// Whether one export speaks of both.
-    fn was_told(&self, one: &[u8], other: &[u8]) -> bool {
-        let holds = |body: &[u8], needle: &[u8]| body.windows(needle.len()).any(|window| window == needle);
-        self.taken.lock().expect("whole").iter().any(|body| holds(body, one) && holds(body, other))
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn a_click_is_told_to_the_collector_by_everyone_who_had_a_part_in_it_over_http_and_grpc(shape: Shape) {
-    const TRACE: [u8; 16] = *b"0123456789abcdef";
+async fn told_world(shape: Shape) -> (Collector, World) {
     let collector = Collector::start().await;
-    let settings =
-        [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
-    let world = World::with(shape, &settings).await;
+    let world = World::with(shape, &collector.settings()).await;
+    (collector, world)
+}
+
+async fn a_click_is_told_by_everyone_who_had_a_part_in_it_over_http_and_grpc(shape: Shape) {
+    const TRACE: [u8; 16] = *b"the front page..";
+    const TASTE: &str = "portal.recommendations.v1.Recommendations/GetTaste";
+    let (collector, world) = told_world(shape).await;
     let reader = world.consenting_reader("odo").await;
-    let hex: String = TRACE.iter().map(|byte| format!("{byte:02x}")).collect();
-    let home = world.client().get("/news/v1/home").token(&reader.token);
-    home.header("traceparent", &format!("00-{hex}-00f067aa0ba902b7-01")).send().await.expect_status(200);
-    // The orchestrator served it, and asked recommendations, which served that.
-    let wanted: [&[u8]; 2] = [b"GET /home", b"portal.recommendations.v1.Recommendations/GetTaste"];
-    wait_until("the spans of the click", PATIENCE, || async {
-        wanted.iter().all(|needle| collector.was_told(&TRACE, needle)).then_some(())
-    })
-    .await;
+    let home = || world.client().get("/news/v1/home").token(&reader.token);
+    // The sections have 300 ms each, and on a busy machine the first question of a young portal takes longer.
+    wait_until("a front page", PATIENCE, || async { home().send().await.is_success().then_some(()) }).await;
+    in_trace(home(), &TRACE, "01").send().await.expect_status(200);
+    let steps = [
+        ("orchestrator", Server, "GET /home"),
+        ("orchestrator", Client, TASTE),
+        ("recommendations", Server, TASTE),
+    ];
+    collector.path(&TRACE, &TEST, &steps).await;
+}
+
+async fn a_reading_is_told_from_the_click_to_the_service_that_counts_it(shape: Shape) {
+    const TRACE: [u8; 16] = *b"a reader's click";
+    let (collector, world) = told_world(shape).await;
+    let admin = world.admin().await;
+    let reader = world.consenting_reader("ida").await;
+    let id = world.published("sports", "A match", &["match"], &admin).await;
+    read(&world, &id, &reader, &TRACE).await;
+    let page: Step = ("orchestrator", Server, "GET /{type}/{id}");
+    let call: [Step; 2] = [
+        ("orchestrator", Client, "news.sports.calls/GetArticle"),
+        ("sports-news", Server, "news.sports.calls/GetArticle"),
+    ];
+    collector.path(&TRACE, &TEST, &[page, call[0], call[1]]).await;
+    let publish = ("orchestrator", Producer, "publish reading.sports.read");
+    let process = ("recommendations", Consumer, "process recommendations.reading");
+    let counted = collector.path(&TRACE, &TEST, &[page, publish, process]).await;
+    let text = |name: &str| counted.texts.get(name).map(String::as_str);
+    let system = if shape == Shape::Fleet { "rabbitmq" } else { "portal.local" };
+    assert_eq!(text("messaging.system"), Some(system));
+    assert_eq!(text("messaging.operation.type"), Some("process"));
+    assert_eq!(text("messaging.destination.name"), Some("reading.sports.read"));
+    assert!(!counted.failed, "{counted:?}");
+}
+
+async fn read(world: &World, id: &str, reader: &Account, trace: &[u8; 16]) {
+    let call = world.client().get(&format!("/news/v1/sports/{id}?min_version=2")).token(&reader.token);
+    in_trace(call, trace, "01").send().await.expect_status(200);
+}
+
+async fn a_publication_is_told_from_the_click_through_the_outbox_to_everyone_who_hears_of_it(shape: Shape) {
+    const TRACE: [u8; 16] = *b"an editors click";
+    let (collector, world) = told_world(shape).await;
+    let admin = world.admin().await;
+    let draft = world.draft("politics", "A vote", &["vote"], &admin).await;
+    let path = format!("/news/v1/politics/{}/publish", text_of(&draft["id"]));
+    let publish = world.client().post(&path).token(&admin.token).header("if-match", "\"v1\"");
+    in_trace(publish, &TRACE, "01").send().await.expect_status(200);
+    let way: [Step; 4] = [
+        ("orchestrator", Server, "POST /{type}/{id}/publish"),
+        ("orchestrator", Client, "news.politics.calls/PublishArticle"),
+        ("politics-news", Server, "news.politics.calls/PublishArticle"),
+        ("politics-news", Producer, "publish news.politics.published"),
+    ];
+    for heard in [
+        ("politics-news", Consumer, "process politics-news.projection"),
+        ("orchestrator", Consumer, "process orchestrator.broadcast"),
+    ] {
+        let steps = [way[0], way[1], way[2], way[3], heard];
+        collector.path(&TRACE, &TEST, &steps).await;
+    }
+}
+
+async fn a_change_of_consent_is_told_through_the_outbox_of_users(shape: Shape) {
+    const TRACE: [u8; 16] = *b"a change of mind";
+    let (collector, world) = told_world(shape).await;
+    let reader = world.reader("odo").await;
+    let reader = login(world.client(), &reader.email, PASSWORD).await;
+    let consent = json!({"personalisation": true, "history": true});
+    let call = world.client().put(&format!("/users/v1/{}/consent", reader.id)).token(&reader.token);
+    in_trace(call.json(&consent), &TRACE, "01").send().await.expect_status(200);
+    let steps = [
+        ("users", Server, "PUT /{id}/consent"),
+        ("users", Producer, "publish users.consent_changed"),
+        ("recommendations", Consumer, "process recommendations.users"),
+    ];
+    collector.path(&TRACE, &TEST, &steps).await;
+}
+
+async fn what_its_caller_does_not_want_recorded_is_told_to_nobody(shape: Shape) {
+    const SILENT: [u8; 16] = *b"not to be record";
+    const LOUD: [u8; 16] = *b"to be recorded..";
+    let (collector, world) = told_world(shape).await;
+    let admin = world.admin().await;
+    let reader = world.consenting_reader("ida").await;
+    let id = world.published("sports", "A match", &["match"], &admin).await;
+    let path = format!("/news/v1/sports/{id}?min_version=2");
+    let silent = world.client().get(&path).token(&reader.token);
+    in_trace(silent, &SILENT, "00").send().await.expect_status(200);
+    read(&world, &id, &reader, &LOUD).await;
+    let steps = [
+        ("orchestrator", Server, "GET /{type}/{id}"),
+        ("orchestrator", Producer, "publish reading.sports.read"),
+        ("recommendations", Consumer, "process recommendations.reading"),
+    ];
+    collector.path(&LOUD, &TEST, &steps).await;
+    assert!(collector.told(&SILENT).is_empty(), "{:#?}", collector.told(&SILENT));
+}
+
+async fn a_healthy_start_writes_no_error(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    world.published("sports", "A match", &["match"], &admin).await;
+    let lines = world.output();
+    assert!(lines.iter().any(|line| line.contains("\"message\":\"ready\"")), "{lines:#?}");
+    let errors: Vec<_> = lines.iter().filter(|line| line.contains("\"level\":\"ERROR\"")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
 }

@@ -19,7 +19,7 @@ use super::connection::{Link, away, channel, failure};
 use super::publisher::{Parcel, Publisher};
 use super::topology::{self, CALLS, REPLIES};
 use super::wire;
-use crate::{BusError, Call};
+use crate::{BusError, Call, told};
 
 /// The type of a reply that is no answer but a refusal, as JSON.
 pub(super) const REFUSAL: &str = "Refusal";
@@ -74,11 +74,18 @@ impl Caller {
 
     pub(super) async fn call(&self, address: &str, call: Call) -> Answer {
         let caller = Context::current();
+        let (asking, trace) = told::asking(caller.service, address, &call.method, caller.trace);
+        let answer = self.answer(address, call, &Context { trace, ..caller }).await;
+        told::answered(asking, &answer);
+        answer
+    }
+
+    async fn answer(&self, address: &str, call: Call, caller: &Context) -> Answer {
         let deadline = caller.deadline.instant().into();
         if caller.deadline.left().is_zero() {
             return Err(too_late());
         }
-        let asked = tokio::time::timeout_at(deadline, self.ask(address, call, &caller)).await;
+        let asked = tokio::time::timeout_at(deadline, self.ask(address, call, caller)).await;
         let (desk, mut waiting) = match asked {
             Ok(asked) => asked.map_err(|fault| {
                 tracing::warn!(address, cause = causes(&fault), "a call could not be sent");
@@ -215,7 +222,7 @@ fn request(id: &str, reply_to: &str, call: &Call, caller: &Context) -> Result<Ba
         headers.insert(name.into(), wire::text(value));
     };
     put("ce-source", caller.service);
-    put("traceparent", &caller.trace.child().to_string());
+    put("traceparent", &caller.trace.to_string());
     put("deadline", &over_at.to_string());
     for (name, value) in [
         ("token", call.token.as_deref()),

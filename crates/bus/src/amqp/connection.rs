@@ -126,7 +126,6 @@ impl Keeper {
                     if self.hold(connection).await {
                         break;
                     }
-                    tracing::warn!(connection = self.name, "the connection to the broker was lost");
                 }
                 Err(why) => {
                     failures = failures.saturating_add(1);
@@ -148,6 +147,7 @@ impl Keeper {
     async fn hold(&self, connection: Connection) -> bool {
         let connection = Arc::new(connection);
         let mut events = Box::pin(connection.events_listener());
+        let mut cause = None;
         self.states.send_replace(State::Up(connection.clone()));
         while connection.status().connected() {
             tokio::select! {
@@ -163,12 +163,14 @@ impl Keeper {
                         tracing::warn!(connection = self.name, reason, "the broker takes no messages for now"),
                     Some(Event::ConnectionUnblocked) =>
                         tracing::info!(connection = self.name, "the broker takes messages again"),
+                    Some(Event::Error(error)) if !is_answer(&error) => cause = Some(error.to_string()),
                     Some(_) => {}
                     None => break,
                 },
                 () = chassis::pause(LOOK) => {}
             }
         }
+        tracing::warn!(connection = self.name, cause, "the connection to the broker was lost");
         self.states.send_replace(State::Away("the connection was lost".to_owned()));
         false
     }
@@ -216,6 +218,11 @@ pub(super) async fn unless_lost<T>(
             }
         }
     }
+}
+
+/// Whether this is a broker's refusal of one request, which ends a channel and is told to whoever asked. The connection goes on.
+fn is_answer(error: &lapin::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ProtocolError(refused) if matches!(refused.kind(), AMQPErrorKind::Soft(_)))
 }
 
 /// What the driver says, in the words of the port.

@@ -153,6 +153,9 @@ impl Consumer {
     /// Handles a delivery, and acknowledges it when its effect is stored or it lies somewhere else.
     async fn settle(&self, delivery: &Delivery) -> Result<(), BusError> {
         let past = wire::past(delivery);
+        if delivery.redelivered || past.refused > 0 {
+            self.receiver.comes_again();
+        }
         match wire::message(delivery) {
             Ok(message) => {
                 let context = self.receiver.context(&message);
@@ -205,7 +208,9 @@ impl Consumer {
             "a message went to the dead letters"
         );
         let properties = wire::dead(delivery, attempts, refusal);
-        self.put_aside(self.queue.dead(), properties, Bytes::copy_from_slice(&delivery.data)).await
+        self.put_aside(self.queue.dead(), properties, Bytes::copy_from_slice(&delivery.data)).await?;
+        self.receiver.buried();
+        Ok(())
     }
 
     /// Lays a message in another queue of the family. Until the broker has confirmed that, it stays in its own too.

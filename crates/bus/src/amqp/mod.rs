@@ -12,6 +12,7 @@ use lapin::uri::AMQPUri;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::receiver::Receiver;
+use crate::told::Publishing;
 use crate::topic::parse;
 use crate::{Bus, BusError, Call, CallHandler, DeadLetter, Envelope, Handler, Queue, Schedule, Subscription};
 
@@ -37,6 +38,8 @@ use topology::DurableQueue;
 
 /// How long opening, subscribing and serving wait for a broker that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What traces call this bus, as OpenTelemetry does.
+const SYSTEM: &str = "rabbitmq";
 
 /// The bus of a fleet.
 ///
@@ -117,17 +120,9 @@ impl AmqpBus {
         channel.close(200, "OK".into()).await.map_err(|error| failure(&error))?;
         Ok(letters)
     }
-}
 
-pub(crate) fn read(url: &str) -> Result<AMQPUri, BusError> {
-    // Neither the URL nor what its parser says of it is repeated: they hold a password.
-    let sentence = "bus.url is no address such as amqp://user:password@host:5672/vhost";
-    url.parse().map_err(|_| BusError::Url(sentence.to_owned()))
-}
-
-#[async_trait]
-impl Bus for AmqpBus {
-    async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
+    /// Sends messages and waits until the broker has them.
+    async fn send(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
         let parcel = |message: Envelope| {
             let properties = wire::properties(&message)?;
             let key = wire::short("a routing key", &message.key)?.to_string();
@@ -139,6 +134,20 @@ impl Bus for AmqpBus {
         self.publisher.send(parcels, Context::current().deadline).await?;
         Ok(())
     }
+}
+
+pub(crate) fn read(url: &str) -> Result<AMQPUri, BusError> {
+    // Neither the URL nor what its parser says of it is repeated: they hold a password.
+    let sentence = "bus.url is no address such as amqp://user:password@host:5672/vhost";
+    url.parse().map_err(|_| BusError::Url(sentence.to_owned()))
+}
+
+#[async_trait]
+impl Bus for AmqpBus {
+    async fn publish(&self, mut messages: Vec<Envelope>) -> Result<(), BusError> {
+        let publishing = Publishing::begin(SYSTEM, &mut messages);
+        publishing.end(self.send(messages).await)
+    }
 
     async fn subscribe(
         &self,
@@ -147,11 +156,12 @@ impl Bus for AmqpBus {
     ) -> Result<Box<dyn Runnable>, BusError> {
         let Subscription { queue, keys, service, budget } = subscription;
         let patterns = parse(&keys)?;
-        let receiver = Receiver { service, budget, handler };
+        let receiver = |queue: Option<&str>| Receiver::new(SYSTEM, service, queue, budget, handler);
         let connection = self.incoming.within(Deadline::after(PATIENCE)).await?;
         let name = match queue {
             Queue::Broadcast => {
                 let ears = Some(Ears::open(&connection, service, &patterns).await?);
+                let receiver = receiver(None);
                 return Ok(Box::new(Listener { ears, link: self.incoming.clone(), patterns, receiver }));
             }
             Queue::Durable(name) => name,
@@ -169,7 +179,7 @@ impl Bus for AmqpBus {
             link: self.incoming.clone(),
             aside: Publisher::confirming(&self.outgoing, |_| {}),
             schedule: self.schedule.clone(),
-            receiver,
+            receiver: receiver(Some(&name)),
         }))
     }
 

@@ -37,9 +37,9 @@ pub(super) struct Publisher {
     link: Arc<Link>,
     window: Arc<Semaphore>,
     /// One at a time: the order on the wire must be that in which the driver numbers the confirmations.
-    channel: Arc<Mutex<Option<Channel>>>,
+    channel: Arc<Mutex<Option<Way>>>,
     confirms: bool,
-    /// The exchange that has to be there besides those that all share.
+    /// The exchange that has to be there besides those that all share, before the first message. Who never sends needs none.
     way_out: Option<String>,
     /// With several publications under way, the driver may tell one of them that a message of another came back. So
     /// all of them tell this.
@@ -81,7 +81,7 @@ impl Publisher {
         if connection.status().blocked() {
             return Err(away("the broker takes no messages for now"));
         }
-        let open = self.open().await?;
+        let open = self.open(None).await?;
         let asked = open.channel()?.basic_qos(0, Default::default());
         asked.await.map_err(|error| failure(&error))
     }
@@ -105,42 +105,55 @@ impl Publisher {
 
     async fn write(&self, parcel: Parcel) -> Result<PublisherConfirm, BusError> {
         let Parcel { exchange, key, properties, body, mandatory } = parcel;
-        let open = self.open().await?;
+        let open = self.open(self.way_out.clone()).await?;
         let options = BasicPublishOptions { mandatory, ..Default::default() };
         let written = open.channel()?.basic_publish(exchange.into(), key.into(), options, &body, properties);
         written.await.map_err(|error| failure(&error))
     }
 
-    /// The channel, a new one where there was none or the last one has ended. Nobody else has it meanwhile.
-    async fn open(&self) -> Result<Open, BusError> {
+    /// The channel, a new one where there was none or the last one has ended, or was opened without this way out. Nobody else has it
+    /// meanwhile.
+    async fn open(&self, way_out: Option<String>) -> Result<Open, BusError> {
         let slot = self.channel.clone().lock_owned().await;
         let connection = self.link.now()?;
         if connection.status().blocked() {
             return Err(away("the broker takes no messages for now"));
         }
-        if slot.as_ref().is_some_and(|channel| channel.status().connected()) {
+        if slot.as_ref().is_some_and(|way| way.leads_to(way_out.as_ref())) {
             return Ok(Open(slot));
         }
         // In a task of its own, which keeps the place: somebody whose time is over meanwhile (a readiness check, every second)
         // would leave a channel half open, and at a broker that is silent for a while they add up to the most that there may be.
-        let (way_out, confirms) = (self.way_out.clone(), self.confirms);
+        let confirms = self.confirms;
         let opening =
             chassis::spawn("bus.channel", async move { renew(slot, &connection, way_out, confirms).await });
         opening.await.unwrap_or_else(|_panicked| Err(away("a channel could not be opened")))
     }
 }
 
+/// A channel, and the exchange that is known to be there.
+struct Way {
+    channel: Channel,
+    out: Option<String>,
+}
+
+impl Way {
+    fn leads_to(&self, out: Option<&String>) -> bool {
+        self.channel.status().connected() && (out.is_none() || out == self.out.as_ref())
+    }
+}
+
 /// The place of an open channel, and the turn to use it.
-struct Open(OwnedMutexGuard<Option<Channel>>);
+struct Open(OwnedMutexGuard<Option<Way>>);
 
 impl Open {
     fn channel(&self) -> Result<&Channel, BusError> {
-        self.0.as_ref().ok_or_else(|| away("there is no channel"))
+        self.0.as_ref().map(|way| &way.channel).ok_or_else(|| away("there is no channel"))
     }
 }
 
 async fn renew(
-    mut slot: OwnedMutexGuard<Option<Channel>>,
+    mut slot: OwnedMutexGuard<Option<Way>>,
     connection: &Connection,
     way_out: Option<String>,
     confirms: bool,
@@ -155,7 +168,7 @@ async fn renew(
         let confirming = opened.confirm_select(ConfirmSelectOptions::default());
         confirming.await.map_err(|error| failure(&error))?;
     }
-    *slot = Some(opened);
+    *slot = Some(Way { channel: opened, out: way_out });
     Ok(Open(slot))
 }
 

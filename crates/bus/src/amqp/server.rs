@@ -23,7 +23,7 @@ use super::publisher::{Parcel, Publisher};
 use super::topology::{self, CALLS, REPLIES};
 use super::wire;
 use crate::receiver::refused;
-use crate::{BusError, Call, CallHandler};
+use crate::{BusError, Call, CallHandler, told};
 
 /// The most calls of one address that a process works on at once. The others wait at the broker, and expire there.
 const AT_ONCE: u16 = 128;
@@ -169,16 +169,15 @@ impl Server {
 
     /// Answers one call.
     async fn take(self: Arc<Self>, request: Delivery, given_up: CancellationToken, _busy: mpsc::Sender<()>) {
+        let asked: Option<Trace> = header(&request, "traceparent").and_then(|text| text.parse().ok());
         let context = Context {
             service: self.service,
-            trace: header(&request, "traceparent")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or_else(Trace::start),
+            trace: asked.map_or_else(Trace::start, Trace::child),
             request_id: header(&request, "request-id").map(Into::into),
             deadline: Deadline::after(left(&request)),
             upstream: Upstream::default(),
         };
-        context.scope(self.reply(&request, &given_up)).await;
+        context.scope(self.reply(&request, asked, &given_up)).await;
         if let Err(fault) = acknowledge(&request).await {
             tracing::debug!(
                 address = self.address,
@@ -189,14 +188,15 @@ impl Server {
         self.hand().remove(&correlation(&request.properties));
     }
 
-    async fn reply(&self, request: &Delivery, given_up: &CancellationToken) {
-        let deadline = Context::current().deadline;
+    async fn reply(&self, request: &Delivery, asked: Option<Trace>, given_up: &CancellationToken) {
+        let Context { deadline, trace, .. } = Context::current();
         let method = request.properties.kind().as_ref().map_or("", |kind| kind.as_str());
         if deadline.left().is_zero() {
             // Either it waited for long, or the clocks of two machines differ.
             tracing::warn!(address = self.address, method, "a call came after its deadline and was dropped");
             return;
         }
+        let answering = told::answering(self.service, &self.address, method, trace, asked);
         let outcome = if request.redelivered {
             // It was in the hand of a server that has ended. Calls are at most once: its caller decides.
             Err(unavailable())
@@ -218,6 +218,7 @@ impl Server {
                 }
             }
         };
+        told::answered(answering, &outcome);
         tracing::debug!(address = self.address, method, ok = outcome.is_ok(), "a call was served");
         if let Err(fault) = self.send(request, outcome).await {
             tracing::warn!(

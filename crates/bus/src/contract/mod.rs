@@ -17,6 +17,7 @@ use crate::{Bus, Call, CallHandler, DeadLetter, Envelope, Handler, Subscription}
 mod amqp;
 mod broadcast;
 mod calls;
+mod counts;
 mod crash;
 mod deliveries;
 mod failures;
@@ -79,6 +80,10 @@ macro_rules! every_case {
                 a_call_carries_the_trace_and_the_deadline_of_its_caller,
                 servers_of_one_address_share_its_calls,
                 a_server_that_stops_finishes_the_calls_in_hand,
+            }
+            in (super::counts) {
+                what_is_handled_comes_again_or_dies_is_counted,
+                publications_are_counted_by_how_they_end,
             }
             in (super::crash) {
                 a_confirmed_message_survives_kill_9,

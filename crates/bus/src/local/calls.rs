@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::receiver::refused;
-use crate::{Call, CallHandler};
+use crate::{Call, CallHandler, told};
 
 /// Who answers which address.
 #[derive(Default)]
@@ -51,21 +51,26 @@ impl Exchange {
             return Err(Refusal::new(Kind::Unavailable, "unavailable", Kind::Unavailable.sentence()));
         };
         let _counting = caller.upstream.count();
-        let context = caller.callee(desk.service);
+        let (asking, asked) = told::asking(caller.service, address, &call.method, caller.trace);
+        let context = Context { trace: asked, ..caller }.callee(desk.service);
+        let answering = told::answering(desk.service, address, &call.method, context.trace, Some(asked));
         let served = async {
             let reply = desk.handler.call(&call).await.map_err(|fault| refused(&*fault));
+            told::answered(answering, &reply);
             tracing::debug!(address, method = call.method, ok = reply.is_ok(), "a call was served");
             reply
         };
         let work = AssertUnwindSafe(context.scope(served)).catch_unwind();
-        match tokio::time::timeout_at(deadline.instant().into(), work).await {
+        let reply = match tokio::time::timeout_at(deadline.instant().into(), work).await {
             Ok(Ok(reply)) => reply,
             Ok(Err(_panic)) => {
                 tracing::error!(address, method = call.method, "a call handler panicked");
                 Err(Refusal::new(Kind::Internal, "internal", Kind::Internal.sentence()))
             }
             Err(_elapsed) => Err(too_late()),
-        }
+        };
+        told::answered(asking, &reply);
+        reply
     }
 
     /// The desk whose turn it is.

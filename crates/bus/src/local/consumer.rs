@@ -121,6 +121,9 @@ impl Consumer {
 
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let message = &delivery.message;
+        if delivery.refused > 0 {
+            self.receiver.comes_again();
+        }
         let Err(Failed { refusal, cause }) = self.receiver.handle(message).await else {
             return Outcome::Done;
         };
@@ -135,6 +138,7 @@ impl Consumer {
                 Outcome::Again { due_at: self.clock.now().plus(pause), stale: refusal.kind == Kind::Stale }
             }
             Fate::Dead => {
+                self.receiver.buried();
                 tracing::error!(
                     queue = self.queue.name, message_id = %message.id, kind = message.kind,
                     attempts, code = refusal.code.as_str(), cause,

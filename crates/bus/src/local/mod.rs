@@ -10,12 +10,14 @@ use kernel::{Clock, Refusal, Timestamp};
 
 use crate::receiver::Receiver;
 use crate::schedule::Schedule;
+use crate::told::Publishing;
 use crate::topic::{Pattern, parse};
 use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Subscription};
 
 mod broadcast;
 mod calls;
 mod consumer;
+mod listing;
 mod queue;
 mod store;
 #[cfg(test)]
@@ -24,8 +26,13 @@ mod tests;
 use broadcast::Audience;
 use calls::Exchange;
 use consumer::Consumer;
+pub use listing::Listing;
+use listing::Register;
 use queue::Queue;
 use store::Store;
+
+/// What traces call this bus.
+const SYSTEM: &str = "portal.local";
 
 /// The bus of a portal that is one process.
 pub struct BusLocal {
@@ -37,6 +44,7 @@ pub struct BusLocal {
     declaring: tokio::sync::Mutex<()>,
     audience: Audience,
     exchange: Arc<Exchange>,
+    register: Register,
 }
 
 /// A message that was given up.
@@ -89,6 +97,7 @@ impl BusLocal {
             declaring: tokio::sync::Mutex::default(),
             audience: Audience::default(),
             exchange: Arc::default(),
+            register: Register::default(),
         })
     }
 
@@ -127,11 +136,9 @@ impl BusLocal {
         queue.rebind(patterns);
         Ok(queue.clone())
     }
-}
 
-#[async_trait]
-impl Bus for BusLocal {
-    async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
+    /// Puts messages where they are wanted.
+    async fn deliver(&self, messages: &[Envelope]) -> Result<(), BusError> {
         let queues = self.all();
         let wanted_by = |message: &Envelope| -> Vec<i64> {
             queues.iter().filter(|queue| queue.wants(&message.key)).map(|queue| queue.id).collect()
@@ -157,17 +164,26 @@ impl Bus for BusLocal {
         }
         Ok(())
     }
+}
+
+#[async_trait]
+impl Bus for BusLocal {
+    async fn publish(&self, mut messages: Vec<Envelope>) -> Result<(), BusError> {
+        let publishing = Publishing::begin(SYSTEM, &mut messages);
+        publishing.end(self.deliver(&messages).await)
+    }
 
     async fn subscribe(
         &self,
         subscription: Subscription,
         handler: Arc<dyn Handler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
-        let Subscription { queue, keys, service, budget } = subscription;
-        let patterns = parse(&keys)?;
-        let receiver = Receiver { service, budget, handler };
+        let patterns = parse(&subscription.keys)?;
+        self.register.subscribed(&subscription);
+        let Subscription { queue, service, budget, .. } = subscription;
+        let receiver = |queue: Option<&str>| Receiver::new(SYSTEM, service, queue, budget, handler);
         let name = match queue {
-            crate::Queue::Broadcast => return Ok(Box::new(self.audience.join(patterns, receiver))),
+            crate::Queue::Broadcast => return Ok(Box::new(self.audience.join(patterns, receiver(None)))),
             crate::Queue::Durable(name) => name,
         };
         if name.is_empty() {
@@ -179,7 +195,7 @@ impl Bus for BusLocal {
             store: self.store.clone(),
             clock: self.clock.clone(),
             schedule: self.schedule.clone(),
-            receiver,
+            receiver: receiver(Some(&name)),
         }))
     }
 
@@ -193,6 +209,7 @@ impl Bus for BusLocal {
         address: &str,
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
+        self.register.serves(service, address);
         Ok(Box::new(self.exchange.open(service, address, handler)))
     }
 

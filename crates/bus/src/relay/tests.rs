@@ -1,12 +1,13 @@
 //! The way from an effect to the bus: an outbox (in SQLite, which needs no server) and the relay together.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::sqlite::Database;
-use chassis::{Runnable, Step, StoreFailure, Worker};
-use kernel::{Kind, Refusal};
+use chassis::{Context, Runnable, Step, StoreFailure, Worker};
+use kernel::{Clock, Kind, Refusal, SystemClock};
 use sqlx::migrate::Migrator;
 use testkit::Folder;
 use tokio::sync::Notify;
@@ -189,4 +190,30 @@ async fn a_position_is_never_used_twice() {
     // A confirmation that comes twice takes away nothing that was stored since.
     setup.outbox.mark_sent(&[first[0].0]).await.expect("the store answers");
     assert_eq!(setup.left().await.len(), 1);
+}
+
+#[tokio::test]
+async fn how_long_the_oldest_message_waits_is_told_until_it_is_sent() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let age = || -> f64 {
+        let text = recorder.handle().render();
+        let line =
+            text.lines().find_map(|it| it.strip_prefix("outbox_oldest_unsent_seconds{service=\"test\"} "));
+        line.expect("it is told").parse().expect("a number")
+    };
+    let setup = setup().await;
+    let bus = Taking::new(Mood::Fails);
+    let relay = Relay::new(setup.outbox.clone(), bus.clone());
+    let step = || Context::for_work("test", Duration::from_secs(10)).scope(relay.step());
+    assert_eq!(step().await.expect("works"), Step::Idle);
+    assert_eq!(age(), 0.0);
+    let waiting = messages(2);
+    setup.store(&waiting).await;
+    assert!(step().await.is_err());
+    let since = SystemClock.now().since(waiting[0].time).as_secs_f64();
+    assert!(age() > 0.0 && (since - age()).abs() < 60.0, "{} and not {since}", age());
+    bus.set(Mood::Confirms);
+    while step().await.expect("works") == Step::Worked {}
+    assert_eq!(age(), 0.0);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use axum::Router;
 use http::Method;
 use utoipa::openapi::path::{Operation, PathItem, Paths};
+use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ComponentsBuilder, ContentBuilder, Info, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
@@ -45,6 +46,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         paths.paths.values_mut().flat_map(operations).for_each(|(method, operation)| {
             let open = rows.iter().any(|row| row.method == method && row.grants.contains(&Grant::Anyone));
             document_refusals(operation, open);
+            document_login(operation, open);
         });
         let guarded = handlers.route_layer(axum::middleware::from_fn_with_state(
             Guard {
@@ -125,6 +127,15 @@ fn document_refusals(operation: &mut Operation, open_to_anyone: bool) {
             let refusal = ResponseBuilder::new().description(sentence);
             RefOr::T(refusal.content("application/problem+json", schema).build())
         });
+    }
+}
+
+/// Says that a token may come along where anyone may call: many answers are fuller then. Where one must, the operation says it.
+fn document_login(operation: &mut Operation, open_to_anyone: bool) {
+    if open_to_anyone && operation.security.is_none() {
+        let nobody = SecurityRequirement::default();
+        let somebody = SecurityRequirement::new("bearer", std::iter::empty::<&str>());
+        operation.security = Some(vec![nobody, somebody]);
     }
 }
 

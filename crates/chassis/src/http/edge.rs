@@ -146,7 +146,7 @@ impl Edge {
         let passed = match self.throttle.admit(client.known(), &method, address) {
             Ok(passed) => passed,
             Err(problem) => {
-                SHED.count(["throttled"]);
+                SHED.count(["throttled".into()]);
                 return self.throttle.refuse(problem);
             }
         };
@@ -177,7 +177,7 @@ impl Edge {
             Err(problem) => return problem.into_response(),
         };
         let Ok(place) = self.in_flight.clone().try_acquire_owned() else {
-            SHED.count(["overloaded"]);
+            SHED.count(["overloaded".into()]);
             return overloaded().into_response();
         };
         let reads = is_read(request.method());

@@ -9,7 +9,7 @@ use http_body::Body as _;
 use super::client::ClientAddress;
 use super::guard::{Actor, Route};
 use crate::Context;
-use crate::metrics::HTTP;
+use crate::metrics::{HTTP, Value};
 use crate::spans::Span;
 
 /// What stands in the access line of a client that left before it was answered, as nginx writes it.
@@ -71,25 +71,21 @@ impl Access {
 impl Access {
     /// The same for those who count and for those who follow a trace.
     fn measure(&mut self, service: &'static str, route: Option<&Route>, status: u16) {
-        let template = route.map_or("-", |route| &route.template);
         // Anybody can make up a method.
-        let known = [
-            Method::GET,
-            Method::HEAD,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-        ];
-        let method = if known.contains(&self.method) { self.method.as_str() } else { "_OTHER" };
-        HTTP.took([service, template, method, &status.to_string()], self.started.elapsed());
+        const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let method = KNOWN.into_iter().find(|known| *known == self.method.as_str()).unwrap_or("_OTHER");
+        let template = route.map_or(Value::from("-"), |route| route.template.clone().into());
+        let labels = [service.into(), template, method.into(), status.to_string().into()];
+        HTTP.took(labels, self.started.elapsed());
         let mut span = std::mem::replace(&mut self.span, Span::none());
-        span.rename(format!("{method} {template}"));
-        span.set("portal.service", service);
-        span.set("http.request.method", method.to_owned());
-        span.set("http.route", template.to_owned());
-        span.set("http.response.status_code", i64::from(status));
+        if span.is_told() {
+            let template = route.map_or("-", |route| &route.template);
+            span.rename(format!("{method} {template}"));
+            span.set("portal.service", service);
+            span.set("http.request.method", method);
+            span.set("http.route", template.to_owned());
+            span.set("http.response.status_code", i64::from(status));
+        }
         if status >= 500 { span.fail("server error") } else { span.end() }
     }
 }

@@ -151,7 +151,7 @@ impl App {
     async fn append(&self, changes: Vec<Change>, once: Option<&Once>) -> Result<(), AppendError> {
         let trace = Context::current().trace;
         let fact = |change: Change| {
-            let message = wire::announcement(&change, MessageId::new(self.ids.next()), trace.child());
+            let message = wire::announcement(&change, MessageId::new(self.ids.next()), trace);
             Fact { change, message }
         };
         let facts: Vec<Fact> = changes.into_iter().map(fact).collect();

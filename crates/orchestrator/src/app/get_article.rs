@@ -25,7 +25,7 @@ impl App {
     pub fn reading(&self, article: &Article, asker: &Asker) -> Option<Reading> {
         let reader = asker.identity.as_ref()?;
         let id = MessageId::new(self.ids.next());
-        Reading::of(article, reader, id, self.clock.now(), Context::current().trace.child())
+        Reading::of(article, reader, id, self.clock.now(), Context::current().trace)
     }
 
     /// Notes a reading once its answer is made. It never waits and never fails: a full queue drops it and counts the drop.

@@ -38,9 +38,12 @@ pub struct BusDesks {
 impl BusDesks {
     /// Desks behind this bus.
     pub fn new(bus: Arc<dyn Bus>, rule: RetryRule) -> Self {
-        let breakers =
-            || Section::ALL.map(|section| Breaker::new(section.service(), BreakerSettings::default()));
-        Self { bus, reads: breakers(), writes: breakers(), retries: Retries::new(rule) }
+        let breakers = |of: &str| {
+            let name = |section: Section| format!("{}:{of}", section.service());
+            Section::ALL.map(|section| Breaker::new(name(section), BreakerSettings::default()))
+        };
+        let (reads, writes) = (breakers("reads"), breakers("writes"));
+        Self { bus, reads, writes, retries: Retries::new(rule) }
     }
 
     /// A command: tried again as a read is, always under the same key, so that it has one effect. Where the client gave no key it gets
@@ -64,7 +67,10 @@ impl BusDesks {
                 (Err(DeskError::Refused(refusal)), Some(first)) if refusal.code == *STILL_RUNNING => first,
                 (Err(error), _) => error,
             };
-            let Some(pause) = self.retries.pause(tried, &error, deadline) else { return Err(error) };
+            let dependency = section.service();
+            let Some(pause) = self.retries.pause(dependency, tried, &error, deadline) else {
+                return Err(error);
+            };
             tracing::debug!(section = section.as_str(), method, tried, "a command failed and is sent again");
             chassis::pause(pause).await;
             (tried, away) = (tried + 1, Some(error));
@@ -123,7 +129,10 @@ impl BusDesks {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
-            let Some(pause) = self.retries.pause(tried, &error, deadline) else { return Err(error) };
+            let dependency = section.service();
+            let Some(pause) = self.retries.pause(dependency, tried, &error, deadline) else {
+                return Err(error);
+            };
             tracing::debug!(section = section.as_str(), method, tried, "a call failed and is tried again");
             chassis::pause(pause).await;
             tried += 1;

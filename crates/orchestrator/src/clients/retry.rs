@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use chassis::metrics;
 use kernel::{Deadline, Kind, Refusal};
 
 use super::desks::NOT_YET_PROJECTED;
@@ -42,15 +43,27 @@ impl Retries {
         }
     }
 
-    /// The pause before another attempt, or `None` where `error` is final: the section has said no, has already waited for what
+    /// The pause before another attempt at this dependency, which counts as one, or `None` where `error` is final: the section has said no, has already waited for what
     /// was wanted, is to be left in peace, or there is no budget or no time.
-    pub fn pause(&self, tried: u32, error: &DeskError, deadline: Deadline) -> Option<Duration> {
+    pub fn pause(
+        &self,
+        dependency: &'static str,
+        tried: u32,
+        error: &DeskError,
+        deadline: Deadline,
+    ) -> Option<Duration> {
         let DeskError::Refused(refusal) = error else { return None };
-        self.pause_after(tried, refusal, deadline)
+        self.pause_after(dependency, tried, refusal, deadline)
     }
 
     /// The same for what any neighbour said.
-    pub fn pause_after(&self, tried: u32, refusal: &Refusal, deadline: Deadline) -> Option<Duration> {
+    pub fn pause_after(
+        &self,
+        dependency: &'static str,
+        tried: u32,
+        refusal: &Refusal,
+        deadline: Deadline,
+    ) -> Option<Duration> {
         let worth_it = refusal.kind == Kind::Unavailable && refusal.code != *NOT_YET_PROJECTED;
         if !worth_it || tried > self.rule.retries {
             return None;
@@ -58,7 +71,11 @@ impl Retries {
         // Full jitter: callers that failed together do not come back together.
         let longest = self.rule.pause * 2u32.saturating_pow(tried.saturating_sub(1));
         let pause = longest.mul_f64(rand::random_range(0.0..1.0));
-        (pause < deadline.left() && self.spend()).then_some(pause)
+        if pause >= deadline.left() || !self.spend() {
+            return None;
+        }
+        metrics::RETRY.count([dependency.into()]);
+        Some(pause)
     }
 
     fn spend(&self) -> bool {
@@ -88,7 +105,7 @@ mod tests {
             retries.earn();
             attempts += 1;
             let mut tried = 1;
-            while retries.pause(tried, &away("no_reply"), deadline).is_some() {
+            while retries.pause("test", tried, &away("no_reply"), deadline).is_some() {
                 attempts += 1;
                 tried += 1;
             }
@@ -102,17 +119,17 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(60));
         for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Unavailable) {
             let error = Refusal::new(kind, "some_code", "no").into();
-            assert_eq!(retries.pause(1, &error, deadline), None, "{kind:?}");
+            assert_eq!(retries.pause("test", 1, &error, deadline), None, "{kind:?}");
         }
         assert_eq!(
-            retries.pause(1, &away(NOT_YET_PROJECTED), deadline),
+            retries.pause("test", 1, &away(NOT_YET_PROJECTED), deadline),
             None,
             "the section has waited already"
         );
-        assert!(retries.pause(1, &away("no_reply"), deadline).is_some());
-        assert_eq!(retries.pause(3, &away("no_reply"), deadline), None, "two more are all");
+        assert!(retries.pause("test", 1, &away("no_reply"), deadline).is_some());
+        assert_eq!(retries.pause("test", 3, &away("no_reply"), deadline), None, "two more are all");
         assert_eq!(
-            retries.pause(1, &away("no_reply"), Deadline::after(Duration::ZERO)),
+            retries.pause("test", 1, &away("no_reply"), Deadline::after(Duration::ZERO)),
             None,
             "no time is left"
         );

@@ -14,6 +14,9 @@ use crate::ports::{Tastes, TastesError};
 /// A call ends so much before its caller's deadline (a tenth of short ones), so that somebody is still there to count it.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// Who is asked, as in logs and metrics.
+const DEPENDENCY: &str = "recommendations";
+
 /// Recommendations over gRPC: the same generated client in process and over the network.
 pub struct GrpcTastes {
     client: RecommendationsClient<Transport>,
@@ -24,7 +27,7 @@ pub struct GrpcTastes {
 impl GrpcTastes {
     /// A client on this transport. How long a question may take is said by the work in hand.
     pub fn new(transport: Transport, rule: RetryRule) -> Self {
-        let breaker = Breaker::new("recommendations", BreakerSettings::default());
+        let breaker = Breaker::new(DEPENDENCY, BreakerSettings::default());
         Self { client: RecommendationsClient::new(transport), breaker, retries: Retries::new(rule) }
     }
 
@@ -47,7 +50,7 @@ impl GrpcTastes {
                 Err(Broken::Resting(left)) => return Err(TastesError::Resting(left)),
                 Err(Broken::Failed(refusal)) => refusal,
             };
-            let Some(pause) = self.retries.pause_after(tried, &refusal, deadline) else {
+            let Some(pause) = self.retries.pause_after(DEPENDENCY, tried, &refusal, deadline) else {
                 return Err(TastesError::Failed(refusal));
             };
             tracing::debug!(tried, "a question about a reader's taste failed and is asked again");

@@ -50,6 +50,24 @@ async fn every_request_to_the_cache_is_a_hit_a_miss_or_stale() {
 }
 
 #[tokio::test]
+async fn what_is_asked_again_and_how_the_breakers_stand_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let world = world().await;
+    assert_eq!(world.get("/famous/1/10").send().await.status, 200);
+    world.desks.iter().for_each(|desk| desk.set(Mood::Refusing(away())));
+    for _ in 0..5 {
+        assert_eq!(world.get("/sports/1/10").send().await.status, 503);
+    }
+    let text = recorder.handle().render();
+    assert!(text.contains(r#"retry_total{dependency="sports-news"} "#), "{text}");
+    assert!(!text.contains(r#"retry_total{dependency="famous-news"}"#), "{text}");
+    assert!(text.contains(r#"breaker_state{dependency="sports-news:reads"} 2"#), "{text}");
+    assert!(text.contains(r#"breaker_state{dependency="famous-news:reads"} 0"#), "{text}");
+    assert!(!text.contains(":writes"), "nobody wrote: {text}");
+}
+
+#[tokio::test]
 async fn readings_that_find_no_room_are_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);

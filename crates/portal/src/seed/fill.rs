@@ -22,8 +22,8 @@ use super::plan::{Person, Plan, Planned, Text, What};
 use super::random::Random;
 use super::stage::{Desk, Stage};
 
-/// How long a section may take until its readers see what was written.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a section may take until its readers see what was written: all of it, where the view is slower than the events.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A plan on its way into a portal.
 pub struct Filling<'a> {
@@ -177,10 +177,10 @@ impl Filling<'_> {
 
     /// How many steps of an article are done: the number of its newest version.
     async fn version(&self, desk: &Desk, planned: &Planned, people: &[Identity]) -> anyhow::Result<usize> {
-        // The editor in chief sees drafts, too.
-        let found = desk.app.get(people.first(), self.id(planned), Some(Version::FIRST)).await;
+        // The editor in chief sees drafts, too; and the history is the truth, where the view may lag behind.
+        let found = desk.app.history(people.first(), self.id(planned), None, 1).await;
         match found {
-            Ok(article) => Ok(usize::try_from(article.version.number())?),
+            Ok(history) => Ok(usize::try_from(history.newest.number())?),
             Err(error) if error.kind() == Kind::NotFound => Ok(0),
             Err(error) => Err(error.into()),
         }

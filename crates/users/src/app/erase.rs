@@ -18,6 +18,9 @@ impl App {
         // What still waits could come back from the dead otherwise; against a worker that holds it already, the store's
         // tombstone helps.
         self.settle(id).await?;
+        // Before the erasure, so that no crash leaves an answer about somebody who is gone. Nothing can be answered about them anew: the
+        // id is no other attempt's.
+        self.intake.forget_answers_about(id).await?;
         let fact = self.new_message_id();
         let outcome = self.store.erase(id, fact, self.clock.now()).await;
         // Also where nobody knows whether it was done.

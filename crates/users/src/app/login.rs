@@ -1,11 +1,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use chassis::causes;
 use kernel::{Code, Fault, Kind, SessionId};
 use secrecy::SecretString;
 
+use super::passwords::PasswordError;
 use super::{App, Grant, UserError};
 use crate::domain::{Account, Email, RefreshToken, Session};
+use crate::metrics::LOGIN;
 use crate::ports::UserStoreError;
 
 /// Somebody says who they are.
@@ -52,36 +55,76 @@ impl Fault for LoginError {
     }
 }
 
+/// An outcome, as in metrics.
+fn named<T>(outcome: &Result<T, LoginError>) -> &'static str {
+    match outcome {
+        Ok(_) => "ok",
+        Err(LoginError::WrongCredentials) => "wrong",
+        Err(LoginError::User(UserError::TooManyAttempts { .. })) => "throttled",
+        Err(LoginError::User(UserError::Password(PasswordError::Busy))) => "busy",
+        Err(LoginError::User(_)) => "failed",
+    }
+}
+
 impl App {
     /// Logs somebody in and opens a session. An unknown e-mail costs the same work as a wrong password and gets the same answer.
     ///
     /// # Errors
     /// `wrong_credentials`; `too_many_attempts`; `busy` where too many log in at this moment.
     pub async fn log_in(&self, login: Login) -> Result<Grant, LoginError> {
-        self.admit_login(&login.email, login.from).await?;
-        let account = match Email::parse(&login.email) {
-            Ok(email) => self.account_of(&email).await?,
-            Err(_) => None,
-        };
-        let credentials = account.as_ref().map(|account| &account.credentials);
-        let right = self.passwords.matches(&login.password, credentials).await.map_err(UserError::from)?;
-        let Some(account) = account.filter(|_| right) else {
-            return Err(LoginError::WrongCredentials);
-        };
-        self.open_session(account).await
+        let outcome = self.try_to_log_in(login).await;
+        LOGIN.count([named(&outcome).into()]);
+        outcome
     }
 
-    async fn open_session(&self, account: Account) -> Result<Grant, LoginError> {
-        let Account { user, credentials } = account;
+    async fn try_to_log_in(&self, login: Login) -> Result<Grant, LoginError> {
+        self.admit_login(&login.email, login.from).await?;
+        let email = Email::parse(&login.email).ok();
+        match self.prove(email.as_ref(), &login.password).await {
+            // While the password was compared it was changed, or hashed anew by another login: what is kept now decides.
+            Err(error) if is_stale(&error) => match self.prove(email.as_ref(), &login.password).await {
+                Err(error) if is_stale(&error) => Err(LoginError::WrongCredentials),
+                outcome => outcome,
+            },
+            outcome => outcome,
+        }
+    }
+
+    async fn prove(&self, email: Option<&Email>, password: &SecretString) -> Result<Grant, LoginError> {
+        let account = match email {
+            Some(email) => self.account_of(email).await?,
+            None => None,
+        };
+        let credentials = account.as_ref().map(|account| &account.credentials);
+        let right = self.passwords.matches(password, credentials).await.map_err(UserError::from)?;
+        let account = account.filter(|_| right).ok_or(LoginError::WrongCredentials)?;
+        let grant = self.open_session(&account).await?;
+        self.keep_at_its_cost(&account, password).await;
+        Ok(grant)
+    }
+
+    async fn open_session(&self, Account { user, credentials }: &Account) -> Result<Grant, LoginError> {
         // A session belongs to an account in the store; who still waits in the intake is brought there first.
         self.settle(user.id).await?;
         let (token, now) = (RefreshToken::mint(), self.clock.now());
         let session = Session::new(SessionId::new(self.ids.next()), user.id, &token, now, &self.sessions);
-        match self.store.open_session(&session, &credentials, self.sessions.most).await {
+        match self.store.open_session(&session, credentials, self.sessions.most).await {
             Ok(bearer) => Ok(self.grant(session.id, bearer, token)?),
-            // Erased or given another password while this one was compared: then it is not right any more.
-            Err(UserStoreError::NotFound | UserStoreError::Stale { .. }) => Err(LoginError::WrongCredentials),
+            // Erased while the password was compared: then it is not right any more.
+            Err(UserStoreError::NotFound) => Err(LoginError::WrongCredentials),
             Err(error) => Err(UserError::from(error).into()),
+        }
+    }
+
+    /// Hashes a proven password anew where the cost of hashing was changed since. If that fails, the next login does it.
+    async fn keep_at_its_cost(&self, Account { user, credentials }: &Account, password: &SecretString) {
+        let kept = async {
+            let Some(anew) = self.passwords.hash_anew(password, credentials).await? else { return Ok(()) };
+            self.store.rehash(user.id, credentials, &anew).await?;
+            Ok::<_, UserError>(())
+        };
+        if let Err(error) = kept.await {
+            tracing::debug!(cause = causes(&error), "a password was left as it was hashed before");
         }
     }
 
@@ -93,4 +136,8 @@ impl App {
             None => Ok(self.store.account_of(email).await?),
         }
     }
+}
+
+fn is_stale(error: &LoginError) -> bool {
+    matches!(error, LoginError::User(UserError::Store(UserStoreError::Stale { .. })))
 }

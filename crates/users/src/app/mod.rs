@@ -1,5 +1,6 @@
 //! What this service does: one file per use case.
 
+mod background;
 mod bootstrap;
 mod consent;
 mod create_admin;
@@ -9,6 +10,7 @@ mod get;
 mod health;
 mod list;
 mod login;
+mod once;
 mod passwords;
 mod register;
 mod roles;
@@ -30,6 +32,7 @@ pub use create_admin::CreateAdmin;
 pub use error::UserError;
 pub use list::Slice;
 pub use login::Login;
+pub use once::{Named, OnceError, Registered};
 pub use passwords::{HashingCost, Passwords};
 pub use register::Register;
 pub use sessions::{Grant, SessionError};

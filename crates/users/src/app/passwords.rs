@@ -5,11 +5,13 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use chassis::Context;
 use kernel::{Code, Fault, Kind};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use super::background::Background;
 use crate::domain::{Credentials, Password};
 
 /// The least memory, in KiB, and the fewest passes that a hash may cost: OWASP's floor for argon2id.
@@ -26,7 +28,7 @@ pub struct HashingCost {
     pub memory_kib: u32,
     /// Passes over it.
     pub passes: u32,
-    /// Hashes at once; 0 for one less than there are cores.
+    /// Hashes at once; 0 for half as many as there are cores.
     pub threads: usize,
     /// Requests that may wait for their turn.
     pub waiting: usize,
@@ -54,7 +56,7 @@ impl HashingCost {
 
     fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        if self.threads > 0 { self.threads } else { cores.saturating_sub(1).max(1) }
+        if self.threads > 0 { self.threads } else { (cores / 2).max(1) }
     }
 }
 
@@ -89,13 +91,16 @@ impl Fault for PasswordError {
     }
 }
 
-/// Hashes passwords and compares them, on so few threads and with so short a line before them that a storm of logins takes
-/// nothing from anybody who reads news.
+/// Hashes passwords and compares them, on so few threads, which step back behind all others, and with so short a line before them that
+/// a storm of logins takes little from anybody who reads news.
 pub struct Passwords {
     argon: Argon2<'static>,
+    /// What a hash begins with that was made at this cost.
+    made_so: String,
     /// Everybody inside: those who hash and those who wait.
     line: Arc<Semaphore>,
-    threads: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    threads: Background,
     /// What an unknown e-mail is compared with, so that it takes as long as a known one.
     nobody: Credentials,
 }
@@ -108,20 +113,39 @@ impl Passwords {
     pub fn new(cost: &HashingCost) -> Result<Self, PasswordError> {
         let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(broken)?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobody = nobody(cost)?;
+        let made_so = format!("$argon2id$v=19$m={},t={},p=1$", cost.memory_kib, cost.passes);
+        let nobody = nobody(&made_so)?;
         let threads = cost.threads();
         Ok(Self {
             argon,
+            made_so,
             line: Arc::new(Semaphore::new(threads + cost.waiting)),
-            threads: Arc::new(Semaphore::new(threads)),
+            turns: Arc::new(Semaphore::new(threads)),
+            threads: Background::new(threads).map_err(broken)?,
             nobody,
         })
     }
 
     /// What is kept of a password.
     pub async fn hash(&self, password: &Password) -> Result<Credentials, PasswordError> {
-        let (argon, secret) = (self.argon.clone(), password.secret().clone());
-        self.work(move || hashed(&argon, secret.expose_secret().as_bytes())).await
+        self.hash_typed(password.secret()).await
+    }
+
+    /// What is kept of a password that was proven, where what is kept now was made at another cost; else nothing.
+    pub async fn hash_anew(
+        &self,
+        proven: &SecretString,
+        credentials: &Credentials,
+    ) -> Result<Option<Credentials>, PasswordError> {
+        if credentials.phc().starts_with(&self.made_so) {
+            return Ok(None);
+        }
+        self.hash_typed(proven).await.map(Some)
+    }
+
+    async fn hash_typed(&self, typed: &SecretString) -> Result<Credentials, PasswordError> {
+        let (argon, typed) = (self.argon.clone(), typed.clone());
+        self.work(move || hashed(&argon, typed.expose_secret().as_bytes())).await
     }
 
     /// Whether `typed` is the password behind `credentials`. Without credentials the answer is no, after the same work.
@@ -148,10 +172,13 @@ impl Passwords {
         hash: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let place = self.line.clone().try_acquire_owned().map_err(|_| PasswordError::Busy)?;
-        let thread = self.threads.clone().acquire_owned().await.map_err(broken)?;
+        // Whoever waits until nobody waits for them any more would only keep others waiting.
+        let patience = Context::current().deadline.left();
+        let turn = tokio::time::timeout(patience, self.turns.clone().acquire_owned());
+        let turn = turn.await.map_err(|_| PasswordError::Busy)?.map_err(broken)?;
         // A caller that gives up does not stop a hash that has begun, so the permits go with the hash.
-        let hashing = tokio::task::spawn_blocking(move || {
-            let _held = (place, thread);
+        let hashing = self.threads.run(move || {
+            let _held = (place, turn);
             hash()
         });
         hashing.await.map_err(broken)?
@@ -163,16 +190,11 @@ fn hashed(argon: &Argon2<'_>, secret: &[u8]) -> Result<Credentials, PasswordErro
 }
 
 /// Credentials that no password has: random bytes where the hash would be. Comparing with them is the whole work.
-fn nobody(cost: &HashingCost) -> Result<Credentials, PasswordError> {
+fn nobody(made_so: &str) -> Result<Credentials, PasswordError> {
     let mut bytes = [0u8; 48];
     getrandom::fill(&mut bytes).map_err(broken)?;
     let (salt, hash) = bytes.split_at(16);
-    let (memory, passes) = (cost.memory_kib, cost.passes);
-    let phc = format!(
-        "$argon2id$v=19$m={memory},t={passes},p=1${}${}",
-        STANDARD_NO_PAD.encode(salt),
-        STANDARD_NO_PAD.encode(hash)
-    );
+    let phc = format!("{made_so}{}${}", STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash));
     Ok(Credentials::from_phc(phc))
 }
 
@@ -234,5 +256,32 @@ mod tests {
         let busy = all.iter().filter(|outcome| matches!(outcome, Err(PasswordError::Busy))).count();
         assert_eq!((all.len() - busy, busy), (3, 7));
         assert!(passwords.matches(&typed, None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_cost_is_made_anew_and_one_of_this_cost_is_not() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let dearer = HashingCost { passes: FEWEST_PASSES + 1, ..cost(1) };
+        let dearer = Passwords::new(&dearer).expect("argon2");
+        let kept = passwords.hash(&password()).await.expect("hashes");
+        let typed: SecretString = "correct horse battery".into();
+        assert_eq!(passwords.hash_anew(&typed, &kept).await.expect("looks"), None);
+        let anew = dearer.hash_anew(&typed, &kept).await.expect("hashes").expect("another hash");
+        assert!(anew.phc().starts_with("$argon2id$v=19$m=19456,t=3,p=1$"), "{}", anew.phc());
+        for passwords in [&passwords, &dearer] {
+            assert!(passwords.matches(&typed, Some(&anew)).await.expect("compares"));
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_has_no_time_left_for_waiting_is_sent_away_and_takes_nobody_s_turn() {
+        let passwords = Passwords::new(&cost(2)).expect("argon2");
+        let typed: SecretString = "whatever it is".into();
+        let in_a_hurry = Context::for_work("users", Duration::ZERO);
+        let (first, second) =
+            tokio::join!(passwords.matches(&typed, None), in_a_hurry.scope(passwords.matches(&typed, None)));
+        assert!(first.is_ok());
+        assert!(matches!(second, Err(PasswordError::Busy)));
+        assert_eq!(passwords.line.available_permits(), 3);
     }
 }

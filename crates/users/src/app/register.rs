@@ -5,7 +5,7 @@ use kernel::{Role, UserId};
 
 use super::{App, LEASE, UserError};
 use crate::domain::{Account, Email, Name, Password, User};
-use crate::ports::{IntakeError, Reservation};
+use crate::ports::{IntakeError, Once, Reservation};
 
 /// Somebody wants an account.
 pub struct Register {
@@ -27,15 +27,24 @@ impl App {
     /// `email_taken`; `too_many_attempts`; `busy` where too many passwords are being hashed.
     pub async fn register(&self, wish: Register) -> Result<User, UserError> {
         self.admit_registration(wish.from).await?;
+        self.take_in(self.new_user_id(), wish, None).await
+    }
+
+    /// The same for an account of this id, with what keeps the answer under a key.
+    pub(super) async fn take_in(
+        &self,
+        id: UserId,
+        wish: Register,
+        once: Option<&Once>,
+    ) -> Result<User, UserError> {
         // A first look, so that a taken e-mail costs no hash. What counts is the look after the reservation.
         if self.account_of(&wish.email).await?.is_some() {
             return Err(IntakeError::EmailTaken.into());
         }
         let credentials = self.passwords.hash(&wish.password).await?;
-        let id = self.new_user_id();
         let account = Account::new(id, wish.name, wish.email, Role::Reader, credentials, self.clock.now());
         let reservation = self.reserve(&account.user.email, id).await?;
-        if let Err(error) = self.intake.append(&reservation, &account).await {
+        if let Err(error) = self.intake.append(&reservation, &account, once).await {
             self.release(&reservation).await;
             return Err(error.into());
         }

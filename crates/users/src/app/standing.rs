@@ -1,6 +1,7 @@
 use kernel::{Code, Fault, Identity, Kind};
 
 use super::{App, UserError};
+use crate::domain::User;
 
 /// Why a token that is not over is not believed here.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +31,14 @@ impl Fault for NotStanding {
 }
 
 impl App {
-    /// Checks that what a verified token says still holds. Elsewhere a change takes as long as the token lives; in this
+    /// Checks that what a verified token says still holds, and answers with the account. Elsewhere a change takes as long as the token lives; in this
     /// service, which knows, an erased account and a lost role count at once.
     ///
     /// # Errors
     /// `invalid_token` where the account is gone or its role is less than the token's.
-    pub async fn standing(&self, identity: &Identity) -> Result<(), NotStanding> {
+    pub async fn standing(&self, identity: &Identity) -> Result<User, NotStanding> {
         match self.find(identity.user).await? {
-            Some(user) if user.role >= identity.role => Ok(()),
+            Some(user) if user.role >= identity.role => Ok(user),
             _ => Err(NotStanding::Changed),
         }
     }

@@ -81,7 +81,7 @@ impl App {
 
 /// By what an address is counted: who attaches to the network has one of the old kind, or 2^64 of the new one. Nothing where a
 /// request came over no connection: the caller is this process itself.
-fn origin(address: IpAddr) -> Option<String> {
+pub(super) fn origin(address: IpAddr) -> Option<String> {
     if address.is_unspecified() {
         return None;
     }

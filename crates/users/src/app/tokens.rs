@@ -3,7 +3,7 @@ use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, Header};
 use kernel::{SessionId, Timestamp};
 
-use crate::domain::{ACCESS_TOKEN_LIFE, Consent, KeyRing, User};
+use crate::domain::{ACCESS_TOKEN_LIFE, Consent, Fingerprint, KeyRing, User};
 
 /// Makes access tokens. Every service verifies them by itself, with the public keys.
 pub struct Tokens {
@@ -20,6 +20,16 @@ impl Tokens {
     /// The public keys.
     pub fn public(&self) -> JwkSet {
         self.keys.public()
+    }
+
+    /// The fingerprint of what a client said.
+    pub fn fingerprint(&self, said: &[&str]) -> Fingerprint {
+        self.keys.fingerprint(said)
+    }
+
+    /// Whether this is the fingerprint of what a client said.
+    pub fn is_fingerprint_of(&self, fingerprint: &Fingerprint, said: &[&str]) -> bool {
+        self.keys.is_fingerprint_of(fingerprint, said)
     }
 
     /// A token for `user`. What it says holds for its whole life: a change of role or consent shows in the next one.

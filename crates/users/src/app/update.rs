@@ -1,4 +1,4 @@
-use kernel::{Expected, FieldFault, Identity, UserId};
+use kernel::{Expected, FieldFault, Identity, UserId, Version};
 use secrecy::SecretString;
 
 use super::{App, LEASE, UserError};
@@ -76,13 +76,29 @@ impl App {
         if let Some(password) = password {
             change.credentials = Some(self.passwords.hash(password).await?);
         }
-        let outcome = match email {
-            Some(email) if *email != account.user.email => {
-                self.store_with_email(&update, &change, email).await
+        let new_email = email.as_ref().filter(|email| **email != account.user.email);
+        let mut outcome = self.store_change(&update, &change, new_email).await;
+        if change.proven.is_some() && is_stale_at(&outcome, current) {
+            // Nobody has changed the account: a login has hashed the same password anew.
+            let account = self.store.account(update.id).await?.ok_or(UserStoreError::NotFound)?;
+            if account.user.version == current {
+                change.proven = Some(account.credentials);
+                outcome = self.store_change(&update, &change, new_email).await;
             }
-            _ => self.store.update(update.id, &update.expected, &change).await.map_err(UserError::from),
-        };
+        }
         self.told(update.id, outcome).await
+    }
+
+    async fn store_change(
+        &self,
+        update: &Update,
+        change: &Change,
+        new_email: Option<&Email>,
+    ) -> Result<User, UserError> {
+        match new_email {
+            Some(email) => self.store_with_email(update, change, email).await,
+            None => Ok(self.store.update(update.id, &update.expected, change).await?),
+        }
     }
 
     /// Changes an account while nobody can register with its new e-mail.
@@ -120,4 +136,9 @@ impl App {
             Err(UserError::WrongPassword)
         }
     }
+}
+
+/// Whether a change was refused as stale although the account has the version that it had.
+fn is_stale_at(outcome: &Result<User, UserError>, seen: Version) -> bool {
+    matches!(outcome, Err(UserError::Store(UserStoreError::Stale { current })) if *current == seen)
 }

@@ -1,6 +1,9 @@
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyOperations, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey};
+use sha2::{Digest as _, Sha256};
+
+use super::Fingerprint;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
@@ -20,6 +23,8 @@ pub enum NotAKeyRing {
 pub struct SigningKey {
     key: EncodingKey,
     public: Jwk,
+    /// Made from the key, for fingerprints: one key is for one thing.
+    prints: [u8; 32],
 }
 
 impl SigningKey {
@@ -34,7 +39,9 @@ impl SigningKey {
         public.common.key_id = Some(thumbprint.chars().take(16).collect());
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         public.common.key_operations = Some(vec![KeyOperations::Verify]);
-        Some(Self { key, public })
+        let prints =
+            Sha256::new().chain_update("fingerprints of users").chain_update(secret).finalize().into();
+        Some(Self { key, public, prints })
     }
 
     /// The key's id, as in the header of a token.
@@ -84,6 +91,17 @@ impl KeyRing {
         &self.0[0]
     }
 
+    /// The fingerprint of what was said. It takes a secret to make one: who finds it can't try passwords with it.
+    pub fn fingerprint(&self, said: &[&str]) -> Fingerprint {
+        let key = self.signing();
+        Fingerprint::make(key.id(), &key.prints, said)
+    }
+
+    /// Whether this is the fingerprint of what was said. That of a key that was taken away is nobody's.
+    pub fn is_fingerprint_of(&self, fingerprint: &Fingerprint, said: &[&str]) -> bool {
+        self.0.iter().any(|key| *fingerprint == Fingerprint::make(key.id(), &key.prints, said))
+    }
+
     /// The public halves of all keys (RFC 7517, RFC 8037).
     pub fn public(&self) -> JwkSet {
         JwkSet { keys: self.0.iter().map(|key| key.public.clone()).collect() }
@@ -131,5 +149,17 @@ mod tests {
         assert!(matches!(KeyRing::parse(""), Err(NotAKeyRing::Empty)));
         let broken = format!("{}{BEGIN}\nAAAA\n{END}\n", KeyRing::mint());
         assert!(matches!(KeyRing::parse(&broken), Err(NotAKeyRing::Block(2))));
+    }
+
+    #[test]
+    fn a_fingerprint_is_known_as_long_as_its_key_is_there() {
+        let (new, old) = (KeyRing::mint(), KeyRing::mint());
+        let ring = |text: &str| KeyRing::parse(text).expect("keys");
+        let print = ring(&old).fingerprint(&["Ann", "secret"]);
+        for text in [&old, &format!("{old}{new}"), &format!("{new}{old}")] {
+            assert!(ring(text).is_fingerprint_of(&print, &["Ann", "secret"]));
+            assert!(!ring(text).is_fingerprint_of(&print, &["Ann", "another"]));
+        }
+        assert!(!ring(&new).is_fingerprint_of(&print, &["Ann", "secret"]));
     }
 }

@@ -3,6 +3,7 @@
 mod consent;
 mod email;
 mod event;
+mod fingerprint;
 mod key;
 mod password;
 mod session;
@@ -11,6 +12,7 @@ mod user;
 pub use consent::{Choice, Consent};
 pub use email::Email;
 pub use event::Event;
+pub use fingerprint::Fingerprint;
 pub use key::{KeyRing, NotAKeyRing};
 pub use password::{Credentials, Password};
 pub use session::{Digest, Print, Refresh, RefreshToken, Retry, Salt, Session, SessionRules, Verdict};

@@ -45,6 +45,12 @@ pub struct User {
 }
 
 impl User {
+    /// A reader in the first version.
+    pub fn registered(id: UserId, name: Name, email: Email, at: Timestamp) -> Self {
+        let (role, sections) = (Role::Reader, Sections::All);
+        Self { id, name, email, role, sections, created_at: at, version: Version::FIRST }
+    }
+
     /// What everybody may see of it.
     pub fn profile(&self) -> Profile {
         Profile {
@@ -88,8 +94,7 @@ impl Account {
         credentials: Credentials,
         now: Timestamp,
     ) -> Self {
-        let sections = Sections::All;
-        let user = User { id, name, email, role, sections, created_at: now, version: Version::FIRST };
+        let user = User { role, ..User::registered(id, name, email, now) };
         Self { user, credentials }
     }
 }

@@ -6,9 +6,10 @@ use http::request::Parts;
 use kernel::{Identity, Role, UserId};
 
 use super::Users;
+use crate::domain::User;
 
-/// Somebody whose token says what still holds; an erased account and a lost role are 401.
-pub struct Standing(pub Identity);
+/// Somebody whose token says what still holds, and their account as it is; an erased account and a lost role are 401.
+pub struct Standing(pub Identity, pub User);
 
 impl Standing {
     /// Whether all of an account is shown to them.
@@ -22,8 +23,8 @@ impl FromRequestParts<Users> for Standing {
 
     async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
         let Member(identity) = Member::from_request_parts(parts, users).await?;
-        users.app.standing(&identity).await?;
-        Ok(Self(identity))
+        let account = users.app.standing(&identity).await?;
+        Ok(Self(identity, account))
     }
 }
 

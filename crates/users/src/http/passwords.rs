@@ -21,7 +21,7 @@ use crate::app::NewPassword;
 pub async fn put_password(
     State(users): State<Users>,
     Path(_): Path<UserPath>,
-    Standing(by): Standing,
+    Standing(by, _): Standing,
     Json(body): Json<PasswordBody>,
 ) -> Result<Response, Problem> {
     let (current, password) = body.values()?;

@@ -18,7 +18,8 @@ use chassis::http::ClientAddress;
 
 /// Logs in. An unknown e-mail and a wrong password get the same answer in the same time.
 ///
-/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can read.
+/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can read. An `Idempotency-Key` means
+/// nothing here: the answer holds tokens, which are kept nowhere. Whoever lost it logs in again.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = LoginBody, responses(
     (status = 201, description = "An access token and whose it is.", body = SessionView,
         headers(("Set-Cookie" = String, description = "`refresh_token`, for `POST /sessions/refresh`."))),
@@ -93,7 +94,7 @@ pub async fn log_out(
 pub async fn list_sessions(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    Standing(me): Standing,
+    Standing(me, _): Standing,
 ) -> Result<Response, Problem> {
     let sessions = users.app.sessions(id).await?;
     let views: Vec<_> = sessions.iter().map(|session| ListedSessionView::of(session, me.session)).collect();
@@ -133,7 +134,7 @@ pub struct SessionPath {
 pub async fn end_session(
     State(users): State<Users>,
     Path(SessionPath { id, session_id }): Path<SessionPath>,
-    Standing(me): Standing,
+    Standing(me, _): Standing,
 ) -> Result<Response, Problem> {
     users.app.end_session(id, session_id).await?;
     Ok(if session_id == me.session { cleared(&users) } else { StatusCode::NO_CONTENT.into_response() })

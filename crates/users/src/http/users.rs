@@ -2,7 +2,10 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Json, Path, Precondition, Problem, ProblemBody, Query};
+use chassis::http::{
+    Caller, ClientAddress, IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem,
+    ProblemBody, Query, say_replayed,
+};
 use http::header::{LINK, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -14,31 +17,56 @@ use super::views::{
     ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
 use super::{UserPath, Users};
-use crate::app::{Register, Slice, Update};
-use chassis::http::ClientAddress;
+use crate::app::{Named, OnceError, Register, Registered, Slice, Update};
+use crate::domain::User;
 
 const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// Registers an account. It can log in as soon as this is answered.
-#[utoipa::path(post, path = "/", tag = "users", request_body = RegisterBody, responses(
-    (status = 201, description = "The account.", body = UserView),
-    (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+#[utoipa::path(post, path = "/", tag = "users", request_body = RegisterBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Under one key there is one account within 24 hours, and one answer.")),
+    responses(
+    (status = 201, description = "The account. `Idempotency-Replayed: true` where it was answered before.", body = UserView),
+    (status = 409, description = "`email_taken`; `still_running`: the first request with this key is not done yet.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: see `errors`; `idempotency_key_reused`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "`too_many_attempts` from this address; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn register(
     State(users): State<Users>,
     ClientAddress(from): ClientAddress,
+    Caller(caller): Caller,
+    IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<RegisterBody>,
 ) -> Result<Response, Problem> {
-    let (name, email, password) = body.values()?;
-    let user = users.app.register(Register { name, email, password, from }).await?;
+    let wish = body.values().map(|(name, email, password)| Register { name, email, password, from });
+    let Some(key) = key else { return Ok(registered(&users, users.app.register(wish?).await?)) };
+    let account = caller.map(|caller| caller.user);
+    let named = Named { account, from, key: &key, said: &body.said() };
+    let Registered { user, replayed } = users.app.register_once(&named, wish).await.map_err(told)?;
+    let mut response = registered(&users, user);
+    if replayed {
+        say_replayed(&mut response);
+    }
+    Ok(response)
+}
+
+fn registered(users: &Users, user: User) -> Response {
     let location = format!("{}/{}", users.base, user.id);
     let mut response =
         tagged(StatusCode::CREATED, &user.version.etag(), Cache::Private, UserView::from(user));
     response.headers_mut().extend(HeaderValue::from_str(&location).map(|location| (LOCATION, location)));
-    Ok(response)
+    response
+}
+
+/// A refusal that was given before, under the same key, says so in a header.
+fn told(error: OnceError) -> Problem {
+    match error {
+        OnceError::Before(_) => {
+            Problem::from(error).with_header(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))
+        }
+        _ => error.into(),
+    }
 }
 
 /// A slice of a list.
@@ -99,14 +127,20 @@ pub async fn get_user(
     Visitor(visitor): Visitor,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let user = users.app.get(id).await?;
-    if visitor.as_ref().is_some_and(|standing| standing.sees_all_of(id)) {
+    let sees_all = visitor.as_ref().is_some_and(|standing| standing.sees_all_of(id));
+    let signed_in = visitor.is_some();
+    let user = match visitor {
+        // Who asks for their own account was looked up a moment ago.
+        Some(Standing(_, own)) if own.id == id => own,
+        _ => users.app.get(id).await?,
+    };
+    if sees_all {
         return Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)));
     }
     let profile = user.profile();
     // Another tag than that of the whole account: it is another answer.
     let etag = format!("\"v{}-public\"", profile.version);
-    let cache = if visitor.is_some() { Cache::Private } else { Cache::Public };
+    let cache = if signed_in { Cache::Private } else { Cache::Public };
     Ok(fresh(&headers, &etag, cache, ProfileView::from(profile)))
 }
 
@@ -116,12 +150,7 @@ pub async fn get_user(
     (status = 304, description = "The client has this version."),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn get_me(
-    State(users): State<Users>,
-    Standing(me): Standing,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let user = users.app.get(me.user).await?;
+pub async fn get_me(Standing(_, user): Standing, headers: HeaderMap) -> Result<Response, Problem> {
     Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
@@ -170,7 +199,7 @@ pub async fn patch_user(
 async fn change(
     users: &Users,
     UserPath { id }: UserPath,
-    Standing(by): Standing,
+    Standing(by, _): Standing,
     precondition: Precondition,
     body: PatchUserBody,
 ) -> Result<Response, Problem> {

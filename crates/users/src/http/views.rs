@@ -92,6 +92,11 @@ pub struct RegisterBody {
 }
 
 impl RegisterBody {
+    /// All that it says: what makes it the same as another one.
+    pub fn said(&self) -> [&str; 3] {
+        [&self.name, &self.email, self.password.expose()]
+    }
+
     /// What is registered.
     pub fn values(&self) -> Result<(Name, Email, Password), UserError> {
         let mut reading = Reading::default();

@@ -36,7 +36,7 @@ pub fn envelope(id: MessageId, event: &Event) -> Envelope {
         subject: user_id,
         version,
         time: event.at(),
-        trace: Context::current().trace.child(),
+        trace: Context::current().trace,
         body: body.into(),
     }
 }

@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 
 use super::outbox::envelope;
+use super::postgres_admins::{erase_admin, has_admin, lock_admins};
 use super::postgres_rows::{AccountRow, ConsentRow, UserRow, insert_rows, number, outcomes_of, whole};
 use super::postgres_sessions;
 use super::sections_text;
@@ -60,19 +61,6 @@ impl PostgresUserStore {
         })
         .await
     }
-}
-
-/// Waits for everybody else who could leave the portal without an admin, until the end of the transaction. A lock of rows would
-/// not do: two who demote each other hold different ones, and before the first admin there is none.
-async fn lock_admins(tx: &mut PgConnection) -> sqlx::Result<()> {
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended('admins.' || current_schema(), 0))")
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-async fn has_admin(tx: &mut PgConnection) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select exists (select 1 from users where role = 'admin')").fetch_one(tx).await
 }
 
 pub async fn user(tx: &mut PgConnection, id: UserId) -> Result<Option<User>, UserStoreError> {
@@ -277,6 +265,24 @@ impl UserStore for PostgresUserStore {
         .await
     }
 
+    async fn rehash(
+        &self,
+        id: UserId,
+        proven: &Credentials,
+        credentials: &Credentials,
+    ) -> Result<bool, UserStoreError> {
+        in_time(async {
+            let done = sqlx::query("update users set password = $1 where id = $2 and password = $3")
+                .bind(credentials.phc())
+                .bind(id.uuid())
+                .bind(proven.phc())
+                .execute(self.database.pool())
+                .await?;
+            Ok(done.rows_affected() > 0)
+        })
+        .await
+    }
+
     async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
@@ -392,26 +398,5 @@ impl UserStore for PostgresUserStore {
 
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.database.ping().await
-    }
-}
-
-/// Deletes an account that may be an admin's.
-async fn erase_admin(tx: &mut PgConnection, id: UserId) -> Result<(), UserStoreError> {
-    lock_admins(tx).await?;
-    let gone = sqlx::query(
-        "delete from users
-         where id = $1
-           and (role <> 'admin'
-                or exists (select 1 from users as other where other.role = 'admin' and other.id <> $1))",
-    )
-    .bind(id.uuid())
-    .execute(&mut *tx)
-    .await?;
-    if gone.rows_affected() == 1 {
-        return Ok(());
-    }
-    match user(tx, id).await? {
-        Some(_) => Err(UserStoreError::LastAdmin),
-        None => Err(UserStoreError::NotFound),
     }
 }

@@ -11,19 +11,31 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::{Context, StoreFailure, in_time};
-use kernel::{Clock, Trace, UserId};
+use kernel::{Clock, Refusal, Timestamp, Trace, UserId};
 use redis::streams::StreamRangeReply;
 use redis::{Script, ScriptInvocation, cmd};
 use uuid::Uuid;
 
 use super::record;
 use super::redis::Redis;
-use crate::domain::{Account, Email};
-use crate::ports::{Intake, IntakeError, Reservation, Waiting};
+use crate::domain::{Account, Email, Fingerprint};
+use crate::ports::{Answer, Begun, Intake, IntakeError, Once, Reservation, Waiting};
 
 /// The names of the keys, in the order of `keys.lua`. The braces are the hash tag of a cluster: all lie on one node.
-const KEYS: [&str; 9] =
-    ["stream", "places", "records", "mails", "owners", "leases", "due", "failures", "buried"];
+const KEYS: [&str; 12] = [
+    "stream",
+    "places",
+    "records",
+    "mails",
+    "owners",
+    "leases",
+    "due",
+    "failures",
+    "buried",
+    "answers",
+    "answer_times",
+    "answered",
+];
 /// How long an answer of the server is waited for; whoever asks may be in more of a hurry.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After so long without a sign of life, a consumer with nothing in hand is forgotten.
@@ -44,7 +56,23 @@ macro_rules! scripts {
     };
 }
 
-scripts!(prepare, reserve, append, release, by_email, take, give_back, failed, bury, settled);
+scripts!(
+    prepare,
+    reserve,
+    append,
+    release,
+    by_email,
+    take,
+    give_back,
+    failed,
+    bury,
+    settled,
+    begin,
+    keep_refusal,
+    give_up,
+    forget_answers,
+    forget_answers_about
+);
 
 /// The intake of one Redis server.
 pub struct RedisIntake {
@@ -126,7 +154,7 @@ fn decoded(record: Option<String>) -> Result<Option<Account>, IntakeError> {
 }
 
 fn id_of(text: &str) -> Result<UserId, StoreFailure> {
-    text.parse().map_err(|_| StoreFailure::broken("an entry of the stream names no account"))
+    text.parse().map_err(|_| StoreFailure::broken("an account is named that can't be one"))
 }
 
 /// What `take.lua` hands out: account, attempts, trace, record.
@@ -142,6 +170,22 @@ fn waiting((id, attempts, trace, record): Taken) -> Result<Waiting, StoreFailure
     })
 }
 
+/// What `begin.lua` finds: how it is, and of an answer the fingerprint, the account, and when it was registered or why not.
+type Found = (String, String, String, Option<i64>, Option<String>);
+
+fn begun((state, fingerprint, id, registered_at, refusal): Found) -> Result<Begun, StoreFailure> {
+    match state.as_str() {
+        "now" => return Ok(Begun::Now),
+        "running" => return Ok(Begun::Running),
+        _ => {}
+    }
+    let at = registered_at.map(Timestamp::from_millis);
+    let registered = at.map(|at| Ok::<_, StoreFailure>((id_of(&id)?, at))).transpose()?;
+    let outcome = record::read_outcome(registered, refusal.as_deref())?;
+    let outcome = outcome.ok_or_else(|| StoreFailure::broken("a kept answer says nothing"))?;
+    Ok(Begun::Before(Answer { fingerprint: Fingerprint::stored(fingerprint), outcome }))
+}
+
 #[async_trait]
 impl Intake for RedisIntake {
     async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError> {
@@ -154,10 +198,19 @@ impl Intake for RedisIntake {
         }
     }
 
-    async fn append(&self, reservation: &Reservation, account: &Account) -> Result<(), IntakeError> {
+    async fn append(
+        &self,
+        reservation: &Reservation,
+        account: &Account,
+        once: Option<&Once>,
+    ) -> Result<(), IntakeError> {
         let mut script = self.script(&self.scripts.append);
         script.arg(reservation.email.key()).arg(text(reservation.id)).arg(self.now());
         script.arg(record::encode(account)?).arg(Context::current().trace.to_string());
+        if let Some(once) = once {
+            script.arg(once.name.hex()).arg(text(once.id)).arg(self.later(once.kept));
+            script.arg(account.user.created_at.millis());
+        }
         if self.run(&script).await? { Ok(()) } else { Err(IntakeError::LeaseLost) }
     }
 
@@ -208,6 +261,32 @@ impl Intake for RedisIntake {
     async fn bury(&self, id: UserId, reason: &str) -> Result<(), IntakeError> {
         let mut script = self.script(&self.scripts.bury);
         Ok(self.run(script.arg(text(id)).arg(reason).arg(self.now())).await?)
+    }
+
+    async fn begin(&self, once: &Once, lease: Duration) -> Result<Begun, IntakeError> {
+        let mut script = self.script(&self.scripts.begin);
+        script.arg(once.name.hex()).arg(once.fingerprint.as_str()).arg(text(once.id));
+        Ok(begun(self.run(script.arg(self.later(lease)).arg(self.now())).await?)?)
+    }
+
+    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), IntakeError> {
+        let mut script = self.script(&self.scripts.keep_refusal);
+        script.arg(once.name.hex()).arg(text(once.id)).arg(self.later(once.kept)).arg(self.now());
+        Ok(self.run(script.arg(record::write_refusal(refusal)?)).await?)
+    }
+
+    async fn give_up(&self, once: &Once) -> Result<(), IntakeError> {
+        let mut script = self.script(&self.scripts.give_up);
+        Ok(self.run(script.arg(once.name.hex()).arg(text(once.id))).await?)
+    }
+
+    async fn forget_answers(&self, limit: u32) -> Result<u64, IntakeError> {
+        let mut script = self.script(&self.scripts.forget_answers);
+        Ok(self.run(script.arg(self.now()).arg(limit)).await?)
+    }
+
+    async fn forget_answers_about(&self, id: UserId) -> Result<(), IntakeError> {
+        Ok(self.run(self.script(&self.scripts.forget_answers_about).arg(text(id))).await?)
     }
 
     async fn ping(&self) -> Result<(), StoreFailure> {

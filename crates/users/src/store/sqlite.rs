@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::outbox::envelope;
 use super::sections_text;
-use super::sqlite_rows::{AccountRow, ConsentRow, UserRow, whole};
+use super::sqlite_rows::{AccountRow, ConsentRow, UserRow, insert, insert_one, whole};
 use super::sqlite_sessions;
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, Refresh, Session, User};
 use crate::ports::{Bearer, Ending, Inserted, Insertions, Listing, Refreshed, UserStore, UserStoreError};
@@ -61,55 +61,6 @@ pub async fn user(tx: &mut SqliteConnection, id: UserId) -> Result<Option<User>,
             .fetch_optional(tx)
             .await?;
     Ok(row.map(User::try_from).transpose()?)
-}
-
-async fn insert(
-    tx: &mut SqliteConnection,
-    account: &Account,
-    only_without_admin: bool,
-) -> sqlx::Result<bool> {
-    let Account { user, credentials } = account;
-    // A clash of ids or e-mails is the statement's answer, not a driver's error: 0 rows.
-    let done = sqlx::query(
-        "insert into users (id, name, email, email_key, password, role, sections, created_at, version)
-         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
-         where not exists (select 1 from erasures where user_id = ?1)
-           and not (?10 and exists (select 1 from users where role = 'admin'))
-         on conflict do nothing",
-    )
-    .bind(user.id.uuid())
-    .bind(user.name.as_str())
-    .bind(user.email.as_str())
-    .bind(user.email.key())
-    .bind(credentials.phc())
-    .bind(user.role.as_str())
-    .bind(sections_text(&user.sections).map_err(|error| sqlx::Error::Encode(error.into()))?)
-    .bind(user.created_at.millis())
-    .bind(user.version.number())
-    .bind(only_without_admin)
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-async fn insert_one(tx: &mut SqliteConnection, account: &Account) -> Result<Inserted, UserStoreError> {
-    if insert(tx, account, false).await? {
-        return Ok(Inserted::Stored);
-    }
-    if is_erased(tx, account.user.id).await? {
-        return Ok(Inserted::Erased);
-    }
-    match user(tx, account.user.id).await? {
-        Some(_) => Ok(Inserted::AlreadyThere),
-        None => Err(UserStoreError::EmailTaken),
-    }
-}
-
-async fn is_erased(tx: &mut SqliteConnection, id: UserId) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select exists (select 1 from erasures where user_id = ?)")
-        .bind(id.uuid())
-        .fetch_one(tx)
-        .await
 }
 
 async fn has_admin(tx: &mut SqliteConnection) -> sqlx::Result<bool> {
@@ -261,6 +212,23 @@ impl UserStore for SqliteUserStore {
         } else {
             Err(UserStoreError::Stale { current: current.version })
         }
+    }
+
+    async fn rehash(
+        &self,
+        id: UserId,
+        proven: &Credentials,
+        credentials: &Credentials,
+    ) -> Result<bool, UserStoreError> {
+        let mut tx = self.database.write().await?;
+        let done = sqlx::query("update users set password = ? where id = ? and password = ?")
+            .bind(credentials.phc())
+            .bind(id.uuid())
+            .bind(proven.phc())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
     }
 
     async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chassis::sqlite::Database;
 use chassis::{Context, StoreFailure};
-use kernel::{Clock, Trace, UserId};
+use kernel::{Clock, Refusal, Trace, UserId};
 use uuid::Uuid;
 
-use super::record;
+use super::{record, sqlite_answers};
 use crate::domain::{Account, Email};
-use crate::ports::{Intake, IntakeError, Reservation, Waiting};
+use crate::ports::{Begun, Intake, IntakeError, Once, Reservation, Waiting};
 
 /// The intake of one SQLite file.
 pub struct SqliteIntake {
@@ -33,6 +33,7 @@ impl SqliteIntake {
         // until the lease runs out.
         let mut tx = database.write().await?;
         sqlx::query("delete from reservations where expires_at is not null").execute(&mut *tx).await?;
+        sqlite_answers::forget_begun(&mut tx).await?;
         tx.commit().await?;
         Ok(Self { database, clock })
     }
@@ -112,7 +113,12 @@ impl Intake for SqliteIntake {
         Ok(Reservation { email: email.clone(), id })
     }
 
-    async fn append(&self, reservation: &Reservation, account: &Account) -> Result<(), IntakeError> {
+    async fn append(
+        &self,
+        reservation: &Reservation,
+        account: &Account,
+        once: Option<&Once>,
+    ) -> Result<(), IntakeError> {
         let mut tx = self.database.write().await?;
         let held = sqlx::query(
             "update reservations set expires_at = null where email_key = ? and user_id = ? and expires_at > ?",
@@ -123,6 +129,11 @@ impl Intake for SqliteIntake {
         .execute(&mut *tx)
         .await?;
         if held.rows_affected() == 0 {
+            return Err(IntakeError::LeaseLost);
+        }
+        if let Some(once) = once
+            && !sqlite_answers::keep_registered(&mut tx, once, account, self.clock.now()).await?
+        {
             return Err(IntakeError::LeaseLost);
         }
         sqlx::query("insert into registrations (user_id, record, trace) values (?, ?, ?)")
@@ -257,6 +268,42 @@ impl Intake for SqliteIntake {
         .execute(&mut *tx)
         .await?;
         sqlx::query("delete from registrations where user_id = ?").bind(id.uuid()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn begin(&self, once: &Once, lease: Duration) -> Result<Begun, IntakeError> {
+        let now = self.clock.now();
+        let mut tx = self.database.write().await?;
+        let begun = sqlite_answers::begin(&mut tx, once, now, now.plus(lease)).await?;
+        tx.commit().await?;
+        Ok(begun)
+    }
+
+    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), IntakeError> {
+        let mut tx = self.database.write().await?;
+        sqlite_answers::keep_refusal(&mut tx, once, refusal, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn give_up(&self, once: &Once) -> Result<(), IntakeError> {
+        let mut tx = self.database.write().await?;
+        sqlite_answers::give_up(&mut tx, once).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn forget_answers(&self, limit: u32) -> Result<u64, IntakeError> {
+        let mut tx = self.database.write().await?;
+        let forgotten = sqlite_answers::forget(&mut tx, self.clock.now(), limit).await?;
+        tx.commit().await?;
+        Ok(forgotten)
+    }
+
+    async fn forget_answers_about(&self, id: UserId) -> Result<(), IntakeError> {
+        let mut tx = self.database.write().await?;
+        sqlite_answers::forget_about(&mut tx, id).await?;
         tx.commit().await?;
         Ok(())
     }

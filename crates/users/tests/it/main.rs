@@ -14,6 +14,8 @@ mod passwords;
 mod people;
 mod races;
 mod registration;
+mod rehashing;
+mod retries;
 mod roles;
 mod secrets;
 mod servers;

@@ -211,6 +211,15 @@ impl Users {
 
     /// The same, with something done to the folder in between.
     pub async fn crash_with(self, meanwhile: impl FnOnce(&Folder)) -> Self {
+        self.start_anew(meanwhile, |_| ()).await
+    }
+
+    /// The same, into another configuration.
+    pub async fn crash_into(self, change: impl FnOnce(&mut Config)) -> Self {
+        self.start_anew(|_| (), change).await
+    }
+
+    async fn start_anew(self, meanwhile: impl FnOnce(&Folder), change: impl FnOnce(&mut Config)) -> Self {
         let Self { folder, clock, surroundings, service, router } = self;
         // Whoever verifies tokens in the same process holds the surroundings, which hold the routes, which hold the verifier: in
         // a portal for as long as it runs, here until somebody else takes the name.
@@ -218,7 +227,7 @@ impl Users {
         surroundings.register_grpc("users", tonic::service::Routes::default());
         drop((service, router, surroundings));
         meanwhile(&folder);
-        Self::at(folder, clock, |_| ()).await
+        Self::at(folder, clock, change).await
     }
 
     pub fn ask(&self, method: &str, path: &str) -> Ask {

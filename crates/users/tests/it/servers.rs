@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use crate::people::{PASSWORD, Person, Users};
+use crate::people::{Answer, PASSWORD, Person, Users};
 
 #[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
 fn given(variable: &str) -> String {
@@ -82,6 +82,45 @@ async fn an_account_lives_on_servers_as_it_does_in_files() {
     users.settle().await;
     assert_eq!(users.rows("bus.db", "select 1").await, 1, "the facts went to the bus");
     drop(users);
+    place.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs postgres and redis"]
+async fn replicas_make_one_account_of_registrations_under_one_key_and_share_its_answer() {
+    let place = Place::new().await;
+    let one = Users::with(|config| place.name_in(config)).await;
+    let key_file = one.folder.join("signing-key.pem").display().to_string();
+    let other = Users::with(|config| {
+        place.name_in(config);
+        config.signing.key_file = key_file;
+    })
+    .await;
+    for round in 0..5 {
+        let body = json!({"name": "Ann", "email": format!("ann{round}@example.org"), "password": PASSWORD});
+        let key = format!("key-{round}");
+        let ask = |replica: &Users| replica.ask("POST", "/").header("idempotency-key", &key).json(&body);
+        let answers = testkit::at_once(8, |number| {
+            let ask = ask([&one, &other][number % 2]);
+            async move { ask.send().await }
+        });
+        let fresh =
+            |answer: &&Answer| answer.status == 201 && answer.header("idempotency-replayed").is_empty();
+        let answers = answers.await;
+        assert_eq!(answers.iter().filter(fresh).count(), 1, "round {round}");
+        for answer in answers.iter().filter(|answer| answer.status != 201) {
+            assert_eq!(answer.json["code"], "still_running", "{}", answer.text);
+        }
+        let first = answers.iter().find(fresh).expect("one is fresh");
+        for replica in [&one, &other] {
+            let again = ask(replica).send().await.is(201);
+            assert_eq!((&again.text, again.header("idempotency-replayed")), (&first.text, "true"));
+        }
+    }
+    one.settle().await;
+    let list = other.ask("GET", "/all").by(&other.admin().await).send().await.is(200);
+    assert_eq!(list.header("x-total-count"), "6");
+    drop((one, other));
     place.clear().await;
 }
 

@@ -10,9 +10,13 @@
 --   due       entries that were taken -> when they may be taken again
 --   failures  account -> why it could not be stored last time
 --   buried    account -> what will never succeed, as JSON with the reason, for somebody to look at
+--   answers   what was asked for under a key, by a digest -> JSON: fingerprint, account, and when it was registered or why it was
+--             refused; neither where somebody is at it
+--   answer_times  the same digests, by the time (milliseconds since 1970) from which they count as nothing
+--   answered  account -> the digest under which it was registered
 --
 -- Who has taken what, and how often, is what the consumer group of the stream knows.
-local stream, places, records, mails, owners, leases, due, failures, buried = unpack(KEYS)
+local stream, places, records, mails, owners, leases, due, failures, buried, answers, answer_times, answered = unpack(KEYS)
 local group = 'workers'
 
 local function free(email)
@@ -38,5 +42,31 @@ local function remove(id)
     redis.call('HDEL', places, id)
     redis.call('HDEL', records, id)
     redis.call('HDEL', failures, id)
+end
+
+-- What was asked for under a key, where its time is not over: a table, or nothing.
+local function asked(name, now)
+    local ends = redis.call('ZSCORE', answer_times, name)
+    local told = ends and tonumber(ends) > tonumber(now) and redis.call('HGET', answers, name)
+    return told and cjson.decode(told) or nil
+end
+
+-- The same, where this attempt is at it.
+local function begun(name, id, now)
+    local told = asked(name, now)
+    if told and told.id == id and not told.registered_at and not told.refusal then return told end
+end
+
+local function keep(name, told, ends)
+    redis.call('HSET', answers, name, cjson.encode(told))
+    redis.call('ZADD', answer_times, ends, name)
+end
+
+local function forget(name)
+    local told = redis.call('HGET', answers, name)
+    local id = told and cjson.decode(told).id
+    if id and redis.call('HGET', answered, id) == name then redis.call('HDEL', answered, id) end
+    redis.call('HDEL', answers, name)
+    redis.call('ZREM', answer_times, name)
 end
 

@@ -84,6 +84,10 @@ async fn each_service_can_do_its_own_work_with_its_own_credentials() {
     let fleet = Fleet::new().await;
     let (orchestrator, sports) = (fleet.service("orchestrator").await, fleet.service("sports-news").await);
     let recommendations = fleet.service("recommendations").await;
+    // Also of who has nothing to tell, and no exchange to tell it on.
+    for bus in [&orchestrator, &sports, &recommendations] {
+        bus.ping().await.expect("the broker answers");
+    }
     let projection = Subscription::durable("sports-news", "sports-news.projection", ["news.sports.#"]);
     let reading = Subscription::durable("recommendations", "recommendations.reading", ["reading.#"]);
     let live = Subscription::broadcast("orchestrator", ["news.#"]);

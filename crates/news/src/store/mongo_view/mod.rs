@@ -5,12 +5,14 @@ mod failure;
 mod marks;
 mod memory;
 mod places;
+mod pool;
 mod select;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chassis::metrics::WatchedPool;
 use chassis::{StoreFailure, in_time};
 use futures::TryStreamExt;
 use kernel::{ArticleId, UserId};
@@ -48,6 +50,7 @@ pub struct MongoNewsView {
     building: Mutex<Option<i64>>,
     // One change of an article at a time. MongoDB needs no such help: FerretDB reads, compares and writes in three steps.
     changing: Mutex<()>,
+    _watched: WatchedPool,
 }
 
 /// Reads an address, and connects to nothing. The parser's own message may quote it.
@@ -70,6 +73,8 @@ impl MongoNewsView {
         };
         options.app_name = Some(service.to_owned());
         options.max_pool_size = Some(CONNECTIONS);
+        let (connections, watched) = pool::watch(service, CONNECTIONS);
+        options.cmap_event_handler = Some(connections);
         options.connect_timeout = Some(PATIENCE);
         options.server_selection_timeout = Some(PATIENCE);
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
@@ -87,6 +92,7 @@ impl MongoNewsView {
             memory: Memory::new(),
             building: Mutex::default(),
             changing: Mutex::default(),
+            _watched: watched,
         })
     }
 

@@ -182,7 +182,7 @@ impl Shelf {
         let cache = key.name();
         let served = self.find(key, make).await;
         let source = served.as_ref().map_or(Source::Made, |served| served.source);
-        CACHE_REQUESTS.count([cache, source.name()]);
+        CACHE_REQUESTS.count([cache.into(), source.name().into()]);
         served
     }
 

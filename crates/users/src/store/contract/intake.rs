@@ -8,7 +8,7 @@ use testkit::Folder;
 use super::servers::{Keys, Place};
 use super::{account, email, id};
 use crate::domain::Account;
-use crate::ports::{Intake, IntakeError};
+use crate::ports::{Begun, Intake, IntakeError, Once};
 use crate::store::redis_intake::RedisIntake;
 use crate::store::sqlite_intake::SqliteIntake;
 
@@ -25,8 +25,16 @@ impl Fixture {
     async fn append(&self, number: u128, address: &str) -> Account {
         let account = account(number, address);
         let reservation = self.intake.reserve(&email(address), id(number), LEASE).await.expect("is free");
-        self.intake.append(&reservation, &account).await.expect("is taken in");
+        self.intake.append(&reservation, &account, None).await.expect("is taken in");
         account
+    }
+
+    /// The same under a key.
+    async fn append_once(&self, once: &Once, address: &str) -> Result<Account, IntakeError> {
+        let account = account(once.id.uuid().as_u128(), address);
+        let reservation = self.intake.reserve(&email(address), once.id, LEASE).await?;
+        self.intake.append(&reservation, &account, Some(once)).await?;
+        Ok(account)
     }
 
     async fn is_taken(&self, address: &str) -> bool {
@@ -73,6 +81,15 @@ macro_rules! every_case {
                 a_buried_registration_is_not_taken_again_and_its_email_stays_reserved,
                 a_registration_goes_on_in_the_trace_of_its_request,
                 an_intake_answers_when_asked,
+                of_parallel_beginnings_under_one_key_one_begins,
+                a_beginning_whose_lease_ran_out_makes_way_for_the_next,
+                what_was_appended_under_a_key_is_the_answer_until_its_time_is_over,
+                an_append_under_a_key_that_somebody_else_has_begun_is_refused_and_takes_nothing_in,
+                keys_are_apart,
+                a_refusal_is_kept_while_nobody_else_has_begun_and_never_in_the_place_of_an_answer,
+                what_is_given_up_can_be_begun_at_once_and_an_answer_stays,
+                answers_whose_time_is_over_are_forgotten_in_bounded_steps_and_the_registrations_stay,
+                of_an_account_that_is_forgotten_no_answer_is_kept_and_of_the_others_all_are,
             }
         }
 
@@ -125,7 +142,10 @@ mod sqlite {
     every_case!(open, reopen, spoil);
 }
 
+mod answers;
 mod redis;
+
+use answers::*;
 
 async fn of_parallel_reservations_of_one_email_one_is_granted(fixture: Fixture) {
     let address = email("ann@example.org");
@@ -161,10 +181,10 @@ async fn an_append_without_a_lease_is_refused_and_takes_nothing_in(fixture: Fixt
     let address = email("ann@example.org");
     let late = fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
     fixture.clock.advance(LEASE);
-    let outcome = fixture.intake.append(&late, &account(1, "ann@example.org")).await;
+    let outcome = fixture.intake.append(&late, &account(1, "ann@example.org"), None).await;
     assert!(matches!(outcome, Err(IntakeError::LeaseLost)));
     fixture.intake.reserve(&address, id(2), LEASE).await.expect("is free again");
-    let outcome = fixture.intake.append(&late, &account(1, "ann@example.org")).await;
+    let outcome = fixture.intake.append(&late, &account(1, "ann@example.org"), None).await;
     assert!(matches!(outcome, Err(IntakeError::LeaseLost)));
     assert!(fixture.intake.waiting(10).await.expect("names").is_empty());
     assert!(fixture.intake.by_id(id(1)).await.expect("looks").is_none());
@@ -180,7 +200,8 @@ async fn a_released_email_can_be_reserved_again(fixture: Fixture) {
 async fn a_release_never_frees_the_email_of_a_waiting_registration(fixture: Fixture) {
     let address = email("ann@example.org");
     let reservation = fixture.intake.reserve(&address, id(1), LEASE).await.expect("is free");
-    fixture.intake.append(&reservation, &account(1, "ann@example.org")).await.expect("is taken in");
+    let outcome = fixture.intake.append(&reservation, &account(1, "ann@example.org"), None).await;
+    outcome.expect("is taken in");
     fixture.intake.release(&reservation).await.expect("does no harm");
     assert!(fixture.is_taken("ann@example.org").await);
 }
@@ -306,9 +327,12 @@ async fn what_was_appended_survives_the_process_taken_or_not(
     reopen: impl AsyncFnOnce(Fixture) -> Fixture,
 ) {
     let ann = fixture.append(1, "ann@example.org").await;
-    let bob = fixture.append(2, "bob@example.org").await;
+    let once = once("a", 2);
+    assert_eq!(fixture.intake.begin(&once, LEASE).await.expect("begins"), Begun::Now);
+    let bob = fixture.append_once(&once, "bob@example.org").await.expect("is taken in");
     assert_eq!(fixture.taken(1).await, [1]);
     let fixture = reopen(fixture).await;
+    assert_eq!(fixture.begin(&once).await, registered(&once));
     assert_eq!(fixture.intake.by_id(id(1)).await.expect("looks"), Some(ann));
     assert_eq!(fixture.intake.by_id(id(2)).await.expect("looks"), Some(bob));
     assert!(fixture.is_taken("ann@example.org").await);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Expected, ManualClock, MessageId, Role, Sections, SessionId, Version};
+use kernel::{Expected, Kind, ManualClock, MessageId, Refusal, Role, Sections, SessionId, Version};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use testkit::{Folder, random};
@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::servers::{Keys, Schema};
 use super::{NOW, account, email, id};
 use crate::domain::{
-    Change, Choice, Credentials, Digest, Name, Refresh, RefreshToken, Retry, Salt, Session, SessionRules,
+    Change, Choice, Credentials, Digest, Fingerprint, Name, Refresh, RefreshToken, Retry, Salt, Session,
+    SessionRules,
 };
-use crate::ports::{Ending, Intake, Refreshed, Reservation, UserCache, UserStore};
+use crate::ports::{Ending, Intake, Once, Refreshed, Reservation, UserCache, UserStore};
 use crate::store::memory::MemoryUserCache;
 use crate::store::postgres::PostgresUserStore;
 use crate::store::redis_cache::RedisUserCache;
@@ -87,7 +88,7 @@ impl<'a> IntakeWorld<'a> {
 
     async fn step(&mut self, what: &str) {
         let twins = self.twins;
-        match self.random.random_range(0..12) {
+        match self.random.random_range(0..15) {
             0 | 1 => {
                 let (number, address) = (self.next, email(&address(&mut self.random)));
                 let lease = Duration::from_millis(self.random.random_range(1..20));
@@ -98,7 +99,10 @@ impl<'a> IntakeWorld<'a> {
             2 | 3 => {
                 let Some((number, reservation)) = self.some_granted() else { return };
                 let account = account(number, reservation.email.as_str());
-                let _ = same(what, twins.map(|twin| twin.append(&reservation, &account))).await;
+                let once = self.some_once();
+                let once = once.map(|once| Once { id: id(number), ..once });
+                let _ =
+                    same(what, twins.map(|twin| twin.append(&reservation, &account, once.as_ref()))).await;
             }
             4 => {
                 let Some((_, reservation)) = self.some_granted() else { return };
@@ -134,9 +138,34 @@ impl<'a> IntakeWorld<'a> {
                     same(what, twins.map(|twin| twin.bury(id(number), "never"))).await
                 };
             }
+            10..13 => self.step_under_a_key(what).await,
             _ => self.clock.advance(Duration::from_millis(self.random.random_range(0..10))),
         }
         self.look(what).await;
+    }
+
+    /// Something under one of a few keys, sometimes.
+    fn some_once(&mut self) -> Option<Once> {
+        let key = self.random.random_range(0..5u8);
+        let (name, number) = (Digest::of(&[key]), self.some_id());
+        let fingerprint = Fingerprint::stored(key.to_string());
+        let kept = Duration::from_millis(40);
+        (key > 0).then(|| Once { name, fingerprint, id: id(number), kept })
+    }
+
+    async fn step_under_a_key(&mut self, what: &str) {
+        let (twins, number, lease) = (self.twins, self.some_id(), Duration::from_millis(20));
+        let Some(once) = self.some_once() else { return };
+        match self.random.random_range(0..8) {
+            0..4 => drop(same(what, twins.map(|twin| twin.begin(&once, lease))).await),
+            4 => {
+                let refusal = Refusal::new(Kind::Conflict, "email_taken", "Somebody has it.");
+                let _ = same(what, twins.map(|twin| twin.keep_refusal(&once, &refusal))).await;
+            }
+            5 => drop(same(what, twins.map(|twin| twin.give_up(&once))).await),
+            6 => drop(same(what, twins.map(|twin| twin.forget_answers(2))).await),
+            _ => drop(same(what, twins.map(|twin| twin.forget_answers_about(id(number)))).await),
+        }
     }
 
     async fn look(&mut self, what: &str) {

@@ -54,10 +54,6 @@ fn named(name: &str) -> Change {
     Change { name: Name::parse(name).ok(), ..Change::default() }
 }
 
-fn addressed(address: &str) -> Change {
-    Change { email: Some(email(address)), ..Change::default() }
-}
-
 fn at(version: u32) -> Expected {
     Expected::exactly(Version::new(version))
 }
@@ -84,6 +80,8 @@ macro_rules! every_case {
                 an_update_to_the_email_of_another_account_is_refused_and_changes_nothing,
                 an_account_may_change_the_case_of_letters_of_its_own_email,
                 an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
+                another_hash_of_the_same_password_makes_no_version_and_ends_no_session,
+                a_hash_in_the_place_of_credentials_that_no_longer_hold_is_not_stored,
                 a_new_role_makes_the_next_version,
                 the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once,
                 an_erased_account_is_gone_from_every_read_and_its_email_is_free,
@@ -148,8 +146,10 @@ mod sqlite {
 
 mod postgres;
 mod sessions;
+mod updates;
 
 use sessions::*;
+use updates::*;
 
 async fn an_inserted_account_is_read_back_as_it_was_given(fixture: Fixture) {
     let mut ann = account(1, "Ann@Example.org");
@@ -281,69 +281,6 @@ async fn a_listing_is_ordered_by_registration_and_counts_all_accounts(fixture: F
     assert_eq!(slice(0, 2).await, [10, 20]);
     assert_eq!(slice(2, 100).await, [30, 40, 50]);
     assert!(slice(5, 1).await.is_empty());
-}
-
-async fn an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_version(fixture: Fixture) {
-    let ann = fixture.insert(1, "ann@example.org").await;
-    let changed = fixture.store.update(id(1), &at(1), &named("Anna")).await.expect("is changed");
-    let wanted = User { name: Name::parse("Anna").expect("a name"), version: Version::new(2), ..ann.user };
-    assert_eq!((&changed, &fixture.user(1).await), (&wanted, &wanted));
-
-    let credentials = Some(Credentials::from_phc("$argon2id$new".to_owned()));
-    let change = Change { email: Some(email("Anna@Example.org")), credentials, ..Change::default() };
-    let changed = fixture.store.update(id(1), &Expected::Any, &change).await.expect("is changed");
-    assert_eq!((changed.version, changed.email.as_str()), (Version::new(3), "Anna@Example.org"));
-    let account =
-        fixture.store.account_of(&email("anna@example.org")).await.expect("looks").expect("is there");
-    assert_eq!((account.credentials.phc(), account.user), ("$argon2id$new", changed));
-    assert!(fixture.store.account_of(&email("ann@example.org")).await.expect("looks").is_none());
-}
-
-async fn of_parallel_updates_on_one_version_one_wins(fixture: Fixture) {
-    fixture.warm().await;
-    fixture.insert(1, "ann@example.org").await;
-    let changes: Vec<Change> = (0..12).map(|number| named(&format!("Ann {number}"))).collect();
-    let (one, tries) = (at(1), changes.iter());
-    let outcomes =
-        futures::future::join_all(tries.map(|change| fixture.store.update(id(1), &one, change))).await;
-    let stale = |outcome: &&Result<User, UserStoreError>| matches!(outcome, Err(UserStoreError::Stale { current }) if current.number() == 2);
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    assert_eq!(outcomes.iter().filter(stale).count(), 11);
-    assert_eq!(fixture.user(1).await.version, Version::new(2));
-}
-
-async fn an_update_of_nobody_is_refused_as_not_found(fixture: Fixture) {
-    let outcome = fixture.store.update(id(1), &Expected::Any, &named("Anna")).await;
-    assert!(matches!(outcome, Err(UserStoreError::NotFound)));
-    let outcome = fixture.store.set_role(id(1), Role::Admin, &Sections::All).await;
-    assert!(matches!(outcome, Err(UserStoreError::NotFound)));
-}
-
-async fn an_update_to_the_email_of_another_account_is_refused_and_changes_nothing(fixture: Fixture) {
-    let ann = fixture.insert(1, "ann@example.org").await;
-    fixture.insert(2, "bob@example.org").await;
-    let change = Change { name: Name::parse("Bob").ok(), ..addressed("BOB@example.org") };
-    let outcome = fixture.store.update(id(1), &at(1), &change).await;
-    assert!(matches!(outcome, Err(UserStoreError::EmailTaken)));
-    assert_eq!(fixture.user(1).await, ann.user);
-    let outcome = fixture.store.update(id(1), &at(7), &change).await;
-    assert!(matches!(outcome, Err(UserStoreError::Stale { .. })), "what the writer has not seen comes first");
-}
-
-async fn an_account_may_change_the_case_of_letters_of_its_own_email(fixture: Fixture) {
-    fixture.insert(1, "ann@example.org").await;
-    let changed =
-        fixture.store.update(id(1), &at(1), &addressed("Ann@Example.org")).await.expect("is changed");
-    assert_eq!(changed.email.as_str(), "Ann@Example.org");
-}
-
-async fn an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused(fixture: Fixture) {
-    let ann = fixture.insert(1, "ann@example.org").await;
-    let proven = |credentials: Credentials| Change { proven: Some(credentials), ..named("Anna") };
-    let old = Credentials::from_phc("$argon2id$older".to_owned());
-    let outcome = fixture.store.update(id(1), &Expected::Any, &proven(old)).await;
-    assert!(matches!(outcome, Err(UserStoreError::Stale { .. })));
-    assert!(fixture.store.update(id(1), &Expected::Any, &proven(ann.credentials)).await.is_ok());
 }
 
 async fn a_new_role_makes_the_next_version(fixture: Fixture) {

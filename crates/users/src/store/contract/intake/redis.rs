@@ -57,6 +57,29 @@ async fn two_replicas_never_hold_the_same_registration() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
+async fn of_two_replicas_that_begin_under_one_key_at_once_one_begins_and_both_give_its_answer() {
+    let fixture = open().await;
+    let intakes: [Arc<dyn Intake>; 2] = [fixture.intake.clone(), Arc::new(replica(&fixture).await)];
+    for round in 0..20 {
+        let key = format!("key {round}");
+        let begun = testkit::at_once(2, |at| {
+            let (intake, once) = (intakes[at].clone(), once(&key, round * 2 + at as u128 + 1));
+            async move { (intake.begin(&once, LEASE).await.expect("looks") == Begun::Now).then_some(once) }
+        });
+        let mut begun: Vec<Once> = begun.await.into_iter().flatten().collect();
+        let first = begun.pop().expect("one begins");
+        assert!(begun.is_empty(), "both have begun");
+        let address = format!("reader{round}@example.org");
+        fixture.append_once(&first, &address).await.expect("is taken in");
+        for intake in &intakes {
+            assert_eq!(intake.begin(&once(&key, 999), LEASE).await.expect("looks"), registered(&first));
+        }
+    }
+    assert_eq!(fixture.intake.waiting(100).await.expect("names").len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
 async fn what_a_dead_worker_held_is_claimed_and_what_it_says_too_late_is_not_heard() {
     let fixture = open().await;
     fixture.append(1, "ann@example.org").await;
@@ -103,6 +126,11 @@ async fn every_key_of_an_intake_lies_on_one_node_of_a_cluster_and_a_settled_one_
     for number in 1..=2 {
         fixture.append(number, &format!("reader{number}@example.org")).await;
     }
+    let once = once("a", 4);
+    assert_eq!(fixture.begin(&once).await, Begun::Now);
+    fixture.append_once(&once, "reader4@example.org").await.expect("is taken in");
+    fixture.intake.settled(id(4)).await.expect("is settled");
+    fixture.intake.forget_answers_about(id(4)).await.expect("is forgotten");
     let refused = fixture.intake.reserve(&email("reader1@example.org"), id(3), LEASE).await;
     assert!(matches!(refused, Err(IntakeError::EmailTaken)));
     fixture.taken(1).await;
@@ -111,7 +139,8 @@ async fn every_key_of_an_intake_lies_on_one_node_of_a_cluster_and_a_settled_one_
         fixture.intake.settled(id(number)).await.expect("is settled");
     }
     let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
-    for name in ["places", "records", "mails", "owners", "leases", "due", "failures", "buried"] {
+    let names = ["places", "records", "mails", "owners", "leases", "due", "failures", "buried"];
+    for name in names.into_iter().chain(["answers", "answer_times", "answered"]) {
         let there = keys.command("EXISTS", &format!("{{users-intake}}:{name}"), &[]);
         assert_eq!(there, ::redis::Value::Int(0), "{name}");
     }

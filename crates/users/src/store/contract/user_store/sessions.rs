@@ -34,7 +34,7 @@ fn refresh(token: &RefreshToken, key: Option<&str>, at: Timestamp) -> (Refresh, 
 
 impl Fixture {
     /// Opens the session of this number for an account that `insert` made.
-    async fn open(&self, session: u128, user: u128, at: Timestamp) -> RefreshToken {
+    pub(super) async fn open(&self, session: u128, user: u128, at: Timestamp) -> RefreshToken {
         let (token, user) = (RefreshToken::mint(), self.store.account(id(user)).await.expect("looks"));
         let Account { user, credentials } = user.expect("somebody");
         let session = Session::new(sid(session), user.id, &token, at, &RULES);
@@ -47,7 +47,7 @@ impl Fixture {
         (self.store.refresh_session(&refresh).await.expect("is answered"), next)
     }
 
-    async fn open_ones(&self, user: u128, at: Timestamp) -> Vec<u128> {
+    pub(super) async fn open_ones(&self, user: u128, at: Timestamp) -> Vec<u128> {
         let sessions = self.store.sessions(id(user), at).await.expect("lists");
         sessions.into_iter().map(|session| session.id.uuid().as_u128()).collect()
     }

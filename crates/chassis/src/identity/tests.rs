@@ -1,0 +1,302 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use axum::routing::get;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::EncodePrivateKey;
+use jsonwebtoken::{EncodingKey, Header};
+use kernel::ManualClock;
+use serde_json::json;
+
+use super::*;
+
+const NOW: i64 = 1_800_000_000;
+
+struct Signer {
+    key: EncodingKey,
+    kid: String,
+}
+
+impl Signer {
+    fn new(seed: u8, kid: &str) -> (Self, serde_json::Value) {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
+        let der = key.to_pkcs8_der().expect("a key in PKCS #8");
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": kid, "x": x});
+        (Self { key: EncodingKey::from_ed_der(der.as_bytes()), kid: kid.to_owned() }, jwk)
+    }
+
+    fn sign(&self, change: impl FnOnce(&mut serde_json::Value)) -> String {
+        let mut claims = json!({
+            "iss": "http://portal", "aud": "portal", "sub": Uuid::from_u128(1), "name": "Ada", "role": "editor",
+            "sections": ["sports"], "history": true, "sid": Uuid::from_u128(2), "iat": NOW, "exp": NOW + 900,
+        });
+        change(&mut claims);
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
+    }
+}
+
+struct World {
+    verifier: Arc<Verifier>,
+    clock: Arc<ManualClock>,
+    asked: Arc<AtomicU32>,
+    signer: Signer,
+}
+
+impl World {
+    /// From now on this is what users answers who asks for its keys.
+    fn publish(&self, status: u16, body: &serde_json::Value) {
+        let (status, body) = (http::StatusCode::from_u16(status).expect("a status"), body.to_string());
+        let route = get(move || async move { (status, body) });
+        let Source::Neighbour(surroundings, _) = &self.verifier.source else { unreachable!("inproc") };
+        surroundings.register_http("users", Router::new().route(KEYS_PATH, route));
+    }
+
+    async fn is_refused(&self, token: &str) -> bool {
+        matches!(self.verifier.verify(token).await, Err(VerifyError::Invalid))
+    }
+}
+
+fn world() -> World {
+    let (signer, jwk) = Signer::new(1, "one");
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let keys = get(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let body = json!({"keys": [jwk]}).to_string();
+        async move { body }
+    });
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW * 1000)));
+    let surroundings = Surroundings::one_process().with_clock(clock.clone());
+    surroundings.register_http("users", Router::new().route(KEYS_PATH, keys));
+    let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
+    let verifier = Verifier::new(&config, &surroundings).expect("a verifier");
+    World { verifier, clock, asked, signer }
+}
+
+#[tokio::test]
+async fn a_token_of_users_says_who_asks_and_its_key_is_fetched_once() {
+    let world = world();
+    for _ in 0..3 {
+        let identity = world.verifier.verify(&world.signer.sign(|_| ())).await.expect("an identity");
+        assert_eq!((identity.role, identity.history), (Role::Editor, true));
+        assert!(identity.sections.contain(kernel::Section::Sports));
+        assert!(!identity.sections.contain(kernel::Section::Famous));
+    }
+    assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
+    let world = world();
+    for (name, value) in [
+        ("iss", json!("http://elsewhere")),
+        ("aud", json!("another")),
+        ("exp", json!(NOW)),
+        ("role", json!("owner")),
+        ("sub", json!("1")),
+    ] {
+        let token = world.signer.sign(|claims| claims[name] = value);
+        assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)), "{name}");
+    }
+    let without_end = world.signer.sign(|claims| {
+        claims.as_object_mut().expect("claims").remove("exp");
+    });
+    assert!(matches!(world.verifier.verify(&without_end).await, Err(VerifyError::Invalid)));
+}
+
+#[tokio::test]
+async fn a_token_ends_by_the_portals_own_clock() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    world.clock.advance(Duration::from_secs(899));
+    assert!(world.verifier.verify(&token).await.is_ok());
+    world.clock.advance(Duration::from_secs(1));
+    assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
+}
+
+#[tokio::test]
+async fn forged_algorithms_signatures_and_key_ids_are_refused() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    let part = |text: serde_json::Value| URL_SAFE_NO_PAD.encode(text.to_string());
+    let claims = token.split('.').nth(1).expect("claims");
+    let none = format!("{}.{claims}.", part(json!({"alg": "none", "kid": "one"})));
+    let public = URL_SAFE_NO_PAD.encode(SigningKey::from_bytes(&[1; 32]).verifying_key().as_bytes());
+    let confused = jsonwebtoken::encode(
+        &Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::HS256) },
+        &json!({"iss": "http://portal", "aud": "portal", "exp": NOW + 900}),
+        &EncodingKey::from_secret(public.as_bytes()),
+    )
+    .expect("a token");
+    let (foreign, _) = Signer::new(2, "one");
+    let (unknown, _) = Signer::new(2, "../../etc/passwd");
+    let mut changed = token.clone();
+    changed.replace_range(
+        token.len() - 10..token.len() - 9,
+        if token.as_bytes()[token.len() - 10] == b'A' { "B" } else { "A" },
+    );
+    for bad in [
+        none,
+        confused,
+        foreign.sign(|_| ()),
+        unknown.sign(|_| ()),
+        changed,
+        "x.y.z".to_owned(),
+        String::new(),
+    ] {
+        assert!(matches!(world.verifier.verify(&bad).await, Err(VerifyError::Invalid)), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_believed_for_five_minutes_more_and_while_users_is_away() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    world.verifier.verify(&token).await.expect("an identity");
+    world.publish(503, &json!({}));
+    for seconds in [299, 1, 10, 10] {
+        world.clock.advance(Duration::from_secs(seconds));
+        world.verifier.verify(&token).await.expect("users is away");
+    }
+    world.publish(200, &json!({"keys": []}));
+    world.clock.advance(Duration::from_secs(9));
+    world.verifier.verify(&token).await.expect("it was asked a moment ago");
+    world.clock.advance(Duration::from_secs(1));
+    assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
+}
+
+#[tokio::test]
+async fn made_up_key_ids_are_no_flood_of_questions_to_users() {
+    let world = world();
+    for kid in 0..50 {
+        let (stranger, _) = Signer::new(3, &format!("made-up-{kid}"));
+        assert!(world.verifier.verify(&stranger.sign(|_| ())).await.is_err());
+    }
+    assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn without_its_keys_a_service_is_unavailable_and_lets_nobody_in() {
+    let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
+    let verifier = Verifier::new(&config, &Surroundings::one_process()).expect("a verifier");
+    let (signer, _) = Signer::new(1, "one");
+    assert!(matches!(verifier.verify(&signer.sign(|_| ())).await, Err(VerifyError::Keys(_))));
+}
+
+#[test]
+fn a_service_in_a_process_of_its_own_says_what_to_set() {
+    let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
+    let refused = Verifier::new(&config, &Surroundings::alone()).err().expect("a refusal").to_string();
+    assert!(refused.contains("identity.keys") && refused.contains("http://users:3000"), "{refused}");
+}
+
+/// What stands in the memory about this token, under another name than the token's own: who finds it was not asked for a signature.
+fn rename(world: &World, token: &str, name: &str) {
+    let print = Print::of(token);
+    let known = world.verifier.remembered.get(&print).expect("it is remembered");
+    let identity = Identity { name: name.to_owned(), ..known.identity.clone() };
+    let vouched = Vouched { identity, begins: known.begins, ends: known.ends, generation: known.generation };
+    world.verifier.remembered.keep(print, Arc::new(vouched));
+}
+
+#[tokio::test]
+async fn a_signature_is_checked_once_and_then_remembered() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    assert_eq!(world.verifier.verify(&token).await.expect("an identity").name, "Ada");
+    rename(&world, &token, "remembered");
+    for _ in 0..3 {
+        assert_eq!(world.verifier.verify(&token).await.expect("an identity").name, "remembered");
+    }
+    assert_eq!(world.verifier.remembered.count(), 1);
+}
+
+#[tokio::test]
+async fn a_remembered_token_ends_and_begins_by_the_clock_all_the_same() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    let later = world.signer.sign(|claims| claims["nbf"] = json!(NOW + 10));
+    world.verifier.verify(&token).await.expect("an identity");
+    assert!(world.is_refused(&later).await);
+    world.clock.advance(Duration::from_secs(10));
+    for token in [&token, &later] {
+        world.verifier.verify(token).await.expect("an identity");
+    }
+    assert_eq!(world.verifier.remembered.count(), 2);
+    // A clock may be set back, too.
+    let remembered = world.verifier.remembered.get(&Print::of(&later)).expect("it is remembered");
+    let holds = |seconds: i64| remembered.holds(Timestamp::from_millis((NOW + seconds) * 1000));
+    assert_eq!([9, 10, 899, 900].map(holds), [false, true, true, false]);
+    world.clock.advance(Duration::from_secs(890));
+    for token in [&token, &later] {
+        assert!(world.is_refused(token).await);
+    }
+}
+
+#[tokio::test]
+async fn what_was_remembered_goes_with_its_key() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    world.verifier.verify(&token).await.expect("an identity");
+    // Another key, and one that took the name of the first.
+    for set in [json!({"keys": [Signer::new(2, "two").1]}), json!({"keys": [Signer::new(2, "one").1]})] {
+        world.publish(200, &set);
+        world.clock.advance(LIFE);
+        assert!(world.is_refused(&token).await, "{set}");
+        assert_eq!(world.verifier.remembered.count(), 0, "{set}");
+    }
+}
+
+#[tokio::test]
+async fn another_key_beside_the_first_lets_its_tokens_hold() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    world.verifier.verify(&token).await.expect("an identity");
+    let (second, key) = Signer::new(2, "two");
+    world.publish(200, &json!({"keys": [Signer::new(1, "one").1, key]}));
+    world.clock.advance(LIFE);
+    rename(&world, &token, "remembered");
+    assert_eq!(world.verifier.verify(&token).await.expect("it is checked anew").name, "Ada");
+    world.verifier.verify(&second.sign(|_| ())).await.expect("an identity");
+    assert_eq!(world.verifier.remembered.count(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_was_tampered_with_is_never_found() {
+    let world = world();
+    let token = world.signer.sign(|_| ());
+    world.verifier.verify(&token).await.expect("an identity");
+    for at in (0..token.len()).step_by(7) {
+        let mut changed = token.clone();
+        changed.replace_range(at..=at, if &token[at..=at] == "A" { "B" } else { "A" });
+        assert!(world.is_refused(&changed).await, "another character at {at}");
+    }
+    let (header, rest) = token.split_once('.').expect("two parts");
+    let (_, signature) = rest.split_once('.').expect("three parts");
+    let admin = world.signer.sign(|claims| claims["role"] = json!("admin"));
+    let (_, claims) = admin.split_once('.').expect("two parts");
+    let (claims, _) = claims.split_once('.').expect("three parts");
+    assert!(world.is_refused(&format!("{header}.{claims}.{signature}")).await);
+    assert_eq!(world.verifier.remembered.count(), 1);
+}
+
+#[test]
+fn no_more_tokens_are_remembered_than_there_is_room_for() {
+    let remembered = Remembered::default();
+    let identity = Identity {
+        user: UserId::new(Uuid::nil()),
+        name: "Ada".to_owned(),
+        role: Role::Reader,
+        sections: Sections::All,
+        history: false,
+        session: SessionId::new(Uuid::nil()),
+    };
+    let vouched = Arc::new(Vouched { identity, begins: None, ends: NOW, generation: 1 });
+    for number in 0..remembered::MOST * 3 {
+        remembered.keep(Print::of(&number.to_string()), vouched.clone());
+    }
+    assert!((1..=remembered::MOST).contains(&remembered.count()), "{}", remembered.count());
+}

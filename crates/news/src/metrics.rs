@@ -1,0 +1,17 @@
+//! What a section counts about itself.
+
+use chassis::metrics::{Described, Histogram};
+
+/// How late readers see what was written.
+pub(crate) static PROJECTION_LAG: Histogram<1> = Histogram::new(
+    "projection_lag_seconds",
+    ["section"],
+    "How long after a change of an article readers saw it, at the moment when it was put into the view.",
+    "A share above 1 that grows: writers who wait for their own writes get 503 `not_yet_projected`, readers see old news.",
+)
+.in_buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0]);
+
+/// All of them.
+pub fn described() -> Vec<Described> {
+    vec![PROJECTION_LAG.described()]
+}

@@ -1,0 +1,334 @@
+//! The document against what really goes over the bus: a portal in which everything happens that can be published, with somebody
+//! who listens to all of it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bus::{Bus, Call, Envelope, Handler};
+use bytes::Bytes;
+use chassis::{Host, Internal, spawn};
+use kernel::Fault;
+use regex::Regex;
+use testkit::{Client, Folder, PATIENCE, wait_until};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::gateway;
+
+const ADMIN: &str = "admin@example.org";
+const PASSWORD: &str = "correct horse battery";
+
+/// A message as it went over the bus: who said it, under which key, what it is.
+type Seen = (String, String, String);
+
+#[derive(Default, Clone)]
+struct Everything(Arc<Mutex<BTreeSet<Seen>>>);
+
+impl Everything {
+    fn seen(&self) -> BTreeSet<Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Handler for Everything {
+    async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
+        let seen = (message.source.clone(), message.key.clone(), message.kind.clone());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(seen);
+        Ok(())
+    }
+}
+
+/// A portal of this test's own, and all that goes over its bus.
+struct Listened {
+    client: Client,
+    bus: Arc<bus::BusLocal>,
+    seen: Everything,
+    stop: CancellationToken,
+    _folder: Folder,
+}
+
+impl Listened {
+    async fn start() -> Self {
+        let folder = Folder::new();
+        let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
+        let mut loaded = config::of_the_code(&flags).expect("the code's own configuration");
+        loaded.process.edge.throttle = chassis::http::ThrottleConfig::none();
+        loaded.service.users.bootstrap_admin.email = ADMIN.to_owned();
+        loaded.service.users.bootstrap_admin.password = PASSWORD.to_owned().into();
+        let around = Surroundings::one_process();
+        let bus = bus::open_local(loaded.service.users.bus.url.expose(), &around).await.expect("opens");
+        let (seen, stop) = (Everything::default(), CancellationToken::new());
+        let listening =
+            bus.subscribe(Subscription::broadcast("listener", ["#"]), Arc::new(seen.clone())).await;
+        spawn("test.listener", listening.expect("listens").run(stop.clone()));
+        let services = run::build(loaded.service, &around).await.expect("builds");
+        let router = gateway::router(&services).expect("a router");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let client = Client::new(&format!("http://{}", listener.local_addr().expect("an address")));
+        let host = Host {
+            name: "portal",
+            services,
+            process: loaded.process,
+            fingerprint: loaded.fingerprint,
+            internal: Internal::Nowhere,
+        };
+        let ending = stop.clone();
+        spawn("test.portal", async move { drop(host.run(listener, router, None, ending, |_| {}).await) });
+        Self { client, bus, seen, stop, _folder: folder }
+    }
+
+    async fn login(&self, email: &str) -> (String, String) {
+        let body = json!({"email": email, "password": PASSWORD});
+        let session =
+            self.client.post("/users/v1/sessions").json(&body).send().await.expect_status(201).json();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        (text(&session["user"]["id"]), text(&session["access_token"]))
+    }
+
+    /// A step of an article, from the version that it is at.
+    async fn step(&self, token: &str, method: &str, path: &str, version: &mut u32, body: Option<Value>) {
+        let call = self.client.request(method.parse().expect("a method"), path).token(token);
+        let call = body.iter().fold(call, |call, body| call.json(body));
+        let answer = call.header("if-match", &format!("\"v{version}\"")).send().await;
+        assert!(answer.is_success(), "{answer}");
+        *version += 1;
+    }
+
+    /// Everything that can happen to an article.
+    async fn live_through(&self, section: Section, admin: &str, reader: &str) {
+        let base = format!("/news/v1/{section}");
+        let story =
+            json!({"title": "A bridge opens", "content": "It was closed for years.", "tags": ["bridges"]});
+        let drafted =
+            self.client.post(&base).token(admin).json(&story).send().await.expect_status(201).json();
+        let path = format!("{base}/{}", drafted["news"]["id"].as_str().expect("an id"));
+        let mut version = 1;
+        let patch = |title: &str| Some(json!({"title": title}));
+        self.step(admin, "PATCH", &path, &mut version, patch("A bridge opens again")).await;
+        self.step(admin, "POST", &format!("{path}/publish"), &mut version, None).await;
+        self.step(admin, "PATCH", &path, &mut version, patch("The bridge is open")).await;
+        self.client
+            .get(&format!("{path}?min_version={version}"))
+            .token(reader)
+            .send()
+            .await
+            .expect_status(200);
+        self.step(admin, "POST", &format!("{path}/restore"), &mut version, Some(json!({"version": 2}))).await;
+        self.step(admin, "POST", &format!("{path}/unpublish"), &mut version, None).await;
+        self.step(admin, "DELETE", &path, &mut version, None).await;
+        self.step(admin, "POST", &format!("{path}/undelete"), &mut version, None).await;
+    }
+
+    /// What a person can do that others hear of.
+    async fn consenting_reader(&self) -> (String, String) {
+        let email = "vera@example.org";
+        let body = json!({"name": "Vera", "email": email, "password": PASSWORD});
+        self.client.post("/users/v1/").json(&body).send().await.expect_status(201);
+        let (id, token) = self.login(email).await;
+        let consent = json!({"personalisation": true, "history": true});
+        let path = format!("/users/v1/{id}/consent");
+        self.client.put(&path).token(&token).json(&consent).send().await.expect_status(200);
+        self.login(email).await
+    }
+}
+
+impl Drop for Listened {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn written() -> Value {
+    serde_json::from_str(&document().await.expect("the document")).expect("it is JSON")
+}
+
+/// Who publishes what under which key, as the document says.
+fn published(document: &Value) -> BTreeSet<Seen> {
+    let mut all = BTreeSet::new();
+    for operation in document["operations"].as_object().expect("operations").values() {
+        let channel = at(document, &operation["channel"]);
+        let address = channel["address"].as_str().unwrap_or_default();
+        let exchange = &channel["bindings"]["amqp"]["exchange"]["name"];
+        if operation["action"] != "send" || exchange != EVENTS {
+            continue;
+        }
+        let message = at(document, at(document, &operation["messages"][0]));
+        let kind = message["name"].as_str().expect("a message has a name");
+        let senders: Vec<&str> = texts(&operation["x-services"]);
+        let keys = match channel["parameters"]["section"]["enum"].as_array() {
+            None => vec![address.to_owned()],
+            Some(sections) => {
+                let of = |section: &Value| address.replace("{section}", section.as_str().expect("a text"));
+                sections.iter().map(of).collect()
+            }
+        };
+        for (index, key) in keys.into_iter().enumerate() {
+            let sender = if senders.len() == 1 { senders[0] } else { senders[index] };
+            all.insert((sender.to_owned(), key, kind.to_owned()));
+        }
+    }
+    all
+}
+
+/// What a reference leads to.
+fn at<'a>(document: &'a Value, reference: &Value) -> &'a Value {
+    let pointer = reference["$ref"].as_str().expect("a reference").trim_start_matches('#');
+    document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} leads nowhere"))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().expect("a list").iter().map(|text| text.as_str().expect("a text")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_that_is_published_is_in_the_document_and_every_one_of_the_document_is_published() {
+    let portal = Listened::start().await;
+    let (_, admin) = portal.login(ADMIN).await;
+    let (id, reader) = portal.consenting_reader().await;
+    for section in Section::ALL {
+        portal.live_through(section, &admin, &reader).await;
+    }
+    let path = format!("/users/v1/{id}");
+    portal.client.delete(&path).token(&reader).send().await.expect_status(202);
+    let expected = published(&written().await);
+    assert!(expected.len() > 25, "the document was read: {expected:#?}");
+    wait_until("all that the document says", PATIENCE, || {
+        let seen = portal.seen.seen();
+        std::future::ready(expected.is_subset(&seen).then_some(()))
+    })
+    .await;
+    assert_eq!(portal.seen.seen(), expected);
+}
+
+#[tokio::test]
+async fn every_queue_that_is_subscribed_is_in_the_document_with_its_keys_and_no_other() {
+    let portal = Listened::start().await;
+    let document = written().await;
+    let name = |subscription: &Subscription| match &subscription.queue {
+        Queue::Durable(name) => name.clone(),
+        Queue::Broadcast => format!("{}.broadcast", subscription.service),
+    };
+    let real = portal.bus.listing().subscriptions.into_iter().filter(|it| it.service != "listener");
+    let real: BTreeSet<_> = real.map(|it| (name(&it), it.service.to_owned(), it.keys)).collect();
+    let operations = document["operations"].as_object().expect("operations");
+    let received = operations.iter().filter(|(_, operation)| operation["action"] == "receive");
+    let written: BTreeSet<_> = received
+        .map(|(id, operation)| {
+            let keys = texts(&at(&document, &operation["channel"])["x-bound-to"]["keys"]);
+            let name = id.strip_suffix(".receive").expect("an operation that receives").to_owned();
+            let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+            (name, texts(&operation["x-services"])[0].to_owned(), keys)
+        })
+        .collect();
+    assert_eq!(written, real);
+    assert!(written.len() >= 8, "{written:#?}");
+}
+
+#[tokio::test]
+async fn a_section_knows_every_call_of_the_document_and_the_document_every_call_of_a_section() {
+    let portal = Listened::start().await;
+    let document = written().await;
+    let addresses = document["channels"]["news.calls"]["x-served-by"].as_object().expect("addresses").clone();
+    let served: BTreeSet<_> =
+        portal.bus.listing().served.into_iter().map(|(by, at)| (at, by.to_owned())).collect();
+    let said: BTreeSet<_> =
+        addresses.iter().map(|(at, by)| (at.clone(), by.as_str().expect("a service").to_owned())).collect();
+    assert_eq!(said, served);
+    let messages = document["channels"]["news.calls"]["messages"].as_object().expect("calls");
+    let said: BTreeSet<&str> = messages.keys().map(|name| name.trim_end_matches("Request")).collect();
+    let source = include_str!("../../../news/src/calls.rs");
+    let arms = source.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" => self."));
+    assert_eq!(said, arms.map(|(method, _)| method).collect());
+    for method in said {
+        let call = Call { method: method.to_owned(), body: Bytes::new(), token: None, idempotency_key: None };
+        let refused = portal.bus.call("news.sports.calls", call).await;
+        let unknown = refused.as_ref().is_err_and(|it| it.detail.contains("no such method"));
+        assert!(!unknown, "{method}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_reference_leads_somewhere_and_every_message_is_described() {
+    let document = written().await;
+    let mut open = vec![&document];
+    let mut references = 0;
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(object) => {
+                if object.contains_key("$ref") {
+                    at(&document, value);
+                    references += 1;
+                }
+                open.extend(object.values());
+            }
+            Value::Array(list) => open.extend(list),
+            _ => {}
+        }
+    }
+    assert!(references > 100, "only {references} references");
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        assert!(schema["description"].as_str().is_some_and(|it| !it.is_empty()), "{name} says nothing");
+    }
+}
+
+#[tokio::test]
+async fn what_is_served_is_what_the_code_says() {
+    let now = document().await.expect("the document");
+    assert!(
+        now == SERVED,
+        "nginx/html/asyncapi.json is not what the code says any more; to renew it: cargo run -p portal -- documents nginx/html"
+    );
+}
+
+/// The broker of a fleet lets each service say and hear what the document says.
+#[tokio::test]
+async fn the_brokers_definitions_let_everybody_say_and_hear_what_the_document_says() {
+    let definitions: Value =
+        serde_json::from_str(include_str!("../../../../queue/definitions.json")).expect("JSON");
+    let rows = |name: &str| definitions[name].as_array().expect("a list").clone();
+    let may = |user: &str, exchange: &str, what: &str, key: &str| {
+        let permissions = rows("topic_permissions");
+        let of = permissions.iter().find(|row| row["user"] == user && row["exchange"] == exchange);
+        let pattern = of.and_then(|row| row[what].as_str()).unwrap_or("^$").to_owned();
+        Regex::new(&pattern).expect("a pattern").is_match(key)
+    };
+    let document = written().await;
+    let (mut speaking, mut passed_on) = (BTreeSet::new(), BTreeSet::new());
+    for (service, key, _) in published(&document) {
+        let exchange = format!("{service}.events");
+        assert!(may(&service, &exchange, "write", &key), "{service} may not publish {key}");
+        let binding = rows("bindings").into_iter().find(|row| {
+            let pattern = row["routing_key"].as_str().expect("a key").parse::<Pattern>().expect("a pattern");
+            row["source"] == exchange.as_str() && row["destination"] == EVENTS && pattern.matches(&key)
+        });
+        let binding = binding.unwrap_or_else(|| panic!("no binding hands {key} of {service} on"));
+        passed_on.insert(binding["routing_key"].as_str().expect("a key").to_owned());
+        speaking.insert(exchange);
+    }
+    let text = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
+    let bound: BTreeSet<_> = rows("bindings").iter().map(|row| text(row, "routing_key")).collect();
+    assert_eq!(bound, passed_on, "a binding that nothing passes");
+    let exchanges: BTreeSet<_> = rows("exchanges")
+        .iter()
+        .map(|row| text(row, "name"))
+        .filter(|it| !it.starts_with("portal."))
+        .collect();
+    assert_eq!(exchanges, speaking, "an exchange on which nobody speaks");
+    let channels = document["channels"].as_object().expect("channels");
+    let operations = document["operations"].as_object().expect("operations");
+    for (name, channel) in channels.iter().filter(|(_, channel)| channel["x-bound-to"].is_object()) {
+        let service = texts(&operations[&format!("{name}.receive")]["x-services"])[0];
+        for key in texts(&channel["x-bound-to"]["keys"]) {
+            assert!(may(service, EVENTS, "read", key), "{service} may not listen to {key}");
+        }
+    }
+    for (address, service) in
+        document["channels"]["news.calls"]["x-served-by"].as_object().expect("addresses")
+    {
+        assert!(may(service.as_str().expect("a service"), CALLS, "read", address), "{service} {address}");
+        assert!(may("orchestrator", CALLS, "write", address), "{address}");
+    }
+}

@@ -1,0 +1,201 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chassis::causes;
+use kernel::{Code, Fault, FieldFault, Kind, Refusal, UserId};
+use serde_json::{Map, Value};
+
+use super::throttle::origin;
+use super::{App, LEASE, Register, UserError};
+use crate::domain::{Digest, Email, User};
+use crate::ports::{Answer, Begun, IntakeError, Once, Outcome};
+
+/// How long an answer is kept for whoever asks again.
+pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long nobody else begins what somebody has begun: until a reservation that was made in the time of a request has run out, if its
+/// process died. Then no dead reservation is left to refuse the next attempt.
+const TURN: Duration = LEASE.saturating_add(Duration::from_secs(5));
+
+/// How a client names a request.
+pub struct Named<'a> {
+    /// Its account, if it has said which.
+    pub account: Option<UserId>,
+    /// Where it is.
+    pub from: IpAddr,
+    /// Its key.
+    pub key: &'a str,
+    /// All that it said.
+    pub said: &'a [&'a str],
+}
+
+impl Named<'_> {
+    /// A key belongs to the account, else to the address, and to what is asked for.
+    fn digest(&self, command: &str) -> Digest {
+        let owner = match self.account {
+            Some(account) => account.to_string(),
+            None => origin(self.from).unwrap_or_default(),
+        };
+        Digest::of(format!("{owner}\n{command}\n{}", self.key).as_bytes())
+    }
+}
+
+/// A registration that was taken in.
+pub struct Registered {
+    /// The account, as it was when it was registered.
+    pub user: User,
+    /// True where the same was answered before.
+    pub replayed: bool,
+}
+
+/// Why a request under a key led to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    /// It was refused, or could not be tried.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// It was refused before, under the same key.
+    #[error("{0}")]
+    Before(Refusal),
+    /// It is being done, under the same key.
+    #[error("The first request with this key is not done yet.")]
+    StillRunning,
+    /// The key came with another request.
+    #[error("This key was used for another request.")]
+    KeyReused,
+}
+
+impl From<IntakeError> for OnceError {
+    fn from(error: IntakeError) -> Self {
+        OnceError::User(error.into())
+    }
+}
+
+impl Fault for OnceError {
+    fn kind(&self) -> Kind {
+        match self {
+            OnceError::User(error) => error.kind(),
+            OnceError::Before(refusal) => refusal.kind,
+            OnceError::StillRunning => Kind::Conflict,
+            OnceError::KeyReused => Kind::Invalid,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match self {
+            OnceError::User(error) => error.code(),
+            OnceError::Before(refusal) => refusal.code.clone(),
+            OnceError::StillRunning => Code::new("still_running"),
+            OnceError::KeyReused => Code::new("idempotency_key_reused"),
+        }
+    }
+
+    fn fields(&self) -> Vec<FieldFault> {
+        match self {
+            OnceError::User(error) => error.fields(),
+            OnceError::Before(refusal) => refusal.fields.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn extra(&self) -> Map<String, Value> {
+        match self {
+            OnceError::User(error) => error.extra(),
+            OnceError::Before(refusal) => refusal.extra.clone(),
+            _ => Map::new(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            OnceError::User(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+impl App {
+    /// Takes a registration in as [`App::register`] does, unless that was done before under the same key; then it says what came of it.
+    /// A body that breaks a rule is a `wish` that is refused.
+    ///
+    /// The intake keeps the answer in the step that takes the registration in, so there is one of both, whichever replicas work at it and
+    /// wherever one of them is killed. Refusals are kept too, but for those that another attempt may not meet.
+    ///
+    /// # Errors
+    /// As [`App::register`]; `still_running`, `idempotency_key_reused`.
+    pub async fn register_once(
+        &self,
+        named: &Named<'_>,
+        wish: Result<Register, UserError>,
+    ) -> Result<Registered, OnceError> {
+        self.admit_registration(named.from).await?;
+        let once = Once {
+            name: named.digest("POST /"),
+            fingerprint: self.tokens.fingerprint(named.said),
+            id: self.new_user_id(),
+            kept: KEPT,
+        };
+        match self.intake.begin(&once, TURN).await? {
+            Begun::Now => {}
+            Begun::Running => return Err(OnceError::StillRunning),
+            Begun::Before(answer) => return self.again(answer, named, wish),
+        }
+        let email = wish.as_ref().ok().map(|wish| wish.email.clone());
+        let outcome = match wish {
+            Ok(wish) => self.take_in(once.id, wish, Some(&once)).await,
+            Err(refused) => Err(refused),
+        };
+        match outcome {
+            Ok(user) => Ok(Registered { user, replayed: false }),
+            Err(error) => {
+                self.conclude_once(&once, &error, email.as_ref()).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What was answered before. Name and address are those of the request, which is the same.
+    fn again(
+        &self,
+        answer: Answer,
+        named: &Named<'_>,
+        wish: Result<Register, UserError>,
+    ) -> Result<Registered, OnceError> {
+        if !self.tokens.is_fingerprint_of(&answer.fingerprint, named.said) {
+            return Err(OnceError::KeyReused);
+        }
+        match answer.outcome {
+            Outcome::Refused(refusal) => Err(OnceError::Before(refusal)),
+            Outcome::Registered(id, at) => {
+                let Register { name, email, .. } = wish?;
+                Ok(Registered { user: User::registered(id, name, email, at), replayed: true })
+            }
+        }
+    }
+
+    /// Keeps a refusal, or lets the next attempt begin at once. That this fails costs the next one a wait, no more.
+    async fn conclude_once(&self, once: &Once, error: &UserError, email: Option<&Email>) {
+        let concluded = if self.is_last_word(error, email).await {
+            self.intake.keep_refusal(once, &error.refusal()).await
+        } else {
+            self.intake.give_up(once).await
+        };
+        if let Err(error) = concluded {
+            tracing::debug!(cause = causes(&error), "what was begun under a key was left to run out");
+        }
+    }
+
+    /// Whether another attempt would meet the same. An e-mail that is only reserved may be free in a moment.
+    async fn is_last_word(&self, error: &UserError, email: Option<&Email>) -> bool {
+        match (error, email) {
+            (UserError::Intake(IntakeError::EmailTaken), Some(email)) => {
+                matches!(self.account_of(email).await, Ok(Some(_)))
+            }
+            _ => !error.kind().is_ours() && !error.kind().is_transient(),
+        }
+    }
+
+    /// Forgets answers whose time is over, at most so many. Returns how many.
+    pub async fn forget_answers(&self, limit: u32) -> Result<u64, UserError> {
+        Ok(self.intake.forget_answers(limit).await?)
+    }
+}

@@ -1,0 +1,76 @@
+//! What hashing costs can be raised: who logs in is hashed anew.
+
+use serde_json::json;
+use testkit::at_once;
+
+use crate::people::{PASSWORD, Person, Users};
+
+const DEARER: &str = "select count(*) from users where password like '%$m=19456,t=3,p=1$%'";
+
+async fn dearer(users: Users) -> Users {
+    users.crash_into(|config| config.passwords.passes = 3).await
+}
+
+#[tokio::test]
+async fn a_login_after_the_cost_was_raised_is_hashed_anew_and_nothing_else_changes() {
+    let users = Users::new().await;
+    let before = users.reader("ann@example.org").await;
+    users.settle().await;
+    let users = dearer(users).await;
+    users.log_in("ann@example.org", "wrong horse battery").await.refused(401, "wrong_credentials");
+    assert_eq!(users.rows("users.db", DEARER).await, 0);
+    users.person("ann@example.org").await;
+    assert_eq!(users.rows("users.db", DEARER).await, 1);
+    let ann = Person::of(&users.refresh(&before.cookie).await.is(200));
+    assert_eq!(users.ask("GET", "/me").by(&ann).send().await.is(200).json["version"], 1);
+    users.person("ann@example.org").await;
+    users.log_in("ann@example.org", "wrong horse battery").await.refused(401, "wrong_credentials");
+    assert_eq!(users.rows("users.db", DEARER).await, 1);
+}
+
+#[tokio::test]
+async fn a_registration_that_waits_is_hashed_anew_too() {
+    let users = Users::new().await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    let users = dearer(users).await;
+    users.person("ann@example.org").await;
+    assert_eq!(users.rows("users.db", DEARER).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logins_and_a_new_password_at_once_are_none_refused_because_of_another_hash() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    users.settle().await;
+    let users = users.crash_into(|config| {
+        config.passwords.passes = 3;
+        // At once, so that they read the old hash before one of them replaces it.
+        config.passwords.threads = 8;
+    });
+    let users = users.await;
+    let answers = at_once(6, |_| {
+        let body = json!({"email": "ann@example.org", "password": PASSWORD});
+        let ask = users.ask("POST", "/sessions").json(&body);
+        async move { ask.send().await }
+    });
+    let logins: Vec<u16> = answers.await.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(logins, [201; 6]);
+    assert_eq!(users.rows("users.db", DEARER).await, 1);
+
+    // And a change on the strength of the old hash, while a login replaces it.
+    let users = users.crash_into(|config| config.passwords.threads = 8).await;
+    let answers = at_once(2, |number| {
+        let ask = if number == 0 {
+            let body = json!({"current_password": PASSWORD, "password": "another battery"});
+            users.ask("PUT", &format!("/{}/password", ann.id)).by(&ann).json(&body)
+        } else {
+            let body = json!({"email": "ann@example.org", "password": PASSWORD});
+            users.ask("POST", "/sessions").json(&body)
+        };
+        async move { ask.send().await.status.as_u16() }
+    });
+    let answers = answers.await;
+    // The login may come after the change, and is on the old password then.
+    assert!(answers[0] == 204 && [201, 401].contains(&answers[1]), "{answers:?}");
+    users.log_in("ann@example.org", "another battery").await.is(201);
+}

@@ -1,0 +1,135 @@
+//! HEAD, OPTIONS and methods that an address does not have. What there is is read from the document: so routes and document are
+//! seen to agree from outside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use testkit::{Answer, Call};
+
+use system_tests::{Account, Shape, World, scenarios};
+
+scenarios! {
+    on both shapes:
+        every_address_of_the_document_has_the_methods_that_it_says_and_no_other,
+        head_answers_as_get_does_without_a_body,
+        an_address_that_is_not_there_has_no_methods_either;
+}
+
+/// Every method that some address has.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+/// What belongs to the one request, or to the moment at which a cache answered it; all else a HEAD has in common with its GET.
+const OF_ONE_REQUEST: [&str; 8] =
+    ["age", "cache-status", "connection", "date", "ratelimit", "set-cookie", "traceparent", "x-request-id"];
+
+/// The paths of the document, each with its methods.
+async fn described(world: &World) -> BTreeMap<String, BTreeSet<String>> {
+    let document = world.client().get("/openapi.json").send().await.expect_status(200).json();
+    let methods = |item: &Value| -> BTreeSet<String> {
+        let names = item.as_object().expect("a path has operations").keys().map(|name| name.to_uppercase());
+        names.filter(|name| METHODS.contains(&name.as_str())).collect()
+    };
+    let paths = document["paths"].as_object().expect("paths");
+    paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
+}
+
+fn filled(path: &str, user: &Account, article: &str) -> String {
+    let id = if path.starts_with("/news/") { article } else { &user.id };
+    let pairs = [
+        ("{id}", id),
+        ("{user_id}", &user.id),
+        ("{session_id}", "0190b2c4-0000-7000-8000-000000000000"),
+        ("{type}", "sports"),
+        ("{label}", "tennis"),
+        ("{page}", "1"),
+        ("{limit}", "10"),
+        ("{version}", "2"),
+    ];
+    let path = pairs.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
+    assert!(!path.contains('{'), "{path} has a part that this test does not know");
+    // The words of two versions that are there.
+    if path.ends_with("/diff") { path + "?from=1&to=2" } else { path }
+}
+
+fn allowed(answer: &Answer) -> BTreeSet<String> {
+    let allow = answer.header("allow").unwrap_or_else(|| panic!("{answer} has no Allow"));
+    allow.split(',').map(|method| method.trim().to_owned()).collect()
+}
+
+fn request(world: &World, method: &str, path: &str) -> Call {
+    world.client().request(method.parse().expect("a method"), path)
+}
+
+async fn every_address_of_the_document_has_the_methods_that_it_says_and_no_other(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    let described = described(&world).await;
+    let mut seen = 0;
+    for (path, methods) in &described {
+        let address = filled(path, &admin, "0190b2c4-0000-7000-8000-000000000000");
+        let mut expected = methods.clone();
+        if methods.contains("GET") {
+            expected.insert("HEAD".to_owned());
+        }
+        // Nobody has to log in to learn what there is.
+        let options = request(&world, "OPTIONS", &address).send().await.expect_status(204);
+        assert_eq!(allowed(&options), expected, "{path}");
+        assert!(options.body.is_empty(), "{options}");
+        for method in METHODS.iter().filter(|method| !methods.contains(**method)) {
+            let answer = request(&world, method, &address).token(&admin.token).send().await;
+            assert_eq!(
+                allowed(&answer.expect_problem(405, "method_not_allowed")),
+                expected,
+                "{method} {path}"
+            );
+        }
+        seen += methods.len();
+    }
+    assert!(seen >= 39, "only {seen} operations: the document was hardly read");
+}
+
+async fn head_answers_as_get_does_without_a_body(shape: Shape) {
+    // Alone: a section that is late in one of two answers is a difference of no interest here.
+    let world = World::alone(shape).await;
+    let admin = world.admin().await;
+    let article = world.published("sports", "A final", &["tennis"], &admin).await;
+    let path = format!("/news/v1/sports/{article}?min_version=2");
+    world.client().get(&path).send().await.expect_status(200);
+    let readable = described(&world).await.into_iter().filter(|(_, methods)| methods.contains("GET"));
+    let mut answered = 0;
+    for (path, _) in readable.collect::<Vec<_>>() {
+        let address = filled(&path, &admin, &article);
+        for token in [None, Some(admin.token.as_str())] {
+            // Unpacked, so that the length can be compared too.
+            let ask = |method| {
+                let call = request(&world, method, &address).header("accept-encoding", "identity");
+                token.iter().fold(call, |call, token| call.token(token))
+            };
+            let (get, head) = (ask("GET").send().await, ask("HEAD").send().await);
+            assert_eq!(get.status, head.status, "{path}: {get} and {head}");
+            assert!(head.body.is_empty(), "{head}");
+            let names = |answer: &Answer| -> BTreeSet<String> {
+                let names = answer.headers.keys().map(|name| name.as_str().to_owned());
+                names.filter(|name| !OF_ONE_REQUEST.contains(&name.as_str())).collect()
+            };
+            assert_eq!(names(&get), names(&head), "{path}");
+            for name in names(&get) {
+                // A problem holds the id of its request, so two of them are of one length by chance only.
+                if name != "content-length" || get.status == 200 {
+                    assert_eq!(get.header(&name), head.header(&name), "{path}: {name}");
+                }
+            }
+            answered += usize::from(get.status == 200);
+        }
+    }
+    assert!(answered >= 20, "only {answered} answers of 200");
+}
+
+async fn an_address_that_is_not_there_has_no_methods_either(shape: Shape) {
+    let world = World::new(shape).await;
+    for path in ["/nowhere", "/users/v1/x/y/z", "/news/v1/sports/1/2/3"] {
+        for method in ["OPTIONS", "HEAD", "GET", "POST", "DELETE"] {
+            let answer = request(&world, method, path).send().await.expect_status(404);
+            assert!(answer.header("allow").is_none(), "{answer}");
+        }
+    }
+}

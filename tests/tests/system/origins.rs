@@ -1,0 +1,127 @@
+//! Pages of other origins (the Fetch standard, "CORS protocol"): anybody's may read, the named ones may write, and no cookie ever
+//! comes along.
+
+use serde_json::json;
+use testkit::{Answer, Call};
+
+use system_tests::{Shape, World, scenarios};
+
+scenarios! {
+    on both shapes:
+        a_page_of_any_origin_may_read_and_sees_the_headers_that_it_needs,
+        only_a_page_that_is_named_may_write,
+        what_a_shared_cache_keeps_is_the_same_for_every_origin;
+}
+
+const DESK: &str = "https://desk.example.org";
+const EVIL: &str = "https://evil.example";
+/// What everybody may read, and no other service is asked for: however busy the machine is, it is answered.
+const KEYS: &str = "/users/v1/.well-known/jwks.json";
+
+async fn world(shape: Shape) -> World {
+    World::with(shape, &[("PROCESS__EDGE__WRITING_ORIGINS", "[\"https://desk.example.org\"]")]).await
+}
+
+fn from(origin: &str, call: Call) -> Call {
+    call.header("origin", origin)
+}
+
+/// Who may see the answer. With a wildcard or without: never with credentials.
+fn open_to(answer: &Answer) -> Option<&str> {
+    assert!(answer.header("access-control-allow-credentials").is_none(), "{answer}");
+    let all: Vec<_> = answer.headers.get_all("access-control-allow-origin").iter().collect();
+    assert!(all.len() <= 1, "a browser takes one and no more: {all:?}");
+    answer.header("access-control-allow-origin")
+}
+
+fn varies_by_origin(answer: &Answer) -> bool {
+    let lines = answer.headers.get_all("vary").iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|name| name.trim().eq_ignore_ascii_case("origin"))
+}
+
+fn names(answer: &Answer, header: &str) -> Vec<String> {
+    let text = answer.header(header).unwrap_or_else(|| panic!("{answer} has no {header}"));
+    text.split(',').map(|name| name.trim().to_ascii_lowercase()).collect()
+}
+
+async fn preflight(world: &World, origin: &str, method: &str, path: &str) -> Answer {
+    let call = world.client().request("OPTIONS".parse().expect("a method"), path);
+    let call = from(origin, call).header("access-control-request-method", method);
+    let call = call.header("access-control-request-headers", "authorization, content-type, if-match");
+    call.send().await.expect_status(204)
+}
+
+async fn a_page_of_any_origin_may_read_and_sees_the_headers_that_it_needs(shape: Shape) {
+    let world = world(shape).await;
+    let client = world.client();
+    let admin = world.admin().await;
+    for (call, status) in [
+        (client.get(KEYS), 200),
+        (client.get("/users/v1/me").token(&admin.token), 200),
+        (client.get("/users/v1/me"), 401),
+        (client.get("/news/v1/weather/1/10"), 404),
+        (client.get("/nowhere"), 404),
+        (client.get("/openapi.json"), 200),
+        (client.get("/problems/not_found"), 200),
+        (client.request("HEAD".parse().expect("a method"), KEYS), 200),
+    ] {
+        let answer = from("https://anybody.example", call).send().await.expect_status(status);
+        assert_eq!(open_to(&answer), Some("*"), "{answer}");
+        assert!(!varies_by_origin(&answer), "one answer for all: {:?}", answer.headers);
+        let seen = names(&answer, "access-control-expose-headers");
+        for name in
+            ["etag", "link", "location", "ratelimit", "ratelimit-policy", "retry-after", "x-request-id"]
+        {
+            assert!(seen.iter().any(|seen| seen == name), "{answer} hides {name}");
+        }
+    }
+    let asked = preflight(&world, "https://anybody.example", "GET", "/users/v1/me").await;
+    assert_eq!(open_to(&asked), Some("*"));
+    let sent = names(&asked, "access-control-allow-headers");
+    for name in ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key"] {
+        assert!(sent.iter().any(|sent| sent == name), "{sent:?} lacks {name}");
+    }
+    assert!(asked.header("access-control-max-age").is_some());
+}
+
+async fn only_a_page_that_is_named_may_write(shape: Shape) {
+    let world = world(shape).await;
+    let admin = world.admin().await;
+    for method in ["POST", "PUT", "PATCH", "DELETE"] {
+        let path = "/news/v1/sports/0190b2c4-0000-7000-8000-000000000000";
+        let asked = preflight(&world, DESK, method, path).await;
+        assert_eq!(open_to(&asked), Some(DESK));
+        assert!(varies_by_origin(&asked), "{:?}", asked.headers);
+        let methods = names(&asked, "access-control-allow-methods");
+        assert!(methods.contains(&method.to_ascii_lowercase()), "{methods:?}");
+        // The evil page, one that begins or ends like the named one, and one that is nobody.
+        for origin in [EVIL, "https://desk.example.org.evil.example", "http://desk.example.org", "null"] {
+            assert_eq!(open_to(&preflight(&world, origin, method, path).await), None, "{origin}");
+        }
+    }
+    let story = json!({"title": "A final", "content": "What happened, and why."});
+    let write = || world.client().post("/news/v1/sports").token(&admin.token).json(&story);
+    let written = from(DESK, write()).send().await.expect_status(201);
+    assert_eq!(open_to(&written), Some(DESK));
+    assert!(names(&written, "access-control-expose-headers").contains(&"location".to_owned()));
+    // What was refused may be seen by the same pages.
+    let refused = from(DESK, world.client().post("/news/v1/sports").json(&story)).send().await;
+    assert_eq!(open_to(&refused.expect_problem(401, "unauthenticated")), Some(DESK));
+    // A browser would have asked before, and not have sent this; what comes all the same is hidden from the page.
+    assert_eq!(open_to(&from(EVIL, write()).send().await), None);
+    assert_eq!(open_to(&write().send().await.expect_status(201)), None);
+}
+
+async fn what_a_shared_cache_keeps_is_the_same_for_every_origin(shape: Shape) {
+    let world = World::as_documented(shape).await;
+    let mut tags = Vec::new();
+    for origin in [Some(EVIL), None, Some(DESK)] {
+        let call = world.client().get(KEYS);
+        let call = origin.iter().fold(call, |call, origin| from(origin, call));
+        let answer = call.send().await.expect_status(200);
+        assert_eq!(open_to(&answer), Some("*"), "{origin:?}");
+        assert!(!varies_by_origin(&answer), "{:?}", answer.headers);
+        tags.push(answer.header("etag").map(str::to_owned));
+    }
+    assert!(tags.iter().all(|tag| tag.is_some() && *tag == tags[0]), "{tags:?}");
+}
