@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    fn limiter(windows: &[&str]) -> Limiter<u32> {
+    fn limiter(windows: &[&str]) -> Limiter<u64> {
         Limiter::new(&windows.iter().map(|text| text.parse().expect("a limit")).collect::<Vec<_>>())
     }
 
@@ -174,9 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn a_million_clients_do_not_grow_its_memory() {
+    fn four_times_as_many_clients_as_it_remembers_do_not_grow_its_memory() {
         let limiter = limiter(&["50/second burst 200", "100000/day"]);
-        for client in 0..1_000_000 {
+        for client in 0..4 * MOST_KEYS {
             limiter.take_at(client, Duration::ZERO);
         }
         assert!(limiter.remembered() <= MOST_KEYS);
