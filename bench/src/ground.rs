@@ -80,16 +80,12 @@ impl InOne {
     /// Starts `portal run` and fills it.
     pub async fn start(progress: &Progress) -> Result<Self> {
         progress.doing("the one process starts");
-        let folder = Folder::new();
+        let folder = Folder::on_disk();
         let portal = Portal::start_with(portal_binary(), folder.path(), |program| {
             let program = program.env("PORTAL__PROCESS__LOG_FORMAT", "json");
-            let program = UNTHROTTLED
+            UNTHROTTLED
                 .iter()
-                .fold(program, |program, (name, value)| program.env(format!("PORTAL__{name}"), value));
-            DOCUMENTED.iter().fold(program, |program, (name, value)| match crate::variable(name) {
-                Some(_) => program.env(name, value),
-                None => program,
-            })
+                .fold(program, |program, (name, value)| program.env(format!("PORTAL__{name}"), value))
         });
         let portal = portal.await;
         let password = portal.admin_password();
@@ -97,10 +93,6 @@ impl InOne {
         Ok(Self { portal, stock, _folder: folder })
     }
 }
-
-/// Settings that are different for the fleet alone: xtask switches the orchestrator's own cache off there, so that a read through
-/// the broker is one. The one process is measured as it is documented.
-const DOCUMENTED: [(&str, &str); 1] = [("ORCHESTRATOR__CACHE__BYTES", "67108864")];
 
 impl Stock {
     async fn fill(name: &str, client: Client, admin_password: String, progress: &Progress) -> Result<Self> {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{cargo, variable};
+use crate::cargo::cargo;
 use crate::engines::place::target;
-use crate::engines::site::{Site, shared_text};
+use crate::engines::site::Site;
 use crate::engines::{self, ENGINES, How, env};
 use crate::step::seconds;
 
@@ -37,12 +37,6 @@ pub struct Bench {
 /// What is measured, and what measures. Nothing else is in the selection, so that no feature is on which only tests need.
 const PACKAGES: [&str; 6] = ["portal", "users", "news", "orchestrator", "recommendations", "bench"];
 
-/// A setting that is another than documented: the service, its table and key in `config.default.toml`, the value.
-type Told = (&'static str, &'static str, &'static str, &'static str);
-
-/// Where the orchestrator keeps answers, a read through the broker would be none. A key that the service does not have is not told.
-const TOLD: [Told; 1] = [("orchestrator", "cache", "bytes", "0")];
-
 impl Bench {
     /// Builds, starts, measures, and stops the engines that it has started.
     pub fn run(self) -> Result<ExitCode> {
@@ -58,14 +52,9 @@ impl Bench {
     fn with_engines(&self) -> Result<ExitCode> {
         let site = engines::up(&How { yes: self.yes, docker: false }, false)?;
         let binaries = target()?.join("release");
-        let told = told()?;
         let mut command = Command::new(binaries.join("bench"));
         command.args(self.arguments(&site)?).arg("--into").arg(target()?.join("bench"));
-        for (name, value) in &told {
-            command.arg("--told").arg(format!("{name}={value}"));
-        }
-        command.arg("--told").arg("a gateway without limits");
-        command.envs(told).envs(env::variables(&site)).env("PORTAL_BINARIES", &binaries);
+        command.envs(env::variables(&site)).env("PORTAL_BINARIES", &binaries);
         let status = command.status().context("the program `bench`; without --no-build it is built")?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -94,41 +83,4 @@ fn build() -> Result<()> {
     ensure!(status.success(), "the services don't compile");
     say!("{:<18}built  {:>7}", "release binaries", seconds(start.elapsed()));
     Ok(())
-}
-
-/// The variables of what is told, without those that the operator has set otherwise and those that no service knows.
-fn told() -> Result<Vec<(String, String)>> {
-    let mut told = Vec::new();
-    for (service, table, key, value) in TOLD {
-        let name = format!("{service}__{table}__{key}").to_ascii_uppercase();
-        let defaults = shared_text(&format!("crates/{service}/config.default.toml"))?;
-        if has(&defaults, table, key) && variable(&name).is_none() {
-            told.push((name, value.to_owned()));
-        }
-    }
-    Ok(told)
-}
-
-/// True where the TOML has this key in this table.
-fn has(defaults: &str, table: &str, key: &str) -> bool {
-    let lines = defaults.lines().skip_while(|line| line.trim() != format!("[{table}]")).skip(1);
-    let mut keys = lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split_once('='));
-    keys.any(|(name, _)| name.trim() == key)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_told_only_to_a_service_that_has_it() {
-        let defaults = "[cache]\n# bytes = 1\nttl = 3\n\n[desks]\nbytes = 64\n";
-        assert!(has(defaults, "desks", "bytes") && has(defaults, "cache", "ttl"));
-        assert!(!has(defaults, "cache", "bytes") && !has(defaults, "throttle", "bytes"));
-    }
-
-    #[test]
-    fn every_setting_is_told_to_a_service_that_is_built() {
-        assert!(PACKAGES.contains(&"bench") && TOLD.iter().all(|(service, ..)| PACKAGES.contains(service)));
-    }
 }

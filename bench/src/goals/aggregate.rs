@@ -25,17 +25,18 @@ pub async fn broker(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> {
     const ID: &str = "P8";
     let ids = fleet.stock.of("sports");
     let data = format!("{} of {ARTICLES} articles, {CONNECTIONS} connections", ids.len());
-    let target = |url: &str, prefix: &'static str| {
+    let target = |url: &str, prefix: &'static str, past: &'static str| {
         let ids = ids.clone();
         Target::at(url, move |number| {
             let place = usize::try_from(number % ids.len() as u64).unwrap_or(0);
-            Ask::get(format!("{prefix}/{}", ids[place]))
+            Ask::get(format!("{prefix}/{}{past}", ids[place]))
         })
     };
-    let portal = target(&fleet.url("orchestrator"), "/sports")?;
+    // Whoever names a version that they wrote is answered by the section, and never from a cache.
+    let portal = target(&fleet.url("orchestrator"), "/sports", "?min_version=1")?;
     let broker = fleet.fleet.setting("sports-news", "BUS__URL");
     let floor = server(&["original", "--broker", broker, "--section", "sports"]).await?;
-    let original = target(floor.ready(), "")?;
+    let original = target(floor.ready(), "", "")?;
     portal.once().await?;
     original.once().await?;
     let ours = Side::new(ID, "article read, orchestrator", data.clone(), &[fleet.id("orchestrator")]);
@@ -60,9 +61,13 @@ pub async fn three_sections(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Ro
     const ID: &str = "P10";
     let data = format!("{PAGES} pages of 10 of {ARTICLES} articles");
     let url = fleet.url("orchestrator");
+    // What staff ask for never comes from a cache.
+    let token = fleet.stock.admin().await.token;
     let mut asked = Vec::new();
     for list in ["all"].into_iter().chain(SECTIONS) {
-        let target = Target::at(&url, move |number| Ask::get(format!("/{list}/{}/10", number % PAGES + 1)))?;
+        let token = token.clone();
+        let page = move |number| Ask::get(format!("/{list}/{}/10", number % PAGES + 1)).token(&token);
+        let target = Target::at(&url, page)?;
         target.once().await?;
         asked.push((
             Side::new(ID, &format!("list of {list}"), data.clone(), &[fleet.id("orchestrator")]),

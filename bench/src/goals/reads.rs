@@ -166,7 +166,7 @@ pub async fn one_process(bench: &Bench, one: &mut InOne) -> Result<Vec<Row>> {
     const ID: &str = "P25";
     let ids = one.stock.of("sports");
     let (count, data) = (ids.len() as u64, format!("{} of {ARTICLES} articles", ids.len()));
-    let folder = Folder::new();
+    let folder = Folder::on_disk();
     let file = folder.join("articles.db");
     rows_of(&file, &ids, &one.stock.body("sports", &ids[0]).await).await?;
     let floor = server(&["sqlite", "--file", &file.display().to_string()]).await?;
