@@ -37,6 +37,8 @@ pub struct CacheConfig {
     pub bytes: u64,
     /// How long an answer serves without asking again.
     pub fresh_ms: u64,
+    /// How long after that it serves while a new one is made.
+    pub renewing_ms: u64,
     /// How long it serves while its section is away.
     pub stale_ms: u64,
     /// How long lists are not kept after their section has announced a change.
@@ -48,6 +50,7 @@ impl CacheConfig {
     pub fn times(&self) -> Times {
         Times {
             fresh: Duration::from_millis(self.fresh_ms),
+            renewing: Duration::from_millis(self.renewing_ms),
             stale: Duration::from_millis(self.stale_ms),
             settling: Duration::from_millis(self.settling_ms),
         }
@@ -117,12 +120,23 @@ impl Settings for Config {
         }
         if self.cache.fresh_ms > 60_000 {
             faults.push(
-                "cache.fresh_ms must be at most 60,000: so long a missed announcement may go unnoticed"
+                "cache.fresh_ms must be at most 60,000: so long, and renewing_ms, a missed announcement may go unnoticed"
+                    .to_owned(),
+            );
+        }
+        if self.cache.renewing_ms > 30_000 {
+            faults.push(
+                "cache.renewing_ms must be at most 30,000: so long other caches are told to do the same"
                     .to_owned(),
             );
         }
         if self.cache.stale_ms > 7 * 86_400_000 {
             faults.push("cache.stale_ms must be at most a week".to_owned());
+        }
+        if self.cache.settling_ms > 60_000 {
+            faults.push(
+                "cache.settling_ms must be at most 60,000: so long no list is kept after a change".to_owned(),
+            );
         }
         if self.readings.patience_ms == 0 {
             faults.push("readings.patience_ms must be at least 1".to_owned());

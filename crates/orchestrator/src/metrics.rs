@@ -6,9 +6,10 @@ use chassis::metrics::{Counter, Described};
 pub(crate) static CACHE_REQUESTS: Counter<2> = Counter::new(
     "cache_requests_total",
     ["cache", "outcome"],
-    "Requests to the read cache of `article`, `list` or `home`: `hit` (kept, and fresh), `stale` (kept, while no new answer can be \
-     made) or `miss` (its section was asked, with whatever end).",
-    "`stale`: a section is away and readers see what was kept; a share of `miss` that grows: the sections do work that the cache spared.",
+    "Requests to the read cache of `article`, `list` or `home`: `hit` (kept), `renewal` (kept, no longer fresh, and a new one is made \
+     behind this request), `stale` (kept, while no new answer can be made) or `miss` (its section was asked, with whatever end).",
+    "`stale`: a section is away and readers see what was kept; a share of `miss` and `renewal` that grows: the sections do work that the \
+     cache spared.",
 );
 /// Readings that nobody will be told of.
 pub(crate) static ARTICLE_READ_DROPPED: Counter<0> = Counter::new(

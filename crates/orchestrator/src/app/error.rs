@@ -11,12 +11,14 @@ pub enum ArticleError {
     /// The section said no, or could not be reached.
     #[error(transparent)]
     Desk(#[from] DeskError),
-    /// No section answered.
+    /// None of the sections that were asked has answered.
     #[error("no section answered; the first said: {first}")]
     AllAway {
+        /// Which were asked.
+        missing: Vec<Section>,
         /// What the first of them failed with.
         #[source]
-        first: DeskError,
+        first: Box<DeskError>,
     },
 }
 
@@ -45,9 +47,8 @@ impl Fault for ArticleError {
     fn extra(&self) -> Map<String, Value> {
         match self {
             ArticleError::Desk(error) => error.extra(),
-            ArticleError::AllAway { .. } => {
-                let missing: Vec<Value> =
-                    Section::ALL.iter().map(|section| section.as_str().into()).collect();
+            ArticleError::AllAway { missing, .. } => {
+                let missing: Vec<Value> = missing.iter().map(|section| section.as_str().into()).collect();
                 Map::from_iter([("missing".to_owned(), Value::from(missing))])
             }
         }
@@ -56,7 +57,7 @@ impl Fault for ArticleError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             ArticleError::Desk(error) => error.retry_after(),
-            ArticleError::AllAway { first } => first.retry_after().or(Some(Duration::from_secs(1))),
+            ArticleError::AllAway { first, .. } => first.retry_after().or(Some(Duration::from_secs(1))),
         }
     }
 

@@ -191,7 +191,7 @@ pub(super) fn sort_out<T>(
         }
     }
     match first {
-        Some(first) if answers.is_empty() => Err(ArticleError::AllAway { first }),
+        Some(first) if answers.is_empty() => Err(ArticleError::AllAway { missing, first: Box::new(first) }),
         _ => Ok((answers, missing)),
     }
 }

@@ -26,14 +26,18 @@ const MARGIN: Duration = Duration::from_millis(50);
 
 /// The desks over the bus: a call to `news.<section>.calls` for each request.
 ///
-/// Each section has two breakers of its own: one that is away costs the others nothing, and one that can't write (its command side
-/// is away) can still be read.
+/// Each section has three breakers of its own: one that is away costs the others nothing, and one whose command side is away, so that it
+/// can neither write nor tell of the past, can still be read.
 pub struct BusDesks {
     bus: Arc<dyn Bus>,
-    reads: [Breaker; Section::ALL.len()],
-    writes: [Breaker; Section::ALL.len()],
+    reads: Breakers,
+    past: Breakers,
+    writes: Breakers,
     retries: Retries,
 }
+
+/// One for each section.
+type Breakers = [Breaker; Section::ALL.len()];
 
 impl BusDesks {
     /// Desks behind this bus.
@@ -42,8 +46,8 @@ impl BusDesks {
             let name = |section: Section| format!("{}:{of}", section.service());
             Section::ALL.map(|section| Breaker::new(name(section), BreakerSettings::default()))
         };
-        let (reads, writes) = (breakers("reads"), breakers("writes"));
-        Self { bus, reads, writes, retries: Retries::new(rule) }
+        let (reads, past, writes) = (breakers("reads"), breakers("past"), breakers("writes"));
+        Self { bus, reads, past, writes, retries: Retries::new(rule) }
     }
 
     /// A command: tried again as a read is, always under the same key, so that it has one effect. Where the client gave no key it gets
@@ -80,7 +84,7 @@ impl BusDesks {
     /// One call, sent once.
     async fn ask<A: Message + Default>(
         &self,
-        breakers: &[Breaker; Section::ALL.len()],
+        breakers: &Breakers,
         section: Section,
         method: &'static str,
         request: &impl Message,
@@ -116,6 +120,7 @@ impl BusDesks {
     /// A read: tried again where that may help and the deadline and the budget of retries allow it.
     async fn read<A: Message + Default>(
         &self,
+        breakers: &Breakers,
         section: Section,
         method: &'static str,
         request: &impl Message,
@@ -125,7 +130,7 @@ impl BusDesks {
         let deadline = Context::current().deadline;
         let mut tried = 1;
         loop {
-            let error = match self.ask(&self.reads, section, method, request, token, None).await {
+            let error = match self.ask(breakers, section, method, request, token, None).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -155,7 +160,10 @@ impl NewsDesks for BusDesks {
     ) -> Result<Article, DeskError> {
         let request =
             wire::GetArticleRequest { id: id.to_string(), min_version: min_version.map(Version::number) };
-        readable(section, codec::article_of(self.read(section, "GetArticle", &request, token).await?))
+        readable(
+            section,
+            codec::article_of(self.read(&self.reads, section, "GetArticle", &request, token).await?),
+        )
     }
 
     async fn get_many(
@@ -171,7 +179,7 @@ impl NewsDesks for BusDesks {
             without_content: !content,
             states: codec::states(states),
         };
-        let reply = self.read(section, "GetArticles", &request, token).await?;
+        let reply = self.read(&self.reads, section, "GetArticles", &request, token).await?;
         Ok(readable(section, codec::articles_of(reply))?.articles)
     }
 
@@ -183,7 +191,10 @@ impl NewsDesks for BusDesks {
         token: Option<&str>,
     ) -> Result<SectionList, DeskError> {
         let request = wire::ListArticlesRequest { include_content: content, ..codec::part(part) };
-        readable(section, codec::articles_of(self.read(section, "ListArticles", &request, token).await?))
+        readable(
+            section,
+            codec::articles_of(self.read(&self.reads, section, "ListArticles", &request, token).await?),
+        )
     }
 
     async fn positions(
@@ -193,7 +204,10 @@ impl NewsDesks for BusDesks {
         token: Option<&str>,
     ) -> Result<SectionPositions, DeskError> {
         let request = wire::ListArticlesRequest { keys_only: true, ..codec::part(part) };
-        readable(section, codec::positions_of(self.read(section, "ListArticles", &request, token).await?))
+        readable(
+            section,
+            codec::positions_of(self.read(&self.reads, section, "ListArticles", &request, token).await?),
+        )
     }
 
     async fn create(
@@ -298,7 +312,7 @@ impl NewsDesks for BusDesks {
     ) -> Result<History, DeskError> {
         let before = before.map(Version::number);
         let request = wire::GetHistoryRequest { id: id.to_string(), limit, before };
-        readable(section, past::history(self.read(section, "GetHistory", &request, token).await?))
+        readable(section, past::history(self.read(&self.past, section, "GetHistory", &request, token).await?))
     }
 
     async fn version(
@@ -309,7 +323,10 @@ impl NewsDesks for BusDesks {
         token: Option<&str>,
     ) -> Result<Article, DeskError> {
         let request = wire::GetVersionRequest { id: id.to_string(), which: Some(past::which(which)) };
-        readable(section, codec::article_of(self.read(section, "GetVersion", &request, token).await?))
+        readable(
+            section,
+            codec::article_of(self.read(&self.past, section, "GetVersion", &request, token).await?),
+        )
     }
 
     async fn diff(
@@ -322,6 +339,6 @@ impl NewsDesks for BusDesks {
     ) -> Result<Vec<DiffPart>, DeskError> {
         let (from, to) = (from.number(), to.number());
         let request = wire::DiffVersionsRequest { id: id.to_string(), from, to };
-        Ok(past::diff(self.read(section, "DiffVersions", &request, token).await?))
+        Ok(past::diff(self.read(&self.past, section, "DiffVersions", &request, token).await?))
     }
 }

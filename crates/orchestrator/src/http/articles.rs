@@ -290,7 +290,7 @@ pub(super) async fn publish_article(
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`illegal_transition`: what was published is retracted, not deleted.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`illegal_transition`: what is published is unpublished first.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, description = "`stale_version`, with `current_version`.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 428, description = "Neither `If-Match` nor `version` says what the caller has seen.", body = ProblemBody, content_type = "application/problem+json"),
 ))]

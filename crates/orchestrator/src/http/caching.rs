@@ -43,7 +43,7 @@ pub(super) fn served(served: &Served, cache: Cache, headers: &HeaderMap) -> Resp
     let mut response = rendered(&served.answer, cache, headers);
     let (status, age) = match served.source {
         Source::Made => ("orchestrator; fwd=miss", None),
-        Source::Kept(age) => ("orchestrator; hit", Some(age)),
+        Source::Kept(age) | Source::Renewed(age) => ("orchestrator; hit", Some(age)),
         Source::Stale(age) => ("orchestrator; hit; detail=stale", Some(age)),
     };
     let headers = response.headers_mut();
@@ -51,7 +51,7 @@ pub(super) fn served(served: &Served, cache: Cache, headers: &HeaderMap) -> Resp
     if let Some(age) = age {
         headers.insert(AGE, age.as_secs().into());
     }
-    // A stale one was looked for elsewhere first, and that costs as much as making one.
+    // For the others a section was asked, and that costs as much as ever.
     if matches!(served.source, Source::Kept(_)) {
         response.extensions_mut().insert(FromCache);
     }

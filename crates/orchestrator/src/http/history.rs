@@ -7,12 +7,13 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chassis::http::{IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, etag_matches};
 use http::header::LINK;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use kernel::{ArticleId, FieldFault, Kind, Refusal, Section, Timestamp, UserId, Version};
+use kernel::{ArticleId, Refusal, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::articles::{ArticlePath, answered, shown, told};
 use super::caching::{Cache, answer, digest, encode};
+use super::list_query::bad_cursor;
 use super::views::{ArticleAnswer, Status, VersionBody};
 use super::{Asking, News, Seen};
 use crate::app::Write;
@@ -145,7 +146,7 @@ impl From<DiffPart> for WordsView {
     (status = 200, description = "The newest first. Readers are told of versions that were public, as long as the article is; its author and editors of all.", body = HistoryView),
     (status = 304, description = "The client has this page."),
     (status = 404, description = "`unknown_type`, or `not_found`: also for what the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`limit` is outside its range, or `cursor` is none.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`bad_cursor`: it is none. `invalid`: `limit` is outside its range.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The section's command side is away.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn get_history(
@@ -303,8 +304,5 @@ fn cursor(before: Version) -> String {
 fn before(cursor: &str) -> Result<Version, Refusal> {
     let text = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let number = text.and_then(|text| text.strip_prefix("before ").and_then(|number| number.parse().ok()));
-    number.map(Version::new).ok_or_else(|| {
-        let fault = FieldFault::new("/cursor", "bad_cursor", "is no cursor of this list");
-        Refusal::new(Kind::Invalid, "invalid", Kind::Invalid.sentence()).with_fields(vec![fault])
-    })
+    number.map(Version::new).ok_or_else(|| bad_cursor("is no cursor of this list"))
 }

@@ -175,11 +175,14 @@ fn may_ask(filter: &Filter, asker: &Asker) -> Result<(), Refusal> {
 
 fn begin(cursor: Option<&str>, list: Fingerprint, scope: Scope) -> Result<(Start, Vec<Section>), Refusal> {
     let Some(text) = cursor else { return Ok((Start::Offset(0), Vec::new())) };
-    let cursor = Cursor::read(text, list, scope).map_err(|error| {
-        let fault = FieldFault::new("/cursor", "bad_cursor", error.to_string());
-        Refusal::new(Kind::Invalid, "bad_cursor", "The cursor is none of this list.").with_fields(vec![fault])
-    })?;
+    let cursor = Cursor::read(text, list, scope).map_err(|error| bad_cursor(&error.to_string()))?;
     Ok((cursor.start(), cursor.without))
+}
+
+/// The refusal of a cursor, with the reason.
+pub(super) fn bad_cursor(why: &str) -> Refusal {
+    let fault = FieldFault::new("/cursor", "bad_cursor", why);
+    Refusal::new(Kind::Invalid, "bad_cursor", "The cursor is none of this list.").with_fields(vec![fault])
 }
 
 fn show(include: Option<&str>, fields: Option<&str>) -> Result<Show, Refusal> {

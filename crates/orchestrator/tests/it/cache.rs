@@ -1,6 +1,5 @@
 //! What is kept of answers, and what never is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,9 +7,6 @@ use kernel::{ArticleId, Clock, Kind, MessageId, Refusal, Role, Section, Trace, U
 use orchestrator::Config;
 use proto::news::v1::Article;
 use proto::users::v1::UserErased;
-use rand::RngExt;
-use rand::seq::IndexedRandom;
-use tokio::sync::Barrier;
 use uuid::Uuid;
 
 use crate::desk::{Mood, article};
@@ -63,7 +59,7 @@ pub fn calls(world: &World) -> usize {
     world.desks.iter().map(|desk| desk.calls().len()).sum()
 }
 
-fn title(answer: &Answer) -> &str {
+pub fn title(answer: &Answer) -> &str {
     answer.json["news"]["title"].as_str().unwrap_or_else(|| panic!("no article: {answer:?}"))
 }
 
@@ -97,9 +93,9 @@ async fn an_article_and_a_list_are_asked_for_once_and_say_where_they_come_from()
         let known = world.get(&path).header("if-none-match", first.header("etag")).send().await;
         assert_eq!((known.status.as_u16(), known.header("cache-status")), (304, "orchestrator; hit"));
         assert_eq!(calls(&world), asked, "{path}");
-        world.clock.advance(Duration::from_secs(3));
-        world.get(&path).send().await;
-        assert!(calls(&world) > asked, "after five seconds the section is asked again: {path}");
+        world.clock.advance(Duration::from_secs(32));
+        assert_eq!(world.get(&path).send().await.header("cache-status"), "orchestrator; fwd=miss");
+        assert!(calls(&world) > asked, "after 35 seconds the section is asked again: {path}");
     }
 }
 
@@ -166,107 +162,6 @@ async fn an_erasure_takes_out_whatever_shows_the_byline_and_keeps_it_out() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_making_began_before_an_announcement_is_not_kept() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    let barrier = Arc::new(Barrier::new(2));
-    world.desk(Section::Sports).set(Mood::Held(barrier.clone()));
-    let path = format!("/sports/{id}");
-    let (slow, ()) = tokio::join!(world.get(&path).send(), async {
-        // The section has read version 7 and is about to answer; then version 8 comes.
-        barrier.wait().await;
-        world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
-        updated(&world, id, 8).await;
-        world.desk(Section::Sports).set(Mood::Well);
-        // Whoever comes after the announcement does not wait for what was read before it.
-        assert_eq!(title(&world.get(&path).send().await), "Another title");
-        barrier.wait().await;
-    });
-    assert_eq!(title(&slow), "Article 1", "it was asked before");
-    let after = world.get(&path).send().await;
-    assert_eq!((title(&after), after.header("cache-status")), ("Another title", "orchestrator; hit"));
-}
-
-#[tokio::test]
-async fn a_version_older_than_one_that_was_announced_is_never_kept() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    updated(&world, id, 8).await;
-    settle(&world);
-    // The section's view is still at version 7.
-    for path in [format!("/sports/{id}"), "/all/1/10".to_owned()] {
-        for _ in 0..2 {
-            assert_eq!(
-                world.get(&path).send().await.header("cache-status"),
-                "orchestrator; fwd=miss",
-                "{path}"
-            );
-        }
-    }
-    world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
-    for path in [format!("/sports/{id}"), "/all/1/10".to_owned()] {
-        world.get(&path).send().await;
-        assert_eq!(world.get(&path).send().await.header("cache-status"), "orchestrator; hit", "{path}");
-    }
-    // Announcements may come late and in any order.
-    updated(&world, id, 5).await;
-    world.get(&format!("/sports/{id}")).send().await;
-    assert_eq!(world.get(&format!("/sports/{id}")).send().await.header("cache-status"), "orchestrator; hit");
-}
-
-#[tokio::test]
-async fn lists_are_not_kept_until_a_section_has_caught_up_with_its_announcement() {
-    let world = world().await;
-    world.desk(Section::Sports).published(1, 10);
-    updated(&world, ArticleId::new(Uuid::from_u128(99)), 2).await;
-    for _ in 0..2 {
-        assert_eq!(world.get("/all/1/10").send().await.header("cache-status"), "orchestrator; fwd=miss");
-    }
-    settle(&world);
-    world.get("/all/1/10").send().await;
-    assert_eq!(world.get("/all/1/10").send().await.header("cache-status"), "orchestrator; hit");
-}
-
-#[tokio::test]
-async fn of_readers_at_the_same_moment_one_asks_the_section() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    for path in [format!("/sports/{id}"), "/sports/1/10".to_owned()] {
-        world.desk(Section::Sports).forget();
-        let barrier = Arc::new(Barrier::new(2));
-        world.desk(Section::Sports).set(Mood::Held(barrier.clone()));
-        let readers = futures::future::join_all((0..20).map(|_| world.get(&path).send()));
-        let (answers, ()) = tokio::join!(readers, async {
-            barrier.wait().await;
-            barrier.wait().await;
-        });
-        assert!(answers.iter().all(|answer| answer.status == 200));
-        assert_eq!(world.desk(Section::Sports).calls().len(), 1, "{path}");
-        world.desk(Section::Sports).set(Mood::Well);
-    }
-}
-
-#[tokio::test]
-async fn a_reader_who_goes_away_leaves_the_others_their_answer() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    let barrier = Arc::new(Barrier::new(2));
-    world.desk(Section::Sports).set(Mood::Held(barrier.clone()));
-    let path = format!("/sports/{id}");
-    let mut first = Box::pin(world.get(&path).send());
-    let mut second = Box::pin(world.get(&path).send());
-    tokio::select! {
-        biased;
-        _ = &mut first => panic!("the section waits"),
-        _ = &mut second => panic!("the section waits"),
-        _ = barrier.wait() => {}
-    }
-    drop(first);
-    let (answer, _) = tokio::join!(second, barrier.wait());
-    assert_eq!((answer.status.as_u16(), world.desk(Section::Sports).calls().len()), (200, 1));
-}
-
-#[tokio::test]
 async fn while_a_section_is_away_the_last_good_answer_serves_for_a_day_and_says_so() {
     let world = world().await;
     let id = world.desk(Section::Sports).published(1, 10);
@@ -316,7 +211,7 @@ async fn a_refusal_is_passed_on_and_nothing_old_is_shown_in_its_place() {
     let id = world.desk(Section::Sports).published(1, 10);
     let path = format!("/sports/{id}");
     world.get(&path).send().await;
-    world.clock.advance(Duration::from_secs(6));
+    world.clock.advance(Duration::from_secs(36));
     let gone = Refusal::new(Kind::Gone, "retracted", "The figures were wrong.");
     world.desk(Section::Sports).set(Mood::Refusing(gone));
     assert_eq!(world.get(&path).send().await.problem(), (410, "retracted"));
@@ -331,30 +226,6 @@ async fn a_partial_answer_is_not_kept() {
     assert_eq!((&answer.json["partial"], answer.header("cache-control")), (&true.into(), "no-store"));
     world.desk(Section::Sports).set(Mood::Well);
     assert_eq!(world.get("/all/1/10").send().await.json["partial"], false);
-}
-
-#[tokio::test]
-async fn staff_and_readers_of_a_version_go_past_the_cache() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    let path = format!("/sports/{id}");
-    world.get(&path).send().await;
-    for ask in [
-        world.get(&path).by(&token(Role::Author)),
-        world.get(&path).by(&token(Role::Admin)),
-        world.get(&format!("{path}?min_version=7")),
-    ] {
-        let before = calls(&world);
-        let answer = ask.send().await;
-        assert_eq!((answer.status.as_u16(), answer.header("cache-status")), (200, ""));
-        assert_eq!(calls(&world), before + 1);
-    }
-    // Who only reads gets what everybody gets, as a copy of their own.
-    let reader = world.get(&path).by(&token(Role::Reader)).send().await;
-    assert_eq!(
-        (reader.header("cache-status"), reader.header("cache-control")),
-        ("orchestrator; hit", "private, no-cache")
-    );
 }
 
 #[tokio::test]
@@ -374,60 +245,6 @@ async fn whoever_writes_here_reads_it_here_at_once() {
         .await;
     assert_eq!(put.status, 200, "{put:?}");
     assert_eq!(title(&world.get(&path).send().await), "Another title");
-}
-
-#[tokio::test]
-async fn no_private_answer_is_ever_in_the_shared_cache() {
-    let mut config = caching();
-    config.cache.settling_ms = 0;
-    let world = World::with(config, |bus| bus).await;
-    let mut chance: rand::rngs::StdRng = rand::SeedableRng::seed_from_u64(7);
-    let mut ids = Vec::new();
-    for n in 0..12 {
-        let section = Section::ALL[n as usize % 3];
-        let state = *["published", "draft", "in_review", "unpublished"].choose(&mut chance).expect("one");
-        let mut article = article(section, n, i64::from(n), state);
-        article.title = format!("{state} article");
-        ids.push((section, world.desk(section).put(article)));
-    }
-    // A section shows everything to whoever has a token of staff, and published articles to everybody else.
-    world.desks.iter().for_each(|desk| desk.set(Mood::Discreet));
-    let callers = [None, Some(Role::Reader), Some(Role::Author), Some(Role::Editor), Some(Role::Admin)];
-    let (mut hits, mut private) = (0, 0);
-    for turn in 0..1_500 {
-        let (section, id) = ids.choose(&mut chance).expect("one");
-        let mut path = match chance.random_range(0..5) {
-            0 | 1 => format!("/{section}/{id}"),
-            2 => format!("/{section}/1/5"),
-            3 => "/all/1/5".to_owned(),
-            _ => format!("/{}?limit=5", if chance.random_bool(0.5) { "all" } else { section.as_str() }),
-        };
-        let more = ["state=draft", "state=draft,published", "include=content", "min_version=1", "label=tax"];
-        if chance.random_bool(0.5) {
-            let mark = if path.contains('?') { '&' } else { '?' };
-            path = format!("{path}{mark}{}", more.choose(&mut chance).expect("one"));
-        }
-        let caller = *callers.choose(&mut chance).expect("one");
-        let mut ask = world.get(&path);
-        if let Some(role) = caller {
-            ask = ask.by(&token(role));
-        }
-        let answer = ask.send().await;
-        let secret = ["draft article", "in_review article", "unpublished article"];
-        let shows_secrets = secret.iter().any(|title| answer.json.to_string().contains(title));
-        let staff = caller.is_some_and(|role| role > Role::Reader);
-        let seen = format!("turn {turn}: {path} as {caller:?}: {answer:?}");
-        assert!(staff || !shows_secrets, "{seen}");
-        let control = answer.header("cache-control");
-        assert!(!(shows_secrets || caller.is_some()) || !control.contains("public"), "{seen}");
-        assert!(!staff || answer.header("cache-status").is_empty(), "{seen}");
-        hits += usize::from(answer.header("cache-status") == "orchestrator; hit");
-        private += usize::from(shows_secrets);
-        if chance.random_bool(0.05) {
-            world.clock.advance(Duration::from_secs(6));
-        }
-    }
-    assert!(hits > 100 && private > 50, "{hits} hits and {private} private answers are no test");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ fn counted(text: &str) -> BTreeSet<&str> {
 }
 
 #[tokio::test]
-async fn every_request_to_the_cache_is_a_hit_a_miss_or_stale() {
+async fn every_request_to_the_cache_is_a_hit_a_renewal_a_miss_or_stale() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let world = world().await;
@@ -28,22 +28,31 @@ async fn every_request_to_the_cache_is_a_hit_a_miss_or_stale() {
             world.get(path).send().await;
         }
     }
-    world.desks.iter().for_each(|desk| desk.set(Mood::Refusing(away())));
+    // What is made anew is not there before the next reader.
+    world.desks.iter().for_each(|desk| desk.set(Mood::Silent));
     world.clock.advance(Duration::from_secs(6));
+    for path in paths.iter().chain(&paths) {
+        assert_eq!(world.get(path).send().await.status, 200, "{path}");
+    }
+    world.desks.iter().for_each(|desk| desk.set(Mood::Refusing(away())));
+    world.clock.advance(Duration::from_secs(30));
     for path in &paths {
         assert_eq!(world.get(path).send().await.status, 200, "{path}");
     }
     assert_eq!(world.get("/sports/2/10").send().await.status, 503);
     let text = recorder.handle().render();
     let expected = [
-        r#"cache_requests_total{cache="article",outcome="hit"} 2"#,
+        r#"cache_requests_total{cache="article",outcome="hit"} 3"#,
         r#"cache_requests_total{cache="article",outcome="miss"} 1"#,
+        r#"cache_requests_total{cache="article",outcome="renewal"} 1"#,
         r#"cache_requests_total{cache="article",outcome="stale"} 1"#,
-        r#"cache_requests_total{cache="home",outcome="hit"} 2"#,
+        r#"cache_requests_total{cache="home",outcome="hit"} 3"#,
         r#"cache_requests_total{cache="home",outcome="miss"} 1"#,
+        r#"cache_requests_total{cache="home",outcome="renewal"} 1"#,
         r#"cache_requests_total{cache="home",outcome="stale"} 1"#,
-        r#"cache_requests_total{cache="list",outcome="hit"} 2"#,
+        r#"cache_requests_total{cache="list",outcome="hit"} 3"#,
         r#"cache_requests_total{cache="list",outcome="miss"} 2"#,
+        r#"cache_requests_total{cache="list",outcome="renewal"} 1"#,
         r#"cache_requests_total{cache="list",outcome="stale"} 1"#,
     ];
     assert_eq!(counted(&text), BTreeSet::from(expected));

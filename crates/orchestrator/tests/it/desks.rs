@@ -43,6 +43,7 @@ macro_rules! every_case {
                 where_nobody_serves_a_section_it_is_unavailable,
                 a_section_that_keeps_failing_is_left_in_peace_and_the_others_are_not,
                 a_section_that_can_not_write_can_still_be_read,
+                a_section_that_can_not_tell_of_the_past_can_still_be_read_and_written,
                 an_answer_that_can_not_be_read_is_a_failure_of_the_section,
             }
             in (crate::desks_reads) {
@@ -288,6 +289,19 @@ async fn a_section_that_can_not_write_can_still_be_read(given: Given) {
     let fault = given.publish(id).await.expect_err("it rests");
     assert!(matches!(fault, DeskError::Resting { .. }), "{fault:?}");
     given.get(SPORTS, id).await.expect("it is read");
+}
+
+async fn a_section_that_can_not_tell_of_the_past_can_still_be_read_and_written(given: Given) {
+    let id = given.desk(SPORTS).published(1, 10);
+    given.desk(SPORTS).set(Mood::Refusing(away()));
+    for _ in 0..6 {
+        given.port.history(SPORTS, id, None, 3, None).await.expect_err("it fails");
+    }
+    given.desk(SPORTS).set(Mood::Well);
+    let fault = given.port.history(SPORTS, id, None, 3, None).await.expect_err("it rests");
+    assert!(matches!(fault, DeskError::Resting { .. }), "{fault:?}");
+    given.get(SPORTS, id).await.expect("it is read");
+    given.create(None).await.expect("it is written");
 }
 
 async fn an_answer_that_can_not_be_read_is_a_failure_of_the_section(given: Given) {

@@ -253,6 +253,7 @@ async fn a_section_that_keeps_failing_is_left_in_peace_and_the_others_notice_not
     assert_eq!(failing.calls().len(), 5, "the breaker opened after five failures in a row");
     let answer = world.get("/sports/1/10").send().await;
     assert_eq!(answer.problem(), (503, "section_unavailable"));
+    assert_eq!(answer.json["missing"], serde_json::json!(["sports"]), "the others were not asked");
     assert_eq!(world.desk(Section::Famous).calls().len(), 20);
 }
 

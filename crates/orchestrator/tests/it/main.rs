@@ -3,6 +3,9 @@
 mod access;
 mod cache;
 mod cache_home;
+mod cache_private;
+mod cache_races;
+mod cache_renewal;
 mod counts;
 mod cursors;
 mod defects;

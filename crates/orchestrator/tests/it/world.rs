@@ -19,7 +19,7 @@ use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::app::App;
 use orchestrator::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use testkit::Folder;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -41,7 +41,7 @@ pub struct World {
     servers: Vec<Option<Box<dyn Runnable>>>,
     pub clock: Arc<ManualClock>,
     _stop: tokio_util::sync::DropGuard,
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 pub fn config() -> Config {
@@ -57,7 +57,13 @@ pub fn config() -> Config {
             budget_ms: 300,
         },
         // Most tests change what a section says without announcing it: they keep nothing. Those of the cache do.
-        cache: CacheConfig { bytes: 0, fresh_ms: 5_000, stale_ms: 86_400_000, settling_ms: 500 },
+        cache: CacheConfig {
+            bytes: 0,
+            fresh_ms: 5_000,
+            renewing_ms: 30_000,
+            stale_ms: 86_400_000,
+            settling_ms: 500,
+        },
     }
 }
 
@@ -77,13 +83,13 @@ impl World {
         config: Config,
         lens: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>,
     ) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = Folder::new();
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
         surroundings.register_http("users", key_set());
         let recommendations = Recommendations::default();
         surroundings.register_grpc("recommendations", recommendations.routes());
-        let url = format!("local:{}", folder.path().join("bus.db").display());
+        let url = format!("local:{}", folder.join("bus.db").display());
         let bus = bus::open(&url, &surroundings).await.expect("a bus").bus;
         let desks = Section::ALL.map(Desk::new);
         let mut servers = Vec::new();

@@ -4,11 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chassis::Context;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
-use kernel::Refusal;
 
-use super::{Key, Rendered};
+use super::{Answer, Key};
 
-type Answer = Result<Arc<Rendered>, Refusal>;
 type Making = Shared<BoxFuture<'static, Answer>>;
 
 /// What is being made at this moment. Whoever wants the same waits for it; it is driven by those who wait, and dropped with the last

@@ -4,8 +4,12 @@
 //!
 //! **What gets out**: an announcement (`news.<section>.*`) takes out what shows its article and makes the section's lists outdated;
 //! an erasure takes out what shows a byline of that person. Every process hears them by a subscription of its own. An announcement that is
-//! missed (the bus was away for a moment) leaves an answer in that is at most [`Times::fresh`] old, which is no more than every other cache was
-//! allowed to keep it: so nothing else is done when the subscription is lost.
+//! missed (the bus was away for a moment) leaves an answer in for [`Times::fresh`] and [`Times::renewing`] at the most, which is no more than every
+//! other cache was allowed to show it: so nothing else is done when the subscription is lost.
+//!
+//! **An answer that is no longer fresh** serves for [`Times::renewing`] more, while a new one is made behind the request: so that nobody waits for
+//! what every client's own cache would show as well (`stale-while-revalidate`). An attempt that failed ends that: the next
+//! request asks by itself, and says what it found.
 //!
 //! **The race of filling and purging**: an answer counts as made when its making *began*. One whose making began before an announcement is
 //! worth nothing after it, whenever it arrives. And since a section's view follows its announcements a moment later, an answer
@@ -19,12 +23,14 @@ mod flights;
 mod news;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use chassis::Context;
 use kernel::{ArticleId, Clock, Kind, Refusal, Section, Timestamp, UserId, Version};
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 
 use self::flights::Flights;
 use self::news::{Fate, Heard};
@@ -97,6 +103,8 @@ impl From<&Article> for Shown {
 pub struct Times {
     /// Without asking again.
     pub fresh: Duration,
+    /// After that, while a new one is made.
+    pub renewing: Duration,
     /// While the section is away.
     pub stale: Duration,
     /// How long after an announcement a section's lists are not kept: until its view surely has what was announced.
@@ -119,6 +127,8 @@ pub enum Source {
     Made,
     /// It was kept, for so long.
     Kept(Duration),
+    /// It was kept, for so long, and serves while this request has a new one made.
+    Renewed(Duration),
     /// It was kept, for so long, and serves because a new one can't be made.
     Stale(Duration),
 }
@@ -129,6 +139,7 @@ impl Source {
         match self {
             Source::Made => "miss",
             Source::Kept(_) => "hit",
+            Source::Renewed(_) => "renewal",
             Source::Stale(_) => "stale",
         }
     }
@@ -142,6 +153,17 @@ pub(super) struct Kept {
     began: u64,
     // What had been heard when it was last found to be good: most reads need not look any further.
     good_at: AtomicU64,
+    // A new one is being made.
+    renewing: AtomicBool,
+    // … or could not be made.
+    overdue: AtomicBool,
+}
+
+/// A kept answer as it was found.
+struct Found {
+    kept: Arc<Kept>,
+    age: Duration,
+    fate: Fate,
 }
 
 /// The cache.
@@ -149,9 +171,15 @@ pub struct Shelf {
     kept: Option<Cache<Key, Arc<Kept>>>,
     heard: Arc<Heard>,
     flights: Flights,
+    renewals: Arc<Semaphore>,
     times: Times,
     clock: Arc<dyn Clock>,
 }
+
+type Answer = Result<Arc<Rendered>, Refusal>;
+
+/// How many answers are made anew at the same time behind requests: where all grow old together, those in front must not wait for it.
+const RENEWALS: usize = 8;
 
 /// What an answer takes besides its body, and for each article that it shows, in bytes, about.
 const OVERHEAD: usize = 512;
@@ -166,7 +194,8 @@ impl Shelf {
         };
         let kept = (bytes > 0)
             .then(|| Cache::builder().max_capacity(bytes).weigher(weigh).time_to_live(times.stale).build());
-        Self { kept, heard: Arc::default(), flights: Flights::default(), times, clock }
+        let renewals = Arc::new(Semaphore::new(RENEWALS));
+        Self { kept, heard: Arc::default(), flights: Flights::default(), renewals, times, clock }
     }
 
     /// The answer for `key`: a kept one, or what `make` makes, or while that fails because somebody is away, the last good one.
@@ -193,11 +222,33 @@ impl Shelf {
         let Some(kept) = &self.kept else {
             return Ok(Served { answer: Arc::new(make.await?), source: Source::Made });
         };
-        if let Some((answer, age, Fate::Good)) = self.look(kept, &key)
-            && age < self.times.fresh
-        {
-            return Ok(Served { answer, source: Source::Kept(age) });
+        if let Some(Found { kept, age, fate: Fate::Good }) = self.look(kept, &key) {
+            let served = |source| Ok(Served { answer: kept.answer.clone(), source });
+            if age < self.times.fresh {
+                return served(Source::Kept(age));
+            }
+            if age < self.times.fresh + self.times.renewing && !kept.overdue.load(Ordering::Relaxed) {
+                let begun = self.renew(key, &kept, make);
+                return served(if begun { Source::Renewed(age) } else { Source::Kept(age) });
+            }
         }
+        match self.make(key.clone(), make).await {
+            Ok(answer) => Ok(Served { answer, source: Source::Made }),
+            Err(refusal) if is_away(refusal.kind) => {
+                // It is looked for once more: what was good before the attempt may have been taken out since.
+                let last = self.look(kept, &key).filter(|found| found.age < self.times.stale);
+                let Found { kept, age, .. } = last.ok_or(refusal)?;
+                Ok(Served { answer: kept.answer.clone(), source: Source::Stale(age) })
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Makes an answer, or waits for who makes it already, and keeps it.
+    fn make<F>(self: &Arc<Self>, key: Key, make: F) -> impl Future<Output = Answer> + Send + 'static
+    where
+        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+    {
         let began = self.heard.now();
         let (shelf, place) = (self.clone(), key.clone());
         let making = async move {
@@ -205,24 +256,38 @@ impl Shelf {
             shelf.keep(place, &answer, began);
             Ok(answer)
         };
-        match self.flights.join(&key, began, making).await {
-            Ok(answer) => Ok(Served { answer, source: Source::Made }),
-            Err(refusal) if is_away(refusal.kind) => {
-                // It is looked for once more: what was good before the attempt may have been taken out since.
-                let last = self.look(kept, &key).filter(|(_, age, _)| *age < self.times.stale);
-                let (answer, age, _) = last.ok_or(refusal)?;
-                Ok(Served { answer, source: Source::Stale(age) })
-            }
-            Err(refusal) => Err(refusal),
+        let flights = self.flights.clone();
+        async move { flights.join(&key, began, making).await }
+    }
+
+    /// Has a new answer made while the old one serves, unless somebody does already or enough others are being made.
+    fn renew<F>(self: &Arc<Self>, key: Key, old: &Arc<Kept>, make: F) -> bool
+    where
+        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+    {
+        let Ok(permit) = self.renewals.clone().try_acquire_owned() else { return false };
+        if old.renewing.swap(true, Ordering::Relaxed) {
+            return false;
         }
+        let (shelf, old, renewal) = (self.clone(), old.clone(), self.make(key.clone(), make));
+        let work = async move {
+            let answer = renewal.await;
+            match answer {
+                Ok(answer) if answer.keep => old.renewing.store(false, Ordering::Relaxed),
+                Err(refusal) if !is_away(refusal.kind) => shelf.remove(&key),
+                _ => old.overdue.store(true, Ordering::Relaxed),
+            }
+            drop(permit);
+        };
+        // Nobody waits for its end: a process that stops meanwhile loses nothing.
+        chassis::spawn("orchestrator.renewal", Context::current().scope(work));
+        true
     }
 
     /// It was announced that an article has this version.
     pub fn announced(&self, section: Section, id: ArticleId, version: Version) {
         self.heard.announced(section, id, version, self.clock.now());
-        if let Some(kept) = &self.kept {
-            kept.invalidate(&Key::Article(section, id));
-        }
+        self.remove(&Key::Article(section, id));
     }
 
     /// It was announced that a person is erased.
@@ -243,7 +308,7 @@ impl Shelf {
         })
     }
 
-    fn look(&self, all: &Cache<Key, Arc<Kept>>, key: &Key) -> Option<(Arc<Rendered>, Duration, Fate)> {
+    fn look(&self, all: &Cache<Key, Arc<Kept>>, key: &Key) -> Option<Found> {
         let kept = all.get(key)?;
         let (fate, now) = self.heard.fate(&kept.answer, kept.began, kept.good_at.load(Ordering::Relaxed));
         if fate == Fate::Gone {
@@ -251,7 +316,14 @@ impl Shelf {
             return None;
         }
         kept.good_at.store(now, Ordering::Relaxed);
-        Some((kept.answer.clone(), self.clock.now().since(kept.at), fate))
+        let age = self.clock.now().since(kept.at);
+        Some(Found { kept, age, fate })
+    }
+
+    fn remove(&self, key: &Key) {
+        if let Some(all) = &self.kept {
+            all.invalidate(key);
+        }
     }
 
     fn keep(&self, key: Key, answer: &Arc<Rendered>, began: u64) {
@@ -260,7 +332,7 @@ impl Shelf {
         if !self.heard.may_keep(answer, now, self.times.settling) {
             return;
         }
-        let kept = Arc::new(Kept { answer: answer.clone(), at: now, began, good_at: AtomicU64::new(began) });
+        let kept = Arc::new(Kept::new(answer.clone(), now, began));
         // An answer whose making began earlier never takes the place of one that began later, nor an older version that of a newer.
         all.entry(key).and_upsert_with(|there| match there {
             Some(there) if there.value().is_newer_than(&kept) => there.into_value(),
@@ -270,6 +342,11 @@ impl Shelf {
 }
 
 impl Kept {
+    fn new(answer: Arc<Rendered>, at: Timestamp, began: u64) -> Self {
+        let (renewing, overdue) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { answer, at, began, good_at: AtomicU64::new(began), renewing, overdue }
+    }
+
     fn is_newer_than(&self, other: &Kept) -> bool {
         let version = |kept: &Kept| kept.answer.article.as_ref().map(|article| article.version);
         (version(self), self.began) > (version(other), other.began)
