@@ -114,6 +114,7 @@ impl Host {
     ) -> anyhow::Result<()> {
         let address = http.local_addr()?;
         let grace = Duration::from_millis(self.process.grace_ms);
+        let patience = Duration::from_millis(self.process.edge.header_budget_ms);
         let health = self.health();
         let writes = TaskTracker::new();
         let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
@@ -130,9 +131,9 @@ impl Host {
             Internal::Nowhere => (app, None),
         };
         let parts = self.start(&stops, grace);
-        parts.servers.spawn(listen(http, app, stops.listening.clone(), grace));
+        parts.servers.spawn(listen(http, app, stops.listening.clone(), patience, grace));
         if let Some((listener, router)) = apart {
-            parts.servers.spawn(listen(listener, router, stops.listening.clone(), grace));
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), patience, grace));
         }
         if let Some(listener) = grpc {
             let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
@@ -141,7 +142,7 @@ impl Host {
                 self.services.iter().filter_map(|service| service.grpc_described).collect();
             let router =
                 grpc_self::beside(router, &described, is_well(health.clone()), stops.listening.clone())?;
-            parts.servers.spawn(listen(listener, router, stops.listening.clone(), grace));
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), patience, grace));
         }
         health.ready.store(true, Ordering::SeqCst);
         self.title("ready");
@@ -277,8 +278,6 @@ async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
     (well, answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// How long a client may take to send its headers.
-const HEADER_PATIENCE: Duration = Duration::from_secs(10);
 /// The most headers of a request; their bytes are limited by the edge.
 const MAX_HEADERS: usize = 512;
 /// The pause after a connection could not be accepted, as when the process has no descriptors left.
@@ -292,11 +291,18 @@ fn max_connections() -> usize {
     usize::try_from(descriptors.map_or(MOST, |limit| (limit / 2).clamp(1, MOST))).unwrap_or(1)
 }
 
-/// Serves `router` until `stop`, then lets the requests in flight finish for as long as `grace`, and cuts what is left.
-async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, grace: Duration) {
+/// Serves `router` until `stop`, with this `patience` for headers; then lets the requests in flight finish for as long as `grace`, and cuts
+/// what is left.
+async fn listen(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    patience: Duration,
+    grace: Duration,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_PATIENCE).max_headers(MAX_HEADERS);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(HEADER_PATIENCE));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_headers(MAX_HEADERS);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(patience));
     let (graceful, cut) = (GracefulShutdown::new(), CancellationToken::new());
     let places = Arc::new(Semaphore::new(max_connections()));
     let connections = TaskTracker::new();
@@ -320,10 +326,7 @@ async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, 
         let (builder, watcher, cut) = (builder.clone(), graceful.watcher(), cut.clone());
         connections.spawn(async move {
             let _place = place;
-            if !matches!(
-                tokio::time::timeout(HEADER_PATIENCE, says_what_it_speaks(&stream)).await,
-                Ok(Ok(()))
-            ) {
+            if !matches!(tokio::time::timeout(patience, says_what_it_speaks(&stream)).await, Ok(Ok(()))) {
                 return;
             }
             let service = TowerToHyperService::new(app);

@@ -2,16 +2,12 @@
 //! and its description; here it is seen that none goes another way, and that what nginx shows is all of it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::Value;
+use system_tests::access::{SHOWN, every_row};
 
 use crate::none;
 use crate::workspace::{Source, root, sources};
-
-/// The services that the gateway shows, with their prefixes.
-const SHOWN: [(&str, &str); 3] =
-    [("users", "/users/v1"), ("orchestrator", "/news/v1"), ("recommendations", "/recommendation/v1")];
 
 /// What would add a route beside the `Api`, whose own word is `.routes(`.
 const WAYS_ROUND: [&str; 7] = [
@@ -58,26 +54,6 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
         .collect()
 }
 
-/// The rows of a matrix, as `("GET /all", ["admin"])`, read by this test's own eyes.
-fn rows(access: &str) -> Vec<(String, Vec<String>)> {
-    let lines = access.lines().map(str::trim).filter(|line| line.starts_with('"'));
-    let quoted = |text: &str| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    lines.map(quoted).map(|words| (words[0].clone(), words[1..].to_vec())).collect()
-}
-
-/// Every row of every matrix by its public address.
-fn every_row() -> Vec<(String, Vec<String>)> {
-    let mut all = Vec::new();
-    for (service, base) in SHOWN {
-        let path = root().join(Path::new("crates")).join(service).join("access.toml");
-        for (route, grants) in rows(&std::fs::read_to_string(path).expect("a matrix")) {
-            let (method, path) = route.split_once(' ').expect("a method and a path");
-            all.push((format!("{method} {base}{path}"), grants));
-        }
-    }
-    all
-}
-
 #[test]
 fn no_service_has_a_route_beside_those_that_are_described_and_guarded() {
     none(beside_the_api(&sources()));
@@ -94,7 +70,7 @@ fn a_route_that_goes_another_way_is_found() {
 fn every_row_of_every_matrix_is_an_operation_of_the_document_and_the_other_way_round() {
     let document = document();
     let described: BTreeSet<_> = operations(&document).into_iter().map(|(route, _)| route).collect();
-    let granted: BTreeSet<_> = every_row().into_iter().map(|(route, _)| route).collect();
+    let granted: BTreeSet<_> = every_row().iter().map(|row| format!("{} {}", row.method, row.path)).collect();
     assert_eq!(described, granted);
     assert!(described.len() >= 39, "the document was hardly read");
 }
@@ -104,11 +80,15 @@ fn every_operation_says_how_it_refuses_and_who_may_call_it() {
     let (document, rows) = (document(), every_row());
     let mut broken = Vec::new();
     for (route, operation) in operations(&document) {
-        let (_, grants) = rows.iter().find(|(row, _)| *row == route).expect("the test above");
-        let open = grants.iter().any(|grant| grant == "anyone");
+        let row = rows.iter().find(|row| format!("{} {}", row.method, row.path) == route);
+        let row = row.expect("the test above");
+        let open = row.grants.iter().any(|grant| grant == "anyone");
         let mut statuses = vec!["401", "default"];
         if !open {
             statuses.push("403");
+        }
+        if row.costly {
+            statuses.push("429");
         }
         if operation["requestBody"].is_object() {
             statuses.extend(["400", "413", "415", "422"]);
@@ -125,7 +105,7 @@ fn every_operation_says_how_it_refuses_and_who_may_call_it() {
             requirements.iter().any(|it| it.as_object().is_some_and(serde_json::Map::is_empty)),
         );
         if !token || nothing != open {
-            broken.push(format!("{route} says {requirements:?} and is granted to {grants:?}"));
+            broken.push(format!("{route} says {requirements:?} and is granted to {:?}", row.grants));
         }
         if operation["operationId"].as_str().is_none_or(str::is_empty) || operation["tags"][0].is_null() {
             broken.push(format!("{route} has no name or no place in the page"));

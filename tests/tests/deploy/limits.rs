@@ -1,6 +1,9 @@
 //! What one client may ask.
 
-use crate::gateway::{Gateway, in_front_of};
+use axum::http::Method;
+use system_tests::access::every_row;
+
+use crate::gateway::{Gateway, Settings, in_front_of};
 use crate::upstream::Upstream;
 
 #[tokio::test]
@@ -37,6 +40,38 @@ async fn writes_have_a_limit_of_their_own_and_leave_reads_alone() {
     for _ in 0..10 {
         client.get("/users/v1/x").send().await.expect_status(200);
     }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn what_a_service_says_is_costly_has_a_limit_of_its_own_and_nothing_else_has() {
+    let service = Upstream::plain().await;
+    let settings = ["GATEWAY_USERS", "GATEWAY_NEWS", "GATEWAY_RECOMMENDATIONS"]
+        .into_iter()
+        .fold(Settings::new(), |settings, name| settings.with(name, &service.server("max_fails=0")));
+    let settings = settings.with("GATEWAY_COSTLY_RATE", "1r/m").with("GATEWAY_COSTLY_BURST", "1");
+    let gateway = Gateway::start(settings).await;
+    let costly = gateway.client().get("/news/v1/sports/x/diff?from=1&to=2");
+    costly.send().await.expect_status(200);
+    gateway.client().get("/v1/news/famous/y/diff").send().await.expect_status(200);
+    let rows = every_row();
+    assert!(rows.iter().any(|row| row.costly));
+    for row in rows {
+        let path = row.filled("0190b2c4-0000-7000-8000-000000000000");
+        // The older form of `/news/v1/x` is `/v1/news/x`.
+        let (_, rest) = path.split_once('/').expect("a path begins so");
+        let (prefix, rest) = rest.split_once("/v1").expect("a version");
+        for path in [format!("{path}?from=1&to=2"), format!("/v1/{prefix}{rest}")] {
+            let method = row.method.parse().expect("a method");
+            let call = gateway.client().request(method, &path).send().await;
+            call.expect_status(if row.costly { 429 } else { 200 });
+        }
+    }
+    let head = gateway.client().request(Method::HEAD, "/news/v1/sports/x/diff").send().await;
+    assert_eq!(head.expect_status(429).header("retry-after"), Some("1"));
+    // What an address can do costs nothing.
+    let options = gateway.client().request(Method::OPTIONS, "/news/v1/sports/x/diff").send().await;
+    options.expect_status(200);
 }
 
 #[tokio::test]

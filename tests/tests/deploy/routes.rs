@@ -3,6 +3,7 @@
 use testkit::Client;
 
 use crate::gateway::{Gateway, Settings, documented, problem, status, templates};
+use crate::text;
 use crate::upstream::Upstream;
 
 /// A gateway with a service behind each prefix.
@@ -36,12 +37,29 @@ fn every_variable_of_the_templates_is_documented_and_every_documented_one_is_use
 }
 
 #[test]
+fn the_gateway_lets_go_of_a_silent_connection_before_a_service_closes_it() {
+    let of_the_code = portal::config::of_the_code(&portal::config::Flags::default());
+    let services_close = of_the_code.expect("the code's own configuration").process.edge.header_budget_ms;
+    let upstreams = text("nginx/templates/upstreams.conf.template");
+    let lets_go: Vec<u64> = upstreams
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("keepalive_timeout")?.trim().strip_suffix("s;"))
+        .map(|seconds| seconds.parse::<u64>().expect("whole seconds") * 1000)
+        .collect();
+    assert_eq!(lets_go.len(), upstreams.matches("upstream ").count(), "one for each: {lets_go:?}");
+    assert!(lets_go.iter().all(|ms| ms + 1000 < services_close), "{lets_go:?} and {services_close} ms");
+    for shape in ["docker-compose.yml", "xtask/src/fleet/plan.rs"] {
+        assert!(!text(shape).contains("HEADER_BUDGET_MS"), "{shape} says another time");
+    }
+}
+
+#[test]
 fn what_one_client_may_ask_by_default_is_what_the_product_says() {
     let documented = documented();
     let said = |name: &str| documented[name].as_str();
     assert_eq!(
-        (said("GATEWAY_RATE"), said("GATEWAY_BURST"), said("GATEWAY_WRITE_RATE")),
-        ("50r/s", "200", "20r/s")
+        ["GATEWAY_RATE", "GATEWAY_BURST", "GATEWAY_WRITE_RATE", "GATEWAY_COSTLY_RATE"].map(said),
+        ["50r/s", "200", "20r/s", "5r/s"]
     );
 }
 

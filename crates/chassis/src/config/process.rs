@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::address::path_fault;
@@ -59,13 +61,23 @@ impl Process {
             }
         };
         within("grace_ms", self.grace_ms, 0..=TEN_MINUTES);
+        within("edge.header_budget_ms", self.edge.header_budget_ms, 1..=TEN_MINUTES);
         within("edge.read_budget_ms", self.edge.read_budget_ms, 1..=TEN_MINUTES);
         within("edge.write_budget_ms", self.edge.write_budget_ms, 1..=TEN_MINUTES);
         within("edge.in_flight", self.edge.in_flight as u64, 1..=1_000_000);
         for (key, address) in [("listen", &self.listen), ("grpc_listen", &self.grpc_listen)] {
-            if address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+            if port_of(address).is_none() {
                 faults.push(format!("process.{key} must be an address with a port, as 127.0.0.1:8080"));
             }
+        }
+        let internal = &self.internal_listen;
+        if !internal.is_empty() && port_of(internal).is_none() {
+            faults.push("process.internal_listen must be an address with a port, or empty".to_owned());
+        } else if are_one_place(internal, &self.listen) {
+            faults.push(
+                "process.internal_listen must be another address than process.listen, which is taken then"
+                    .to_owned(),
+            );
         }
         faults.extend(path_fault("process.edge.public_base", &self.edge.public_base));
         if let Err(fault) = crate::telemetry::filter(&self.log) {
@@ -96,10 +108,56 @@ impl Default for Process {
     }
 }
 
+fn port_of(address: &str) -> Option<u16> {
+    address.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
+}
+
+/// True where nobody can listen on both: one port of one address, or of one and of all addresses. Port 0 is a free one each time.
+fn are_one_place(one: &str, other: &str) -> bool {
+    let same_port = port_of(one).is_some_and(|port| port != 0 && port_of(other) == Some(port));
+    let of_all = |address: &str| address.parse::<SocketAddr>().is_ok_and(|it| it.ip().is_unspecified());
+    same_port && (one == other || of_all(one) || of_all(other))
+}
+
 /// True where the level of everything is one for debugging.
 fn logs_all_details(filter: &str) -> bool {
     filter
         .split(',')
         .map(str::trim)
         .any(|part| ["debug", "trace"].iter().any(|level| part.eq_ignore_ascii_case(level)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_internal_address_is_empty_or_a_free_place_of_its_own() {
+        let faults = |listen: &str, internal: &str| {
+            let (listen, internal_listen) = (listen.to_owned(), internal.to_owned());
+            Process { listen, internal_listen, ..Process::default() }.validate()
+        };
+        for (listen, internal) in [
+            ("127.0.0.1:8080", ""),
+            ("127.0.0.1:8080", "127.0.0.1:9090"),
+            ("127.0.0.1:8080", "127.0.0.2:8080"),
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("portal:8080", "localhost:8081"),
+        ] {
+            assert_eq!(faults(listen, internal), Vec::<String>::new(), "{listen} and {internal}");
+        }
+        for (listen, internal) in [
+            ("127.0.0.1:8080", "foo"),
+            ("127.0.0.1:8080", "127.0.0.1:http"),
+            ("127.0.0.1:8080", "127.0.0.1:8080"),
+            ("0.0.0.0:8080", "127.0.0.1:8080"),
+            ("127.0.0.1:8080", "[::]:8080"),
+        ] {
+            let faults = faults(listen, internal);
+            assert!(
+                faults.len() == 1 && faults[0].starts_with("process.internal_listen must"),
+                "{listen} and {internal}: {faults:?}"
+            );
+        }
+    }
 }

@@ -24,6 +24,8 @@ pub struct Row {
     pub path: String,
     /// Who may call it; one of them is enough.
     pub grants: Vec<Grant>,
+    /// Whether an answer takes far more work than a read, so that a client may ask for few of them: the word `costly` in its row.
+    pub costly: bool,
 }
 
 impl Row {
@@ -55,6 +57,9 @@ pub enum MatrixError {
     Row(String),
 }
 
+/// The word of a row that is no grant.
+const COSTLY: &str = "costly";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -65,12 +70,14 @@ impl Matrix {
     /// Reads `access.toml`.
     pub fn parse(text: &str) -> Result<Self, MatrixError> {
         let file: File = toml::from_str(text)?;
-        let rows = file.routes.into_iter().map(|(route, grants)| {
+        let rows = file.routes.into_iter().map(|(route, words)| {
             let unreadable = || MatrixError::Row(route.clone());
             let (method, path) = route.split_once(' ').ok_or_else(unreadable)?;
             let method = method.parse().map_err(|_| unreadable())?;
-            let grants = grants.iter().map(|grant| read_grant(grant).ok_or_else(unreadable));
-            Ok(Row { method, path: path.to_owned(), grants: grants.collect::<Result<_, _>>()? })
+            let (costly, grants): (Vec<_>, Vec<_>) = words.iter().partition(|word| *word == COSTLY);
+            let grants = grants.into_iter().map(|grant| read_grant(grant).ok_or_else(unreadable));
+            let grants = grants.collect::<Result<_, _>>()?;
+            Ok(Row { method, path: path.to_owned(), grants, costly: !costly.is_empty() })
         });
         Ok(Self { rows: rows.collect::<Result<_, MatrixError>>()? })
     }
@@ -124,5 +131,15 @@ mod tests {
         assert!(!matrix.rows()[0].admits(Some(&caller(Role::Admin)), None));
         assert!(Matrix::parse("[routes]\n\"GET /x\" = [\"everyone\"]").is_err());
         assert!(Matrix::parse("[routes]\n\"GET\" = []").is_err());
+    }
+
+    #[test]
+    fn costly_is_said_of_a_route_and_lets_nobody_in() {
+        let costly = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\", \"costly\"]").expect("a matrix");
+        let plain = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\"]").expect("a matrix");
+        assert!(costly.rows()[0].costly && !plain.rows()[0].costly);
+        assert_eq!(costly.rows()[0].grants, plain.rows()[0].grants);
+        let nobody = Matrix::parse("[routes]\n\"GET /x\" = [\"costly\"]").expect("a matrix");
+        assert!(!nobody.rows()[0].admits(Some(&caller(Role::Admin)), None));
     }
 }

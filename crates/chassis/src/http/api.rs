@@ -44,8 +44,9 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     pub fn routes(mut self, (schemas, mut paths, handlers): UtoipaMethodRouter<S>) -> Self {
         let (path, rows) = self.rows_of(&mut paths);
         paths.paths.values_mut().flat_map(operations).for_each(|(method, operation)| {
-            let open = rows.iter().any(|row| row.method == method && row.grants.contains(&Grant::Anyone));
-            document_refusals(operation, open);
+            let row = rows.iter().find(|row| row.method == method);
+            let open = row.is_some_and(|row| row.grants.contains(&Grant::Anyone));
+            document_refusals(operation, open, row.is_some_and(|row| row.costly));
             document_login(operation, open);
         });
         let guarded = handlers.route_layer(axum::middleware::from_fn_with_state(
@@ -105,13 +106,16 @@ fn blank(service: &str) -> OpenApi {
 }
 
 /// Adds what the guard, the extractors and the edge can answer to any operation, where the operation does not say it itself.
-fn document_refusals(operation: &mut Operation, open_to_anyone: bool) {
+fn document_refusals(operation: &mut Operation, open_to_anyone: bool, costly: bool) {
     let mut refusals = vec![
         ("401", "`invalid_token`; without a token `unauthenticated`, unless anyone may"),
         ("default", "Every other refusal; see the codes of ProblemBody"),
     ];
     if !open_to_anyone {
         refusals.push(("403", "`role_required`"));
+    }
+    if costly {
+        refusals.push(("429", "`too_many_requests`: this route is costly; `Retry-After` says when again"));
     }
     if operation.request_body.is_some() {
         refusals.extend([

@@ -32,6 +32,8 @@ use crate::{Context, Upstream, log_failure};
 pub struct EdgeConfig {
     /// The path under which the gateway shows this listener, as `/users/v1`; empty where the listener is the gateway.
     pub public_base: String,
+    /// The time a client may take to send the headers of a request, in milliseconds; a connection that says nothing for as long is closed.
+    pub header_budget_ms: u64,
     /// The time a GET or HEAD may take, in milliseconds.
     pub read_budget_ms: u64,
     /// The time any other request may take, in milliseconds.
@@ -48,10 +50,11 @@ pub struct EdgeConfig {
 }
 
 impl Default for EdgeConfig {
-    /// The defaults of the product: 2 s to read, 5 s to write, 512 in flight; no proxy, no page that writes.
+    /// The defaults of the product: 10 s for headers, 2 s to read, 5 s to write, 512 in flight; no proxy, no page that writes.
     fn default() -> Self {
         Self {
             public_base: String::new(),
+            header_budget_ms: 10_000,
             read_budget_ms: 2_000,
             write_budget_ms: 5_000,
             in_flight: 512,
@@ -145,10 +148,7 @@ impl Edge {
         let address = request.uri().path_and_query().map_or("", |address| address.as_str());
         let passed = match self.throttle.admit(client.known(), &method, address) {
             Ok(passed) => passed,
-            Err(problem) => {
-                SHED.count(["throttled".into()]);
-                return self.throttle.refuse(problem);
-            }
+            Err(problem) => return self.throttle.refuse(problem),
         };
         let mut response = self.answer(request, next, deadline).await;
         if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {

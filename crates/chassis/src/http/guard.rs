@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use kernel::{Identity, Kind, Refusal, UserId};
 
 use super::access::Row;
+use super::client::ClientAddress;
 use super::problem::Problem;
 use super::throttle::Throttle;
 use crate::{Context, Verifier, VerifyError};
@@ -89,17 +90,33 @@ impl Guard {
         subject: Option<UserId>,
     ) -> Result<Option<Verified>, Problem> {
         let verified = self.verified(headers).await?;
-        // A HEAD is a GET without its body.
-        let wanted = if method == Method::HEAD { &Method::GET } else { method };
-        let row = self.rows.iter().find(|row| row.method == *wanted);
         let caller = verified.as_ref().map(|verified| &verified.identity);
-        if row.is_some_and(|row| row.admits(caller, subject)) {
+        if self.row(method).is_some_and(|row| row.admits(caller, subject)) {
             return Ok(verified);
         }
         Err(match verified {
             None => unauthenticated().into(),
             Some(_) => Refusal::new(Kind::Forbidden, "role_required", Kind::Forbidden.sentence()).into(),
         })
+    }
+
+    fn row(&self, method: &Method) -> Option<&Row> {
+        // A HEAD is a GET without its body.
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        self.rows.iter().find(|row| row.method == *wanted)
+    }
+
+    /// Counts a request that may pass: for its account, and among the costly ones. Where there is no edge, nobody counts.
+    fn counted(&self, request: &Request, verified: Option<&Verified>) -> Result<(), Problem> {
+        let Some(throttle) = request.extensions().get::<Arc<Throttle>>() else { return Ok(()) };
+        if let Some(verified) = verified {
+            throttle.admit_account(verified.identity.user)?;
+        }
+        if self.row(request.method()).is_some_and(|row| row.costly) {
+            let client = request.extensions().get::<ClientAddress>().copied();
+            throttle.admit_costly(client.and_then(ClientAddress::known))?;
+        }
+        Ok(())
     }
 
     async fn verified(&self, headers: &HeaderMap) -> Result<Option<Verified>, VerifyError> {
@@ -115,14 +132,6 @@ impl Guard {
     }
 }
 
-/// Counts the request for its account, where there is an edge that does.
-fn counted(request: &Request, verified: Option<Verified>) -> Result<Option<Verified>, Problem> {
-    if let (Some(throttle), Some(verified)) = (request.extensions().get::<Arc<Throttle>>(), &verified) {
-        throttle.admit_account(verified.identity.user)?;
-    }
-    Ok(verified)
-}
-
 pub(crate) async fn guard(
     State(guard): State<Guard>,
     params: RawPathParams,
@@ -135,7 +144,10 @@ pub(crate) async fn guard(
     let route = Route { service: guard.service, template: guard.path.clone() };
     let work = async {
         let admitted = guard.admit(request.method(), request.headers(), subject).await;
-        let admitted = admitted.and_then(|verified| counted(&request, verified));
+        let admitted = admitted.and_then(|verified| {
+            guard.counted(&request, verified.as_ref())?;
+            Ok(verified)
+        });
         let (response, actor) = match admitted {
             Ok(verified) => {
                 let actor = verified.as_ref().map_or_else(

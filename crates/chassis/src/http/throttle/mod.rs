@@ -2,6 +2,9 @@
 //!
 //! Every process counts by itself and in memory. Replicas together allow as often as much; what must hold over all of them (logins)
 //! is counted in a store.
+//!
+//! What a request counts as is seen at two places: the edge knows the client, the method and the address; the guard knows the account
+//! and the row of the matrix, which says whether the route is costly.
 
 mod limiter;
 mod window;
@@ -18,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::limiter::{Limiter, Verdict};
 pub use self::window::Window;
 use super::problem::{Problem, of_status};
+use crate::metrics::SHED;
 
 /// The limits of a listener, each a list of windows that all hold; an empty list is no limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -31,12 +35,20 @@ pub struct ThrottleConfig {
     pub writes: Vec<Window>,
     /// Of one client's GETs of the same address that no cache answers.
     pub same_address: Vec<Window>,
+    /// Of one client's requests to all routes together whose row of the matrix says `costly`.
+    pub costly: Vec<Window>,
 }
 
 impl ThrottleConfig {
     /// No limit at all.
     pub fn none() -> Self {
-        Self { client: Vec::new(), account: Vec::new(), writes: Vec::new(), same_address: Vec::new() }
+        Self {
+            client: Vec::new(),
+            account: Vec::new(),
+            writes: Vec::new(),
+            same_address: Vec::new(),
+            costly: Vec::new(),
+        }
     }
 }
 
@@ -51,6 +63,7 @@ impl Default for ThrottleConfig {
             account: windows(&["50/second burst 200", "100000/day"]),
             writes: windows(&["20/second burst 40"]),
             same_address: windows(&["10/second burst 20"]),
+            costly: windows(&["5/second burst 10"]),
         }
     }
 }
@@ -65,6 +78,7 @@ pub(crate) struct Throttle {
     account: Limiter<UserId>,
     writes: Limiter<Client>,
     same_address: Limiter<(Client, u64)>,
+    costly: Limiter<Client>,
     hasher: RandomState,
     policy: Option<HeaderValue>,
 }
@@ -102,6 +116,7 @@ impl Throttle {
             account: Limiter::new(&config.account),
             writes: Limiter::new(&config.writes),
             same_address: Limiter::new(&config.same_address),
+            costly: Limiter::new(&config.costly),
             hasher: RandomState::new(),
         }
     }
@@ -131,10 +146,19 @@ impl Throttle {
         passed(self.account.take(account)).map(drop)
     }
 
+    /// Counts a request of the client at `peer` to a costly route. It is counted before the work is done, also where a cache will have
+    /// the answer: many at once would otherwise all be at work before the first is counted.
+    pub(crate) fn admit_costly(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
+        peer.map(Client::from).map_or(Ok(()), |client| passed(self.costly.take(client)).map(drop))
+    }
+
     /// Counts what a GET has cost, and says in the answer what is left (draft-ietf-httpapi-ratelimit-headers). An answer that anybody
-    /// may keep says the policy alone: what is left is one client's own.
+    /// may keep says the policy alone: what is left is one client's own. One that was refused has cost nothing, and says what it was
+    /// refused for.
     pub(crate) fn answered(&self, passed: Passed, response: &mut Response) {
-        if let Some(address) = passed.address.filter(|_| response.extensions().get::<FromCache>().is_none()) {
+        let refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
+        let cost = !refused && response.extensions().get::<FromCache>().is_none();
+        if let Some(address) = passed.address.filter(|_| cost) {
             self.same_address.take(address);
         }
         let Some(policy) = self.policy.clone() else { return };
@@ -142,7 +166,7 @@ impl Throttle {
         let headers = response.headers_mut();
         headers.insert(RATELIMIT_POLICY, policy);
         if let Some(left) = passed.verdict.filter(|_| !shared).and_then(|verdict| verdict.header()) {
-            headers.insert(RATELIMIT, left);
+            headers.entry(RATELIMIT).or_insert(left);
         }
     }
 
@@ -165,7 +189,10 @@ fn is_public(headers: &HeaderMap) -> bool {
 
 fn passed(verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem> {
     match verdict {
-        Some(verdict) if !verdict.passes => Err(verdict.into()),
+        Some(verdict) if !verdict.passes => {
+            SHED.count(["throttled".into()]);
+            Err(verdict.into())
+        }
         verdict => Ok(verdict),
     }
 }
@@ -205,6 +232,7 @@ mod tests {
             account: windows("2/minute"),
             writes: windows("2/minute"),
             same_address: windows("3/minute"),
+            costly: windows("1/minute"),
         }
     }
 
@@ -274,5 +302,32 @@ mod tests {
         let account = UserId::new(uuid::Uuid::from_u128(1));
         assert!(throttle.admit_account(account).is_ok() && throttle.admit_account(account).is_ok());
         assert!(throttle.admit_account(account).is_err());
+    }
+
+    #[test]
+    fn all_costly_routes_together_have_one_limit_of_a_client_and_leave_the_others_alone() {
+        let throttle = throttle(few());
+        let costly = |client| throttle.admit_costly(peer(client));
+        assert!(costly("192.0.2.1").is_ok());
+        let refused = costly("192.0.2.1").expect_err("one too many").into_response();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers()[RETRY_AFTER], "60");
+        assert!(throttle.admit(peer("192.0.2.1"), &Method::GET, "/").is_ok(), "it may still read");
+        assert!(costly("192.0.2.2").is_ok() && throttle.admit_costly(None).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_says_what_it_is_refused_for_and_does_not_count_against_its_address() {
+        let throttle = throttle(few());
+        let read = || throttle.admit(peer("192.0.2.1"), &Method::GET, "/a").expect("passes");
+        assert!(throttle.admit_costly(peer("192.0.2.1")).is_ok());
+        for _ in 0..4 {
+            let admitted = read();
+            let problem = throttle.admit_costly(peer("192.0.2.1")).expect_err("one too many");
+            let mut refused = problem.into_response();
+            throttle.answered(admitted, &mut refused);
+            assert_eq!(refused.headers()[RATELIMIT], "\"minute\";r=0;t=60");
+            assert_eq!(refused.headers()[RATELIMIT_POLICY], "\"minute\";q=5;w=60;burst=5");
+        }
     }
 }
