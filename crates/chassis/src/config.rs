@@ -193,14 +193,33 @@ fn show<C: Serialize>(process: &Process, service: &C) -> Result<String, ConfigFa
     toml::to_string(&table).map_err(ConfigFaults::one)
 }
 
+/// What was read, unless the standard variables that no layer holds (those of traces) are at fault: then with their faults as well.
+///
+/// # Errors
+/// Every fault at once.
+pub fn with_variables<C>(
+    read: Result<Loaded<C>, ConfigFaults>,
+    variables: &[(String, String)],
+) -> Result<Loaded<C>, ConfigFaults> {
+    match (read, crate::spans::fault(variables)) {
+        (read, None) => read,
+        (Ok(_), Some(fault)) => Err(ConfigFaults(vec![fault])),
+        (Err(ConfigFaults(mut faults)), Some(fault)) => {
+            faults.push(fault);
+            Err(ConfigFaults(faults))
+        }
+    }
+}
+
 /// The usual layers of a service in a process of its own.
 ///
 /// # Errors
 /// Every fault at once.
 pub fn load<C: Settings>(prefix: &str, file: Option<&Path>, flags: Dict) -> Result<Loaded<C>, ConfigFaults> {
     let figment = layers(&[C::DEFAULTS], file)?;
-    let figment = over(figment, environment(prefix, &variables())?);
-    read_for(&over(figment, flags), true)
+    let variables = variables();
+    let figment = over(figment, environment(prefix, &variables)?);
+    with_variables(read_for(&over(figment, flags), true), &variables)
 }
 
 #[cfg(test)]
@@ -316,6 +335,17 @@ mod tests {
         assert!(read_for::<Config>(&layers, false).is_ok());
         let faults = read_for::<Config>(&layers, true).expect_err("nobody is beside it").to_string();
         assert!(faults.contains("store.url is local:bus.db") && faults.contains("amqp://"), "{faults}");
+    }
+
+    #[test]
+    fn an_endpoint_of_traces_that_is_no_address_is_one_of_the_faults() {
+        let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "nonsense".to_owned())];
+        let faults = with_variables(with(&[("USERS__STORE__READERS", "0")]), &variables);
+        let faults = faults.expect_err("two faults").0;
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[1].starts_with("OTEL_EXPORTER_OTLP_ENDPOINT must"), "{faults:?}");
+        assert_eq!(with_variables(with(&[]), &variables).expect_err("one fault").0, faults[1..]);
+        assert!(with_variables(with(&[]), &[]).is_ok());
     }
 
     #[test]

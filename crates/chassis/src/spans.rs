@@ -190,20 +190,14 @@ fn now() -> SystemTime {
 /// Where they can't be used.
 pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
     let variables = crate::config::variables();
-    let is = |name: &str| variables.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
-    let endpoint =
-        is("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").or_else(|| is("OTEL_EXPORTER_OTLP_ENDPOINT")).unwrap_or("");
-    let off = is("OTEL_SDK_DISABLED") == Some("true") || is("OTEL_TRACES_EXPORTER") == Some("none");
-    if endpoint.is_empty() || off {
-        return Ok(());
-    }
-    let below = below(share(is("OTEL_TRACES_SAMPLER"), is("OTEL_TRACES_SAMPLER_ARG"))?);
+    let Some(Wish { endpoint, share }) = wish(&variables).map_err(anyhow::Error::msg)? else { return Ok(()) };
+    let below = below(share);
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
     let mut processor = BatchSpanProcessor::builder(exporter).build();
     // OTEL_SERVICE_NAME goes over it.
     let resource =
         Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    let resource = match is("OTEL_SERVICE_NAME") {
+    let resource = match said(&variables, "OTEL_SERVICE_NAME") {
         Some(name) => resource.with_service_name(name.to_owned()),
         None => resource.with_service_name(service),
     };
@@ -214,20 +208,50 @@ pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the variables ask for.
+struct Wish<'a> {
+    endpoint: &'a str,
+    share: f64,
+}
+
+/// The value of a variable; an empty one says nothing.
+fn said<'a>(variables: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    let found = variables.iter().find(|(given, _)| given == name);
+    found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+}
+
+/// What is asked for, if anything; or the fault, in a sentence that names the variable.
+fn wish(variables: &[(String, String)]) -> Result<Option<Wish<'_>>, String> {
+    let is = |name: &str| said(variables, name);
+    let found = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+        .into_iter()
+        .find_map(|name| Some((name, is(name)?)));
+    let off = is("OTEL_SDK_DISABLED") == Some("true") || is("OTEL_TRACES_EXPORTER") == Some("none");
+    let Some((name, endpoint)) = found.filter(|_| !off) else { return Ok(None) };
+    let uri = endpoint.parse::<http::Uri>().ok();
+    if !uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()) {
+        return Err(format!("{name} must be an address such as http://collector:4318"));
+    }
+    let share = share(is("OTEL_TRACES_SAMPLER"), is("OTEL_TRACES_SAMPLER_ARG"))?;
+    Ok(Some(Wish { endpoint, share }))
+}
+
+/// What is wrong with the variables, if anything.
+pub(crate) fn fault(variables: &[(String, String)]) -> Option<String> {
+    wish(variables).err()
+}
+
 /// The share of traces that is told, as the variables say.
-fn share(sampler: Option<&str>, argument: Option<&str>) -> anyhow::Result<f64> {
-    let sampler = sampler.filter(|name| !name.is_empty()).unwrap_or("always_on");
+fn share(sampler: Option<&str>, argument: Option<&str>) -> Result<f64, String> {
+    let sampler = sampler.unwrap_or("always_on");
     match sampler.strip_prefix("parentbased_").unwrap_or(sampler) {
         "always_on" => Ok(1.0),
         "always_off" => Ok(0.0),
         "traceidratio" => {
-            let argument = argument.filter(|share| !share.is_empty()).unwrap_or("1");
-            let share = argument.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-            share.ok_or_else(|| anyhow::anyhow!("OTEL_TRACES_SAMPLER_ARG is no share from 0 to 1"))
+            let share = argument.unwrap_or("1").parse().ok().filter(|share| (0.0..=1.0).contains(share));
+            share.ok_or_else(|| "OTEL_TRACES_SAMPLER_ARG must be a share from 0 to 1".to_owned())
         }
-        other => anyhow::bail!(
-            "OTEL_TRACES_SAMPLER is {other:?}; known are always_on, always_off and traceidratio"
-        ),
+        _ => Err("OTEL_TRACES_SAMPLER must be always_on, always_off or traceidratio".to_owned()),
     }
 }
 
@@ -261,6 +285,24 @@ mod tests {
         for (sampler, argument) in [("jaeger_remote", "1"), ("traceidratio", "10"), ("traceidratio", "often")]
         {
             assert!(share(Some(sampler), Some(argument)).is_err(), "{sampler} {argument}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_of_http_and_matters_only_where_traces_are_wanted() {
+        const OWN: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        const OF_ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        let with = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            wish(&pairs).map(|wish| wish.map(|wish| wish.endpoint.to_owned()))
+        };
+        assert_eq!(with(&[]), Ok(None));
+        let found = with(&[(OF_ALL, "https://all:4318/x"), (OWN, "")]);
+        assert_eq!(found, Ok(Some("https://all:4318/x".to_owned())));
+        for bad in ["nonsense", "collector:4318", "grpc://u:s3cret@collector", "http://"] {
+            let fault = with(&[(OF_ALL, "http://all:4318"), (OWN, bad)]).expect_err(bad);
+            assert!(fault.starts_with(OWN) && !fault.contains("s3cret"), "{fault}");
+            assert_eq!(with(&[(OF_ALL, bad), ("OTEL_SDK_DISABLED", "true")]), Ok(None));
         }
     }
 

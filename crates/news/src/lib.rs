@@ -57,7 +57,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
         consumers,
         workers: vec![
             Arc::new(Relay::new(outbox, bus.clone())),
-            Arc::new(workers::ForgetAnswers::new(app.clone())),
+            Arc::new(workers::forget_answers(app.clone(), surroundings.clock.clone())),
         ],
         health: health(&app, &bus),
         closers: [closer(app)].into_iter().chain(closers).collect(),

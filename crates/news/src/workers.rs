@@ -1,59 +1,20 @@
 //! What a section does by itself, beside sending its messages.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use chassis::{Step, Worker};
-use kernel::{Fault, Timestamp};
-use tokio::sync::Notify;
+use chassis::Forgetting;
+use kernel::Clock;
 
 use crate::app::App;
 
-/// How often it looks for answers whose time is over. Nothing waits for it: such an answer counts as none.
-const EVERY: Duration = Duration::from_secs(60);
-/// How many it forgets in one transaction, so that nobody waits long for the store.
-const BATCH: u32 = 500;
+/// How often it is looked for answers whose time is over. Nothing waits for it: such an answer counts as none.
+const ANSWERS: Duration = Duration::from_secs(60);
 
 /// Forgets answers to commands under keys once their time is over.
-pub struct ForgetAnswers {
-    app: Arc<App>,
-    next: Mutex<Option<Timestamp>>,
-    wake: Arc<Notify>,
-}
-
-impl ForgetAnswers {
-    /// Of this section.
-    pub fn new(app: Arc<App>) -> Self {
-        Self { app, next: Mutex::default(), wake: Arc::default() }
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        next.is_none_or(|next| next <= now)
-    }
-}
-
-#[async_trait]
-impl Worker for ForgetAnswers {
-    fn name(&self) -> &'static str {
-        "news.answers"
-    }
-
-    async fn step(&self) -> Result<Step, Box<dyn Fault>> {
-        let now = self.app.now();
-        if !self.is_due(now) {
-            return Ok(Step::Idle);
-        }
-        let forgotten = self.app.forget_answers(BATCH).await?;
-        if forgotten == u64::from(BATCH) {
-            return Ok(Step::Worked);
-        }
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(EVERY));
-        Ok(Step::Idle)
-    }
-
-    fn wake(&self) -> Arc<Notify> {
-        self.wake.clone()
-    }
+pub fn forget_answers(app: Arc<App>, clock: Arc<dyn Clock>) -> Forgetting {
+    Forgetting::new("news.answers", ANSWERS, clock, move |most| {
+        let app = app.clone();
+        async move { app.forget_answers(most).await }
+    })
 }

@@ -24,7 +24,6 @@ pub use config::Config;
 use crate::app::App;
 use crate::clients::GrpcUserDirectory;
 use crate::grpc::RecommendationsGrpc;
-use crate::workers::Forgetting;
 
 /// The service's name in queues, logs and configuration.
 pub const NAME: &str = "recommendations";
@@ -60,7 +59,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         metrics: bus::metrics::described(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
-        workers: vec![Arc::new(Forgetting::new(app, surroundings.clock.clone()))],
+        workers: vec![Arc::new(workers::forget_visits(app, surroundings.clock.clone()))],
         health: vec![
             Dependency::new(asked.name(), move || {
                 let engine = asked.clone();

@@ -348,9 +348,9 @@ mod tests {
 
     use super::*;
 
-    async fn in_a_file_of_its_own() -> (Arc<dyn TasteGraph>, tempfile::TempDir) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = format!("sqlite:{}", folder.path().join("recommendations.db").display());
+    async fn in_a_file_of_its_own() -> (Arc<dyn TasteGraph>, testkit::Folder) {
+        let folder = testkit::Folder::new();
+        let url = folder.sqlite("recommendations.db");
         (Arc::new(SqliteTasteGraph::open(&url).await.expect("opens")), folder)
     }
 

@@ -4,10 +4,10 @@ use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 
+use super::document::{broken, listed};
 use super::failure::failure;
 use super::marks;
 use super::places::views;
-use super::{broken, listed};
 use crate::store::record::read_document;
 
 /// The form of the articles in a view: what lists ask for stands beside the document since form 2.

@@ -1,6 +1,7 @@
 //! The query side in MongoDB. `db/news/mongo/README.md` describes what stands there.
 
 mod backfill;
+mod document;
 mod failure;
 mod marks;
 mod memory;
@@ -22,15 +23,14 @@ use mongodb::options::{
     Acknowledgment, ClientOptions, ConnectionString, ReadPreference, SelectionCriteria, WriteConcern,
 };
 use mongodb::{Client, Collection, Database};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
+use self::document::{Row, columns, fields, key, version};
 use self::failure::{DUPLICATE_KEY, failure, is_duplicate};
 use self::memory::{Mark, Memory, changed, mark};
 use self::places::{Known, Places, name, views};
-use super::record::{RecordError, read_document, write_document};
-use crate::domain::{Article, Filter, Part, Start, placed_at};
+use crate::domain::{Article, Filter, Part, Start};
 use crate::ports::{Listing, NewsView, Positions};
 
 /// How many connections a replica holds.
@@ -387,68 +387,6 @@ impl NewsView for MongoNewsView {
     }
 }
 
-/// What is read of an article; the content is absent where it was not asked for.
-#[derive(Debug, Deserialize)]
-struct Row {
-    byline: String,
-    document: String,
-    #[serde(default)]
-    content: String,
-}
-
-impl Row {
-    fn article(self) -> Result<Article, StoreFailure> {
-        read_document(&self.document, self.content, self.byline).map_err(broken)
-    }
-}
-
-fn broken(error: RecordError) -> StoreFailure {
-    StoreFailure::broken(error)
-}
-
 fn not_begun() -> StoreFailure {
     StoreFailure::broken("no rebuild was begun by this process")
-}
-
-/// An article as a document, but for its id.
-fn fields(article: &Article, erased: bool) -> Result<Document, StoreFailure> {
-    let mut fields = doc! {
-        "version": version(article),
-        "state": article.state.as_str(),
-        "published_at": article.published_at.map(select::moment),
-        "author": key(article.author.uuid()),
-        "byline": if erased { "" } else { article.byline.as_str() },
-        "document": write_document(article).map_err(broken)?,
-        "content": article.story.content.as_str(),
-    };
-    fields.extend(listed(article));
-    Ok(fields)
-}
-
-/// What lists ask for and order by.
-fn listed(article: &Article) -> Document {
-    doc! {
-        "placed_at": select::moment(placed_at(article)),
-        "updated_at": select::moment(article.updated_at),
-        "labels": article.story.tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(),
-    }
-}
-
-/// What is read of an article.
-fn columns(with_content: bool) -> Document {
-    let mut columns = doc! { "_id": 0, "byline": 1, "document": 1 };
-    if with_content {
-        columns.insert("content", 1);
-    }
-    columns
-}
-
-/// A UUID as text, which sorts as the UUIDs do. (FerretDB hands only texts and numbers on to its own database: with the
-/// binary type every question for one article reads them all. Tried: 70 ms among 1,000 articles.)
-fn key(id: uuid::Uuid) -> String {
-    id.hyphenated().to_string()
-}
-
-fn version(article: &Article) -> i64 {
-    i64::from(article.version.number())
 }

@@ -2,7 +2,7 @@ use kernel::{ArticleId, Timestamp};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
-use super::key;
+use super::document::key;
 use crate::domain::{Filter, Order, Part, Position, Start};
 
 /// The filter as the server knows it. A single state is asked for as such: FerretDB hands only "is equal to" on to its own database.
