@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use testkit::{Client, Folder, Process, Program, binary, free_address, wait_until};
+use testkit::{Client, Folder, Process, Program, binary, free_address, portal_binary, wait_until};
 
 use crate::gateway::{Gateway, Settings};
+use crate::plan::Plan;
+use crate::seed::{Seeded, seed};
 use crate::stores::Stores;
 
 /// The services, in the order of starting: users makes the key that signs tokens.
@@ -17,18 +20,15 @@ pub const SERVICES: [&str; 6] =
 /// How long a service may take from its start until every dependency answers it, on a machine with much to do.
 const READY: Duration = Duration::from_secs(30);
 
-/// What recommendations proves itself with at users.
-const TOKEN: &str = "the-tests-token-of-recommendations-at-users";
-
 /// What a service says, as JSON, when it takes requests.
 const TAKES_REQUESTS: &str = "\"message\":\"ready\"";
 
 /// One process of a service.
-struct Instance {
-    service: &'static str,
+pub(crate) struct Instance {
+    pub(crate) service: &'static str,
     number: usize,
-    http: SocketAddr,
-    grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     variables: Vec<(String, String)>,
     process: Option<Process>,
     /// What its earlier processes wrote.
@@ -47,7 +47,7 @@ pub struct Fleet {
 
 impl Fleet {
     /// Starts `replicas` of each service and the gateway, and returns when all of them are ready. `settings` are told to every
-    /// service, as `("PROCESS__LOG", "debug")`.
+    /// service, as `("PROCESS__LOG", "debug")`, or to one, as `("ORCHESTRATOR__CACHE__BYTES", "0")`.
     ///
     /// # Panics
     /// Where one of them does not start, with its output.
@@ -132,6 +132,42 @@ impl Fleet {
         let ending = format!("__{key}");
         let mut told = instance.expect("the service is there").variables.iter();
         &told.find(|(name, _)| name.ends_with(&ending)).expect("the service was told").1
+    }
+
+    /// Clients of each process of this service, past the gateway.
+    pub fn clients(&self, service: &str) -> Vec<Client> {
+        self.instances.iter().filter(|it| it.service == service).map(Instance::client).collect()
+    }
+
+    /// Fills the stores by `portal seed`, as `cargo xtask fleet seed` does it.
+    pub(crate) fn seed(&self, articles: u16) -> Vec<Seeded> {
+        seed(&self.folder.join("seed"), articles, &self.stores_as_told())
+    }
+
+    /// Runs `portal verify-history` over the stores of the fleet, which may run meanwhile.
+    ///
+    /// # Panics
+    /// Where the program can't be run.
+    pub async fn verify_history(&self, section: &str) -> Output {
+        let mut command = tokio::process::Command::new(portal_binary());
+        command.args(["verify-history", "--section", section, "--data-dir"]).arg(self.folder.join("verify"));
+        command.envs(self.stores_as_told()).output().await.expect("the portal can be run")
+    }
+
+    /// What the services were told of their stores, for a command that is run over them.
+    fn stores_as_told(&self) -> Vec<(String, String)> {
+        let first = self.instances.iter().filter(|instance| instance.number == 1);
+        let told = first.flat_map(|instance| instance.variables.iter().cloned());
+        // How a service listens and what it proves itself with is the affair of its process; and between the services of a command
+        // there is no network.
+        let of_a_process = [
+            "__PROCESS__",
+            "__GRPC__",
+            "__TOKEN",
+            "ORCHESTRATOR__RECOMMENDATIONS__URL",
+            "RECOMMENDATIONS__USERS__URL",
+        ];
+        told.filter(|(name, _)| !of_a_process.iter().any(|part| name.contains(part))).collect()
     }
 
     /// Starts this service, which does not run, and gives the time from the start of its process until it is ready; of several
@@ -261,81 +297,4 @@ fn upstreams(settings: Settings, instances: &[Instance]) -> Settings {
         .with("GATEWAY_USERS", &servers("users"))
         .with("GATEWAY_NEWS", &servers("orchestrator"))
         .with("GATEWAY_RECOMMENDATIONS", &servers("recommendations"))
-}
-
-/// What the services are told.
-struct Plan<'a> {
-    /// The gateway's.
-    address: SocketAddr,
-    stores: &'a Stores,
-    folder: &'a Path,
-    settings: &'a [(&'a str, &'a str)],
-}
-
-impl Plan<'_> {
-    fn variables(&self, instance: &Instance, all: &[Instance]) -> Vec<(String, String)> {
-        let replicas = |service: &str, to: fn(&Instance) -> SocketAddr| {
-            let of = all.iter().filter(|instance| instance.service == service);
-            of.map(|instance| format!("http://{}", to(instance))).collect::<Vec<_>>()
-        };
-        // Users knows its own keys; the others ask it, where there are several through the gateway, which knows who is there.
-        let keys = match (instance.service, replicas("users", |it| it.http).as_slice()) {
-            ("users", _) => format!("http://{}", instance.http),
-            (_, [one]) => one.clone(),
-            _ => format!("http://{}/users/v1", self.address),
-        };
-        let mut told = vec![
-            ("PROCESS__PROFILE", "production".to_owned()),
-            ("PROCESS__EDGE__TRUSTED_PROXIES", "127.0.0.1".to_owned()),
-            ("PROCESS__LISTEN", instance.http.to_string()),
-            ("PROCESS__GRPC_LISTEN", instance.grpc.to_string()),
-            ("PROCESS__LOG_FORMAT", "json".to_owned()),
-            ("BUS__URL", self.stores.amqp()),
-            ("IDENTITY__ISSUER", format!("http://{}", self.address)),
-            ("IDENTITY__KEYS", keys),
-        ];
-        told.extend(self.own(instance.service, |service| replicas(service, |it| it.grpc).join(",")));
-        // What is for one service begins with its name; the others would refuse it.
-        let own = self.settings.iter().filter_map(|(key, value)| match key.strip_prefix("USERS__") {
-            Some(key) => (instance.service == "users").then(|| (key, (*value).to_owned())),
-            None => Some((*key, (*value).to_owned())),
-        });
-        told.extend(own);
-        let prefix = instance.service.replace('-', "_").to_ascii_uppercase();
-        told.into_iter().map(|(key, value)| (crate::world::variable(&prefix, key), value)).collect()
-    }
-
-    /// What only this service is told.
-    fn own(&self, service: &str, grpc: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
-        let file = |name: &str| self.folder.join(name).display().to_string();
-        let base = |path: &str| ("PROCESS__EDGE__PUBLIC_BASE", path.to_owned());
-        match service {
-            "users" => vec![
-                base("/users/v1"),
-                ("STORE__URL", self.stores.postgres(service)),
-                ("CACHE__URL", self.stores.cache()),
-                ("INTAKE__URL", self.stores.intake()),
-                ("SIGNING__KEY_FILE", file("signing-key.pem")),
-                ("BOOTSTRAP_ADMIN__EMAIL", crate::ADMIN.to_owned()),
-                ("BOOTSTRAP_ADMIN__PASSWORD__FILE", file("admin-password")),
-                ("GRPC__CALLERS__RECOMMENDATIONS__TOKEN", TOKEN.to_owned()),
-            ],
-            "orchestrator" => vec![
-                base("/news/v1"),
-                ("RECOMMENDATIONS__URL", grpc("recommendations")),
-                ("RECOMMENDATIONS__TOKEN", TOKEN.to_owned()),
-            ],
-            "recommendations" => vec![
-                base("/recommendation/v1"),
-                ("STORE__URL", self.stores.neo4j(1)),
-                ("USERS__URL", grpc("users")),
-                ("USERS__TOKEN", TOKEN.to_owned()),
-                ("GRPC__CALLERS__ORCHESTRATOR__TOKEN", TOKEN.to_owned()),
-            ],
-            _ => vec![
-                ("EVENTS__URL", self.stores.postgres(service)),
-                ("VIEW__URL", self.stores.mongodb(service)),
-            ],
-        }
-    }
 }

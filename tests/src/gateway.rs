@@ -42,6 +42,8 @@ impl Settings {
             .with("GATEWAY_BURST", "100000")
             .with("GATEWAY_WRITE_RATE", "100000r/s")
             .with("GATEWAY_WRITE_BURST", "100000")
+            .with("GATEWAY_COSTLY_RATE", "100000r/s")
+            .with("GATEWAY_COSTLY_BURST", "100000")
     }
 
     /// The same with one of them changed.

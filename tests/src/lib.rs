@@ -1,8 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+pub mod access;
 mod engines;
 mod fleet;
 pub mod gateway;
+mod plan;
+mod seed;
 mod stores;
 mod world;
 mod writers;
@@ -11,6 +14,7 @@ use std::path::PathBuf;
 
 pub use engines::Engine;
 pub use fleet::{Fleet, SERVICES};
+pub use seed::Seeded;
 pub use world::{
     ADMIN, Account, PASSWORD, Shape, UNTHROTTLED, World, login, register, text_of, try_register,
 };

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::fleet::Fleet;
 use crate::gateway::Settings;
+use crate::seed::{Seeded, seed};
 use crate::stores::hold_sqlite;
 
 /// The first admin's e-mail.
@@ -70,7 +71,8 @@ impl World {
         Self::with(shape, &[]).await
     }
 
-    /// The same with settings that every process is told, as `("PROCESS__LOG", "debug")`.
+    /// The same with settings that every process is told, as `("PROCESS__LOG", "debug")`, or one service, as
+    /// `("ORCHESTRATOR__CACHE__BYTES", "0")`.
     pub async fn with(shape: Shape, settings: &[(&str, &str)]) -> Self {
         Self::start(shape, &unthrottled(settings), quiet()).await
     }
@@ -113,6 +115,18 @@ impl World {
         Self::over(Fleet::start(replicas, &unthrottled(&[]), quiet()).await, turn)
     }
 
+    /// One whose fleet has two of each service, with settings, behind a gateway that keeps what is public as documented. Other worlds
+    /// run beside it.
+    pub async fn doubled(shape: Shape, settings: &[(&str, &str)]) -> Self {
+        match shape {
+            Shape::OneProcess => Self::with(shape, settings).await,
+            Shape::Fleet => {
+                let turn = Turn::together().await;
+                Self::over(Fleet::start(2, &unthrottled(settings), Settings::new()).await, turn)
+            }
+        }
+    }
+
     fn over(fleet: Fleet, turn: Turn) -> Self {
         Self { client: Client::new(fleet.url()), running: Running::Fleet(Box::new(fleet)), _turn: turn }
     }
@@ -120,6 +134,14 @@ impl World {
     /// A client of the portal.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Clients of everybody who answers for news, past the gateway. Their paths begin behind `/news/v1`.
+    pub fn orchestrators(&self) -> Vec<Client> {
+        match &self.running {
+            Running::OneProcess(portal, _) => vec![Client::new(&format!("{}/news/v1", portal.url()))],
+            Running::Fleet(fleet) => fleet.clients("orchestrator"),
+        }
     }
 
     /// The one process.
@@ -168,6 +190,20 @@ impl World {
                 self.client = portal.client().clone();
             }
             Running::Fleet(fleet) => fleet.start_all().await,
+        }
+    }
+
+    /// Fills it by `portal seed`, and gives the people that were made. One process is stopped for it and started again; in a fleet the
+    /// services run meanwhile.
+    pub async fn seed(&mut self, articles: u16) -> Vec<Seeded> {
+        match &mut self.running {
+            Running::OneProcess(portal, _) => {
+                assert!(portal.stop().await.success());
+                let people = seed(portal.data(), articles, &[]);
+                self.restart().await;
+                people
+            }
+            Running::Fleet(fleet) => fleet.seed(articles),
         }
     }
 
@@ -239,9 +275,18 @@ impl World {
 
     /// Registers, is given a role by an admin, and logs in.
     pub async fn staff(&self, name: &str, role: &str, admin: &Account) -> Account {
+        self.given(name, &json!({"role": role}), admin).await
+    }
+
+    /// The same with a role that holds in one section only.
+    pub async fn staff_of(&self, section: &str, name: &str, role: &str, admin: &Account) -> Account {
+        self.given(name, &json!({"role": role, "sections": [section]}), admin).await
+    }
+
+    async fn given(&self, name: &str, role: &Value, admin: &Account) -> Account {
         let account = self.reader(name).await;
         let path = format!("/users/v1/{}/roles", account.id);
-        let call = self.client().put(&path).token(&admin.token).json(&json!({"role": role}));
+        let call = self.client().put(&path).token(&admin.token).json(role);
         call.send().await.expect_status(200);
         login(self.client(), &account.email, PASSWORD).await
     }
@@ -270,11 +315,12 @@ pub(crate) fn variable(program: &str, key: &str) -> String {
 }
 
 /// What takes the services' limits of one client away: all people of a test, or of a measurement, come from one address.
-pub const UNTHROTTLED: [(&str, &str); 7] = [
+pub const UNTHROTTLED: [(&str, &str); 8] = [
     ("PROCESS__EDGE__THROTTLE__CLIENT", "[]"),
     ("PROCESS__EDGE__THROTTLE__ACCOUNT", "[]"),
     ("PROCESS__EDGE__THROTTLE__WRITES", "[]"),
     ("PROCESS__EDGE__THROTTLE__SAME_ADDRESS", "[]"),
+    ("PROCESS__EDGE__THROTTLE__COSTLY", "[]"),
     ("USERS__THROTTLE__LOGINS_PER_ACCOUNT", "1000000"),
     ("USERS__THROTTLE__LOGINS_PER_ADDRESS", "1000000"),
     ("USERS__THROTTLE__REGISTRATIONS_PER_ADDRESS", "1000000"),

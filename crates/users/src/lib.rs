@@ -95,7 +95,7 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
     let workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(workers::IntakeWorker::new(app.clone())),
         Arc::new(Relay::new(opened.outbox, bus.clone())),
-        Arc::new(workers::ForgetAnswers::new(app.clone())),
+        Arc::new(workers::forget_answers(app.clone())),
     ];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
     Ok(Opened { app, bus, workers, closers })

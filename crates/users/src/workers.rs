@@ -1,17 +1,13 @@
 //! What this service does by itself: it brings registrations from the intake into the store, and forgets answers whose time is over.
 //! (What tells other services is the bus's own worker, the relay.)
 
-mod answers;
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chassis::{Step, Worker};
+use chassis::{Forgetting, Step, Worker};
 use kernel::Fault;
 use tokio::sync::Notify;
-
-pub use answers::ForgetAnswers;
 
 use crate::app::App;
 use crate::metrics::INTAKE_DEPTH;
@@ -20,6 +16,18 @@ use crate::metrics::INTAKE_DEPTH;
 const LOOK: Duration = Duration::from_secs(1);
 /// What a look counts at most: it costs little, however many wait.
 const MOST: u32 = 1000;
+
+/// How often it is looked for answers whose time is over. Nothing waits for it: such an answer counts as none.
+const ANSWERS: Duration = Duration::from_secs(60);
+
+/// Forgets answers to requests under keys once their time is over.
+pub fn forget_answers(app: Arc<App>) -> Forgetting {
+    let clock = app.clock.clone();
+    Forgetting::new("users.answers", ANSWERS, clock, move |most| {
+        let app = app.clone();
+        async move { app.forget_answers(most).await }
+    })
+}
 
 /// Brings registrations into the store, a batch at a step.
 pub struct IntakeWorker {

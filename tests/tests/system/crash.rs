@@ -22,8 +22,9 @@ async fn killed_at_seeded_moments_the_portal_has_every_acknowledged_write_once(s
     let mut world = World::new(shape).await;
     let mut chance = random(SEED);
     let mut told = Ledger::default();
+    // Their token is believed by every process that follows.
+    let admin = world.admin().await;
     for round in 0..moments {
-        let admin = world.admin().await;
         let writers = Writers::start(&world, &admin, &format!("c{round}"), 4, AT_ONCE);
         // A moment is a number of writes and then some: on a busy machine it comes later, and is as good a moment.
         writers.have_done(chance.random_range(1..8)).await;

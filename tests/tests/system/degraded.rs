@@ -1,13 +1,14 @@
 //! Sections that are away.
 
 use serde_json::json;
-use system_tests::{Shape, World, scenarios};
-use testkit::{PATIENCE, wait_until};
+use system_tests::{Account, Shape, World, scenarios, text_of};
+use testkit::{Answer, PATIENCE, wait_until};
 
 scenarios! {
     on the fleet, because "the sections of one process come and go together":
         a_section_that_is_away_is_missing_in_the_mixed_list_and_nothing_else_is,
-        where_every_section_is_away_the_answer_is_503_with_retry_after;
+        where_every_section_is_away_the_answer_is_503_with_retry_after,
+        what_was_kept_of_a_section_that_is_away_serves_as_old_as_it_is_until_it_names_somebody_who_is_erased;
 }
 
 async fn a_section_that_is_away_is_missing_in_the_mixed_list_and_nothing_else_is(shape: Shape) {
@@ -56,4 +57,64 @@ async fn where_every_section_is_away_the_answer_is_503_with_retry_after(shape: S
     assert!(!answer.code().is_empty(), "{answer}");
     // Who does not need them goes on.
     world.reader("grace").await;
+}
+
+/// Publishes what somebody else wrote.
+async fn published_of(world: &World, author: &Account, title: &str, admin: &Account) -> String {
+    let path =
+        format!("/news/v1/sports/{}", text_of(&world.draft("sports", title, &["cup"], author).await["id"]));
+    let publish = world.client().post(&format!("{path}/publish")).token(&admin.token);
+    publish.header("if-match", "\"v1\"").send().await.expect_status(200);
+    path
+}
+
+/// Asks until the orchestrator says this of where its answer comes from.
+async fn from_the_cache(world: &World, path: &str, status: &str) -> Answer {
+    wait_until("an answer from the cache", PATIENCE, || async {
+        let answer = world.client().get(path).send().await;
+        (answer.header("cache-status") == Some(status)).then_some(answer)
+    })
+    .await
+}
+
+async fn what_was_kept_of_a_section_that_is_away_serves_as_old_as_it_is_until_it_names_somebody_who_is_erased(
+    shape: Shape,
+) {
+    // Nobody waits for the 35 seconds that an answer may serve without a new one.
+    let settings = [("ORCHESTRATOR__CACHE__FRESH_MS", "500"), ("ORCHESTRATOR__CACHE__RENEWING_MS", "500")];
+    let mut world = World::with(shape, &settings).await;
+    let admin = world.admin().await;
+    let author = world.staff("ada", "author", &admin).await;
+    let article = published_of(&world, &author, "A final", &admin).await;
+    let other = published_of(&world, &author, "A half-time", &admin).await;
+    let list = "/news/v1/sports?limit=5";
+    let mut kept = Vec::new();
+    for path in [article.as_str(), list] {
+        kept.push((path, from_the_cache(&world, path, "orchestrator; hit").await));
+    }
+    world.fleet().kill9("sports-news");
+    for (path, kept) in &kept {
+        let stale = from_the_cache(&world, path, "orchestrator; hit; detail=stale").await;
+        let age = stale.header("age").and_then(|age| age.parse::<u32>().ok());
+        assert!(age.is_some(), "{:?}", stale.headers);
+        assert_eq!((stale.status, &stale.body, stale.header("etag")), (200, &kept.body, kept.header("etag")));
+    }
+    let unread = world.client().get(&other).send().await;
+    assert!(matches!(unread.status, 503 | 504) && !unread.code().is_empty(), "{unread}");
+    // Fresh news of two sections is better than old news of three.
+    let mixed = world.client().get("/news/v1/all?limit=5").send().await.expect_status(200).json();
+    assert_eq!((&mixed["partial"], &mixed["missing"]), (&json!(true), &json!(["sports"])));
+
+    let own = format!("/users/v1/{}", author.id);
+    world.client().delete(&own).token(&author.token).send().await.expect_status(202);
+    for (path, _) in &kept {
+        wait_until("nothing with the name of somebody who is erased", PATIENCE, || async {
+            let answer = world.client().get(path).send().await;
+            matches!(answer.status, 503 | 504).then_some(())
+        })
+        .await;
+    }
+    world.fleet().start_service("sports-news").await;
+    let back = from_the_cache(&world, &article, "orchestrator; hit").await.json();
+    assert_eq!(back["news"]["author"], "");
 }

@@ -51,6 +51,15 @@ async fn every_document_is_served_as_the_code_has_it(shape: Shape) {
     for (path, to) in [("/docs", "/docs/"), ("/problems", "/problems/")] {
         assert_eq!(client.get(path).send().await.expect_status(308).header("location"), Some(to));
     }
+    // The bare address, until the site takes its place.
+    for (method, status) in [("GET", 303), ("HEAD", 303), ("OPTIONS", 204), ("POST", 405), ("DELETE", 405)] {
+        let call = client.request(method.parse().expect("a method"), "/");
+        let answer = call.send().await.expect_status(status);
+        let (to, allow) = (answer.header("location"), answer.header("allow"));
+        let expected = if status == 303 { (Some("/docs/"), None) } else { (None, Some("GET,HEAD")) };
+        assert_eq!((to, allow), expected, "{method}: {answer}");
+    }
+    client.post("/?x=1").send().await.expect_problem(405, "method_not_allowed");
     client.get("/problems/no_such_code").send().await.expect_problem(404, "not_found");
 }
 

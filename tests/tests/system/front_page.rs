@@ -1,13 +1,16 @@
 //! The front page, from what a reader read to what they find there.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 use testkit::{PATIENCE, wait_until};
 
-use system_tests::{Account, PASSWORD, Shape, World, login, scenarios};
+use system_tests::{Account, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:
-        what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses;
+        what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses,
+        a_seeded_portal_has_a_front_page_like_a_newspapers_and_its_readers_find_what_they_like;
 }
 
 fn ids(list: &Value) -> Vec<&str> {
@@ -19,19 +22,10 @@ async fn home(world: &World, reader: Option<&Account>) -> testkit::Answer {
     reader.iter().fold(call, |call, reader| call.token(&reader.token)).send().await.expect_status(200)
 }
 
-/// Registers, consents and logs in again: the token says what was consented to.
-async fn consenting(world: &World, name: &str) -> Account {
-    let reader = world.reader(name).await;
-    let consent = json!({"personalisation": true, "history": true});
-    let path = format!("/users/v1/{}/consent", reader.id);
-    world.client().put(&path).token(&reader.token).json(&consent).send().await.expect_status(200);
-    login(world.client(), &reader.email, PASSWORD).await
-}
-
 async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
-    let reader = consenting(&world, "fiona").await;
+    let reader = world.consenting_reader("fiona").await;
     let read = world.published("politics", "A budget", &["budget"], &admin).await;
     let more = world.published("famous", "Rich by budget", &["money", "budget"], &admin).await;
     let other = world.published("sports", "A final", &["tennis"], &admin).await;
@@ -76,4 +70,37 @@ async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobo
         (page["for_you"] == json!([]) && page["for_you_status"] == "ready").then_some(())
     })
     .await;
+}
+
+async fn a_seeded_portal_has_a_front_page_like_a_newspapers_and_its_readers_find_what_they_like(
+    shape: Shape,
+) {
+    let mut world = World::new(shape).await;
+    let people = world.seed(60).await;
+    let page = wait_until("a full front page", PATIENCE, || async {
+        let page = home(&world, None).await.json();
+        (ids(&page["top"]).len() >= 5).then_some(page)
+    })
+    .await;
+    assert_eq!((&page["partial"], &page["missing"]), (&json!(false), &json!([])));
+    let blocks = page["sections"].as_array().expect("a list");
+    assert_eq!(blocks.len(), 3, "{page}");
+    for block in blocks {
+        let section = block["type"].as_str().expect("a section");
+        assert!(ids(&block["news"]).len() >= 3, "{block}");
+        let all =
+            world.client().get(&format!("/news/v1/{section}/1/100")).send().await.expect_status(200).json();
+        let titles: HashSet<_> =
+            all["news"].as_array().expect("a list").iter().map(|news| &news["title"]).collect();
+        assert_eq!(Some(titles.len() as u64), all["page"]["total"].as_u64(), "no two headlines are one");
+    }
+    let mut found = 0;
+    for reader in people.iter().filter(|person| person.role == "reader").take(10) {
+        let reader = login(world.client(), &reader.email, &reader.password).await;
+        found += ids(&home(&world, Some(&reader)).await.json()["for_you"]).len();
+    }
+    assert!(found > 0, "of ten readers with tastes nobody finds anything");
+    let admin = world.admin().await;
+    let drafts = world.client().get("/news/v1/all?state=draft").token(&admin.token).send().await;
+    assert_ne!(drafts.expect_status(200).json()["news"], json!([]), "a newsroom is at work on something");
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use testkit::{Answer, at_once, portal_binary};
+use sqlx::{Connection, PgConnection};
+use testkit::{Answer, Client, at_once, portal_binary};
 
 use system_tests::{Account, Shape, World, scenarios};
 
@@ -14,6 +15,9 @@ scenarios! {
         of_16_posts_at_once_under_one_key_one_makes_a_draft;
     on one process, because "`portal verify-history` reads the one process' files":
         a_byte_that_was_changed_in_a_file_is_found_and_named;
+    on the fleet, because "in one process there are no servers, and no replicas":
+        a_byte_that_was_changed_in_a_servers_table_is_found_and_named_while_the_fleet_runs,
+        of_posts_to_two_replicas_under_one_key_one_makes_a_draft_and_a_restart_remembers_it;
 }
 
 async fn step(world: &World, path: &str, version: u64, body: Value, by: &Account) -> Answer {
@@ -86,6 +90,7 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
     };
     let held = verify("sports").await.expect("the command runs");
     assert!(!held.status.success(), "a running portal holds its stores");
+    assert!(String::from_utf8_lossy(&held.stderr).contains("stop it first"));
     assert!(world.portal().stop().await.success());
     let whole = verify("sports").await.expect("the command runs");
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
@@ -154,6 +159,73 @@ async fn of_16_posts_at_once_under_one_key_one_makes_a_draft(shape: Shape) {
         }
     }
     assert_eq!(ids.len(), 1);
+    // Another draft of this title, had there been one, would have taken the next slug.
+    let next = world.draft("famous", "The one", &["one"], &admin).await;
+    assert!(next["slug"].as_str().is_some_and(|slug| slug.len() == "the-one-".len() + 8), "{}", next["slug"]);
+}
+
+async fn a_byte_that_was_changed_in_a_servers_table_is_found_and_named_while_the_fleet_runs(shape: Shape) {
+    let mut world = World::new(shape).await;
+    world.seed(20).await;
+    let admin = world.admin().await;
+    let id = world.published("sports", "Unmistakable", &["cup"], &admin).await;
+    let fleet = world.fleet();
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    for section in ["famous", "politics", "sports"] {
+        let whole = fleet.verify_history(section).await;
+        assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
+        let said = said(&whole);
+        assert!(said.contains("all are as they were written") && !said.contains(": 0 articles"), "{said}");
+    }
+    let mut events =
+        PgConnection::connect(fleet.setting("sports-news", "EVENTS__URL")).await.expect("it answers");
+    let change =
+        "update events set record = replace(record, $1, $2) where article = $3::text::uuid and version = 2";
+    for (from, to, whole) in [("Unmistakable", "Unmistakeble", false), ("Unmistakeble", "Unmistakable", true)]
+    {
+        let changed = sqlx::query(change).bind(from).bind(to).bind(&id).execute(&mut events).await;
+        assert_eq!(changed.expect("it is changed").rows_affected(), 1);
+        let found = fleet.verify_history("sports").await;
+        assert_eq!(found.status.success(), whole, "{}", said(&found));
+        let named = format!("article {id}: version 2 is not what was written");
+        assert_eq!(said(&found).contains(&named), !whole, "{}", said(&found));
+        assert!(fleet.verify_history("famous").await.status.success());
+    }
+    events.close().await.expect("the connection closes");
+}
+
+async fn of_posts_to_two_replicas_under_one_key_one_makes_a_draft_and_a_restart_remembers_it(shape: Shape) {
+    let mut world = World::doubled(shape, &[]).await;
+    let admin = world.admin().await;
+    let replicas = world.orchestrators();
+    assert_eq!(replicas.len(), 2);
+    let body = json!({"title": "The one", "content": "And only.", "tags": ["one"]});
+    let post = |replica: &Client, body: &Value| {
+        replica.post("/famous").token(&admin.token).header("idempotency-key", "one").json(body).send()
+    };
+    let answers = at_once(16, |number| post(&replicas[number % 2], &body)).await;
+    let (done, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+    refused.into_iter().for_each(|answer| drop(answer.expect_problem(409, "still_running")));
+    let first = done.first().expect("one of them has made it");
+    assert!(done.iter().all(|answer| answer.body == first.body), "two answers under one key");
+    let fresh = done.iter().filter(|answer| answer.header("idempotency-replayed").is_none());
+    assert!(fresh.count() <= 1, "two effects under one key");
+
+    let other = json!({"title": "Another", "content": "And not the one.", "tags": ["one"]});
+    for restarted in [false, true] {
+        if restarted {
+            world.kill9();
+            world.restart().await;
+        }
+        for replica in &replicas {
+            let again = post(replica, &body).await.expect_status(201);
+            assert_eq!(again.header("idempotency-replayed"), Some("true"), "restarted: {restarted}");
+            let headers =
+                |answer: &Answer| ["location", "etag"].map(|name| answer.header(name).map(str::to_owned));
+            assert_eq!((&again.body, headers(&again)), (&first.body, headers(first)));
+            post(replica, &other).await.expect_problem(422, "idempotency_key_reused");
+        }
+    }
     // Another draft of this title, had there been one, would have taken the next slug.
     let next = world.draft("famous", "The one", &["one"], &admin).await;
     assert!(next["slug"].as_str().is_some_and(|slug| slug.len() == "the-one-".len() + 8), "{}", next["slug"]);

@@ -11,7 +11,8 @@ scenarios! {
     on both shapes:
         headers_that_are_too_large_together_are_a_problem,
         clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away,
-        a_connection_serves_many_requests;
+        a_connection_serves_many_requests,
+        who_compares_versions_too_often_is_told_when_again_and_may_still_read;
 }
 
 async fn headers_that_are_too_large_together_are_a_problem(shape: Shape) {
@@ -23,7 +24,12 @@ async fn headers_that_are_too_large_together_are_a_problem(shape: Shape) {
 }
 
 async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away(shape: Shape) {
-    let world = World::new(shape).await;
+    // By default they have ten seconds; for those of the fleet's gateway nobody waits but in a test of the fleet.
+    let settings: &[_] = match shape {
+        Shape::OneProcess => &[("PROCESS__EDGE__HEADER_BUDGET_MS", "1000")],
+        Shape::Fleet => &[],
+    };
+    let world = World::with(shape, settings).await;
     let address = address_of(&world);
     let mut silent = Vec::new();
     for _ in 0..50 {
@@ -41,7 +47,7 @@ async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_s
     for mut stream in [half, silent.pop().expect("another")] {
         let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 16])).await;
         // Closed, or reset where something that it sent was never read.
-        let read = read.expect("a client that says nothing is sent away after ten seconds");
+        let read = read.expect("a client that says nothing is sent away");
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
 }
@@ -56,6 +62,37 @@ async fn a_connection_serves_many_requests(shape: Shape) {
         stream.write_all(request.as_bytes()).await.expect("sends");
         let answer = whole_answer(&mut stream).await;
         assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    }
+}
+
+/// In a fleet the gateway lets all of them through: here the services count. What the gateway counts, `deploy/limits.rs` tries.
+async fn who_compares_versions_too_often_is_told_when_again_and_may_still_read(shape: Shape) {
+    // So few that a slow machine gives none back meanwhile.
+    let world = World::with(shape, &[("PROCESS__EDGE__THROTTLE__COSTLY", "[\"3/day\"]")]).await;
+    let admin = world.admin().await;
+    let path = format!("/news/v1/sports/{}", world.published("sports", "The cup", &["cup"], &admin).await);
+    for base in ["/news/v1", "/v1/news"] {
+        let same = path.replace("/news/v1", base);
+        world.client().get(&format!("{same}/diff?from=2&to=2")).send().await.expect_status(200);
+    }
+    // Also what is not found was looked for.
+    let other = "/news/v1/famous/0190b2c4-0000-7000-8000-000000000000/diff?from=1&to=2";
+    world.client().get(other).send().await.expect_problem(404, "not_found");
+    // An account is no way round it.
+    for call in [
+        world.client().get(other),
+        world.client().get(&format!("{path}/diff?from=1&to=2")).token(&admin.token),
+    ] {
+        let refused = call.send().await.expect_problem(429, "too_many_requests");
+        let seconds = refused.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+        assert!(seconds.is_some_and(|seconds| (1..=86_400 / 3).contains(&seconds)), "{refused}");
+        assert!(
+            refused.header("ratelimit").is_some_and(|left| left.starts_with("\"day\";r=0;t=")),
+            "{refused}"
+        );
+    }
+    for rest in ["?min_version=2", "/history", "/versions/2"] {
+        world.client().get(&format!("{path}{rest}")).send().await.expect_status(200);
     }
 }
 

@@ -10,6 +10,7 @@ use system_tests::{PASSWORD, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:
+        a_signing_key_that_is_made_is_said_once_and_is_not_shown,
         one_trace_id_finds_one_click_in_every_service_that_it_reached,
         a_canary_password_is_in_no_answer_no_log_and_no_file;
 }
@@ -46,6 +47,22 @@ async fn found_in(world: &World, trace: &str, wanted: &[(&str, &str)]) -> Vec<Va
 
 fn text(line: &Value, field: &str) -> String {
     line[field].as_str().unwrap_or_default().to_owned()
+}
+
+async fn a_signing_key_that_is_made_is_said_once_and_is_not_shown(shape: Shape) {
+    let mut world = World::new(shape).await;
+    let made = |world: &World| -> Vec<Value> {
+        let output = world.output();
+        assert!(!output.iter().any(|line| line.contains("PRIVATE")), "a key is in the log");
+        let lines = output.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| text(line, "message").contains("a new one was made")).collect()
+    };
+    let [line] = &made(&world)[..] else { panic!("{:?}", made(&world)) };
+    assert_eq!(line["service"], if shape == Shape::Fleet { "users" } else { "portal" });
+    assert!(text(line, "file").ends_with("signing-key.pem") && text(line, "key").len() == 16, "{line}");
+    world.stop().await;
+    world.restart().await;
+    assert!(made(&world).iter().all(|again| again == line), "{:?}", made(&world));
 }
 
 async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Shape) {

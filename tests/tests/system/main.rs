@@ -1,5 +1,7 @@
 //! The scenarios: a real portal, over TCP, as its users meet it. Each is written once and run on both shapes.
 
+mod caches;
+mod counts;
 mod crash;
 mod degraded;
 mod documents;
@@ -17,4 +19,6 @@ mod replicas;
 mod restarts;
 mod retries_of_users;
 mod scenario;
+mod sections;
 mod telemetry;
+mod walks;

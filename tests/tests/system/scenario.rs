@@ -155,6 +155,8 @@ async fn a_view_that_was_lost_is_built_anew_from_the_events(shape: Shape) {
     let data = world.portal().data().display().to_string();
     let refused = run(&["replay", "--data-dir", &data]).await;
     assert!(!refused.status.success(), "a running portal holds its stores");
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("stop it first") && why.contains(&data), "{why}");
     world.stop().await;
     for entry in std::fs::read_dir(world.portal().data()).expect("the data folder") {
         let path = entry.expect("an entry").path();
@@ -174,6 +176,13 @@ async fn the_robot_passes(shape: Shape) {
     let password = world.admin_password_file().display().to_string();
     let robot = run(&["robot", world.client().base(), "--admin-password-file", &password]).await;
     assert!(robot.status.success(), "{}", String::from_utf8_lossy(&robot.stderr));
+    let said = String::from_utf8_lossy(&robot.stdout).into_owned();
+    assert!(said.ends_with("ok  the articles are taken back\nok  the story is told\n"), "{said}");
+    wait_until("a portal without the robot's articles", PATIENCE, || async {
+        let all = world.client().get("/news/v1/all/1/10").send().await.expect_status(200).json();
+        (all["page"]["total"] == 0 && all["partial"] == false).then_some(())
+    })
+    .await;
 }
 
 async fn the_health_check_answers(shape: Shape) {

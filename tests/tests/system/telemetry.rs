@@ -1,7 +1,6 @@
-//! What a portal tells those who watch over it: counts on its internal port, traces to a collector.
+//! What a portal tells those who watch over it: traces to a collector. What it counts is in `counts.rs`.
 
 mod collector;
-mod metrics;
 
 use serde_json::json;
 use system_tests::{Account, PASSWORD, Shape, World, login, scenarios, text_of};

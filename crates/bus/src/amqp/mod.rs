@@ -70,6 +70,15 @@ impl AmqpBus {
 
     /// The same under a name of its own for the queue of replies.
     async fn open_as(service: &str, uri: &AMQPUri, schedule: Schedule) -> Result<Self, BusError> {
+        Self::open_within(PATIENCE, service, uri, schedule).await
+    }
+
+    async fn open_within(
+        patience: Duration,
+        service: &str,
+        uri: &AMQPUri,
+        schedule: Schedule,
+    ) -> Result<Self, BusError> {
         let closing = CancellationToken::new();
         let incoming = Arc::new(Link::start(uri, "receives", closing.clone()));
         let outgoing = Arc::new(Link::start(uri, "sends", closing.clone()));
@@ -86,13 +95,13 @@ impl AmqpBus {
             schedule: Arc::new(schedule),
             _close_when_dropped: closing.drop_guard(),
         };
-        let deadline = Deadline::after(PATIENCE);
+        let deadline = Deadline::after(patience);
         for link in [&bus.incoming, &bus.outgoing] {
             link.within(deadline).await.map_err(|fault| {
                 let (host, port) = (&uri.authority.host, uri.authority.port);
                 let (user, vhost) = (&uri.authority.userinfo.username, &uri.vhost);
                 BusError::Away(format!(
-                    "no broker at {host}:{port} let {user} into the virtual host {vhost} within {PATIENCE:?} (bus.url): {fault}"
+                    "no broker at {host}:{port} let {user} into the virtual host {vhost} within {patience:?} (bus.url): {fault}"
                 ))
             })?;
         }

@@ -17,8 +17,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::AmqpBus;
 use super::topology::EVENTS;
+use super::{AmqpBus, read};
 use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Schedule, Subscription};
 
 mod cuts;
@@ -381,14 +381,15 @@ async fn a_closed_bus_says_so_and_closes_a_second_time() {
 
 #[tokio::test]
 async fn a_broker_that_is_not_there_is_named_without_its_password() {
-    let Err(fault) = AmqpBus::open("amqp://users:hidden@127.0.0.1:1/portal", Schedule::default()).await
-    else {
+    let uri = read("amqp://users:hidden@127.0.0.1:1/portal").expect("an address");
+    let patience = Duration::from_millis(200);
+    let Err(fault) = AmqpBus::open_within(patience, "users", &uri, Schedule::default()).await else {
         panic!("nobody listens there")
     };
     assert_eq!(fault.kind(), Kind::Unavailable);
     let said = fault.to_string();
     assert!(
-        said.starts_with("no broker at 127.0.0.1:1 let users into the virtual host portal within 5s"),
+        said.starts_with("no broker at 127.0.0.1:1 let users into the virtual host portal within 200ms"),
         "{said}"
     );
     assert!(!said.contains("hidden"), "{said}");

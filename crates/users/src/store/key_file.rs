@@ -16,25 +16,33 @@ pub enum KeyFileError {
     NoKeys(PathBuf, #[source] NotAKeyRing),
 }
 
-/// Reads the keys of `path`; where there is no file, makes one with a new key, readable by its owner alone.
+/// Reads the keys of `path`; where there is no file, makes one with a new key, readable by its owner alone, and says so in the log: with
+/// the key of a path that was mistyped no other replica takes a token of this one.
 ///
 /// Two processes may do so at once: both end up with the same file.
 ///
 /// # Errors
 /// Where the file can be neither read nor made, or holds no keys.
 pub fn open(path: &Path) -> Result<KeyRing, KeyFileError> {
-    let text = read_or_create(path).map_err(|error| KeyFileError::Unusable(path.to_owned(), error))?;
-    KeyRing::parse(&text).map_err(|error| KeyFileError::NoKeys(path.to_owned(), error))
+    let (text, made) =
+        read_or_create(path).map_err(|error| KeyFileError::Unusable(path.to_owned(), error))?;
+    let keys = KeyRing::parse(&text).map_err(|error| KeyFileError::NoKeys(path.to_owned(), error))?;
+    if made {
+        let key = keys.signing().id();
+        tracing::info!(file = %path.display(), key, "there was no signing key: a new one was made");
+    }
+    Ok(keys)
 }
 
-fn read_or_create(path: &Path) -> std::io::Result<String> {
+/// What is in the file, and whether it was made just now.
+fn read_or_create(path: &Path) -> std::io::Result<(String, bool)> {
     match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Never in place of one that is there: a key that signed is not lost.
-            chassis::write_private(path, KeyRing::mint().as_bytes())?;
-            std::fs::read_to_string(path)
+            let made = chassis::write_private(path, KeyRing::mint().as_bytes())?;
+            Ok((std::fs::read_to_string(path)?, made))
         }
-        read => read,
+        read => Ok((read?, false)),
     }
 }
 

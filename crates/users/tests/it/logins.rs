@@ -91,7 +91,7 @@ async fn an_unknown_email_and_a_wrong_password_get_the_same_answer() {
 
 #[tokio::test]
 async fn an_unknown_email_takes_as_long_as_a_wrong_password() {
-    let users = Users::new().await;
+    let users = Users::with_real_hashing(|_| ()).await;
     let mut least = [Duration::MAX; 3];
     // In turn, so that what else the machine does falls on all of them.
     for _ in 0..6 {
@@ -124,7 +124,7 @@ async fn forged_tokens_are_not_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_logins_is_turned_away_with_retry_after_and_delays_nobody_who_reads() {
-    let users = Users::with(|config| config.passwords.waiting = 8).await;
+    let users = Users::with_real_hashing(|config| config.passwords.waiting = 8).await;
     let admin = users.admin().await;
     users.reader("ann@example.org").await;
     let storm = testkit::at_once(200, |number| {

@@ -26,6 +26,19 @@ pub const TOKEN: &str = "a-token-of-the-tests-for-every-method";
 pub const CONSENT_ONLY: &str = "a-token-of-the-tests-for-consent-alone";
 pub const ADMIN: &str = "admin@example.org";
 
+/// What a hash costs in these tests: memory in KiB and passes, the least that there is. At its real cost hashing would be most of what they
+/// do. No settings can say so: those are validated at the real cost, and this is handed over behind it.
+const CHEAP: (u32, u32) = (8, 1);
+
+/// What a hash costs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hashing {
+    /// Next to nothing: see [`CHEAP`].
+    Cheap,
+    /// As configured: for those who ask what hashing costs, how long it takes, or who has to wait for it.
+    AsConfigured,
+}
+
 /// The service with its stores in a folder of its own.
 pub struct Users {
     pub folder: Folder,
@@ -33,6 +46,7 @@ pub struct Users {
     pub surroundings: Surroundings,
     pub service: Service,
     router: Router,
+    hashing: Hashing,
 }
 
 /// Somebody who is logged in.
@@ -164,12 +178,26 @@ impl Users {
 
     /// The service with what `change` does to its configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(Hashing::Cheap, change).await
+    }
+
+    /// The same, where hashing costs what the configuration says.
+    pub async fn with_real_hashing(change: impl FnOnce(&mut Config)) -> Self {
+        Self::begin(Hashing::AsConfigured, change).await
+    }
+
+    async fn begin(hashing: Hashing, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_763_712_000_123)));
-        Self::at(Folder::new(), clock, change).await
+        Self::at(Folder::new(), clock, hashing, change).await
     }
 
     /// The service over what is in `folder`.
-    async fn at(folder: Folder, clock: Arc<ManualClock>, change: impl FnOnce(&mut Config)) -> Self {
+    async fn at(
+        folder: Folder,
+        clock: Arc<ManualClock>,
+        hashing: Hashing,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         crate::log::start();
         let mut config: Config = toml::from_str(Config::DEFAULTS).expect("the defaults");
         config.store.url = folder.sqlite("users.db").into();
@@ -194,6 +222,9 @@ impl Users {
         }
         change(&mut config);
         assert_eq!(config.validate(), Vec::<String>::new());
+        if hashing == Hashing::Cheap {
+            (config.passwords.memory_kib, config.passwords.passes) = CHEAP;
+        }
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
         let service = users::build(config, surroundings.clone()).await.expect("the service is built");
         let router = edge(
@@ -201,7 +232,7 @@ impl Users {
             service.http.clone(),
             EdgeConfig { throttle: ThrottleConfig::none(), ..EdgeConfig::default() },
         );
-        Self { folder, clock, surroundings, service, router }
+        Self { folder, clock, surroundings, service, router, hashing }
     }
 
     /// Ends it without closing anything, as a crash does, and starts it again over the same folder.
@@ -220,14 +251,14 @@ impl Users {
     }
 
     async fn start_anew(self, meanwhile: impl FnOnce(&Folder), change: impl FnOnce(&mut Config)) -> Self {
-        let Self { folder, clock, surroundings, service, router } = self;
+        let Self { folder, clock, surroundings, service, router, hashing } = self;
         // Whoever verifies tokens in the same process holds the surroundings, which hold the routes, which hold the verifier: in
         // a portal for as long as it runs, here until somebody else takes the name.
         surroundings.register_http("users", Router::new());
         surroundings.register_grpc("users", tonic::service::Routes::default());
         drop((service, router, surroundings));
         meanwhile(&folder);
-        Self::at(folder, clock, change).await
+        Self::at(folder, clock, hashing, change).await
     }
 
     pub fn ask(&self, method: &str, path: &str) -> Ask {

@@ -13,7 +13,7 @@ async fn dearer(users: Users) -> Users {
 
 #[tokio::test]
 async fn a_login_after_the_cost_was_raised_is_hashed_anew_and_nothing_else_changes() {
-    let users = Users::new().await;
+    let users = Users::with_real_hashing(|_| ()).await;
     let before = users.reader("ann@example.org").await;
     users.settle().await;
     let users = dearer(users).await;
@@ -30,7 +30,7 @@ async fn a_login_after_the_cost_was_raised_is_hashed_anew_and_nothing_else_chang
 
 #[tokio::test]
 async fn a_registration_that_waits_is_hashed_anew_too() {
-    let users = Users::new().await;
+    let users = Users::with_real_hashing(|_| ()).await;
     users.register("Ann", "ann@example.org").await.is(201);
     let users = dearer(users).await;
     users.person("ann@example.org").await;
@@ -39,7 +39,7 @@ async fn a_registration_that_waits_is_hashed_anew_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_and_a_new_password_at_once_are_none_refused_because_of_another_hash() {
-    let users = Users::new().await;
+    let users = Users::with_real_hashing(|_| ()).await;
     let ann = users.reader("ann@example.org").await;
     users.settle().await;
     let users = users.crash_into(|config| {

@@ -43,6 +43,17 @@ impl Place {
         config.cache.url = with(&given("PORTAL_TEST_REDIS_CACHE_URL"), &prefix).into();
     }
 
+    /// A second replica of `one`, which stands here: the same stores and the same key.
+    async fn replica_of(&self, one: &Users, more: impl FnOnce(&mut users::Config)) -> Users {
+        let key_file = one.folder.join("signing-key.pem").display().to_string();
+        Users::with(|config| {
+            self.name_in(config);
+            config.signing.key_file = key_file;
+            more(config);
+        })
+        .await
+    }
+
     async fn clear(self) {
         statement(format!("drop schema {} cascade", self.name)).await;
     }
@@ -90,12 +101,7 @@ async fn an_account_lives_on_servers_as_it_does_in_files() {
 async fn replicas_make_one_account_of_registrations_under_one_key_and_share_its_answer() {
     let place = Place::new().await;
     let one = Users::with(|config| place.name_in(config)).await;
-    let key_file = one.folder.join("signing-key.pem").display().to_string();
-    let other = Users::with(|config| {
-        place.name_in(config);
-        config.signing.key_file = key_file;
-    })
-    .await;
+    let other = place.replica_of(&one, |_| ()).await;
     for round in 0..5 {
         let body = json!({"name": "Ann", "email": format!("ann{round}@example.org"), "password": PASSWORD});
         let key = format!("key-{round}");
@@ -129,13 +135,7 @@ async fn replicas_make_one_account_of_registrations_under_one_key_and_share_its_
 async fn replicas_share_sessions_and_count_attempts_together() {
     let place = Place::new().await;
     let one = Users::with(|config| place.name_in(config)).await;
-    let key_file = one.folder.join("signing-key.pem").display().to_string();
-    let other = Users::with(|config| {
-        place.name_in(config);
-        config.signing.key_file = key_file;
-        config.throttle.logins_per_account = 10;
-    })
-    .await;
+    let other = place.replica_of(&one, |config| config.throttle.logins_per_account = 10).await;
 
     let ann = one.reader("ann@example.org").await;
     let ann = Person::of(&other.refresh(&ann.cookie).await.is(200));

@@ -1,0 +1,63 @@
+//! The matrices of roles and routes, read by the tests' own eyes: no code of the services is believed here.
+
+use crate::text;
+
+/// The services that the gateway shows, with their prefixes.
+pub const SHOWN: [(&str, &str); 3] =
+    [("users", "/users/v1"), ("orchestrator", "/news/v1"), ("recommendations", "/recommendation/v1")];
+
+/// A session that nobody has.
+const SOME_SESSION: &str = "0190b2c4-0000-7000-8000-000000000001";
+
+/// A row of an `access.toml`, as `"GET /x" = ["reader", "costly"]`.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Its method.
+    pub method: String,
+    /// Its path at the gateway, as `/users/v1/{id}`.
+    pub path: String,
+    /// Who may call it.
+    pub grants: Vec<String>,
+    /// Whether it says so.
+    pub costly: bool,
+}
+
+impl Row {
+    /// Its path with something in every place; the account or article that it names is `subject`.
+    ///
+    /// # Panics
+    /// Where a place is left: no address is asked that nobody would ask.
+    pub fn filled(&self, subject: &str) -> String {
+        let places =
+            [("type", "sports"), ("label", "tennis"), ("page", "1"), ("limit", "1"), ("version", "1")];
+        let subjects = [("id", subject), ("user_id", subject), ("session_id", SOME_SESSION)];
+        let all = places.into_iter().chain(subjects);
+        let path =
+            all.fold(self.path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
+        assert!(!path.contains('{'), "nothing is known for a place of {path}");
+        path
+    }
+}
+
+/// Every row of every matrix.
+///
+/// # Panics
+/// Where a file is missing or has a row without a method.
+pub fn every_row() -> Vec<Row> {
+    SHOWN
+        .iter()
+        .flat_map(|(service, base)| rows(&text(&format!("crates/{service}/access.toml")), base))
+        .collect()
+}
+
+fn rows(access: &str, base: &str) -> Vec<Row> {
+    let lines = access.lines().map(str::trim).filter(|line| line.starts_with('"'));
+    let row = |line: &str| {
+        let mut words = line.split('"').skip(1).step_by(2);
+        let (method, path) =
+            words.next().and_then(|route| route.split_once(' ')).expect("a method and a path");
+        let (costly, grants): (Vec<_>, Vec<_>) = words.map(str::to_owned).partition(|word| word == "costly");
+        Row { method: method.to_owned(), path: format!("{base}{path}"), grants, costly: !costly.is_empty() }
+    };
+    lines.map(row).collect()
+}

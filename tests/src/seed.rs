@@ -1,0 +1,45 @@
+//! `portal seed`, as an operator runs it, on both shapes.
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::portal_binary;
+
+/// Somebody whom the seed has made.
+#[derive(Debug, Clone)]
+pub struct Seeded {
+    /// Their e-mail.
+    pub email: String,
+    /// Their password.
+    pub password: String,
+    /// Their role.
+    pub role: String,
+}
+
+/// Fills stores with `articles` articles and gives the people of them. What it needs to know of the stores besides the folder stands in
+/// `variables`.
+///
+/// # Panics
+/// Where it fails, with what it says.
+pub(crate) fn seed(data: &Path, articles: u16, variables: &[(String, String)]) -> Vec<Seeded> {
+    let mut command = Command::new(portal_binary());
+    command.args(["seed", "--articles", &articles.to_string()]).arg("--data-dir").arg(data);
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    let output = command.output().expect("the portal can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`portal seed`: {said}");
+    people(&data.join("seed-accounts"))
+}
+
+fn people(file: &Path) -> Vec<Seeded> {
+    let text = std::fs::read_to_string(file).expect("the seed says whom it has made");
+    let table: toml::Table = text.parse().expect("TOML");
+    let accounts = table["account"].as_array().expect("a list of accounts");
+    let word = |account: &toml::Value, key: &str| account[key].as_str().expect("a text").to_owned();
+    let seeded = |account| Seeded {
+        email: word(account, "email"),
+        password: word(account, "password"),
+        role: word(account, "role"),
+    };
+    accounts.iter().map(seeded).collect()
+}

@@ -1,0 +1,185 @@
+//! What is kept of answers, at every replica and in the gateway: never what is private, and not what it said before.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+use system_tests::{Account, Shape, World, scenarios, text_of};
+use testkit::{Answer, Client, PATIENCE, at_once, wait_until};
+use tokio::task::JoinSet;
+
+scenarios! {
+    on both shapes:
+        a_draft_is_in_no_shared_cache_and_shown_to_nobody_while_its_author_works_and_the_public_reads;
+    on the fleet, because "one process has no replicas":
+        what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as_it_was;
+}
+
+const DRAFT: &str = "Quicksilver";
+const ROUNDS: u32 = 6;
+
+/// Everybody asks for all of it, past the gateway or through it.
+fn addresses(id: &str) -> [String; 9] {
+    [
+        format!("/sports/{id}"),
+        format!("/sports/{id}?min_version=1"),
+        format!("/sports/{id}/versions/1"),
+        "/sports?state=draft".to_owned(),
+        "/all?state=draft,published&include=content".to_owned(),
+        "/all".to_owned(),
+        "/sports".to_owned(),
+        "/sports/1/10".to_owned(),
+        "/home".to_owned(),
+    ]
+}
+
+/// How often the draft was shown, to the author as the only one.
+fn seen(answer: &Answer, caller: Option<&Account>, author: &Account) -> usize {
+    let shows = answer.text().contains(DRAFT);
+    let may_be_shared = answer.header("cache-control").is_some_and(|control| control.contains("public"));
+    assert!(!(shows && may_be_shared), "{answer} may be kept by anybody");
+    assert!(!(may_be_shared && caller.is_some()), "{answer} may be kept by anybody, and came with a token");
+    assert!(!shows || caller.is_some_and(|caller| caller.id == author.id), "{answer} to somebody else");
+    usize::from(shows)
+}
+
+/// Reads everything some times over and gives how often the draft was shown.
+async fn read(door: Client, caller: Option<Account>, author: Account, addresses: [String; 9]) -> usize {
+    let mut shown = 0;
+    for _ in 0..ROUNDS {
+        for address in &addresses {
+            let call = door.get(address);
+            let call = caller.iter().fold(call, |call, caller| call.token(&caller.token));
+            shown += seen(&call.send().await, caller.as_ref(), &author);
+        }
+    }
+    shown
+}
+
+async fn a_draft_is_in_no_shared_cache_and_shown_to_nobody_while_its_author_works_and_the_public_reads(
+    shape: Shape,
+) {
+    let world = World::doubled(shape, &[]).await;
+    let admin = world.admin().await;
+    let author = world.staff("ada", "author", &admin).await;
+    let reader = world.consenting_reader("vera").await;
+    world.published("sports", "A final", &["tennis"], &admin).await;
+    let id = text_of(&world.draft("sports", DRAFT, &["tennis"], &author).await["id"]);
+    let path = format!("/news/v1/sports/{id}");
+    let own = world.client().get(&format!("{path}?min_version=1")).token(&author.token).send().await;
+    assert_eq!(seen(&own.expect_status(200), Some(&author), &author), 1);
+
+    let mut doors = world.orchestrators();
+    doors.push(Client::new(&format!("{}/news/v1", world.client().base())));
+    let callers = [Some(author.clone()), Some(reader), None];
+    let everybody: Vec<_> =
+        doors.iter().flat_map(|door| callers.iter().map(|caller| (door.clone(), caller.clone()))).collect();
+    let readers = at_once(everybody.len(), |number| {
+        let (door, caller) = everybody[number].clone();
+        read(door, caller, author.clone(), addresses(&id))
+    });
+    // Each change is announced to every replica, and takes out what they keep.
+    let changes = async {
+        for version in 1..=ROUNDS {
+            let body = json!({"content": format!("{DRAFT}, the {version}. time.")});
+            let patch = world.client().patch(&path).token(&author.token);
+            patch.header("if-match", &format!("\"v{version}\"")).json(&body).send().await.expect_status(200);
+        }
+    };
+    let (shown, ()) = tokio::join!(readers, changes);
+    for ((_, caller), shown) in everybody.iter().zip(shown) {
+        let is_author = caller.as_ref().is_some_and(|caller| caller.id == author.id);
+        assert_eq!(shown > 0, is_author, "an author who is not shown their draft proves nothing");
+    }
+}
+
+const OLD: &str = "Before the whistle";
+const NEW: &str = "After the whistle";
+const RUMOUR: &str = "A rumour";
+
+/// Somebody who looks at one address of one replica again and again.
+struct Watch {
+    replica: Client,
+    address: String,
+    /// What was seen there before, and is not seen any more.
+    revised: AtomicBool,
+    taken_back: AtomicBool,
+}
+
+impl Watch {
+    fn new(replica: &Client, address: &str) -> Self {
+        let (revised, taken_back) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { replica: replica.clone(), address: address.to_owned(), revised, taken_back }
+    }
+
+    /// An answer and what it shows: the old text, the new one, the rumour.
+    async fn look(&self) -> (Answer, [bool; 3]) {
+        let answer = self.replica.get(&self.address).send().await;
+        assert!(matches!(answer.status, 200 | 404), "{answer}");
+        let text = answer.text();
+        assert!(!text.contains("\"partial\":true"), "{answer}");
+        let [old, new, rumour] = [OLD, NEW, RUMOUR].map(|title| text.contains(title));
+        assert!(!(self.revised.load(Ordering::SeqCst) && old), "the old version is back: {answer}");
+        assert!(!(self.taken_back.load(Ordering::SeqCst) && rumour), "it was taken back: {answer}");
+        self.revised.fetch_or(new, Ordering::SeqCst);
+        self.taken_back.fetch_or(!rumour, Ordering::SeqCst);
+        (answer, [old, new, rumour])
+    }
+
+    /// Looks until the replica keeps an answer, and then that one says what it should.
+    async fn keeps(&self, what: &str, shows: [bool; 3]) {
+        wait_until(what, PATIENCE, || async {
+            let (answer, shown) = self.look().await;
+            (shown == shows && is_kept(&answer)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// What is not there is kept by nobody.
+fn is_kept(answer: &Answer) -> bool {
+    answer.status == 404 || answer.header("cache-status") == Some("orchestrator; hit")
+}
+
+async fn what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as_it_was(shape: Shape) {
+    // Nothing is asked for again because it is old: what changes, changes because it was announced.
+    let settings =
+        [("ORCHESTRATOR__CACHE__FRESH_MS", "60000"), ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")];
+    let world = World::doubled(shape, &settings).await;
+    let admin = world.admin().await;
+    let revised = world.published("sports", OLD, &["cup"], &admin).await;
+    let taken_back = world.published("sports", RUMOUR, &["cup"], &admin).await;
+    let both = [true, false, true];
+    let addresses = [
+        (format!("/sports/{revised}"), [true, false, false]),
+        (format!("/sports/{taken_back}"), [false, false, true]),
+        ("/sports?limit=5".to_owned(), both),
+        ("/all/1/5".to_owned(), both),
+        ("/home".to_owned(), both),
+    ];
+    let replicas = world.orchestrators();
+    for replica in &replicas {
+        for (address, before) in &addresses {
+            Watch::new(replica, address).keeps("a kept answer", *before).await;
+        }
+    }
+    let mut watches = JoinSet::new();
+    for replica in &replicas {
+        for (address, [old, _, _]) in &addresses {
+            let (watch, after) = (Watch::new(replica, address), [false, *old, false]);
+            watches.spawn(async move {
+                watch.keeps("the new answer, which is kept", after).await;
+                watch
+            });
+        }
+    }
+    let patch = world.client().patch(&format!("/news/v1/sports/{revised}")).token(&admin.token);
+    let patch = patch.header("if-match", "\"v2\"").json(&json!({"title": NEW}));
+    let path = format!("/news/v1/sports/{taken_back}/unpublish");
+    let unpublish = world.client().post(&path).token(&admin.token).header("if-match", "\"v2\"");
+    let (patch, unpublish) = tokio::join!(patch.send(), unpublish.json(&Value::Null).send());
+    (patch.expect_status(200), unpublish.expect_status(200));
+    for watch in watches.join_all().await {
+        let (answer, shown) = watch.look().await;
+        assert!(!shown[0] && !shown[2], "{answer}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Walks through lists by cursor, while others publish and take back, and the portal is killed half way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use system_tests::{Account, Shape, World, scenarios, text_of};
+use testkit::{Client, NoAnswer, wait_until};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+scenarios! {
+    on both shapes:
+        a_walk_there_and_back_meets_each_article_once_while_others_write_and_the_portal_is_killed;
+}
+
+const SECTIONS: [&str; 3] = ["famous", "politics", "sports"];
+/// How many articles of each section nobody touches, and how many are taken back and published again.
+const LEFT_ALONE: usize = 8;
+const TOUCHED: usize = 2;
+/// A change by others, at the most.
+const PACE: Duration = Duration::from_millis(20);
+/// How long others may take to be acknowledged again.
+const CAUGHT_UP: Duration = Duration::from_secs(30);
+
+/// Others, who publish what is new, and take back and publish again what is there.
+struct Others {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU32>,
+    tasks: JoinSet<()>,
+}
+
+impl Others {
+    fn start(client: &Client, admin: &Account, touched: Vec<String>) -> Self {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let mut tasks = JoinSet::new();
+        for (number, section) in SECTIONS.into_iter().enumerate() {
+            let (client, admin, stop, done) = (client.clone(), admin.clone(), stop.clone(), done.clone());
+            let own: Vec<_> = touched.iter().filter(|path| path.contains(section)).cloned().collect();
+            tasks.spawn(async move {
+                let mut turn = interval(PACE * SECTIONS.len() as u32);
+                turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                for round in number.. {
+                    turn.tick().await;
+                    if stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    // Killed half way: what came of it is nobody's affair here.
+                    if let Ok(true) = change(&client, &admin, section, round, &own[round % own.len()]).await {
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+        Self { stop, done, tasks }
+    }
+
+    /// Waits until one more change was acknowledged.
+    async fn have_gone_on(&self) {
+        let wanted = self.done.load(Ordering::SeqCst) + 1;
+        wait_until("a change by others", CAUGHT_UP, || {
+            std::future::ready((self.done.load(Ordering::SeqCst) >= wanted).then_some(()))
+        })
+        .await;
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.tasks.join_all().await;
+    }
+}
+
+/// Publishes something new, and takes back or publishes again what is at `path`. False where a part of it was refused.
+async fn change(
+    client: &Client,
+    admin: &Account,
+    section: &str,
+    round: usize,
+    path: &str,
+) -> Result<bool, NoAnswer> {
+    let body = json!({"title": format!("Meanwhile {round}"), "content": "News.", "tags": ["walk"]});
+    let new = client.post(&format!("/news/v1/{section}?publish=true")).token(&admin.token).json(&body);
+    let new = new.try_send().await?;
+    let now = client.get(path).token(&admin.token).try_send().await?;
+    let (true, true) = (new.is_success(), now.is_success()) else { return Ok(false) };
+    let step = if now.json()["news"]["state"] == "published" { "unpublish" } else { "publish" };
+    let seen = now.header("etag").expect("an article has a tag").to_owned();
+    let call = client.post(&format!("{path}/{step}")).token(&admin.token).header("if-match", &seen);
+    Ok(call.try_send().await?.is_success())
+}
+
+/// A walk through one list.
+struct Walk {
+    list: &'static str,
+    met: Vec<String>,
+    /// Of the page that was read last.
+    page: Vec<String>,
+    next: Option<String>,
+    previous: Option<String>,
+}
+
+impl Walk {
+    async fn begin(world: &World, list: &'static str) -> Self {
+        let mut walk = Self { list, met: Vec::new(), page: Vec::new(), next: None, previous: None };
+        walk.read(world, list.to_owned()).await;
+        walk
+    }
+
+    /// Goes to the page after this one; false where there is none.
+    async fn forwards(&mut self, world: &World) -> bool {
+        let Some(cursor) = self.next.take() else { return false };
+        self.read(world, format!("{}&cursor={cursor}", self.list)).await;
+        true
+    }
+
+    /// Goes to the page before this one; false where there is none.
+    async fn backwards(&mut self, world: &World) -> bool {
+        let Some(cursor) = self.previous.take() else { return false };
+        self.read(world, format!("{}&cursor={cursor}", self.list)).await;
+        true
+    }
+
+    async fn read(&mut self, world: &World, path: String) {
+        let list = world.client().get(&path).send().await.expect_status(200).json();
+        assert_eq!(list["partial"], false, "a section is missing: {list}");
+        self.page = list["news"].as_array().expect("a list").iter().map(|it| text_of(&it["id"])).collect();
+        self.met.extend(self.page.iter().cloned());
+        let cursor = |name: &str| list["page"][name].as_str().map(str::to_owned);
+        (self.next, self.previous) = (cursor("next_cursor"), cursor("prev_cursor"));
+    }
+
+    /// Turns round on the last page, which counts as met.
+    fn turn(&mut self) {
+        self.met.clone_from(&self.page);
+    }
+
+    fn has_met_all(&self, all: &[String]) -> bool {
+        all.iter().all(|id| self.met.contains(id))
+    }
+
+    fn met_each_once(&self, all: &[String], way: &str) {
+        let mut times = BTreeMap::<_, u32>::new();
+        self.met.iter().for_each(|id| *times.entry(id).or_default() += 1);
+        for id in all {
+            assert_eq!(times.get(id), Some(&1), "{id} in {} {way}", self.list);
+        }
+        assert!(times.values().all(|times| *times == 1), "{} {way}: {times:?}", self.list);
+    }
+}
+
+async fn a_walk_there_and_back_meets_each_article_once_while_others_write_and_the_portal_is_killed(
+    shape: Shape,
+) {
+    // However slow the machine is, no section shall be missing for it: a walk that has lost one goes on without it.
+    let mut world = World::with(shape, &[("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")]).await;
+    let admin = world.admin().await;
+    let (mut all, mut sports, mut touched) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..LEFT_ALONE + TOUCHED {
+        for section in SECTIONS {
+            let id = world.published(section, &format!("News {number}"), &["walk"], &admin).await;
+            let path = format!("/news/v1/{section}/{id}");
+            world.client().get(&format!("{path}?min_version=2")).send().await.expect_status(200);
+            // Those in between, so that a walk meets some of them before and some after the kill.
+            match number % 5 {
+                2 => touched.push(path),
+                _ if section == "sports" => {
+                    sports.push(id.clone());
+                    all.push(id);
+                }
+                _ => all.push(id),
+            }
+        }
+    }
+    let others = Others::start(world.client(), &admin, touched);
+    let lists = [("/news/v1/all?limit=3", &all), ("/news/v1/sports?limit=1", &sports)];
+    let mut walks = Vec::new();
+    for (list, there) in lists {
+        walks.push((Walk::begin(&world, list).await, there));
+    }
+    for page in 2.. {
+        others.have_gone_on().await;
+        let mut goes_on = false;
+        for (walk, _) in &mut walks {
+            goes_on |= walk.forwards(&world).await;
+        }
+        if !goes_on {
+            break;
+        }
+        if page == 4 {
+            world.kill9();
+            world.restart().await;
+        }
+    }
+    for (walk, there) in &mut walks {
+        walk.met_each_once(there, "forwards");
+        walk.turn();
+    }
+    while walks.iter().any(|(walk, there)| !walk.has_met_all(there)) {
+        others.have_gone_on().await;
+        for (walk, _) in &mut walks {
+            walk.backwards(&world).await;
+        }
+    }
+    others.stop().await;
+    for (walk, there) in &mut walks {
+        while walk.backwards(&world).await {}
+        walk.met_each_once(there, "backwards");
+    }
+}
