@@ -41,7 +41,7 @@ pub struct Flags {
 #[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 pub async fn admin(command: &Command) -> anyhow::Result<()> {
     let Command::Create(flags) = command;
-    let config = config::load(&flags.config, None)?.service;
+    let config = config::load(&flags.config)?.service;
     let email = Email::parse(&flags.email).context("--email")?;
     let name = Name::parse(&flags.name).context("--name")?;
     make_private_folder(&config.data_dir)
@@ -108,7 +108,7 @@ mod tests {
             "email_taken"
         );
         let flags = config::Flags { data_dir: Some(folder.path().to_owned()), ..config::Flags::default() };
-        let config = config::load(&flags, None).expect("a configuration").service;
+        let config = config::load(&flags).expect("a configuration").service;
         let opened = users::open(&config.users, &Surroundings::one_process()).await.expect("opens");
         let email = Email::parse("ada@example.org").expect("an address");
         let user = opened.app.find_by_email(&email).await.expect("asks").expect("is there");
@@ -124,6 +124,6 @@ mod tests {
         assert!(common.contains("the password: ") && !common.contains("12345678"), "{common}");
         let _held = run::lock(folder.path()).expect("the lock");
         let held = refused(create(&folder, "ada@example.org", "correct horse battery")).await;
-        assert!(held.contains("in use by another portal"), "{held}");
+        assert!(held.contains("stop it first"), "{held}");
     }
 }

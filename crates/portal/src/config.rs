@@ -37,7 +37,7 @@ impl Settings for Config {
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut of = |name: &str, found: Vec<String>| {
-            faults.extend(found.into_iter().map(|fault| format!("{name}: {fault}")));
+            faults.extend(found.into_iter().map(|fault| format!("{name}.{fault}")));
         };
         of("users", self.users.validate());
         of("famous_news", self.famous_news.validate());
@@ -70,18 +70,26 @@ impl Settings for Config {
     }
 }
 
-/// The flags that every command has which reads the configuration.
+/// The flags of every command that works on the stores.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// Where HTTP is served; port 0 takes a free one [default: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<String>,
-    /// Where every store keeps its files; made when it is missing [default: data].
+    /// Where every store keeps its files [default: data].
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
     /// A configuration file in TOML, over the built-in defaults; the environment goes over the file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Those of a command that serves, or says what would be served.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Serving {
+    /// Where HTTP is served; port 0 takes a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The others.
+    #[command(flatten)]
+    pub flags: Flags,
 }
 
 const SERVICES: [&str; 6] =
@@ -90,12 +98,19 @@ const SERVICES: [&str; 6] =
 /// Reads every layer: built-in defaults, those of this shape (which follow from `data_dir` and `public_url`), the file, the
 /// environment (`PORTAL__…` for the process, `USERS__…` and so on for a service), the flags.
 ///
-/// `listening` is the address that was bound, once there is one: it is the public URL where none is configured.
+/// # Errors
+/// Every fault at once.
+pub fn load(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
+    load_serving(&Serving { listen: None, flags: flags.clone() }, None)
+}
+
+/// The same for who serves. `listening` is the address that was bound, once there is one: it is the public URL where none is
+/// configured.
 ///
 /// # Errors
 /// Every fault at once.
-pub fn load(flags: &Flags, listening: Option<&str>) -> Result<Loaded<Config>, ConfigFaults> {
-    load_with(flags, listening, &config::variables())
+pub fn load_serving(serving: &Serving, listening: Option<&str>) -> Result<Loaded<Config>, ConfigFaults> {
+    load_with(serving, listening, &config::variables())
 }
 
 /// The same with no word from the environment.
@@ -103,11 +118,11 @@ pub fn load(flags: &Flags, listening: Option<&str>) -> Result<Loaded<Config>, Co
 /// # Errors
 /// As [`load`].
 pub fn of_the_code(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
-    load_with(flags, None, &[])
+    load_with(&Serving { listen: None, flags: flags.clone() }, None, &[])
 }
 
 fn load_with(
-    flags: &Flags,
+    flags: &Serving,
     listening: Option<&str>,
     variables: &[(String, String)],
 ) -> Result<Loaded<Config>, ConfigFaults> {
@@ -120,13 +135,13 @@ fn load_with(
     let defaults = service_defaults()?;
     let shape = shape(&data, &public)?;
     let base = config::layers(&[Config::DEFAULTS, &defaults, &shape], None)?;
-    config::read(&over_defaults(base, flags, variables)?)
+    config::with_variables(config::read(&over_defaults(base, flags, variables)?), variables)
 }
 
 /// The file, the environment and the flags, over whatever `base` holds.
 fn over_defaults(
     base: Figment,
-    flags: &Flags,
+    Serving { listen, flags }: &Serving,
     variables: &[(String, String)],
 ) -> Result<Figment, ConfigFaults> {
     let mut figment = match &flags.config {
@@ -139,7 +154,7 @@ fn over_defaults(
         figment = config::over(figment, Dict::from([(service.to_owned(), dict.into())]));
     }
     let mut said = Dict::new();
-    if let Some(listen) = &flags.listen {
+    if let Some(listen) = listen {
         said.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.as_str().into())]).into());
     }
     if let Some(folder) = &flags.data_dir {
@@ -229,7 +244,8 @@ mod tests {
     #[test]
     fn every_store_lies_in_the_data_folder_and_every_service_knows_the_public_url() {
         let flags = Flags { data_dir: Some(PathBuf::from("/srv/portal")), ..Flags::default() };
-        let loaded = load(&flags, Some("127.0.0.1:1234")).expect("a good configuration");
+        let loaded = load_serving(&Serving { listen: None, flags }, Some("127.0.0.1:1234"))
+            .expect("a good configuration");
         let config = loaded.service;
         assert_eq!(config.users.store.url.expose(), "sqlite:/srv/portal/users.db");
         assert_eq!(config.sports_news.view.url.expose(), "sqlite:/srv/portal/sports-news-view.db");
@@ -243,7 +259,7 @@ mod tests {
         let file = folder.path().join("portal.toml");
         std::fs::write(&file, "[process]\nprofile = \"production\"\n").expect("writes");
         let flags = Flags { config: Some(file), ..Flags::default() };
-        let faults = load(&flags, None).expect_err("one process is no production").0;
+        let faults = load(&flags).expect_err("one process is no production").0;
         for key in [
             "users.bus.url",
             "sports_news.bus.url",
@@ -261,12 +277,36 @@ mod tests {
         let file = folder.path().join("portal.toml");
         let text = "public_url = \"news.example\"\n[users.store]\nurl = \"mysql://u:s3cret@db\"\n[sports_news.view]\nurl = \"\"\n";
         std::fs::write(&file, text).expect("writes");
-        let faults =
-            load(&Flags { config: Some(file), ..Flags::default() }, None).expect_err("three faults").0;
+        let faults = load(&Flags { config: Some(file), ..Flags::default() }).expect_err("three faults").0;
         for key in ["public_url must", "users.store.url must", "sports_news.view.url must"] {
             assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
         }
         assert!(!faults.iter().any(|fault| fault.contains("s3cret")), "{faults:?}");
+    }
+
+    #[test]
+    fn every_fault_is_named_by_the_key_under_which_it_can_be_mended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("portal.toml");
+        let text = "[users.signing]\nkey_file = \"\"\n[sports_news.reads]\nprojection_wait_ms = 99999\n[orchestrator.desks]\nretries = 11\n";
+        std::fs::write(&file, text).expect("writes");
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let variables = [
+            ("PORTAL__PROCESS__INTERNAL_LISTEN".to_owned(), "foo".to_owned()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), "nonsense".to_owned()),
+        ];
+        let serving = Serving { listen: None, flags };
+        let faults = load_with(&serving, None, &variables).expect_err("five faults").0;
+        for key in [
+            "process.internal_listen must",
+            "users.signing.key_file must",
+            "sports_news.reads.projection_wait_ms must",
+            "orchestrator.desks.retries must",
+            "OTEL_EXPORTER_OTLP_ENDPOINT must",
+        ] {
+            assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
+        }
+        assert_eq!(faults.len(), 5, "{faults:?}");
     }
 
     #[test]
@@ -276,14 +316,45 @@ mod tests {
         let flags = Flags { config: Some(file.clone()), ..Flags::default() };
         std::fs::write(&file, "public_url = \"https://news.example\"\n[users.cache]\nttl_seconds = 7\n")
             .expect("writes");
-        let config = load(&flags, None).expect("a good configuration").service;
+        let config = load(&flags).expect("a good configuration").service;
         assert_eq!(
             (config.users.cache.ttl_seconds, config.users.identity.issuer.as_str()),
             (7, "https://news.example")
         );
         std::fs::write(&file, "[users.cache]\nttl = 7\n").expect("writes");
-        let faults = load(&flags, None).expect_err("an unknown key").to_string();
+        let faults = load(&flags).expect_err("an unknown key").to_string();
         assert!(faults.contains("ttl"), "{faults}");
+    }
+
+    #[test]
+    fn the_documented_example_is_a_good_configuration_and_so_are_its_variables() {
+        let document = include_str!("../../../docs/configuration.md");
+        let (_, rest) = document.split_once("## The one process").expect("a section");
+        let (section, _) = rest.split_once("\n## ").expect("another one");
+        let (_, example) = section.split_once("```toml\n").expect("an example");
+        let (example, _) = example.split_once("```").expect("its end");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("portal.toml");
+        std::fs::write(&file, example).expect("writes");
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let serving = Serving { listen: None, flags };
+        let loaded = load_with(&serving, None, &[]).expect("a good configuration");
+        assert_eq!(loaded.service.users.identity.issuer, "https://news.example");
+        assert_eq!(loaded.service.users.store.url.expose(), "sqlite:/var/lib/portal/users.db");
+        assert_eq!(loaded.service.users.sessions.idle_days, 7);
+        for (name, value) in [
+            ("PORTAL__DATA_DIR", "elsewhere"),
+            ("PORTAL__PUBLIC_URL", "https://other.example"),
+            ("PORTAL__PROCESS__LISTEN", "127.0.0.1:1"),
+            ("USERS__SESSIONS__IDLE_DAYS", "3"),
+            ("SPORTS_NEWS__NEWSROOM__LANGUAGE", "de"),
+        ] {
+            assert!(section.contains(&format!("`{name}`")), "{name}");
+            let changed = load_with(&serving, None, &[(name.to_owned(), value.to_owned())]).expect(name);
+            assert_ne!(changed.effective, loaded.effective, "{name} changes nothing");
+        }
+        let refused = load_with(&serving, None, &[("USERS__PROCESS__LOG".to_owned(), "info".to_owned())]);
+        assert!(refused.expect_err("there is one process").to_string().contains("process"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod first_admin;
 pub mod gateway;
 pub mod healthcheck;
 pub mod metrics;
+mod offline;
 pub mod openapi;
 pub mod replay;
 pub mod robot;

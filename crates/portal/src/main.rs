@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use chassis::{failed, prepare};
 use clap::{Args, Parser, Subcommand};
-use portal::config::{self, Flags};
+use portal::config::{self, Serving};
 use portal::{admin, asyncapi, documents, healthcheck, metrics, openapi, replay, robot, run, seed, verify};
 
 /// A news portal: accounts, news of three sections, recommendations.
@@ -15,15 +15,15 @@ struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
-    run: Flags,
+    run: Serving,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Runs the whole portal in this process (also without a subcommand).
-    Run(Flags),
+    Run(Serving),
     /// Prints the effective configuration, secrets as ***, or every fault of it.
-    CheckConfig(Flags),
+    CheckConfig(Serving),
     /// Prints the OpenAPI document of the whole gateway, as nginx serves it.
     Openapi,
     /// Prints the AsyncAPI document of the bus, as the portal and nginx serve it.
@@ -37,7 +37,8 @@ enum Command {
     Healthcheck(Url),
     /// Builds what readers see anew from the events, while no portal runs.
     Replay(replay::Flags),
-    /// Proves that every version of every article is what was written, and names those that are not.
+    /// Proves that every version of every article is what was written, and names those that are not, while no portal runs; of servers at
+    /// any time.
     VerifyHistory(verify::Flags),
     /// Fills the portal with believable articles, people and readings, while no portal runs.
     Seed(seed::Flags),
@@ -75,7 +76,7 @@ fn act(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Run(flags) => runtime.block_on(run::run(&flags)),
         Command::CheckConfig(flags) => {
-            let loaded = config::load(&flags, None)?;
+            let loaded = config::load_serving(&flags, None)?;
             println!("# portal, configuration {}\n{}", loaded.fingerprint, loaded.effective);
             Ok(())
         }
@@ -115,5 +116,26 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_command_that_serves_or_says_what_would_be_served_offers_an_address_for_it() {
+        let mut cli = Cli::command();
+        let mut helps = |path: &[&str]| {
+            let found = path.iter().fold(&mut cli, |command, name| {
+                command.find_subcommand_mut(name).unwrap_or_else(|| panic!("there is no {name}"))
+            });
+            found.render_long_help().to_string()
+        };
+        for path in [&[][..], &["run"], &["check-config"]] {
+            assert!(helps(path).contains("--listen"), "{path:?}");
+        }
+        for path in [&["seed"][..], &["replay"], &["verify-history"], &["admin", "create"]] {
+            let help = helps(path);
+            assert!(help.contains("--data-dir") && help.contains("--config"), "{path:?}: {help}");
+            assert!(!help.contains("--listen"), "{path:?}: {help}");
+        }
+        let help = helps(&["robot"]);
+        assert!(!help.contains("--listen") && !help.contains("--data-dir"), "{help}");
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::Section;
 
-use crate::config::{self, Config};
+use crate::{config, offline};
 
 /// What is replayed, and where.
 #[derive(Debug, Args)]
@@ -19,19 +19,19 @@ pub struct Flags {
     config: config::Flags,
 }
 
-/// Replays one section or all of them, while no portal holds the data folder.
+/// Replays one section or all of them, while no portal runs on the data folder.
 ///
 /// # Errors
-/// Where a store can't be opened (a running portal holds it) or an event can't be read; the view stays as it was.
+/// Where there are no events, a portal runs on the folder, a store can't be opened or an event can't be read; the view stays as it was.
 #[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
-    let config = config::load(&flags.config, None)?.service;
+    let config = config::load(&flags.config)?.service;
+    let sections = offline::sections(flags.section);
+    let _held = offline::hold(&config, &sections)?;
     let surroundings = Surroundings::one_process();
-    for section in
-        Section::ALL.into_iter().filter(|section| flags.section.is_none_or(|wanted| wanted == *section))
-    {
-        let (app, _) =
-            news::open(section, of(&config, section), &surroundings).await.context(section.service())?;
+    for section in sections {
+        let opened = news::open(section, offline::of(&config, section), &surroundings).await;
+        let (app, _) = opened.context(section.service())?;
         let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
         let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
         let outcome = app.replay(|done| progress.set_position(done)).await;
@@ -41,13 +41,4 @@ pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
         println!("{}: the view was built anew, {} articles", section.service(), done.articles);
     }
     Ok(())
-}
-
-/// A section's part of the configuration.
-pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
-    match section {
-        Section::Famous => &config.famous_news,
-        Section::Politics => &config.politics_news,
-        Section::Sports => &config.sports_news,
-    }
 }

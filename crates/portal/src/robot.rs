@@ -34,7 +34,8 @@ pub struct Flags {
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Plays the story and says each step; the first that goes wrong ends it.
+/// Plays the story and says each step; the first that goes wrong ends it. However it ends, the robot takes its articles back: they
+/// were for nobody to read.
 ///
 /// # Errors
 /// The step that went wrong, and what was answered.
@@ -43,7 +44,15 @@ pub async fn play(flags: &Flags) -> anyhow::Result<()> {
         format!("{} can't be read; name it by --admin-password-file", flags.admin_password_file.display())
     })?;
     let robot = Robot { base: flags.url.trim_end_matches('/').to_owned(), http: client()? };
-    robot.story(&flags.admin_email, password.trim()).await
+    let admin = robot.login(&flags.admin_email, password.trim()).await.context("the admin logs in")?.0;
+    done("the admin logs in");
+    let mut articles = Vec::new();
+    let told = robot.story(&admin, &mut articles).await;
+    let taken_back = robot.take_back(articles, &admin).await.context("the articles are taken back");
+    // What went wrong first matters more.
+    told.and(taken_back)?;
+    done("the story is told");
+    Ok(())
 }
 
 fn client() -> anyhow::Result<Client> {
@@ -53,6 +62,20 @@ fn client() -> anyhow::Result<Client> {
 struct Robot {
     base: String,
     http: Client,
+}
+
+/// What the robot wrote.
+struct Article {
+    section: Section,
+    id: String,
+    /// The last version that it knows: 1 is the draft, 2 what was published.
+    version: u64,
+}
+
+impl Article {
+    fn path(&self) -> String {
+        format!("/news/v1/{}/{}", self.section, self.id)
+    }
 }
 
 struct Answer {
@@ -66,11 +89,9 @@ fn done(step: &str) {
 }
 
 impl Robot {
-    async fn story(&self, admin_email: &str, admin_password: &str) -> anyhow::Result<()> {
+    /// Tells the story, and notes each article as soon as there is one.
+    async fn story(&self, admin: &str, articles: &mut Vec<Article>) -> anyhow::Result<()> {
         let run = run_id()?;
-        let admin = self.login(admin_email, admin_password).await.context("the admin logs in")?.0;
-        done("the admin logs in");
-
         let email = format!("robot-{run}@portal.internal");
         let password = format!("robot {run}");
         let body = json!({"name": "Robot Reader", "email": email, "password": password});
@@ -88,10 +109,12 @@ impl Robot {
         done("the reader consents and logs in again");
 
         for section in Section::ALL {
-            let article = self.publish(section, &run, &admin).await?;
-            let path = format!("/news/v1/{section}/{article}?min_version=2");
+            articles.push(self.draft(section, &run, admin).await?);
+            let Some(article) = articles.last_mut() else { continue };
+            self.publish(article, admin).await?;
+            let path = format!("{}?min_version=2", article.path());
             let read = self.expect(Method::GET, &path, Some(&token), None, StatusCode::OK).await?;
-            ensure!(read["news"]["id"] == article.as_str(), "the article that was read is another one");
+            ensure!(read["news"]["id"] == article.id.as_str(), "the article that was read is another one");
             done(&format!("an article of {section} is published and read"));
         }
 
@@ -108,15 +131,13 @@ impl Robot {
 
         self.expect(Method::DELETE, &format!("/users/v1/{id}"), Some(&token), None, StatusCode::ACCEPTED)
             .await?;
-        self.until(&path, &admin, "after erasure nothing is left of the reader", |answer| {
+        self.until(&path, admin, "after erasure nothing is left of the reader", |answer| {
             matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) || labels(&answer.body) == 0
         })
-        .await?;
-        done("the story is told");
-        Ok(())
+        .await
     }
 
-    async fn publish(&self, section: Section, run: &str, admin: &str) -> anyhow::Result<String> {
+    async fn draft(&self, section: Section, run: &str, admin: &str) -> anyhow::Result<Article> {
         let body = json!({
             "title": format!("The robot visits {section}"),
             "content": "It came, it read, it left.",
@@ -125,11 +146,34 @@ impl Robot {
         let path = format!("/news/v1/{section}");
         let draft = self.expect(Method::POST, &path, Some(admin), Some(body), StatusCode::CREATED).await?;
         let id = draft["news"]["id"].as_str().context("a draft has an id")?.to_owned();
-        let path = format!("/news/v1/{section}/{id}/publish");
-        let body = Some(json!({"version": 1}));
-        let published = self.expect(Method::POST, &path, Some(admin), body, StatusCode::OK).await?;
+        Ok(Article { section, id, version: 1 })
+    }
+
+    async fn publish(&self, article: &mut Article, admin: &str) -> anyhow::Result<()> {
+        let published = self.step(article, "publish", admin).await?;
         ensure!(published["news"]["state"] == "published", "the article is {}", published["news"]["state"]);
-        Ok(id)
+        Ok(())
+    }
+
+    /// Takes one step in the life of an article.
+    async fn step(&self, article: &mut Article, step: &str, admin: &str) -> anyhow::Result<Value> {
+        let (path, body) = (format!("{}/{step}", article.path()), json!({"version": article.version}));
+        let answer = self.expect(Method::POST, &path, Some(admin), Some(body), StatusCode::OK).await?;
+        article.version += 1;
+        Ok(answer)
+    }
+
+    /// Unpublishes what was published, and deletes all.
+    async fn take_back(&self, articles: Vec<Article>, admin: &str) -> anyhow::Result<()> {
+        for mut article in articles {
+            if article.version > 1 {
+                self.step(&mut article, "unpublish", admin).await?;
+            }
+            let body = json!({"version": article.version});
+            self.expect(Method::DELETE, &article.path(), Some(admin), Some(body), StatusCode::OK).await?;
+        }
+        done("the articles are taken back");
+        Ok(())
     }
 
     async fn login(&self, email: &str, password: &str) -> anyhow::Result<(String, Value)> {

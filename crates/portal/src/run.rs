@@ -1,18 +1,18 @@
 //! `portal run`: every service in one process.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use chassis::config::Loaded;
 use chassis::{Host, Internal, Service, Surroundings, asked_to_stop, make_private_folder, spawn, telemetry};
 use kernel::Section;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config, Flags};
+use crate::config::{self, Config, Serving};
 use crate::first_admin::{self, FirstAdmin};
 use crate::gateway;
 
@@ -20,14 +20,14 @@ use crate::gateway;
 ///
 /// # Errors
 /// Where the configuration is bad, the address or the data folder is taken, or a store can't be opened.
-pub async fn run(flags: &Flags) -> anyhow::Result<()> {
-    let asked = config::load(flags, None)?;
+pub async fn run(flags: &Serving) -> anyhow::Result<()> {
+    let asked = config::load_serving(flags, None)?;
     telemetry::start("portal", &asked.process)?;
     let listener = TcpListener::bind(&asked.process.listen)
         .await
         .with_context(|| format!("{} can't be listened on", asked.process.listen))?;
     let address = listener.local_addr()?;
-    let mut loaded = config::load(flags, Some(&address.to_string()))?;
+    let mut loaded = config::load_serving(flags, Some(&address.to_string()))?;
     let data = loaded.service.data_dir.clone();
     make_private_folder(&data).with_context(|| format!("{} can't be made", data.display()))?;
     let _lock = lock(&data)?;
@@ -87,11 +87,18 @@ pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Resul
 /// # Errors
 /// Where another process has it.
 pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
-    let path = data.join("portal.lock");
+    let (path, shown) = (data.join("portal.lock"), data.display());
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.with_context(|| format!("{} can't be written", path.display()))?;
-    file.try_lock().with_context(|| format!("{} is in use by another portal", data.display()))?;
-    Ok(file)
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("a portal, or a command such as `portal seed`, runs on the folder {shown}: stop it first")
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("{} can't be locked", path.display()))
+        }
+    }
 }
 
 /// Says to a person what runs, where, in which shape, and how to log in.
@@ -100,8 +107,8 @@ fn greet(address: SocketAddr, data: &Path, admin: &FirstAdmin) {
     println!("portal ready at http://{address}");
     println!("  shape     one process, embedded stores in {}", data.display());
     println!("  services  users, famous-news, politics-news, sports-news, orchestrator, recommendations");
-    println!("  try       curl http://{address}/news/v1/all/1/10");
-    println!("  API       http://{address}/docs/");
+    println!("  try       curl http://{address}/news/v1/home");
+    println!("            http://{address}/docs/ in a browser");
     match admin {
         FirstAdmin::Configured => println!("  admin     as configured in users.bootstrap_admin"),
         FirstAdmin::Known => println!("  admin     as before"),

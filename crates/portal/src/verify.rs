@@ -8,7 +8,7 @@ use kernel::Section;
 use news::app::Audited;
 
 use crate::config::{self, Config};
-use crate::replay;
+use crate::offline;
 
 /// What is verified, and where.
 #[derive(Debug, Args)]
@@ -22,20 +22,20 @@ pub struct Flags {
 }
 
 /// Follows the hash chains of one section or of all of them, on whichever stores the configuration names. Files are verified while
-/// no portal holds them; a server's database at any time.
+/// no portal runs on them; a server's database at any time.
 ///
 /// Every article is looked at, also after one that is broken was found.
 ///
 /// # Errors
-/// Where a history is not the one that was written; each such article is named with its first version that does not fit. And where a
-/// store can't be opened or read.
+/// Where a history is not the one that was written; each such article is named with its first version that does not fit. And where
+/// there are no events, a portal runs on their files, or a store can't be opened or read.
 #[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
-    let config = config::load(&flags.config, None)?.service;
+    let config = config::load(&flags.config)?.service;
+    let sections = offline::sections(flags.section);
+    let _held = offline::hold(&config, &sections)?;
     let mut broken = 0;
-    for section in
-        Section::ALL.into_iter().filter(|section| flags.section.is_none_or(|wanted| wanted == *section))
-    {
+    for section in sections {
         let audited = one(&config, section).await.context(section.service())?;
         let Audited { articles, versions, broken: found } = audited;
         for (article, why) in &found {
@@ -43,6 +43,7 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
         }
         let whole = articles - found.len() as u64;
         match found.len() {
+            0 if articles == 0 => println!("{}: no articles, nothing to verify", section.service()),
             0 => println!(
                 "{}: {articles} articles, {versions} versions: all are as they were written",
                 section.service()
@@ -61,7 +62,7 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
 }
 
 async fn one(config: &Config, section: Section) -> anyhow::Result<Audited> {
-    let (app, _) = news::open(section, replay::of(config, section), &Surroundings::one_process()).await?;
+    let (app, _) = news::open(section, offline::of(config, section), &Surroundings::one_process()).await?;
     let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
     let outcome = app.verify_all(|done| progress.set_position(done)).await;

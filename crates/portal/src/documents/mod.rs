@@ -155,10 +155,12 @@ pub fn all(api: &OpenApi, bus: &str) -> anyhow::Result<Vec<Document>> {
     Ok(all)
 }
 
-/// The routes of all of them.
+/// The routes of all of them, and where whoever comes to the portal's bare address is sent: to the page to try the API from, until the site
+/// takes that place.
 pub fn router(documents: Vec<Document>) -> Router {
     let folders = ["/docs", "/problems"];
-    let router = documents.into_iter().fold(Router::new(), |router, document| {
+    let front = Router::new().route("/", get(|| async { Redirect::to("/docs/") }));
+    let router = documents.into_iter().fold(front, |router, document| {
         let path = document.path.clone();
         let document = Arc::new(document);
         router.route(&path, get(move |headers: HeaderMap| async move { document.answer(&headers) }))

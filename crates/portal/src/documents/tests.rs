@@ -94,6 +94,15 @@ async fn a_client_that_has_a_document_is_told_so() {
     );
 }
 
+#[tokio::test]
+async fn whoever_comes_to_the_bare_address_is_sent_to_the_page_to_try_the_api_from() {
+    let (status, headers, _) = asked("/", None).await;
+    assert_eq!(
+        (status, &headers[header::LOCATION]),
+        (StatusCode::SEE_OTHER, &HeaderValue::from_static("/docs/"))
+    );
+}
+
 #[test]
 fn the_files_are_written_and_a_page_of_a_problem_that_is_no_more_goes() {
     let folder = tempfile::tempdir().expect("a folder");

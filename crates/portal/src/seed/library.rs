@@ -235,10 +235,11 @@ impl Chapter {
     ) -> anyhow::Result<Option<Piece>> {
         let mut titles = Vec::new();
         for index in random.order(self.titles.len()) {
-            titles.push(polished(&self.titles[index].fill(facts, random)?));
+            titles.push(self.titles[index].fill(facts, random)?);
         }
         let fits = |title: &String| HEADLINE.contains(&title.chars().count()) && new(title);
-        let mut titles = titles.into_iter().filter(fits);
+        // All are filled, for each draws its chances; only those that are looked at need to be fit to print.
+        let mut titles = titles.iter().map(|title| polished(title)).filter(fits);
         let Some(title) = titles.next() else { return Ok(None) };
         let lead = &self.leads[random.below(self.leads.len())];
         let description = polished(&lead.fill(facts, random)?);

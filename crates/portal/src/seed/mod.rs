@@ -59,7 +59,7 @@ pub struct Flags {
 /// # Errors
 /// Where a running portal holds the data folder, the portal holds another seed, or a store can't be opened.
 pub async fn seed(flags: &Flags) -> anyhow::Result<()> {
-    let config = config::load(&flags.config, None)?.service;
+    let config = config::load(&flags.config)?.service;
     let stop = CancellationToken::new();
     let asked = stop.clone();
     spawn("portal.signals", async move {

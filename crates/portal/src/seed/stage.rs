@@ -21,7 +21,7 @@ use super::accounts::Accounts;
 use super::clock::{PlannedIds, Walking};
 use super::plan::Plan;
 use crate::config::Config;
-use crate::replay;
+use crate::offline;
 
 /// How long the workers may go on when a seed ends; what is left then stays in its outbox or queue, and the portal goes on with it.
 const GRACE: Duration = Duration::from_secs(30);
@@ -91,7 +91,7 @@ impl Stage {
         users.workers.into_iter().for_each(|worker| running.work("users", worker));
         let mut desks = BTreeMap::new();
         for section in Section::ALL {
-            let config = replay::of(config, section);
+            let config = offline::of(config, section);
             let desk = Desk::open(section, config, &around, &mut running, &mut closers).await;
             desks.insert(section, desk.context(section.service())?);
         }

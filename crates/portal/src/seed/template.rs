@@ -128,13 +128,12 @@ pub fn polished(text: &str) -> String {
             c if starts && c.is_lowercase() => c.to_uppercase().next().unwrap_or(c),
             c => c,
         };
-        if c.is_alphanumeric() {
-            starts = false;
-        } else if matches!(c, '.' | '!' | '?') {
-            starts = true;
-        } else if c == ' ' {
+        match c {
+            '.' | '!' | '?' => starts = true,
             // A point inside of a number or an address ends no sentence; a sentence may end with a quote.
-            starts = starts && matches!(before, '.' | '!' | '?' | '”' | '’');
+            ' ' => starts = starts && matches!(before, '.' | '!' | '?' | '”' | '’'),
+            c if starts && c.is_alphanumeric() => starts = false,
+            _ => {}
         }
         polished.push(c);
         before = c;

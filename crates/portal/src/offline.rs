@@ -1,0 +1,90 @@
+//! What the commands that work on the histories of a portal ask first.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use kernel::Section;
+
+use crate::config::Config;
+use crate::run;
+
+/// The sections that a command works on: one, or all where none is named.
+pub(crate) fn sections(named: Option<Section>) -> Vec<Section> {
+    Section::ALL.into_iter().filter(|section| named.is_none_or(|named| named == *section)).collect()
+}
+
+/// A section's part of the configuration.
+pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
+    match section {
+        Section::Famous => &config.famous_news,
+        Section::Politics => &config.politics_news,
+        Section::Sports => &config.sports_news,
+    }
+}
+
+/// Holds the data folder, where the events of any of these sections lie in a file; servers may be asked at any time.
+///
+/// # Errors
+/// Where such a file is not there: to open it would make an empty one, of which anything can be proved. And where a portal runs on
+/// the folder.
+pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Option<File>> {
+    let files: Vec<PathBuf> = sections.iter().filter_map(|section| events_of(config, *section)).collect();
+    for file in &files {
+        ensure!(
+            file.is_file(),
+            "there is no {}: no portal was run here; --data-dir names the folder of another",
+            file.display()
+        );
+    }
+    // Where the folder is not there, no portal runs on it.
+    let held = !files.is_empty() && config.data_dir.is_dir();
+    if held { run::lock(&config.data_dir).map(Some) } else { Ok(None) }
+}
+
+/// The file of a section's events, if they lie in one.
+fn events_of(config: &Config, section: Section) -> Option<PathBuf> {
+    let url = of(config, section).events.of(section.service());
+    url.expose().strip_prefix("sqlite:").map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::Folder;
+
+    use super::*;
+    use crate::config::{self, Flags};
+
+    fn config(data: PathBuf) -> Config {
+        config::of_the_code(&Flags { data_dir: Some(data), ..Flags::default() })
+            .expect("a configuration")
+            .service
+    }
+
+    #[test]
+    fn where_no_events_are_a_command_is_refused_and_makes_nothing() {
+        let folder = Folder::new();
+        let typo = folder.join("typo");
+        let refused = hold(&config(typo.clone()), &Section::ALL).expect_err("nothing is there").to_string();
+        assert!(refused.contains("famous-news.db") && refused.contains("--data-dir"), "{refused}");
+        assert!(!typo.exists());
+        std::fs::write(folder.join("sports-news.db"), "").expect("writes");
+        let config = config(folder.path().to_owned());
+        assert!(hold(&config, &Section::ALL).is_err(), "two of three are not there");
+        assert!(!folder.join("portal.lock").exists());
+        assert!(hold(&config, &[Section::Sports]).expect("it is there").is_some());
+    }
+
+    #[test]
+    fn a_folder_on_which_a_portal_runs_is_refused_with_what_to_do_and_servers_are_not() {
+        let folder = Folder::new();
+        std::fs::write(folder.join("sports-news.db"), "").expect("writes");
+        let mut config = config(folder.path().to_owned());
+        let _runs = run::lock(folder.path()).expect("the lock");
+        let refused = hold(&config, &[Section::Sports]).expect_err("a portal runs").to_string();
+        assert!(refused.starts_with("a portal") && refused.ends_with("stop it first"), "{refused}");
+        assert!(!refused.contains("would block"), "{refused}");
+        config.sports_news.events.url = "postgres://u:p@db/sports".into();
+        assert!(hold(&config, &[Section::Sports]).expect("at any time").is_none());
+    }
+}
