@@ -15,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -152,6 +153,12 @@ impl Host {
         stop.cancelled().await;
         health.ready.store(false, Ordering::SeqCst);
         self.title("stopping");
+        self.shut_down(parts, writes, &stops, grace).await;
+        Ok(())
+    }
+
+    /// Ends everything in the order of what depends on what; each stage has `grace`.
+    async fn shut_down(self, parts: Parts, writes: TaskTracker, stops: &Stops, grace: Duration) {
         tracing::info!("stopping: no new requests");
         stops.listening.cancel();
         join("requests in flight", parts.servers, grace).await;
@@ -170,7 +177,6 @@ impl Host {
             tracing::warn!("the last spans were not exported");
         }
         tracing::info!("stopped");
-        Ok(())
     }
 
     /// Starts what the services do by themselves.
@@ -291,7 +297,7 @@ fn max_connections() -> usize {
     usize::try_from(descriptors.map_or(MOST, |limit| (limit / 2).clamp(1, MOST))).unwrap_or(1)
 }
 
-/// Serves `router` until `stop`, with this `patience` for headers; then lets the requests in flight finish for as long as `grace`, and cuts
+/// Serves `router` until `stop`, with this `patience` for headers and for clients that do not take what they are sent; then lets the requests in flight finish for as long as `grace`, and cuts
 /// what is left.
 async fn listen(
     listener: TcpListener,
@@ -329,6 +335,9 @@ async fn listen(
             if !matches!(tokio::time::timeout(patience, says_what_it_speaks(&stream)).await, Ok(Ok(()))) {
                 return;
             }
+            // Whoever takes nothing of an answer for as long is sent away: else a few such could hold every place.
+            let mut stream = Box::pin(TimeoutStream::new(stream));
+            stream.as_mut().set_write_timeout_pinned(Some(patience));
             let service = TowerToHyperService::new(app);
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let served = watcher.watch(connection.into_owned());

@@ -120,7 +120,7 @@ impl Settings for Config {
             "store.url and intake.url must be two places: no transaction spans them",
         );
         fault(self.cache.capacity == 0, "cache.capacity must be at least 1");
-        fault(self.cache.ttl_seconds == 0, "cache.ttl_seconds must be at least 1");
+        fault(!(1..=86_400).contains(&self.cache.ttl_seconds), "cache.ttl_seconds must be 1 to 86,400");
         fault(self.signing.key_file.is_empty(), "signing.key_file must name a file");
         faults.extend(path_fault("public_base", &self.public_base));
         faults.extend(self.grpc.faults(crate::grpc::METHODS));

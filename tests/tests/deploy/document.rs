@@ -5,7 +5,7 @@ use std::path::Path;
 
 use portal::documents::Document;
 
-use crate::gateway::{Gateway, Settings};
+use crate::gateway::{Gateway, Settings, status};
 use crate::{repository, text};
 
 async fn documents() -> Vec<Document> {
@@ -62,6 +62,12 @@ async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_met
         let control = answer.header("cache-control").expect("how long it may be kept");
         assert!(control.starts_with("public, max-age="), "{path}: {control}");
     }
+    // The bare address leads to the page to try the API from, and what only looks like it once its dots are gone is none.
+    let front = client.get("/?x=1").send().await.expect_status(303);
+    assert_eq!(front.header("location"), Some("/docs/"));
+    let refused = client.put("/").send().await.expect_problem(405, "method_not_allowed");
+    assert_eq!(refused.header("allow"), Some("GET,HEAD"));
+    assert_eq!(status(&gateway.raw_get("/x/..").await), 400);
     let refused = client.delete("/problems/stale_version").send().await;
     assert_eq!(refused.expect_problem(405, "method_not_allowed").header("allow"), Some("GET,HEAD"));
     for path in

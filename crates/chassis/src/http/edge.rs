@@ -32,7 +32,8 @@ use crate::{Context, Upstream, log_failure};
 pub struct EdgeConfig {
     /// The path under which the gateway shows this listener, as `/users/v1`; empty where the listener is the gateway.
     pub public_base: String,
-    /// The time a client may take to send the headers of a request, in milliseconds; a connection that says nothing for as long is closed.
+    /// The time a client may take to send the headers of a request, in milliseconds; a connection that says nothing, or takes nothing of its
+    /// answer, for as long is closed.
     pub header_budget_ms: u64,
     /// The time a GET or HEAD may take, in milliseconds.
     pub read_budget_ms: u64,
@@ -148,7 +149,7 @@ impl Edge {
         let address = request.uri().path_and_query().map_or("", |address| address.as_str());
         let passed = match self.throttle.admit(client.known(), &method, address) {
             Ok(passed) => passed,
-            Err(problem) => return self.throttle.refuse(problem),
+            Err(problem) => return problem.into_response(),
         };
         let mut response = self.answer(request, next, deadline).await;
         if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -17,6 +17,9 @@ mod problem_pages;
 mod throttle;
 mod writes;
 
+/// How many items a whole collection has, of which an answer shows a page.
+pub const X_TOTAL_COUNT: http::HeaderName = http::HeaderName::from_static("x-total-count");
+
 pub use access::{Grant, Matrix, MatrixError, Row};
 pub use api::Api;
 pub use cache::{Cache, digest, fresh, fresh_by_content, private, tag, tagged};

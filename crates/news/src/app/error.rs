@@ -40,6 +40,9 @@ pub enum NewsError {
     /// The version is stored, and the query side does not have it yet.
     #[error("this version is not projected yet")]
     NotYetProjected,
+    /// So many texts are being compared that this comparison would have to wait.
+    #[error("too many texts are being compared at this moment")]
+    Busy,
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
@@ -69,7 +72,7 @@ impl Fault for NewsError {
             NewsError::Invalid(_) | NewsError::KeyReused => Kind::Invalid,
             NewsError::Stale { .. } => Kind::Stale,
             NewsError::Illegal(_) | NewsError::StillRunning | NewsError::Answered => Kind::Conflict,
-            NewsError::NotYetProjected => Kind::Unavailable,
+            NewsError::NotYetProjected | NewsError::Busy => Kind::Unavailable,
             NewsError::Store(failure) => failure.kind(),
         }
     }
@@ -87,6 +90,7 @@ impl Fault for NewsError {
             NewsError::StillRunning | NewsError::Answered => Code::new("still_running"),
             NewsError::KeyReused => Code::new("idempotency_key_reused"),
             NewsError::NotYetProjected => Code::new("not_yet_projected"),
+            NewsError::Busy => Code::new("busy"),
             NewsError::Store(failure) => failure.code(),
         }
     }
@@ -116,6 +120,6 @@ impl Fault for NewsError {
     }
 
     fn retry_after(&self) -> Option<Duration> {
-        matches!(self, NewsError::NotYetProjected).then_some(Duration::from_secs(1))
+        matches!(self, NewsError::NotYetProjected | NewsError::Busy).then_some(Duration::from_secs(1))
     }
 }

@@ -1,11 +1,17 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use chassis::StoreFailure;
 use kernel::{ArticleId, FieldFault, Identity, MAX_LIMIT, Timestamp, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{App, NewsError};
 use crate::domain::{Article, Denied, DiffPart, Past, Step, diff, may_look_back};
 
 /// How many comparisons of texts run at once.
 pub(super) const COMPARING: usize = 2;
+/// How long one more waits for its turn: most take a few milliseconds, the longest a quarter of a second.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What happened to an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +82,7 @@ impl App {
         let old = self.version(who, id, Which::Version(from)).await?;
         let new = self.version(who, id, Which::Version(to)).await?;
         let gone = |error: &dyn std::fmt::Display| NewsError::Store(StoreFailure::broken(error.to_string()));
-        let permit = self.comparing.clone().acquire_owned().await.map_err(|error| gone(&error))?;
+        let permit = turn(&self.comparing, PATIENCE).await?;
         // It can't be stopped once it has begun, so the permit goes with it; it ends by itself in less than a second.
         let work = tokio::task::spawn_blocking(move || {
             let _held = permit;
@@ -109,5 +115,32 @@ impl App {
             }
         }
         Ok(found)
+    }
+}
+
+/// A place among those that compare. Who would wait longer than `patience` is told to come back, while the request still has time.
+async fn turn(places: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, NewsError> {
+    match tokio::time::timeout(patience, places.clone().acquire_owned()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(closed)) => Err(NewsError::Store(StoreFailure::broken(closed.to_string()))),
+        Err(_over) => Err(NewsError::Busy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Fault, Kind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_finds_no_place_to_compare_is_told_to_come_back() {
+        let places = Arc::new(Semaphore::new(1));
+        let held = turn(&places, Duration::from_millis(1)).await.expect("a place");
+        let busy = turn(&places, Duration::from_millis(1)).await.expect_err("no place");
+        assert_eq!((busy.kind(), busy.code().as_str()), (Kind::Unavailable, "busy"));
+        assert!(busy.retry_after().is_some());
+        drop(held);
+        assert!(turn(&places, PATIENCE).await.is_ok(), "a place again");
     }
 }

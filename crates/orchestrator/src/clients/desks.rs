@@ -17,12 +17,19 @@ use crate::domain::{Article, Change, DiffPart, Fields, History, Part, SectionLis
 use crate::ports::{DeskError, Done, Giver, NewsDesks, Which};
 
 /// The section has waited for a version that was asked for and does not have it yet.
-pub(super) const NOT_YET_PROJECTED: &str = "not_yet_projected";
+const NOT_YET_PROJECTED: &str = "not_yet_projected";
+/// The section has no room for one more comparison.
+const BUSY: &str = "busy";
 /// The same command, under the same key, is being done.
 const STILL_RUNNING: &str = "still_running";
 /// A call ends so much before its caller's deadline (a tenth of short ones), so that somebody is still there to see that the
 /// section was too slow, count it and answer.
 const MARGIN: Duration = Duration::from_millis(50);
+
+/// True where a section that is away for this request works well: to ask it again at once, or to leave it in peace, would help nobody.
+pub(super) fn is_well(refusal: &Refusal) -> bool {
+    [NOT_YET_PROJECTED, BUSY].contains(&refusal.code.as_str())
+}
 
 /// The desks over the bus: a call to `news.<section>.calls` for each request.
 ///
@@ -105,14 +112,15 @@ impl BusDesks {
     }
 
     /// The outer result is what the breaker counts, the inner one what the caller gets. They differ where the section works well
-    /// and has only waited in vain for a version: else anybody could open the breaker by asking for versions that will never be.
+    /// and has only waited in vain for a version, or has no room for one more comparison: else anybody could open the breaker by asking for
+    /// versions that will never be, or for many comparisons.
     async fn send(&self, section: Section, call: Call) -> Result<Result<Bytes, Refusal>, Refusal> {
         let context = Context::current();
         let left = context.deadline.left();
         let address = format!("news.{section}.calls");
         let call = context.within(left - MARGIN.min(left / 10)).scope(self.bus.call(&address, call));
         match call.await {
-            Err(refusal) if refusal.code == *NOT_YET_PROJECTED => Ok(Err(refusal)),
+            Err(refusal) if is_well(&refusal) => Ok(Err(refusal)),
             outcome => outcome.map(Ok),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use chassis::metrics;
 use kernel::{Deadline, Kind, Refusal};
 
-use super::desks::NOT_YET_PROJECTED;
+use super::desks::is_well;
 use crate::ports::DeskError;
 
 /// When a call that failed is tried again.
@@ -64,7 +64,7 @@ impl Retries {
         refusal: &Refusal,
         deadline: Deadline,
     ) -> Option<Duration> {
-        let worth_it = refusal.kind == Kind::Unavailable && refusal.code != *NOT_YET_PROJECTED;
+        let worth_it = refusal.kind == Kind::Unavailable && !is_well(refusal);
         if !worth_it || tried > self.rule.retries {
             return None;
         }
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(retries.pause("test", 1, &error, deadline), None, "{kind:?}");
         }
         assert_eq!(
-            retries.pause("test", 1, &away(NOT_YET_PROJECTED), deadline),
+            retries.pause("test", 1, &away("not_yet_projected"), deadline),
             None,
             "the section has waited already"
         );

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 pub(super) use chassis::http::{Cache, digest, tag};
-use chassis::http::{FromCache, etag_matches};
+use chassis::http::{FromCache, X_TOTAL_COUNT, etag_matches};
 use http::header::{AGE, LINK};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kernel::Refusal;
@@ -12,8 +12,6 @@ use crate::app::{Rendered, Served, Source};
 
 /// Where an answer comes from (RFC 9211).
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-/// How many articles a whole list has.
-const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 
 /// An answer that was rendered before it was sent, to a caller who is signed in or not. An incomplete one is neither kept nor tagged:
 /// nobody shall hold on to a page with a section missing.
@@ -33,7 +31,7 @@ pub(super) fn rendered(answer: &Rendered, cache: Cache, headers: &HeaderMap) -> 
         headers.insert(LINK, link);
     }
     if let Some(total) = answer.total {
-        headers.insert(TOTAL, total.into());
+        headers.insert(X_TOTAL_COUNT, total.into());
     }
     cache.on(response)
 }

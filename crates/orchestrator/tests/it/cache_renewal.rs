@@ -83,6 +83,22 @@ async fn when_no_new_one_can_be_made_the_next_reader_is_told() {
 }
 
 #[tokio::test]
+async fn a_list_that_would_lack_a_section_now_is_not_renewed_and_the_next_reader_is_told() {
+    let world = world().await;
+    world.desk(Section::Famous).published(1, 10);
+    world.desk(Section::Sports).published(2, 20);
+    let path = "/all/1/10";
+    world.get(path).send().await;
+    world.clock.advance(Duration::from_secs(6));
+    world.desk(Section::Sports).set(Mood::Refusing(away()));
+    assert_eq!(world.get(path).send().await.json["partial"], false);
+    let answer = until(&world, path, "it is said", |answer| answer.json["partial"] == true).await;
+    assert_eq!(answer.json["missing"], serde_json::json!(["sports"]));
+    world.desk(Section::Sports).set(Mood::Well);
+    until(&world, path, "it is whole again", |answer| answer.json["partial"] == false).await;
+}
+
+#[tokio::test]
 async fn what_a_section_has_taken_back_goes_with_the_first_attempt_to_renew_it() {
     let (world, _, path) = grown_old().await;
     let gone = Refusal::new(Kind::Gone, "retracted", "The figures were wrong.");
@@ -98,7 +114,7 @@ async fn what_a_section_has_taken_back_goes_with_the_first_attempt_to_renew_it()
 }
 
 #[tokio::test]
-async fn a_thousand_answers_that_grow_old_together_are_made_anew_a_few_at_a_time() {
+async fn answers_that_grow_old_together_are_made_anew_eight_at_a_time() {
     let world = world().await;
     let desk = world.desk(Section::Sports);
     let paths: Vec<_> = (1..=40).map(|number| format!("/sports/{}", desk.published(number, 10))).collect();

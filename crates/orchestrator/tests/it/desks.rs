@@ -44,6 +44,7 @@ macro_rules! every_case {
                 a_section_that_keeps_failing_is_left_in_peace_and_the_others_are_not,
                 a_section_that_can_not_write_can_still_be_read,
                 a_section_that_can_not_tell_of_the_past_can_still_be_read_and_written,
+                a_section_that_is_busy_comparing_is_not_left_in_peace_for_it,
                 an_answer_that_can_not_be_read_is_a_failure_of_the_section,
             }
             in (crate::desks_reads) {
@@ -302,6 +303,18 @@ async fn a_section_that_can_not_tell_of_the_past_can_still_be_read_and_written(g
     assert!(matches!(fault, DeskError::Resting { .. }), "{fault:?}");
     given.get(SPORTS, id).await.expect("it is read");
     given.create(None).await.expect("it is written");
+}
+
+async fn a_section_that_is_busy_comparing_is_not_left_in_peace_for_it(given: Given) {
+    let id = given.desk(SPORTS).published(1, 10);
+    let (one, two) = (Version::new(1), Version::new(2));
+    given.desk(SPORTS).set(Mood::Refusing(Refusal::new(Kind::Unavailable, "busy", "Too many compare.")));
+    for _ in 0..20 {
+        let fault = given.port.diff(SPORTS, id, one, two, None).await.expect_err("it is busy");
+        assert_eq!(fault.code().as_str(), "busy");
+    }
+    given.desk(SPORTS).set(Mood::Well);
+    given.port.history(SPORTS, id, None, 3, None).await.expect("it is asked");
 }
 
 async fn an_answer_that_can_not_be_read_is_a_failure_of_the_section(given: Given) {

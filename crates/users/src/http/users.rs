@@ -4,10 +4,10 @@ use axum::extract::State;
 use axum::response::Response;
 use chassis::http::{
     Caller, ClientAddress, IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem,
-    ProblemBody, Query, say_replayed,
+    ProblemBody, Query, X_TOTAL_COUNT, say_replayed,
 };
 use http::header::{LINK, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -19,8 +19,6 @@ use super::views::{
 use super::{UserPath, Users};
 use crate::app::{Named, OnceError, Register, Registered, Slice, Update};
 use crate::domain::User;
-
-const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// Registers an account. It can log in as soon as this is answered.
 #[utoipa::path(post, path = "/", tag = "users", request_body = RegisterBody,

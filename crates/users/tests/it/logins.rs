@@ -123,7 +123,7 @@ async fn forged_tokens_are_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_logins_is_turned_away_with_retry_after_and_delays_nobody_who_reads() {
+async fn in_a_storm_of_logins_who_reads_is_served_and_who_does_not_fit_in_is_told_when_to_come_back() {
     let users = Users::with_real_hashing(|config| config.passwords.waiting = 8).await;
     let admin = users.admin().await;
     users.reader("ann@example.org").await;

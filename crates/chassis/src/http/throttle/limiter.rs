@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use moka::sync::Cache;
 
 use super::window::Window;
@@ -16,14 +17,35 @@ const MOST_KEYS: u64 = 50_000;
 /// Each window is the generic cell rate algorithm (ITU-T I.371) in its form with one number: the moment at which the client would have
 /// used up nothing any more. A request moves it on by one pace; it is refused where it would then lie further ahead than the burst.
 pub(super) struct Limiter<K> {
+    class: Class,
     windows: Vec<Window>,
     keys: Cache<K, Arc<[AtomicU64]>>,
     epoch: Instant,
 }
 
+/// What a limiter counts, for the names of its windows: those of a client are called by their stretch alone (`day`), all others by both
+/// (`writes-day`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Client,
+    Other(&'static str),
+}
+
+impl Class {
+    /// The name of one of its windows, as in `RateLimit: "writes-day"`.
+    pub(super) fn name(self, window: &str) -> String {
+        match self {
+            Class::Client => window.to_owned(),
+            Class::Other(class) => format!("{class}-{window}"),
+        }
+    }
+}
+
 /// What a limiter says to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verdict {
+    /// What is counted.
+    pub class: Class,
     /// The window that has the least left.
     pub window: &'static str,
     /// How many requests are left in it.
@@ -35,16 +57,18 @@ pub(super) struct Verdict {
 }
 
 impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
-    pub(super) fn new(windows: &[Window]) -> Self {
+    pub(super) fn new(class: Class, windows: &[Window]) -> Self {
         let memory = windows.iter().map(Window::memory).max().unwrap_or_default();
         let keys =
             Cache::builder().max_capacity(MOST_KEYS).time_to_idle(memory.max(Duration::from_secs(1))).build();
-        Self { windows: windows.to_vec(), keys, epoch: Instant::now() }
+        Self { class, windows: windows.to_vec(), keys, epoch: Instant::now() }
     }
 
-    /// What its windows are, for `RateLimit-Policy`.
-    pub(super) fn windows(&self) -> &[Window] {
-        &self.windows
+    /// What its windows are, as `RateLimit-Policy` says it; `None` where there is no limit.
+    pub(super) fn policy(&self) -> Option<HeaderValue> {
+        let each = self.windows.iter().map(|window| window.policy(&self.class.name(window.name())));
+        let policy = each.collect::<Vec<_>>().join(", ");
+        HeaderValue::from_str(&policy).ok().filter(|policy| !policy.is_empty())
     }
 
     /// Counts one request of `key`. `None` where there is no limit. A request that is refused is not counted.
@@ -99,6 +123,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
             // Where it passes, one more is due when the next pace is over; where not, when this one would have passed.
             let more_after = if next > limit { next - limit } else { more_after };
             Verdict {
+                class: self.class,
                 window: window.name(),
                 left: u32::try_from(left).unwrap_or(u32::MAX),
                 more_after: Duration::from_nanos(more_after),
@@ -136,7 +161,10 @@ mod tests {
     use super::*;
 
     fn limiter(windows: &[&str]) -> Limiter<u64> {
-        Limiter::new(&windows.iter().map(|text| text.parse().expect("a limit")).collect::<Vec<_>>())
+        Limiter::new(
+            Class::Client,
+            &windows.iter().map(|text| text.parse().expect("a limit")).collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -170,7 +198,7 @@ mod tests {
         assert!((0..5).all(|_| limiter.look_at(1, Duration::ZERO).expect("a limit").passes));
         assert!(limiter.take_at(1, Duration::ZERO).expect("a limit").passes);
         assert!(!limiter.look_at(1, Duration::ZERO).expect("a limit").passes);
-        assert_eq!(Limiter::<u32>::new(&[]).take_at(1, Duration::ZERO), None);
+        assert_eq!(Limiter::<u32>::new(Class::Client, &[]).take_at(1, Duration::ZERO), None);
     }
 
     #[test]

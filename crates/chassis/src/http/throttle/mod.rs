@@ -9,16 +9,16 @@
 mod limiter;
 mod window;
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, StatusCode};
 use kernel::UserId;
 use serde::{Deserialize, Serialize};
 
-use self::limiter::{Limiter, Verdict};
+use self::limiter::{Class, Limiter, Verdict};
 pub use self::window::Window;
 use super::problem::{Problem, of_status};
 use crate::metrics::SHED;
@@ -108,15 +108,14 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 
 impl Throttle {
     pub(crate) fn new(config: &ThrottleConfig) -> Self {
-        let client = Limiter::new(&config.client);
-        let policy: Vec<_> = client.windows().iter().map(Window::policy).collect();
+        let client = Limiter::new(Class::Client, &config.client);
         Self {
-            policy: (!policy.is_empty()).then(|| HeaderValue::from_str(&policy.join(", ")).ok()).flatten(),
+            policy: client.policy(),
             client,
-            account: Limiter::new(&config.account),
-            writes: Limiter::new(&config.writes),
-            same_address: Limiter::new(&config.same_address),
-            costly: Limiter::new(&config.costly),
+            account: Limiter::new(Class::Other("account"), &config.account),
+            writes: Limiter::new(Class::Other("writes"), &config.writes),
+            same_address: Limiter::new(Class::Other("address"), &config.same_address),
+            costly: Limiter::new(Class::Other("costly"), &config.costly),
             hasher: RandomState::new(),
         }
     }
@@ -129,32 +128,33 @@ impl Throttle {
         address: &str,
     ) -> Result<Passed, Problem> {
         let Some(client) = peer.map(Client::from) else { return Ok(Passed { verdict: None, address: None }) };
-        let verdict = passed(self.client.take(client))?;
+        let verdict = passed(&self.client, self.client.take(client))?;
         if matches!(*method, Method::GET | Method::HEAD) {
             let address = (client, self.hasher.hash_one(address));
-            passed(self.same_address.look(address))?;
+            passed(&self.same_address, self.same_address.look(address))?;
             return Ok(Passed { verdict, address: Some(address) });
         }
         if *method != Method::OPTIONS {
-            passed(self.writes.take(client))?;
+            passed(&self.writes, self.writes.take(client))?;
         }
         Ok(Passed { verdict, address: None })
     }
 
     /// Counts a request of a verified account.
     pub(crate) fn admit_account(&self, account: UserId) -> Result<(), Problem> {
-        passed(self.account.take(account)).map(drop)
+        passed(&self.account, self.account.take(account)).map(drop)
     }
 
     /// Counts a request of the client at `peer` to a costly route. It is counted before the work is done, also where a cache will have
     /// the answer: many at once would otherwise all be at work before the first is counted.
     pub(crate) fn admit_costly(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
-        peer.map(Client::from).map_or(Ok(()), |client| passed(self.costly.take(client)).map(drop))
+        let Some(client) = peer.map(Client::from) else { return Ok(()) };
+        passed(&self.costly, self.costly.take(client)).map(drop)
     }
 
     /// Counts what a GET has cost, and says in the answer what is left (draft-ietf-httpapi-ratelimit-headers). An answer that anybody
     /// may keep says the policy alone: what is left is one client's own. One that was refused has cost nothing, and says what it was
-    /// refused for.
+    /// refused for, or nothing where a store counts (logins): what is left of another limit would not tell when to come again.
     pub(crate) fn answered(&self, passed: Passed, response: &mut Response) {
         let refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
         let cost = !refused && response.extensions().get::<FromCache>().is_none();
@@ -164,19 +164,12 @@ impl Throttle {
         let Some(policy) = self.policy.clone() else { return };
         let shared = is_public(response.headers());
         let headers = response.headers_mut();
-        headers.insert(RATELIMIT_POLICY, policy);
-        if let Some(left) = passed.verdict.filter(|_| !shared).and_then(|verdict| verdict.header()) {
-            headers.entry(RATELIMIT).or_insert(left);
+        headers.entry(RATELIMIT_POLICY).or_insert(policy);
+        if let Some(left) =
+            passed.verdict.filter(|_| !shared && !refused).and_then(|verdict| verdict.header())
+        {
+            headers.insert(RATELIMIT, left);
         }
-    }
-
-    /// The answer to a request that was one too many.
-    pub(crate) fn refuse(&self, problem: Problem) -> Response {
-        let mut response = problem.into_response();
-        if let Some(policy) = self.policy.clone() {
-            response.headers_mut().insert(RATELIMIT_POLICY, policy);
-        }
-        response
     }
 }
 
@@ -187,11 +180,19 @@ fn is_public(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.contains("public"))
 }
 
-fn passed(verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem> {
+/// A refusal names the windows of who refuses.
+fn passed<K>(limiter: &Limiter<K>, verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+{
     match verdict {
         Some(verdict) if !verdict.passes => {
             SHED.count(["throttled".into()]);
-            Err(verdict.into())
+            let problem = Problem::from(verdict);
+            Err(limiter
+                .policy()
+                .into_iter()
+                .fold(problem, |it, policy| it.with_header(RATELIMIT_POLICY, policy)))
         }
         verdict => Ok(verdict),
     }
@@ -200,7 +201,8 @@ fn passed(verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem> {
 impl Verdict {
     fn header(&self) -> Option<HeaderValue> {
         let seconds = self.more_after.as_secs_f64().ceil();
-        HeaderValue::from_str(&format!("\"{}\";r={};t={seconds}", self.window, self.left)).ok()
+        let name = self.class.name(self.window);
+        HeaderValue::from_str(&format!("\"{name}\";r={};t={seconds}", self.left)).ok()
     }
 }
 
@@ -219,6 +221,8 @@ impl From<Verdict> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use axum::response::IntoResponse;
+
     use super::*;
 
     fn throttle(config: ThrottleConfig) -> Throttle {
@@ -248,7 +252,7 @@ mod tests {
         let refused = post("192.0.2.1").err().expect("one too many").into_response();
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(refused.headers()[RETRY_AFTER], "30");
-        assert_eq!(refused.headers()[RATELIMIT], "\"minute\";r=0;t=30");
+        assert_eq!(refused.headers()[RATELIMIT], "\"writes-minute\";r=0;t=30");
         assert!(throttle.admit(peer("192.0.2.1"), &Method::GET, "/").is_ok(), "it may still read");
         assert!(post("192.0.2.2").is_ok());
     }
@@ -326,8 +330,8 @@ mod tests {
             let problem = throttle.admit_costly(peer("192.0.2.1")).expect_err("one too many");
             let mut refused = problem.into_response();
             throttle.answered(admitted, &mut refused);
-            assert_eq!(refused.headers()[RATELIMIT], "\"minute\";r=0;t=60");
-            assert_eq!(refused.headers()[RATELIMIT_POLICY], "\"minute\";q=5;w=60;burst=5");
+            assert_eq!(refused.headers()[RATELIMIT], "\"costly-minute\";r=0;t=60");
+            assert_eq!(refused.headers()[RATELIMIT_POLICY], "\"costly-minute\";q=1;w=60;burst=1");
         }
     }
 }

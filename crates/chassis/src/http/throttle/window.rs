@@ -45,7 +45,7 @@ impl Per {
 }
 
 impl Window {
-    /// The name of its stretch, as in `RateLimit: "day"`.
+    /// The name of its stretch, as `day`.
     pub(super) fn name(&self) -> &'static str {
         self.per.name()
     }
@@ -60,9 +60,9 @@ impl Window {
         self.pace() * self.burst
     }
 
-    /// What `RateLimit-Policy` says of it: `q` requests in `w` seconds, `burst` of them at once.
-    pub(super) fn policy(&self) -> String {
-        format!("\"{}\";q={};w={};burst={}", self.name(), self.limit, self.per.seconds(), self.burst)
+    /// What `RateLimit-Policy` says of it under this name: `q` requests in `w` seconds, `burst` of them at once.
+    pub(super) fn policy(&self, name: &str) -> String {
+        format!("\"{name}\";q={};w={};burst={}", self.limit, self.per.seconds(), self.burst)
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn a_policy_says_requests_seconds_and_burst() {
         let window: Window = "50/second burst 200".parse().expect("a limit");
-        assert_eq!(window.policy(), "\"second\";q=50;w=1;burst=200");
+        assert_eq!(window.policy("second"), "\"second\";q=50;w=1;burst=200");
         assert_eq!(window.pace(), Duration::from_millis(20));
         assert_eq!(window.memory(), Duration::from_secs(4));
     }
