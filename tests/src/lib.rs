@@ -7,6 +7,7 @@ pub mod gateway;
 mod plan;
 mod seed;
 mod stores;
+mod turn;
 mod world;
 mod writers;
 

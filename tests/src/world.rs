@@ -1,18 +1,16 @@
 //! A portal of a test's own, in either shape, and what people do with it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 use testkit::{Answer, Client, Folder, NoAnswer, Portal, Process, portal_binary};
 
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
-
 use crate::fleet::Fleet;
 use crate::gateway::Settings;
 use crate::seed::{Seeded, seed};
 use crate::stores::hold_sqlite;
+use crate::turn::Turn;
 
 /// The first admin's e-mail.
 pub const ADMIN: &str = "admin@portal.internal";
@@ -33,20 +31,6 @@ pub struct World {
     client: Client,
     running: Running,
     _turn: Turn,
-}
-
-/// Who measures is alone; everybody else is there together. Tests of one binary run at the same time.
-static TURNS: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
-
-enum Turn {
-    Together(#[expect(dead_code, reason = "held until the world is gone")] OwnedRwLockReadGuard<()>),
-    Alone(#[expect(dead_code, reason = "held until the world is gone")] OwnedRwLockWriteGuard<()>),
-}
-
-impl Turn {
-    async fn together() -> Self {
-        Self::Together(TURNS.clone().read_owned().await)
-    }
 }
 
 enum Running {
@@ -84,7 +68,7 @@ impl World {
 
     /// One that no other world of this test process runs beside: for measuring.
     pub async fn alone(shape: Shape) -> Self {
-        let turn = Turn::Alone(TURNS.clone().write_owned().await);
+        let turn = Turn::alone().await;
         Self::run(shape, &unthrottled(&[]), quiet(), turn).await
     }
 
@@ -111,7 +95,7 @@ impl World {
     /// A fleet with several of each service. No other world of this test process runs beside it: who asks for replicas looks at what
     /// fails within a second.
     pub async fn with_replicas(replicas: usize) -> Self {
-        let turn = Turn::Alone(TURNS.clone().write_owned().await);
+        let turn = Turn::alone().await;
         Self::over(Fleet::start(replicas, &unthrottled(&[]), quiet()).await, turn)
     }
 
@@ -302,11 +286,29 @@ impl World {
     /// Writes an article and publishes it; gives its id.
     pub async fn published(&self, section: &str, title: &str, tags: &[&str], admin: &Account) -> String {
         let id = text_of(&self.draft(section, title, tags, admin).await["id"]);
-        let path = format!("/news/v1/{section}/{id}/publish");
-        let publish = self.client().post(&path).token(&admin.token).header("if-match", "\"v1\"");
-        publish.send().await.expect_status(200);
+        publish(self.client(), &format!("/news/v1/{section}/{id}"), admin).await;
         id
     }
+
+    /// The same with each version seen before the next is written, and the last one by readers: FerretDB, in MongoDB's place, can lose
+    /// one that two replicas of a section put into the view in the wrong order.
+    pub async fn seen(&self, section: &str, title: &str, tags: &[&str], admin: &Account) -> String {
+        let id = text_of(&self.draft(section, title, tags, admin).await["id"]);
+        let path = format!("/news/v1/{section}/{id}");
+        for version in [1, 2] {
+            let call = self.client().get(&format!("{path}?min_version={version}")).token(&admin.token);
+            call.send().await.expect_status(200);
+            if version == 1 {
+                publish(self.client(), &path, admin).await;
+            }
+        }
+        id
+    }
+}
+
+async fn publish(client: &Client, path: &str, admin: &Account) {
+    let publish = client.post(&format!("{path}/publish")).token(&admin.token).header("if-match", "\"v1\"");
+    publish.send().await.expect_status(200);
 }
 
 /// The name of a setting in the environment of a program. What is a standard's is not ours to rename.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use system_tests::{Account, Shape, World, scenarios, text_of};
 use testkit::{Answer, Client, PATIENCE, at_once, wait_until};
 use tokio::task::JoinSet;
@@ -146,8 +146,8 @@ async fn what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as
         [("ORCHESTRATOR__CACHE__FRESH_MS", "60000"), ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")];
     let world = World::doubled(shape, &settings).await;
     let admin = world.admin().await;
-    let revised = world.published("sports", OLD, &["cup"], &admin).await;
-    let taken_back = world.published("sports", RUMOUR, &["cup"], &admin).await;
+    let revised = world.seen("sports", OLD, &["cup"], &admin).await;
+    let taken_back = world.seen("sports", RUMOUR, &["cup"], &admin).await;
     let both = [true, false, true];
     let addresses = [
         (format!("/sports/{revised}"), [true, false, false]),
@@ -176,8 +176,9 @@ async fn what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as
     let patch = patch.header("if-match", "\"v2\"").json(&json!({"title": NEW}));
     let path = format!("/news/v1/sports/{taken_back}/unpublish");
     let unpublish = world.client().post(&path).token(&admin.token).header("if-match", "\"v2\"");
-    let (patch, unpublish) = tokio::join!(patch.send(), unpublish.json(&Value::Null).send());
-    (patch.expect_status(200), unpublish.expect_status(200));
+    let (patch, unpublish) = tokio::join!(patch.send(), unpublish.send());
+    patch.expect_status(200);
+    unpublish.expect_status(200);
     for watch in watches.join_all().await {
         let (answer, shown) = watch.look().await;
         assert!(!shown[0] && !shown[2], "{answer}");

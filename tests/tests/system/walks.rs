@@ -91,9 +91,11 @@ async fn change(
     Ok(call.try_send().await?.is_success())
 }
 
-/// A walk through one list.
+/// A walk through one list, each page at another door.
 struct Walk {
+    doors: Vec<Client>,
     list: &'static str,
+    pages: usize,
     met: Vec<String>,
     /// Of the page that was read last.
     page: Vec<String>,
@@ -102,28 +104,31 @@ struct Walk {
 }
 
 impl Walk {
-    async fn begin(world: &World, list: &'static str) -> Self {
-        let mut walk = Self { list, met: Vec::new(), page: Vec::new(), next: None, previous: None };
-        walk.read(world, list.to_owned()).await;
+    async fn begin(doors: Vec<Client>, list: &'static str) -> Self {
+        let (met, page) = (Vec::new(), Vec::new());
+        let mut walk = Self { doors, list, pages: 0, met, page, next: None, previous: None };
+        walk.read(list.to_owned()).await;
         walk
     }
 
     /// Goes to the page after this one; false where there is none.
-    async fn forwards(&mut self, world: &World) -> bool {
+    async fn forwards(&mut self) -> bool {
         let Some(cursor) = self.next.take() else { return false };
-        self.read(world, format!("{}&cursor={cursor}", self.list)).await;
+        self.read(format!("{}&cursor={cursor}", self.list)).await;
         true
     }
 
     /// Goes to the page before this one; false where there is none.
-    async fn backwards(&mut self, world: &World) -> bool {
+    async fn backwards(&mut self) -> bool {
         let Some(cursor) = self.previous.take() else { return false };
-        self.read(world, format!("{}&cursor={cursor}", self.list)).await;
+        self.read(format!("{}&cursor={cursor}", self.list)).await;
         true
     }
 
-    async fn read(&mut self, world: &World, path: String) {
-        let list = world.client().get(&path).send().await.expect_status(200).json();
+    async fn read(&mut self, path: String) {
+        let door = &self.doors[self.pages % self.doors.len()];
+        self.pages += 1;
+        let list = door.get(&path).send().await.expect_status(200).json();
         assert_eq!(list["partial"], false, "a section is missing: {list}");
         self.page = list["news"].as_array().expect("a list").iter().map(|it| text_of(&it["id"])).collect();
         self.met.extend(self.page.iter().cloned());
@@ -150,40 +155,52 @@ impl Walk {
     }
 }
 
+/// What is published before a walk: the ids of what nobody touches, in all sections and in sports, and the paths of the rest.
+#[derive(Default)]
+struct There {
+    all: Vec<String>,
+    sports: Vec<String>,
+    touched: Vec<String>,
+}
+
+async fn fill(world: &World, admin: &Account) -> There {
+    let mut there = There::default();
+    for number in 0..LEFT_ALONE + TOUCHED {
+        for section in SECTIONS {
+            let id = world.seen(section, &format!("News {number}"), &["walk"], admin).await;
+            // Those in between, so that a walk meets some of them before and some after the kill.
+            if number % 5 == 2 {
+                there.touched.push(format!("/news/v1/{section}/{id}"));
+                continue;
+            }
+            if section == "sports" {
+                there.sports.push(id.clone());
+            }
+            there.all.push(id);
+        }
+    }
+    there
+}
+
 async fn a_walk_there_and_back_meets_each_article_once_while_others_write_and_the_portal_is_killed(
     shape: Shape,
 ) {
     // However slow the machine is, no section shall be missing for it: a walk that has lost one goes on without it.
-    let mut world = World::with(shape, &[("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")]).await;
+    let mut world = World::doubled(shape, &[("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")]).await;
     let admin = world.admin().await;
-    let (mut all, mut sports, mut touched) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..LEFT_ALONE + TOUCHED {
-        for section in SECTIONS {
-            let id = world.published(section, &format!("News {number}"), &["walk"], &admin).await;
-            let path = format!("/news/v1/{section}/{id}");
-            world.client().get(&format!("{path}?min_version=2")).send().await.expect_status(200);
-            // Those in between, so that a walk meets some of them before and some after the kill.
-            match number % 5 {
-                2 => touched.push(path),
-                _ if section == "sports" => {
-                    sports.push(id.clone());
-                    all.push(id);
-                }
-                _ => all.push(id),
-            }
-        }
-    }
+    let There { all, sports, touched } = fill(&world, &admin).await;
     let others = Others::start(world.client(), &admin, touched);
-    let lists = [("/news/v1/all?limit=3", &all), ("/news/v1/sports?limit=1", &sports)];
-    let mut walks = Vec::new();
-    for (list, there) in lists {
-        walks.push((Walk::begin(&world, list).await, there));
-    }
+    // One through the gateway, and one from replica to replica.
+    let gateway = vec![Client::new(&format!("{}/news/v1", world.client().base()))];
+    let mut walks = [
+        (Walk::begin(gateway, "/all?limit=3").await, &all),
+        (Walk::begin(world.orchestrators(), "/sports?limit=1").await, &sports),
+    ];
     for page in 2.. {
         others.have_gone_on().await;
         let mut goes_on = false;
         for (walk, _) in &mut walks {
-            goes_on |= walk.forwards(&world).await;
+            goes_on |= walk.forwards().await;
         }
         if !goes_on {
             break;
@@ -191,6 +208,7 @@ async fn a_walk_there_and_back_meets_each_article_once_while_others_write_and_th
         if page == 4 {
             world.kill9();
             world.restart().await;
+            has_come_back(&world, &admin).await;
         }
     }
     for (walk, there) in &mut walks {
@@ -200,12 +218,21 @@ async fn a_walk_there_and_back_meets_each_article_once_while_others_write_and_th
     while walks.iter().any(|(walk, there)| !walk.has_met_all(there)) {
         others.have_gone_on().await;
         for (walk, _) in &mut walks {
-            walk.backwards(&world).await;
+            walk.backwards().await;
         }
     }
     others.stop().await;
     for (walk, there) in &mut walks {
-        while walk.backwards(&world).await {}
+        while walk.backwards().await {}
         walk.met_each_once(there, "backwards");
     }
+}
+
+/// Waits until the gateway, which for two seconds asks nobody who has failed, asks the new processes.
+async fn has_come_back(world: &World, admin: &Account) {
+    wait_until("a gateway that has found them again", CAUGHT_UP, || async {
+        let answer = world.client().get("/news/v1/all?limit=1").token(&admin.token).send().await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
 }
