@@ -37,8 +37,8 @@ enum Command {
     Healthcheck(Url),
     /// Builds what readers see anew from the events, while no portal runs.
     Replay(replay::Flags),
-    /// Proves that every version of every article is what was written, and names those that are not, while no portal runs; of servers at
-    /// any time.
+    /// Proves that every version that is there is what was written and none is missing between two, and names the articles where that is
+    /// not so, while no portal runs; of servers at any time.
     VerifyHistory(verify::Flags),
     /// Fills the portal with believable articles, people and readings, while no portal runs.
     Seed(seed::Flags),

@@ -1,4 +1,5 @@
-//! `portal verify-history`: proves that every version of every article is what was written.
+//! `portal verify-history`: proves that every version that is there is what was written, and that none is missing between two. What was cut off at
+//! the end of an article, or taken away with all of its versions, leaves no trace in a chain.
 
 use anyhow::{Context, bail};
 use chassis::Surroundings;
