@@ -27,12 +27,7 @@ async fn headers_that_are_too_large_together_are_a_problem(shape: Shape) {
 }
 
 async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away(shape: Shape) {
-    // By default they have ten seconds; for those of the fleet's gateway nobody waits but in a test of the fleet.
-    let settings: &[_] = match shape {
-        Shape::OneProcess => &[("PROCESS__EDGE__HEADER_BUDGET_MS", "1000")],
-        Shape::Fleet => &[],
-    };
-    let world = World::with(shape, settings).await;
+    let world = impatient(shape).await;
     let address = address_of(&world);
     let mut silent = Vec::new();
     for _ in 0..50 {
@@ -56,11 +51,7 @@ async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_s
 }
 
 async fn a_client_that_takes_nothing_of_its_answers_is_sent_away(shape: Shape) {
-    let settings: &[_] = match shape {
-        Shape::OneProcess => &[("PROCESS__EDGE__HEADER_BUDGET_MS", "1000")],
-        Shape::Fleet => &[],
-    };
-    let world = World::with(shape, settings).await;
+    let world = impatient(shape).await;
     let address = address_of(&world);
     let mut stream = TcpStream::connect(&address).await.expect("connects");
     // More than the system's buffers take.
@@ -116,6 +107,15 @@ async fn who_compares_versions_too_often_is_told_when_again_and_may_still_read(s
     for rest in ["?min_version=2", "/history", "/versions/2"] {
         world.client().get(&format!("{path}{rest}")).send().await.expect_status(200);
     }
+}
+
+/// One that gives clients a second. The fleet's gateway gives them ten, as by default: for those nobody waits but in a test of the fleet.
+async fn impatient(shape: Shape) -> World {
+    let settings: &[_] = match shape {
+        Shape::OneProcess => &[("PROCESS__EDGE__HEADER_BUDGET_MS", "1000")],
+        Shape::Fleet => &[],
+    };
+    World::with(shape, settings).await
 }
 
 fn address_of(world: &World) -> String {
