@@ -20,6 +20,8 @@ pub struct Row {
     pub grants: Vec<String>,
     /// Whether it says so.
     pub costly: bool,
+    /// Whether a token that does not hold is no reason to refuse it.
+    pub lenient: bool,
 }
 
 impl Row {
@@ -56,8 +58,11 @@ fn rows(access: &str, base: &str) -> Vec<Row> {
         let mut words = line.split('"').skip(1).step_by(2);
         let (method, path) =
             words.next().and_then(|route| route.split_once(' ')).expect("a method and a path");
-        let (costly, grants): (Vec<_>, Vec<_>) = words.map(str::to_owned).partition(|word| word == "costly");
-        Row { method: method.to_owned(), path: format!("{base}{path}"), grants, costly: !costly.is_empty() }
+        let words: Vec<String> = words.map(str::to_owned).collect();
+        let says = |wanted: &str| words.iter().any(|word| word == wanted);
+        let (costly, lenient) = (says("costly"), says("lenient"));
+        let grants = words.into_iter().filter(|word| word != "costly" && word != "lenient").collect();
+        Row { method: method.to_owned(), path: format!("{base}{path}"), grants, costly, lenient }
     };
     lines.map(row).collect()
 }

@@ -317,12 +317,13 @@ pub(crate) fn variable(program: &str, key: &str) -> String {
 }
 
 /// What takes the services' limits of one client away: all people of a test, or of a measurement, come from one address.
-pub const UNTHROTTLED: [(&str, &str); 8] = [
+pub const UNTHROTTLED: [(&str, &str); 9] = [
     ("PROCESS__EDGE__THROTTLE__CLIENT", "[]"),
     ("PROCESS__EDGE__THROTTLE__ACCOUNT", "[]"),
     ("PROCESS__EDGE__THROTTLE__WRITES", "[]"),
     ("PROCESS__EDGE__THROTTLE__SAME_ADDRESS", "[]"),
     ("PROCESS__EDGE__THROTTLE__COSTLY", "[]"),
+    ("USERS__THROTTLE__LOGINS_PER_ACCOUNT_AND_ADDRESS", "1000000"),
     ("USERS__THROTTLE__LOGINS_PER_ACCOUNT", "1000000"),
     ("USERS__THROTTLE__LOGINS_PER_ADDRESS", "1000000"),
     ("USERS__THROTTLE__REGISTRATIONS_PER_ADDRESS", "1000000"),

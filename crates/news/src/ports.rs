@@ -5,7 +5,7 @@
 use async_trait::async_trait;
 use bus::Envelope;
 use chassis::StoreFailure;
-use kernel::{ArticleId, Code, Fault, Kind, Refusal, Timestamp, UserId, Version};
+use kernel::{ArticleId, Code, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
 use crate::domain::{Article, Change, Filter, Link, Part, Position, Step};
@@ -41,17 +41,10 @@ pub struct Once {
 pub struct Answer {
     /// The request that was answered.
     pub fingerprint: String,
-    /// What it led to.
-    pub outcome: Outcome,
-}
-
-/// What a command led to. What it was answered follows from it: neither text nor name is kept a second time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// This version of this article.
-    Done(ArticleId, Version),
-    /// Nothing, and why.
-    Refused(Refusal),
+    /// The article that was changed …
+    pub article: ArticleId,
+    /// … and the version that this led to. The answer follows from it: neither text nor name is kept a second time.
+    pub version: Version,
 }
 
 /// The command side: every version of every article of one section, only ever added to.
@@ -81,12 +74,8 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// * `an_answer_is_kept_with_its_effect_or_not_at_all`
     /// * `an_answer_whose_time_is_over_counts_as_none`
+    /// * `a_refusal_that_an_older_release_has_kept_counts_as_none`
     async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure>;
-
-    /// Keeps a refusal as the answer, unless there is one already.
-    ///
-    /// * `a_refusal_is_kept_unless_there_is_an_answer_already`
-    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure>;
 
     /// Forgets at most `limit` answers whose time is over. Returns how many.
     ///

@@ -129,8 +129,16 @@ impl Robot {
         let labels = |body: &Value| body.as_array().map_or(0, Vec::len);
         self.until(&path, &token, "three labels are recommended", |answer| labels(&answer.body) == 3).await?;
 
-        self.expect(Method::DELETE, &format!("/users/v1/{id}"), Some(&token), None, StatusCode::ACCEPTED)
-            .await?;
+        // A story that took longer than 10 minutes needs the password.
+        let body = json!({"current_password": password});
+        self.expect(
+            Method::DELETE,
+            &format!("/users/v1/{id}"),
+            Some(&token),
+            Some(body),
+            StatusCode::ACCEPTED,
+        )
+        .await?;
         self.until(&path, admin, "after erasure nothing is left of the reader", |answer| {
             matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) || labels(&answer.body) == 0
         })

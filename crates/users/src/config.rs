@@ -15,6 +15,7 @@ use crate::domain::{Email, Password, SessionRules};
 #[allow(missing_docs, reason = "config.default.toml explains every key, and is what an operator reads")]
 pub struct Config {
     pub public_base: String,
+    pub older_base: String,
     pub identity: IdentityConfig,
     pub store: Address,
     pub intake: Address,
@@ -55,6 +56,7 @@ pub struct Sessions {
     pub longest_days: u32,
     pub most: u32,
     pub retry_seconds: u32,
+    pub grace_seconds: u32,
 }
 
 impl Sessions {
@@ -65,6 +67,7 @@ impl Sessions {
             idle: days(self.idle_days),
             longest: days(self.longest_days),
             retry: Duration::from_secs(u64::from(self.retry_seconds)),
+            grace: Duration::from_secs(u64::from(self.grace_seconds)),
             most: self.most,
         }
     }
@@ -82,6 +85,9 @@ impl Sessions {
         within("most", self.most, 1000);
         if self.retry_seconds > 3600 {
             faults.push("sessions.retry_seconds must be at most 3600".to_owned());
+        }
+        if self.grace_seconds > 60 {
+            faults.push("sessions.grace_seconds must be at most 60".to_owned());
         }
         faults
     }
@@ -123,6 +129,7 @@ impl Settings for Config {
         fault(!(1..=86_400).contains(&self.cache.ttl_seconds), "cache.ttl_seconds must be 1 to 86,400");
         fault(self.signing.key_file.is_empty(), "signing.key_file must name a file");
         faults.extend(path_fault("public_base", &self.public_base));
+        faults.extend(path_fault("older_base", &self.older_base));
         faults.extend(self.grpc.faults(crate::grpc::METHODS));
         if let Some((email, password)) = self.bootstrap_admin.wanted() {
             faults.extend(Email::parse(email).err().map(|e| format!("bootstrap_admin.email {e}")));

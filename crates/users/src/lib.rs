@@ -40,7 +40,8 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let Opened { app, bus, workers, closers } = open(&config, &surroundings).await?;
     make_first_admin(&app, &config).await?;
 
-    let (router, doc) = http::router(app.clone(), verifier, &config.public_base, &config.identity.issuer);
+    let Config { public_base, older_base, identity, .. } = &config;
+    let (router, doc) = http::router(app.clone(), verifier, public_base, older_base, &identity.issuer);
     let routes = Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, router.clone());
@@ -92,10 +93,17 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         ids: surroundings.ids.clone(),
         arrived: Arc::default(),
     });
+    if let Err(error) = app.learn_costs().await {
+        tracing::debug!(
+            cause = chassis::causes(&error),
+            "which costs of hashing accounts have is learned later"
+        );
+    }
     let workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(workers::IntakeWorker::new(app.clone())),
         Arc::new(Relay::new(opened.outbox, bus.clone())),
         Arc::new(workers::forget_answers(app.clone())),
+        Arc::new(workers::CostsWorker::new(app.clone())),
     ];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
     Ok(Opened { app, bus, workers, closers })

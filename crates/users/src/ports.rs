@@ -10,7 +10,7 @@ use chassis::StoreFailure;
 use kernel::{Code, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
-pub use intake::{Answer, Begun, Intake, IntakeError, Once, Outcome, Reservation, Waiting};
+pub use intake::{Answer, Begun, Intake, IntakeError, Once, Reservation, Waiting};
 
 use crate::domain::{
     Account, Change, Choice, Consent, Credentials, Digest, Email, Refresh, Salt, Session, User,
@@ -94,6 +94,11 @@ pub trait UserStore: Send + Sync + 'static {
         credentials: &Credentials,
     ) -> Result<bool, UserStoreError>;
 
+    /// How often each cost of hashing is found among the stored hashes: of all accounts, or of a sample if there are many.
+    ///
+    /// * Hashes of one cost are counted together, and those of another cost apart.
+    async fn hash_costs(&self) -> Result<Vec<HashCost>, UserStoreError>;
+
     /// Gives an account a role that holds in `sections`. Answers with the account as it is then.
     ///
     /// * A new role makes the next version.
@@ -148,9 +153,17 @@ pub trait UserStore: Send + Sync + 'static {
     /// * A refresh makes the next token the good one, and answers with the account and the consent as they are now.
     /// * Of parallel refreshes with one token one makes the next token.
     /// * A token that was used before ends its session, and the next token with it.
+    /// * The token before the newest is answered again for a moment, with what the newest was made with, and changes nothing.
     /// * A refresh that is asked for again by its key is answered with what its token was made with, and changes nothing.
+    /// * A refresh without a key by an older release is refused for a moment, and ends nothing.
     /// * An unknown token, and one of a session that is over, are refused and end nothing.
     async fn refresh_session(&self, refresh: &Refresh) -> Result<Refreshed, UserStoreError>;
+
+    /// The session of this name, unless it is over.
+    ///
+    /// * A session is found by its account and id, and by its series, until it is over.
+    /// * A session is not found by the id of another account.
+    async fn session(&self, name: SessionName, now: Timestamp) -> Result<Option<Session>, UserStoreError>;
 
     /// The sessions of an account that are not over, the last used one first.
     ///
@@ -168,6 +181,15 @@ pub trait UserStore: Send + Sync + 'static {
     async fn ping(&self) -> Result<(), StoreFailure>;
 }
 
+/// A cost of hashing that accounts have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashCost {
+    /// What a hash of this cost begins with, up to its salt: `$argon2id$v=19$m=19456,t=2,p=1$`.
+    pub head: String,
+    /// The number of accounts that have it.
+    pub accounts: u64,
+}
+
 /// What an access token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bearer {
@@ -182,12 +204,23 @@ pub struct Bearer {
 pub enum Refreshed {
     /// The next token is good from now on.
     Renewed(SessionId, Bearer),
-    /// It was done before; its token was made with this salt.
-    Again(SessionId, Bearer, Salt),
+    /// It was done before, at this time; its token was made with this salt.
+    Again(SessionId, Bearer, Salt, Timestamp),
+    /// The token was replaced a moment ago, and its answer cannot be made again.
+    Replaced(SessionId),
     /// The token was used before; the session has ended.
     Reused(SessionId, UserId),
     /// There is no such session, or it is over.
     Over,
+}
+
+/// By what a session is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionName {
+    /// Its account and its id, as in access tokens.
+    Id(UserId, SessionId),
+    /// What its refresh tokens have in common.
+    Series(Digest),
 }
 
 /// Which sessions end.
@@ -304,6 +337,11 @@ pub trait UserCache: Send + Sync + 'static {
     /// * Buckets are counted apart.
     /// * A window that is over begins anew.
     async fn count(&self, bucket: &str, window: Duration, now: Timestamp) -> Count;
+
+    /// How often was counted in a bucket in the window that runs now.
+    ///
+    /// * Looking at a bucket counts nothing, and a window that is over counts as none.
+    async fn counted(&self, bucket: &str, window: Duration, now: Timestamp) -> u64;
 
     /// Asks whether the cache answers.
     async fn ping(&self) -> Result<(), StoreFailure>;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chassis::{Forgetting, Step, Worker};
-use kernel::Fault;
+use kernel::{Fault, Timestamp};
 use tokio::sync::Notify;
 
 use crate::app::App;
@@ -16,6 +16,9 @@ use crate::metrics::INTAKE_DEPTH;
 const LOOK: Duration = Duration::from_secs(1);
 /// What a look counts at most: it costs little, however many wait.
 const MOST: u32 = 1000;
+
+/// How often it is looked which costs of hashing accounts have.
+const COSTS: Duration = Duration::from_secs(60);
 
 /// How often it is looked for answers whose time is over. Nothing waits for it: such an answer counts as none.
 const ANSWERS: Duration = Duration::from_secs(60);
@@ -27,6 +30,41 @@ pub fn forget_answers(app: Arc<App>) -> Forgetting {
         let app = app.clone();
         async move { app.forget_answers(most).await }
     })
+}
+
+/// Learns which costs of hashing accounts have: they change while accounts are hashed anew after a raise.
+pub struct CostsWorker {
+    app: Arc<App>,
+    next: Mutex<Option<Timestamp>>,
+    wake: Arc<Notify>,
+}
+
+impl CostsWorker {
+    /// For the accounts of this app.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app, next: Mutex::default(), wake: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Worker for CostsWorker {
+    fn name(&self) -> &'static str {
+        "users.costs"
+    }
+
+    async fn step(&self) -> Result<Step, Box<dyn Fault>> {
+        let now = self.app.clock.now();
+        let due = self.next.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| next <= now);
+        if due {
+            self.app.learn_costs().await.map_err(|error| Box::new(error) as Box<dyn Fault>)?;
+            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(COSTS));
+        }
+        Ok(Step::Idle)
+    }
+
+    fn wake(&self) -> Arc<Notify> {
+        self.wake.clone()
+    }
 }
 
 /// Brings registrations into the store, a batch at a step.

@@ -68,11 +68,25 @@ async fn a_read_with_a_token_or_a_cookie_never_meets_the_cache() {
     assert_eq!(client.get("/users/v1/x").send().await.text(), "2");
     assert_eq!(token().send().await.text(), "3");
     assert_eq!(client.get("/users/v1/x").header("cookie", "refresh=1").send().await.text(), "4");
-    assert_eq!(client.get("/users/v1/x").header("authorization", "Basic eDp5").send().await.text(), "5");
+    let sent = async |text: &str| client.get("/users/v1/x").header("authorization", text).send().await.text();
+    for (number, token) in ["bearer t", "Bearer", "Bearer\tt"].into_iter().enumerate() {
+        assert_eq!(sent(token).await, (number + 5).to_string(), "{token}");
+    }
     // Its conditions reach the service, which alone knows what holds for this person.
     let answer = token().header("if-none-match", "\"v1\"").send().await;
     assert_eq!(users.last().header("if-none-match"), Some("\"v1\""));
     assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_read_with_another_scheme_than_bearer_is_one_by_nobody_and_meets_the_cache() {
+    let users = counting().await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
+    for scheme in ["Basic eDp5", "Bearerx t", "Negotiate", "Digest bearer"] {
+        let call = gateway.client().get("/users/v1/x").header("authorization", scheme);
+        assert_eq!(call.send().await.expect_status(200).text(), "1", "{scheme}");
+    }
 }
 
 #[tokio::test]

@@ -20,5 +20,6 @@ mod restarts;
 mod retries_of_users;
 mod scenario;
 mod sections;
+mod sessions;
 mod telemetry;
 mod walks;

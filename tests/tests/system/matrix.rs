@@ -8,7 +8,8 @@ use system_tests::{Account, Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
-        every_cell_of_role_and_route_is_as_the_matrix_says;
+        every_cell_of_role_and_route_is_as_the_matrix_says,
+        a_token_that_does_not_hold_is_refused_by_every_route_that_is_not_lenient;
 }
 
 const SOME_ID: &str = "0190b2c4-0000-7000-8000-000000000000";
@@ -33,6 +34,11 @@ async fn ask(world: &World, row: &Row, subject: &str, caller: Option<&Account>) 
         .await
 }
 
+/// Whether the route ends an account or a session: a token without a session gives no roles any more.
+fn is_of_accounts(row: &Row) -> bool {
+    row.path.starts_with("/users/v1/")
+}
+
 async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
@@ -46,7 +52,7 @@ async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
         for (role, account) in &accounts {
             // Whoever puts themselves or their sessions away is nobody afterwards: for each such cell there is somebody of its own.
             let account = match account {
-                Some(_) if row.method == "DELETE" && row.grants.iter().any(|grant| grant == "own") => {
+                Some(_) if row.method == "DELETE" && is_of_accounts(&row) => {
                     Some(world.staff(&format!("{role}-{number}"), role, &admin).await)
                 }
                 account => account.clone(),
@@ -65,4 +71,43 @@ async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
         }
     }
     assert!(cells > 100, "only {cells} cells: the matrix was not read");
+}
+
+async fn a_token_that_does_not_hold_is_refused_by_every_route_that_is_not_lenient(shape: Shape) {
+    let world = World::new(shape).await;
+    let broken = format!("{}x", world.admin().await.token);
+    let (mut refused, mut passed) = (0, 0);
+    for row in every_row() {
+        let send = |authorization: Option<String>| {
+            let call = world.client().request(row.method.parse().expect("a method"), &row.filled(SOME_ID));
+            let call = authorization.iter().fold(call, |call, text| call.header("authorization", text));
+            let is_read = row.method == "GET" || row.method == "DELETE";
+            if is_read { call } else { call.json(&json!({"no_such_field": 1})) }.send()
+        };
+        let answer = send(Some(format!("Bearer {broken}"))).await;
+        assert_eq!(answer.code() == "invalid_token", !row.lenient, "{} {}: {answer}", row.method, row.path);
+        if row.lenient {
+            passed += 1;
+        } else {
+            let challenge = answer.expect_status(401).header("www-authenticate").map(str::to_owned);
+            assert_eq!(
+                challenge.as_deref(),
+                Some("Bearer error=\"invalid_token\""),
+                "{} {}",
+                row.method,
+                row.path
+            );
+            refused += 1;
+        }
+        // Another scheme is no token at all.
+        let (basic, nobody) = (send(Some("Basic dXNlcjpwYXNz".to_owned())).await, send(None).await);
+        assert_eq!(
+            (basic.status, basic.code()),
+            (nobody.status, nobody.code()),
+            "{} {}",
+            row.method,
+            row.path
+        );
+    }
+    assert!(refused > 25 && passed == 5, "{refused} and {passed}: the matrix was not read");
 }

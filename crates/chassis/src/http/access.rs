@@ -26,6 +26,8 @@ pub struct Row {
     pub grants: Vec<Grant>,
     /// Whether an answer takes far more work than a read, so that a client may ask for few of them: the word `costly` in its row.
     pub costly: bool,
+    /// Whether an access token that is missing, broken or over is no reason to refuse: the word `lenient` in its row.
+    pub lenient: bool,
 }
 
 impl Row {
@@ -57,8 +59,9 @@ pub enum MatrixError {
     Row(String),
 }
 
-/// The word of a row that is no grant.
+/// The words of a row that are not grants.
 const COSTLY: &str = "costly";
+const LENIENT: &str = "lenient";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,10 +77,15 @@ impl Matrix {
             let unreadable = || MatrixError::Row(route.clone());
             let (method, path) = route.split_once(' ').ok_or_else(unreadable)?;
             let method = method.parse().map_err(|_| unreadable())?;
-            let (costly, grants): (Vec<_>, Vec<_>) = words.iter().partition(|word| *word == COSTLY);
-            let grants = grants.into_iter().map(|grant| read_grant(grant).ok_or_else(unreadable));
-            let grants = grants.collect::<Result<_, _>>()?;
-            Ok(Row { method, path: path.to_owned(), grants, costly: !costly.is_empty() })
+            let says = |wanted: &str| words.iter().any(|word| word == wanted);
+            let grants = words.iter().filter(|word| ![COSTLY, LENIENT].contains(&word.as_str()));
+            let grants = grants.map(|grant| read_grant(grant).ok_or_else(unreadable));
+            let grants: Vec<Grant> = grants.collect::<Result<_, _>>()?;
+            if says(LENIENT) && !grants.contains(&Grant::Anyone) {
+                return Err(unreadable());
+            }
+            let (costly, lenient) = (says(COSTLY), says(LENIENT));
+            Ok(Row { method, path: path.to_owned(), grants, costly, lenient })
         });
         Ok(Self { rows: rows.collect::<Result<_, MatrixError>>()? })
     }
@@ -131,6 +139,15 @@ mod tests {
         assert!(!matrix.rows()[0].admits(Some(&caller(Role::Admin)), None));
         assert!(Matrix::parse("[routes]\n\"GET /x\" = [\"everyone\"]").is_err());
         assert!(Matrix::parse("[routes]\n\"GET\" = []").is_err());
+    }
+
+    #[test]
+    fn lenient_is_said_of_a_route_that_is_open_to_anyone_and_of_no_other() {
+        let lenient = Matrix::parse("[routes]\n\"POST /x\" = [\"anyone\", \"lenient\"]").expect("a matrix");
+        let plain = Matrix::parse("[routes]\n\"POST /x\" = [\"anyone\"]").expect("a matrix");
+        assert!(lenient.rows()[0].lenient && !plain.rows()[0].lenient);
+        assert_eq!(lenient.rows()[0].grants, plain.rows()[0].grants);
+        assert!(Matrix::parse("[routes]\n\"POST /x\" = [\"reader\", \"lenient\"]").is_err());
     }
 
     #[test]

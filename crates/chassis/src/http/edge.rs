@@ -244,9 +244,13 @@ fn render(mut response: Response, instance: &str, request_id: &str) -> Response 
     }
     let (parts, _) = response.into_parts();
     let mut rendered = problem.render(instance, request_id);
-    for (name, value) in &parts.headers {
-        if !matches!(*name, header::CONTENT_TYPE | CONTENT_LENGTH | header::CACHE_CONTROL) {
-            rendered.headers_mut().insert(name, value.clone());
+    let taken_over =
+        |name: &&HeaderName| !matches!(**name, header::CONTENT_TYPE | CONTENT_LENGTH | header::CACHE_CONTROL);
+    for name in parts.headers.keys().filter(taken_over) {
+        rendered.headers_mut().remove(name);
+        // Every line of it: two cookies are two lines.
+        for value in parts.headers.get_all(name) {
+            rendered.headers_mut().append(name, value.clone());
         }
     }
     *rendered.extensions_mut() = parts.extensions;

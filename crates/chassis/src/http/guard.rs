@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use kernel::{Identity, Kind, Refusal, UserId};
 
 use super::access::Row;
@@ -89,9 +89,14 @@ impl Guard {
         headers: &HeaderMap,
         subject: Option<UserId>,
     ) -> Result<Option<Verified>, Problem> {
-        let verified = self.verified(headers).await?;
+        let row = self.row(method);
+        let verified = match self.verified(headers).await {
+            // Where a session begins, goes on or ends, an old token must not stand in the way.
+            Err(_) if row.is_some_and(|row| row.lenient) => None,
+            outcome => outcome?,
+        };
         let caller = verified.as_ref().map(|verified| &verified.identity);
-        if self.row(method).is_some_and(|row| row.admits(caller, subject)) {
+        if row.is_some_and(|row| row.admits(caller, subject)) {
             return Ok(verified);
         }
         Err(match verified {
@@ -109,27 +114,38 @@ impl Guard {
     /// Counts a request that may pass: for its account, and among the costly ones. Where there is no edge, nobody counts.
     fn counted(&self, request: &Request, verified: Option<&Verified>) -> Result<(), Problem> {
         let Some(throttle) = request.extensions().get::<Arc<Throttle>>() else { return Ok(()) };
-        if let Some(verified) = verified {
+        let row = self.row(request.method());
+        if let Some(verified) = verified
+            && !row.is_some_and(|row| row.lenient)
+        {
             throttle.admit_account(verified.identity.user)?;
         }
-        if self.row(request.method()).is_some_and(|row| row.costly) {
+        if row.is_some_and(|row| row.costly) {
             let client = request.extensions().get::<ClientAddress>().copied();
             throttle.admit_costly(client.and_then(ClientAddress::known))?;
         }
         Ok(())
     }
 
+    /// The identity of the bearer token, if one was sent. Other schemes are none of ours: a proxy in front of the portal or a
+    /// browser may use them for itself.
     async fn verified(&self, headers: &HeaderMap) -> Result<Option<Verified>, VerifyError> {
-        let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-        let text = value.to_str().map_err(|_| VerifyError::Invalid)?;
-        let (scheme, token) = text.split_once(' ').ok_or(VerifyError::Invalid)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(VerifyError::Invalid);
-        }
-        let token = token.trim();
+        let mut tokens = headers.get_all(AUTHORIZATION).iter().filter_map(bearer);
+        let Some(token) = tokens.next() else { return Ok(None) };
+        let token = token.filter(|_| tokens.next().is_none()).ok_or(VerifyError::Invalid)?;
         let identity = self.verifier.verify(token).await?;
         Ok(Some(Verified { identity, token: token.to_owned() }))
     }
+}
+
+/// The token of the scheme `Bearer`: none of another scheme, and `Some(None)` if it can't be a token.
+fn bearer(value: &HeaderValue) -> Option<Option<&str>> {
+    const SCHEME: &[u8] = b"bearer";
+    let bytes = value.as_bytes().trim_ascii();
+    let (scheme, rest) = bytes.split_at_checked(SCHEME.len())?;
+    let ends = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    let is_bearer = scheme.eq_ignore_ascii_case(SCHEME) && ends;
+    is_bearer.then(|| std::str::from_utf8(rest).ok().map(str::trim))
 }
 
 pub(crate) async fn guard(
@@ -173,4 +189,27 @@ pub(crate) async fn guard(
     response.extensions_mut().insert(route);
     response.extensions_mut().insert(Actor(actor));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_scheme_bearer_is_read_in_any_case_of_letters() {
+        let read = |text: &[u8]| {
+            let value = HeaderValue::from_bytes(text).expect("a value");
+            bearer(&value).map(|token| token.map(str::to_owned))
+        };
+        for other in
+            [&b"Basic dTpw"[..], b"Bearerx abc", b"Negotiate", b"abc", b"", b"J\xf6rg x", b"Digest bearer"]
+        {
+            assert_eq!(read(other), None, "{}", String::from_utf8_lossy(other));
+        }
+        for token in [&b"Bearer abc"[..], b"bearer   abc ", b"BEARER\tabc"] {
+            assert_eq!(read(token), Some(Some("abc".to_owned())), "{}", String::from_utf8_lossy(token));
+        }
+        assert_eq!(read(b"Bearer"), Some(Some(String::new())));
+        assert_eq!(read(b"Bearer \xff"), Some(None));
+    }
 }

@@ -35,6 +35,12 @@ impl Problem {
         self
     }
 
+    /// The same with one more line of a header that may come several times, such as `Set-Cookie`.
+    pub fn and_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.append(name, value);
+        self
+    }
+
     pub(crate) fn into_parts(self) -> Parts {
         *self.0
     }
@@ -65,7 +71,7 @@ impl<F: Fault> From<F> for Problem {
         let cause = refusal.kind.is_ours().then(|| causes(&fault));
         let mut headers = HeaderMap::new();
         if refusal.kind == Kind::Unauthenticated {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, challenge(refusal.code.as_str()));
         }
         // A stale writer learns the newest tag, so that it can read and try again.
         if let Some(current) = refusal.extra.get("current_version").and_then(Value::as_u64) {
@@ -82,6 +88,15 @@ impl<F: Fault> From<F> for Problem {
         }
         Self(Box::new(Parts { status: status_of(refusal.kind), refusal, cause, headers }))
     }
+}
+
+/// What a client is to send (RFC 6750 §3): if it sent a token, why that was not good enough.
+fn challenge(code: &str) -> HeaderValue {
+    HeaderValue::from_static(if code == "invalid_token" {
+        "Bearer error=\"invalid_token\""
+    } else {
+        "Bearer"
+    })
 }
 
 impl IntoResponse for Problem {
@@ -235,6 +250,16 @@ mod tests {
         }
         assert_eq!(kind_of(StatusCode::METHOD_NOT_ALLOWED), Kind::Malformed);
         assert_eq!(kind_of(StatusCode::BAD_GATEWAY), Kind::Internal);
+    }
+
+    #[test]
+    fn a_client_with_a_bad_token_learns_that_it_was_the_token() {
+        for (code, wanted) in
+            [("invalid_token", "Bearer error=\"invalid_token\""), ("unauthenticated", "Bearer")]
+        {
+            let problem = Problem::from(Refusal::new(Kind::Unauthenticated, code, "No."));
+            assert_eq!(problem.0.headers[header::WWW_AUTHENTICATE], wanted);
+        }
     }
 
     #[test]

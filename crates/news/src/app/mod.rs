@@ -30,7 +30,7 @@ use crate::wire;
 
 pub use create::CreateArticle;
 pub use error::NewsError;
-pub use once::{Done, FOR_RETRIES, KEPT, OnceError};
+pub use once::{Done, KEPT};
 pub use past::{History, Which};
 pub use replay::Replayed;
 pub use restore::RestoreArticle;

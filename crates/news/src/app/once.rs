@@ -3,16 +3,14 @@ use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kernel::{Fault, Kind, Refusal, Timestamp, UserId};
+use kernel::{Fault, Timestamp, UserId};
 
 use super::{App, NewsError};
 use crate::domain::Article;
-use crate::ports::{Once, Outcome};
+use crate::ports::Once;
 
 /// How long an answer is kept for whoever asks again.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// What a key starts with that no client gave: it serves the retries of whoever sends the command.
-pub const FOR_RETRIES: char = ' ';
 
 /// What a command led to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,17 +19,6 @@ pub struct Done {
     pub article: Article,
     /// It was done before, under the same key.
     pub replayed: bool,
-}
-
-/// Why a command under a key led to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum OnceError {
-    /// It was refused.
-    #[error(transparent)]
-    News(#[from] NewsError),
-    /// It was refused before, under the same key.
-    #[error("{0}")]
-    Before(Refusal),
 }
 
 /// The commands under keys that this process is working at.
@@ -75,54 +62,37 @@ impl App {
     /// Does `work` (a command that appends under `once`) unless it was done before; then it says what came of it.
     ///
     /// That there is one effect is the event store's promise, whichever replicas work at the same command and wherever one of them
-    /// is killed. What is added here: a command that this process is working at is not begun a second time, and a refusal is given
-    /// again too, but for those that another attempt may not meet (429 and 5xx).
+    /// is killed. What is added here: a command that this process is working at is not begun a second time. A refusal is not kept:
+    /// it changed nothing, and the same key serves the request once it is corrected (decision 14).
     pub async fn once(
         &self,
         once: Option<&Once>,
         work: impl Future<Output = Result<Article, NewsError>> + Send,
-    ) -> Result<Done, OnceError> {
+    ) -> Result<Done, NewsError> {
         let fresh = |article| Done { article, replayed: false };
-        let Some(once) = once else { return Ok(work.await.map(fresh)?) };
+        let Some(once) = once else { return Ok(fresh(work.await?)) };
         let _place = self.running.begin(once).ok_or(NewsError::StillRunning)?;
-        if let Some(before) = self.before(once).await? {
-            return before;
+        if let Some(done) = self.before(once).await? {
+            return Ok(done);
         }
-        let error = match work.await {
-            Ok(article) => return Ok(fresh(article)),
-            Err(error) => error,
-        };
-        if error.kind().is_ours() || error.kind().is_transient() || error.kind() == Kind::Unauthenticated {
-            return Err(error.into());
-        }
-        // Another replica may have done it meanwhile: then this refusal is only what it left behind, such as a newer version.
-        if !once.key.starts_with(FOR_RETRIES) && !matches!(error, NewsError::Answered) {
-            self.events.keep_refusal(once, &error.refusal()).await.map_err(NewsError::from)?;
-        }
-        match self.before(once).await? {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(OnceError::News(reused))) => Err(reused.into()),
-            _ => Err(error.into()),
+        match work.await {
+            Ok(article) => Ok(fresh(article)),
+            Err(error) if error.kind().is_ours() || error.kind().is_transient() => Err(error),
+            // Another replica may have done it meanwhile: then this refusal is only what it left behind, such as a newer version.
+            Err(error) => self.before(once).await?.ok_or(error),
         }
     }
 
-    /// What was answered under this key before.
-    async fn before(&self, once: &Once) -> Result<Option<Result<Done, OnceError>>, NewsError> {
+    /// What was done under this key before.
+    async fn before(&self, once: &Once) -> Result<Option<Done>, NewsError> {
         let Some(answer) = self.events.answer(once).await? else { return Ok(None) };
         if answer.fingerprint != once.fingerprint {
-            return Ok(Some(Err(NewsError::KeyReused.into())));
+            return Err(NewsError::KeyReused);
         }
-        Ok(Some(match answer.outcome {
-            Outcome::Refused(refusal) => Err(OnceError::Before(refusal)),
-            Outcome::Done(id, version) => {
-                let article = self.events.version(id, version).await?;
-                // Nothing is ever taken out of the events.
-                let article = article.ok_or_else(|| {
-                    chassis::StoreFailure::broken("a kept answer names a version that is not there")
-                })?;
-                Ok(Done { article, replayed: true })
-            }
-        }))
+        let article = self.events.version(answer.article, answer.version).await?;
+        // Nothing is ever taken out of the events.
+        let missing = || chassis::StoreFailure::broken("a kept answer names a version that is not there");
+        Ok(Some(Done { article: article.ok_or_else(missing)?, replayed: true }))
     }
 
     /// Forgets answers whose time is over, at most so many. Returns how many.

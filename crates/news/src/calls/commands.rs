@@ -8,15 +8,13 @@ use proto::news::v1 as wire;
 use sha2::{Digest, Sha256};
 
 use super::{Calls, Failure, decoded, id_of, unreadable};
-use crate::app::{CreateArticle, Done, OnceError, RestoreArticle, ReviseArticle, Revision, Writer};
+use crate::app::{CreateArticle, Done, NewsError, RestoreArticle, ReviseArticle, Revision, Writer};
 use crate::domain::{StoryInput, StoryPatch};
 use crate::ports::Once;
 use crate::wire::encode;
 
 /// The longest key: what the edge lets through, and the mark of a key for retries.
 const LONGEST_KEY: usize = 256;
-/// Says in a refusal that it was given before, under the same key.
-const REPLAYED: &str = "idempotency_replayed";
 
 /// Who gives a command, and under which key.
 struct Giver {
@@ -113,7 +111,7 @@ impl Calls {
         let giver = self.giver(call, &request.id).await?;
         let (id, expected) = (id_of(&request.id)?, expected(request.expected)?);
         let work = self.app.delete(giver.writer(), id, &expected);
-        let Done { article, replayed } = done(self.app.once(giver.once.as_ref(), work).await)?;
+        let Done { article, replayed } = self.app.once(giver.once.as_ref(), work).await?;
         let (id, version) = (article.id.to_string(), article.version.number());
         Ok(wire::DeleteArticleReply { id, version, replayed }.encode_to_vec().into())
     }
@@ -127,15 +125,8 @@ impl Calls {
     }
 }
 
-fn done(outcome: Result<Done, OnceError>) -> Result<Done, Failure> {
-    outcome.map_err(|error| match error {
-        OnceError::News(error) => error.into(),
-        OnceError::Before(refusal) => refusal.with(REPLAYED, true).into(),
-    })
-}
-
-fn article(outcome: Result<Done, OnceError>) -> Result<Bytes, Failure> {
-    let Done { article, replayed } = done(outcome)?;
+fn article(outcome: Result<Done, NewsError>) -> Result<Bytes, Failure> {
+    let Done { article, replayed } = outcome?;
     Ok(wire::ArticleReply { article: Some(encode(&article, true)), replayed }.encode_to_vec().into())
 }
 

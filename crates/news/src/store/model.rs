@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bus::{Envelope, Outbox};
-use kernel::{Kind, Refusal, UserId, Version};
+use kernel::{UserId, Version};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -158,13 +158,7 @@ async fn both_event_stores_say_the_same(seed: u64) {
                     known.extend(facts.into_iter().map(|fact| fact.change.article));
                 }
             }
-            70..76 => {
-                let Some(once) = once(&mut chance, turn) else { continue };
-                let refusal = Refusal::new(Kind::Conflict, "illegal_transition", format!("{turn}"));
-                model.keep_refusal(&once, &refusal).await.expect("it is kept");
-                tested.keep_refusal(&once, &refusal).await.expect("it is kept");
-            }
-            76..80 => {
+            70..80 => {
                 let now = at(turn * 2 * 3_600_000);
                 let forgotten = model.forget_answers(now, 2).await.expect("they are forgotten");
                 let same = tested.forget_answers(now, 2).await.expect("they are forgotten");

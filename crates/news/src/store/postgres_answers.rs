@@ -2,23 +2,22 @@
 
 use chassis::StoreFailure;
 use chassis::postgres::timestamptz;
-use kernel::{Refusal, Timestamp, Version};
-use sqlx::{Executor, PgConnection, PgPool, Postgres};
+use kernel::{ArticleId, Timestamp, Version};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::record::{read_answer, write_refusal};
 use crate::domain::Article;
 use crate::ports::{Answer, AppendError, Once};
 
-/// The same statement for what was done and for what was refused. A row whose time is over is as good as none,
-/// and an erased person gets none. It waits for
+/// A row whose time is over is as good as none, as is a refusal, which an older release has kept; and an erased person gets none. It waits for
 /// another transaction that has a row under this key and is not committed yet.
-const KEEP: &str = "insert into answers (owner, command, idempotency_key, fingerprint, article, version, refusal, kept_until)
-     select $1, $2, $3, $4, $5, $6, $7, $8 where not exists (select 1 from erased where person = $1)
+const KEEP: &str =
+    "insert into answers (owner, command, idempotency_key, fingerprint, article, version, kept_until)
+     select $1, $2, $3, $4, $5, $6, $7 where not exists (select 1 from erased where person = $1)
      on conflict (owner, command, idempotency_key) do update set
         fingerprint = excluded.fingerprint, article = excluded.article, version = excluded.version,
-        refusal = excluded.refusal, kept_until = excluded.kept_until
-     where answers.kept_until <= $9";
+        refusal = null, kept_until = excluded.kept_until
+     where answers.kept_until <= $8 or answers.refusal is not null";
 
 /// Keeps what is done in this transaction as the answer.
 pub(super) async fn keep_done(
@@ -26,49 +25,32 @@ pub(super) async fn keep_done(
     once: &Once,
     article: &Article,
 ) -> Result<(), AppendError> {
-    if keep(tx, once, Some(article), None).await? { Ok(()) } else { Err(AppendError::Answered) }
-}
-
-/// Keeps a refusal as the answer, unless there is one.
-pub(super) async fn keep_refusal(pool: &PgPool, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure> {
-    keep(pool, once, None, Some(write_refusal(refusal).map_err(StoreFailure::broken)?)).await?;
-    Ok(())
-}
-
-async fn keep<'e>(
-    executor: impl Executor<'e, Database = Postgres>,
-    once: &Once,
-    done: Option<&Article>,
-    refusal: Option<String>,
-) -> Result<bool, sqlx::Error> {
     let kept = sqlx::query(KEEP)
         .bind(once.owner.uuid())
         .bind(&once.command)
         .bind(&once.key)
         .bind(&once.fingerprint)
-        .bind(done.map(|article| article.id.uuid()))
-        .bind(done.map(|article| i32::try_from(article.version.number()).unwrap_or(i32::MAX)))
-        .bind(refusal)
+        .bind(article.id.uuid())
+        .bind(i32::try_from(article.version.number()).unwrap_or(i32::MAX))
         .bind(timestamptz(once.until))
         .bind(timestamptz(once.at))
-        .execute(executor)
+        .execute(tx)
         .await?;
-    Ok(kept.rows_affected() > 0)
+    if kept.rows_affected() > 0 { Ok(()) } else { Err(AppendError::Answered) }
 }
 
 #[derive(sqlx::FromRow)]
 struct AnswerRow {
     fingerprint: String,
-    article: Option<Uuid>,
-    version: Option<i32>,
-    refusal: Option<String>,
+    article: Uuid,
+    version: i32,
 }
 
 /// What is kept under this key.
 pub(super) async fn find(pool: &PgPool, once: &Once) -> Result<Option<Answer>, StoreFailure> {
     let row: Option<AnswerRow> = sqlx::query_as(
-        "select fingerprint, article, version, refusal from answers
-         where owner = $1 and command = $2 and idempotency_key = $3 and kept_until > $4",
+        "select fingerprint, article, version from answers
+         where owner = $1 and command = $2 and idempotency_key = $3 and kept_until > $4 and refusal is null",
     )
     .bind(once.owner.uuid())
     .bind(&once.command)
@@ -76,11 +58,12 @@ pub(super) async fn find(pool: &PgPool, once: &Once) -> Result<Option<Answer>, S
     .bind(timestamptz(once.at))
     .fetch_optional(pool)
     .await?;
-    let answer = |row: AnswerRow| {
-        let version = row.version.map(|number| Version::new(u32::try_from(number).unwrap_or_default()));
-        read_answer(row.fingerprint, row.article.zip(version), row.refusal)
+    let answer = |row: AnswerRow| Answer {
+        fingerprint: row.fingerprint,
+        article: ArticleId::new(row.article),
+        version: Version::new(u32::try_from(row.version).unwrap_or_default()),
     };
-    row.map(answer).transpose().map_err(StoreFailure::broken)
+    Ok(row.map(answer))
 }
 
 /// Removes what is kept for nobody any more. Replicas that do so at once pass each other's rows by.

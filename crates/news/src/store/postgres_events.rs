@@ -6,7 +6,7 @@ use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
 use chassis::{StoreFailure, in_time};
 use futures::{TryFutureExt, TryStreamExt};
-use kernel::{ArticleId, Refusal, Timestamp, UserId, Version};
+use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
@@ -96,10 +96,6 @@ impl EventStore for PostgresEventStore {
 
     async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure> {
         in_time(postgres_answers::find(self.database.pool(), once)).await
-    }
-
-    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure> {
-        in_time(postgres_answers::keep_refusal(self.database.pool(), once, refusal)).await
     }
 
     async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure> {

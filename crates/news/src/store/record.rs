@@ -3,12 +3,10 @@
 //! A form that was stored once is readable for ever: new forms get the next number and a reader of their own, and the
 //! golden files of the old ones (`tests/golden`) stay as they are. Fields may be added as optional ones.
 
-use kernel::{ArticleId, Label, Refusal, Section, Timestamp, UserId, Version};
+use kernel::{ArticleId, Label, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::domain::{Article, Byline, Change, Correction, Event, Link, Slug, State, Story, UnknownName};
-use crate::ports::{Answer, Outcome};
 
 /// The form of event that is written today.
 const FORM: u32 = 1;
@@ -106,25 +104,6 @@ pub fn read_link(version: Version, record: String, prev_hash: String, hash: Stri
     let change = read_event(&record, String::new()).ok();
     let of = change.map(|change| (change.article.id, change.article.version));
     Link { version, record, prev_hash, hash, of }
-}
-
-/// What a row of the answers says.
-pub fn read_answer(
-    fingerprint: String,
-    done: Option<(Uuid, Version)>,
-    refusal: Option<String>,
-) -> Result<Answer, RecordError> {
-    let outcome = match (done, refusal) {
-        (Some((article, version)), _) => Outcome::Done(ArticleId::new(article), version),
-        (None, Some(refusal)) => Outcome::Refused(serde_json::from_str(&refusal)?),
-        (None, None) => return Err(RecordError::Value("answer")),
-    };
-    Ok(Answer { fingerprint, outcome })
-}
-
-/// A refusal, as it is kept.
-pub fn write_refusal(refusal: &Refusal) -> Result<String, RecordError> {
-    Ok(serde_json::to_string(refusal)?)
 }
 
 /// The document of an article in the view: everything but its content and its byline.

@@ -6,7 +6,7 @@ use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::StoreFailure;
 use chassis::sqlite::Database;
 use futures::TryStreamExt;
-use kernel::{ArticleId, Refusal, Timestamp, UserId, Version};
+use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
@@ -84,13 +84,6 @@ impl EventStore for SqliteEventStore {
 
     async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure> {
         sqlite_answers::find(self.database.reader(), once).await
-    }
-
-    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), StoreFailure> {
-        let mut tx = self.database.write().await?;
-        sqlite_answers::keep_refusal(&mut tx, once, refusal).await?;
-        tx.commit().await?;
-        Ok(())
     }
 
     async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure> {

@@ -65,36 +65,29 @@ async fn the_same_command_under_one_key_is_answered_again_and_another_one_is_ref
 }
 
 #[tokio::test]
-async fn a_refusal_is_given_again_and_says_so() {
+async fn a_refusal_burns_no_key_and_the_corrected_command_is_done_under_it() {
     let place = Place::new();
     let world = World::start(&place).await;
-    let refused = world.create_once(&author(), "a", "").await.expect_err("a title is missing");
-    assert_eq!((refused.kind, refused.code.as_str()), (Kind::Invalid, "invalid"));
-    let again = world.create_once(&author(), "a", "").await.expect_err("the same refusal");
-    assert_eq!(again, refused.with("idempotency_replayed", true));
-    // A restart forgets nothing.
-    world.stop().await;
-    let world = World::start(&place).await;
-    assert_eq!(world.create_once(&author(), "a", "").await.expect_err("the same refusal"), again);
-    let reused = told(world.create_once(&author(), "a", "A title").await);
-    assert_eq!(reused, said(Kind::Invalid, "idempotency_key_reused"));
-    world.stop().await;
-}
-
-#[tokio::test]
-async fn a_refusal_of_somebody_without_a_client_is_not_kept() {
-    // A key for retries: whoever sends the command wants to know whether it was done, not what it was told.
-    let place = Place::new();
-    let world = World::start(&place).await;
-    let published = world.published("Public").await;
-    let unpublish = || UnpublishArticleRequest { id: published.id.clone(), expected: exactly(1) };
     for _ in 0..2 {
-        let refused = told(world.call_once(&editor(), " retry", "UnpublishArticle", unpublish()).await);
-        assert_eq!(refused, said(Kind::Stale, "stale_version"));
+        let refused = world.create_once(&author(), "a", "").await.expect_err("a title is missing");
+        assert_eq!((refused.kind, refused.code.as_str()), (Kind::Invalid, "invalid"));
+        assert_eq!(refused.extra.get("idempotency_replayed"), None);
     }
-    assert_eq!(answers(&place).await, 0);
-    let (first, _) = world.create_once(&author(), " retry", "Mine").await.expect("a draft");
-    assert_eq!(world.create_once(&author(), " retry", "Mine").await.expect("the same"), (first, true));
+    let (first, replayed) = world.create_once(&author(), "a", "A title").await.expect("a draft");
+    assert!(!replayed);
+    assert_eq!(world.create_once(&author(), "a", "A title").await.expect("the same answer"), (first, true));
+    // What depends on the state, on the version, or on who asks, is asked again too.
+    let public = world.published("Public").await;
+    let step = async |who: &Person, command: &str, version: u32| {
+        let message = UnpublishArticleRequest { id: public.id.clone(), expected: exactly(version) };
+        world.call_once(who, "b", command, message).await.map(drop)
+    };
+    assert_eq!(told(step(&author(), "UnpublishArticle", 2).await), said(Kind::Forbidden, "role_required"));
+    assert_eq!(told(step(&editor(), "UnpublishArticle", 1).await), said(Kind::Stale, "stale_version"));
+    assert_eq!(told(step(&editor(), "DeleteArticle", 2).await), said(Kind::Conflict, "illegal_transition"));
+    assert_eq!(answers(&place).await, 1, "what was done is kept, and nothing else");
+    step(&editor(), "UnpublishArticle", 2).await.expect("it is unpublished");
+    step(&editor(), "DeleteArticle", 3).await.expect("it is deleted");
     world.stop().await;
 }
 

@@ -15,6 +15,9 @@ pub enum UserError {
     /// The current password that was given is another one.
     #[error("The current password is not right.")]
     WrongPassword,
+    /// The session is too old to do this without the password.
+    #[error("This login is older than 10 minutes: send `current_password` in the body, or log in again.")]
+    CurrentPasswordRequired,
     /// It was tried too often.
     #[error("Too many attempts; wait a little.")]
     TooManyAttempts {
@@ -40,7 +43,10 @@ impl UserError {
 
     fn inner(&self) -> Option<&dyn Fault> {
         match self {
-            UserError::Invalid(_) | UserError::WrongPassword | UserError::TooManyAttempts { .. } => None,
+            UserError::Invalid(_)
+            | UserError::WrongPassword
+            | UserError::CurrentPasswordRequired
+            | UserError::TooManyAttempts { .. } => None,
             UserError::Store(error) => Some(error),
             UserError::Intake(error) => Some(error),
             UserError::Password(error) => Some(error),
@@ -52,7 +58,7 @@ impl Fault for UserError {
     fn kind(&self) -> Kind {
         match self {
             UserError::Invalid(_) => Kind::Invalid,
-            UserError::WrongPassword => Kind::Forbidden,
+            UserError::WrongPassword | UserError::CurrentPasswordRequired => Kind::Forbidden,
             UserError::TooManyAttempts { .. } => Kind::TooMany,
             _ => self.inner().map_or(Kind::Internal, Fault::kind),
         }
@@ -62,6 +68,7 @@ impl Fault for UserError {
         match self {
             UserError::Invalid(_) => Code::new("invalid"),
             UserError::WrongPassword => Code::new("wrong_password"),
+            UserError::CurrentPasswordRequired => Code::new("current_password_required"),
             UserError::TooManyAttempts { .. } => Code::new("too_many_attempts"),
             _ => self.inner().map_or(Code::new("internal"), Fault::code),
         }

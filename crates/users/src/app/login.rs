@@ -6,10 +6,11 @@ use kernel::{Code, Fault, Kind, SessionId};
 use secrecy::SecretString;
 
 use super::passwords::PasswordError;
+use super::throttle::Attempt;
 use super::{App, Grant, UserError};
 use crate::domain::{Account, Email, RefreshToken, Session};
 use crate::metrics::LOGIN;
-use crate::ports::UserStoreError;
+use crate::ports::{SessionName, UserStoreError};
 
 /// Somebody says who they are.
 pub struct Login {
@@ -19,6 +20,8 @@ pub struct Login {
     pub password: SecretString,
     /// Where they are.
     pub from: IpAddr,
+    /// The refresh tokens that came along: one of this account shows that it is its owner's browser.
+    pub held: Vec<RefreshToken>,
 }
 
 /// Why a login failed.
@@ -78,16 +81,48 @@ impl App {
     }
 
     async fn try_to_log_in(&self, login: Login) -> Result<Grant, LoginError> {
-        self.admit_login(&login.email, login.from).await?;
+        let attempt = Attempt::new(&login.email, login.from);
         let email = Email::parse(&login.email).ok();
-        match self.prove(email.as_ref(), &login.password).await {
+        let mut session = None;
+        if let Err(refused) = self.admit_login(&attempt).await {
+            session = Some(self.session_of(email.as_ref(), &login.held).await?.ok_or(refused)?);
+        }
+        let outcome = match self.prove(email.as_ref(), &login.password).await {
             // While the password was compared it was changed, or hashed anew by another login: what is kept now decides.
             Err(error) if is_stale(&error) => match self.prove(email.as_ref(), &login.password).await {
                 Err(error) if is_stale(&error) => Err(LoginError::WrongCredentials),
                 outcome => outcome,
             },
             outcome => outcome,
+        };
+        if let Err(LoginError::WrongCredentials) = &outcome {
+            self.count_failed(&attempt).await;
+            if let Some(session) = session {
+                self.count_failed_in(session).await;
+            }
         }
+        outcome
+    }
+
+    /// The session of the account that one of these tokens belongs to, if it has not failed too often.
+    async fn session_of(
+        &self,
+        email: Option<&Email>,
+        held: &[RefreshToken],
+    ) -> Result<Option<SessionId>, UserError> {
+        let Some(email) = email else { return Ok(None) };
+        for token in held {
+            let (print, now) = (token.print(), self.clock.now());
+            let Some(session) = self.store.session(SessionName::Series(print.series), now).await? else {
+                continue;
+            };
+            let is_owner = session.is_held_by(&print, now, &self.sessions)
+                && self.store.account_of(email).await?.is_some_and(|account| account.user.id == session.user);
+            if is_owner && self.admit_session(session.id).await {
+                return Ok(Some(session.id));
+            }
+        }
+        Ok(None)
     }
 
     async fn prove(&self, email: Option<&Email>, password: &SecretString) -> Result<Grant, LoginError> {
@@ -95,9 +130,15 @@ impl App {
             Some(email) => self.account_of(email).await?,
             None => None,
         };
-        let credentials = account.as_ref().map(|account| &account.credentials);
-        let right = self.passwords.matches(password, credentials).await.map_err(UserError::from)?;
-        let account = account.filter(|_| right).ok_or(LoginError::WrongCredentials)?;
+        let Some(account) = account else {
+            let place = self.tokens.place_of(email.map_or("", Email::key));
+            self.passwords.matches_nobody(password, place).await.map_err(UserError::from)?;
+            return Err(LoginError::WrongCredentials);
+        };
+        let right = self.passwords.matches(password, &account.credentials).await.map_err(UserError::from)?;
+        if !right {
+            return Err(LoginError::WrongCredentials);
+        }
         let grant = self.open_session(&account).await?;
         self.keep_at_its_cost(&account, password).await;
         Ok(grant)
@@ -109,7 +150,7 @@ impl App {
         let (token, now) = (RefreshToken::mint(), self.clock.now());
         let session = Session::new(SessionId::new(self.ids.next()), user.id, &token, now, &self.sessions);
         match self.store.open_session(&session, credentials, self.sessions.most).await {
-            Ok(bearer) => Ok(self.grant(session.id, bearer, token)?),
+            Ok(bearer) => Ok(self.grant(session.id, bearer, token, now)?),
             // Erased while the password was compared: then it is not right any more.
             Err(UserStoreError::NotFound) => Err(LoginError::WrongCredentials),
             Err(error) => Err(UserError::from(error).into()),
@@ -126,6 +167,11 @@ impl App {
         if let Err(error) = kept.await {
             tracing::debug!(cause = causes(&error), "a password was left as it was hashed before");
         }
+    }
+
+    /// Learns which costs of hashing accounts have, so that an unknown e-mail takes as long as a known one.
+    pub async fn learn_costs(&self) -> Result<(), UserError> {
+        Ok(self.passwords.learn(&self.store.hash_costs().await?)?)
     }
 
     /// Whoever has this e-mail. The intake is asked first: in the other order an account could move from the one to the

@@ -29,10 +29,11 @@ use tokio::sync::Notify;
 
 pub use bootstrap::FirstAdmin;
 pub use create_admin::CreateAdmin;
+pub use erase::Erase;
 pub use error::UserError;
 pub use list::Slice;
 pub use login::Login;
-pub use once::{Named, OnceError, Registered};
+pub use once::{Named, Registered};
 pub use passwords::{HashingCost, Passwords};
 pub use register::Register;
 pub use sessions::{Grant, SessionError};

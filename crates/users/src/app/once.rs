@@ -2,13 +2,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::causes;
-use kernel::{Code, Fault, FieldFault, Kind, Refusal, UserId};
+use kernel::{Code, Fault, FieldFault, Kind, UserId};
 use serde_json::{Map, Value};
 
 use super::throttle::origin;
 use super::{App, LEASE, Register, UserError};
-use crate::domain::{Digest, Email, User};
-use crate::ports::{Answer, Begun, IntakeError, Once, Outcome};
+use crate::domain::{Digest, User};
+use crate::ports::{Answer, Begun, IntakeError, Once};
 
 /// How long an answer is kept for whoever asks again.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -53,9 +53,6 @@ pub enum OnceError {
     /// It was refused, or could not be tried.
     #[error(transparent)]
     User(#[from] UserError),
-    /// It was refused before, under the same key.
-    #[error("{0}")]
-    Before(Refusal),
     /// It is being done, under the same key.
     #[error("The first request with this key is not done yet.")]
     StillRunning,
@@ -74,7 +71,6 @@ impl Fault for OnceError {
     fn kind(&self) -> Kind {
         match self {
             OnceError::User(error) => error.kind(),
-            OnceError::Before(refusal) => refusal.kind,
             OnceError::StillRunning => Kind::Conflict,
             OnceError::KeyReused => Kind::Invalid,
         }
@@ -83,7 +79,6 @@ impl Fault for OnceError {
     fn code(&self) -> Code {
         match self {
             OnceError::User(error) => error.code(),
-            OnceError::Before(refusal) => refusal.code.clone(),
             OnceError::StillRunning => Code::new("still_running"),
             OnceError::KeyReused => Code::new("idempotency_key_reused"),
         }
@@ -92,7 +87,6 @@ impl Fault for OnceError {
     fn fields(&self) -> Vec<FieldFault> {
         match self {
             OnceError::User(error) => error.fields(),
-            OnceError::Before(refusal) => refusal.fields.clone(),
             _ => Vec::new(),
         }
     }
@@ -100,7 +94,6 @@ impl Fault for OnceError {
     fn extra(&self) -> Map<String, Value> {
         match self {
             OnceError::User(error) => error.extra(),
-            OnceError::Before(refusal) => refusal.extra.clone(),
             _ => Map::new(),
         }
     }
@@ -118,7 +111,8 @@ impl App {
     /// A body that breaks a rule is a `wish` that is refused.
     ///
     /// The intake keeps the answer in the step that takes the registration in, so there is one of both, whichever replicas work at it and
-    /// wherever one of them is killed. Refusals are kept too, but for those that another attempt may not meet.
+    /// wherever one of them is killed. A refusal is not kept: it changed nothing, and the same key serves the request once it is
+    /// corrected (decision 14).
     ///
     /// # Errors
     /// As [`App::register`]; `still_running`, `idempotency_key_reused`.
@@ -139,18 +133,14 @@ impl App {
             Begun::Running => return Err(OnceError::StillRunning),
             Begun::Before(answer) => return self.again(answer, named, wish),
         }
-        let email = wish.as_ref().ok().map(|wish| wish.email.clone());
         let outcome = match wish {
             Ok(wish) => self.take_in(once.id, wish, Some(&once)).await,
             Err(refused) => Err(refused),
         };
-        match outcome {
-            Ok(user) => Ok(Registered { user, replayed: false }),
-            Err(error) => {
-                self.conclude_once(&once, &error, email.as_ref()).await;
-                Err(error.into())
-            }
+        if outcome.is_err() {
+            self.give_up(&once).await;
         }
+        Ok(Registered { user: outcome?, replayed: false })
     }
 
     /// What was answered before. Name and address are those of the request, which is the same.
@@ -163,34 +153,14 @@ impl App {
         if !self.tokens.is_fingerprint_of(&answer.fingerprint, named.said) {
             return Err(OnceError::KeyReused);
         }
-        match answer.outcome {
-            Outcome::Refused(refusal) => Err(OnceError::Before(refusal)),
-            Outcome::Registered(id, at) => {
-                let Register { name, email, .. } = wish?;
-                Ok(Registered { user: User::registered(id, name, email, at), replayed: true })
-            }
-        }
+        let Register { name, email, .. } = wish?;
+        Ok(Registered { user: User::registered(answer.id, name, email, answer.at), replayed: true })
     }
 
-    /// Keeps a refusal, or lets the next attempt begin at once. That this fails costs the next one a wait, no more.
-    async fn conclude_once(&self, once: &Once, error: &UserError, email: Option<&Email>) {
-        let concluded = if self.is_last_word(error, email).await {
-            self.intake.keep_refusal(once, &error.refusal()).await
-        } else {
-            self.intake.give_up(once).await
-        };
-        if let Err(error) = concluded {
+    /// Lets the next attempt begin at once. That this fails costs the next one a wait, no more.
+    async fn give_up(&self, once: &Once) {
+        if let Err(error) = self.intake.give_up(once).await {
             tracing::debug!(cause = causes(&error), "what was begun under a key was left to run out");
-        }
-    }
-
-    /// Whether another attempt would meet the same. An e-mail that is only reserved may be free in a moment.
-    async fn is_last_word(&self, error: &UserError, email: Option<&Email>) -> bool {
-        match (error, email) {
-            (UserError::Intake(IntakeError::EmailTaken), Some(email)) => {
-                matches!(self.account_of(email).await, Ok(Some(_)))
-            }
-            _ => !error.kind().is_ours() && !error.kind().is_transient(),
         }
     }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::background::Background;
 use crate::domain::{Credentials, Password};
+use crate::ports::HashCost;
 
 /// The least memory, in KiB, and the fewest passes that a hash may cost: OWASP's floor for argon2id.
 const LEAST_MEMORY_KIB: u32 = 19 * 1024;
@@ -101,8 +102,8 @@ pub struct Passwords {
     line: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     threads: Background,
-    /// What an unknown e-mail is compared with, so that it takes as long as a known one.
-    nobody: Credentials,
+    /// What unknown accounts are compared with, so that they take as long as known ones.
+    nobody: RwLock<Mix>,
 }
 
 impl Passwords {
@@ -114,7 +115,7 @@ impl Passwords {
         let params = Params::new(cost.memory_kib, cost.passes, 1, None).map_err(broken)?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let made_so = format!("$argon2id$v=19$m={},t={},p=1$", cost.memory_kib, cost.passes);
-        let nobody = nobody(&made_so)?;
+        let nobody = RwLock::new(Mix::new(&made_so, &[])?);
         let threads = cost.threads();
         Ok(Self {
             argon,
@@ -148,23 +149,36 @@ impl Passwords {
         self.work(move || hashed(&argon, typed.expose_secret().as_bytes())).await
     }
 
-    /// Whether `typed` is the password behind `credentials`. Without credentials the answer is no, after the same work.
+    /// Whether `typed` is the password behind `credentials`.
     pub async fn matches(
         &self,
         typed: &SecretString,
-        credentials: Option<&Credentials>,
+        credentials: &Credentials,
     ) -> Result<bool, PasswordError> {
-        let known = credentials.is_some();
-        let (argon, typed) = (self.argon.clone(), typed.clone());
-        let credentials = credentials.unwrap_or(&self.nobody).clone();
-        let same = self.work(move || {
-            match argon.verify_password(typed.expose_secret().as_bytes(), credentials.phc()) {
-                Ok(()) => Ok(true),
-                Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-                Err(error) => Err(broken(error)),
-            }
-        });
-        Ok(same.await? && known)
+        let (argon, typed, credentials) = (self.argon.clone(), typed.clone(), credentials.clone());
+        self.work(move || match argon.verify_password(typed.expose_secret().as_bytes(), credentials.phc()) {
+            Ok(()) => Ok(true),
+            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+            Err(error) => Err(broken(error)),
+        })
+        .await
+    }
+
+    /// Does the work of [`Passwords::matches`] for an account that is unknown. `place` chooses among the costs that accounts
+    /// have: the same one for one e-mail each time, as an account has one cost.
+    pub async fn matches_nobody(&self, typed: &SecretString, place: u32) -> Result<(), PasswordError> {
+        let nobody = self.nobody.read().unwrap_or_else(PoisonError::into_inner).at(place).clone();
+        self.matches(typed, &nobody).await.map(drop)
+    }
+
+    /// Takes over which costs accounts have.
+    ///
+    /// # Errors
+    /// Where the operating system gives no random bytes.
+    pub fn learn(&self, costs: &[HashCost]) -> Result<(), PasswordError> {
+        let mix = Mix::new(&self.made_so, costs)?;
+        *self.nobody.write().unwrap_or_else(PoisonError::into_inner) = mix;
+        Ok(())
     }
 
     async fn work<T: Send + 'static>(
@@ -187,6 +201,52 @@ impl Passwords {
 
 fn hashed(argon: &Argon2<'_>, secret: &[u8]) -> Result<Credentials, PasswordError> {
     argon.hash_password(secret).map(|hash| Credentials::from_phc(hash.to_string())).map_err(broken)
+}
+
+/// The costs that accounts have, each with credentials that no password has, as often as accounts have it.
+struct Mix(Vec<(u64, Credentials)>);
+
+impl Mix {
+    /// The most costs that are told apart. Each raise of the cost adds one for a while.
+    const MOST: usize = 16;
+
+    /// The mix of these costs; without accounts it is the cost that hashes are made with now.
+    fn new(made_so: &str, costs: &[HashCost]) -> Result<Self, PasswordError> {
+        let mut costs: Vec<_> = costs.iter().filter(|cost| is_cost(&cost.head)).cloned().collect();
+        costs.sort_by_key(|cost| std::cmp::Reverse(cost.accounts));
+        costs.truncate(Self::MOST);
+        if costs.is_empty() {
+            costs.push(HashCost { head: made_so.to_owned(), accounts: 1 });
+        }
+        // The present cost comes last. While accounts are hashed anew its share grows, so an e-mail moves to it once and stays there, as
+        // an account does.
+        costs.sort_by_key(|cost| (cost.head == made_so, cost.head.clone()));
+        let total: u64 = costs.iter().map(|cost| cost.accounts).sum();
+        let (mut mix, mut counted) = (Vec::new(), 0u64);
+        for cost in costs {
+            counted += cost.accounts;
+            let end = (u128::from(counted) << 32) / u128::from(total.max(1));
+            mix.push((u64::try_from(end).unwrap_or(u64::MAX), nobody(&cost.head)?));
+        }
+        Ok(Self(mix))
+    }
+
+    fn at(&self, place: u32) -> &Credentials {
+        let found = self.0.iter().find(|(end, _)| u64::from(place) < *end);
+        let (_, credentials) = found.or(self.0.last()).expect("there is always one");
+        credentials
+    }
+}
+
+/// Whether a hash that begins so can be compared with at all.
+fn is_cost(head: &str) -> bool {
+    let numbers = head.strip_prefix("$argon2id$v=19$").and_then(|rest| rest.strip_suffix('$'));
+    let Some(numbers) = numbers else { return false };
+    let mut names = ["m=", "t=", "p="].into_iter();
+    numbers.split(',').all(|part| {
+        let number = names.next().and_then(|name| part.strip_prefix(name));
+        number.and_then(|number| number.parse::<u32>().ok()).is_some_and(|number| number <= MOST_MEMORY_KIB)
+    }) && names.next().is_none()
 }
 
 /// Credentials that no password has: random bytes where the hash would be. Comparing with them is the whole work.
@@ -223,39 +283,87 @@ mod tests {
         assert_ne!(first, second);
     }
 
+    fn shape(credentials: &Credentials) -> (Vec<String>, usize, usize) {
+        let parts: Vec<String> = credentials.phc().split('$').map(str::to_owned).collect();
+        (parts[..4].to_vec(), parts[4].len(), parts[5].len())
+    }
+
+    fn at(passwords: &Passwords, place: u32) -> Credentials {
+        passwords.nobody.read().expect("nothing panicked").at(place).clone()
+    }
+
     #[tokio::test]
     async fn comparing_with_nobody_is_the_work_of_comparing_with_somebody() {
         let passwords = Passwords::new(&cost(1)).expect("argon2");
         let somebody = passwords.hash(&password()).await.expect("hashes");
-        let shape = |credentials: &Credentials| {
-            let parts: Vec<String> = credentials.phc().split('$').map(str::to_owned).collect();
-            (parts[..4].to_vec(), parts[4].len(), parts[5].len())
-        };
-        assert_eq!(shape(&passwords.nobody), shape(&somebody));
+        for place in [0, 1 << 31, u32::MAX] {
+            assert_eq!(shape(&at(&passwords, place)), shape(&somebody));
+        }
     }
 
     #[tokio::test]
-    async fn only_the_password_matches_and_nobody_matches_nothing() {
+    async fn unknown_accounts_have_the_costs_that_accounts_have_and_as_often() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let head = |passes: u32| format!("$argon2id$v=19$m=19456,t={passes},p=1$");
+        let costs = |counts: &[(u32, u64)]| -> Vec<HashCost> {
+            counts
+                .iter()
+                .map(|(passes, accounts)| HashCost { head: head(*passes), accounts: *accounts })
+                .collect()
+        };
+        // How many of a thousand places have the cost of so many passes.
+        let share = |passes: u32| {
+            let places = (0..1000).map(|number| number * (u32::MAX / 1000));
+            places.filter(|place| at(&passwords, *place).phc().starts_with(&head(passes))).count()
+        };
+        passwords.learn(&costs(&[(2, 1), (3, 3)])).expect("learns");
+        assert!(share(2).abs_diff(250) <= 1 && share(3).abs_diff(750) <= 1, "{} {}", share(2), share(3));
+        // A place that has the present cost keeps it while more and more accounts have it.
+        let mut moved = Vec::new();
+        for raised in [0, 10, 500, 900, 1000] {
+            passwords.learn(&costs(&[(2, raised), (1, 1000 - raised)])).expect("learns");
+            let present: Vec<u32> = (0..1000)
+                .map(|number| number * (u32::MAX / 1000))
+                .filter(|place| at(&passwords, *place).phc().starts_with(&head(2)))
+                .collect();
+            assert!(moved.iter().all(|place| present.contains(place)), "{raised}");
+            moved = present;
+        }
+        assert_eq!(moved.len(), 1000);
+        // What can't be compared with is left out, and without accounts the present cost is left.
+        let odd = [
+            "",
+            "$argon2id$v=19$",
+            "$argon2id$v=19$m=1,t=1$",
+            "$scrypt$v=19$m=1,t=1,p=1$",
+            "$argon2id$v=19$m=x,t=1,p=1$",
+        ];
+        let odd: Vec<HashCost> = odd.map(|head| HashCost { head: head.to_owned(), accounts: 9 }).into();
+        for costs in [&odd[..], &[]] {
+            passwords.learn(costs).expect("learns");
+            assert_eq!(share(2), 1000);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_password_matches_and_what_is_no_hash_is_an_error() {
         let passwords = Passwords::new(&cost(1)).expect("argon2");
         let kept = passwords.hash(&password()).await.expect("hashes");
         let matches =
             async |typed: &str, kept| passwords.matches(&typed.into(), kept).await.expect("compares");
-        assert!(matches("correct horse battery", Some(&kept)).await);
-        assert!(!matches("Correct horse battery", Some(&kept)).await);
-        assert!(!matches("correct horse battery", None).await);
-        assert!(
-            passwords.matches(&"x".into(), Some(&Credentials::from_phc("plain".to_owned()))).await.is_err()
-        );
+        assert!(matches("correct horse battery", &kept).await);
+        assert!(!matches("Correct horse battery", &kept).await);
+        assert!(passwords.matches(&"x".into(), &Credentials::from_phc("plain".to_owned())).await.is_err());
     }
 
     #[tokio::test]
     async fn a_storm_of_logins_is_turned_away_at_once_and_the_others_get_their_turn() {
         let passwords = Passwords::new(&cost(2)).expect("argon2");
         let typed: SecretString = "whatever it is".into();
-        let all = futures::future::join_all((0..10).map(|_| passwords.matches(&typed, None))).await;
+        let all = futures::future::join_all((0..10).map(|_| passwords.matches_nobody(&typed, 0))).await;
         let busy = all.iter().filter(|outcome| matches!(outcome, Err(PasswordError::Busy))).count();
         assert_eq!((all.len() - busy, busy), (3, 7));
-        assert!(passwords.matches(&typed, None).await.is_ok());
+        assert!(passwords.matches_nobody(&typed, 0).await.is_ok());
     }
 
     #[tokio::test]
@@ -269,7 +377,7 @@ mod tests {
         let anew = dearer.hash_anew(&typed, &kept).await.expect("hashes").expect("another hash");
         assert!(anew.phc().starts_with("$argon2id$v=19$m=19456,t=3,p=1$"), "{}", anew.phc());
         for passwords in [&passwords, &dearer] {
-            assert!(passwords.matches(&typed, Some(&anew)).await.expect("compares"));
+            assert!(passwords.matches(&typed, &anew).await.expect("compares"));
         }
     }
 
@@ -278,8 +386,10 @@ mod tests {
         let passwords = Passwords::new(&cost(2)).expect("argon2");
         let typed: SecretString = "whatever it is".into();
         let in_a_hurry = Context::for_work("users", Duration::ZERO);
-        let (first, second) =
-            tokio::join!(passwords.matches(&typed, None), in_a_hurry.scope(passwords.matches(&typed, None)));
+        let (first, second) = tokio::join!(
+            passwords.matches_nobody(&typed, 0),
+            in_a_hurry.scope(passwords.matches_nobody(&typed, 0))
+        );
         assert!(first.is_ok());
         assert!(matches!(second, Err(PasswordError::Busy)));
         assert_eq!(passwords.line.available_permits(), 3);

@@ -1,7 +1,8 @@
 use kernel::{Code, Fault, Identity, Kind};
 
 use super::{App, UserError};
-use crate::domain::User;
+use crate::domain::{Session, User};
+use crate::ports::SessionName;
 
 /// Why a token that is not over is not believed here.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +10,9 @@ pub enum NotStanding {
     /// The account is gone, or may less than the token says.
     #[error("The account has changed; log in again.")]
     Changed,
+    /// Its session has ended: somebody logged out, or changed the password.
+    #[error("The session of this token has ended; log in again.")]
+    Ended,
     /// It could not be looked up.
     #[error(transparent)]
     User(#[from] UserError),
@@ -17,14 +21,14 @@ pub enum NotStanding {
 impl Fault for NotStanding {
     fn kind(&self) -> Kind {
         match self {
-            NotStanding::Changed => Kind::Unauthenticated,
+            NotStanding::Changed | NotStanding::Ended => Kind::Unauthenticated,
             NotStanding::User(error) => error.kind(),
         }
     }
 
     fn code(&self) -> Code {
         match self {
-            NotStanding::Changed => Code::new("invalid_token"),
+            NotStanding::Changed | NotStanding::Ended => Code::new("invalid_token"),
             NotStanding::User(error) => error.code(),
         }
     }
@@ -41,5 +45,14 @@ impl App {
             Some(user) if user.role >= identity.role => Ok(user),
             _ => Err(NotStanding::Changed),
         }
+    }
+    /// The session of a verified token, for what cannot be undone: an access token outlives its session by up to 15 minutes.
+    ///
+    /// # Errors
+    /// `invalid_token` if the session has ended.
+    pub async fn living(&self, identity: &Identity) -> Result<Session, NotStanding> {
+        let name = SessionName::Id(identity.user, identity.session);
+        let session = self.store.session(name, self.clock.now()).await.map_err(UserError::from)?;
+        session.ok_or(NotStanding::Ended)
     }
 }

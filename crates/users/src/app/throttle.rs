@@ -1,24 +1,30 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use kernel::UserId;
+use kernel::{SessionId, UserId};
 use serde::{Deserialize, Serialize};
 
 use super::{App, UserError};
 use crate::domain::{Digest, Email};
 
-/// What is counted is counted for so long.
-const WINDOW: Duration = Duration::from_secs(60);
+/// The window of attempts.
+const MINUTE: Duration = Duration::from_secs(60);
+/// The window of failed logins, which show that an account is being guessed at.
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+/// Logins a minute for one account from an address that has failed there, while the account is being guessed at.
+const SLOWED: u64 = 1;
 
-/// How often passwords may be tried and accounts made: the table `[throttle]`. Each is a number in a minute.
+/// How often passwords may be tried and accounts made: the table `[throttle]`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Throttle {
-    /// Logins for one e-mail, from wherever.
+    /// Logins for one e-mail from one address, in a minute.
+    pub logins_per_account_and_address: u64,
+    /// Failed logins for one e-mail from any address, in ten minutes; more of them slow addresses down that have failed.
     pub logins_per_account: u64,
-    /// Logins from one address, for whomever.
+    /// Logins from one address for any account, in a minute.
     pub logins_per_address: u64,
-    /// Registrations from one address.
+    /// Registrations from one address, in a minute.
     pub registrations_per_address: u64,
 }
 
@@ -26,6 +32,7 @@ impl Throttle {
     /// What is wrong with it, each in a sentence.
     pub fn faults(&self) -> Vec<String> {
         let numbers = [
+            ("logins_per_account_and_address", self.logins_per_account_and_address),
             ("logins_per_account", self.logins_per_account),
             ("logins_per_address", self.logins_per_address),
             ("registrations_per_address", self.registrations_per_address),
@@ -35,21 +42,83 @@ impl Throttle {
     }
 }
 
-impl App {
-    /// Lets a login be tried, or not. Nothing about the account is known here: an e-mail that nobody has is counted as any other.
-    ///
-    /// The address is asked first, so that one who tries many times fills nobody's count with what is refused anyway.
-    pub(super) async fn admit_login(&self, email: &str, from: IpAddr) -> Result<(), UserError> {
-        let Throttle { logins_per_account, logins_per_address, .. } = self.throttle;
-        if let Some(origin) = origin(from) {
-            self.admit(&format!("login.address:{origin}"), logins_per_address).await?;
-        }
-        // The digest: what lies in a cache names nobody, and is short however long the text was.
-        let name = match Email::parse(email) {
+/// A login by what it is counted under. Nothing about the account is known here: an e-mail without an account is counted as any
+/// other.
+pub(super) struct Attempt {
+    /// The digest of the e-mail: what lies in a cache names nobody, and is short however long the text was.
+    account: String,
+    /// Where it comes from, as [`origin`] says.
+    origin: Option<String>,
+}
+
+impl Attempt {
+    /// A login with this e-mail from this address.
+    pub fn new(email: &str, from: IpAddr) -> Self {
+        let account = match Email::parse(email) {
             Ok(email) => Digest::of(email.key().as_bytes()),
             Err(_) => Digest::of(email.as_bytes()),
         };
-        self.admit(&format!("login.account:{}", name.hex()), logins_per_account).await
+        Self { account: account.hex(), origin: origin(from) }
+    }
+
+    /// Account and address together.
+    fn pair(&self) -> String {
+        format!("{}@{}", self.account, self.origin.as_deref().unwrap_or_default())
+    }
+
+    /// The bucket of what failed for the account, from wherever.
+    fn failed_at_account(&self) -> String {
+        format!("failed.account:{}", self.account)
+    }
+
+    /// The bucket of what failed for the account from this address.
+    fn failed_here(&self) -> String {
+        format!("failed.pair:{}", self.pair())
+    }
+}
+
+impl App {
+    /// Lets a login be tried, or not.
+    ///
+    /// A login is refused for the address that it comes from, alone or together with the account. An account alone never refuses:
+    /// otherwise anybody who knows an e-mail could keep its owner out.
+    pub(super) async fn admit_login(&self, attempt: &Attempt) -> Result<(), UserError> {
+        let Throttle { logins_per_account_and_address, logins_per_address, .. } = self.throttle;
+        // The address first, so that what is refused for it fills no other bucket.
+        if let Some(origin) = &attempt.origin {
+            self.admit(&format!("login.address:{origin}"), logins_per_address).await?;
+        }
+        let most = match self.is_slowed(attempt).await {
+            true => SLOWED,
+            false => logins_per_account_and_address,
+        };
+        self.admit(&format!("login.pair:{}", attempt.pair()), most).await
+    }
+
+    /// Whether the account is being guessed at, and this address is one of those that have guessed wrong.
+    async fn is_slowed(&self, attempt: &Attempt) -> bool {
+        let failed = async |bucket: &str| self.cache.counted(bucket, TEN_MINUTES, self.clock.now()).await;
+        failed(&attempt.failed_at_account()).await >= self.throttle.logins_per_account
+            && failed(&attempt.failed_here()).await > 0
+    }
+
+    /// Counts a login that failed.
+    pub(super) async fn count_failed(&self, attempt: &Attempt) {
+        for bucket in [attempt.failed_at_account(), attempt.failed_here()] {
+            self.cache.count(&bucket, TEN_MINUTES, self.clock.now()).await;
+        }
+    }
+
+    /// Lets a client that holds a session of the account try its password, or not. What it got right is not counted: a client
+    /// that knows the password is let through however often it comes, and one that found the cookie can't guess with it.
+    pub(super) async fn admit_session(&self, session: SessionId) -> bool {
+        let failed = self.cache.counted(&failed_in(session), MINUTE, self.clock.now()).await;
+        failed < self.throttle.logins_per_account_and_address
+    }
+
+    /// Counts a login that failed although its client holds a session of the account.
+    pub(super) async fn count_failed_in(&self, session: SessionId) {
+        self.cache.count(&failed_in(session), MINUTE, self.clock.now()).await;
     }
 
     /// Lets a registration be tried, or not.
@@ -65,18 +134,22 @@ impl App {
 
     /// Lets somebody who is logged in prove their password, or not: a found access token is no way to guess it.
     pub(super) async fn admit_proof(&self, user: UserId) -> Result<(), UserError> {
-        self.admit(&format!("proof:{user}"), self.throttle.logins_per_account).await
+        self.admit(&format!("proof:{user}"), self.throttle.logins_per_account_and_address).await
     }
 
     async fn admit(&self, bucket: &str, most: u64) -> Result<(), UserError> {
-        let count = self.cache.count(bucket, WINDOW, self.clock.now()).await;
+        let count = self.cache.count(bucket, MINUTE, self.clock.now()).await;
         if count.times <= most {
             return Ok(());
         }
-        // Whole seconds, up: who waits so long gets through.
+        // Whole seconds, rounded up: after this wait the next attempt gets through.
         let wait = Duration::from_secs(count.left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
         Err(UserError::TooManyAttempts { wait })
     }
+}
+
+fn failed_in(session: SessionId) -> String {
+    format!("failed.session:{}", session.uuid())
 }
 
 /// By what an address is counted: who attaches to the network has one of the old kind, or 2^64 of the new one. Nothing where a

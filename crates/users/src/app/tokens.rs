@@ -27,6 +27,11 @@ impl Tokens {
         self.keys.fingerprint(said)
     }
 
+    /// A number that is always the same for one e-mail, on every replica, and that nobody can know without the key.
+    pub fn place_of(&self, email: &str) -> u32 {
+        self.keys.fingerprint(&["the cost of nobody", email]).place()
+    }
+
     /// Whether this is the fingerprint of what a client said.
     pub fn is_fingerprint_of(&self, fingerprint: &Fingerprint, said: &[&str]) -> bool {
         self.keys.is_fingerprint_of(fingerprint, said)

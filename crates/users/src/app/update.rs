@@ -119,7 +119,8 @@ impl App {
         Ok(outcome.map_err(|_| IntakeError::LeaseLost)??)
     }
 
-    async fn proven(
+    /// The credentials of an account, after comparing the password that was typed with them.
+    pub(super) async fn proven(
         &self,
         account: &Account,
         typed: Option<&SecretString>,
@@ -130,7 +131,7 @@ impl App {
             return Err(UserError::field(fault));
         };
         self.admit_proof(account.user.id).await?;
-        if self.passwords.matches(typed, Some(&account.credentials)).await? {
+        if self.passwords.matches(typed, &account.credentials).await? {
             Ok(account.credentials.clone())
         } else {
             Err(UserError::WrongPassword)

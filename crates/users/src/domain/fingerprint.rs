@@ -26,6 +26,12 @@ impl Fingerprint {
         Self(text)
     }
 
+    /// A number that is as good as random for each text: its first 32 bits.
+    pub fn place(&self) -> u32 {
+        let digits = self.0.rsplit_once('.').map_or("", |(_, digits)| digits);
+        u32::from_str_radix(digits.get(..8).unwrap_or_default(), 16).unwrap_or_default()
+    }
+
     /// As it is stored.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -50,5 +56,7 @@ mod tests {
             assert_ne!(of(1, &["Ann", "x"]), other);
         }
         assert!(of(1, &[]).as_str().starts_with("k."));
+        let low = (0..1000).filter(|number| of(1, &[&number.to_string()]).place() < 1 << 31).count();
+        assert!((400..600).contains(&low), "{low}");
     }
 }

@@ -15,7 +15,7 @@ pub use event::Event;
 pub use fingerprint::Fingerprint;
 pub use key::{KeyRing, NotAKeyRing};
 pub use password::{Credentials, Password};
-pub use session::{Digest, Print, Refresh, RefreshToken, Retry, Salt, Session, SessionRules, Verdict};
+pub use session::{Digest, Previous, Print, Refresh, RefreshToken, Salt, Session, SessionRules, Verdict};
 pub use user::{Account, Change, Name, Profile, User, Wish};
 
 use std::time::Duration;

@@ -130,8 +130,10 @@ pub struct SessionRules {
     pub idle: Duration,
     /// However much it is used, it ends so long after its login.
     pub longest: Duration,
-    /// A refresh that named a key can be asked for again with this key for so long.
+    /// How long a refresh that named a key is answered again to the same key.
     pub retry: Duration,
+    /// How long the token before the newest is answered as the newest one was, to any client that holds it.
+    pub grace: Duration,
     /// An account has at most so many.
     pub most: u32,
 }
@@ -143,13 +145,15 @@ impl SessionRules {
     }
 }
 
-/// A refresh that can be asked for again: its client named it by a key.
+/// The refresh before: what its answer is made from when it is asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retry {
-    /// The digest of the client's key.
-    pub key: Digest,
-    /// What its token was made with.
+pub struct Previous {
+    /// The digest of the changing part of the token that was presented.
+    pub value: Digest,
+    /// The salt that its next token was made with.
     pub salt: Salt,
+    /// The digest of the client's key, if it named one.
+    pub key: Option<Digest>,
 }
 
 /// A token is presented and asks for the next one.
@@ -159,8 +163,10 @@ pub struct Refresh {
     pub presented: Print,
     /// The digest of the changing part of the token that would be the next.
     pub next: Digest,
-    /// By what it can be asked for again, if the client said.
-    pub retry: Option<Retry>,
+    /// The salt that this next token is made with.
+    pub salt: Salt,
+    /// The digest of the client's key, if it named one.
+    pub key: Option<Digest>,
     /// When.
     pub at: Timestamp,
     /// How long sessions last.
@@ -176,8 +182,8 @@ pub struct Session {
     pub user: UserId,
     /// The print of the token that is good now.
     pub token: Print,
-    /// The token before and how its refresh can be asked for again, where it can.
-    pub previous: Option<(Digest, Retry)>,
+    /// The refresh that made it. None before the first one, and of one that an older release did without a key.
+    pub previous: Option<Previous>,
     /// When it began: the login.
     pub created_at: Timestamp,
     /// The login or the last refresh.
@@ -191,8 +197,10 @@ pub struct Session {
 pub enum Verdict {
     /// It was good: the session as it is from now on.
     Good(Session),
-    /// The same refresh again: its token was made with this salt.
-    Again(Salt),
+    /// The refresh before, asked for again: the salt of its token, and the time when it was done.
+    Again(Salt, Timestamp),
+    /// The token was replaced a moment ago, and its answer cannot be made again. Nothing ends.
+    Replaced,
     /// An old token: somebody has a copy of it, and nobody can say who. The session ends.
     Reused,
     /// The session is over.
@@ -225,22 +233,44 @@ impl Session {
             return Verdict::Over;
         }
         if self.token.value != refresh.presented.value {
-            return self.again(refresh).map_or(Verdict::Reused, Verdict::Again);
+            return self.judge_old(refresh);
         }
+        let Refresh { salt, key, .. } = *refresh;
         Verdict::Good(Session {
             token: Print { series: self.token.series, value: refresh.next },
-            previous: refresh.retry.map(|retry| (self.token.value, retry)),
+            previous: Some(Previous { value: self.token.value, salt, key }),
             last_used_at: refresh.at,
             expires_at: refresh.rules.end(self.created_at, refresh.at),
             ..self.clone()
         })
     }
 
-    fn again(&self, refresh: &Refresh) -> Option<Salt> {
-        let (previous, retry) = self.previous?;
-        let key = refresh.retry?.key;
-        let recent = refresh.at.since(self.last_used_at) < refresh.rules.retry;
-        (previous == refresh.presented.value && key == retry.key && recent).then_some(retry.salt)
+    /// What follows from a token of this session that is not the newest. Two tabs share a cookie and may refresh at the same
+    /// time, so for a moment the token before the newest is no sign of a copy.
+    fn judge_old(&self, refresh: &Refresh) -> Verdict {
+        let age = refresh.at.since(self.last_used_at);
+        let is_fresh = age < refresh.rules.grace;
+        match self.previous {
+            Some(previous) if previous.value == refresh.presented.value => {
+                let is_same = previous.key.is_some() && previous.key == refresh.key;
+                if is_fresh || (is_same && age < refresh.rules.retry) {
+                    Verdict::Again(previous.salt, self.last_used_at)
+                } else {
+                    Verdict::Reused
+                }
+            }
+            None if is_fresh && self.last_used_at > self.created_at => Verdict::Replaced,
+            _ => Verdict::Reused,
+        }
+    }
+
+    /// Whether `print` is a token that this session still answers: the newest one, or the one before it for a moment.
+    pub fn is_held_by(&self, print: &Print, now: Timestamp, rules: &SessionRules) -> bool {
+        let is_previous = self.previous.is_some_and(|previous| previous.value == print.value);
+        let is_fresh = now.since(self.last_used_at) < rules.grace;
+        self.token.series == print.series
+            && self.expires_at > now
+            && (self.token.value == print.value || (is_previous && is_fresh))
     }
 }
 
@@ -254,7 +284,8 @@ mod tests {
     const RULES: SessionRules = SessionRules {
         idle: Duration::from_secs(100),
         longest: Duration::from_secs(250),
-        retry: Duration::from_secs(10),
+        retry: Duration::from_secs(30),
+        grace: Duration::from_secs(10),
         most: 3,
     };
 
@@ -270,9 +301,9 @@ mod tests {
     fn refresh(token: &RefreshToken, key: Option<&str>, seconds: u64) -> (Refresh, RefreshToken) {
         let salt = Salt::mint();
         let next = token.next(&salt);
-        let retry = key.map(|key| Retry { key: Digest::of(key.as_bytes()), salt });
+        let key = key.map(|key| Digest::of(key.as_bytes()));
         let (presented, value) = (token.print(), next.print().value);
-        (Refresh { presented, next: value, retry, at: at(seconds), rules: RULES }, next)
+        (Refresh { presented, next: value, salt, key, at: at(seconds), rules: RULES }, next)
     }
 
     fn good(session: &Session, refresh: &Refresh) -> Session {
@@ -304,36 +335,89 @@ mod tests {
         assert_ne!(token.next(&Salt::mint()).print(), next);
     }
 
+    /// The token that the session answers with when it is asked again.
+    fn answered_again(
+        session: &Session,
+        token: &RefreshToken,
+        key: Option<&str>,
+        seconds: u64,
+    ) -> Option<Print> {
+        match session.judge(&refresh(token, key, seconds).0) {
+            Verdict::Again(salt, _) => Some(token.next(&salt).print()),
+            Verdict::Reused => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn every_token_is_good_once_and_an_old_one_ends_the_session() {
         let first = RefreshToken::mint();
         let mut session = session(&first);
         let mut token = first.clone();
-        for seconds in 1..5 {
+        for seconds in [1, 12, 24, 36] {
             let (asked, next) = refresh(&token, None, seconds);
             session = good(&session, &asked);
             assert_eq!((session.token, session.last_used_at), (next.print(), at(seconds)));
-            assert_eq!(session.judge(&refresh(&token, None, seconds).0), Verdict::Reused);
-            assert_eq!(session.judge(&refresh(&first, None, seconds).0), Verdict::Reused);
+            assert_eq!(session.judge(&refresh(&token, None, seconds + 10).0), Verdict::Reused);
+            if token.print() != first.print() {
+                assert_eq!(session.judge(&refresh(&first, None, seconds).0), Verdict::Reused);
+            }
             token = next;
         }
     }
 
     #[test]
-    fn the_same_refresh_is_answered_again_by_its_key_for_a_while_and_until_its_token_is_used() {
+    fn the_token_before_the_newest_is_answered_as_the_newest_was_for_a_moment() {
+        let token = RefreshToken::mint();
+        let (asked, next) = refresh(&token, None, 1);
+        let renewed = good(&session(&token), &asked);
+        for (key, seconds) in [(None, 1), (None, 10), (Some("a key"), 10)] {
+            assert_eq!(
+                answered_again(&renewed, &token, key, seconds),
+                Some(next.print()),
+                "{key:?} {seconds}"
+            );
+        }
+        assert_eq!(renewed.judge(&refresh(&token, None, 3).0), Verdict::Again(asked.salt, at(1)));
+        assert_eq!(answered_again(&renewed, &token, None, 11), None);
+        // Once the newest one was used, it is the one before, and this one is old.
+        let used = good(&renewed, &refresh(&next, None, 2).0);
+        assert_eq!(answered_again(&used, &token, None, 2), None);
+    }
+
+    #[test]
+    fn a_refresh_that_an_older_release_did_without_a_key_is_refused_for_a_moment_and_ends_nothing() {
+        let token = RefreshToken::mint();
+        let renewed = Session { previous: None, ..good(&session(&token), &refresh(&token, None, 1).0) };
+        assert_eq!(renewed.judge(&refresh(&token, None, 10).0), Verdict::Replaced);
+        assert_eq!(renewed.judge(&refresh(&token, None, 11).0), Verdict::Reused);
+        // A token of the series that nobody was given is a copy of nothing, and no tab has it.
+        assert_eq!(session(&token).judge(&refresh(&token.next(&Salt::mint()), None, 1).0), Verdict::Reused);
+    }
+
+    #[test]
+    fn the_same_refresh_is_answered_again_by_its_key_for_longer_and_until_its_token_is_used() {
         let token = RefreshToken::mint();
         let (asked, next) = refresh(&token, Some("one"), 1);
         let renewed = good(&session(&token), &asked);
-        let Verdict::Again(salt) = renewed.judge(&refresh(&token, Some("one"), 10).0) else {
-            panic!("it was no retry")
-        };
-        assert_eq!(token.next(&salt).print(), next.print());
-        for (key, seconds) in [(Some("one"), 11), (Some("two"), 2), (None, 2)] {
-            assert_eq!(renewed.judge(&refresh(&token, key, seconds).0), Verdict::Reused, "{key:?}");
+        assert_eq!(answered_again(&renewed, &token, Some("one"), 30), Some(next.print()));
+        for (key, seconds) in [(Some("one"), 31), (Some("two"), 11), (None, 11)] {
+            assert_eq!(answered_again(&renewed, &token, key, seconds), None, "{key:?}");
         }
         let (asked, _) = refresh(&next, Some("one"), 3);
         let used = good(&renewed, &asked);
-        assert_eq!(used.judge(&refresh(&token, Some("one"), 3).0), Verdict::Reused);
+        assert_eq!(answered_again(&used, &token, Some("one"), 3), None);
+    }
+
+    #[test]
+    fn a_session_is_held_by_its_newest_token_and_for_a_moment_by_the_one_before() {
+        let token = RefreshToken::mint();
+        let (asked, next) = refresh(&token, None, 1);
+        let session = good(&session(&token), &asked);
+        let held = |token: &RefreshToken, seconds| session.is_held_by(&token.print(), at(seconds), &RULES);
+        assert!(held(&next, 100) && !held(&next, 101));
+        assert!(held(&token, 10) && !held(&token, 11));
+        assert!(!held(&token.next(&Salt::mint()), 2) && !held(&RefreshToken::mint(), 2));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use http::request::Parts;
 use kernel::{Identity, Role, UserId};
 
 use super::Users;
-use crate::domain::User;
+use crate::domain::{Session, User};
 
 /// Somebody whose token says what still holds, and their account as it is; an erased account and a lost role are 401.
 pub struct Standing(pub Identity, pub User);
@@ -25,6 +25,20 @@ impl FromRequestParts<Users> for Standing {
         let Member(identity) = Member::from_request_parts(parts, users).await?;
         let account = users.app.standing(&identity).await?;
         Ok(Self(identity, account))
+    }
+}
+
+/// A caller with a standing account whose session lives: for what cannot be undone. An access token is good for 15 minutes
+/// whatever became of its session, so here the store is asked.
+pub struct Living(pub Identity, pub Session);
+
+impl FromRequestParts<Users> for Living {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
+        let Standing(identity, _) = Standing::from_request_parts(parts, users).await?;
+        let session = users.app.living(&identity).await?;
+        Ok(Self(identity, session))
     }
 }
 

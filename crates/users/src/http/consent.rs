@@ -6,7 +6,7 @@ use chassis::http::{Json, Path, Problem, ProblemBody};
 use http::StatusCode;
 
 use super::answer::private;
-use super::caller::Standing;
+use super::caller::{Living, Standing};
 use super::views::ConsentBody;
 use super::{UserPath, Users};
 use crate::domain::{Choice, Consent};
@@ -35,12 +35,13 @@ pub async fn get_consent(
 /// Says what the person allows. Access tokens say so from the next login or refresh.
 #[utoipa::path(put, path = "/{id}/consent", tag = "users", params(UserPath), request_body = ConsentBody, security(("bearer" = [])), responses(
     (status = 200, description = "What holds now.", body = ConsentBody),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn put_consent(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Standing,
+    _: Living,
     Json(body): Json<ConsentBody>,
 ) -> Result<Response, Problem> {
     let choice = Choice { personalisation: body.personalisation, history: body.history };

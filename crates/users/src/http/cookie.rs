@@ -11,12 +11,14 @@ use secrecy::ExposeSecret;
 use crate::domain::RefreshToken;
 
 const NAME: &str = "refresh_token";
+/// The most tokens that are read of a request: one for each path that a browser may have ours from, and some of neighbours.
+const MOST: usize = 8;
 
 /// How the cookie is set and from where it is taken.
 #[derive(Clone)]
 pub struct SessionCookie {
-    /// Where a browser sends it: to the sessions and nowhere else.
-    path: String,
+    /// Where a browser sends it: to the sessions and nowhere else, by each prefix that these routes have.
+    paths: Vec<String>,
     /// The site's own origin, as scheme and authority.
     scheme: String,
     authority: String,
@@ -24,44 +26,49 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// The cookie of the portal whose public URL is `issuer`, where these routes are shown under `base`.
-    pub fn new(issuer: &str, base: &str, life: Duration) -> Self {
+    /// The cookie of the portal whose public URL is `issuer`, where these routes are shown under each of `bases`.
+    pub fn new(issuer: &str, bases: &[&str], life: Duration) -> Self {
         let (scheme, authority) = origin(issuer).unwrap_or_default();
-        Self { path: format!("{base}/sessions"), scheme, authority, life }
+        let paths = bases.iter().map(|base| format!("{base}/sessions")).collect();
+        Self { paths, scheme, authority, life }
     }
 
-    /// The header that gives the cookie to a browser (RFC 6265).
-    pub fn set(&self, token: &RefreshToken) -> Option<HeaderValue> {
-        let mut value = self.header(token.text().expose_secret(), self.life.as_secs()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+    /// The headers that give the cookie to a browser (RFC 6265): one for each path. All hold the same token, and every refresh
+    /// replaces all of them, so a client may use the prefixes by turns.
+    pub fn set(&self, token: &RefreshToken) -> Vec<HeaderValue> {
+        let mut values = self.headers(token.text().expose_secret(), self.life.as_secs());
+        values.iter_mut().for_each(|value| value.set_sensitive(true));
+        values
     }
 
-    /// The header that takes it away.
-    pub fn clear(&self) -> Option<HeaderValue> {
-        self.header("", 0).ok()
+    /// The headers that take it away.
+    pub fn clear(&self) -> Vec<HeaderValue> {
+        self.headers("", 0)
     }
 
-    fn header(&self, value: &str, seconds: u64) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    fn headers(&self, value: &str, seconds: u64) -> Vec<HeaderValue> {
         // Plain http is for the one who tries it at home; there `Secure` would lose the cookie.
         let secure = if self.scheme == "https" { "; Secure" } else { "" };
-        let path = &self.path;
-        HeaderValue::try_from(format!(
-            "{NAME}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
-        ))
+        let header = |path: &String| {
+            HeaderValue::try_from(format!(
+                "{NAME}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+            ))
+        };
+        self.paths.iter().flat_map(header).collect()
     }
 
-    /// The token that a browser sent, if it sent one. A request that another site made a browser send is refused.
+    /// Every token that a browser sent, each once, at most [`MOST`]. Cookies of neighbours may have the same name, and it is not
+    /// known which came from which path. A request that another site made a browser send is refused.
     ///
     /// # Errors
     /// `foreign_origin`.
-    pub fn taken(&self, headers: &HeaderMap) -> Result<Option<RefreshToken>, Problem> {
-        let Some(text) = sent(headers) else { return Ok(None) };
-        if self.is_foreign(headers) {
+    pub fn taken(&self, headers: &HeaderMap) -> Result<Vec<RefreshToken>, Problem> {
+        let tokens = sent(headers);
+        if !tokens.is_empty() && self.is_foreign(headers) {
             let sentence = "This is asked for by the site itself, not by another one.";
             return Err(Refusal::new(Kind::Forbidden, "foreign_origin", sentence).into());
         }
-        Ok(RefreshToken::parse(text))
+        Ok(tokens)
     }
 
     /// Browsers name the origin of every such request, and no script can change it; what is no browser names none. The site's own
@@ -88,10 +95,28 @@ fn origin(url: &str) -> Option<(String, String)> {
     (!authority.is_empty()).then_some((scheme, authority))
 }
 
-fn sent(headers: &HeaderMap) -> Option<&str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, value)| *name == NAME && !value.is_empty()).map(|(_, value)| value).next()
+/// Reads bytes: a cookie of a neighbour may hold anything, and hides none beside it.
+fn sent(headers: &HeaderMap) -> Vec<RefreshToken> {
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let mut tokens: Vec<RefreshToken> = Vec::new();
+    for pair in lines.flat_map(|line| line.split(|byte| *byte == b';')) {
+        let Some(token) = token_of(pair) else { continue };
+        if tokens.iter().all(|known| known.print() != token.print()) {
+            tokens.push(token);
+        }
+        if tokens.len() == MOST {
+            break;
+        }
+    }
+    tokens
+}
+
+fn token_of(pair: &[u8]) -> Option<RefreshToken> {
+    let at = pair.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
+    let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    let text = std::str::from_utf8(bare.unwrap_or(value)).ok()?;
+    if name == NAME.as_bytes() { RefreshToken::parse(text) } else { None }
 }
 
 #[cfg(test)]
@@ -101,7 +126,7 @@ mod tests {
     const DAY: Duration = Duration::from_secs(86_400);
 
     fn cookie(issuer: &str) -> SessionCookie {
-        SessionCookie::new(issuer, "/users/v1", DAY)
+        SessionCookie::new(issuer, &["/users/v1", "/v1/users"], DAY)
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -110,36 +135,62 @@ mod tests {
     }
 
     #[test]
-    fn it_is_for_the_sessions_alone_out_of_reach_of_scripts_and_on_https_secure() {
+    fn it_is_for_the_sessions_alone_by_each_prefix_out_of_reach_of_scripts_and_on_https_secure() {
         let token = RefreshToken::mint();
-        let text = |issuer| cookie(issuer).set(&token).expect("a value").to_str().expect("text").to_owned();
+        let texts = |headers: Vec<HeaderValue>| -> Vec<String> {
+            headers.iter().map(|value| value.to_str().expect("text").to_owned()).collect()
+        };
         let value = token.text();
-        let wanted = format!(
-            "refresh_token={}; Path=/users/v1/sessions; Max-Age=86400; HttpOnly; SameSite=Lax",
-            value.expose_secret()
-        );
-        assert_eq!(text("http://127.0.0.1:8080"), wanted);
-        assert_eq!(text("https://news.example"), format!("{wanted}; Secure"));
-        let cleared = cookie("https://news.example").clear().expect("a value");
-        assert!(
-            cleared
-                .to_str()
-                .expect("text")
-                .starts_with("refresh_token=; Path=/users/v1/sessions; Max-Age=0;")
-        );
+        let wanted = ["/users/v1/sessions", "/v1/users/sessions"].map(|path| {
+            let value = value.expose_secret();
+            format!("refresh_token={value}; Path={path}; Max-Age=86400; HttpOnly; SameSite=Lax")
+        });
+        assert_eq!(texts(cookie("http://127.0.0.1:8080").set(&token)), wanted);
+        let secure = wanted.map(|line| format!("{line}; Secure"));
+        assert_eq!(texts(cookie("https://news.example").set(&token)), secure);
+        let cleared = texts(cookie("https://news.example").clear());
+        assert_eq!(cleared.len(), 2);
+        assert!(cleared[0].starts_with("refresh_token=; Path=/users/v1/sessions; Max-Age=0;"));
+        assert!(cleared[1].starts_with("refresh_token=; Path=/v1/users/sessions; Max-Age=0;"));
+    }
+
+    fn taken(lines: &[&[u8]]) -> Vec<RefreshToken> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_bytes(line).expect("a value"));
+        }
+        cookie("http://h").taken(&headers).expect("no other site")
     }
 
     #[test]
-    fn it_is_found_among_other_cookies_and_nothing_else_is_taken_for_it() {
-        let token = RefreshToken::mint();
-        let text = token.text();
-        let sent = format!("theme=dark; refresh_token={}; x=1", text.expose_secret());
-        let taken =
-            |line: &str| cookie("http://h").taken(&headers(&[("cookie", line)])).expect("no other site");
-        assert_eq!(taken(&sent).expect("a token").print(), token.print());
-        for line in ["", "refresh_token", "refresh_token=", "my_refresh_token=abc", "refresh_token=abc"] {
-            assert!(taken(line).is_none(), "{line}");
+    fn every_token_among_other_cookies_is_found_and_nothing_else_is_taken_for_one() {
+        let (token, other) = (RefreshToken::mint(), RefreshToken::mint());
+        let (token, other) = (token.text(), other.text());
+        let (token, other) = (token.expose_secret(), other.expose_secret());
+        let found = |lines: &[&str]| -> Vec<String> {
+            let lines: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
+            taken(&lines).iter().map(|token| token.text().expose_secret().to_owned()).collect()
+        };
+        for line in [
+            format!("theme=dark; refresh_token={token}; x=1"),
+            format!("refresh_token=junk; refresh_token={token}"),
+            format!("refresh_token={token}; refresh_token={token}; refresh_token="),
+            format!("name=Jörg; refresh_token=\"{token}\""),
+            format!("refresh_token={token};;=;x"),
+        ] {
+            assert_eq!(found(&[&line]), [token], "{line}");
         }
+        let both = [format!("refresh_token={other}"), format!("a=b;refresh_token={token}")];
+        assert_eq!(found(&[&both[0], &both[1]]), [other, token]);
+        for line in ["", "refresh_token", "refresh_token=", "my_refresh_token=abc", "refresh_token=abc"] {
+            assert!(found(&[line]).is_empty(), "{line}");
+        }
+        let latin = [b"name=J\xf6rg; refresh_token=", token.as_bytes()].concat();
+        assert_eq!(taken(&[&latin]).len(), 1);
+        let many: Vec<String> = (0..100)
+            .map(|_| format!("refresh_token={}", RefreshToken::mint().text().expose_secret()))
+            .collect();
+        assert_eq!(found(&[&many.join("; ")]).len(), MOST);
     }
 
     #[test]

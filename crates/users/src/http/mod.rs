@@ -44,14 +44,23 @@ struct UserPath {
     id: UserId,
 }
 
-/// The routes and their document. `base` is the path under which the gateway shows them, `issuer` the portal's public URL.
+/// The routes and their document. `base` is the path under which the gateway shows them, `older_base` the other one if there is
+/// one, `issuer` the portal's public URL.
 ///
 /// # Panics
 /// Where `access.toml` and the routes do not agree; every test that builds the service finds it.
-pub fn router(app: Arc<App>, verifier: Arc<Verifier>, base: &str, issuer: &str) -> (Router, OpenApi) {
+pub fn router(
+    app: Arc<App>,
+    verifier: Arc<Verifier>,
+    base: &str,
+    older_base: &str,
+    issuer: &str,
+) -> (Router, OpenApi) {
     let matrix =
         Matrix::parse(include_str!("../../access.toml")).expect("access.toml is part of the program");
-    let cookie = Arc::new(SessionCookie::new(issuer, base, app.sessions.idle));
+    let bases = [base, older_base];
+    let bases = if older_base.is_empty() { &bases[..1] } else { &bases };
+    let cookie = Arc::new(SessionCookie::new(issuer, bases, app.sessions.idle));
     Api::new(crate::NAME, &matrix, verifier)
         .routes(routes!(users::register))
         .routes(routes!(users::list_users))

@@ -7,13 +7,14 @@ use http::StatusCode;
 use kernel::Sections;
 
 use super::answer::{Cache, tagged};
-use super::caller::Standing;
+use super::caller::Living;
 use super::views::{RolesBody, UserView};
 use super::{UserPath, Users};
 
 /// Gives an account a role. It holds here at once, elsewhere from the next login or refresh.
 #[utoipa::path(put, path = "/{id}/roles", tag = "users", params(UserPath), request_body = RolesBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
@@ -21,7 +22,7 @@ use super::{UserPath, Users};
 pub async fn put_roles(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Standing,
+    _: Living,
     Json(body): Json<RolesBody>,
 ) -> Result<Response, Problem> {
     let sections = body.sections.map_or(Sections::All, Sections::Only);

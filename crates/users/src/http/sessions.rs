@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chassis::http::{Caller, IdempotencyKey, Json, Path, Problem, ProblemBody, say_replayed};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use kernel::{SessionId, UserId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -18,29 +18,34 @@ use chassis::http::ClientAddress;
 
 /// Logs in. An unknown e-mail and a wrong password get the same answer in the same time.
 ///
-/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can read. An `Idempotency-Key` means
-/// nothing here: the answer holds tokens, which are kept nowhere. Whoever lost it logs in again.
+/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can read. A cookie of the same account
+/// that comes along shows that its owner logs in: then attempts of others do not count. An `Idempotency-Key` means nothing here: the answer
+/// holds tokens, which are kept nowhere. A client that lost it logs in again. `Authorization` is ignored.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = LoginBody, responses(
     (status = 201, description = "An access token and whose it is.", body = SessionView,
         headers(("Set-Cookie" = String, description = "`refresh_token`, for `POST /sessions/refresh`."))),
     (status = 401, description = "`wrong_credentials`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts`, for this e-mail or from this address; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` from this address, for this e-mail or for any; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn log_in(
     State(users): State<Users>,
     ClientAddress(from): ClientAddress,
+    headers: HeaderMap,
     Json(body): Json<LoginBody>,
 ) -> Result<Response, Problem> {
-    let login = Login { email: body.email, password: body.password.expose().into(), from };
+    // A cookie that another site sent along counts for nothing, and is no reason to refuse a login.
+    let held = users.cookie.taken(&headers).unwrap_or_default();
+    let login = Login { email: body.email, password: body.password.expose().into(), from, held };
     Ok(granted(&users, StatusCode::CREATED, users.app.log_in(login).await?))
 }
 
 /// Gives the next access token for the cookie `refresh_token`, and the next cookie. What roles and consent are by now is in it.
 ///
-/// Each cookie is good once. One that was used before ends the session: somebody has a copy of it. Whoever may lose the answer names the
-/// request with `Idempotency-Key`, and asks again with the same cookie and key. No `Authorization` is sent along: an access token that
-/// is over is refused here as everywhere.
+/// Each cookie is good once. One that was used before ends the session: somebody has a copy of it. The cookie before the newest is the
+/// exception: for 10 seconds it gets the same answer as the newest one got, because two tabs may refresh at the same time. A client that may
+/// lose an answer names the request with `Idempotency-Key`, and asks again with the same cookie and key within a minute. Cookies of other
+/// paths with the same name do no harm. `Authorization` is ignored.
 #[utoipa::path(post, path = "/sessions/refresh", tag = "sessions",
     params(
         ("refresh_token" = String, Cookie, description = "As the last answer set it."),
@@ -57,14 +62,15 @@ pub async fn refresh(
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Some(token) = users.cookie.taken(&headers)? else { return Err(over(&users, SessionError::Over)) };
-    match users.app.refresh(&token, key.as_deref()).await {
+    let tokens = users.cookie.taken(&headers)?;
+    match users.app.refresh(&tokens, key.as_deref()).await {
         Ok(grant) => Ok(granted(&users, StatusCode::OK, grant)),
         Err(error) => Err(over(&users, error)),
     }
 }
 
-/// Logs out: ends the session of the access token, and that of the cookie. An access token holds for as long as it says.
+/// Logs out: ends the session of the access token, and that of the cookie. An access token holds for as long as it says, except for what
+/// cannot be undone. One that does not hold any more is ignored.
 #[utoipa::path(delete, path = "/sessions/current", tag = "sessions", responses(
     (status = 204, description = "It has ended; the cookie is taken away."),
     (status = 401, description = "`invalid_refresh_token`: neither an access token nor a cookie says which session.", body = ProblemBody, content_type = "application/problem+json"),
@@ -76,14 +82,14 @@ pub async fn log_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // Another site can make a browser send the cookie, but never an access token.
-    let token = match (&caller, users.cookie.taken(&headers)) {
-        (Some(_), refused) => refused.ok().flatten(),
+    let tokens = match (&caller, users.cookie.taken(&headers)) {
+        (Some(_), taken) => taken.unwrap_or_default(),
         (None, taken) => taken?,
     };
-    if caller.is_none() && token.is_none() {
-        return Err(over(&users, SessionError::Over));
+    if caller.is_none() && tokens.is_empty() {
+        return Err(over(&users, SessionError::NoToken));
     }
-    users.app.log_out(caller.as_ref(), token.as_ref()).await?;
+    users.app.log_out(caller.as_ref(), &tokens).await?;
     Ok(cleared(&users))
 }
 
@@ -148,9 +154,9 @@ fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {
         expires_in: grant.life.as_secs(),
         user: UserView::from(grant.user),
     };
-    // RFC 6749 §5.1: whoever keeps the answer keeps the token.
-    let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(view)).into_response();
-    response.headers_mut().extend(cookie.map(|cookie| (SET_COOKIE, cookie)));
+    // RFC 6749 §5.1: a cache that keeps the answer keeps the token.
+    let response = (status, [(CACHE_CONTROL, "no-store")], Json(view)).into_response();
+    let mut response = with_cookies(response, cookie);
     if grant.replayed {
         say_replayed(&mut response);
     }
@@ -158,17 +164,20 @@ fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {
 }
 
 fn cleared(users: &Users) -> Response {
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    response.headers_mut().extend(users.cookie.clear().map(|cookie| (SET_COOKIE, cookie)));
+    with_cookies(StatusCode::NO_CONTENT.into_response(), users.cookie.clear())
+}
+
+fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
     response
 }
 
-/// The refusal of a cookie. One that is good for nothing any more is taken away; one that could not be tried stays.
+/// The refusal of a cookie. One whose session has ended is taken away. Any other stays: it may be a neighbour's, or good again
+/// in a moment.
 fn over(users: &Users, error: SessionError) -> Problem {
-    let gone = matches!(error, SessionError::Over);
+    let cookies = if matches!(error, SessionError::Over) { users.cookie.clear() } else { Vec::new() };
     let problem = Problem::from(error);
-    match users.cookie.clear().filter(|_| gone) {
-        Some(cookie) => problem.with_header(SET_COOKIE, cookie),
-        None => problem,
-    }
+    cookies.into_iter().fold(problem, |problem, cookie| problem.and_header(SET_COOKIE, cookie))
 }

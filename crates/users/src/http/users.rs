@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use chassis::http::{
-    Caller, ClientAddress, IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem,
-    ProblemBody, Query, X_TOTAL_COUNT, say_replayed,
+    Caller, ClientAddress, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query,
+    X_TOTAL_COUNT, say_replayed,
 };
 use http::header::{LINK, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,12 +12,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answer::{Cache, fresh, private, tagged};
-use super::caller::{Standing, Visitor};
+use super::caller::{Living, Standing, Visitor};
 use super::views::{
-    ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
+    EraseBody, ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
 use super::{UserPath, Users};
-use crate::app::{Named, OnceError, Register, Registered, Slice, Update};
+use crate::app::{Erase, Named, Register, Registered, Slice, Update};
 use crate::domain::User;
 
 /// Registers an account. It can log in as soon as this is answered.
@@ -41,7 +41,7 @@ pub async fn register(
     let Some(key) = key else { return Ok(registered(&users, users.app.register(wish?).await?)) };
     let account = caller.map(|caller| caller.user);
     let named = Named { account, from, key: &key, said: &body.said() };
-    let Registered { user, replayed } = users.app.register_once(&named, wish).await.map_err(told)?;
+    let Registered { user, replayed } = users.app.register_once(&named, wish).await?;
     let mut response = registered(&users, user);
     if replayed {
         say_replayed(&mut response);
@@ -55,16 +55,6 @@ fn registered(users: &Users, user: User) -> Response {
         tagged(StatusCode::CREATED, &user.version.etag(), Cache::Private, UserView::from(user));
     response.headers_mut().extend(HeaderValue::from_str(&location).map(|location| (LOCATION, location)));
     response
-}
-
-/// A refusal that was given before, under the same key, says so in a header.
-fn told(error: OnceError) -> Problem {
-    match error {
-        OnceError::Before(_) => {
-            Problem::from(error).with_header(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"))
-        }
-        _ => error.into(),
-    }
 }
 
 /// A slice of a list.
@@ -155,6 +145,7 @@ pub async fn get_me(Standing(_, user): Standing, headers: HeaderMap) -> Result<R
 /// Replaces name and e-mail of an account, and the password where one is given; with a new one the other sessions end.
 #[utoipa::path(put, path = "/{id}", tag = "users", params(UserPath), request_body = PutUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
@@ -166,7 +157,7 @@ pub async fn get_me(Standing(_, user): Standing, headers: HeaderMap) -> Result<R
 pub async fn put_user(
     State(users): State<Users>,
     Path(path): Path<UserPath>,
-    by: Standing,
+    by: Living,
     precondition: Precondition,
     Json(body): Json<PutUserBody>,
 ) -> Result<Response, Problem> {
@@ -176,6 +167,7 @@ pub async fn put_user(
 /// Changes what is named of an account; the rest stays. With a new password the other sessions end.
 #[utoipa::path(patch, path = "/{id}", tag = "users", params(UserPath), request_body = PatchUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
@@ -187,7 +179,7 @@ pub async fn put_user(
 pub async fn patch_user(
     State(users): State<Users>,
     Path(path): Path<UserPath>,
-    by: Standing,
+    by: Living,
     precondition: Precondition,
     Json(body): Json<PatchUserBody>,
 ) -> Result<Response, Problem> {
@@ -197,7 +189,7 @@ pub async fn patch_user(
 async fn change(
     users: &Users,
     UserPath { id }: UserPath,
-    Standing(by, _): Standing,
+    Living(by, _): Living,
     precondition: Precondition,
     body: PatchUserBody,
 ) -> Result<Response, Problem> {
@@ -207,18 +199,26 @@ async fn change(
     Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
-/// Erases an account. It is gone from every read at once; the other services are told.
-#[utoipa::path(delete, path = "/{id}", tag = "users", params(UserPath), security(("bearer" = [])), responses(
+/// Erases an account. It is gone from every read at once; the other services are notified.
+///
+/// The session of the token must live. If its login is older than 10 minutes, the body holds the caller's `current_password`. Otherwise the
+/// body may be left out.
+#[utoipa::path(delete, path = "/{id}", tag = "users", params(UserPath), request_body = Option<EraseBody>, security(("bearer" = [])), responses(
     (status = 202, description = "The erasure has begun.", body = ErasedView),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`role_required`; `current_password_required`; `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` at the current password; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn delete_user(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Standing,
+    Living(by, session): Living,
+    EraseBody { current_password }: EraseBody,
 ) -> Result<Response, Problem> {
-    let erasure = users.app.erase(id).await?;
+    let current_password = current_password.map(|typed| typed.expose().into());
+    let erasure = users.app.erase(Erase { id, by, session, current_password }).await?;
     let erasure = ErasureView { id: erasure.id.uuid(), state: "pending" };
     Ok(private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure }))
 }

@@ -1,6 +1,9 @@
 //! What goes over the wire, in and out. None of the bodies that hold a password can be printed.
 
+use axum::body::HttpBody as _;
+use axum::extract::{FromRequest, Request};
 use chassis::config::Secret;
+use chassis::http::{Json, Problem};
 use kernel::{FieldFault, Role, Section, Sections, SessionId, Timestamp, UserId, Version};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -268,6 +271,25 @@ pub struct ConsentBody {
     pub personalisation: bool,
     /// It may be stored what the person reads.
     pub history: bool,
+}
+
+/// The confirmation of an erasure. No body says as much as an empty object.
+#[derive(Default, Deserialize, ToSchema)]
+pub struct EraseBody {
+    /// The caller's current password. It is needed if the login is older than 10 minutes.
+    #[schema(value_type = Option<String>, format = Password)]
+    pub current_password: Option<Secret>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for EraseBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self::default());
+        }
+        Json::from_request(request, state).await.map(|Json(body)| body)
+    }
 }
 
 /// An erasure that has begun.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
-use kernel::{Code, Fault, Kind, Refusal, Timestamp, Trace, UserId};
+use kernel::{Code, Fault, Kind, Timestamp, Trace, UserId};
 
 use crate::domain::{Account, Digest, Email, Fingerprint};
 
@@ -90,13 +90,9 @@ pub trait Intake: Send + Sync + 'static {
     /// * Of parallel beginnings under one key one begins, and the others are told that somebody is at it.
     /// * A beginning whose lease ran out makes way for the next.
     /// * An answer is given again until its time is over, and then counts as none.
+    /// * A refusal that an older release has kept counts as none.
     /// * Keys are apart.
     async fn begin(&self, once: &Once, lease: Duration) -> Result<Begun, IntakeError>;
-
-    /// Keeps a refusal as the answer.
-    ///
-    /// * A refusal is kept while nobody else has begun the same, and never in the place of an answer.
-    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), IntakeError>;
 
     /// Ends what was begun and led to no answer.
     ///
@@ -146,17 +142,10 @@ pub enum Begun {
 pub struct Answer {
     /// Of the request that was answered.
     pub fingerprint: Fingerprint,
-    /// What it led to.
-    pub outcome: Outcome,
-}
-
-/// What a request under a key led to. The answer follows from this and from the request: no name and no address is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// This account was registered, at this time.
-    Registered(UserId, Timestamp),
-    /// It was refused.
-    Refused(Refusal),
+    /// The account that was registered …
+    pub id: UserId,
+    /// … and when. The answer follows from this and from the request: no name and no address is kept.
+    pub at: Timestamp,
 }
 
 /// The right to register an account with an e-mail, for a while.

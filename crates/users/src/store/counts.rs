@@ -47,6 +47,16 @@ impl Counts {
         let Window { begun, times } = entry.into_value();
         count(times, begun, window, now)
     }
+
+    /// Looks, and counts nothing.
+    pub fn counted(&self, bucket: &str, window: Duration, now: Timestamp) -> u64 {
+        self.0.get(bucket).map_or(0, |Window { begun, times }| running(times, begun, window, now))
+    }
+}
+
+/// How often was counted in a window that began then.
+pub fn running(times: u64, begun: Timestamp, window: Duration, now: Timestamp) -> u64 {
+    if now.since(begun) < window { times } else { 0 }
 }
 
 /// A count in a window that began then. A clock that is behind another replica's makes no window longer.

@@ -57,6 +57,10 @@ impl UserCache for MemoryUserCache {
         self.counts.count(bucket, window, now)
     }
 
+    async fn counted(&self, bucket: &str, window: Duration, now: Timestamp) -> u64 {
+        self.counts.counted(bucket, window, now)
+    }
+
     async fn ping(&self) -> Result<(), StoreFailure> {
         Ok(())
     }

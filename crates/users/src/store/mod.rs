@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod contract;
+mod costs;
 mod counts;
 mod key_file;
 mod memory;
@@ -16,6 +17,7 @@ mod redis_cache;
 mod redis_intake;
 mod sqlite;
 mod sqlite_answers;
+mod sqlite_costs;
 mod sqlite_intake;
 mod sqlite_rows;
 mod sqlite_sessions;
@@ -26,12 +28,13 @@ use std::time::Duration;
 use bus::Outbox;
 use chassis::{Closer, StoreFailure, Url};
 use kernel::{Clock, Sections};
+use uuid::Uuid;
 
 pub use key_file::open as open_keys;
 
 use crate::config::Cache;
 use crate::domain::{Digest, Salt};
-use crate::ports::{Intake, UserCache, UserStore};
+use crate::ports::{Intake, SessionName, UserCache, UserStore};
 
 /// The store of accounts with what else lives in its database.
 pub struct OpenStore {
@@ -145,6 +148,14 @@ fn sections_text(sections: &Sections) -> Result<Option<String>, StoreFailure> {
 
 fn sections_of(text: Option<&str>) -> Result<Sections, StoreFailure> {
     Ok(text.map(serde_json::from_str).transpose()?.unwrap_or_default())
+}
+
+/// A session's name as what its columns are compared with; null matches nothing.
+fn parts(name: &SessionName) -> (Option<Uuid>, Option<Uuid>, Option<&[u8]>) {
+    match name {
+        SessionName::Id(user, session) => (Some(session.uuid()), Some(user.uuid()), None),
+        SessionName::Series(series) => (None, None, Some(series.bytes())),
+    }
 }
 
 /// What is kept of secrets, from a column. Both databases keep bytes.

@@ -13,13 +13,17 @@ use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 
+use super::costs::{SAMPLE, heads};
 use super::outbox::envelope;
 use super::postgres_admins::{erase_admin, has_admin, lock_admins};
 use super::postgres_rows::{AccountRow, ConsentRow, UserRow, insert_rows, number, outcomes_of, whole};
 use super::postgres_sessions;
 use super::sections_text;
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, Refresh, Session, User};
-use crate::ports::{Bearer, Ending, Inserted, Insertions, Listing, Refreshed, UserStore, UserStoreError};
+use crate::ports::{
+    Bearer, Ending, HashCost, Inserted, Insertions, Listing, Refreshed, SessionName, UserStore,
+    UserStoreError,
+};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/users/postgres");
 
@@ -283,6 +287,26 @@ impl UserStore for PostgresUserStore {
         .await
     }
 
+    async fn hash_costs(&self) -> Result<Vec<HashCost>, UserStoreError> {
+        in_time(async {
+            // What the planner believes of the table; nothing where it was never looked at, and then all are read.
+            let known: f32 =
+                sqlx::query_scalar("select reltuples from pg_class where oid = 'users'::regclass")
+                    .fetch_one(self.database.pool())
+                    .await?;
+            #[allow(clippy::cast_precision_loss, reason = "a share of a sample")]
+            let percent = (100.0 * SAMPLE as f32 / known.max(1.0)).min(100.0);
+            let rows: Vec<String> =
+                sqlx::query_scalar("select password from users tablesample system ($1) limit $2")
+                    .bind(percent)
+                    .bind(2 * SAMPLE)
+                    .fetch_all(self.database.pool())
+                    .await?;
+            Ok(heads(&rows))
+        })
+        .await
+    }
+
     async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
@@ -380,6 +404,10 @@ impl UserStore for PostgresUserStore {
 
     async fn refresh_session(&self, refresh: &Refresh) -> Result<Refreshed, UserStoreError> {
         in_time(postgres_sessions::refresh(&self.database, refresh)).await
+    }
+
+    async fn session(&self, name: SessionName, now: Timestamp) -> Result<Option<Session>, UserStoreError> {
+        in_time(postgres_sessions::find(&self.database, name, now)).await
     }
 
     async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, UserStoreError> {

@@ -11,9 +11,9 @@ use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::postgres::{consent, user};
-use super::{digest, salt};
-use crate::domain::{Credentials, Print, Refresh, Retry, Session, Verdict};
-use crate::ports::{Bearer, Ending, Refreshed, UserStoreError};
+use super::{digest, parts, salt};
+use crate::domain::{Credentials, Digest, Previous, Print, Refresh, Session, Verdict};
+use crate::ports::{Bearer, Ending, Refreshed, SessionName, UserStoreError};
 
 #[derive(sqlx::FromRow)]
 struct SessionRow {
@@ -33,10 +33,12 @@ impl TryFrom<SessionRow> for Session {
     type Error = StoreFailure;
 
     fn try_from(row: SessionRow) -> Result<Self, StoreFailure> {
-        let previous = match (row.previous, row.retry_key, row.retry_salt) {
-            (Some(value), Some(key), Some(made_with)) => {
-                Some((digest(value)?, Retry { key: digest(key)?, salt: salt(made_with)? }))
-            }
+        let previous = match (row.previous, row.retry_salt) {
+            (Some(value), Some(made_with)) => Some(Previous {
+                value: digest(value)?,
+                salt: salt(made_with)?,
+                key: row.retry_key.map(digest).transpose()?,
+            }),
             _ => None,
         };
         Ok(Session {
@@ -114,30 +116,31 @@ pub async fn refresh(database: &Database, refresh: &Refresh) -> Result<Refreshed
     match &verdict {
         Verdict::Good(renewed) => renew(&mut tx, renewed).await?,
         Verdict::Reused => drop(end(&mut tx, Ending::One(session.user, session.id)).await?),
-        Verdict::Again(_) | Verdict::Over => {}
+        Verdict::Again(..) | Verdict::Replaced | Verdict::Over => {}
     }
     // An erasure that is under way waits for this session and takes it then; until it is done the account is there.
     let bearer = bearer(&mut tx, session.user).await?.ok_or(UserStoreError::NotFound)?;
     tx.commit().await?;
     Ok(match verdict {
         Verdict::Good(_) => Refreshed::Renewed(session.id, bearer),
-        Verdict::Again(salt) => Refreshed::Again(session.id, bearer, salt),
+        Verdict::Again(salt, at) => Refreshed::Again(session.id, bearer, salt, at),
+        Verdict::Replaced => Refreshed::Replaced(session.id),
         Verdict::Reused => Refreshed::Reused(session.id, session.user),
         Verdict::Over => Refreshed::Over,
     })
 }
 
 async fn renew(tx: &mut PgConnection, session: &Session) -> sqlx::Result<()> {
-    let (previous, retry) = session.previous.unzip();
+    let previous = session.previous.as_ref();
     sqlx::query(
         "update sessions set value = $2, previous = $3, retry_key = $4, retry_salt = $5, last_used_at = $6, expires_at = $7
          where id = $1",
     )
     .bind(session.id.uuid())
     .bind(session.token.value.bytes())
-    .bind(previous.as_ref().map(|value| value.bytes()))
-    .bind(retry.as_ref().map(|retry| retry.key.bytes()))
-    .bind(retry.as_ref().map(|retry| retry.salt.bytes()))
+    .bind(previous.map(|previous| previous.value.bytes()))
+    .bind(previous.and_then(|previous| previous.key.as_ref()).map(Digest::bytes))
+    .bind(previous.map(|previous| previous.salt.bytes()))
     .bind(timestamptz(session.last_used_at))
     .bind(timestamptz(session.expires_at))
     .execute(tx)
@@ -148,6 +151,26 @@ async fn renew(tx: &mut PgConnection, session: &Session) -> sqlx::Result<()> {
 async fn bearer(tx: &mut PgConnection, id: UserId) -> Result<Option<Bearer>, UserStoreError> {
     let found = (user(&mut *tx, id).await?, consent(tx, id, false).await?);
     Ok(found.0.zip(found.1).map(|(user, consent)| Bearer { user, consent }))
+}
+
+/// As [`crate::ports::UserStore::session`].
+pub async fn find(
+    database: &Database,
+    name: SessionName,
+    now: Timestamp,
+) -> Result<Option<Session>, UserStoreError> {
+    let (id, user, series) = parts(&name);
+    let row: Option<SessionRow> = sqlx::query_as(
+        "select id, user_id, series, value, previous, retry_key, retry_salt, created_at, last_used_at, expires_at
+         from sessions where ((id = $1 and user_id = $2) or series = $3) and expires_at > $4",
+    )
+    .bind(id)
+    .bind(user)
+    .bind(series)
+    .bind(timestamptz(now))
+    .fetch_optional(database.pool())
+    .await?;
+    Ok(row.map(Session::try_from).transpose()?)
 }
 
 /// As [`crate::ports::UserStore::sessions`].

@@ -2,11 +2,10 @@
 //! so the golden file of an old version is never edited.
 
 use chassis::StoreFailure;
-use kernel::{Refusal, Role, Sections, Timestamp, UserId, Version};
+use kernel::{Role, Sections, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Account, Credentials, Email, Invalid, Name, User};
-use crate::ports::Outcome;
 
 /// The version that this program writes.
 const CURRENT: u32 = 1;
@@ -101,20 +100,6 @@ fn read(text: &str) -> Result<(User, Option<String>), StoreFailure> {
         version: record.version,
     };
     Ok((user, record.password))
-}
-
-/// What a kept answer says; nothing where there is none yet.
-pub fn read_outcome(
-    registered: Option<(UserId, Timestamp)>,
-    refusal: Option<&str>,
-) -> Result<Option<Outcome>, StoreFailure> {
-    let refusal = refusal.map(serde_json::from_str).transpose()?;
-    Ok(registered.map(|(id, at)| Outcome::Registered(id, at)).or(refusal.map(Outcome::Refused)))
-}
-
-/// A refusal, as it is kept.
-pub fn write_refusal(refusal: &Refusal) -> Result<String, StoreFailure> {
-    Ok(serde_json::to_string(refusal)?)
 }
 
 /// The stored texts of an account as its values.

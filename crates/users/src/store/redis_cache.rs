@@ -121,6 +121,18 @@ impl UserCache for RedisUserCache {
         }
     }
 
+    async fn counted(&self, bucket: &str, window: Duration, now: Timestamp) -> u64 {
+        let mut ask = cmd("HMGET");
+        ask.arg(self.redis.key(format_args!("count:{bucket}"))).arg("times").arg("begun");
+        match self.guarded(self.redis.ask::<(Option<u64>, Option<i64>)>(&ask)).await {
+            Some((Some(times), Some(begun))) => {
+                counts::running(times, Timestamp::from_millis(begun), window, now)
+            }
+            Some(_) => 0,
+            None => self.counts.counted(bucket, window, now),
+        }
+    }
+
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.redis.ask(&cmd("PING")).await
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::{Context, StoreFailure, in_time};
-use kernel::{Clock, Refusal, Timestamp, Trace, UserId};
+use kernel::{Clock, Timestamp, Trace, UserId};
 use redis::streams::StreamRangeReply;
 use redis::{Script, ScriptInvocation, cmd};
 use uuid::Uuid;
@@ -68,7 +68,6 @@ scripts!(
     bury,
     settled,
     begin,
-    keep_refusal,
     give_up,
     forget_answers,
     forget_answers_about
@@ -170,20 +169,18 @@ fn waiting((id, attempts, trace, record): Taken) -> Result<Waiting, StoreFailure
     })
 }
 
-/// What `begin.lua` finds: how it is, and of an answer the fingerprint, the account, and when it was registered or why not.
-type Found = (String, String, String, Option<i64>, Option<String>);
+/// What `begin.lua` finds: how it is, and of an answer the fingerprint, the account, and when it was registered.
+type Found = (String, String, String, Option<i64>);
 
-fn begun((state, fingerprint, id, registered_at, refusal): Found) -> Result<Begun, StoreFailure> {
+fn begun((state, fingerprint, id, registered_at): Found) -> Result<Begun, StoreFailure> {
     match state.as_str() {
         "now" => return Ok(Begun::Now),
         "running" => return Ok(Begun::Running),
         _ => {}
     }
     let at = registered_at.map(Timestamp::from_millis);
-    let registered = at.map(|at| Ok::<_, StoreFailure>((id_of(&id)?, at))).transpose()?;
-    let outcome = record::read_outcome(registered, refusal.as_deref())?;
-    let outcome = outcome.ok_or_else(|| StoreFailure::broken("a kept answer says nothing"))?;
-    Ok(Begun::Before(Answer { fingerprint: Fingerprint::stored(fingerprint), outcome }))
+    let at = at.ok_or_else(|| StoreFailure::broken("a kept answer says nothing"))?;
+    Ok(Begun::Before(Answer { fingerprint: Fingerprint::stored(fingerprint), id: id_of(&id)?, at }))
 }
 
 #[async_trait]
@@ -267,12 +264,6 @@ impl Intake for RedisIntake {
         let mut script = self.script(&self.scripts.begin);
         script.arg(once.name.hex()).arg(once.fingerprint.as_str()).arg(text(once.id));
         Ok(begun(self.run(script.arg(self.later(lease)).arg(self.now())).await?)?)
-    }
-
-    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), IntakeError> {
-        let mut script = self.script(&self.scripts.keep_refusal);
-        script.arg(once.name.hex()).arg(text(once.id)).arg(self.later(once.kept)).arg(self.now());
-        Ok(self.run(script.arg(record::write_refusal(refusal)?)).await?)
     }
 
     async fn give_up(&self, once: &Once) -> Result<(), IntakeError> {

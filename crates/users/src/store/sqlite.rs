@@ -16,9 +16,12 @@ use uuid::Uuid;
 use super::outbox::envelope;
 use super::sections_text;
 use super::sqlite_rows::{AccountRow, ConsentRow, UserRow, insert, insert_one, whole};
-use super::sqlite_sessions;
+use super::{sqlite_costs, sqlite_sessions};
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Email, Event, Refresh, Session, User};
-use crate::ports::{Bearer, Ending, Inserted, Insertions, Listing, Refreshed, UserStore, UserStoreError};
+use crate::ports::{
+    Bearer, Ending, HashCost, Inserted, Insertions, Listing, Refreshed, SessionName, UserStore,
+    UserStoreError,
+};
 
 /// The accounts of one SQLite file.
 pub struct SqliteUserStore {
@@ -231,6 +234,10 @@ impl UserStore for SqliteUserStore {
         Ok(done.rows_affected() > 0)
     }
 
+    async fn hash_costs(&self) -> Result<Vec<HashCost>, UserStoreError> {
+        sqlite_costs::hash_costs(&self.database).await
+    }
+
     async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {
         let mut tx = self.database.write().await?;
         let row: Option<UserRow> = sqlx::query_as(
@@ -328,6 +335,10 @@ impl UserStore for SqliteUserStore {
 
     async fn refresh_session(&self, refresh: &Refresh) -> Result<Refreshed, UserStoreError> {
         sqlite_sessions::refresh(&self.database, refresh).await
+    }
+
+    async fn session(&self, name: SessionName, now: Timestamp) -> Result<Option<Session>, UserStoreError> {
+        sqlite_sessions::find(&self.database, name, now).await
     }
 
     async fn sessions(&self, user: UserId, now: Timestamp) -> Result<Vec<Session>, UserStoreError> {

@@ -1,11 +1,9 @@
-//! What was asked for under keys, in the file of the intake.
+//! What was asked for under keys, in the file of the intake. A row with a refusal is one of an older release and counts as none.
 
-use chassis::StoreFailure;
-use kernel::{Refusal, Timestamp, UserId};
+use kernel::{Timestamp, UserId};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-use super::record::{read_outcome, write_refusal};
 use crate::domain::{Account, Fingerprint};
 use crate::ports::{Answer, Begun, IntakeError, Once};
 
@@ -14,27 +12,24 @@ struct AnswerRow {
     fingerprint: String,
     user_id: Uuid,
     registered_at: Option<i64>,
-    refusal: Option<String>,
 }
 
-impl TryFrom<AnswerRow> for Begun {
-    type Error = StoreFailure;
-
-    fn try_from(row: AnswerRow) -> Result<Self, StoreFailure> {
-        let registered = row.registered_at.map(|at| (UserId::new(row.user_id), Timestamp::from_millis(at)));
-        Ok(match read_outcome(registered, row.refusal.as_deref())? {
-            Some(outcome) => {
-                Begun::Before(Answer { fingerprint: Fingerprint::stored(row.fingerprint), outcome })
-            }
+impl From<AnswerRow> for Begun {
+    fn from(row: AnswerRow) -> Self {
+        match row.registered_at {
+            Some(at) => Begun::Before(Answer {
+                fingerprint: Fingerprint::stored(row.fingerprint),
+                id: UserId::new(row.user_id),
+                at: Timestamp::from_millis(at),
+            }),
             None => Begun::Running,
-        })
+        }
     }
 }
 
 /// What this process had begun when it ended will be done by nobody: the file is this process's alone.
 pub async fn forget_begun(tx: &mut SqliteConnection) -> sqlx::Result<()> {
-    let begun = "delete from answers where registered_at is null and refusal is null";
-    sqlx::query(begun).execute(tx).await?;
+    sqlx::query("delete from answers where registered_at is null").execute(tx).await?;
     Ok(())
 }
 
@@ -49,7 +44,7 @@ pub async fn begin(
         "insert into answers (name, fingerprint, user_id, expires_at) values (?1, ?2, ?3, ?4)
          on conflict (name) do update set fingerprint = excluded.fingerprint, user_id = excluded.user_id,
              registered_at = null, refusal = null, expires_at = excluded.expires_at
-         where answers.expires_at <= ?5",
+         where answers.expires_at <= ?5 or answers.refusal is not null",
     )
     .bind(once.name.bytes())
     .bind(once.fingerprint.as_str())
@@ -62,11 +57,11 @@ pub async fn begin(
         return Ok(Begun::Now);
     }
     let row: AnswerRow =
-        sqlx::query_as("select fingerprint, user_id, registered_at, refusal from answers where name = ?")
+        sqlx::query_as("select fingerprint, user_id, registered_at from answers where name = ?")
             .bind(once.name.bytes())
             .fetch_one(tx)
             .await?;
-    Ok(row.try_into()?)
+    Ok(row.into())
 }
 
 /// Makes the registration the answer. False where this attempt has lost its turn.
@@ -76,33 +71,11 @@ pub async fn keep_registered(
     account: &Account,
     now: Timestamp,
 ) -> sqlx::Result<bool> {
-    keep(tx, once, Some(account.user.created_at.millis()), None, now).await
-}
-
-/// As [`crate::ports::Intake::keep_refusal`].
-pub async fn keep_refusal(
-    tx: &mut SqliteConnection,
-    once: &Once,
-    refusal: &Refusal,
-    now: Timestamp,
-) -> Result<(), IntakeError> {
-    keep(tx, once, None, Some(write_refusal(refusal)?), now).await?;
-    Ok(())
-}
-
-async fn keep(
-    tx: &mut SqliteConnection,
-    once: &Once,
-    registered_at: Option<i64>,
-    refusal: Option<String>,
-    now: Timestamp,
-) -> sqlx::Result<bool> {
     let kept = sqlx::query(
-        "update answers set registered_at = ?1, refusal = ?2, expires_at = ?3
-         where name = ?4 and user_id = ?5 and registered_at is null and refusal is null and expires_at > ?6",
+        "update answers set registered_at = ?1, expires_at = ?2
+         where name = ?3 and user_id = ?4 and registered_at is null and refusal is null and expires_at > ?5",
     )
-    .bind(registered_at)
-    .bind(refusal)
+    .bind(account.user.created_at.millis())
     .bind(now.plus(once.kept).millis())
     .bind(once.name.bytes())
     .bind(once.id.uuid())

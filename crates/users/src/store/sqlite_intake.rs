@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chassis::sqlite::Database;
 use chassis::{Context, StoreFailure};
-use kernel::{Clock, Refusal, Trace, UserId};
+use kernel::{Clock, Trace, UserId};
 use uuid::Uuid;
 
 use super::{record, sqlite_answers};
@@ -278,13 +278,6 @@ impl Intake for SqliteIntake {
         let begun = sqlite_answers::begin(&mut tx, once, now, now.plus(lease)).await?;
         tx.commit().await?;
         Ok(begun)
-    }
-
-    async fn keep_refusal(&self, once: &Once, refusal: &Refusal) -> Result<(), IntakeError> {
-        let mut tx = self.database.write().await?;
-        sqlite_answers::keep_refusal(&mut tx, once, refusal, self.clock.now()).await?;
-        tx.commit().await?;
-        Ok(())
     }
 
     async fn give_up(&self, once: &Once) -> Result<(), IntakeError> {

@@ -20,6 +20,7 @@ async fn a_login_answers_with_a_token_of_15_minutes_and_the_user() {
         cookie.ends_with("; Path=/users/v1/sessions; Max-Age=2592000; HttpOnly; SameSite=Lax"),
         "{cookie}"
     );
+    assert_eq!(answer.cookie_paths(), ["/users/v1/sessions", "/v1/users/sessions"]);
     assert_eq!(answer.cookie().map(|token| token.len()), Some(64));
     assert!(!answer.text.contains(&answer.cookie().expect("a cookie")), "scripts can't read it");
 }
@@ -105,6 +106,35 @@ async fn an_unknown_email_takes_as_long_as_a_wrong_password() {
     for other in &least[1..] {
         assert!(*other * 3 > least[0] && least[0] * 3 > *other, "{least:?}");
     }
+}
+
+#[tokio::test]
+async fn an_unknown_email_takes_as_long_as_a_known_one_also_after_the_cost_was_raised() {
+    const COSTS: [(u32, u32); 2] = [(19_456, 2), (19_456, 12)];
+    let users = Users::with_real_hashing(|_| ()).await;
+    let users =
+        users.crash_into(|config| (config.passwords.memory_kib, config.passwords.passes) = COSTS[1]).await;
+    // All accounts have the old cost, and nobody has logged in since.
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..5 {
+        for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org"]) {
+            let started = Instant::now();
+            users.log_in(email, "wrong horse battery").await.is(401);
+            *least = started.elapsed().min(*least);
+        }
+    }
+    // At the present cost it would take six times as long.
+    assert!(least[1] < least[0] * 3, "{least:?}");
+    // The only account is hashed anew, and so are those that do not exist.
+    users.admin().await;
+    users.pass(60);
+    users.settle().await;
+    for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org"]) {
+        let started = Instant::now();
+        users.log_in(email, "wrong horse battery").await.is(401);
+        *least = started.elapsed();
+    }
+    assert!(least[1] * 3 > least[0], "{least:?}");
 }
 
 #[tokio::test]

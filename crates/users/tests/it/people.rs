@@ -112,9 +112,17 @@ impl Answer {
 
     /// The refresh token that a browser would keep now; empty where it was taken away.
     pub fn cookie(&self) -> Option<String> {
-        let line = self.headers.get("set-cookie")?.to_str().expect("text");
-        let value = line.strip_prefix("refresh_token=").expect("our cookie");
-        Some(value.split(';').next().unwrap_or_default().to_owned())
+        let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().expect("text"));
+        let values = lines.map(|line| line.strip_prefix("refresh_token=").expect("our cookie"));
+        let values: Vec<&str> = values.map(|value| value.split(';').next().unwrap_or_default()).collect();
+        assert!(values.iter().all(|value| *value == values[0]), "one token, whatever the path");
+        values.first().map(|value| (*value).to_owned())
+    }
+
+    /// The paths that cookies are set or taken away for.
+    pub fn cookie_paths(&self) -> Vec<&str> {
+        let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().expect("text"));
+        lines.filter_map(|line| line.split("; ").find_map(|part| part.strip_prefix("Path="))).collect()
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -135,6 +143,12 @@ impl Ask {
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    /// A header of any bytes.
+    pub fn raw_header(mut self, name: &str, value: http::HeaderValue) -> Self {
         self.builder = self.builder.header(name, value);
         self
     }
@@ -207,6 +221,7 @@ impl Users {
         config.bootstrap_admin.email = ADMIN.to_owned();
         config.bootstrap_admin.password = PASSWORD.to_owned().into();
         // The tests' clock stands still, and all people of a test are one address.
+        config.throttle.logins_per_account_and_address = 10_000;
         config.throttle.logins_per_account = 10_000;
         config.throttle.logins_per_address = 10_000;
         config.throttle.registrations_per_address = 10_000;

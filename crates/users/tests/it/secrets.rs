@@ -40,6 +40,7 @@ async fn a_password_is_in_no_answer_no_file_and_no_log() {
     let next = users.refresh(&cookie).await.is(200);
     let cookies = [cookie.clone(), next.cookie().expect("a cookie")];
     answers.push(next);
+    users.pass(10);
     answers.push(users.refresh(&cookie).await.is(401));
     answers.push(users.ask("GET", "/all").by(&users.admin().await).send().await.is(200));
 

@@ -78,6 +78,7 @@ async fn a_refresh_whose_answer_was_lost_is_asked_for_again_by_its_key() {
     let ann = users.person("ann@example.org").await;
     refresh(&users, &ann.cookie, "two words").await.refused(400, "bad_request");
     refresh(&users, &ann.cookie, "one").await.is(200);
+    users.pass(10);
     refresh(&users, &ann.cookie, "another").await.refused(401, "invalid_refresh_token");
 }
 
@@ -93,19 +94,120 @@ async fn a_retry_that_comes_too_late_is_a_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_refreshes_at_once_one_wins_and_the_other_one_shows_that_there_is_a_copy() {
+async fn tabs_that_refresh_at_once_get_one_answer_and_stay_logged_in() {
     let users = Users::new().await;
-    for _ in 0..5 {
+    for tabs in [2, 8] {
         let ann = users.admin().await;
-        let answers = at_once(2, |_| {
+        let answers = at_once(tabs, |_| {
             let ask = users.ask("POST", "/sessions/refresh").cookie(&ann.cookie);
-            async move { ask.send().await }
+            async move { ask.send().await.is(200) }
         });
-        let mut answers = answers.await;
-        answers.sort_by_key(|answer| answer.status);
-        assert_eq!(answers.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(), [200, 401]);
-        users.refresh(&answers[0].cookie().expect("a cookie")).await.refused(401, "invalid_refresh_token");
+        let answers = answers.await;
+        for answer in &answers {
+            assert_eq!((answer.cookie(), &answer.json), (answers[0].cookie(), &answers[0].json));
+        }
+        let replayed = answers.iter().filter(|answer| answer.header("idempotency-replayed") == "true");
+        assert_eq!(replayed.count(), tabs - 1);
+        users.refresh(&answers[0].cookie().expect("a cookie")).await.is(200);
     }
+}
+
+#[tokio::test]
+async fn for_10_seconds_the_token_before_the_newest_gets_the_answer_of_the_newest_and_later_it_ends_the_session()
+ {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    let first = users.refresh(&ann.cookie).await.is(200);
+    // Also from another replica and after a crash.
+    let users = users.crash().await;
+    users.pass(9);
+    let again = users.refresh(&ann.cookie).await.is(200);
+    assert_eq!(again.cookie(), first.cookie());
+    assert_eq!(again.json["access_token"], first.json["access_token"]);
+    assert_eq!(again.json["expires_in"], 891, "of the same token less is left");
+    users.pass(1);
+    let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    assert_eq!(refused.cookie().as_deref(), Some(""));
+    users.refresh(&first.cookie().expect("a cookie")).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn how_long_tabs_have_is_a_setting_and_0_gives_them_nothing() {
+    let users = Users::with(|config| config.sessions.grace_seconds = 0).await;
+    let ann = users.reader("ann@example.org").await;
+    let next = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
+    users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    users.refresh(&next).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn a_token_that_an_older_release_has_replaced_is_refused_for_a_moment_and_nothing_ends() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    let next = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
+    users.pass(1);
+    let next = users.refresh(&next).await.is(200).cookie().expect("a cookie");
+    // As a release leaves it that knows nothing of tabs.
+    users.sql("users.db", "update sessions set previous = null, retry_key = null, retry_salt = null").await;
+    let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    assert_eq!(refused.cookie(), None, "it is not taken away");
+    users.refresh(&next).await.is(200);
+}
+
+#[tokio::test]
+async fn a_cookie_of_a_neighbour_with_our_name_does_no_harm_wherever_it_stands() {
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    let send = async |method: &str, path: &str, cookies: &[u8]| {
+        let value = http::HeaderValue::from_bytes(cookies).expect("a value");
+        users.ask(method, path).raw_header("cookie", value).send().await
+    };
+    let stranger = "A".repeat(64);
+    let mut cookie = ann.cookie.clone();
+    for form in [
+        "refresh_token=junk; refresh_token=",
+        "refresh_token=; x=1;refresh_token=",
+        "n=J\u{f6}rg; refresh_token=",
+    ] {
+        let answer = send("POST", "/sessions/refresh", format!("{form}{cookie}").as_bytes()).await.is(200);
+        cookie = answer.cookie().expect("a cookie");
+    }
+    let latin = [b"name=J\xf6rg; refresh_token=", cookie.as_bytes(), b"; \xff=\xff"].concat();
+    cookie = send("POST", "/sessions/refresh", &latin).await.is(200).cookie().expect("a cookie");
+    let both = format!("refresh_token={stranger}; refresh_token={cookie}");
+    cookie = send("POST", "/sessions/refresh", both.as_bytes()).await.is(200).cookie().expect("a cookie");
+    // An old one of another path beside the newest one is no sign of a copy.
+    users.pass(10);
+    let both = format!("refresh_token={}; refresh_token={cookie}", ann.cookie);
+    cookie = send("POST", "/sessions/refresh", both.as_bytes()).await.is(200).cookie().expect("a cookie");
+    // What is none of ours is not taken away, and ends nothing.
+    for cookies in ["refresh_token=junk", "theme=dark", "refresh_token=\u{f6}"] {
+        for (method, path) in [("POST", "/sessions/refresh"), ("DELETE", "/sessions/current")] {
+            let refused = send(method, path, cookies.as_bytes()).await.refused(401, "invalid_refresh_token");
+            assert_eq!(refused.cookie(), None, "{cookies}");
+        }
+    }
+    let junk_first = format!("refresh_token=junk; refresh_token={cookie}");
+    send("DELETE", "/sessions/current", junk_first.as_bytes()).await.is(204);
+    users.refresh(&cookie).await.refused(401, "invalid_refresh_token");
+}
+
+#[tokio::test]
+async fn the_cookie_is_set_and_taken_away_for_both_prefixes() {
+    const BOTH: [&str; 2] = ["/users/v1/sessions", "/v1/users/sessions"];
+    let users = Users::new().await;
+    let ann = users.reader("ann@example.org").await;
+    let next = users.refresh(&ann.cookie).await.is(200);
+    assert_eq!(next.cookie_paths(), BOTH);
+    let next = next.cookie().expect("a cookie");
+    users.pass(10);
+    // A refusal takes it away too, and so does a log-out.
+    let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
+    assert_eq!((refused.cookie().as_deref(), refused.cookie_paths()), (Some(""), BOTH.to_vec()));
+    let out = users.ask("DELETE", "/sessions/current").cookie(&next).send().await.is(204);
+    assert_eq!((out.cookie().as_deref(), out.cookie_paths()), (Some(""), BOTH.to_vec()));
+    let alone = Users::with(|config| config.older_base = String::new()).await;
+    assert_eq!(alone.log_in(ADMIN, PASSWORD).await.is(201).cookie_paths(), BOTH[..1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,6 +387,7 @@ async fn sessions_survive_a_crash_and_of_their_tokens_only_digests_are_stored() 
         }
     }
     users.refresh(&next).await.is(200);
+    users.pass(10);
     users.refresh(&next).await.refused(401, "invalid_refresh_token");
     let users = users.crash().await;
     assert_eq!(users.rows("users.db", "select count(*) from sessions").await, 0, "an ended one stays ended");

@@ -7,7 +7,8 @@ use crate::people::{ADMIN, Answer, PASSWORD, Users};
 
 /// With the numbers that the portal has by default.
 fn as_by_default(config: &mut Config) {
-    config.throttle.logins_per_account = 10;
+    config.throttle.logins_per_account_and_address = 10;
+    config.throttle.logins_per_account = 100;
     config.throttle.logins_per_address = 30;
     config.throttle.registrations_per_address = 60;
 }
@@ -18,27 +19,106 @@ async fn log_in(users: &Users, email: &str, password: &str, from: &str) -> Answe
 }
 
 #[tokio::test]
-async fn an_account_is_tried_10_times_a_minute_from_however_many_addresses() {
+async fn an_account_is_tried_10_times_a_minute_from_one_address() {
     let users = Users::with(as_by_default).await;
-    users.register("Ann", "ann@example.org").await.is(201);
-    let ann = users.person("ann@example.org").await;
-    for number in 1..10 {
-        log_in(&users, "ann@example.org", "wrong horse", &format!("203.0.113.{number}")).await.is(401);
+    let ann = users.reader("ann@example.org").await;
+    for _ in 0..10 {
+        log_in(&users, "ann@example.org", "wrong horse", "203.0.113.1").await.is(401);
     }
     users.pass(20);
     for email in ["ann@example.org", "ANN@Example.org"] {
-        let answer = log_in(&users, email, PASSWORD, "198.51.100.7").await;
+        let answer = log_in(&users, email, PASSWORD, "203.0.113.1").await;
         assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "40");
     }
+    // What a neighbour in the network of the new kind does is done by the same address.
+    for number in 0..10 {
+        log_in(&users, "ann@example.org", "wrong horse", &format!("2001:db8:1:2::{number}")).await.is(401);
+    }
+    log_in(&users, "ann@example.org", PASSWORD, "2001:db8:1:2:ffff::1").await.is(429);
     // Who is logged in stays so, and others are not held up.
     users.ask("GET", "/me").by(&ann).send().await.is(200);
     users.refresh(&ann.cookie).await.is(200);
     log_in(&users, ADMIN, PASSWORD, "203.0.113.1").await.is(201);
     // A minute after the first, however often it was tried in between.
     users.pass(39);
-    log_in(&users, "ann@example.org", PASSWORD, "198.51.100.7").await.refused(429, "too_many_attempts");
+    log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await.refused(429, "too_many_attempts");
     users.pass(1);
-    log_in(&users, "ann@example.org", PASSWORD, "198.51.100.7").await.is(201);
+    log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await.is(201);
+}
+
+#[tokio::test]
+async fn guesses_from_other_addresses_never_keep_the_owner_out() {
+    let users = Users::with(as_by_default).await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    for second in 0..50 {
+        // One address at the pace of Retry-After, and a hundred others.
+        log_in(&users, "ann@example.org", "wrong horse", "203.0.113.1").await;
+        for number in 0..4 {
+            let from = format!("198.51.100.{}", second * 4 + number);
+            log_in(&users, "ann@example.org", "wrong horse", &from).await.is(401);
+        }
+        log_in(&users, "ann@example.org", PASSWORD, "192.0.2.7").await.is(201);
+        users.pass(6);
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_guessed_at_is_tried_once_a_minute_from_an_address_that_has_failed() {
+    let users = Users::with(as_by_default).await;
+    users.register("Ann", "ann@example.org").await.is(201);
+    let guess = async |from: &str| log_in(&users, "ann@example.org", "wrong horse", from).await;
+    for number in 0..99 {
+        guess(&format!("198.51.100.{number}")).await.is(401);
+    }
+    // Up to a hundred failures an address that has failed is as good as any other.
+    users.pass(60);
+    log_in(&users, "ann@example.org", PASSWORD, "198.51.100.1").await.is(201);
+    guess("203.0.113.1").await.is(401);
+    // From here on it is slowed down, and one that has not failed is not.
+    for _ in 0..3 {
+        let answer = log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await;
+        assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "60");
+        log_in(&users, "ann@example.org", PASSWORD, "192.0.2.7").await.is(201);
+    }
+    users.pass(60);
+    guess("203.0.113.1").await.is(401);
+    guess("203.0.113.1").await.is(429);
+    users.pass(60);
+    log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await.is(201);
+    // Ten minutes after the first failure nothing of it is left.
+    users.pass(420);
+    for _ in 0..10 {
+        guess("203.0.113.1").await.is(401);
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_holds_a_session_of_the_account_is_let_through_to_the_check() {
+    let users = Users::with(as_by_default).await;
+    let (ann, eve) = (users.reader("ann@example.org").await, users.reader("eve@example.org").await);
+    let from = "203.0.113.9";
+    for number in 0..30 {
+        log_in(&users, &format!("reader{number}@example.org"), "wrong horse", from).await.is(401);
+    }
+    let log_in = async |cookie: &str, password: &str| {
+        let body = json!({"email": "ann@example.org", "password": password});
+        users.ask("POST", "/sessions").from(from).cookie(cookie).json(&body).send().await
+    };
+    // The right password as often as its owner likes; others' cookies, and what is none, are no way round.
+    for _ in 0..15 {
+        log_in(&ann.cookie, PASSWORD).await.is(201);
+    }
+    let old = ann.cookie.clone();
+    let ann = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
+    users.pass(10);
+    for cookie in [&eve.cookie, &old, &"A".repeat(64), ""] {
+        log_in(cookie, PASSWORD).await.refused(429, "too_many_attempts");
+    }
+    // Nor does it help to guess.
+    for _ in 0..10 {
+        log_in(&ann, "wrong horse").await.is(401);
+    }
+    log_in(&ann, PASSWORD).await.refused(429, "too_many_attempts");
 }
 
 #[tokio::test]
@@ -46,17 +126,20 @@ async fn an_email_that_nobody_has_is_counted_as_any_other() {
     let users = Users::with(as_by_default).await;
     users.register("Ann", "ann@example.org").await.is(201);
     let mut stories = Vec::new();
-    for email in ["ann@example.org", "eve@example.org", "no address", ""] {
+    for (index, email) in ["ann@example.org", "eve@example.org"].into_iter().enumerate() {
         let mut story = Vec::new();
-        for number in 0..12 {
-            let mut answer = log_in(&users, email, "wrong horse", &format!("203.0.113.{number}")).await;
+        for number in 0..130 {
+            let from = format!("203.0.{index}.{}", number / 12);
+            let mut answer = log_in(&users, email, "wrong horse", &from).await;
             answer.json["request_id"].take();
             story.push((answer.status, answer.json, answer.headers.get("retry-after").cloned()));
         }
         stories.push(story);
     }
     assert!(stories.iter().all(|story| *story == stories[0]));
-    assert_eq!(stories[0].iter().filter(|(status, ..)| *status == 429).count(), 2);
+    let refused = stories[0].iter().filter(|(status, ..)| *status == 429).count();
+    // Two of each twelve; and where a hundred have failed, all but the first.
+    assert_eq!(refused, 10 * 2 + 9);
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@
 --   due       entries that were taken -> when they may be taken again
 --   failures  account -> why it could not be stored last time
 --   buried    account -> what will never succeed, as JSON with the reason, for somebody to look at
---   answers   what was asked for under a key, by a digest -> JSON: fingerprint, account, and when it was registered or why it was
---             refused; neither where somebody is at it
+--   answers   what was asked for under a key, by a digest -> JSON: fingerprint, account, and when it was registered; without that
+--             somebody is at it. With a refusal it is one of an older release, and counts as nothing
 --   answer_times  the same digests, by the time (milliseconds since 1970) from which they count as nothing
 --   answered  account -> the digest under which it was registered
 --
@@ -48,13 +48,14 @@ end
 local function asked(name, now)
     local ends = redis.call('ZSCORE', answer_times, name)
     local told = ends and tonumber(ends) > tonumber(now) and redis.call('HGET', answers, name)
-    return told and cjson.decode(told) or nil
+    told = told and cjson.decode(told)
+    return told and not told.refusal and told or nil
 end
 
 -- The same, where this attempt is at it.
 local function begun(name, id, now)
     local told = asked(name, now)
-    if told and told.id == id and not told.registered_at and not told.refusal then return told end
+    if told and told.id == id and not told.registered_at then return told end
 end
 
 local function keep(name, told, ends)

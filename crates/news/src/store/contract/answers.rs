@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use kernel::{FieldFault, Kind, Refusal, Timestamp, UserId, Version};
+use kernel::{Timestamp, UserId, Version};
 use uuid::Uuid;
 
 use super::events::Fixture;
 use super::sample::{at, author, drafted, fact, id, revised};
-use crate::ports::{Answer, AppendError, Once, Outcome};
+use crate::ports::{Answer, AppendError, Once};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -28,14 +28,8 @@ fn later(once: &Once, now: Timestamp) -> Once {
     Once { at: now, until: now.plus(DAY), ..once.clone() }
 }
 
-fn refusal() -> Refusal {
-    let fields = vec![FieldFault::new("/title", "empty", "must not be empty")];
-    Refusal::new(Kind::Invalid, "invalid", "It breaks a rule.").with_fields(fields).with("current_version", 7)
-}
-
 fn done(fingerprint: &str, number: u128, version: u32) -> Answer {
-    let outcome = Outcome::Done(id(number), Version::new(version));
-    Answer { fingerprint: fingerprint.to_owned(), outcome }
+    Answer { fingerprint: fingerprint.to_owned(), article: id(number), version: Version::new(version) }
 }
 
 async fn answer(given: &Fixture, once: &Once) -> Option<Answer> {
@@ -99,23 +93,19 @@ pub(super) async fn an_answer_whose_time_is_over_counts_as_none(given: Fixture) 
     // It stands in nobody's way, though nothing has removed it.
     given.store.append(&[fact(drafted(2))], Some(&last_moment)).await.expect("it is appended");
     assert_eq!(answer(&given, &last_moment).await, Some(done("of a", 2, 1)));
-    given.store.keep_refusal(&later(&first, last_moment.until), &refusal()).await.expect("it is kept");
-    let kept = answer(&given, &later(&first, last_moment.until)).await.expect("an answer");
-    assert_eq!(kept.outcome, Outcome::Refused(refusal()));
 }
 
-pub(super) async fn a_refusal_is_kept_unless_there_is_an_answer_already(given: Fixture) {
-    given.store.keep_refusal(&once("a"), &refusal()).await.expect("it is kept");
-    let kept = Answer { fingerprint: "of a".to_owned(), outcome: Outcome::Refused(refusal()) };
-    assert_eq!(answer(&given, &once("a")).await, Some(kept.clone()));
-    let other = Refusal::new(Kind::Conflict, "illegal_transition", "No such step.");
-    given.store.keep_refusal(&once("a"), &other).await.expect("nothing happens");
-    assert_eq!(answer(&given, &once("a")).await, Some(kept));
-    let refused = given.store.append(&[fact(drafted(1))], Some(&once("a"))).await;
-    assert!(matches!(refused, Err(AppendError::Answered)));
-    given.store.append(&[fact(drafted(1))], Some(&once("b"))).await.expect("it is appended");
-    given.store.keep_refusal(&once("b"), &other).await.expect("nothing happens");
-    assert_eq!(answer(&given, &once("b")).await, Some(done("of b", 1, 1)));
+pub(super) async fn a_refusal_that_an_older_release_has_kept_counts_as_none(given: Fixture) {
+    let first = once("a");
+    given.tamperer.keep_refusal(&first, "{\"code\": \"illegal_transition\"}").await;
+    assert_eq!(answer(&given, &first).await, None);
+    // It stands in nobody's way, whatever the request is now.
+    let corrected = Once { fingerprint: "of another request".to_owned(), ..first.clone() };
+    given.store.append(&[fact(drafted(1))], Some(&corrected)).await.expect("it is appended");
+    assert_eq!(answer(&given, &corrected).await, Some(done("of another request", 1, 1)));
+    // And what was done is kept: nothing takes its place.
+    let again = given.store.append(&[fact(drafted(2))], Some(&first)).await;
+    assert!(matches!(again, Err(AppendError::Answered)));
 }
 
 pub(super) async fn answers_whose_time_is_over_are_forgotten_in_bounded_steps(given: Fixture) {
@@ -124,7 +114,7 @@ pub(super) async fn answers_whose_time_is_over_are_forgotten_in_bounded_steps(gi
         given.store.append(&[fact(drafted(number))], Some(&once)).await.expect("it is appended");
     }
     let young = later(&once("young"), at(1_000));
-    given.store.keep_refusal(&young, &refusal()).await.expect("it is kept");
+    given.store.append(&[fact(drafted(6))], Some(&young)).await.expect("it is appended");
     let now = once("1").until;
     let mut steps = Vec::new();
     for _ in 0..4 {
@@ -134,16 +124,14 @@ pub(super) async fn answers_whose_time_is_over_are_forgotten_in_bounded_steps(gi
     assert_eq!(answer(&given, &once("1")).await, None);
     assert!(answer(&given, &young).await.is_some());
     // The effects stay.
-    assert_eq!(given.store.ids(None, 10).await.expect("a walk").len(), 5);
+    assert_eq!(given.store.ids(None, 10).await.expect("a walk").len(), 6);
 }
 
 pub(super) async fn of_an_erased_person_no_answer_is_kept(given: Fixture) {
     let another = Once { owner: UserId::new(Uuid::from_u128(0xb)), ..once("a") };
     given.store.append(&[fact(drafted(1))], Some(&once("a"))).await.expect("it is appended");
-    given.store.keep_refusal(&another, &refusal()).await.expect("it is kept");
+    given.store.append(&[fact(drafted(2))], Some(&another)).await.expect("it is appended");
     given.store.erase(author()).await.expect("it is erased");
-    assert_eq!(answer(&given, &once("a")).await, None);
-    given.store.keep_refusal(&once("a"), &refusal()).await.expect("nothing happens");
     assert_eq!(answer(&given, &once("a")).await, None);
     assert!(answer(&given, &another).await.is_some());
 }

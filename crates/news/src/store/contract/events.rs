@@ -10,12 +10,15 @@ use super::answers::*;
 use super::past::*;
 use super::sample::{author, by_another, drafted, fact, id, revised, story};
 use crate::domain::{Broken, Byline, Change, GENESIS, Link, Slug, follow};
-use crate::ports::{AppendError, EventStore};
+use crate::ports::{AppendError, EventStore, Once};
 
 /// Somebody who changes stored records behind the store's back.
 #[async_trait]
 pub(super) trait Tamperer: Send + Sync {
     async fn rewrite(&self, article: ArticleId, version: Version, record: &str);
+
+    /// Keeps a refusal as older releases did.
+    async fn keep_refusal(&self, once: &Once, refusal: &str);
 }
 
 pub(super) struct Fixture {
@@ -256,7 +259,7 @@ macro_rules! every_case {
                 an_answer_is_kept_with_its_effect_or_not_at_all,
                 a_key_is_of_one_account_and_one_command,
                 an_answer_whose_time_is_over_counts_as_none,
-                a_refusal_is_kept_unless_there_is_an_answer_already,
+                a_refusal_that_an_older_release_has_kept_counts_as_none,
                 answers_whose_time_is_over_are_forgotten_in_bounded_steps,
                 of_an_erased_person_no_answer_is_kept,
             }
@@ -285,6 +288,24 @@ mod sqlite {
                 .execute(&mut connection)
                 .await
                 .expect("the record is rewritten");
+        }
+
+        async fn keep_refusal(&self, once: &Once, refusal: &str) {
+            let options = SqliteConnectOptions::new().filename(&self.0);
+            let mut connection = options.connect().await.expect("a second connection");
+            sqlx::query(
+                "insert into answers (owner, command, idempotency_key, fingerprint, refusal, kept_until)
+                 values (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(once.owner.uuid())
+            .bind(&once.command)
+            .bind(&once.key)
+            .bind(&once.fingerprint)
+            .bind(refusal)
+            .bind(once.until.millis())
+            .execute(&mut connection)
+            .await
+            .expect("the refusal is kept");
         }
     }
 
@@ -319,6 +340,22 @@ mod postgres {
                 .execute(&self.0)
                 .await
                 .expect("the record is rewritten");
+        }
+
+        async fn keep_refusal(&self, once: &Once, refusal: &str) {
+            sqlx::query(
+                "insert into answers (owner, command, idempotency_key, fingerprint, refusal, kept_until)
+                 values ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(once.owner.uuid())
+            .bind(&once.command)
+            .bind(&once.key)
+            .bind(&once.fingerprint)
+            .bind(refusal)
+            .bind(chassis::postgres::timestamptz(once.until))
+            .execute(&self.0)
+            .await
+            .expect("the refusal is kept");
         }
     }
 

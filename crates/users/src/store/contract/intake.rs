@@ -6,7 +6,7 @@ use kernel::{ManualClock, Timestamp};
 use testkit::Folder;
 
 use super::servers::{Keys, Place};
-use super::{account, email, id};
+use super::{NOW, account, email, id};
 use crate::domain::Account;
 use crate::ports::{Begun, Intake, IntakeError, Once};
 use crate::store::redis_intake::RedisIntake;
@@ -86,7 +86,6 @@ macro_rules! every_case {
                 what_was_appended_under_a_key_is_the_answer_until_its_time_is_over,
                 an_append_under_a_key_that_somebody_else_has_begun_is_refused_and_takes_nothing_in,
                 keys_are_apart,
-                a_refusal_is_kept_while_nobody_else_has_begun_and_never_in_the_place_of_an_answer,
                 what_is_given_up_can_be_begun_at_once_and_an_answer_stays,
                 answers_whose_time_is_over_are_forgotten_in_bounded_steps_and_the_registrations_stay,
                 of_an_account_that_is_forgotten_no_answer_is_kept_and_of_the_others_all_are,
@@ -140,6 +139,28 @@ mod sqlite {
     }
 
     every_case!(open, reopen, spoil);
+
+    async fn keep_refusal(fixture: &Fixture, once: &Once) {
+        let Place::Folder(folder) = &fixture.place else { unreachable!("it is a file") };
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join("intake.db"));
+        let pool = sqlx::SqlitePool::connect_with(options).await.expect("opens");
+        sqlx::query(
+            "insert into answers (name, fingerprint, user_id, refusal, expires_at) values (?, ?, ?, '{}', ?)",
+        )
+        .bind(once.name.bytes())
+        .bind(once.fingerprint.as_str())
+        .bind(once.id.uuid())
+        .bind(NOW.plus(once.kept).millis())
+        .execute(&pool)
+        .await
+        .expect("is kept");
+        pool.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_an_older_release_has_kept_counts_as_none() {
+        super::a_refusal_that_an_older_release_has_kept_counts_as_none(open().await, keep_refusal).await;
+    }
 }
 
 mod answers;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Expected, Kind, ManualClock, MessageId, Refusal, Role, Sections, SessionId, Version};
+use kernel::{Expected, ManualClock, MessageId, Role, Sections, SessionId, Version};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use testkit::{Folder, random};
@@ -13,10 +13,10 @@ use uuid::Uuid;
 use super::servers::{Keys, Schema};
 use super::{NOW, account, email, id};
 use crate::domain::{
-    Change, Choice, Credentials, Digest, Fingerprint, Name, Refresh, RefreshToken, Retry, Salt, Session,
+    Change, Choice, Credentials, Digest, Fingerprint, Name, Refresh, RefreshToken, Salt, Session,
     SessionRules,
 };
-use crate::ports::{Ending, Intake, Once, Refreshed, Reservation, UserCache, UserStore};
+use crate::ports::{Ending, Intake, Once, Refreshed, Reservation, SessionName, UserCache, UserStore};
 use crate::store::memory::MemoryUserCache;
 use crate::store::postgres::PostgresUserStore;
 use crate::store::redis_cache::RedisUserCache;
@@ -157,11 +157,7 @@ impl<'a> IntakeWorld<'a> {
         let (twins, number, lease) = (self.twins, self.some_id(), Duration::from_millis(20));
         let Some(once) = self.some_once() else { return };
         match self.random.random_range(0..8) {
-            0..4 => drop(same(what, twins.map(|twin| twin.begin(&once, lease))).await),
-            4 => {
-                let refusal = Refusal::new(Kind::Conflict, "email_taken", "Somebody has it.");
-                let _ = same(what, twins.map(|twin| twin.keep_refusal(&once, &refusal))).await;
-            }
+            0..5 => drop(same(what, twins.map(|twin| twin.begin(&once, lease))).await),
             5 => drop(same(what, twins.map(|twin| twin.give_up(&once))).await),
             6 => drop(same(what, twins.map(|twin| twin.forget_answers(2))).await),
             _ => drop(same(what, twins.map(|twin| twin.forget_answers_about(id(number)))).await),
@@ -281,6 +277,7 @@ impl SessionWorld<'_> {
         idle: Duration::from_secs(60),
         longest: Duration::from_secs(200),
         retry: Duration::from_secs(5),
+        grace: Duration::from_secs(3),
         most: 3,
     };
 
@@ -317,9 +314,9 @@ impl SessionWorld<'_> {
                 let salt = Salt::mint();
                 let next = token.next(&salt);
                 let key = self.random.random_range(0..3);
-                let retry = (key > 0).then(|| Retry { key: Digest::of(&[key]), salt });
+                let key = (key > 0).then(|| Digest::of(&[key]));
                 let (presented, value) = (token.print(), next.print().value);
-                let refresh = Refresh { presented, next: value, retry, at: now, rules: Self::RULES };
+                let refresh = Refresh { presented, next: value, salt, key, at: now, rules: Self::RULES };
                 let answer = same(what, twins.map(|twin| twin.refresh_session(&refresh))).await;
                 self.tokens.extend(matches!(answer, Ok(Refreshed::Renewed(..))).then_some(next));
             }
@@ -347,6 +344,10 @@ impl SessionWorld<'_> {
         for number in 1..4 {
             let _ = same(what, twins.map(|twin| twin.sessions(id(number), now))).await;
         }
+        if let Some(token) = self.some_token() {
+            let name = SessionName::Series(token.print().series);
+            let _ = same(what, twins.map(|twin| twin.session(name, now))).await;
+        }
     }
 }
 
@@ -369,6 +370,7 @@ async fn the_cache_in_redis_answers_as_the_one_in_memory() {
         }
         let (bucket, now) = (format!("door:{}", number % 3), NOW.plus(Duration::from_millis(step * 700)));
         let window = Duration::from_secs(30);
+        let _ = same(&what, twins.map(|twin| twin.counted(&bucket, window, now))).await;
         let _ = same(&what, twins.map(|twin| twin.count(&bucket, window, now))).await;
         let _ = same(&what, twins.map(|twin| twin.get(id(number)))).await;
     }

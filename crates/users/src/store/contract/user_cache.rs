@@ -28,6 +28,7 @@ macro_rules! every_case {
                 what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too,
                 buckets_are_counted_apart,
                 a_window_that_is_over_begins_anew,
+                looking_at_a_bucket_counts_nothing_and_a_window_that_is_over_counts_as_none,
                 a_cache_answers_when_asked,
             }
         }
@@ -91,9 +92,11 @@ mod redis {
         let [one, other] = [(); 2].map(|()| RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens"));
         assert_eq!(one.count("door", LIFE, NOW).await.times, 1);
         assert_eq!(other.count("door", LIFE, NOW).await.times, 2);
+        assert_eq!(one.counted("door", LIFE, NOW).await, 2);
         let alone = RedisUserCache::new("redis://127.0.0.1:1", LIFE, PATIENCE).expect("opens");
         for times in 1..=10 {
             assert_eq!(alone.count("door", LIFE, NOW).await.times, times);
+            assert_eq!(alone.counted("door", LIFE, NOW).await, times);
         }
     }
 }
@@ -155,6 +158,21 @@ async fn a_window_that_is_over_begins_anew(fixture: Fixture) {
     assert_eq!(count(60).await, (1, 60));
     assert_eq!(count(119).await, (2, 1));
     assert_eq!(count(300).await, (1, 60));
+}
+
+async fn looking_at_a_bucket_counts_nothing_and_a_window_that_is_over_counts_as_none(fixture: Fixture) {
+    let look = async |bucket: &str, seconds: u64| {
+        fixture.cache.counted(bucket, LIFE, NOW.plus(Duration::from_secs(seconds))).await
+    };
+    assert_eq!(look("door", 0).await, 0);
+    for times in 1..4 {
+        fixture.cache.count("door", LIFE, NOW).await;
+        assert_eq!(
+            (look("door", 0).await, look("door", 59).await, look("window", 0).await),
+            (times, times, 0)
+        );
+    }
+    assert_eq!(look("door", 60).await, 0);
 }
 
 async fn a_cache_answers_when_asked(fixture: Fixture) {

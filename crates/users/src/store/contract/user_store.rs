@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::servers::{Place, Schema};
 use super::{NOW, account, email, id};
 use crate::domain::{Account, Change, Choice, Consent, Credentials, Name, User};
-use crate::ports::{Inserted, UserStore, UserStoreError};
+use crate::ports::{HashCost, Inserted, UserStore, UserStoreError};
 use crate::store::postgres::PostgresUserStore;
 use crate::store::sqlite::SqliteUserStore;
 
@@ -82,6 +82,7 @@ macro_rules! every_case {
                 an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
                 another_hash_of_the_same_password_makes_no_version_and_ends_no_session,
                 a_hash_in_the_place_of_credentials_that_no_longer_hold_is_not_stored,
+                hashes_of_one_cost_are_counted_together_and_those_of_another_cost_apart,
                 a_new_role_makes_the_next_version,
                 the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once,
                 an_erased_account_is_gone_from_every_read_and_its_email_is_free,
@@ -100,7 +101,9 @@ macro_rules! every_case {
                 a_refresh_answers_with_the_account_and_the_consent_as_they_are_now,
                 of_parallel_refreshes_with_one_token_one_makes_the_next_token,
                 a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it,
+                the_token_before_the_newest_is_answered_again_for_a_moment_and_changes_nothing,
                 a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing,
+                a_session_is_found_by_its_account_and_id_and_by_its_series_until_it_is_over,
                 an_unknown_token_and_one_of_a_session_that_is_over_end_nothing,
                 a_session_that_is_over_is_not_listed,
                 what_ends_is_the_session_that_is_named_and_by_its_account_only,

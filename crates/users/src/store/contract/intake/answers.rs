@@ -1,11 +1,11 @@
 //! Cases about what is asked for under keys.
 
-use kernel::{FieldFault, Kind, Refusal, UserId};
+use kernel::UserId;
 use uuid::Uuid;
 
 use super::*;
 use crate::domain::{Digest, Fingerprint};
-use crate::ports::{Answer, Outcome};
+use crate::ports::Answer;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -19,21 +19,10 @@ pub(super) fn once(key: &str, number: u128) -> Once {
     }
 }
 
-fn refusal() -> Refusal {
-    let fields = vec![FieldFault::new("/name", "empty", "must not be empty")];
-    Refusal::new(Kind::Invalid, "invalid", "It breaks a rule.").with_fields(fields).with("current_version", 7)
-}
-
 /// What is answered where this attempt had the effect.
 pub(super) fn registered(once: &Once) -> Begun {
-    let created_at = account(once.id.uuid().as_u128(), "ann@example.org").user.created_at;
-    let outcome = Outcome::Registered(once.id, created_at);
-    Begun::Before(Answer { fingerprint: once.fingerprint.clone(), outcome })
-}
-
-fn refused(once: &Once) -> Begun {
-    let outcome = Outcome::Refused(refusal());
-    Begun::Before(Answer { fingerprint: once.fingerprint.clone(), outcome })
+    let at = account(once.id.uuid().as_u128(), "ann@example.org").user.created_at;
+    Begun::Before(Answer { fingerprint: once.fingerprint.clone(), id: once.id, at })
 }
 
 impl Fixture {
@@ -77,8 +66,8 @@ pub(super) async fn what_was_appended_under_a_key_is_the_answer_until_its_time_i
     fixture.clock.advance(MOMENT);
     // It stands in nobody's way, though nothing has removed it.
     let second = fixture.begun("a", 2).await;
-    fixture.intake.keep_refusal(&second, &refusal()).await.expect("is kept");
-    assert_eq!(fixture.begin(&once("a", 3)).await, refused(&second));
+    fixture.append_once(&second, "bob@example.org").await.expect("is taken in");
+    assert_eq!(fixture.begin(&once("a", 3)).await, registered(&second));
 }
 
 pub(super) async fn an_append_under_a_key_that_somebody_else_has_begun_is_refused_and_takes_nothing_in(
@@ -110,28 +99,19 @@ pub(super) async fn keys_are_apart(fixture: Fixture) {
     }
 }
 
-pub(super) async fn a_refusal_is_kept_while_nobody_else_has_begun_and_never_in_the_place_of_an_answer(
+pub(super) async fn a_refusal_that_an_older_release_has_kept_counts_as_none(
     fixture: Fixture,
+    keep_refusal: impl AsyncFn(&Fixture, &Once),
 ) {
-    let first = fixture.begun("a", 1).await;
-    fixture.intake.keep_refusal(&first, &refusal()).await.expect("is kept");
-    assert_eq!(fixture.begin(&once("a", 2)).await, refused(&first));
-    let other = Refusal::new(Kind::Conflict, "email_taken", "Somebody has it.");
-    fixture.intake.keep_refusal(&first, &other).await.expect("nothing happens");
-    assert_eq!(fixture.begin(&once("a", 2)).await, refused(&first));
-
-    let done = fixture.begun("b", 3).await;
-    fixture.append_once(&done, "ann@example.org").await.expect("is taken in");
-    fixture.intake.keep_refusal(&done, &other).await.expect("nothing happens");
-    assert_eq!(fixture.begin(&done).await, registered(&done));
-
-    let late = fixture.begun("c", 4).await;
-    fixture.clock.advance(LEASE);
-    let next = fixture.begun("c", 5).await;
-    fixture.intake.keep_refusal(&late, &other).await.expect("nothing happens");
-    assert_eq!(fixture.begin(&next).await, Begun::Running);
-    fixture.intake.keep_refusal(&once("never begun", 6), &other).await.expect("nothing happens");
-    fixture.begun("never begun", 7).await;
+    let refused = once("a", 1);
+    keep_refusal(&fixture, &refused).await;
+    // The key serves the next request, whatever it is.
+    let corrected = Once { fingerprint: Fingerprint::stored("of another".to_owned()), ..once("a", 2) };
+    assert_eq!(fixture.begin(&corrected).await, Begun::Now);
+    assert_eq!(fixture.begin(&refused).await, Begun::Running);
+    assert!(matches!(fixture.append_once(&refused, "ann@example.org").await, Err(IntakeError::LeaseLost)));
+    fixture.append_once(&corrected, "bob@example.org").await.expect("is taken in");
+    assert_eq!(fixture.begin(&refused).await, registered(&corrected));
 }
 
 pub(super) async fn what_is_given_up_can_be_begun_at_once_and_an_answer_stays(fixture: Fixture) {
@@ -145,33 +125,27 @@ pub(super) async fn what_is_given_up_can_be_begun_at_once_and_an_answer_stays(fi
     fixture.append_once(&second, "bob@example.org").await.expect("is taken in");
     fixture.intake.give_up(&second).await.expect("nothing happens");
     assert_eq!(fixture.begin(&first).await, registered(&second));
-    let third = fixture.begun("b", 3).await;
-    fixture.intake.keep_refusal(&third, &refusal()).await.expect("is kept");
-    fixture.intake.give_up(&third).await.expect("nothing happens");
-    assert_eq!(fixture.begin(&third).await, refused(&third));
 }
 
 pub(super) async fn answers_whose_time_is_over_are_forgotten_in_bounded_steps_and_the_registrations_stay(
     fixture: Fixture,
 ) {
-    for number in 1..=4 {
+    for number in 1..=5 {
         let once = fixture.begun(&number.to_string(), number).await;
         let address = format!("reader{number}@example.org");
         fixture.append_once(&once, &address).await.expect("is taken in");
     }
-    let refusing = fixture.begun("refused", 5).await;
-    fixture.intake.keep_refusal(&refusing, &refusal()).await.expect("is kept");
     fixture.clock.advance(MOMENT);
     let young = fixture.begun("young", 6).await;
-    fixture.intake.keep_refusal(&young, &refusal()).await.expect("is kept");
+    fixture.append_once(&young, "young@example.org").await.expect("is taken in");
     fixture.clock.advance(DAY - MOMENT);
     let mut steps = Vec::new();
     for _ in 0..4 {
         steps.push(fixture.intake.forget_answers(2).await.expect("forgets"));
     }
     assert_eq!(steps, [2, 2, 1, 0]);
-    assert_eq!(fixture.begin(&young).await, refused(&young));
-    assert_eq!(fixture.intake.waiting(10).await.expect("names").len(), 4);
+    assert_eq!(fixture.begin(&young).await, registered(&young));
+    assert_eq!(fixture.intake.waiting(10).await.expect("names").len(), 6);
 }
 
 pub(super) async fn of_an_account_that_is_forgotten_no_answer_is_kept_and_of_the_others_all_are(

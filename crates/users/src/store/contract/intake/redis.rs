@@ -78,6 +78,24 @@ async fn of_two_replicas_that_begin_under_one_key_at_once_one_begins_and_both_gi
     assert_eq!(fixture.intake.waiting(100).await.expect("names").len(), 20);
 }
 
+async fn keep_refusal(fixture: &Fixture, once: &Once) {
+    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    let (name, ends) = (once.name.hex(), NOW.plus(once.kept).millis().to_string());
+    let told = serde_json::json!({
+        "fingerprint": once.fingerprint.as_str(),
+        "id": once.id.uuid().to_string(),
+        "refusal": "{}",
+    });
+    keys.command("HSET", "{users-intake}:answers", &[&name, &told.to_string()]);
+    keys.command("ZADD", "{users-intake}:answer_times", &[&ends, &name]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs redis"]
+async fn a_refusal_that_an_older_release_has_kept_counts_as_none() {
+    super::a_refusal_that_an_older_release_has_kept_counts_as_none(open().await, keep_refusal).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
 async fn what_a_dead_worker_held_is_claimed_and_what_it_says_too_late_is_not_heard() {

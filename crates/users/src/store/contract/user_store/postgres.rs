@@ -94,7 +94,7 @@ async fn no_login_on_the_old_password_outlives_a_change_of_it_and_nobody_waits_f
     let fixture = open().await;
     fixture.warm().await;
     let day = Duration::from_secs(86_400);
-    let rules = SessionRules { idle: day, longest: day, retry: day, most: 3 };
+    let rules = SessionRules { idle: day, longest: day, retry: day, grace: day, most: 3 };
     for number in 1..=20 {
         let ann = fixture.insert(number, &format!("reader{number}@example.org")).await;
         let logins = futures::future::join_all((0..5).map(|login| {

@@ -5,13 +5,14 @@ use std::time::Duration;
 use kernel::{SessionId, Timestamp, UserId};
 
 use super::*;
-use crate::domain::{Digest, Refresh, RefreshToken, Retry, Salt, Session, SessionRules};
-use crate::ports::{Ending, Refreshed};
+use crate::domain::{Digest, Previous, Refresh, RefreshToken, Salt, Session, SessionRules};
+use crate::ports::{Ending, Refreshed, SessionName};
 
 const RULES: SessionRules = SessionRules {
     idle: Duration::from_secs(100),
     longest: Duration::from_secs(1000),
-    retry: Duration::from_secs(10),
+    retry: Duration::from_secs(20),
+    grace: Duration::from_secs(10),
     most: 3,
 };
 
@@ -27,9 +28,9 @@ fn sid(number: u128) -> SessionId {
 fn refresh(token: &RefreshToken, key: Option<&str>, at: Timestamp) -> (Refresh, RefreshToken) {
     let salt = Salt::mint();
     let next = token.next(&salt);
-    let retry = key.map(|key| Retry { key: Digest::of(key.as_bytes()), salt });
+    let key = key.map(|key| Digest::of(key.as_bytes()));
     let (presented, value) = (token.print(), next.print().value);
-    (Refresh { presented, next: value, retry, at, rules: RULES }, next)
+    (Refresh { presented, next: value, salt, key, at, rules: RULES }, next)
 }
 
 impl Fixture {
@@ -70,7 +71,7 @@ pub(super) async fn an_opened_session_is_listed_and_its_token_is_good(fixture: F
     assert!(matches!(renewed, Refreshed::Renewed(renewed, _) if renewed == sid(7)));
     let wanted = Session {
         token: next.print(),
-        previous: asked.retry.map(|retry| (token.print().value, retry)),
+        previous: Some(Previous { value: token.print().value, salt: asked.salt, key: asked.key }),
         last_used_at: later(5),
         expires_at: later(105),
         ..session
@@ -144,29 +145,26 @@ pub(super) async fn a_refresh_answers_with_the_account_and_the_consent_as_they_a
 pub(super) async fn of_parallel_refreshes_with_one_token_one_makes_the_next_token(fixture: Fixture) {
     fixture.warm().await;
     fixture.insert(1, "ann@example.org").await;
-    let token = fixture.open(7, 1, NOW).await;
-    // Without a key a second one is a copy: the session ends.
-    let answers = futures::future::join_all((0..8).map(|_| fixture.refresh(&token, NOW))).await;
-    assert_eq!(answers.iter().filter(|(answer, _)| is_renewed(answer)).count(), 1);
-    let reused = |answer: &Refreshed| matches!(answer, Refreshed::Reused(session, _) if *session == sid(7));
-    assert_eq!(answers.iter().filter(|(answer, _)| reused(answer)).count(), 1);
-    assert!(fixture.open_ones(1, NOW).await.is_empty());
-    // With one key they are one request, and all are told the same token.
-    let token = fixture.open(8, 1, NOW).await;
-    let asked: Vec<_> = (0..8).map(|_| refresh(&token, Some("key"), NOW)).collect();
-    let answers =
-        futures::future::join_all(asked.iter().map(|(refresh, _)| fixture.store.refresh_session(refresh)))
-            .await;
-    let mut made = Vec::new();
-    for (answer, (_, next)) in answers.into_iter().zip(&asked) {
-        match answer.expect("is answered") {
-            Refreshed::Renewed(..) => made.insert(0, next.print()),
-            Refreshed::Again(_, _, salt) => made.push(token.next(&salt).print()),
-            other => panic!("{other:?}"),
+    // With or without a key they are one request, and all are given the same token.
+    for (session, key) in [(7, None), (8, Some("key"))] {
+        let token = fixture.open(session, 1, NOW).await;
+        let asked: Vec<_> = (0..8).map(|_| refresh(&token, key, NOW)).collect();
+        let answers = asked.iter().map(|(refresh, _)| fixture.store.refresh_session(refresh));
+        let answers = futures::future::join_all(answers).await;
+        let mut made = Vec::new();
+        for (answer, (_, next)) in answers.into_iter().zip(&asked) {
+            match answer.expect("is answered") {
+                Refreshed::Renewed(..) => made.insert(0, next.print()),
+                Refreshed::Again(_, _, salt, at) => {
+                    assert_eq!(at, NOW);
+                    made.push(token.next(&salt).print());
+                }
+                other => panic!("{other:?}"),
+            }
         }
+        assert!(made.len() == 8 && made.iter().all(|print| *print == made[0]));
+        assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists")[0].token, made[0]);
     }
-    assert!(made.len() == 8 && made.iter().all(|print| *print == made[0]));
-    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists")[0].token, made[0]);
 }
 
 pub(super) async fn a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it(
@@ -187,6 +185,25 @@ pub(super) async fn a_token_that_was_used_before_ends_its_session_and_the_next_t
     assert_eq!(fixture.open_ones(1, NOW).await, [8]);
 }
 
+pub(super) async fn the_token_before_the_newest_is_answered_again_for_a_moment_and_changes_nothing(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    let token = fixture.open(7, 1, NOW).await;
+    let (answer, next) = fixture.refresh(&token, later(1)).await;
+    assert!(is_renewed(&answer));
+    let before = fixture.store.sessions(id(1), NOW).await.expect("lists");
+    for key in [None, Some("a key of another tab")] {
+        let (again, _) = refresh(&token, key, later(10));
+        let answer = fixture.store.refresh_session(&again).await.expect("is answered");
+        let Refreshed::Again(session, _, salt, at) = answer else { panic!("{answer:?}") };
+        assert_eq!((session, token.next(&salt).print(), at), (sid(7), next.print(), later(1)));
+    }
+    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), before);
+    assert_eq!(fixture.refresh(&token, later(11)).await.0, Refreshed::Reused(sid(7), id(1)));
+    assert!(fixture.open_ones(1, NOW).await.is_empty());
+}
+
 pub(super) async fn a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing(
     fixture: Fixture,
 ) {
@@ -195,21 +212,50 @@ pub(super) async fn a_refresh_that_is_asked_for_again_by_its_key_is_answered_aga
     let (asked, next) = refresh(&token, Some("key"), later(1));
     assert!(is_renewed(&fixture.store.refresh_session(&asked).await.expect("is answered")));
     let before = fixture.store.sessions(id(1), NOW).await.expect("lists");
-    let (again, _) = refresh(&token, Some("key"), later(2));
-    let Refreshed::Again(session, _, salt) =
+    let (again, _) = refresh(&token, Some("key"), later(20));
+    let Refreshed::Again(session, _, salt, at) =
         fixture.store.refresh_session(&again).await.expect("is answered")
     else {
         panic!("it is the same request")
     };
-    assert_eq!((session, token.next(&salt).print()), (sid(7), next.print()));
+    assert_eq!((session, token.next(&salt).print(), at), (sid(7), next.print(), later(1)));
     assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), before);
-    assert!(is_renewed(&fixture.refresh(&next, later(3)).await.0));
-    // A refresh without a key leaves nothing to ask again by.
-    let (late, _) = refresh(&token, Some("key"), later(3));
+    assert!(is_renewed(&fixture.refresh(&next, later(20)).await.0));
+    // The next refresh takes its place.
+    let (late, _) = refresh(&token, Some("key"), later(20));
     assert_eq!(
         fixture.store.refresh_session(&late).await.expect("is answered"),
         Refreshed::Reused(sid(7), id(1))
     );
+}
+
+pub(super) async fn a_session_is_found_by_its_account_and_id_and_by_its_series_until_it_is_over(
+    fixture: Fixture,
+) {
+    fixture.insert(1, "ann@example.org").await;
+    fixture.insert(2, "bob@example.org").await;
+    let token = fixture.open(7, 1, NOW).await;
+    fixture.open(8, 2, NOW).await;
+    let find = async |name, seconds| {
+        let found = fixture.store.session(name, later(seconds)).await.expect("looks");
+        found.map(|session| session.id)
+    };
+    let by_id = SessionName::Id(id(1), sid(7));
+    let by_series = SessionName::Series(token.print().series);
+    for name in [by_id, by_series] {
+        assert_eq!(find(name, 99).await, Some(sid(7)));
+        assert_eq!(find(name, 100).await, None);
+    }
+    for name in [
+        SessionName::Id(id(2), sid(7)),
+        SessionName::Id(id(1), sid(8)),
+        SessionName::Id(id(1), sid(9)),
+        SessionName::Series(token.print().value),
+    ] {
+        assert_eq!(find(name, 0).await, None, "{name:?}");
+    }
+    fixture.store.end_sessions(Ending::All(id(1))).await.expect("is answered");
+    assert_eq!((find(by_id, 0).await, find(by_series, 0).await), (None, None));
 }
 
 pub(super) async fn an_unknown_token_and_one_of_a_session_that_is_over_end_nothing(fixture: Fixture) {

@@ -103,3 +103,18 @@ pub(super) async fn a_hash_in_the_place_of_credentials_that_no_longer_hold_is_no
     assert_eq!((kept.credentials, kept.user.version), (other, Version::new(2)));
     assert!(!fixture.store.rehash(id(9), &ann.credentials, &anew).await.expect("looks"));
 }
+
+pub(super) async fn hashes_of_one_cost_are_counted_together_and_those_of_another_cost_apart(
+    fixture: Fixture,
+) {
+    assert!(fixture.store.hash_costs().await.expect("counts").is_empty());
+    let head = |passes: u32| format!("$argon2id$v=19$m=19456,t={passes},p=1$");
+    for (number, passes) in [(1, 2), (2, 3), (3, 2)] {
+        let mut account = account(number, &format!("reader{number}@example.org"));
+        account.credentials = Credentials::from_phc(format!("{}c2FsdA$aGFzaA{number}", head(passes)));
+        fixture.store.insert(&account).await.expect("is stored");
+    }
+    let costs = fixture.store.hash_costs().await.expect("counts");
+    let wanted = [(2, 2), (3, 1)].map(|(passes, accounts)| HashCost { head: head(passes), accounts });
+    assert_eq!(costs, wanted);
+}
