@@ -22,6 +22,8 @@ pub struct Row {
     pub costly: bool,
     /// Whether a token that does not hold is no reason to refuse it.
     pub lenient: bool,
+    /// Whether a body may carry the text of an article, and so be larger.
+    pub text: bool,
 }
 
 impl Row {
@@ -60,9 +62,10 @@ fn rows(access: &str, base: &str) -> Vec<Row> {
             words.next().and_then(|route| route.split_once(' ')).expect("a method and a path");
         let words: Vec<String> = words.map(str::to_owned).collect();
         let says = |wanted: &str| words.iter().any(|word| word == wanted);
-        let (costly, lenient) = (says("costly"), says("lenient"));
-        let grants = words.into_iter().filter(|word| word != "costly" && word != "lenient").collect();
-        Row { method: method.to_owned(), path: format!("{base}{path}"), grants, costly, lenient }
+        let (costly, lenient, text) = (says("costly"), says("lenient"), says("text"));
+        let grants = words.into_iter().filter(|word| !["costly", "lenient", "text"].contains(&word.as_str()));
+        let grants = grants.collect();
+        Row { method: method.to_owned(), path: format!("{base}{path}"), grants, costly, lenient, text }
     };
     lines.map(row).collect()
 }

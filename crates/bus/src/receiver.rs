@@ -150,7 +150,7 @@ pub(crate) fn refused(fault: &dyn Fault) -> Refusal {
         let code = refusal.code.as_str();
         log_failure(refusal.kind, code, &causes(fault), "a call could not be answered");
     }
-    refusal
+    refusal.bounded()
 }
 
 #[cfg(test)]
@@ -158,6 +158,13 @@ mod tests {
     use chassis::StoreFailure;
 
     use super::*;
+
+    #[test]
+    fn what_is_answered_to_a_call_does_not_grow_with_what_it_asked() {
+        let fields = vec![kernel::FieldFault::new("/x".repeat(10_000), "odd", "y".repeat(10_000)); 1_000];
+        let large = Refusal::new(Kind::Invalid, "invalid", "z".repeat(100_000)).with_fields(fields);
+        assert!(serde_json::to_vec(&refused(&large)).expect("JSON").len() < 64 * 1024);
+    }
 
     #[test]
     fn what_a_driver_said_is_kept_for_the_log_and_told_to_nobody() {

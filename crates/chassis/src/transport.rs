@@ -77,6 +77,8 @@ pub enum TransportError {
 
 /// Carries a [`Refusal`] beside the gRPC status: kind, code and fields survive the wire.
 const REFUSAL: &str = "portal-refusal-bin";
+/// The most bytes of all faults of a refusal: it travels in headers, of which HTTP/2 clients take 16 KiB by default.
+const MAX_FAULT_BYTES: usize = 4 * 1024;
 const TIMEOUT: &str = "grpc-timeout";
 const TRACEPARENT: &str = "traceparent";
 
@@ -224,12 +226,14 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 
 /// The gRPC status of a failure, by the one table. Whatever lies with us is logged here and told to nobody.
 pub fn status_of(fault: &dyn Fault) -> Status {
-    let refusal = fault.refusal();
+    let refusal = fault.refusal().bounded_to(MAX_FAULT_BYTES);
     if refusal.kind.is_ours() {
         let cause = crate::causes(fault);
         crate::log_failure(refusal.kind, refusal.code.as_str(), &cause, "a gRPC call could not be served");
     }
-    let mut status = Status::new(code_of(refusal.kind), refusal.detail.clone());
+    let mut sentence = refusal.detail.clone();
+    kernel::clip(&mut sentence, kernel::MAX_ECHO);
+    let mut status = Status::new(code_of(refusal.kind), sentence);
     if let Ok(json) = serde_json::to_vec(&refusal) {
         let value = tonic::metadata::MetadataValue::from_bytes(&json);
         status.metadata_mut().insert_bin(REFUSAL, value);
@@ -298,6 +302,16 @@ mod tests {
             let expected = if expected == Kind::Gone { Kind::NotFound } else { expected };
             assert_eq!(kind_of(code_of(kind)), expected);
         }
+    }
+
+    #[test]
+    fn a_refusal_fits_into_the_headers_of_grpc_whatever_was_asked() {
+        let fields = vec![kernel::FieldFault::new("/x".repeat(10_000), "odd", "ä".repeat(10_000)); 1_000];
+        let large = Refusal::new(Kind::Invalid, "invalid", "ä".repeat(100_000)).with_fields(fields);
+        let headers = status_of(&large).into_http::<Body>().into_parts().0.headers;
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(size < 16 * 1024, "{size}");
+        assert!(!refusal_of(&status_of(&large)).fields.is_empty());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::text::clip;
+
 /// What sort of failure it is. One table (in `chassis` and `bus`) gives each its HTTP status, gRPC code and fate on a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -114,6 +116,17 @@ impl PartialEq<str> for Code {
     }
 }
 
+/// The most faults that one refusal names.
+pub const MAX_FAULTS: usize = 64;
+/// The most characters of a pointer, and of a value that a refusal repeats.
+pub const MAX_ECHO: usize = 200;
+/// The most characters of the sentence to the caller.
+const MAX_DETAIL: usize = 500;
+/// The most bytes of all faults of a refusal as JSON, and of its further members.
+const MAX_BYTES: usize = 24 * 1024;
+/// The most elements of a list among the further members.
+const MAX_ELEMENTS: usize = 64;
+
 /// One field of a request that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldFault {
@@ -206,10 +219,56 @@ impl Refusal {
         self
     }
 
+    /// The same refusal cut to a size that does not depend on the request: at most [`MAX_FAULTS`] faults, pointers of at most
+    /// [`MAX_ECHO`] characters, and 24 KiB each for all faults and all further members. Everything that sends a refusal over a wire
+    /// calls it.
+    pub fn bounded(self) -> Self {
+        self.bounded_to(MAX_BYTES)
+    }
+
+    /// The same with at most `bytes` for all faults, and as much for all further members, both as JSON.
+    pub fn bounded_to(mut self, bytes: usize) -> Self {
+        clip(&mut self.detail, MAX_DETAIL);
+        self.fields.truncate(MAX_FAULTS);
+        let mut left = bytes;
+        self.fields.retain_mut(|fault| {
+            clip(&mut fault.pointer, MAX_ECHO);
+            clip(&mut fault.detail, MAX_ECHO);
+            fits(fault, &mut left)
+        });
+        let mut left = bytes;
+        self.extra.retain(|_, value| {
+            shorten(value);
+            fits(value, &mut left)
+        });
+        self
+    }
+
     /// The same with one more member of the answer.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(name.to_owned(), value.into());
         self
+    }
+}
+
+/// Takes the size of `value` as JSON from the bytes that are left; false if there are too few.
+fn fits(value: &impl Serialize, left: &mut usize) -> bool {
+    let size = serde_json::to_vec(value).map_or(0, |json| json.len());
+    let fits = size <= *left;
+    *left = if fits { *left - size } else { 0 };
+    fits
+}
+
+/// Cuts every text in `value` at [`MAX_ECHO`] characters, and every list at [`MAX_ELEMENTS`] elements.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) => clip(text, MAX_ECHO),
+        Value::Array(elements) => {
+            elements.truncate(MAX_ELEMENTS);
+            elements.iter_mut().for_each(shorten);
+        }
+        Value::Object(members) => members.values_mut().for_each(shorten),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -267,6 +326,26 @@ mod tests {
     #[test]
     fn what_a_driver_said_never_leaves_the_process() {
         assert_eq!(Driver.refusal().detail, Kind::Internal.sentence());
+    }
+
+    #[test]
+    fn no_refusal_grows_with_what_it_repeats() {
+        let fault = |n: usize| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(10_000)), "odd", "ä".repeat(9_999));
+        let large = Refusal::new(Kind::Invalid, "invalid", "é".repeat(100_000))
+            .with_fields((0..1_000).map(fault).collect())
+            .with("missing", vec!["x".repeat(1_000); 1_000]);
+        let bounded = large.bounded();
+        assert!(serde_json::to_vec(&bounded).expect("JSON").len() < 60_000);
+        assert!(!bounded.fields.is_empty() && bounded.fields.len() <= MAX_FAULTS);
+        for fault in &bounded.fields {
+            assert_eq!((fault.pointer.chars().count(), fault.detail.chars().count()), (MAX_ECHO, MAX_ECHO));
+            assert!(fault.pointer.ends_with('…'));
+        }
+        let small = Refusal::new(Kind::Stale, "stale_version", "It has changed.").with("current_version", 8);
+        assert_eq!(small.clone().bounded(), small);
+        let many = vec![FieldFault::new("/a", "unknown_field", "there is no such field"); 200];
+        let many = Refusal::new(Kind::Invalid, "invalid", "See errors.").with_fields(many).bounded();
+        assert_eq!(many.fields.len(), MAX_FAULTS);
     }
 
     #[test]

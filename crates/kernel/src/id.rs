@@ -2,15 +2,49 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::Clock;
 
+/// The text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must be an id such as 0190b2c4-5d1e-7a3f-8b6c-9e2d4f708152")]
+pub struct NotAnId;
+
+/// Characters of an id: 32 digits in five groups.
+const LENGTH: usize = 36;
+
+/// Reads the one spelling of an id (RFC 9562 §4), in small or capital letters. Braces, `urn:uuid:` and 32 bare digits are
+/// refused: one thing with several addresses would be several things to a cache.
+fn canonical(text: &str) -> Result<Uuid, NotAnId> {
+    // No other spelling that the parser knows has this length.
+    if text.len() != LENGTH {
+        return Err(NotAnId);
+    }
+    Uuid::try_parse(text).map_err(|_| NotAnId)
+}
+
+/// Reads an id out of a format that people can read, such as JSON.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Uuid;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an id")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Uuid, E> {
+        canonical(text).map_err(E::custom)
+    }
+}
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(Uuid);
 
@@ -33,10 +67,19 @@ macro_rules! id {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = NotAnId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self)
+                canonical(text).map(Self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if !deserializer.is_human_readable() {
+                    return Uuid::deserialize(deserializer).map(Self);
+                }
+                deserializer.deserialize_str(Text).map(Self)
             }
         }
     };
@@ -92,6 +135,19 @@ impl Ids for TimeOrderedIds {
 mod tests {
     use super::*;
     use crate::{ManualClock, Timestamp};
+
+    #[test]
+    fn an_id_has_one_spelling_and_capitals_are_answered_in_small_letters() {
+        let small = "0190b2c4-5d1e-7a3f-8b6c-9e2d4f708152";
+        let id: ArticleId = small.parse().expect("an id");
+        assert_eq!(small.to_uppercase().parse(), Ok(id));
+        assert_eq!(serde_json::from_value(small.to_uppercase().into()).ok(), Some(id));
+        assert_eq!((id.to_string(), serde_json::to_value(id).ok()), (small.to_owned(), Some(small.into())));
+        for other in [format!("{{{small}}}"), format!("urn:uuid:{small}"), small.replace('-', ""), String::new()] {
+            assert_eq!(other.parse::<ArticleId>(), Err(NotAnId), "{other}");
+            assert!(serde_json::from_value::<UserId>(other.clone().into()).is_err(), "{other}");
+        }
+    }
 
     #[test]
     fn ids_of_one_millisecond_are_different_and_ordered() {

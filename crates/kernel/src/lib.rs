@@ -10,12 +10,12 @@ mod time;
 mod trace;
 mod version;
 
-pub use fault::{Code, Fault, FieldFault, Kind, Refusal};
-pub use id::{ArticleId, Ids, MessageId, SessionId, TimeOrderedIds, UserId};
+pub use fault::{Code, Fault, FieldFault, Kind, MAX_ECHO, MAX_FAULTS, Refusal};
+pub use id::{ArticleId, Ids, MessageId, NotAnId, SessionId, TimeOrderedIds, UserId};
 pub use identity::{Identity, Role, Sections, UnknownRole};
 pub use page::{MAX_LIMIT, MAX_REACH, Page, PageError};
 pub use section::{Section, UnknownSection};
-pub use text::{Label, TextError, line, multiline};
+pub use text::{Label, TextError, clip, line, multiline};
 pub use time::{Clock, Deadline, ManualClock, NotATime, SystemClock, Timestamp};
 pub use trace::{NotATrace, Trace};
 pub use version::{Expected, NotAVersion, Version};

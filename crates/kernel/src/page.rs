@@ -59,9 +59,9 @@ impl Page {
         self.number * self.limit
     }
 
-    /// How many pages of this size hold `total` items.
-    pub const fn pages(self, total: u64) -> u64 {
-        total.div_ceil(self.limit as u64)
+    /// How many pages of this size hold `total` items, as far as pages reach: no page is promised that would be refused.
+    pub fn pages(self, total: u64) -> u64 {
+        total.div_ceil(self.limit.into()).min((MAX_REACH / self.limit).into())
     }
 }
 
@@ -77,6 +77,16 @@ mod tests {
         assert_eq!(Page::new(101, 100), Err(PageError::Reach));
         assert_eq!(Page::new(u32::MAX, 100), Err(PageError::Reach));
         let last = Page::new(100, 100).expect("the last page within reach");
-        assert_eq!((last.offset(), last.reach(), last.pages(10_001)), (9_900, 10_000, 101));
+        assert_eq!((last.offset(), last.reach(), last.pages(9_901)), (9_900, 10_000, 100));
+    }
+    #[test]
+    fn no_page_is_promised_that_would_be_refused() {
+        for limit in [1, 3, 7, 99, 100] {
+            let first = Page::new(1, limit).expect("the first page");
+            assert_eq!(first.pages(0), 0);
+            let promised = u32::try_from(first.pages(u64::MAX)).expect("a number of a page");
+            assert!(Page::new(promised, limit).is_ok(), "{limit}");
+            assert_eq!(Page::new(promised + 1, limit), Err(PageError::Reach), "{limit}");
+        }
     }
 }

@@ -51,6 +51,16 @@ pub fn multiline(text: &str, max: usize) -> Result<(), TextError> {
     check(text, max, |c| matches!(c, '\n' | '\r' | '\t'))
 }
 
+/// Cuts `text` at `max` characters, the last of which is then an ellipsis.
+pub fn clip(text: &mut String, max: usize) {
+    if text.len() <= max || text.chars().nth(max).is_none() {
+        return;
+    }
+    let kept = text.char_indices().nth(max.saturating_sub(1)).map_or(0, |(at, _)| at);
+    text.truncate(kept);
+    text.push('…');
+}
+
 /// What an article is about, in its author's words; what a reader turns out to like. 1 to 50 characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -87,6 +97,19 @@ mod tests {
         assert_eq!(line("two\nlines", 10), Err(TextError::Control));
         assert_eq!(multiline("two\nlines", 10), Ok(()));
         assert_eq!(line("\u{202b}שלום\u{202c}", 10), Ok(()));
+    }
+
+    #[test]
+    fn a_text_is_cut_between_two_characters_and_shows_it() {
+        let cut = |text: &str, max| {
+            let mut text = text.to_owned();
+            clip(&mut text, max);
+            text
+        };
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("ÄÖÜ", 3), "ÄÖÜ");
+        assert_eq!(cut("ÄÖÜß", 3), "ÄÖ…");
+        assert_eq!(cut("abcd", 3), "ab…");
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl FromStr for Version {
         let text = text.trim();
         let text = text.strip_prefix("W/").unwrap_or(text);
         let inner = text.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')).ok_or(NotAVersion)?;
-        let digits = !inner.is_empty() && inner.bytes().all(|byte| byte.is_ascii_digit());
-        let number = inner.parse().ok().filter(|number| digits && *number > 0);
-        number.map(Self).ok_or(NotAVersion)
+        // One spelling: digits without a sign, and none before the first that counts.
+        let digits = inner.bytes().all(|byte| byte.is_ascii_digit()) && !inner.starts_with('0');
+        inner.parse().ok().filter(|_| digits).map(Self).ok_or(NotAVersion)
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     fn an_entity_tag_is_read_back_even_when_a_gateway_weakened_it() {
         assert_eq!("\"v7\"".parse(), Ok(Version::new(7)));
         assert_eq!("W/\"v7\"".parse(), Ok(Version::new(7)));
-        for bad in ["v7", "\"7\"", "\"v0\"", "\"v+7\"", "\"v\"", "*"] {
+        for bad in ["v7", "\"7\"", "\"v0\"", "\"v07\"", "\"v+7\"", "\"v\"", "\"v4294967296\"", "*"] {
             assert_eq!(bad.parse::<Version>(), Err(NotAVersion), "{bad}");
         }
     }

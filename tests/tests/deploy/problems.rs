@@ -1,6 +1,7 @@
 //! The gateway's own errors: each a problem (RFC 9457) with a stable code, whatever went wrong.
 
 use serde_json::Value;
+use system_tests::access::every_row;
 
 use crate::gateway::{Gateway, Settings, in_front_of, problem, status};
 use crate::upstream::{Upstream, answer};
@@ -69,6 +70,49 @@ async fn a_body_over_1_mib_is_413_announced_or_not() {
     chunked.extend_from_slice(b"0\r\n\r\n");
     whole(&problem(&gateway.raw(&chunked).await), 413, "body_too_large", "/users/v1/");
     assert_eq!(users.count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_body_may_have_3_mib_exactly_if_its_service_says_that_it_carries_a_text() {
+    let service = Upstream::plain().await;
+    let settings = ["GATEWAY_USERS", "GATEWAY_NEWS", "GATEWAY_RECOMMENDATIONS"]
+        .into_iter()
+        .fold(Settings::new(), |settings, name| settings.with(name, &service.server("max_fails=0")));
+    let gateway = Gateway::start(settings).await;
+    let rows = every_row();
+    assert!(rows.iter().any(|row| row.text));
+    for row in rows.iter().filter(|row| row.method != "GET") {
+        let path = row.filled("0190b2c4-0000-7000-8000-000000000000");
+        let (_, rest) = path.split_once('/').expect("a path begins so");
+        let (prefix, rest) = rest.split_once("/v1").expect("a version");
+        for path in [format!("{path}?x=1"), format!("/v1/{prefix}{rest}")] {
+            for (size, fits) in [(1 << 20, true), ((1 << 20) + 1, row.text), (3 << 20, row.text), ((3 << 20) + 1, false)] {
+                let method = row.method.parse().expect("a method");
+                let call = gateway.client().request(method, &path).body(vec![b'x'; size]);
+                call.send().await.expect_status(if fits { 200 } else { 413 });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_problem_of_the_gateway_does_not_grow_with_the_address() {
+    let gateway = Gateway::start(Settings::new()).await;
+    for (path, shown) in [
+        (format!("/{}", "x".repeat(499)), format!("/{}", "x".repeat(499))),
+        (format!("/{}", "x".repeat(500)), format!("/{}…", "x".repeat(498))),
+        (format!("/v1/nowhere/{}", "x".repeat(20_000)), format!("/v1/nowhere/{}…", "x".repeat(487))),
+        (format!("/{}%41{}", "x".repeat(496), "y".repeat(9)), format!("/{}…", "x".repeat(496))),
+        (format!("/{}%41{}", "x".repeat(497), "y".repeat(9)), format!("/{}…", "x".repeat(497))),
+    ] {
+        let answer = gateway.client().get(&path).send().await.expect_problem(404, "not_found");
+        assert_eq!(answer.json()["instance"], shown);
+        assert!(answer.body.len() < 1_000);
+    }
+    let older = gateway.client().get(&format!("/v1/users/{}", "x".repeat(20_000))).send().await;
+    assert_eq!(older.header("link"), None);
 }
 
 #[tokio::test]

@@ -142,6 +142,7 @@ async fn what_is_for_operators_is_not_there_in_any_spelling() {
         "/status",
         "/nginx_status",
         "/-/public",
+        "/-/text",
         "/-/write",
         "/-/problem",
     ] {

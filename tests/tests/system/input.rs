@@ -115,7 +115,14 @@ async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind(shape: Sh
         ("/news/v1/all/-1/10", 422, "invalid"),
         ("/news/v1/all/99999999999999/10", 422, "invalid"),
         ("/users/v1/not-an-id", 404, "not_found"),
-        ("/users/v1/all?count=many", 400, "malformed_query"),
+        ("/users/v1/all?count=many", 422, "invalid"),
+        ("/users/v1/all?cuont=1", 422, "unknown_parameter"),
+        ("/news/v1/all?limit=ten", 422, "invalid"),
+        ("/news/v1/all?lable=x", 422, "unknown_parameter"),
+        ("/news/v1/all?label=%FF", 400, "malformed_query"),
+        ("/news/v1/all?from=2026-11-21T08:00:00+01:00&_=1&utm_source=x", 200, ""),
+        ("/news/v1/sports/%7B0190b2c4-0000-7000-8000-000000000000%7D", 404, "not_found"),
+        ("/recommendation/v1/label/x?view=odd", 422, "unknown_parameter"),
     ] {
         let answer = world.client().get(path).token(&admin.token).send().await;
         assert_eq!((answer.status, answer.code().as_str()), (status, code), "{path}: {answer}");

@@ -28,6 +28,8 @@ pub struct Row {
     pub costly: bool,
     /// Whether an access token that is missing, broken or over is no reason to refuse: the word `lenient` in its row.
     pub lenient: bool,
+    /// Whether its body carries the text of an article, and so may be larger than others: the word `text` in its row.
+    pub text: bool,
 }
 
 impl Row {
@@ -62,6 +64,7 @@ pub enum MatrixError {
 /// The words of a row that are not grants.
 const COSTLY: &str = "costly";
 const LENIENT: &str = "lenient";
+const TEXT: &str = "text";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,14 +81,14 @@ impl Matrix {
             let (method, path) = route.split_once(' ').ok_or_else(unreadable)?;
             let method = method.parse().map_err(|_| unreadable())?;
             let says = |wanted: &str| words.iter().any(|word| word == wanted);
-            let grants = words.iter().filter(|word| ![COSTLY, LENIENT].contains(&word.as_str()));
+            let grants = words.iter().filter(|word| ![COSTLY, LENIENT, TEXT].contains(&word.as_str()));
             let grants = grants.map(|grant| read_grant(grant).ok_or_else(unreadable));
             let grants: Vec<Grant> = grants.collect::<Result<_, _>>()?;
             if says(LENIENT) && !grants.contains(&Grant::Anyone) {
                 return Err(unreadable());
             }
-            let (costly, lenient) = (says(COSTLY), says(LENIENT));
-            Ok(Row { method, path: path.to_owned(), grants, costly, lenient })
+            let (costly, lenient, text) = (says(COSTLY), says(LENIENT), says(TEXT));
+            Ok(Row { method, path: path.to_owned(), grants, costly, lenient, text })
         });
         Ok(Self { rows: rows.collect::<Result<_, MatrixError>>()? })
     }
@@ -156,6 +159,9 @@ mod tests {
         let plain = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\"]").expect("a matrix");
         assert!(costly.rows()[0].costly && !plain.rows()[0].costly);
         assert_eq!(costly.rows()[0].grants, plain.rows()[0].grants);
+        let text = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\", \"text\"]").expect("a matrix");
+        assert!(text.rows()[0].text && !plain.rows()[0].text);
+        assert_eq!(text.rows()[0].grants, plain.rows()[0].grants);
         let nobody = Matrix::parse("[routes]\n\"GET /x\" = [\"costly\"]").expect("a matrix");
         assert!(!nobody.rows()[0].admits(Some(&caller(Role::Admin)), None));
     }

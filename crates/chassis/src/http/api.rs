@@ -10,6 +10,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::access::{Grant, Matrix, Row};
 use super::guard::{Guard, guard};
+use super::parameters::Parameters;
 use super::problem::{FieldProblem, ProblemBody};
 use crate::Verifier;
 
@@ -43,10 +44,11 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     /// Where a route has no row in the matrix: a defect that every test that builds the service finds.
     pub fn routes(mut self, (schemas, mut paths, handlers): UtoipaMethodRouter<S>) -> Self {
         let (path, rows) = self.rows_of(&mut paths);
+        let parameters = Parameters::of(paths.paths.values_mut().flat_map(operations));
         paths.paths.values_mut().flat_map(operations).for_each(|(method, operation)| {
             let row = rows.iter().find(|row| row.method == method);
             let open = row.is_some_and(|row| row.grants.contains(&Grant::Anyone));
-            document_refusals(operation, open, row.is_some_and(|row| row.costly));
+            document_refusals(operation, open, row);
             document_login(operation, open);
         });
         let guarded = handlers.route_layer(axum::middleware::from_fn_with_state(
@@ -54,6 +56,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
                 service: self.service,
                 path: path.into(),
                 rows: rows.into(),
+                parameters,
                 verifier: self.verifier.clone(),
             },
             guard,
@@ -106,7 +109,8 @@ fn blank(service: &str) -> OpenApi {
 }
 
 /// Adds what the guard, the extractors and the edge can answer to any operation, where the operation does not say it itself.
-fn document_refusals(operation: &mut Operation, open_to_anyone: bool, costly: bool) {
+fn document_refusals(operation: &mut Operation, open_to_anyone: bool, row: Option<&Row>) {
+    let (costly, text) = row.map_or((false, false), |row| (row.costly, row.text));
     let mut refusals = vec![
         ("401", "`invalid_token`; without a token `unauthenticated`, unless anyone may"),
         ("default", "Every other refusal; see the codes of ProblemBody"),
@@ -119,10 +123,15 @@ fn document_refusals(operation: &mut Operation, open_to_anyone: bool, costly: bo
     }
     if operation.request_body.is_some() {
         refusals.extend([
-            ("400", "`malformed_json`, `malformed_body`"),
-            ("413", "`body_too_large`: over 1 MiB, unpacked"),
+            ("400", "`malformed_json`, `malformed_body`, `malformed_query`"),
+            ("413", if text { "`body_too_large`: over 3 MiB, unpacked" } else { "`body_too_large`: over 1 MiB, unpacked" }),
             ("415", "`unsupported_media_type`, `unsupported_encoding`"),
-            ("422", "`invalid`: `errors` names every fault by a JSON pointer"),
+            ("422", "`invalid`: `errors` names every fault by a JSON pointer; `unknown_parameter`"),
+        ]);
+    } else {
+        refusals.extend([
+            ("400", "`malformed_query`: the query is not UTF-8"),
+            ("422", "`unknown_parameter`: the query has a name that this route does not know; `errors` names it"),
         ]);
     }
     for (status, sentence) in refusals {

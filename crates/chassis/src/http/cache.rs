@@ -12,7 +12,7 @@ use super::input::Json;
 /// How far an answer may travel (RFC 9111).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {
-    /// Everybody gets the same: any cache may keep it for a moment, and longer while we are away.
+    /// Everybody gets the same: any cache may keep it for a moment, and up to an hour while we are unavailable.
     Public,
     /// For one person. Their browser may keep it, and asks each time whether it still holds.
     Private,
@@ -30,7 +30,7 @@ impl Cache {
     /// The value of `Cache-Control`.
     pub fn control(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Cache::Public => "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400",
+            Cache::Public => "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600",
             Cache::Private => "private, no-cache",
             Cache::Never => "no-store",
         })

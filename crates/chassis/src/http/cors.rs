@@ -9,8 +9,8 @@ use http::{HeaderMap, Method, StatusCode};
 
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// What a page of another origin may send.
-const SENT: &str =
-    "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-request-id";
+const SENT: &str = "authorization, baggage, cache-control, content-type, idempotency-key, if-match, if-modified-since, \
+                    if-none-match, traceparent, tracestate, x-request-id";
 /// What it may see of an answer, beside its body.
 const SEEN: &str = "deprecation, etag, idempotency-replayed, link, location, ratelimit, ratelimit-policy, retry-after, x-request-id, x-total-count";
 /// How long, in seconds, a browser may remember what it was allowed.
@@ -126,6 +126,10 @@ mod tests {
                 .to_str()
                 .is_ok_and(|all| all.contains("GET"))
         );
+        let sent = asked.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().expect("text");
+        for name in ["traceparent", "tracestate", "baggage", "cache-control", "if-modified-since", "if-match"] {
+            assert!(sent.split(", ").any(|allowed| allowed == name), "{name} in {sent}");
+        }
         assert!(page(Method::OPTIONS, &[]).preflight().is_none());
         assert!(page(Method::GET, &asks).preflight().is_none());
     }

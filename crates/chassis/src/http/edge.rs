@@ -19,6 +19,7 @@ use super::client::{ClientAddress, TrustedProxies};
 use super::cors::Page;
 use super::input::{MAX_DISCARDED, received};
 use super::line::Access;
+use super::parameters::without_ignored;
 use super::problem::{Problem, of_status};
 use super::throttle::{Throttle, ThrottleConfig};
 use super::writes::{self, said};
@@ -147,7 +148,7 @@ impl Edge {
     ) -> Response {
         let method = request.method().clone();
         let address = request.uri().path_and_query().map_or("", |address| address.as_str());
-        let passed = match self.throttle.admit(client.known(), &method, address) {
+        let passed = match self.throttle.admit(client.known(), &method, &without_ignored(address)) {
             Ok(passed) => passed,
             Err(problem) => return problem.into_response(),
         };
@@ -169,7 +170,7 @@ impl Edge {
             text(request.headers(), &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
         // One that waits for leave to send is told at once; one that sends already is heard out, within limits.
         let waits = request.headers().contains_key(header::EXPECT);
-        let limit = if waits { super::MAX_BODY } else { MAX_DISCARDED };
+        let limit = if waits { super::MAX_TEXT_BODY } else { MAX_DISCARDED };
         if announced.is_some_and(|length| length > limit) {
             return of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
         }

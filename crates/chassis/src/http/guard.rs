@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,9 @@ use kernel::{Identity, Kind, Refusal, UserId};
 
 use super::access::Row;
 use super::client::ClientAddress;
+use super::conditional::{NO_VERSION, names_no_version};
+use super::input::BodyLimit;
+use super::parameters::Parameters;
 use super::problem::Problem;
 use super::throttle::Throttle;
 use crate::{Context, Verifier, VerifyError};
@@ -79,6 +83,7 @@ pub(crate) struct Guard {
     pub service: &'static str,
     pub path: Arc<str>,
     pub rows: Arc<[Row]>,
+    pub parameters: Parameters,
     pub verifier: Arc<Verifier>,
 }
 
@@ -109,6 +114,16 @@ impl Guard {
         // A HEAD is a GET without its body.
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         self.rows.iter().find(|row| row.method == *wanted)
+    }
+
+    /// Refuses a query with names that the route does not know, and a body that is larger than the route takes.
+    fn bounded(&self, request: &mut Request) -> Result<(), Problem> {
+        self.parameters.check(request.method(), request.uri().query())?;
+        let limit = BodyLimit::of(self.row(request.method()).is_some_and(|row| row.text));
+        let size = request.body().size_hint().lower();
+        limit.check(usize::try_from(size).unwrap_or(usize::MAX))?;
+        request.extensions_mut().insert(limit);
+        Ok(())
     }
 
     /// Counts a request that may pass: for its account, and among the costly ones. Where there is no edge, nobody counts.
@@ -158,10 +173,12 @@ pub(crate) async fn guard(
     let subject = subject.and_then(|(_, value)| value.parse().ok());
     let context = Context::current().of(guard.service);
     let route = Route { service: guard.service, template: guard.path.clone() };
+    let foreign_tags = names_no_version(request.headers());
     let work = async {
         let admitted = guard.admit(request.method(), request.headers(), subject).await;
         let admitted = admitted.and_then(|verified| {
             guard.counted(&request, verified.as_ref())?;
+            guard.bounded(&mut request)?;
             Ok(verified)
         });
         let (response, actor) = match admitted {
@@ -186,6 +203,10 @@ pub(crate) async fn guard(
         (response, actor)
     };
     let (mut response, actor) = context.scope(work).await;
+    if foreign_tags {
+        // It has not changed: the client sent the tag of something else.
+        Problem::explain_stale(&mut response, NO_VERSION);
+    }
     response.extensions_mut().insert(route);
     response.extensions_mut().insert(Actor(actor));
     response

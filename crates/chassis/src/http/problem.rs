@@ -54,6 +54,15 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
+    /// Says `detail` in an answer that refuses a writer as stale.
+    pub(super) fn explain_stale(response: &mut Response, detail: &str) {
+        if let Some(Problem(parts)) = response.extensions_mut().get_mut::<Problem>()
+            && parts.refusal.kind == Kind::Stale
+        {
+            parts.refusal.detail = detail.to_owned();
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -108,6 +117,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// The most characters of the address that a problem repeats.
+const MAX_INSTANCE: usize = 500;
+
 /// The HTTP status of a failure: one table.
 pub(crate) fn status_of(kind: Kind) -> StatusCode {
     match kind {
@@ -142,7 +154,9 @@ pub(crate) fn of_status(status: StatusCode) -> Problem {
             ("method_not_allowed", "This address has no such method; see Allow.")
         }
         StatusCode::REQUEST_TIMEOUT => ("body_too_slow", "The body did not arrive in time."),
-        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "The body is larger than 1 MiB."),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ("body_too_large", "The body is larger than 3 MiB, which is more than any address takes.")
+        }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Bodies are application/json."),
         StatusCode::PRECONDITION_REQUIRED => {
             ("precondition_required", "Say which version you change: If-Match, or version in the body.")
@@ -176,14 +190,14 @@ pub struct ProblemBody {
     pub status: u16,
     /// What happened, for a person.
     pub detail: String,
-    /// The path that was asked for.
+    /// The path that was asked for, cut at 500 characters.
     pub instance: String,
     /// What happened, for a program: stable.
     #[schema(schema_with = super::codes::schema)]
     pub code: String,
     /// What to name when asking for help.
     pub request_id: String,
-    /// The fields that break a rule.
+    /// The fields that break a rule, at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,
@@ -196,7 +210,7 @@ pub struct ProblemBody {
 /// One field that breaks a rule.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FieldProblem {
-    /// A JSON pointer into the body (RFC 6901).
+    /// A JSON pointer into the body (RFC 6901), or the name of a query parameter behind a slash; cut at 200 characters.
     #[schema(example = "/title")]
     pub pointer: String,
     /// What is wrong, for a program.
@@ -214,15 +228,18 @@ impl From<FieldFault> for FieldProblem {
 
 impl Parts {
     /// The answer that the client sees.
-    pub(crate) fn render(self, instance: &str, request_id: &str) -> Response {
+    pub(crate) fn render(mut self, instance: &str, request_id: &str) -> Response {
+        self.refusal = self.refusal.bounded();
         let code = self.refusal.code.as_str().to_owned();
+        let mut instance = instance.to_owned();
+        kernel::clip(&mut instance, MAX_INSTANCE);
         super::codes::check(&code);
         let body = ProblemBody {
             kind: format!("/problems/{code}"),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.refusal.detail,
-            instance: instance.to_owned(),
+            instance,
             code,
             request_id: request_id.to_owned(),
             errors: self.refusal.fields.into_iter().map(FieldProblem::from).collect(),
@@ -250,6 +267,22 @@ mod tests {
         }
         assert_eq!(kind_of(StatusCode::METHOD_NOT_ALLOWED), Kind::Malformed);
         assert_eq!(kind_of(StatusCode::BAD_GATEWAY), Kind::Internal);
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_at_most_64_kib_whatever_was_asked() {
+        use http_body_util::BodyExt;
+
+        let faults = (0..10_000).map(|n| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(999)), "odd", "no"));
+        let refusal = Refusal::new(Kind::Invalid, "invalid", "x".repeat(100_000)).with_fields(faults.collect());
+        let response = Problem::from(refusal).into_parts().render(&"/ä".repeat(100_000), "id");
+        let body = response.into_body().collect().await.expect("a body").to_bytes();
+        assert!(body.len() < 64 * 1024, "{}", body.len());
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["instance"].as_str().map(|text| text.chars().count()), Some(500));
+        let errors = body["errors"].as_array().expect("a list");
+        assert!((1..=64).contains(&errors.len()));
+        assert_eq!(errors[0]["pointer"].as_str().map(|text| text.chars().count()), Some(200));
     }
 
     #[test]

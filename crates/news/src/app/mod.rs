@@ -132,11 +132,7 @@ impl App {
     ) -> Result<Article, NewsError> {
         let who = writer.who.ok_or(Denied::Anonymous)?;
         loop {
-            let now = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
-            may_change(who, command, &now, &self.newsroom)?;
-            if !expected.admits(now.version) {
-                return Err(NewsError::Stale { current: Some(now.version) });
-            }
+            let now = self.changeable(who, command, id, expected).await?;
             let change = make(who, &now)?;
             let article = change.article.clone();
             match self.append(vec![change], writer.once).await {
@@ -145,6 +141,22 @@ impl App {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The article as it is, if `who` may change it and has seen its version.
+    async fn changeable(
+        &self,
+        who: &Identity,
+        command: Command,
+        id: ArticleId,
+        expected: &Expected,
+    ) -> Result<Article, NewsError> {
+        let now = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
+        may_change(who, command, &now, &self.newsroom)?;
+        if !expected.admits(now.version) {
+            return Err(NewsError::Stale { current: Some(now.version) });
+        }
+        Ok(now)
     }
 
     /// Stores what happened together with the messages that tell of it.

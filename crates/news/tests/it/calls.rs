@@ -70,6 +70,23 @@ async fn an_editor_does_not_publish_their_own_unless_the_newsroom_says_so_and_an
 }
 
 #[tokio::test]
+async fn an_empty_patch_changes_nothing_and_makes_no_version() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let draft = world.create(&author(), fields("As it was")).await.expect("a draft");
+    let nothing = || ArticlePatch::default();
+    assert_eq!(world.patch(&author(), &draft, nothing()).await.expect("the same"), draft);
+    let title = ArticlePatch { title: Some("Another".to_owned()), ..nothing() };
+    let second = world.patch(&author(), &draft, title).await.expect("a version");
+    assert_eq!(world.patch(&editor(), &second, nothing()).await.expect("the same"), second);
+    // Who may not change it, and who has not seen it, is told so all the same.
+    assert_eq!(told(world.patch(&author(), &draft, nothing()).await), said(Kind::Stale, "stale_version"));
+    assert_eq!(told(world.patch(&other_author(), &second, nothing()).await), said(Kind::NotFound, "not_found"));
+    assert_eq!(told(world.patch(&reader(), &second, nothing()).await), said(Kind::NotFound, "not_found"));
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn nobody_writes_without_a_token_and_a_broken_one_is_worse_than_none() {
     let place = Place::new();
     let world = World::start(&place).await;

@@ -8,11 +8,12 @@ use chassis::http::{
 };
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use kernel::{ArticleId, Fault, FieldFault, Kind, Refusal, Section, Timestamp, Version};
+use kernel::{ArticleId, Fault, FieldFault, Kind, Refusal, Section, Version};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::caching::{Cache, answer, encode, json, served, tag};
+use super::list_query::{broken, moment};
 use super::views::{ArticleAnswer, DeletedView, DraftBody, PatchBody, ReviseBody, VersionBody};
 use super::{Asking, News, Seen, refused};
 use crate::app::{ArticleError, Asker, Key, Rendered, Shown, Write};
@@ -51,20 +52,21 @@ pub(super) struct ReadQuery {
     version: Option<u32>,
     /// The version that was the newest at this time (RFC 3339). Readers see it if it was public then.
     #[param(value_type = Option<String>, format = DateTime)]
-    at: Option<Timestamp>,
+    at: Option<String>,
 }
 
 impl ReadQuery {
     /// The version of the past that is asked for, if one is.
     fn which(&self) -> Result<Option<Which>, Refusal> {
-        match (self.version, self.at) {
-            (Some(_), Some(_)) => {
-                let fault = FieldFault::new("/at", "excluded", "name a version or a time, not both");
-                Err(Refusal::new(Kind::Invalid, "invalid", Kind::Invalid.sentence()).with_fields(vec![fault]))
-            }
-            (Some(version), None) => Ok(Some(Which::Version(Version::new(version)))),
-            (None, at) => Ok(at.map(Which::At)),
+        let mut faults = Vec::new();
+        let at = moment("/at", self.at.as_deref(), &mut faults);
+        if self.version.is_some() && self.at.is_some() {
+            faults.push(FieldFault::new("/at", "excluded", "name a version or a time, not both"));
         }
+        if !faults.is_empty() {
+            return Err(broken(faults));
+        }
+        Ok(self.version.map(|version| Which::Version(Version::new(version))).or(at.map(Which::At)))
     }
 }
 
@@ -236,10 +238,10 @@ pub(super) async fn revise_article(
     answered(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
 }
 
-/// A new version with some new fields.
+/// A new version with some new fields. Without any the article stays as it is, and so does its version.
 #[utoipa::path(patch, path = "/{type}/{id}", tag = "news", params(ArticlePath), request_body = PatchBody,
     security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = ArticleAnswer),
+    (status = 200, description = "The new version, or the current one if no field is given.", body = ArticleAnswer),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`illegal_transition`", body = ProblemBody, content_type = "application/problem+json"),

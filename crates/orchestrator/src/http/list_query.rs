@@ -1,7 +1,9 @@
 //! What a client asks of a list: read, checked and written again in one spelling.
 
+use chassis::http::query_time;
 use kernel::{
-    FieldFault, Kind, Label, MAX_LIMIT, Page, PageError, Refusal, Section, TextError, Timestamp, line,
+    FieldFault, Kind, Label, MAX_LIMIT, NotAnId, Page, PageError, Refusal, Section, TextError, Timestamp, UserId,
+    line,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -85,23 +87,14 @@ impl ListQuery {
     /// Checks everything and says everything that is wrong at once; a cursor only where the rest is right.
     pub fn read(self, scope: Scope, asker: &Asker) -> Result<Wanted, Refusal> {
         let mut faults = Vec::new();
-        let limit = self.limit.as_deref().map_or(Ok(LIMIT), limit)?;
-        if !(1..=MAX_LIMIT).contains(&limit) {
-            faults.push(FieldFault::new("/limit", "out_of_range", "a page has 1 to 100 articles"));
-        }
+        let limit = limit(self.limit.as_deref(), &mut faults);
         let order = self.order.as_deref().map(order);
         let filter = Filter {
             label: checked("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ())),
             author: checked("/author", self.author, &mut faults, |text| line(text, BYLINE)),
-            author_id: parsed(
-                "/author_id",
-                self.author_id,
-                "not_an_id",
-                "is the id of an account",
-                &mut faults,
-            ),
-            from: moment("/from", self.from, &mut faults),
-            to: moment("/to", self.to, &mut faults),
+            author_id: account(self.author_id.as_deref(), &mut faults),
+            from: moment("/from", self.from.as_deref(), &mut faults),
+            to: moment("/to", self.to.as_deref(), &mut faults),
             states: states(self.state.as_deref()),
         };
         let order = taken(order.transpose(), &mut faults).flatten().unwrap_or_default();
@@ -234,22 +227,19 @@ fn states(names: Option<&str>) -> Vec<State> {
     names.into_iter().map(State::new).collect()
 }
 
-fn moment(pointer: &str, text: Option<String>, faults: &mut Vec<FieldFault>) -> Option<Timestamp> {
-    parsed(pointer, text, "not_a_time", "is a time such as 2026-11-21T08:00:00.000Z", faults)
+/// A time of a query; what is not a time is a fault.
+pub(super) fn moment(pointer: &str, text: Option<&str>, faults: &mut Vec<FieldFault>) -> Option<Timestamp> {
+    let at = query_time(text?).ok();
+    if at.is_none() {
+        let detail = "must be a time such as 2026-11-21T08:00:00.000Z";
+        faults.push(FieldFault::new(pointer, "not_a_time", detail));
+    }
+    at
 }
 
-fn parsed<T: std::str::FromStr>(
-    pointer: &str,
-    text: Option<String>,
-    code: &'static str,
-    detail: &str,
-    faults: &mut Vec<FieldFault>,
-) -> Option<T> {
-    let parsed = text?.parse().ok();
-    if parsed.is_none() {
-        faults.push(FieldFault::new(pointer, code, detail));
-    }
-    parsed
+fn account(text: Option<&str>, faults: &mut Vec<FieldFault>) -> Option<UserId> {
+    let id = text?.parse();
+    id.map_err(|error: NotAnId| faults.push(FieldFault::new("/author_id", "not_an_id", error.to_string()))).ok()
 }
 
 fn checked(
@@ -269,13 +259,22 @@ fn taken<T>(outcome: Result<T, Refusal>, faults: &mut Vec<FieldFault>) -> Option
     outcome.map_err(|refusal| faults.extend(refusal.fields)).ok()
 }
 
-fn limit(text: &str) -> Result<u32, Refusal> {
-    number("/limit", text, "malformed_query")
+fn limit(text: Option<&str>, faults: &mut Vec<FieldFault>) -> u32 {
+    let Some(text) = text else { return LIMIT };
+    match number(text) {
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => return limit,
+        Some(_) => {
+            let detail = format!("must be between 1 and {MAX_LIMIT}");
+            faults.push(FieldFault::new("/limit", "out_of_range", detail));
+        }
+        None => faults.push(FieldFault::new("/limit", "not_a_number", "must be a whole number")),
+    }
+    LIMIT
 }
 
 /// The page that an address names. What is no number can't be read; a number outside its range is understood and refused.
 pub(super) fn parse_page(page: &str, limit: &str) -> Result<Page, Refusal> {
-    let number = |pointer, text| number(pointer, text, "malformed_path");
+    let number = |pointer, text| number(text).ok_or_else(|| not_a_number(pointer));
     let (number, size) = (number("/page", page)?, number("/limit", limit)?);
     Page::new(number, size).map_err(|error| {
         let (pointer, code) = match error {
@@ -287,19 +286,23 @@ pub(super) fn parse_page(page: &str, limit: &str) -> Result<Page, Refusal> {
     })
 }
 
-fn number(pointer: &str, text: &str, code: &'static str) -> Result<u32, Refusal> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let fault = FieldFault::new(pointer, "not_a_number", "must be a whole number");
-        return Err(
-            Refusal::new(Kind::Malformed, code, "Page and limit are whole numbers.").with_fields(vec![fault])
-        );
-    }
-    // A negative number is below every range, one that does not fit is above; the range check says so.
-    Ok(if digits == text { digits.parse().unwrap_or(u32::MAX) } else { 0 })
+fn not_a_number(pointer: &str) -> Refusal {
+    let fault = FieldFault::new(pointer, "not_a_number", "must be a whole number");
+    let detail = "Page and limit in the path must be whole numbers.";
+    Refusal::new(Kind::Malformed, "malformed_path", detail).with_fields(vec![fault])
 }
 
-fn broken(faults: Vec<FieldFault>) -> Refusal {
+/// A whole number. A negative one is below every range, one that does not fit is above; the range check says so.
+fn number(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(if digits == text { digits.parse().unwrap_or(u32::MAX) } else { 0 })
+}
+
+/// The refusal of a query or a path, with its faults.
+pub(super) fn broken(faults: Vec<FieldFault>) -> Refusal {
     Refusal::new(Kind::Invalid, "invalid", "The request breaks a rule.").with_fields(faults)
 }
 
@@ -331,6 +334,29 @@ mod tests {
     }
 
     #[test]
+    fn every_fault_of_a_list_is_422_with_the_name_of_its_parameter() {
+        let text = |text: &str| Some(text.to_owned());
+        let query = ListQuery {
+            limit: text("ten"),
+            from: text("yesterday"),
+            author_id: text("{0190b2c4-5d1e-7a3f-8b6c-9e2d4f708152}"),
+            order: text("best"),
+            ..ListQuery::default()
+        };
+        let refusal = query.read(Scope::All, &Asker::default()).map(drop).expect_err("a refusal");
+        assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Invalid, "invalid"));
+        let faults: Vec<_> = refusal.fields.iter().map(|fault| (&*fault.pointer, fault.code.as_str())).collect();
+        for expected in [
+            ("/limit", "not_a_number"),
+            ("/from", "not_a_time"),
+            ("/author_id", "not_an_id"),
+            ("/order", "unknown_name"),
+        ] {
+            assert!(faults.contains(&expected), "{expected:?} {faults:?}");
+        }
+    }
+
+    #[test]
     fn one_list_has_one_spelling_however_it_was_asked_for() {
         let text = |text: &str| Some(text.to_owned());
         let one =
@@ -347,11 +373,10 @@ mod tests {
         };
         assert_eq!(query(one), "limit=10&fields=id%2Ctitle");
         assert_eq!(query(other), "limit=10&fields=id%2Ctitle");
-        let from = ListQuery {
-            from: text("2026-11-21T09:00:00+01:00"),
-            label: text("a&b=c d"),
-            ..ListQuery::default()
-        };
-        assert_eq!(query(from), "label=a%26b%3Dc+d&from=2026-11-21T08%3A00%3A00.000Z&limit=10");
+        // A bare plus arrives as a space.
+        for at in ["2026-11-21T09:00:00+01:00", "2026-11-21T09:00:00 01:00"] {
+            let from = ListQuery { from: text(at), label: text("a&b=c d"), ..ListQuery::default() };
+            assert_eq!(query(from), "label=a%26b%3Dc+d&from=2026-11-21T08%3A00%3A00.000Z&limit=10");
+        }
     }
 }

@@ -87,7 +87,6 @@ pub(super) async fn page_of_section(
 #[utoipa::path(get, path = "/all", tag = "news", params(ListQuery), responses(
     (status = 200, description = "A part of the one list of all sections. `partial` where one of them is away; then its cursors lead through a list without that section, and every page of it says so.", body = ListView),
     (status = 304, description = "The client has this page."),
-    (status = 400, description = "The limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`bad_cursor`: it is none, or of another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
@@ -106,7 +105,6 @@ pub(super) async fn list_all(
 #[utoipa::path(get, path = "/{type}", tag = "news", params(SectionPath, ListQuery), responses(
     (status = 200, description = "A part of the section's list.", body = ListView),
     (status = 304, description = "The client has this page."),
-    (status = 400, description = "The limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),

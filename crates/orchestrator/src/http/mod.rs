@@ -95,7 +95,7 @@ impl<S: Send + Sync> FromRequest<S> for Seen {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        let Ok(precondition) = Precondition::from_request_parts(&mut parts, state).await;
+        let precondition = Precondition::from_request_parts(&mut parts, state).await?;
         let version = if body.is_end_stream() {
             None
         } else {

@@ -1,6 +1,6 @@
 //! What the routes read and write, as JSON.
 
-use kernel::{ArticleId, Kind, MAX_REACH, Page, Refusal, Section, Timestamp, Version};
+use kernel::{ArticleId, Kind, Page, Refusal, Section, Timestamp, Version};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
@@ -170,7 +170,8 @@ pub struct PageView {
     limit: u32,
     /// How many articles there are in all.
     total: u64,
-    /// How many pages there are in all; absent where the list is walked by cursors. Pages reach as far as the 10,000th article.
+    /// How many pages can be asked for; absent if the list is walked by cursors. Pages reach as far as the 10,000th article, cursors
+    /// lead on from there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pages: Option<u64>,
     /// Where the list goes on, as `cursor`; null at its end.
@@ -199,7 +200,7 @@ impl PageView {
 
     /// The last page that can be asked for.
     pub fn last(&self) -> u64 {
-        self.pages.unwrap_or_default().clamp(1, u64::from(MAX_REACH / self.limit))
+        self.pages.unwrap_or_default().max(1)
     }
 }
 

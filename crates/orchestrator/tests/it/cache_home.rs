@@ -16,7 +16,7 @@ async fn the_page_of_everybody_is_kept_and_a_readers_own_never_is() {
     let first = world.get("/home").send().await;
     assert_eq!(
         first.header("cache-control"),
-        "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400"
+        "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600"
     );
     let asked = calls(&world);
     for role in [Role::Reader, Role::Editor] {

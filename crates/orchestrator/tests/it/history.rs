@@ -25,7 +25,7 @@ async fn a_history_comes_in_pages_that_name_the_next_one() {
     assert_eq!(answer.json["history"][0], step);
     assert_eq!(
         answer.header("cache-control"),
-        "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400"
+        "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600"
     );
     let mut versions: Vec<u64> = Vec::new();
     let mut path = format!("/sports/{id}/history?limit=3");
@@ -73,7 +73,7 @@ async fn a_version_is_shown_at_its_own_address_and_by_its_number_or_a_moment_of_
         assert_eq!((answer.json["news"]["version"].as_u64(), answer.header("etag")), (Some(3), "\"v3\""));
         assert_eq!(
             answer.header("cache-control"),
-            "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400"
+            "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600"
         );
         let asked = desk.last::<GetVersionRequest>("GetVersion");
         assert_eq!(asked.which, Some(get_version_request::Which::Version(3)));

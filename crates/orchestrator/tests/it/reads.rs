@@ -13,7 +13,7 @@ async fn a_published_article_is_answered_with_its_tag_and_anybody_may_cache_it()
     assert_eq!(answer.header("etag"), "\"v7\"");
     assert_eq!(
         answer.header("cache-control"),
-        "public, max-age=5, stale-while-revalidate=30, stale-if-error=86400"
+        "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600"
     );
     let expected = serde_json::json!({"status": "success", "news": {
         "id": id.to_string(), "type": "sports", "version": 7, "state": "published", "slug": "article-1",
@@ -117,7 +117,13 @@ async fn min_version_is_asked_of_the_section_and_waiting_in_vain_is_a_503() {
     desk.set(Mood::Well);
     assert_eq!(world.get(&format!("/sports/{id}")).send().await.status, 200);
 
-    let answer = world.get(&format!("/sports/{id}?min_version=soon")).send().await;
+    let answer = world.get(&format!("/sports/{id}?min_version=soon&at=now")).send().await;
+    assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/min_version", "not_a_number")]));
+    let answer = world.get(&format!("/sports/{id}?at=now&version=2")).send().await;
+    assert_eq!(answer.errors(), [("/at", "not_a_time")]);
+    let answer = world.get(&format!("/sports/{id}?version=99999999999")).send().await;
+    assert_eq!(answer.errors(), [("/version", "out_of_range")]);
+    let answer = world.get(&format!("/sports/{id}?label=%FF")).send().await;
     assert_eq!(answer.problem(), (400, "malformed_query"));
 }
 

@@ -172,6 +172,12 @@ impl Ask<'_> {
         self.header("content-type", "application/json")
     }
 
+    /// A body that says it is JSON, whatever it is.
+    pub fn text(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self.header("content-type", "application/json")
+    }
+
     pub async fn send(self) -> Answer {
         let request = self.request.body(self.body).expect("a request");
         let response = self.world.router.clone().oneshot(request).await.expect("an answer");

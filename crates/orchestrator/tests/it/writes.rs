@@ -69,16 +69,77 @@ async fn unknown_and_missing_fields_are_named_and_the_section_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a_text_of_500_kb_passes_and_a_body_over_1_mib_does_not() {
+async fn a_text_of_500_kb_passes_however_it_is_escaped_and_a_body_over_3_mib_does_not() {
     let world = World::new().await;
     let author = token(Role::Author);
     let post = |content: String| {
         world.ask("POST", "/sports").by(&author).json(&json!({"title": "t", "content": content})).send()
     };
     assert_eq!(post("x".repeat(500_000)).await.status, 201);
-    // Written with escapes the longest text is more than two bytes a byte; it must fit as well.
-    assert_eq!(post("\n".repeat(500_000)).await.status, 201);
-    assert_eq!(post("x".repeat(1024 * 1024)).await.problem(), (413, "body_too_large"));
+    // Written with escapes the longest text has up to six bytes a byte; it must fit as well.
+    let escaped = |content: &str, count: usize| {
+        let body = format!(r#"{{"title":"t","content":"{}"}}"#, content.repeat(count));
+        world.ask("POST", "/sports").by(&author).text(body).send()
+    };
+    assert_eq!(escaped("\\u0041", 500_000).await.status, 201);
+    assert_eq!(escaped("\\ud83d\\ude00", 90_000).await.status, 201);
+    assert_eq!(post("x".repeat(3 * 1024 * 1024)).await.problem(), (413, "body_too_large"));
+    // What carries no text keeps its limit.
+    let id = world.desk(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
+    let publish = world.ask("POST", &format!("/sports/{id}/publish")).by(&token(Role::Editor));
+    let body = format!(r#"{{"version":7{}}}"#, " ".repeat(1024 * 1024));
+    assert_eq!(publish.text(body).send().await.problem(), (413, "body_too_large"));
+}
+
+#[tokio::test]
+async fn a_list_is_not_an_object_in_any_body() {
+    let world = World::new().await;
+    let id = world.desk(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
+    let list = json!(["t", "c", [], null, null, null, null, null]);
+    for (method, path) in [
+        ("POST", "/sports".to_owned()),
+        ("PUT", "/sports".to_owned()),
+        ("PUT", format!("/sports/{id}")),
+        ("PATCH", format!("/sports/{id}")),
+        ("DELETE", format!("/sports/{id}")),
+        ("POST", format!("/sports/{id}/publish")),
+        ("POST", format!("/sports/{id}/unpublish")),
+        ("POST", format!("/sports/{id}/undelete")),
+        ("POST", format!("/sports/{id}/restore")),
+    ] {
+        let ask = world.ask(method, &path).by(&token(Role::Admin)).header("if-match", "\"v7\"");
+        let answer = ask.json(&list).send().await;
+        assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("", "invalid_value")]), "{path}");
+        assert_eq!(answer.json["errors"][0]["detail"], "must be an object, got a list");
+    }
+    assert!(world.desk(Section::Sports).calls().is_empty());
+}
+
+#[tokio::test]
+async fn the_tag_of_a_compressing_proxy_is_that_of_the_version_and_an_odd_one_is_refused() {
+    let world = World::new().await;
+    let editor = token(Role::Editor);
+    let id = world.desk(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
+    let publish = |tag: &str, body: serde_json::Value| {
+        let ask = world.ask("POST", &format!("/sports/{id}/publish")).by(&editor).header("if-match", tag);
+        ask.json(&body).send()
+    };
+    for tag in ["\"v7-gzip\"", "\"v7;br\"", "\"v7--gzip\"", "W/\"v7\"", "\"other\", \"v7\""] {
+        assert_eq!(publish(tag, json!({})).await.status, 200, "{tag}");
+        let asked = world.desk(Section::Sports).last::<PublishArticleRequest>("PublishArticle");
+        assert_eq!(asked.expected, version(7));
+    }
+    for tag in ["\"v07\"", "v7", "\"v7"] {
+        assert_eq!(publish(tag, json!({})).await.problem(), (400, "bad_request"), "{tag}");
+    }
+    let differ = publish("\"v7\"", json!({"version": 8})).await;
+    assert_eq!((differ.problem(), differ.errors()), ((422, "invalid"), vec![("/version", "differs")]));
+    let refusal = Refusal::new(Kind::Stale, "stale_version", "The article has changed since it was read.");
+    world.desk(Section::Sports).set(Mood::Refusing(refusal.with("current_version", 7)));
+    let foreign = publish("\"other\"", json!({})).await;
+    assert_eq!((foreign.problem(), foreign.header("etag")), ((412, "stale_version"), "\"v7\""));
+    let detail = foreign.json["detail"].as_str().expect("a sentence");
+    assert!(detail.contains("names no version") && !detail.contains("changed"), "{detail}");
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl App {
         }
     }
 
-    /// Changes an account: the store first, then the cache. With a new password all sessions end but the one of an owner who changes
+    /// Changes an account: the store first, then the cache. An empty wish changes nothing and makes no version. With a new password all sessions end but the one of an owner who changes
     /// it.
     ///
     /// # Errors
@@ -64,6 +64,9 @@ impl App {
         let current = account.user.version;
         if !update.expected.admits(current) {
             return Err(UserStoreError::Stale { current }.into());
+        }
+        if update.wish.is_empty() {
+            return Ok(account.user);
         }
         let Wish { name, email, password } = &update.wish;
         let mut change = Change { name: name.clone(), email: email.clone(), ..Change::default() };

@@ -111,6 +111,11 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// True if nothing shall be different.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.email.is_none() && self.password.is_none()
+    }
+
     /// True where the wish touches what it takes to log in. The same address in other capitals is the same address.
     pub fn is_sensitive(&self, user: &User) -> bool {
         self.password.is_some() || self.email.as_ref().is_some_and(|email| *email != user.email)

@@ -36,7 +36,7 @@ pub async fn log_in(
 ) -> Result<Response, Problem> {
     // A cookie that another site sent along counts for nothing, and is no reason to refuse a login.
     let held = users.cookie.taken(&headers).unwrap_or_default();
-    let login = Login { email: body.email, password: body.password.expose().into(), from, held };
+    let login = Login { email: body.email, password: body.password, from, held };
     Ok(granted(&users, StatusCode::CREATED, users.app.log_in(login).await?))
 }
 

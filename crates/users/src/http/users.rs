@@ -116,7 +116,6 @@ pub async fn get_user(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let sees_all = visitor.as_ref().is_some_and(|standing| standing.sees_all_of(id));
-    let signed_in = visitor.is_some();
     let user = match visitor {
         // Who asks for their own account was looked up a moment ago.
         Some(Standing(_, own)) if own.id == id => own,
@@ -128,8 +127,8 @@ pub async fn get_user(
     let profile = user.profile();
     // Another tag than that of the whole account: it is another answer.
     let etag = format!("\"v{}-public\"", profile.version);
-    let cache = if signed_in { Cache::Private } else { Cache::Public };
-    Ok(fresh(&headers, &etag, cache, ProfileView::from(profile)))
+    // A name is a person's: no shared cache shows it after an erasure.
+    Ok(fresh(&headers, &etag, Cache::Private, ProfileView::from(profile)))
 }
 
 /// The account of whoever asks.
@@ -164,7 +163,8 @@ pub async fn put_user(
     change(&users, path, by, precondition, body.into()).await
 }
 
-/// Changes what is named of an account; the rest stays. With a new password the other sessions end.
+/// Changes what is named of an account; the rest stays. With a new password the other sessions end. If nothing is named, nothing
+/// changes, and the version stays as well.
 #[utoipa::path(patch, path = "/{id}", tag = "users", params(UserPath), request_body = PatchUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The account as it is now.", body = UserView),
     (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
@@ -217,7 +217,6 @@ pub async fn delete_user(
     Living(by, session): Living,
     EraseBody { current_password }: EraseBody,
 ) -> Result<Response, Problem> {
-    let current_password = current_password.map(|typed| typed.expose().into());
     let erasure = users.app.erase(Erase { id, by, session, current_password }).await?;
     let erasure = ErasureView { id: erasure.id.uuid(), state: "pending" };
     Ok(private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure }))

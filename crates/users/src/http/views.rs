@@ -2,10 +2,9 @@
 
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
-use chassis::config::Secret;
 use chassis::http::{Json, Problem};
 use kernel::{FieldFault, Role, Section, Sections, SessionId, Timestamp, UserId, Version};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -91,13 +90,13 @@ pub struct RegisterBody {
     email: String,
     /// 8 to 128 characters, none of those that are tried first.
     #[schema(value_type = String, format = Password)]
-    password: Secret,
+    password: SecretString,
 }
 
 impl RegisterBody {
     /// All that it says: what makes it the same as another one.
     pub fn said(&self) -> [&str; 3] {
-        [&self.name, &self.email, self.password.expose()]
+        [&self.name, &self.email, self.password.expose_secret()]
     }
 
     /// What is registered.
@@ -105,7 +104,7 @@ impl RegisterBody {
         let mut reading = Reading::default();
         let name = reading.field("/name", Name::parse(&self.name));
         let email = reading.field("/email", Email::parse(&self.email));
-        let password = reading.field("/password", Password::parse(self.password.expose()));
+        let password = reading.field("/password", Password::parse(self.password.expose_secret()));
         match (name, email, password) {
             (Some(name), Some(email), Some(password)) => Ok((name, email, password)),
             _ => Err(UserError::Invalid(reading.0)),
@@ -122,10 +121,10 @@ pub struct PutUserBody {
     email: String,
     /// Another password; the old one stays where this is left out.
     #[schema(value_type = Option<String>, format = Password)]
-    password: Option<Secret>,
+    password: Option<SecretString>,
     /// The password that holds now: needed for a new e-mail or password of one's own account.
     #[schema(value_type = Option<String>, format = Password)]
-    current_password: Option<Secret>,
+    current_password: Option<SecretString>,
     /// The version that this is a change of, where there is no `If-Match`.
     version: Option<u32>,
 }
@@ -151,10 +150,10 @@ pub struct PatchUserBody {
     email: Option<String>,
     /// Another password.
     #[schema(value_type = Option<String>, format = Password)]
-    password: Option<Secret>,
+    password: Option<SecretString>,
     /// The password that holds now: needed for a new e-mail or password of one's own account.
     #[schema(value_type = Option<String>, format = Password)]
-    current_password: Option<Secret>,
+    current_password: Option<SecretString>,
     /// The version that this is a change of, where there is no `If-Match`.
     version: Option<u32>,
 }
@@ -167,7 +166,7 @@ impl PatchUserBody {
 
     /// The current password, as it was typed.
     pub fn current_password(&self) -> Option<SecretString> {
-        self.current_password.as_ref().map(|typed| typed.expose().into())
+        self.current_password.clone()
     }
 
     /// What the writer wants.
@@ -176,7 +175,7 @@ impl PatchUserBody {
         let name = self.name.as_ref().and_then(|name| reading.field("/name", Name::parse(name)));
         let email = self.email.as_ref().and_then(|email| reading.field("/email", Email::parse(email)));
         let password = self.password.as_ref();
-        let password = password.and_then(|typed| reading.field("/password", Password::parse(typed.expose())));
+        let password = password.and_then(|typed| reading.field("/password", Password::parse(typed.expose_secret())));
         if reading.0.is_empty() {
             Ok(Wish { name, email, password })
         } else {
@@ -190,18 +189,18 @@ impl PatchUserBody {
 pub struct PasswordBody {
     /// The password that holds now.
     #[schema(value_type = String, format = Password)]
-    current_password: Secret,
+    current_password: SecretString,
     /// 8 to 128 characters, none of those that are tried first.
     #[schema(value_type = String, format = Password)]
-    password: Secret,
+    password: SecretString,
 }
 
 impl PasswordBody {
     /// The one that holds now, as it was typed, and the other one.
     pub fn values(&self) -> Result<(SecretString, Password), UserError> {
-        let password = Password::parse(self.password.expose());
+        let password = Password::parse(self.password.expose_secret());
         let password = password.map_err(|invalid| UserError::field(invalid.at("/password")))?;
-        Ok((self.current_password.expose().into(), password))
+        Ok((self.current_password.clone(), password))
     }
 }
 
@@ -212,7 +211,7 @@ pub struct LoginBody {
     pub email: String,
     /// The password.
     #[schema(value_type = String, format = Password)]
-    pub password: Secret,
+    pub password: SecretString,
 }
 
 /// A login.
@@ -278,7 +277,7 @@ pub struct ConsentBody {
 pub struct EraseBody {
     /// The caller's current password. It is needed if the login is older than 10 minutes.
     #[schema(value_type = Option<String>, format = Password)]
-    pub current_password: Option<Secret>,
+    pub current_password: Option<SecretString>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for EraseBody {

@@ -7,6 +7,7 @@ mod crashes;
 mod defects;
 mod doubt;
 mod grpc;
+mod input;
 mod keys;
 mod living;
 mod log;

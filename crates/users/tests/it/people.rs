@@ -174,6 +174,12 @@ impl Ask {
         self.header("content-type", "application/json")
     }
 
+    /// A body that says it is JSON, whatever it is.
+    pub fn text(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self.header("content-type", "application/json")
+    }
+
     pub async fn send(self) -> Answer {
         let request: Request<Body> = self.builder.body(self.body).expect("a request");
         let response = self.router.oneshot(request).await.expect("routers always answer");

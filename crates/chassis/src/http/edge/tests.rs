@@ -100,7 +100,7 @@ async fn headers_over_32_kib_are_431_and_an_announced_large_body_413() {
     let (answer, body) =
         ask(router(), EdgeConfig::default(), Request::get("/ok").header("x-long", long)).await;
     assert_eq!((answer.status().as_u16(), &body["code"]), (431, &"headers_too_large".into()));
-    let large = Request::get("/ok").header("content-length", "1048577").header("expect", "100-continue");
+    let large = Request::get("/ok").header("content-length", "3145729").header("expect", "100-continue");
     let (answer, body) = ask(router(), EdgeConfig::default(), large).await;
     assert_eq!((answer.status().as_u16(), &body["code"]), (413, &"body_too_large".into()));
 }
