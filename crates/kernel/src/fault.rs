@@ -330,7 +330,8 @@ mod tests {
 
     #[test]
     fn no_refusal_grows_with_what_it_repeats() {
-        let fault = |n: usize| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(10_000)), "odd", "ä".repeat(9_999));
+        let fault =
+            |n: usize| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(10_000)), "odd", "ä".repeat(9_999));
         let large = Refusal::new(Kind::Invalid, "invalid", "é".repeat(100_000))
             .with_fields((0..1_000).map(fault).collect())
             .with("missing", vec!["x".repeat(1_000); 1_000]);

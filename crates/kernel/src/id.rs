@@ -143,7 +143,9 @@ mod tests {
         assert_eq!(small.to_uppercase().parse(), Ok(id));
         assert_eq!(serde_json::from_value(small.to_uppercase().into()).ok(), Some(id));
         assert_eq!((id.to_string(), serde_json::to_value(id).ok()), (small.to_owned(), Some(small.into())));
-        for other in [format!("{{{small}}}"), format!("urn:uuid:{small}"), small.replace('-', ""), String::new()] {
+        for other in
+            [format!("{{{small}}}"), format!("urn:uuid:{small}"), small.replace('-', ""), String::new()]
+        {
             assert_eq!(other.parse::<ArticleId>(), Err(NotAnId), "{other}");
             assert!(serde_json::from_value::<UserId>(other.clone().into()).is_err(), "{other}");
         }

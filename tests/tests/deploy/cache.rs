@@ -79,7 +79,11 @@ async fn what_trackers_add_to_an_address_is_no_part_of_the_key() {
     for number in ["6", "7"] {
         assert_eq!(get(&format!("{eight}&_z=9")).await.text(), number);
     }
-    assert_eq!(users.last().path, format!("/x{eight}&_z=9"), "the service gets the address as it was written");
+    assert_eq!(
+        users.last().path,
+        format!("/x{eight}&_z=9"),
+        "the service gets the address as it was written"
+    );
     assert_eq!(get("").await.text(), "1");
 }
 

@@ -87,7 +87,9 @@ async fn a_body_may_have_3_mib_exactly_if_its_service_says_that_it_carries_a_tex
         let (_, rest) = path.split_once('/').expect("a path begins so");
         let (prefix, rest) = rest.split_once("/v1").expect("a version");
         for path in [format!("{path}?x=1"), format!("/v1/{prefix}{rest}")] {
-            for (size, fits) in [(1 << 20, true), ((1 << 20) + 1, row.text), (3 << 20, row.text), ((3 << 20) + 1, false)] {
+            for (size, fits) in
+                [(1 << 20, true), ((1 << 20) + 1, row.text), (3 << 20, row.text), ((3 << 20) + 1, false)]
+            {
                 let method = row.method.parse().expect("a method");
                 let call = gateway.client().request(method, &path).body(vec![b'x'; size]);
                 call.send().await.expect_status(if fits { 200 } else { 413 });

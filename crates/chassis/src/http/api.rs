@@ -124,14 +124,24 @@ fn document_refusals(operation: &mut Operation, open_to_anyone: bool, row: Optio
     if operation.request_body.is_some() {
         refusals.extend([
             ("400", "`malformed_json`, `malformed_body`, `malformed_query`"),
-            ("413", if text { "`body_too_large`: over 3 MiB, unpacked" } else { "`body_too_large`: over 1 MiB, unpacked" }),
+            (
+                "413",
+                if text {
+                    "`body_too_large`: over 3 MiB, unpacked"
+                } else {
+                    "`body_too_large`: over 1 MiB, unpacked"
+                },
+            ),
             ("415", "`unsupported_media_type`, `unsupported_encoding`"),
             ("422", "`invalid`: `errors` names every fault by a JSON pointer; `unknown_parameter`"),
         ]);
     } else {
         refusals.extend([
             ("400", "`malformed_query`: the query is not UTF-8"),
-            ("422", "`unknown_parameter`: the query has a name that this route does not know; `errors` names it"),
+            (
+                "422",
+                "`unknown_parameter`: the query has a name that this route does not know; `errors` names it",
+            ),
         ]);
     }
     for (status, sentence) in refusals {

@@ -147,7 +147,9 @@ fn without_coding(tag: &[u8]) -> &[u8] {
     const CODINGS: [&[u8]; 4] = [b"gzip", b"br", b"zstd", b"deflate"];
     const SEPARATORS: [&[u8]; 3] = [b"--", b"-", b";"];
     let coded = CODINGS.iter().find_map(|coding| tag.strip_suffix(*coding));
-    coded.and_then(|rest| SEPARATORS.iter().find_map(|separator| rest.strip_suffix(*separator))).unwrap_or(tag)
+    coded
+        .and_then(|rest| SEPARATORS.iter().find_map(|separator| rest.strip_suffix(*separator)))
+        .unwrap_or(tag)
 }
 
 #[cfg(test)]
@@ -179,7 +181,9 @@ mod tests {
 
     #[test]
     fn the_tag_of_a_compressing_proxy_names_the_version() {
-        for tag in ["\"v4-gzip\"", "\"v4;br\"", "\"v4--gzip\"", "W/\"v4-zstd\"", "\"v4;gzip\"", "\"v4-deflate\""] {
+        for tag in
+            ["\"v4-gzip\"", "\"v4;br\"", "\"v4--gzip\"", "W/\"v4-zstd\"", "\"v4;gzip\"", "\"v4-deflate\""]
+        {
             assert_eq!(expected(tag), exactly(4), "{tag}");
             let asked = headers(IF_NONE_MATCH, &[tag.as_bytes()]);
             assert!(etag_matches(&asked, "\"v4\""), "{tag}");
@@ -202,7 +206,9 @@ mod tests {
 
     #[test]
     fn what_can_not_be_read_is_refused_and_a_foreign_tag_is_known_as_such() {
-        for bad in ["v4", "\"v06\"", "\"v0\"", "\"v99999999999\"", "\"v\"", "\"v4", "", ",", "\"a\"b", "\"v4\", *"] {
+        for bad in
+            ["v4", "\"v06\"", "\"v0\"", "\"v99999999999\"", "\"v\"", "\"v4", "", ",", "\"a\"b", "\"v4\", *"]
+        {
             assert_eq!(expected(bad), None, "{bad:?}");
         }
         assert!(names_no_version(&headers(IF_MATCH, &[b"\"abc\", \"v3-public\""])));

@@ -127,7 +127,8 @@ mod tests {
                 .is_ok_and(|all| all.contains("GET"))
         );
         let sent = asked.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().expect("text");
-        for name in ["traceparent", "tracestate", "baggage", "cache-control", "if-modified-since", "if-match"] {
+        for name in ["traceparent", "tracestate", "baggage", "cache-control", "if-modified-since", "if-match"]
+        {
             assert!(sent.split(", ").any(|allowed| allowed == name), "{name} in {sent}");
         }
         assert!(page(Method::OPTIONS, &[]).preflight().is_none());

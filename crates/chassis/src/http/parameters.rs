@@ -102,7 +102,11 @@ mod tests {
             ("lable=x&label=y", "/lable", "there is no such parameter; did you mean label?"),
             ("Limit=5", "/Limit", "there is no such parameter; did you mean limit?"),
             ("authorid=5", "/authorid", "there is no such parameter; did you mean author_id?"),
-            ("q%2Fz=5", "/q~1z", "there is no such parameter; there are label, author, author_id, limit, from, to"),
+            (
+                "q%2Fz=5",
+                "/q~1z",
+                "there is no such parameter; there are label, author, author_id, limit, from, to",
+            ),
         ] {
             let found = faults(&Method::GET, query);
             assert_eq!(found.len(), 1, "{query}");
@@ -117,12 +121,17 @@ mod tests {
 
     #[test]
     fn what_trackers_and_caches_add_is_ignored_and_everything_must_be_text() {
-        for query in ["", "_=1764280000", "utm_source=mail&utm_campaign=x&label=a", "%5Ft=1", "_&&utm_=", "limit=x"] {
+        for query in
+            ["", "_=1764280000", "utm_source=mail&utm_campaign=x&label=a", "%5Ft=1", "_&&utm_=", "limit=x"]
+        {
             assert!(faults(&Method::GET, query).is_empty(), "{query}");
         }
         for query in ["label=%FF", "_=%FF"] {
             let problem = parameters(&["label"]).check(&Method::GET, Some(query)).expect_err("a refusal");
-            assert_eq!((problem.status(), problem.code().as_str()), (StatusCode::BAD_REQUEST, "malformed_query"));
+            assert_eq!(
+                (problem.status(), problem.code().as_str()),
+                (StatusCode::BAD_REQUEST, "malformed_query")
+            );
         }
     }
 

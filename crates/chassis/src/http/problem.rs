@@ -273,8 +273,10 @@ mod tests {
     async fn a_problem_has_at_most_64_kib_whatever_was_asked() {
         use http_body_util::BodyExt;
 
-        let faults = (0..10_000).map(|n| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(999)), "odd", "no"));
-        let refusal = Refusal::new(Kind::Invalid, "invalid", "x".repeat(100_000)).with_fields(faults.collect());
+        let faults =
+            (0..10_000).map(|n| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(999)), "odd", "no"));
+        let refusal =
+            Refusal::new(Kind::Invalid, "invalid", "x".repeat(100_000)).with_fields(faults.collect());
         let response = Problem::from(refusal).into_parts().render(&"/ä".repeat(100_000), "id");
         let body = response.into_body().collect().await.expect("a body").to_bytes();
         assert!(body.len() < 64 * 1024, "{}", body.len());

@@ -81,7 +81,10 @@ async fn an_empty_patch_changes_nothing_and_makes_no_version() {
     assert_eq!(world.patch(&editor(), &second, nothing()).await.expect("the same"), second);
     // Who may not change it, and who has not seen it, is told so all the same.
     assert_eq!(told(world.patch(&author(), &draft, nothing()).await), said(Kind::Stale, "stale_version"));
-    assert_eq!(told(world.patch(&other_author(), &second, nothing()).await), said(Kind::NotFound, "not_found"));
+    assert_eq!(
+        told(world.patch(&other_author(), &second, nothing()).await),
+        said(Kind::NotFound, "not_found")
+    );
     assert_eq!(told(world.patch(&reader(), &second, nothing()).await), said(Kind::NotFound, "not_found"));
     world.stop().await;
 }

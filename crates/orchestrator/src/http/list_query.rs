@@ -2,8 +2,8 @@
 
 use chassis::http::query_time;
 use kernel::{
-    FieldFault, Kind, Label, MAX_LIMIT, NotAnId, Page, PageError, Refusal, Section, TextError, Timestamp, UserId,
-    line,
+    FieldFault, Kind, Label, MAX_LIMIT, NotAnId, Page, PageError, Refusal, Section, TextError, Timestamp,
+    UserId, line,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -239,7 +239,8 @@ pub(super) fn moment(pointer: &str, text: Option<&str>, faults: &mut Vec<FieldFa
 
 fn account(text: Option<&str>, faults: &mut Vec<FieldFault>) -> Option<UserId> {
     let id = text?.parse();
-    id.map_err(|error: NotAnId| faults.push(FieldFault::new("/author_id", "not_an_id", error.to_string()))).ok()
+    id.map_err(|error: NotAnId| faults.push(FieldFault::new("/author_id", "not_an_id", error.to_string())))
+        .ok()
 }
 
 fn checked(
@@ -345,7 +346,8 @@ mod tests {
         };
         let refusal = query.read(Scope::All, &Asker::default()).map(drop).expect_err("a refusal");
         assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Invalid, "invalid"));
-        let faults: Vec<_> = refusal.fields.iter().map(|fault| (&*fault.pointer, fault.code.as_str())).collect();
+        let faults: Vec<_> =
+            refusal.fields.iter().map(|fault| (&*fault.pointer, fault.code.as_str())).collect();
         for expected in [
             ("/limit", "not_a_number"),
             ("/from", "not_a_time"),

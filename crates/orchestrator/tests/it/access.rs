@@ -14,7 +14,8 @@ fn cells() -> Vec<(String, String, Option<Role>, bool)> {
         let grants: Vec<&str> =
             grants.as_array().expect("a list").iter().filter_map(|grant| grant.as_str()).collect();
         // Words of a row that let nobody in.
-        let grants: Vec<&str> = grants.into_iter().filter(|word| !["costly", "text"].contains(word)).collect();
+        let grants: Vec<&str> =
+            grants.into_iter().filter(|word| !["costly", "text"].contains(word)).collect();
         for caller in callers.clone() {
             let passes = grants.iter().any(|grant| {
                 *grant == "anyone" || caller.is_some_and(|role| role >= grant.parse().expect("a role"))

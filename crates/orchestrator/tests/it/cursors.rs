@@ -232,7 +232,9 @@ async fn whatever_breaks_a_rule_is_named_and_nobody_is_asked() {
     let answer = world.get("/all?lable=x&q=y").send().await;
     assert_eq!(answer.problem(), (422, "unknown_parameter"));
     assert_eq!(answer.errors(), [("/lable", "unknown_parameter"), ("/q", "unknown_parameter")]);
-    assert!(answer.json["errors"][0]["detail"].as_str().is_some_and(|it| it.ends_with("did you mean label?")));
+    assert!(
+        answer.json["errors"][0]["detail"].as_str().is_some_and(|it| it.ends_with("did you mean label?"))
+    );
     assert_eq!(world.get("/all?label=%FF").send().await.problem(), (400, "malformed_query"));
     assert_eq!(world.get("/home?limit=5").send().await.problem(), (422, "unknown_parameter"));
     assert_eq!(world.get("/weather?limit=1").send().await.problem(), (404, "unknown_type"));

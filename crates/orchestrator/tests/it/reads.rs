@@ -118,7 +118,10 @@ async fn min_version_is_asked_of_the_section_and_waiting_in_vain_is_a_503() {
     assert_eq!(world.get(&format!("/sports/{id}")).send().await.status, 200);
 
     let answer = world.get(&format!("/sports/{id}?min_version=soon&at=now")).send().await;
-    assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/min_version", "not_a_number")]));
+    assert_eq!(
+        (answer.problem(), answer.errors()),
+        ((422, "invalid"), vec![("/min_version", "not_a_number")])
+    );
     let answer = world.get(&format!("/sports/{id}?at=now&version=2")).send().await;
     assert_eq!(answer.errors(), [("/at", "not_a_time"), ("/at", "excluded")]);
     let answer = world.get(&format!("/sports/{id}?version=99999999999")).send().await;

@@ -109,7 +109,11 @@ async fn a_list_is_not_an_object_in_any_body() {
     ] {
         let ask = world.ask(method, &path).by(&token(Role::Admin)).header("if-match", "\"v7\"");
         let answer = ask.json(&list).send().await;
-        assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("", "invalid_value")]), "{path}");
+        assert_eq!(
+            (answer.problem(), answer.errors()),
+            ((422, "invalid"), vec![("", "invalid_value")]),
+            "{path}"
+        );
         assert_eq!(answer.json["errors"][0]["detail"], "must be an object, got a list");
     }
     assert!(world.desk(Section::Sports).calls().is_empty());

@@ -175,7 +175,8 @@ impl PatchUserBody {
         let name = self.name.as_ref().and_then(|name| reading.field("/name", Name::parse(name)));
         let email = self.email.as_ref().and_then(|email| reading.field("/email", Email::parse(email)));
         let password = self.password.as_ref();
-        let password = password.and_then(|typed| reading.field("/password", Password::parse(typed.expose_secret())));
+        let password =
+            password.and_then(|typed| reading.field("/password", Password::parse(typed.expose_secret())));
         if reading.0.is_empty() {
             Ok(Wish { name, email, password })
         } else {

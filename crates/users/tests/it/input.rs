@@ -38,7 +38,11 @@ async fn a_small_body_with_many_faults_gets_a_small_answer() {
     }
     let path = format!("/{}", "x/".repeat(10_000));
     let answer = users.ask("GET", &path).send().await.refused(404, "not_found");
-    assert_eq!(answer.json["instance"].as_str().map(str::len), Some(502), "500 characters, the last an ellipsis");
+    assert_eq!(
+        answer.json["instance"].as_str().map(str::len),
+        Some(502),
+        "500 characters, the last an ellipsis"
+    );
 }
 
 #[tokio::test]
@@ -87,7 +91,10 @@ async fn a_password_is_a_string_and_what_was_sent_is_never_repeated() {
     let change = json!({"current_password": secret, "password": true});
     let path = format!("{}/password", of(&ann));
     let answer = never(users.ask("PUT", &path).by(&ann).json(&change).send().await.refused(422, "invalid"));
-    assert_eq!(answer.faults(), [pair("/current_password", "invalid_value"), pair("/password", "invalid_value")]);
+    assert_eq!(
+        answer.faults(),
+        [pair("/current_password", "invalid_value"), pair("/password", "invalid_value")]
+    );
     let cut = r#"{"email":"ann@example.org","password":"hunter2hunter2"#;
     for length in (cut.find("password").expect("it is there"))..cut.len() {
         let ask = users.ask("POST", "/sessions").text(cut[..length].to_owned());
@@ -117,12 +124,27 @@ async fn members_given_twice_byte_order_marks_and_gzip_members_are_read_as_they_
 async fn an_empty_patch_changes_nothing_and_makes_no_version() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
-    for body in [json!({}), json!({"version": 1}), json!({"name": null}), json!({"current_password": PASSWORD})] {
+    for body in
+        [json!({}), json!({"version": 1}), json!({"name": null}), json!({"current_password": PASSWORD})]
+    {
         let answer = users.ask("PATCH", &of(&ann)).by(&ann).seen(1).json(&body).send().await.is(200);
         assert_eq!((answer.header("etag"), &answer.json["version"]), ("\"v1\"", &json!(1)), "{body}");
     }
-    users.ask("PATCH", &of(&ann)).by(&ann).seen(7).json(&json!({})).send().await.refused(412, "stale_version");
-    users.ask("PATCH", &of(&ann)).by(&ann).json(&json!({})).send().await.refused(428, "precondition_required");
+    users
+        .ask("PATCH", &of(&ann))
+        .by(&ann)
+        .seen(7)
+        .json(&json!({}))
+        .send()
+        .await
+        .refused(412, "stale_version");
+    users
+        .ask("PATCH", &of(&ann))
+        .by(&ann)
+        .json(&json!({}))
+        .send()
+        .await
+        .refused(428, "precondition_required");
 }
 
 #[tokio::test]
@@ -132,7 +154,9 @@ async fn a_tag_that_is_not_of_the_account_is_never_called_a_change() {
     let patch = |tag: &str| {
         users.ask("PATCH", &of(&ann)).by(&ann).header("if-match", tag).json(&json!({"name": "Anna"})).send()
     };
-    for (version, tag) in [(2, "\"v1-gzip\""), (3, "\"v2;br\""), (4, "\"v3--gzip\""), (5, "\"x,y\", W/\"v4-zstd\"")] {
+    for (version, tag) in
+        [(2, "\"v1-gzip\""), (3, "\"v2;br\""), (4, "\"v3--gzip\""), (5, "\"x,y\", W/\"v4-zstd\"")]
+    {
         assert_eq!(patch(tag).await.is(200).json["version"], version, "{tag}");
     }
     let foreign = patch("\"v5-public\"").await.refused(412, "stale_version");
@@ -173,7 +197,11 @@ async fn every_fault_of_a_query_is_422_with_the_name_of_its_parameter() {
     for (query, code, faults) in [
         ("count=many", "invalid", vec![pair("/count", "not_a_number")]),
         ("start=1.5&count=101", "invalid", vec![pair("/start", "not_a_number")]),
-        ("start=-1&count=101", "invalid", vec![pair("/count", "out_of_range"), pair("/start", "out_of_range")]),
+        (
+            "start=-1&count=101",
+            "invalid",
+            vec![pair("/count", "out_of_range"), pair("/start", "out_of_range")],
+        ),
         ("count=9999999999999999999999", "invalid", vec![pair("/count", "out_of_range")]),
         ("count=1&count=2", "invalid", vec![pair("/count", "duplicate_parameter")]),
         ("cuont=1", "unknown_parameter", vec![pair("/cuont", "unknown_parameter")]),

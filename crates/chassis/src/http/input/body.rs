@@ -86,10 +86,9 @@ pub(super) fn unpacked(headers: &HeaderMap, bytes: Bytes, limit: BodyLimit) -> R
 fn gunzipped(packed: &[u8], limit: BodyLimit) -> Result<Bytes, Problem> {
     let mut plain = Vec::new();
     // One byte more than the limit tells what is too large from what just fits.
-    flate2::read::MultiGzDecoder::new(packed)
-        .take(limit.0 as u64 + 1)
-        .read_to_end(&mut plain)
-        .map_err(|_| malformed("malformed_body", "The body is not valid gzip, or something else follows it."))?;
+    flate2::read::MultiGzDecoder::new(packed).take(limit.0 as u64 + 1).read_to_end(&mut plain).map_err(
+        |_| malformed("malformed_body", "The body is not valid gzip, or something else follows it."),
+    )?;
     Ok(plain.into())
 }
 
@@ -143,7 +142,9 @@ mod tests {
         assert_eq!(of(MAX_TEXT_BODY).await.map(|body| body.len()).ok(), Some(MAX_TEXT_BODY));
         let refused = of(MAX_TEXT_BODY + 1).await.expect_err("too large");
         assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
-        assert!(BodyLimit::of(false).check(MAX_BODY).is_ok() && BodyLimit::of(false).check(MAX_BODY + 1).is_err());
+        assert!(
+            BodyLimit::of(false).check(MAX_BODY).is_ok() && BodyLimit::of(false).check(MAX_BODY + 1).is_err()
+        );
         assert!(BodyLimit::of(true).check(MAX_TEXT_BODY).is_ok());
     }
 }

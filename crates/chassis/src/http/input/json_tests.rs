@@ -150,7 +150,9 @@ fn every_sentence_is_one_for_clients() {
     assert_eq!(found.len(), 10, "{details:?}");
     for detail in &details {
         let words: Vec<_> = detail.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        for word in ["u8", "i64", "f64", "struct", "tuple", "sequence", "enum", "variant", "borrowed", "Inner"] {
+        for word in
+            ["u8", "i64", "f64", "struct", "tuple", "sequence", "enum", "variant", "borrowed", "Inner"]
+        {
             assert!(!words.contains(&word), "{detail}");
         }
     }
@@ -190,7 +192,8 @@ fn a_field_keeps_at_most_10000_values() {
 
 #[test]
 fn what_is_not_json_is_400_wherever_it_is_cut() {
-    let whole = r#"{"email":"a@example.org","password":"hunter2-hunter2","list":[{"n":-1.5e3}],"x":{"y":null}}"#;
+    let whole =
+        r#"{"email":"a@example.org","password":"hunter2-hunter2","list":[{"n":-1.5e3}],"x":{"y":null}}"#;
     for length in 0..whole.len() {
         let problem = parse::<Login>(&whole.as_bytes()[..length]).expect_err("a refusal").into_parts();
         assert_eq!(problem.status, StatusCode::BAD_REQUEST, "{length}");

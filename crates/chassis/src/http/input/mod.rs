@@ -16,11 +16,11 @@ use kernel::{Kind, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::body::unpacked;
 pub(super) use self::body::{BodyLimit, MAX_DISCARDED, received};
 pub use self::body::{MAX_BODY, MAX_TEXT_BODY};
 pub use self::query::{Query, query_time};
 pub(super) use self::query::{invalid as invalid_query, pairs};
-use self::body::unpacked;
 use super::problem::{Problem, of_status};
 
 /// A JSON body. As an extractor it reads a struct with named fields, and names everything that is wrong by a JSON pointer; as an answer

@@ -145,7 +145,11 @@ macro_rules! numbers {
 fn number_in(text: &str) -> Result<&str, ReadError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { Ok(text) } else { Err(ReadError::new("not_a_number", "must be a whole number".to_owned())) }
+    if is_number {
+        Ok(text)
+    } else {
+        Err(ReadError::new("not_a_number", "must be a whole number".to_owned()))
+    }
 }
 
 impl<'de> Deserializer<'de> for &'de Node<'_> {
@@ -168,10 +172,10 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
         match self {
             Node::Bool(value) => visitor.visit_bool(*value),
             Node::StandIn => visitor.visit_bool(false),
-            Node::Parameter(text) if matches!(&**text, "true" | "false") => visitor.visit_bool(text == "true"),
-            Node::Parameter(_) => {
-                Err(ReadError::new("invalid_value", "must be true or false".to_owned()))
+            Node::Parameter(text) if matches!(&**text, "true" | "false") => {
+                visitor.visit_bool(text == "true")
             }
+            Node::Parameter(_) => Err(ReadError::new("invalid_value", "must be true or false".to_owned())),
             other => Err(other.is_not("true or false")),
         }
     }

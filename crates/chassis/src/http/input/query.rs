@@ -48,8 +48,11 @@ pub(in crate::http) fn invalid(code: &'static str, faults: Vec<FieldFault>) -> P
     Refusal::new(Kind::Invalid, code, detail).with_fields(faults).into()
 }
 
+/// A name and its value, decoded.
+pub(in crate::http) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The names and values of a query (the URL standard, "application/x-www-form-urlencoded"), one after the other.
-pub(in crate::http) fn pairs(query: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Problem> {
+pub(in crate::http) fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     let pairs = parts.map(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -115,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_query_is_read_by_the_names_of_its_parameters() {
-        let read = parse::<Slice>("start=-3&count=7&publish=true&label=a%26b+c%2B&&other=1").expect("a query");
+        let read =
+            parse::<Slice>("start=-3&count=7&publish=true&label=a%26b+c%2B&&other=1").expect("a query");
         let label = Some("a&b c+".to_owned());
         assert_eq!(read, Slice { start: Some(-3), count: Some(7), publish: true, label });
         let empty = Slice { start: None, count: None, publish: false, label: None };
@@ -150,7 +154,10 @@ mod tests {
     fn what_can_not_be_decoded_is_400() {
         for query in ["label=%FF", "label=%zz", "label=%", "%C3%28=1", "label=%E2%82"] {
             let problem = parse::<Slice>(query).expect_err("a refusal");
-            assert_eq!((problem.status(), problem.code().as_str()), (StatusCode::BAD_REQUEST, "malformed_query"));
+            assert_eq!(
+                (problem.status(), problem.code().as_str()),
+                (StatusCode::BAD_REQUEST, "malformed_query")
+            );
         }
     }
 
@@ -159,7 +166,9 @@ mod tests {
         let at = query_time("2026-11-21T09:00:00+01:00").expect("a time");
         assert_eq!(query_time("2026-11-21T09:00:00 01:00"), Ok(at));
         assert_eq!(at.to_string(), "2026-11-21T08:00:00.000Z");
-        for bad in ["2026-11-21 09:00:00", "2026-11-21T09:00:00 ", "yesterday at 5", "2026-11-21T09:00:00  01:00"] {
+        for bad in
+            ["2026-11-21 09:00:00", "2026-11-21T09:00:00 ", "yesterday at 5", "2026-11-21T09:00:00  01:00"]
+        {
             assert_eq!(query_time(bad), Err(NotATime), "{bad}");
         }
     }
