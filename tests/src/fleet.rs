@@ -53,7 +53,10 @@ impl Fleet {
     /// Where one of them does not start, with its output.
     pub async fn start(replicas: usize, settings: &[(&str, &str)], gateway: Settings) -> Self {
         let (stores, folder) = (Stores::new().await, Folder::new());
-        std::fs::write(folder.join("admin-password"), "first of all the admins").expect("the folder is ours");
+        let password = folder.join("admin-password");
+        std::fs::write(&password, "first of all the admins").expect("the folder is ours");
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&password, private).expect("the file is ours");
         let mut instances = instances(replicas);
         let address = free_address();
         let plan = Plan { address, stores: &stores, folder: folder.path(), settings };

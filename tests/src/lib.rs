@@ -17,7 +17,7 @@ pub use engines::Engine;
 pub use fleet::{Fleet, SERVICES};
 pub use seed::Seeded;
 pub use world::{
-    ADMIN, Account, PASSWORD, Shape, UNTHROTTLED, World, login, register, text_of, try_register,
+    ADMIN, Account, PASSWORD, Shape, UNTHROTTLED, World, forget_store, login, register, text_of, try_register,
 };
 pub use writers::{Ledger, Writers};
 

@@ -197,6 +197,8 @@ impl World {
             Running::OneProcess(portal, _) => {
                 assert!(portal.stop().await.success());
                 remove_files(portal.data(), "recommendations.db");
+                // A portal does not start without a store that it had.
+                forget_store(portal.data(), "recommendations.db");
                 self.restart().await;
             }
             Running::Fleet(fleet) => fleet.lose_tastes().await,
@@ -354,6 +356,14 @@ impl Drop for Held<'_> {
             process.resume();
         }
     }
+}
+
+/// Takes a store out of the list of those that were in this folder, as an operator does who wants to begin with an empty one.
+pub fn forget_store(folder: &Path, name: &str) {
+    let list = folder.join("known-stores");
+    let text = std::fs::read_to_string(&list).expect("the list is there");
+    let others: String = text.lines().filter(|line| *line != name).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&list, others).expect("a file of ours");
 }
 
 /// Removes the files of a folder whose names begin so.

@@ -70,10 +70,14 @@ pub fn place(address: &Address) -> Place {
 
 /// The bus among what a service can't do without.
 pub fn dependency(bus: &Arc<dyn Bus>) -> Dependency {
-    let bus = bus.clone();
+    let (asked, written) = (bus.clone(), bus.clone());
     Dependency::new("bus", move || {
-        let bus = bus.clone();
+        let bus = asked.clone();
         async move { bus.ping().await }
+    })
+    .that_writes(move || {
+        let bus = written.clone();
+        async move { bus.try_write().await }
     })
 }
 

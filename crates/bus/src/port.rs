@@ -42,8 +42,11 @@ pub trait Bus: Send + Sync + 'static {
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError>;
 
-    /// Whether messages can be taken at this moment; for `/readyz`.
+    /// Whether the bus answers at this moment; for `/readyz`.
     async fn ping(&self) -> Result<(), BusError>;
+
+    /// Whether messages can be taken at this moment; for `/readyz`.
+    async fn try_write(&self) -> Result<(), BusError>;
 
     /// Lets go of connections and files. Called once consumers and workers have stopped; a second time does nothing.
     async fn close(&self);

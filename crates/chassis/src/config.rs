@@ -5,8 +5,10 @@ mod process;
 mod secret;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 
+use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Value};
 use figment::{Figment, Provider};
@@ -77,7 +79,7 @@ pub fn layers(defaults: &[&str], file: Option<&Path>) -> Result<Figment, ConfigF
 }
 
 /// The environment's layer for keys that begin with `prefix`: `USERS__STORE__URL` is `store.url` for `USERS`. A name that
-/// ends in `__FILE` says where the value is read from, as containers get their secrets.
+/// ends in `__FILE` says where the value is read from, as containers get their secrets; such a file must be private.
 pub fn environment(prefix: &str, variables: &[(String, String)]) -> Result<Dict, ConfigFaults> {
     let start = format!("{prefix}__");
     let mut dict = Dict::new();
@@ -85,8 +87,12 @@ pub fn environment(prefix: &str, variables: &[(String, String)]) -> Result<Dict,
     for (name, value) in variables {
         let Some(rest) = name.strip_prefix(&start) else { continue };
         let (key, value) = match rest.strip_suffix("__FILE") {
-            Some(key) => match std::fs::read_to_string(PathBuf::from(value)) {
+            Some(key) => match crate::read_secret(Path::new(value)) {
                 Ok(text) => (key, text.trim_end_matches(['\r', '\n']).to_owned()),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    faults.push(format!("{name}: {error}"));
+                    continue;
+                }
                 Err(error) => {
                     faults.push(format!("{name}: {value} can't be read: {error}"));
                     continue;
@@ -156,11 +162,11 @@ fn read_for<C: Settings>(figment: &Figment, alone: bool) -> Result<Loaded<C>, Co
     let mut dict: Dict =
         figment.data().map_err(ConfigFaults::one)?.remove(&figment::Profile::Default).unwrap_or_default();
     let process = dict.remove("process").unwrap_or_else(|| Value::from(Dict::new()));
-    let process = process.deserialize::<Process>().map_err(|error| format!("process: {error}"));
+    let process = process.deserialize::<Process>();
     let service = Figment::from(Serialized::defaults(dict)).extract::<C>();
     let mut faults = match &process {
         Ok(process) => process.validate(),
-        Err(fault) => vec![fault.clone()],
+        Err(errors) => named("process", errors),
     };
     let profile = process.as_ref().map_or(Profile::Development, |process| process.profile);
     match &service {
@@ -171,11 +177,7 @@ fn read_for<C: Settings>(figment: &Figment, alone: bool) -> Result<Loaded<C>, Co
                 faults.extend(service.unfit_for_production());
             }
         }
-        Err(errors) => faults.extend(errors.clone().into_iter().map(|error| {
-            // The key and what is wrong; where in this program that was found is nobody's business.
-            let key = error.path.join(".");
-            if key.is_empty() { error.kind.to_string() } else { format!("{key}: {}", error.kind) }
-        })),
+        Err(errors) => faults.extend(named("", errors)),
     }
     match (process, service) {
         (Ok(process), Ok(service)) if faults.is_empty() => {
@@ -185,6 +187,23 @@ fn read_for<C: Settings>(figment: &Figment, alone: bool) -> Result<Loaded<C>, Co
         }
         _ => Err(ConfigFaults(faults)),
     }
+}
+
+/// Says what is wrong with values of the wrong type, each by the whole name of its key below `table`. Where in this program it was found
+/// does not matter to an operator.
+fn named(table: &str, errors: &figment::Error) -> Vec<String> {
+    let sentence = |error: figment::Error| {
+        let names = [table].into_iter().chain(error.path.iter().map(String::as_str));
+        let key = names.filter(|name| !name.is_empty()).collect::<Vec<_>>().join(".");
+        match &error.kind {
+            Kind::InvalidType(_, expected) if expected == "a sequence" => {
+                format!("{key} must be a list, as [\"one\", \"two\"] or [\"one\"]")
+            }
+            kind if key.is_empty() => kind.to_string(),
+            kind => format!("{key}: {kind}"),
+        }
+    };
+    errors.clone().into_iter().map(sentence).collect()
 }
 
 fn show<C: Serialize>(process: &Process, service: &C) -> Result<String, ConfigFaults> {
@@ -283,12 +302,27 @@ mod tests {
     fn secrets_are_shown_as_stars_and_are_read_from_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret");
-        std::fs::write(&path, "s3cret\n").expect("writes");
+        crate::write_private(&path, b"s3cret\n").expect("writes");
         let loaded = with(&[("USERS__STORE__PASSWORD__FILE", &path.display().to_string())])
             .expect("a good configuration");
         assert_eq!(loaded.service.store.password.expose(), "s3cret");
         assert!(loaded.effective.contains("password = \"***\""));
         assert!(!format!("{loaded:?}").contains("s3cret"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_a_secret_that_others_can_read_is_refused_by_the_name_of_its_variable() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "s3cret\n").expect("writes");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .expect("is ours");
+        let name = "USERS__STORE__PASSWORD__FILE";
+        let refused =
+            with(&[(name, &path.display().to_string())]).expect_err("it is open to others").to_string();
+        assert!(refused.contains(name) && refused.contains("chmod 600"), "{refused}");
+        assert!(!refused.contains("s3cret"), "{refused}");
     }
 
     #[test]
@@ -313,6 +347,18 @@ mod tests {
         let impossible =
             with(&[("USERS__PROCESS__EDGE__IN_FLIGHT", "0"), ("USERS__PROCESS__LOG", "a=b=c,[")]);
         assert_eq!(impossible.expect_err("two faults").0.len(), 2);
+    }
+
+    #[test]
+    fn a_list_that_is_given_as_a_text_is_named_by_its_whole_key() {
+        let faults = with(&[
+            ("USERS__PROCESS__EDGE__THROTTLE__CLIENT", "50/second"),
+            ("USERS__STORE__READERS", "many"),
+        ]);
+        let faults = faults.expect_err("two faults").0;
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].starts_with("process.edge.throttle.client must be a list"), "{faults:?}");
+        assert!(faults[1].starts_with("store.readers: "), "{faults:?}");
     }
 
     #[test]

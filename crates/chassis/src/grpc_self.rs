@@ -225,7 +225,8 @@ mod tests {
 
         async fn readyz(&self) -> bool {
             crate::prepare();
-            let answer = reqwest::get(format!("http://{}/readyz", self.http)).await.expect("an answer");
+            let client = crate::own_client(std::time::Duration::from_secs(30)).expect("a client");
+            let answer = client.get(format!("http://{}/readyz", self.http)).send().await.expect("an answer");
             answer.status().is_success()
         }
     }

@@ -158,7 +158,7 @@ impl Verifier {
             ),
             Some(name) => Source::Neighbour(surroundings.clone(), name.to_owned()),
             None => {
-                let client = reqwest::Client::builder().timeout(KEYS_BUDGET).build()?;
+                let client = crate::own_client(KEYS_BUDGET)?;
                 Source::Network(client, format!("{}{KEYS_PATH}", config.keys.trim_end_matches('/')))
             }
         };

@@ -8,7 +8,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Settings};
-use crate::service::{Host, Internal, Service, asked_to_stop};
+use crate::output::{complain, said, say};
+use crate::service::{Host, Internal, Service};
+use crate::signals::asked_to_stop;
 use crate::{Surroundings, spawn, telemetry};
 
 #[derive(Parser)]
@@ -38,9 +40,8 @@ where
 }
 
 /// Says why a process ends, to a person.
-#[allow(clippy::print_stderr, reason = "logging may not have started, and a person is reading")]
 pub fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
-    eprintln!("{name}: {error:#}");
+    complain(format!("{name}: {error:#}"));
     ExitCode::FAILURE
 }
 
@@ -54,13 +55,13 @@ pub fn prepare() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
-#[allow(clippy::print_stdout, reason = "--check-config answers on standard output")]
 fn run<C, F>(name: &'static str, flags: Flags, build: impl FnOnce(C, Surroundings) -> F) -> anyhow::Result<()>
 where
     C: Settings,
     F: Future<Output = anyhow::Result<Service>>,
 {
     prepare();
+    crate::keep_files_private();
     let mut over = Dict::new();
     if let Some(listen) = flags.listen {
         over.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.into())]).into());
@@ -68,13 +69,22 @@ where
     let prefix = name.replace('-', "_").to_ascii_uppercase();
     let loaded = config::load::<C>(&prefix, flags.config.as_deref(), over)?;
     if flags.check_config {
-        println!("# {name}, configuration {}\n{}", loaded.fingerprint, loaded.effective);
-        return Ok(());
+        say(format_args!("# {name}, configuration {}\n{}", loaded.fingerprint, loaded.effective));
+        return Ok(said()?);
     }
-    telemetry::start(name, &loaded.process)?;
+    let _log = telemetry::start(name, &loaded.process)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let service = build(loaded.service, Surroundings::alone()).await?;
+        let stop = CancellationToken::new();
+        let asked = stop.clone();
+        spawn("process.signals", async move {
+            asked_to_stop().await;
+            asked.cancel();
+        });
+        let Some(built) = stop.run_until_cancelled(build(loaded.service, Surroundings::alone())).await else {
+            return Ok(());
+        };
+        let service = built?;
         let router = service.http.clone();
         let http = TcpListener::bind(&loaded.process.listen).await?;
         let grpc = match &service.grpc {
@@ -89,12 +99,6 @@ where
             // A service alone stands behind the gateway, which closes what is for operators.
             internal: Internal::Beside,
         };
-        let stop = CancellationToken::new();
-        let asked = stop.clone();
-        spawn("process.signals", async move {
-            asked_to_stop().await;
-            asked.cancel();
-        });
         host.run(http, router, grpc, stop, |_| ()).await
     })
 }

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
 use crate::StoreFailure;
 use crate::metrics::{Pool, WatchedPool, watch_pool};
+use crate::statements::slow_ones_only;
 
 /// How many connections a service holds; two replicas of five services fit into a server's default of 100.
 const CONNECTIONS: u32 = 10;
@@ -55,7 +56,8 @@ impl Database {
         // The parser's own message may quote the URL.
         let options: PgConnectOptions =
             url.parse().map_err(|_| StoreFailure::broken("the address is no postgres: URL"))?;
-        let options = options.application_name(service).options([("synchronous_commit", "on")]);
+        let options =
+            slow_ones_only(options).application_name(service).options([("synchronous_commit", "on")]);
         migrate(&options, migrator).await?;
         let milliseconds = |limit: Duration| limit.as_millis().to_string();
         let options = options.options([
@@ -103,6 +105,12 @@ impl Database {
     /// Asks the server whether it still answers.
     pub async fn ping(&self) -> Result<(), StoreFailure> {
         sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Asks whether the server takes writes: a byte in its log, which a standby and a server without room refuse. No table is touched.
+    pub async fn try_write(&self) -> Result<(), StoreFailure> {
+        sqlx::query("select pg_logical_emit_message(true, 'health', '0')").execute(&self.pool).await?;
         Ok(())
     }
 

@@ -254,25 +254,36 @@ fn is_well(health: Arc<Health>) -> IsWell {
 
 async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
     let (well, dependencies) = examine(&health).await;
+    let writes = dependencies.iter().all(|dependency| dependency["writes"] != false);
     let body = serde_json::json!({
-        "status": if well { "ready" } else { "not ready" },
+        "status": if !well { "not ready" } else if writes { "ready" } else { "degraded" },
         "config": health.fingerprint,
         "dependencies": dependencies,
     });
     (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-/// Whether the process may be sent requests, and how each of its dependencies is.
+/// Whether the process may be sent requests, and how each of its dependencies is. A store that takes no writes does not count: it is
+/// reported, and reads go on.
 async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
     let asked = health.dependencies.iter().map(|(service, dependency)| async move {
-        let (age, outcome) = dependency.check().await;
+        let ((age, outcome), writes) = tokio::join!(dependency.check(), dependency.check_writes());
         if let Err(cause) = &outcome {
             tracing::warn!(dependency = dependency.name(), cause, "a dependency does not answer");
+        } else if let Err(cause) = &writes {
+            tracing::warn!(
+                dependency = dependency.name(),
+                cause,
+                "a store takes no writes, and serves reads"
+            );
         }
+        let reason = outcome.as_ref().err().or(writes.as_ref().err());
         let answer = serde_json::json!({
             "service": service,
             "name": dependency.name(),
             "ok": outcome.is_ok(),
+            "writes": writes.is_ok(),
+            "reason": reason,
             "optional": dependency.is_optional(),
             "last_success_age_ms": age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         });
@@ -386,28 +397,4 @@ async fn accept(
     // A small answer must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     Ok((stream, peer, place))
-}
-
-/// Ends when somebody asks the process to: Ctrl-C or SIGTERM.
-pub async fn asked_to_stop() {
-    let interrupt = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending::<()>().await,
-        }
-    };
-    #[cfg(not(unix))]
-    let terminate = std::future::pending::<()>();
-    tokio::select! {
-        () = interrupt => {}
-        () = terminate => {}
-    }
 }

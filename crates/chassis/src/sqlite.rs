@@ -1,6 +1,9 @@
 //! How every embedded store opens its file: one writer, several readers, nothing lost.
 
+mod siblings;
+
 use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +14,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
+pub use siblings::{ensure_none_is_missing, forget_if_missing};
+
 use crate::StoreFailure;
 use crate::metrics::{Pool, WatchedPool, watch_pool};
+use crate::statements::slow_ones_only;
+use siblings::Sibling;
 
 /// How many connections read at once.
 const READERS: u32 = 10;
@@ -36,18 +43,21 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens (and creates) the file that `url` names, as `sqlite:data/users.db`, and brings its tables up to date.
+    /// Opens (and creates) the file that `url` names, as `sqlite:data/users.db`, and brings its tables up to date. A file that was here
+    /// before and is missing is not made again.
     ///
     /// # Errors
     /// [`StoreFailure::Broken`] where the file can't be opened, is open in another process, or a migration fails.
     pub async fn open(url: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
         let path = path_of(url).ok_or_else(|| StoreFailure::broken(format!("{url} is no sqlite: URL")))?;
-        if let Some(folder) = path.parent() {
-            crate::make_private_folder(folder)
-                .map_err(|error| StoreFailure::broken(format!("{}: {error}", folder.display())))?;
-        }
+        make_room(&path).map_err(|error| StoreFailure::broken(format!("{}: {error}", path.display())))?;
         let lock = lock(&path)?;
-        let options = SqliteConnectOptions::new()
+        let sibling = Sibling::of(&path);
+        sibling.ensure_not_missing()?;
+        // SQLite gives its log and its index the mode of the file.
+        crate::open_private(&path)
+            .map_err(|error| StoreFailure::broken(format!("{}: {error}", path.display())))?;
+        let options = slow_ones_only(SqliteConnectOptions::new())
             .filename(&path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -65,7 +75,9 @@ impl Database {
             Box::pin(std::future::ready(Ok(whole)))
         });
         let writer = writer.connect_with(options.clone()).await?;
+        let id = sibling.recognise(&writer).await?;
         migrator.run(&writer).await?;
+        sibling.settle(&writer, id).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         let watched = [watch(&path, "writer", &writer), watch(&path, "readers", &readers)];
         Ok(Self { writer, readers, path, lock: Arc::new(lock), _watched: watched })
@@ -81,11 +93,27 @@ impl Database {
         &self.readers
     }
 
-    /// Asks the file whether it can still be read and written.
+    /// Asks whether the file can be read.
     pub async fn ping(&self) -> Result<(), StoreFailure> {
-        sqlx::query("select 1").execute(&self.readers).await?;
-        self.write().await?.rollback().await?;
+        sqlx::query("select count(*) from sqlite_schema").execute(&self.readers).await?;
         Ok(())
+    }
+
+    /// Asks whether the file can be written, by writing to it and to its disk.
+    ///
+    /// The log of SQLite has room of its own, so a commit alone may succeed on a full disk: a small file beside it must find room too.
+    pub async fn try_write(&self) -> Result<(), StoreFailure> {
+        let mut tx = self.write().await?;
+        sqlx::query("pragma user_version = 1").execute(&mut *tx).await?;
+        tx.commit().await?;
+        let path = beside(&self.path, ".probe");
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = crate::open_private(&path)?;
+            let outcome = file.write_all(&[0; 4096]).and_then(|()| file.sync_all());
+            outcome.and(std::fs::remove_file(&path))
+        });
+        let outcome = written.await.map_err(StoreFailure::broken)?;
+        outcome.map_err(|error| StoreFailure::Unavailable(error.into()))
     }
 
     /// Makes what was deleted unreadable: deleted rows are overwritten in the file (`secure_delete`), and here the log, which
@@ -134,11 +162,25 @@ pub(crate) fn path_of(url: &str) -> Option<PathBuf> {
     (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
-fn lock(path: &Path) -> Result<File, StoreFailure> {
+/// Makes the folder of a file, and closes what lies beside the file from earlier to other users.
+fn make_room(path: &Path) -> std::io::Result<()> {
+    crate::make_private_folder(crate::private::folder_of(path))?;
+    for end in ["-wal", "-shm", "-journal"] {
+        crate::private::close_to_others(&beside(path, end))?;
+    }
+    Ok(())
+}
+
+/// The path of a file that belongs to this one.
+fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(end);
+    name.into()
+}
+
+fn lock(path: &Path) -> Result<File, StoreFailure> {
     let told = |error: std::io::Error| StoreFailure::broken(format!("{}: {error}", path.display()));
-    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(told)?;
+    let file = crate::open_private(&beside(path, ".lock")).map_err(told)?;
     file.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => {
             StoreFailure::broken(format!("{} is open in another process", path.display()))
@@ -169,6 +211,39 @@ mod tests {
         );
         first.close().await;
         Database::open(&url(&folder), &none).await.expect("an opening after the first was closed");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn every_file_of_a_store_is_for_its_owner_alone_also_if_it_was_wide() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let none = Migrator::with_migrations(Vec::new());
+        let modes = || -> Vec<(String, u32)> {
+            let entries = std::fs::read_dir(folder.path().join("deep")).expect("lists");
+            let mode =
+                |entry: std::fs::DirEntry| entry.metadata().expect("is there").permissions().mode() & 0o777;
+            entries
+                .map(|entry| entry.expect("an entry"))
+                .map(|it| (it.path().display().to_string(), mode(it)))
+                .collect()
+        };
+        for _ in 0..2 {
+            let database = Database::open(&url(&folder), &none).await.expect("opens");
+            let mut tx = database.write().await.expect("begins");
+            sqlx::query("create table if not exists t (v text)").execute(&mut *tx).await.expect("creates");
+            tx.commit().await.expect("commits");
+            let found = modes();
+            assert!(found.len() >= 4, "the file, its log, its index and its lock: {found:?}");
+            assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
+            database.close().await;
+            // As an earlier version made them, and a crash leaves them.
+            for end in ["", "-wal", "-shm", ".lock"] {
+                let path = format!("{}{end}", database.path().display());
+                drop(File::options().create(true).append(true).open(&path).expect("opens"));
+                std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("is ours");
+            }
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -210,8 +285,9 @@ mod tests {
         };
         let full = fill("pragma max_page_count = 10").await;
         assert!(matches!(full, Err(StoreFailure::Unavailable(_))), "{full:?}");
+        database.ping().await.expect("reads go on");
         fill("pragma max_page_count = 100000").await.expect("there is room again");
-        database.ping().await.expect("and the store says so");
+        database.try_write().await.expect("and the store says so");
     }
 
     #[tokio::test]

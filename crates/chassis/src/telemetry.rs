@@ -1,4 +1,9 @@
 //! Log lines: JSON for machines, text for a terminal; both carry the context of the work that wrote them.
+//!
+//! A line is put into a bounded queue, and a thread of its own writes it. If the queue is full or the line can't be written, it is
+//! lost and counted: a log that takes nothing neither ends nor delays the work that it tells about.
+
+mod writer;
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
@@ -12,17 +17,20 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::Context;
 use crate::config::{LogFormat, Process};
+use crate::{Context, statements};
 
-/// Starts logging to standard error, and the export of traces where the `OTEL_*` variables name an endpoint. A process calls it once; a
-/// second call changes nothing.
+pub use writer::Logging;
+pub(crate) use writer::lost_lines;
+
+/// Starts logging to standard error, and the export of traces if the `OTEL_*` variables name an endpoint. A process calls it once; a
+/// second call changes nothing. Dropping the answer, at the end of the process, waits until the last lines are written.
 ///
 /// # Errors
-/// Where `process.log` is no filter, or the endpoint can't be used.
-pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
+/// If `process.log` is not a filter, or the endpoint can't be used.
+pub fn start(service: &'static str, process: &Process) -> anyhow::Result<Logging> {
     let filter = filter(&process.log)?
-        // What a statement holds is nobody's business, and drivers are chatty.
+        // Drivers are chatty; what sqlx says of a slow statement loses the statement below.
         .add_directive("sqlx=warn".parse()?)
         .add_directive("lapin=warn".parse()?)
         // It would write down the whole message that came back, with its body and the caller's token.
@@ -39,21 +47,26 @@ pub fn start(service: &'static str, process: &Process) -> anyhow::Result<()> {
     };
     let instance = format!("{}-{}", service, std::process::id());
     let lines = Lines { json, service, instance };
+    let (writer, logging) = writer::to(std::io::stderr());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
+        // It would report to standard error, which may be what fails or stands still.
+        .log_internal_errors(false)
         .event_format(lines)
         .finish();
-    // Somebody who embeds the portal may have a subscriber of their own: theirs stays.
+    // A program that embeds the portal may have a subscriber of its own, which stays.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
-        // A panic is a line like every other; what was said is for the log alone.
+        // A panic is a line like every other; what was said is for the log alone. A hook that panics would abort the process: this
+        // one only puts a line into the queue, which neither fails nor waits.
         std::panic::set_hook(Box::new(|panic| {
             let place = panic.location().map(ToString::to_string);
             let cause = panic.payload_as_str().unwrap_or("");
             tracing::error!(place, cause, "a panic");
         }));
     }
-    crate::spans::install(service)
+    crate::spans::install(service)?;
+    Ok(logging)
 }
 
 /// Reads which lines are logged; a single word must be a level, since as a target it would silence everything.
@@ -85,6 +98,9 @@ where
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if event.metadata().target() == statements::TARGET {
+            fields.message = statements::conceal(&mut fields.own).to_owned();
+        }
         let context = Context::try_current();
         let line = Line {
             timestamp: SystemClock.now().to_string(),
@@ -157,23 +173,35 @@ struct Fields {
     own: Map<String, Value>,
 }
 
+/// The most bytes of a message or of one field of it: what waits in the queue is bounded by its lines.
+const MOST: usize = 4_096;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    text
+}
+
 impl Fields {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
         self.own.insert(field.name().to_owned(), value.into());
+    }
+
+    fn put_text(&mut self, field: &Field, text: String) {
+        let text = shortened(text);
+        if field.name() == "message" { self.message = text } else { self.put(field, text) }
     }
 }
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            self.message = format!("{value:?}");
-        } else {
-            self.put(field, format!("{value:?}"));
-        }
+        self.put_text(field, format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" { self.message = value.to_owned() } else { self.put(field, value) }
+        self.put_text(field, value.to_owned());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

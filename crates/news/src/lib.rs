@@ -92,14 +92,23 @@ pub async fn open(
 
 fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
     let (events, view) = (app.clone(), app.clone());
+    let (written_events, written_view) = (app.clone(), app.clone());
     vec![
         Dependency::new("events", move || {
             let app = events.clone();
             async move { app.ping_events().await }
+        })
+        .that_writes(move || {
+            let app = written_events.clone();
+            async move { app.try_events().await }
         }),
         Dependency::new("view", move || {
             let app = view.clone();
             async move { app.ping_view().await }
+        })
+        .that_writes(move || {
+            let app = written_view.clone();
+            async move { app.try_view().await }
         }),
         bus::dependency(bus),
     ]

@@ -142,6 +142,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
+    /// Asks whether the store takes writes, by writing a byte.
+    ///
+    /// * `a_store_that_answers_takes_writes`
+    async fn try_write(&self) -> Result<(), StoreFailure>;
+
     /// Writes everything out and lets go of the store.
     async fn close(&self);
 }
@@ -288,6 +293,11 @@ pub trait NewsView: Send + Sync + 'static {
 
     /// Whether the view answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
+
+    /// Asks whether the view takes writes, by writing a byte.
+    ///
+    /// * `a_view_that_answers_takes_writes`
+    async fn try_write(&self) -> Result<(), StoreFailure>;
 
     /// Writes everything out and lets go of the store.
     async fn close(&self);

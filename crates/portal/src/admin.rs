@@ -4,11 +4,11 @@ use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use chassis::{Surroundings, make_private_folder};
+use chassis::{Surroundings, say};
 use clap::{Args, Subcommand};
 use users::{CreateAdmin, Email, Name, Password};
 
-use crate::{config, run};
+use crate::{config, run, whole};
 
 /// What can be done about admins.
 #[derive(Debug, Subcommand)]
@@ -38,16 +38,14 @@ pub struct Flags {
 ///
 /// # Errors
 /// Where a running portal holds the data folder, the e-mail is taken, or the password is refused.
-#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 pub async fn admin(command: &Command) -> anyhow::Result<()> {
     let Command::Create(flags) = command;
     let config = config::load(&flags.config)?.service;
     let email = Email::parse(&flags.email).context("--email")?;
     let name = Name::parse(&flags.name).context("--name")?;
-    make_private_folder(&config.data_dir)
-        .with_context(|| format!("{} can't be made", config.data_dir.display()))?;
     // Before the password is asked for: nobody types one in vain.
-    let _lock = run::lock(&config.data_dir)?;
+    let _lock = run::hold(&config.data_dir)?;
+    whole::ensure(&config)?;
     let password = Password::parse(&password(flags.password_file.as_deref())?).context("the password")?;
     let around = Surroundings::one_process();
     let opened = users::open(&config.users, &around).await.context("users")?;
@@ -55,7 +53,7 @@ pub async fn admin(command: &Command) -> anyhow::Result<()> {
     for closer in opened.closers {
         closer.await;
     }
-    println!("{} is an admin now: {}", flags.email, made?.id);
+    say(format_args!("{} is an admin now: {}", flags.email, made?.id));
     Ok(())
 }
 
@@ -63,7 +61,7 @@ fn password(file: Option<&Path>) -> anyhow::Result<String> {
     match file {
         Some(path) if path != Path::new("-") => {
             let text =
-                std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+                chassis::read_secret(path).with_context(|| format!("{} can't be read", path.display()))?;
             Ok(text.lines().next().unwrap_or_default().to_owned())
         }
         None if std::io::stdin().is_terminal() => {
@@ -87,7 +85,7 @@ mod tests {
 
     fn create(folder: &Folder, email: &str, password: &str) -> Command {
         let file = folder.join("password");
-        std::fs::write(&file, format!("{password}\n")).expect("writes");
+        chassis::replace_private(&file, format!("{password}\n").as_bytes()).expect("writes");
         let config = config::Flags { data_dir: Some(folder.path().to_owned()), ..config::Flags::default() };
         Command::Create(Flags {
             email: email.to_owned(),

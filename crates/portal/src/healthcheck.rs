@@ -6,15 +6,14 @@ use std::time::Duration;
 ///
 /// # Errors
 /// Where nobody answers within three seconds, or the answer is no 2xx.
-#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 pub async fn check(url: &str) -> anyhow::Result<()> {
     let address: reqwest::Url = url.parse().map_err(|error| anyhow::anyhow!("{url} is no URL: {error}"))?;
     let address = if address.path() == "/" { address.join("/readyz")? } else { address };
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(3)).build()?;
+    let client = chassis::own_client(Duration::from_secs(3))?;
     let response = client.get(address.clone()).send().await?;
     let status = response.status();
     let body = response.text().await.unwrap_or_default();
     anyhow::ensure!(status.is_success(), "{address} answered {status}: {body}");
-    println!("{address} answered {status}");
+    chassis::say(format_args!("{address} answered {status}"));
     Ok(())
 }

@@ -15,3 +15,4 @@ pub mod robot;
 pub mod run;
 pub mod seed;
 pub mod verify;
+mod whole;

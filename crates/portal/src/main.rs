@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chassis::{failed, prepare};
+use chassis::{failed, prepare, print, said, say};
 use clap::{Args, Parser, Subcommand};
 use portal::config::{self, Serving};
 use portal::{admin, asyncapi, documents, healthcheck, metrics, openapi, replay, robot, run, seed, verify};
@@ -64,47 +64,43 @@ struct Url {
 fn main() -> ExitCode {
     prepare();
     let cli = Cli::parse();
-    match act(cli.command.unwrap_or(Command::Run(cli.run))) {
+    let command = cli.command.unwrap_or(Command::Run(cli.run));
+    // What is written for a web server to show must be readable; everything else is for the owner alone.
+    if !matches!(command, Command::Documents(_)) {
+        chassis::keep_files_private();
+    }
+    match act(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed("portal", &error),
     }
 }
 
-#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 fn act(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
-        Command::Run(flags) => runtime.block_on(run::run(&flags)),
+        // What it writes is lost if it can't be written: this command runs on.
+        Command::Run(flags) => return runtime.block_on(run::run(&flags)),
         Command::CheckConfig(flags) => {
             let loaded = config::load_serving(&flags, None)?;
-            println!("# portal, configuration {}\n{}", loaded.fingerprint, loaded.effective);
-            Ok(())
+            say(format_args!("# portal, configuration {}\n{}", loaded.fingerprint, loaded.effective));
         }
-        Command::Openapi => {
-            println!("{}", runtime.block_on(openapi::document())?.to_pretty_json()?);
-            Ok(())
-        }
-        Command::Metrics => {
-            print!("{}", metrics::document());
-            Ok(())
-        }
-        Command::Asyncapi => {
-            print!("{}", runtime.block_on(asyncapi::document())?);
-            Ok(())
-        }
+        Command::Openapi => say(runtime.block_on(openapi::document())?.to_pretty_json()?),
+        Command::Metrics => print(metrics::document()),
+        Command::Asyncapi => print(runtime.block_on(asyncapi::document())?),
         Command::Documents(Folder { folder }) => {
             let (api, bus) = runtime.block_on(async {
                 Ok::<_, anyhow::Error>((openapi::document().await?, asyncapi::document().await?))
             })?;
-            documents::write(&documents::all(&api, &bus)?, &folder)
+            documents::write(&documents::all(&api, &bus)?, &folder)?;
         }
-        Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url)),
-        Command::Replay(flags) => runtime.block_on(replay::replay(&flags)),
-        Command::VerifyHistory(flags) => runtime.block_on(verify::verify(&flags)),
-        Command::Seed(flags) => runtime.block_on(seed::seed(&flags)),
-        Command::Admin(command) => runtime.block_on(admin::admin(&command)),
-        Command::Robot(flags) => runtime.block_on(robot::play(&flags)),
+        Command::Healthcheck(Url { url }) => runtime.block_on(healthcheck::check(&url))?,
+        Command::Replay(flags) => runtime.block_on(replay::replay(&flags))?,
+        Command::VerifyHistory(flags) => runtime.block_on(verify::verify(&flags))?,
+        Command::Seed(flags) => runtime.block_on(seed::seed(&flags))?,
+        Command::Admin(command) => runtime.block_on(admin::admin(&command))?,
+        Command::Robot(flags) => runtime.block_on(robot::play(&flags))?,
     }
+    Ok(said()?)
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Opti
     }
     // Where the folder is not there, no portal runs on it.
     let held = !files.is_empty() && config.data_dir.is_dir();
-    if held { run::lock(&config.data_dir).map(Some) } else { Ok(None) }
+    if held { run::hold(&config.data_dir).map(Some) } else { Ok(None) }
 }
 
 /// The file of a section's events, if they lie in one.

@@ -7,14 +7,17 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use chassis::config::Loaded;
-use chassis::{Host, Internal, Service, Surroundings, asked_to_stop, make_private_folder, spawn, telemetry};
+use chassis::{
+    FOLDER_LOCK, Host, Internal, Service, Surroundings, asked_to_stop, claim_folder, mention, open_private,
+    spawn, telemetry,
+};
 use kernel::Section;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, Serving};
 use crate::first_admin::{self, FirstAdmin};
-use crate::gateway;
+use crate::{gateway, whole};
 
 /// Serves until somebody asks the process to stop.
 ///
@@ -22,15 +25,15 @@ use crate::gateway;
 /// Where the configuration is bad, the address or the data folder is taken, or a store can't be opened.
 pub async fn run(flags: &Serving) -> anyhow::Result<()> {
     let asked = config::load_serving(flags, None)?;
-    telemetry::start("portal", &asked.process)?;
+    let _log = telemetry::start("portal", &asked.process)?;
     let listener = TcpListener::bind(&asked.process.listen)
         .await
         .with_context(|| format!("{} can't be listened on", asked.process.listen))?;
     let address = listener.local_addr()?;
     let mut loaded = config::load_serving(flags, Some(&address.to_string()))?;
     let data = loaded.service.data_dir.clone();
-    make_private_folder(&data).with_context(|| format!("{} can't be made", data.display()))?;
-    let _lock = lock(&data)?;
+    let _lock = hold(&data)?;
+    whole::ensure(&loaded.service)?;
     let admin = first_admin::provide(&mut loaded.service.users, &data)?;
     let stop = CancellationToken::new();
     let asked = stop.clone();
@@ -38,7 +41,7 @@ pub async fn run(flags: &Serving) -> anyhow::Result<()> {
         asked_to_stop().await;
         asked.cancel();
     });
-    serve(loaded, listener, stop, |address| greet(address, &data, &admin)).await
+    serve(loaded, listener, stop, |address| mention(greeting(address, &data, &admin))).await
 }
 
 /// Builds the services and serves them on `listener` until `stop` is cancelled.
@@ -82,14 +85,22 @@ pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Resul
     ])
 }
 
+/// Makes the data folder if there is none, closes it to other users, and takes it for this process.
+///
+/// # Errors
+/// If it can't be made or is not private, or another process has it.
+pub(crate) fn hold(data: &Path) -> anyhow::Result<File> {
+    claim_folder(data).context("data_dir")?;
+    lock(data)
+}
+
 /// Takes the data folder for this process. Each store locks its own file as well; this one has the clearer sentence.
 ///
 /// # Errors
 /// Where another process has it.
 pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
-    let (path, shown) = (data.join("portal.lock"), data.display());
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.with_context(|| format!("{} can't be written", path.display()))?;
+    let (path, shown) = (data.join(FOLDER_LOCK), data.display());
+    let file = open_private(&path).with_context(|| format!("{} can't be written", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -102,30 +113,31 @@ pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
 }
 
 /// Says to a person what runs, where, in which shape, and how to log in.
-#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
-fn greet(address: SocketAddr, data: &Path, admin: &FirstAdmin) {
-    println!("portal ready at http://{address}");
-    println!("  shape     one process, embedded stores in {}", data.display());
-    println!("  services  users, famous-news, politics-news, sports-news, orchestrator, recommendations");
-    println!("  try       curl http://{address}/news/v1/home");
-    println!("            http://{address}/docs/ in a browser");
+fn greeting(address: SocketAddr, data: &Path, admin: &FirstAdmin) -> String {
+    let mut lines = vec![
+        format!("portal ready at http://{address}"),
+        format!("  shape     one process, embedded stores in {}", data.display()),
+        "  services  users, famous-news, politics-news, sports-news, orchestrator, recommendations"
+            .to_owned(),
+        format!("  try       curl http://{address}/news/v1/home"),
+        format!("            http://{address}/docs/ in a browser"),
+    ];
+    let email = first_admin::EMAIL;
     match admin {
-        FirstAdmin::Configured => println!("  admin     as configured in users.bootstrap_admin"),
-        FirstAdmin::Known => println!("  admin     as before"),
+        FirstAdmin::Configured => lines.push("  admin     as configured in users.bootstrap_admin".to_owned()),
+        FirstAdmin::Known => lines.push("  admin     as before".to_owned()),
         FirstAdmin::Kept(path) => {
-            println!(
-                "  admin     {}, password in {} unless you changed it",
-                first_admin::EMAIL,
-                path.display()
-            );
+            lines.push(format!("  admin     {email}, password in {} unless you changed it", path.display()));
         }
         FirstAdmin::Made(path) => {
-            println!("  admin     {}, password in {}", first_admin::EMAIL, path.display());
+            lines.push(format!("  admin     {email}, password in {}", path.display()));
             if std::io::stdout().is_terminal()
                 && let Ok(password) = std::fs::read_to_string(path)
             {
-                println!("            {}", password.trim());
+                lines.push(format!("            {}", password.trim()));
             }
         }
     }
+    lines.push(String::new());
+    lines.join("\n")
 }

@@ -2,7 +2,7 @@
 //! the end of an article, or taken away with all of its versions, leaves no trace in a chain.
 
 use anyhow::{Context, bail};
-use chassis::Surroundings;
+use chassis::{Surroundings, say};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::Section;
@@ -30,7 +30,6 @@ pub struct Flags {
 /// # Errors
 /// Where a history is not the one that was written; each such article is named with its first version that does not fit. And where
 /// there are no events, a portal runs on their files, or a store can't be opened or read.
-#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
     let config = config::load(&flags.config)?.service;
     let sections = offline::sections(flags.section);
@@ -40,19 +39,19 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
         let audited = one(&config, section).await.context(section.service())?;
         let Audited { articles, versions, broken: found } = audited;
         for (article, why) in &found {
-            println!("{}: article {article}: {why}", section.service());
+            say(format_args!("{}: article {article}: {why}", section.service()));
         }
         let whole = articles - found.len() as u64;
         match found.len() {
-            0 if articles == 0 => println!("{}: no articles, nothing to verify", section.service()),
-            0 => println!(
+            0 if articles == 0 => say(format_args!("{}: no articles, nothing to verify", section.service())),
+            0 => say(format_args!(
                 "{}: {articles} articles, {versions} versions: all are as they were written",
                 section.service()
-            ),
-            some => println!(
+            )),
+            some => say(format_args!(
                 "{}: {some} of {articles} articles are not as they were written, {whole} are",
                 section.service()
-            ),
+            )),
         }
         broken += found.len();
     }

@@ -49,7 +49,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let routes = Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, http.clone());
-    let asked = engine.clone();
+    let (asked, written) = (engine.clone(), engine.clone());
     let closer: Closer = Box::pin(async move { engine.close().await });
     Ok(Service {
         name: NAME,
@@ -64,6 +64,10 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
             Dependency::new(asked.name(), move || {
                 let engine = asked.clone();
                 async move { engine.ping().await }
+            })
+            .that_writes(move || {
+                let engine = written.clone();
+                async move { engine.try_write().await }
             }),
             bus::dependency(&bus),
         ],

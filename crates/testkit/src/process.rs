@@ -61,6 +61,14 @@ impl Program {
         self
     }
 
+    /// The same with arguments before all others: for a program that runs another one.
+    #[must_use]
+    pub fn first_args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        let first = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
+        self.arguments = first.chain(self.arguments).collect();
+        self
+    }
+
     /// The same with a variable in its environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
@@ -191,6 +199,11 @@ impl Process {
     /// Lets it go on (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::CONT);
+    }
+
+    /// Tells it that its terminal is gone, or that it should read its settings again (SIGHUP).
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     fn signal(&self, signal: Signal) {

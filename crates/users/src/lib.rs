@@ -92,6 +92,7 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
         arrived: Arc::default(),
+        writes: app::Writes::default(),
     });
     if let Err(error) = app.learn_costs().await {
         tracing::debug!(
@@ -138,14 +139,23 @@ async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
 
 fn dependencies(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
     let (store, intake, cache) = (app.store.clone(), app.intake.clone(), app.cache.clone());
+    let (written_store, written_intake) = (app.clone(), app.clone());
     vec![
         Dependency::new("store", move || {
             let store = store.clone();
             async move { store.ping().await }
+        })
+        .that_writes(move || {
+            let app = written_store.clone();
+            async move { app.store.try_write().await }
         }),
         Dependency::new("intake", move || {
             let intake = intake.clone();
             async move { intake.ping().await }
+        })
+        .that_writes(move || {
+            let app = written_intake.clone();
+            async move { app.intake.try_write().await }
         }),
         Dependency::new("cache", move || {
             let cache = cache.clone();

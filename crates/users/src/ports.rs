@@ -179,6 +179,11 @@ pub trait UserStore: Send + Sync + 'static {
 
     /// Asks whether the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
+
+    /// Asks whether the store takes writes, by writing a byte.
+    ///
+    /// * A store that answers and is neither full nor read-only takes writes.
+    async fn try_write(&self) -> Result<(), StoreFailure>;
 }
 
 /// A cost of hashing that accounts have.

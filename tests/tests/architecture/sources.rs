@@ -41,6 +41,32 @@ fn marked(sources: &[Source]) -> Vec<String> {
     found
 }
 
+/// Crates that only tests and developers run.
+const NOT_SHIPPED: [&str; 1] = ["crates/testkit/"];
+
+/// What ends a process in a panic if its output can't be written, and stalls it if its reader has stopped reading.
+fn printing(sources: &[Source]) -> Vec<String> {
+    let macros = ["println", "print", "eprintln", "eprint"].map(|name| format!("{name}!("));
+    let shipped = |source: &&Source| {
+        source.path.starts_with("crates/")
+            && source.path.contains("/src/")
+            && source.path.ends_with(".rs")
+            && !NOT_SHIPPED.iter().any(|folder| source.path.starts_with(folder))
+    };
+    let mut found = Vec::new();
+    for source in sources.iter().filter(shipped) {
+        for (index, line) in source.text.lines().enumerate() {
+            if macros
+                .iter()
+                .any(|name| line.trim_start().starts_with(name) || line.contains(&format!(" {name}")))
+            {
+                found.push(format!("{}:{}: {}", source.path, index + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
 /// Where Cargo takes packages from.
 const REGISTRY: &str = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
 
@@ -100,6 +126,11 @@ fn no_file_names_a_folder_of_one_machine_or_holds_a_note_for_later() {
 }
 
 #[test]
+fn nothing_that_ships_prints_past_chassis_say_and_the_log() {
+    none(printing(&sources()));
+}
+
+#[test]
 fn every_package_comes_from_the_public_registry() {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock is there");
     none(other_registries(&lock));
@@ -114,6 +145,10 @@ fn every_link_between_documents_leads_somewhere() {
 #[test]
 fn a_long_file_a_note_a_foreign_registry_and_a_dead_link_are_found() {
     let source = |path: &str, text: String| Source { path: path.to_owned(), text };
+    let prints =
+        ["    println!(\"hello\");", "    0 => eprint!(\"bye\"),", "    chassis::say(\"good\");"].join("\n");
+    assert_eq!(printing(&[source("crates/users/src/main.rs", prints.clone())]).len(), 2);
+    assert_eq!(printing(&[source("crates/testkit/src/lib.rs", prints)]), Vec::<String>::new());
     let long = source("crates/users/src/lib.rs", "\n".repeat(MOST_LINES + 1));
     assert_eq!(too_long(&[long]), ["crates/users/src/lib.rs: 601 lines"]);
 

@@ -219,6 +219,10 @@ impl Bus for AmqpBus {
         self.publisher.ping().await
     }
 
+    async fn try_write(&self) -> Result<(), BusError> {
+        self.publisher.is_taking()
+    }
+
     async fn close(&self) {
         self.incoming.close().await;
         self.outgoing.close().await;

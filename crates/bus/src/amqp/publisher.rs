@@ -79,11 +79,18 @@ impl Publisher {
     pub(super) async fn ping(&self) -> Result<(), BusError> {
         let connection = self.link.now()?;
         if connection.status().blocked() {
-            return Err(away("the broker takes no messages for now"));
+            // It answers nothing on this connection; that it has said so is an answer.
+            return Ok(());
         }
         let open = self.open(None).await?;
         let asked = open.channel()?.basic_qos(0, Default::default());
         asked.await.map_err(|error| failure(&error))
+    }
+
+    /// Whether the broker takes messages: one that is short of memory or disk says so.
+    pub(super) fn is_taking(&self) -> Result<(), BusError> {
+        let blocked = self.link.now()?.status().blocked();
+        if blocked { Err(away("the broker takes no messages for now")) } else { Ok(()) }
     }
 
     async fn send_all(&self, parcels: Vec<Parcel>) -> Result<usize, BusError> {

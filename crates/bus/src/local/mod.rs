@@ -217,6 +217,10 @@ impl Bus for BusLocal {
         Ok(self.store.ping().await?)
     }
 
+    async fn try_write(&self) -> Result<(), BusError> {
+        Ok(self.store.try_write().await?)
+    }
+
     async fn close(&self) {
         self.store.close().await;
     }

@@ -64,6 +64,10 @@ impl Store {
         self.database.ping().await
     }
 
+    pub(super) async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.database.try_write().await
+    }
+
     pub(super) async fn close(&self) {
         self.database.close().await;
     }

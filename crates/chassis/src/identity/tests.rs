@@ -300,3 +300,33 @@ fn no_more_tokens_are_remembered_than_there_is_room_for() {
     }
     assert!((1..=remembered::MOST).contains(&remembered.count()), "{}", remembered.count());
 }
+
+#[tokio::test]
+async fn keys_are_fetched_from_an_address_of_the_network() {
+    crate::prepare();
+    let (signer, jwk) = Signer::new(1, "one");
+    let keys = get(move || std::future::ready(json!({"keys": [jwk]}).to_string()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let served = axum::serve(listener, Router::new().route(KEYS_PATH, keys));
+    let users = crate::spawn("test.users", served.into_future());
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW * 1000)));
+    let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: format!("http://{address}") };
+    let verifier = Verifier::new(&config, &Surroundings::alone().with_clock(clock)).expect("a verifier");
+    verifier.verify(&signer.sign(|_| ())).await.expect("an identity");
+    users.abort();
+}
+
+#[test]
+fn keys_are_never_fetched_through_a_proxy() {
+    let mut test = std::process::Command::new(std::env::current_exe().expect("a running test has a path"));
+    test.args(["--exact", "identity::tests::keys_are_fetched_from_an_address_of_the_network"]);
+    test.env_remove("no_proxy").env_remove("NO_PROXY");
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        // Nothing listens there.
+        test.env(name, "http://127.0.0.1:1");
+    }
+    let output = test.output().expect("the test runs once more");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}

@@ -51,6 +51,13 @@ pub static POOL_MOST: Gauge<1> = Gauge::new(
     "The most connections that a pool may have.",
     "The sum over all replicas, which must stay under what the server allows.",
 );
+/// Lines of the log that are missing.
+pub static LOG_LOST: Counter<0> = Counter::new(
+    "log_lines_lost_total",
+    [],
+    "Lines of the log that were lost: its reader was too slow, or standard error could not be written.",
+    "Any increase: the log has gaps; what collects it is too slow, has stopped reading, or its disk is full.",
+);
 /// Which build runs.
 pub static BUILD: Gauge<2> = Gauge::new(
     "build_info",
@@ -69,6 +76,7 @@ pub fn of_every_process() -> Vec<Described> {
         RETRY.described(),
         POOL.described(),
         POOL_MOST.described(),
+        LOG_LOST.described(),
         BUILD.described(),
     ]
 }

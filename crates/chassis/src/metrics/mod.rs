@@ -11,7 +11,8 @@ mod recorder;
 use std::time::Duration;
 
 pub use common::{
-    BREAKER, BUILD, GRPC, HTTP, POOL, POOL_MOST, RETRY, SHED, of_every_process, of_the_operating_system,
+    BREAKER, BUILD, GRPC, HTTP, LOG_LOST, POOL, POOL_MOST, RETRY, SHED, of_every_process,
+    of_the_operating_system,
 };
 pub use pools::{Pool, WatchedPool, watch_pool};
 pub(crate) use recorder::Recorder;
@@ -112,6 +113,11 @@ impl<const LABELS: usize> Counter<LABELS> {
     /// Counts one.
     pub fn count(&self, labels: [Value; LABELS]) {
         self.of(labels).count();
+    }
+
+    /// Takes over a number that is counted elsewhere since the start of the process.
+    pub(crate) fn stands_at(&self, labels: [Value; LABELS], number: u64) {
+        metrics::counter!(self.name, self.labels(labels)).absolute(number);
     }
 
     /// The counter with these labels, for whoever counts often: it is found once. From here on it is there, with zero. To be

@@ -4,7 +4,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::{Described, Kind, of_the_operating_system, pools};
+use super::{Described, Kind, LOG_LOST, of_the_operating_system, pools};
 use crate::pause;
 
 /// The buckets of a histogram that names none of its own, in seconds: around the objectives (300 ms for a section, 2 s to read, 5 s to write).
@@ -46,6 +46,7 @@ impl Recorder {
     pub(crate) fn render(&self) -> String {
         self.process.collect();
         pools::tell();
+        LOG_LOST.stands_at([], crate::telemetry::lost_lines());
         self.handle.render()
     }
 

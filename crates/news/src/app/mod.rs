@@ -108,6 +108,16 @@ impl App {
         self.events.ping().await
     }
 
+    /// Whether the command side takes writes.
+    pub async fn try_events(&self) -> Result<(), StoreFailure> {
+        self.events.try_write().await
+    }
+
+    /// Whether the query side takes writes.
+    pub async fn try_view(&self) -> Result<(), StoreFailure> {
+        self.view.try_write().await
+    }
+
     /// Whether the query side answers.
     pub async fn ping_view(&self) -> Result<(), StoreFailure> {
         self.view.ping().await

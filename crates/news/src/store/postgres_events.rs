@@ -225,6 +225,10 @@ impl EventStore for PostgresEventStore {
         in_time(self.database.ping()).await
     }
 
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        in_time(self.database.try_write()).await
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

@@ -206,6 +206,10 @@ impl EventStore for SqliteEventStore {
         self.database.ping().await
     }
 
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.database.try_write().await
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

@@ -121,6 +121,10 @@ impl Bus for Frozen {
         self.0.serve(service, address, handler).await
     }
 
+    async fn try_write(&self) -> Result<(), BusError> {
+        self.0.try_write().await
+    }
+
     async fn ping(&self) -> Result<(), BusError> {
         self.0.ping().await
     }

@@ -19,15 +19,14 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
-use chassis::{Surroundings, asked_to_stop, make_private_folder, spawn};
+use chassis::{Surroundings, asked_to_stop, say, spawn};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::{Clock, Role, SystemClock, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::{first_admin, run};
+use crate::{first_admin, run, whole};
 use accounts::Accounts;
 use fill::{Filling, Summary};
 use plan::{Plan, WINDOW};
@@ -84,8 +83,8 @@ async fn fill(
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
     let data = config.data_dir.clone();
-    make_private_folder(&data).with_context(|| format!("{} can't be made", data.display()))?;
-    let _lock = run::lock(&data)?;
+    let _lock = run::hold(&data)?;
+    whole::ensure(&config)?;
     let plan = Plan::of(seed, articles)?;
     let known = Accounts::read(&data)?;
     if let Some(known) = &known {
@@ -145,18 +144,17 @@ async fn on_stage(
     Ok(Summary::of(plan, &accounts.account, false))
 }
 
-#[allow(clippy::print_stdout, reason = "a command answers on standard output")]
 fn tell(data: &Path, summary: Summary) {
     let Summary { published, drafts, people, readings, was_there, accounts } = summary;
     let verb = if was_there { "there already" } else { "seeded" };
-    println!(
+    say(format_args!(
         "{verb}: {published} published articles, {drafts} drafts, {people} accounts, {readings} readings"
-    );
-    println!("  accounts  with their passwords in {}", Accounts::path(data).display());
+    ));
+    say(format_args!("  accounts  with their passwords in {}", Accounts::path(data).display()));
     if std::io::stdout().is_terminal() {
         for role in [Role::Reader, Role::Author, Role::Editor] {
             if let Some(account) = accounts.iter().find(|account| account.role == role) {
-                println!("  {:8}  {}  {}", role.as_str(), account.email, account.password);
+                say(format_args!("  {:8}  {}  {}", role.as_str(), account.email, account.password));
             }
         }
     }

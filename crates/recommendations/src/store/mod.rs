@@ -53,6 +53,14 @@ impl Engine {
         }
     }
 
+    /// Asks it whether it takes writes, by writing a byte.
+    pub async fn try_write(&self) -> Result<(), StoreFailure> {
+        match self {
+            Engine::Sqlite(database) => database.try_write().await,
+            Engine::Neo4j(graph) => graph.try_write().await,
+        }
+    }
+
     /// Closes it. Connections to a server end with the last copy of their graph.
     pub async fn close(&self) {
         match self {

@@ -31,6 +31,7 @@ pub use bootstrap::FirstAdmin;
 pub use create_admin::CreateAdmin;
 pub use erase::Erase;
 pub use error::UserError;
+pub use health::Writes;
 pub use list::Slice;
 pub use login::Login;
 pub use once::{Named, Registered};
@@ -62,6 +63,8 @@ pub struct App {
     pub(crate) ids: Arc<dyn Ids>,
     /// Told when a registration came in.
     pub(crate) arrived: Arc<Notify>,
+    /// Whether store and intake take writes, for the health check.
+    pub(crate) writes: Writes,
 }
 
 impl App {

@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::Users;
 
-/// Whether cache, intake and store all answer.
+/// Whether cache, intake and store all answer, and intake and store take writes.
 #[utoipa::path(get, path = "/healthcheck", tag = "health", responses(
     (status = 200, description = "`OK`", body = String, content_type = "text/plain"),
     (status = 503, description = "`CRITICAL`", body = String, content_type = "text/plain"),

@@ -111,6 +111,11 @@ pub trait Intake: Send + Sync + 'static {
 
     /// Asks whether the intake answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
+
+    /// Asks whether the intake takes writes, by writing a byte.
+    ///
+    /// * A intake that answers and is neither full nor read-only takes writes.
+    async fn try_write(&self) -> Result<(), StoreFailure>;
 }
 
 /// Something that a client asks for under a key, so that it has one effect however often it is asked for, by whichever replica.

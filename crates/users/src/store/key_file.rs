@@ -22,7 +22,7 @@ pub enum KeyFileError {
 /// Two processes may do so at once: both end up with the same file.
 ///
 /// # Errors
-/// Where the file can be neither read nor made, or holds no keys.
+/// If the file can be neither read nor made, holds no keys, or is not private: then others may have made or copied the key.
 pub fn open(path: &Path) -> Result<KeyRing, KeyFileError> {
     let (text, made) =
         read_or_create(path).map_err(|error| KeyFileError::Unusable(path.to_owned(), error))?;
@@ -36,11 +36,11 @@ pub fn open(path: &Path) -> Result<KeyRing, KeyFileError> {
 
 /// What is in the file, and whether it was made just now.
 fn read_or_create(path: &Path) -> std::io::Result<(String, bool)> {
-    match std::fs::read_to_string(path) {
+    match chassis::read_secret(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Never in place of one that is there: a key that signed is not lost.
             let made = chassis::write_private(path, KeyRing::mint().as_bytes())?;
-            Ok((std::fs::read_to_string(path)?, made))
+            Ok((chassis::read_secret(path)?, made))
         }
         read => Ok((read?, false)),
     }
@@ -72,9 +72,25 @@ mod tests {
     fn a_key_file_that_can_not_be_read_is_named_and_not_replaced() {
         let folder = Folder::new();
         let path = folder.join("signing.pem");
-        std::fs::write(&path, "no key").expect("writes");
+        chassis::write_private(&path, b"no key").expect("writes");
         let Err(error) = open(&path) else { panic!("it was taken for a key") };
         assert!(error.to_string().contains("signing.pem"));
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), "no key");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_read_or_write_stops_the_start_with_one_sentence() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new();
+        let path = folder.join("signing.pem");
+        open(&path).expect("is made");
+        for (mode, word) in [(0o644, "read"), (0o660, "write")] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("is ours");
+            let Err(error) = open(&path) else { panic!("it was taken with {mode:o}") };
+            let said = chassis::causes(&error);
+            assert!(said.contains("signing.key_file") && said.contains(word), "{said}");
+            assert!(said.contains("chmod 600") && !said.contains('\n'), "{said}");
+        }
     }
 }

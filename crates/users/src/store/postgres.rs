@@ -427,4 +427,8 @@ impl UserStore for PostgresUserStore {
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.database.ping().await
     }
+
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.database.try_write().await
+    }
 }

@@ -283,4 +283,10 @@ impl Intake for RedisIntake {
     async fn ping(&self) -> Result<(), StoreFailure> {
         in_time(self.redis.ask(&cmd("PING"))).await
     }
+
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        let mut set = cmd("SET");
+        set.arg(self.redis.key("health")).arg(1).arg("EX").arg(60);
+        in_time(self.redis.ask(&set)).await
+    }
 }

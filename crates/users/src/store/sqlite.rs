@@ -355,6 +355,10 @@ impl UserStore for SqliteUserStore {
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.database.ping().await
     }
+
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.database.try_write().await
+    }
 }
 
 async fn holder(tx: &mut SqliteConnection, email: &Email) -> sqlx::Result<Option<UserId>> {

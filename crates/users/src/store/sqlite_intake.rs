@@ -304,4 +304,8 @@ impl Intake for SqliteIntake {
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.database.ping().await
     }
+
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.database.try_write().await
+    }
 }

@@ -230,6 +230,11 @@ async fn erasing_leaves_the_chain_as_it_is(given: Fixture) {
     assert_eq!(follow(&after), Ok(()));
 }
 
+async fn a_store_that_answers_takes_writes(given: Fixture) {
+    given.store.ping().await.expect("it answers");
+    given.store.try_write().await.expect("it is neither full nor read-only");
+}
+
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
@@ -262,6 +267,7 @@ macro_rules! every_case {
                 a_refusal_that_an_older_release_has_kept_counts_as_none,
                 answers_whose_time_is_over_are_forgotten_in_bounded_steps,
                 of_an_erased_person_no_answer_is_kept,
+                a_store_that_answers_takes_writes,
             }
         }
     };

@@ -225,6 +225,11 @@ async fn a_rebuild_repairs_whatever_was_wrong(given: Fixture) {
     assert!(given.apply(&revised(&articles[0], "Later").article).await);
 }
 
+async fn a_view_that_answers_takes_writes(given: Fixture) {
+    given.view.ping().await.expect("it answers");
+    given.view.try_write().await.expect("it is neither full nor read-only");
+}
+
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
@@ -244,6 +249,7 @@ macro_rules! every_case {
                 what_is_applied_during_a_rebuild_is_in_the_new_view,
                 a_rebuild_that_was_never_finished_leaves_no_trace,
                 a_rebuild_repairs_whatever_was_wrong,
+                a_view_that_answers_takes_writes,
             }
         }
     };

@@ -382,6 +382,15 @@ impl NewsView for MongoNewsView {
         in_time(pong).await.map(|_| ())
     }
 
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        let health = self.database.collection::<Document>("health");
+        let written = async {
+            let beat = doc! { "$inc": { "beats": 1_i64 } };
+            health.update_one(doc! { "_id": "health" }, beat).upsert(true).await.map_err(failure)
+        };
+        in_time(written).await.map(|_| ())
+    }
+
     async fn close(&self) {
         self.client.clone().shutdown().immediate(true).await;
     }

@@ -163,6 +163,10 @@ impl NewsView for SqliteNewsView {
         self.database.ping().await
     }
 
+    async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.database.try_write().await
+    }
+
     async fn close(&self) {
         self.database.close().await;
     }

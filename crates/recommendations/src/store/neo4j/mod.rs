@@ -55,6 +55,19 @@ impl Neo4jTasteGraph {
         self.link.read(self.link.query("RETURN $tenant")).await.map(drop)
     }
 
+    /// Asks the server whether it takes writes, by writing a byte.
+    pub async fn try_write(&self) -> Result<(), StoreFailure> {
+        self.link.write(|| self.beat()).await
+    }
+
+    async fn beat(&self) -> Result<(), Trouble> {
+        let mut tx = self.link.begin().await?;
+        tx.run(self.link.query("MERGE (health:Health {tenant: $tenant}) SET health.at = timestamp()"))
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     async fn record_once(&self, reading: &Reading) -> Result<Recorded, Trouble> {
         let mut tx = self.link.begin().await?;
         self.lock(&mut tx, reading.reader).await?;

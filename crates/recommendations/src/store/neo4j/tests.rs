@@ -83,6 +83,14 @@ fn reading(by: u128, article: u128, minutes: i64, labels: impl IntoIterator<Item
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs neo4j"]
+async fn a_server_that_answers_takes_writes() {
+    let graph = open(&tenant_at(&server())).await;
+    graph.ping().await.expect("it answers");
+    graph.try_write().await.expect("it is not read-only");
+}
+
 /// Locks two readers one after the other, with a look left and right between the first and the second try only.
 async fn lock_both(
     graph: &Neo4jTasteGraph,

@@ -341,6 +341,7 @@ async fn a_registration_goes_on_in_the_trace_of_its_request(fixture: Fixture) {
 
 async fn an_intake_answers_when_asked(fixture: Fixture) {
     assert!(fixture.intake.ping().await.is_ok());
+    assert!(fixture.intake.try_write().await.is_ok());
 }
 
 async fn what_was_appended_survives_the_process_taken_or_not(

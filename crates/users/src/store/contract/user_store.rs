@@ -388,6 +388,7 @@ async fn a_consent_of_nobody_is_refused_as_not_found(fixture: Fixture) {
 
 async fn a_store_answers_when_asked(fixture: Fixture) {
     assert!(fixture.store.ping().await.is_ok());
+    assert!(fixture.store.try_write().await.is_ok());
 }
 
 async fn what_was_answered_survives_the_process(

@@ -1,0 +1,62 @@
+//! Whether all stores of a data folder are there, before anything is written to it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use kernel::Section;
+
+use crate::config::Config;
+use crate::offline;
+
+/// Refuses to work on a folder in which a store is missing: an empty one would take its place in silence.
+///
+/// # Errors
+/// With the store that is missing, and what to do.
+pub(crate) fn ensure(config: &Config) -> anyhow::Result<()> {
+    chassis::sqlite::ensure_none_is_missing(&files(config)).context("data_dir")
+}
+
+/// The embedded stores of each service, in the order in which they are opened.
+fn files(config: &Config) -> Vec<Vec<PathBuf>> {
+    let file = |url: &str| {
+        let path = url.strip_prefix("sqlite:").or_else(|| url.strip_prefix("local:"));
+        path.map(PathBuf::from)
+    };
+    let users = &config.users;
+    let mut groups = vec![
+        [users.bus.url.expose(), users.store.url.expose(), users.intake.url.expose()]
+            .into_iter()
+            .filter_map(file)
+            .collect(),
+    ];
+    for section in Section::ALL {
+        let (service, own) = (section.service(), offline::of(config, section));
+        let (events, view) = (own.events.of(service), own.view.of(service));
+        groups.push([events.expose(), view.expose()].into_iter().filter_map(file).collect());
+    }
+    groups.push(file(config.recommendations.store.url.expose()).into_iter().collect());
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::Folder;
+
+    use super::*;
+    use crate::config::{Flags, of_the_code};
+
+    #[test]
+    fn every_store_of_the_one_process_is_looked_at() {
+        let folder = Folder::new();
+        let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
+        let loaded = of_the_code(&flags).expect("a configuration");
+        let files: Vec<PathBuf> = files(&loaded.service).into_iter().flatten().collect();
+        for file in &files {
+            let shown = file.display().to_string();
+            assert!(loaded.effective.contains(&shown), "{shown} is not configured");
+        }
+        // A store that is added must be looked at as well.
+        let configured = loaded.effective.matches("sqlite:").count();
+        assert_eq!(files.len(), configured + 1, "and the bus, which all services share");
+    }
+}
