@@ -41,7 +41,7 @@ redis() { # role purpose: the server knows the password's hash and no other user
     local secret
     secret=$(password "$1_$2_password")
     put "$1_$2_acl" "user default off
-user $1 on #$(printf '%s' "$secret" | openssl dgst -sha256 -r | cut -d' ' -f1) ~$1:* &$1:* +@all -@admin -@dangerous +info"
+user $1 on #$(printf '%s' "$secret" | openssl dgst -sha256 -r | cut -d' ' -f1) ~$1:* &$1:* +@all -@admin -@dangerous +info +bgrewriteaof"
     put "$1_$2_url" "redis://$1:$secret@$1-$2:6379/0"
 }
 

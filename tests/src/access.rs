@@ -9,7 +9,7 @@ pub const SHOWN: [(&str, &str); 3] =
 /// A session that nobody has.
 const SOME_SESSION: &str = "0190b2c4-0000-7000-8000-000000000001";
 
-/// A row of an `access.toml`, as `"GET /x" = ["reader", "costly"]`.
+/// A row of an `access.toml`, as `"GET /x" = ["reader", "costly"]` or `"GET /x" = ["anyone", "costly with content"]`.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// Its method.
@@ -18,12 +18,14 @@ pub struct Row {
     pub path: String,
     /// Who may call it.
     pub grants: Vec<String>,
-    /// Whether it says so.
+    /// Whether it says so of every request.
     pub costly: bool,
     /// Whether a token that does not hold is no reason to refuse it.
     pub lenient: bool,
     /// Whether a body may carry the text of an article, and so be larger.
     pub text: bool,
+    /// Whether it says so of lists with content.
+    pub costly_with_content: bool,
 }
 
 impl Row {
@@ -63,9 +65,11 @@ fn rows(access: &str, base: &str) -> Vec<Row> {
         let words: Vec<String> = words.map(str::to_owned).collect();
         let says = |wanted: &str| words.iter().any(|word| word == wanted);
         let (costly, lenient, text) = (says("costly"), says("lenient"), says("text"));
-        let grants = words.into_iter().filter(|word| !["costly", "lenient", "text"].contains(&word.as_str()));
-        let grants = grants.collect();
-        Row { method: method.to_owned(), path: format!("{base}{path}"), grants, costly, lenient, text }
+        let costly_with_content = says("costly with content");
+        let of_the_row = |word: &String| word.starts_with("costly") || word == "lenient" || word == "text";
+        let grants = words.iter().filter(|word| !of_the_row(word)).cloned().collect();
+        let (method, path) = (method.to_owned(), format!("{base}{path}"));
+        Row { method, path, grants, costly, costly_with_content, lenient, text }
     };
     lines.map(row).collect()
 }

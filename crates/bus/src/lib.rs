@@ -8,6 +8,7 @@ use chassis::{Closer, Dependency, Surroundings};
 
 mod amqp;
 mod envelope;
+mod erasing;
 mod local;
 pub mod metrics;
 mod outbox;
@@ -26,6 +27,7 @@ mod contract;
 
 pub use amqp::AmqpBus;
 pub use envelope::Envelope;
+pub use erasing::Erasing;
 pub use local::{BusLocal, DeadLetter, Depth, Listing};
 pub use outbox::Outbox;
 pub use port::{Bus, BusError, Call, CallHandler, HANDLER_BUDGET, Handler, Queue, Subscription};

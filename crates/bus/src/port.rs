@@ -42,6 +42,11 @@ pub trait Bus: Send + Sync + 'static {
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError>;
 
+    /// Removes the dead letters that name this person, and what is left of messages about them that were handled. Only letters whose
+    /// subject is the person stay: they say what becomes of the account, and nothing else. Returns false if messages that
+    /// name the person still wait to be handled: call it again later.
+    async fn forget(&self, person: &str) -> Result<bool, BusError>;
+
     /// Whether the bus answers at this moment; for `/readyz`.
     async fn ping(&self) -> Result<(), BusError>;
 

@@ -84,12 +84,42 @@ impl Breaker {
     /// # Errors
     /// What `work` failed with, or [`Broken::Resting`] with the time until the next probe.
     pub async fn call<T, E: Fault>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Broken<E>> {
+        self.call_if(work, |_| true).await
+    }
+
+    /// Does the same, but a failure for which `counts` is false says nothing about the dependency, as if the call had been given up.
+    ///
+    /// # Errors
+    /// As [`Breaker::call`].
+    pub async fn call_if<T, E: Fault>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+        counts: impl FnOnce(&E) -> bool,
+    ) -> Result<T, Broken<E>> {
         let pass = self.circuit(|circuit, now| circuit.admit(now)).map_err(Broken::Resting)?;
         // A caller that goes away drops this future: then a probe gives its place to the next call.
         let mut ticket = Ticket { breaker: self, pass, settled: false };
         let outcome = work.await;
-        ticket.settle(!outcome.as_ref().is_err_and(|fault| fault.kind().is_ours()));
+        match &outcome {
+            Err(fault) if fault.kind().is_ours() && !counts(fault) => drop(ticket),
+            Err(fault) => ticket.settle(!fault.kind().is_ours()),
+            Ok(_) => ticket.settle(true),
+        }
         outcome.map_err(Broken::Failed)
+    }
+
+    /// Counts a failure of a call that was given up because the dependency took too long.
+    pub fn fail(&self) {
+        self.tell_change(self.circuit(Circuit::fail));
+    }
+
+    fn tell_change(&self, change: Option<Change>) {
+        let dependency = &*self.dependency;
+        match change {
+            Some(Change::Opened(rest)) => tracing::warn!(dependency, ?rest, "the circuit breaker opened"),
+            Some(Change::Closed) => tracing::info!(dependency, "the circuit breaker closed"),
+            None => {}
+        }
     }
 
     /// True while calls are refused or probed.
@@ -129,12 +159,8 @@ struct Ticket<'a> {
 impl Ticket<'_> {
     fn settle(&mut self, well: bool) {
         self.settled = true;
-        let dependency = &*self.breaker.dependency;
-        match self.breaker.circuit(|circuit, now| circuit.settle(self.pass, well, now)) {
-            Some(Change::Opened(rest)) => tracing::warn!(dependency, ?rest, "the circuit breaker opened"),
-            Some(Change::Closed) => tracing::info!(dependency, "the circuit breaker closed"),
-            None => {}
-        }
+        let change = self.breaker.circuit(|circuit, now| circuit.settle(self.pass, well, now));
+        self.breaker.tell_change(change);
     }
 }
 
@@ -205,6 +231,16 @@ impl Circuit {
             }
             Some(open) => Some(self.rest((open.rest * 2).min(self.settings.longest_rest), now)),
             None => self.count(well, now),
+        }
+    }
+
+    fn fail(&mut self, now: Instant) -> Option<Change> {
+        match &self.open {
+            // It rests already, or somebody probes it.
+            Some(open) if open.probing || now < open.until => None,
+            // The call was the probe.
+            Some(_) => self.settle(Pass::Probe, false, now),
+            None => self.count(false, now),
         }
     }
 
@@ -328,6 +364,42 @@ mod tests {
         assert_eq!(circuit.admit(now + SECOND), Ok(Probe));
         circuit.give_up(Probe);
         assert_eq!(circuit.admit(now + SECOND), Ok(Probe));
+    }
+
+    #[test]
+    fn what_was_given_up_as_too_slow_opens_it_and_lengthens_the_rest_but_once_a_rest() {
+        let (mut circuit, now) = circuit();
+        for _ in 0..4 {
+            assert_eq!(circuit.fail(now), None);
+        }
+        assert_eq!(circuit.fail(now), Some(Change::Opened(SECOND)));
+        assert_eq!(circuit.fail(now), None, "it rests already");
+        let later = now + SECOND;
+        assert_eq!(circuit.admit(later), Ok(Probe));
+        assert_eq!(circuit.fail(later), None, "the probe is out");
+        circuit.give_up(Probe);
+        assert_eq!(circuit.fail(later), Some(Change::Opened(SECOND * 2)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_does_not_count_neither_opens_nor_closes_it() {
+        let breaker =
+            Breaker::new("test", BreakerSettings { rest: Duration::ZERO, ..BreakerSettings::default() });
+        let fail = || std::future::ready(Err::<(), _>(Refusal::new(Kind::Timeout, "test", "test")));
+        for _ in 0..10 {
+            assert!(breaker.call_if(fail(), |_| false).await.is_err());
+        }
+        assert!(!breaker.is_open());
+        for _ in 0..5 {
+            assert!(breaker.call(fail()).await.is_err());
+        }
+        assert!(breaker.call_if(fail(), |_| false).await.is_err());
+        assert!(breaker.is_open());
+        assert!(
+            breaker.call(std::future::ready(Ok::<_, Refusal>(()))).await.is_ok(),
+            "the next one is the probe"
+        );
+        assert!(!breaker.is_open());
     }
 
     #[tokio::test]

@@ -27,6 +27,9 @@ const READERS: u32 = 10;
 /// answered as itself.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The most that a file may hold to be vacuumed while it serves, in bytes: that takes about a second, in which writes wait.
+const VACUUMED_WHILE_SERVING: i64 = 256 * 1024 * 1024;
+
 /// A SQLite file that belongs to this process alone.
 ///
 /// There is one writer connection and every write transaction is `begin immediate`: on a plain pool, transactions that read
@@ -78,6 +81,7 @@ impl Database {
         let id = sibling.recognise(&writer).await?;
         migrator.run(&writer).await?;
         sibling.settle(&writer, id).await?;
+        wipe_at_open(&writer).await?;
         let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
         let watched = [watch(&path, "writer", &writer), watch(&path, "readers", &readers)];
         Ok(Self { writer, readers, path, lock: Arc::new(lock), _watched: watched })
@@ -116,17 +120,46 @@ impl Database {
         outcome.map_err(|error| StoreFailure::Unavailable(error.into()))
     }
 
-    /// Makes what was deleted unreadable: deleted rows are overwritten in the file (`secure_delete`), and here the log, which
-    /// may still hold them, is emptied into it. To be called after an erasure has been committed.
+    /// Takes deleted rows out of the log: they are overwritten in the file (`secure_delete`), and here the log, which may still hold
+    /// them, is emptied into it. To be called after something personal has been deleted.
     ///
-    /// A reader in the middle of something keeps the log, and then this says so in a warning; the next call, or closing, empties it.
+    /// It is the quick part of forgetting, and promises nothing: a reader in the middle of something keeps the log. What must be true
+    /// in the end is the duty of [`crate::SqliteErasure`].
     pub async fn forget(&self) {
-        let emptied = sqlx::query_scalar::<_, i64>("pragma wal_checkpoint(truncate)").fetch_one(&self.writer);
-        match emptied.await {
-            Ok(0) => {}
-            Ok(_) => tracing::warn!("what was erased stays in a store's log for now: somebody is reading"),
+        match empty_log(&self.writer).await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("what was erased stays in a store's log for now: a reader holds it"),
             Err(error) => tracing::warn!(%error, "what was erased stays in a store's log for now"),
         }
+    }
+
+    /// Rewrites the file, so that its pages hold nothing but what is there: also a deleted row that was moved to another page before may
+    /// have left a copy, which `secure_delete` does not reach. Other writes wait for as long. Returns false, and does nothing, if
+    /// the file is too large for that.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub async fn vacuum(&self) -> Result<bool, StoreFailure> {
+        // What is free is not copied, however much of it a backlog has left.
+        let bytes: i64 = sqlx::query_scalar(
+            "select (page_count - freelist_count) * page_size
+             from pragma_page_count, pragma_freelist_count, pragma_page_size",
+        )
+        .fetch_one(&self.writer)
+        .await?;
+        if bytes > VACUUMED_WHILE_SERVING {
+            return Ok(false);
+        }
+        sqlx::query("vacuum").execute(&self.writer).await?;
+        Ok(true)
+    }
+
+    /// Moves what is in the log into the file and empties the log. Returns false if a reader holds it.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub async fn empty_log(&self) -> Result<bool, StoreFailure> {
+        Ok(empty_log(&self.writer).await?)
     }
 
     /// Where the file is.
@@ -141,6 +174,31 @@ impl Database {
         // It fails only where the file is gone, and with it the lock.
         let _ = self.lock.unlock();
     }
+}
+
+async fn empty_log(writer: &SqlitePool) -> sqlx::Result<bool> {
+    let held: i64 = sqlx::query_scalar("pragma wal_checkpoint(truncate)").fetch_one(writer).await?;
+    Ok(held == 0)
+}
+
+/// After a crash the log still holds what was deleted, and with it the file; and an erasure may have been committed and nothing more.
+async fn wipe_at_open(writer: &SqlitePool) -> sqlx::Result<()> {
+    let has_duties: bool = sqlx::query_scalar(
+        "select exists (select 1 from sqlite_schema where type = 'table' and name = 'erasure_duty')",
+    )
+    .fetch_one(writer)
+    .await?;
+    let duties: i64 = match has_duties {
+        true => sqlx::query_scalar("select count(*) from erasure_duty").fetch_one(writer).await?,
+        false => 0,
+    };
+    if duties > 0 {
+        sqlx::query("vacuum").execute(writer).await?;
+        sqlx::query("update erasure_duty set vacuumed = 1").execute(writer).await?;
+    }
+    // Nobody else has the file open, so nobody holds the log.
+    empty_log(writer).await?;
+    Ok(())
 }
 
 /// Shows a pool in the metrics under the name of the file.
@@ -307,6 +365,71 @@ mod tests {
             let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
             assert!(!bytes.windows(15).any(|window| window == b"Rumpelstiltskin"));
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_moved_between_pages_before_it_was_deleted_is_in_no_file_once_its_erasure_is_true() {
+        use crate::{Erasable, SqliteErasure, owe_sqlite};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let person = kernel::UserId::new(uuid::Uuid::from_u128(7));
+        let mut tx = database.write().await.expect("begins");
+        for statement in [
+            "create table erasure_duty (person blob primary key, since integer default 1, vacuumed integer default 0)",
+            "create table t (k text primary key, v text) without rowid",
+            // Rows that grow and are deleted in between, so that pages are split and rearranged.
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000)
+             insert into t select hex(randomblob(8)), 'Rumpelstiltskin' || i from n",
+            "update t set v = v || hex(randomblob(abs(random()) % 60))",
+            "delete from t where k in (select k from t order by v limit 1500)",
+            "delete from t",
+        ] {
+            sqlx::query(statement).execute(&mut *tx).await.expect("runs");
+        }
+        owe_sqlite(&mut tx, person).await.expect("it is noted");
+        tx.commit().await.expect("commits");
+        let duty = SqliteErasure::new(database.clone());
+        assert_eq!(duty.owed().await.expect("one duty"), [person]);
+        assert!(duty.wipe(&[person]).await.expect("wipes"));
+        duty.done(&[person]).await.expect("done");
+        assert!(duty.owed().await.expect("none").is_empty());
+        for entry in std::fs::read_dir(database.path().parent().expect("a folder")).expect("reads") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            assert!(!bytes.windows(15).any(|window| window == b"Rumpelstiltskin"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_in_the_log_is_gone_when_the_file_is_open_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let none = Migrator::with_migrations(Vec::new());
+        let database = Database::open(&url(&folder), &none).await.expect("opens");
+        for statement in
+            ["create table t (v text)", "insert into t values ('Rumpelstiltskin')", "delete from t"]
+        {
+            let mut tx = database.write().await.expect("begins");
+            sqlx::query(statement).execute(&mut *tx).await.expect("runs");
+            tx.commit().await.expect("commits");
+        }
+        // As a process that is killed leaves it: a copy of the files while they are open.
+        let after = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(after.path().join("deep")).expect("a folder");
+        for name in ["store.db", "store.db-wal"] {
+            std::fs::copy(folder.path().join("deep").join(name), after.path().join("deep").join(name))
+                .expect("copies");
+        }
+        let holds = || {
+            std::fs::read_dir(after.path().join("deep")).expect("reads").any(|entry| {
+                let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+                bytes.windows(15).any(|window| window == b"Rumpelstiltskin")
+            })
+        };
+        assert!(holds(), "the log has it");
+        let opened = Database::open(&url(&after), &none).await.expect("opens");
+        assert!(!holds(), "and no longer");
+        opened.close().await;
     }
 
     #[tokio::test]

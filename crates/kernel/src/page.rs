@@ -3,6 +3,19 @@ pub const MAX_LIMIT: u32 = 100;
 /// The furthest item that pages reach; beyond it a cursor is the way.
 pub const MAX_REACH: u32 = 10_000;
 
+/// The most bytes of text on a page with content. A single text stands on a page of its own, however long it is.
+pub const MAX_PAGE_TEXT: u64 = 2 * 1024 * 1024;
+
+/// Returns how many of the texts of these sizes, taken in this order, fit on one page: at least one, if there are any.
+pub fn texts_that_fit(sizes: impl IntoIterator<Item = u64>) -> usize {
+    let mut bytes: u64 = 0;
+    let fits = |(place, size): &(usize, u64)| {
+        bytes = bytes.saturating_add(*size);
+        *place == 0 || bytes <= MAX_PAGE_TEXT
+    };
+    sizes.into_iter().enumerate().take_while(fits).count()
+}
+
 /// A page of a list: numbers count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
@@ -68,6 +81,16 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_ends_before_the_text_that_would_exceed_its_bound_and_holds_at_least_one() {
+        assert_eq!(texts_that_fit([]), 0);
+        assert_eq!(texts_that_fit([MAX_PAGE_TEXT, 0, 0]), 3);
+        assert_eq!(texts_that_fit([MAX_PAGE_TEXT, 1, 0]), 1);
+        assert_eq!(texts_that_fit([MAX_PAGE_TEXT + 1, 0]), 1);
+        assert_eq!(texts_that_fit([u64::MAX, u64::MAX]), 1);
+        assert_eq!(texts_that_fit([500_000; 100]), 4);
+    }
 
     #[test]
     fn pages_outside_their_range_are_refused_by_name() {

@@ -51,9 +51,13 @@ impl Calls {
         // An id that is none names nothing, as one that was never given out.
         let ids: Vec<ArticleId> = request.ids.iter().filter_map(|id| id.parse().ok()).collect();
         let filter = Filter { states: lists::states(&request.states)?, ..Filter::default() };
-        let with_content = !request.without_content;
-        let picked = self.app.pick(who.as_ref(), &ids, filter, with_content).await;
-        Ok(lists::picked(&picked?, with_content))
+        if request.sizes_only {
+            return Ok(lists::sized(&self.app.sizes(who.as_ref(), &ids, filter).await?));
+        }
+        if request.without_content {
+            return Ok(lists::picked(&self.app.pick(who.as_ref(), &ids, filter).await?));
+        }
+        Ok(lists::with_texts(&self.app.pick_texts(who.as_ref(), &ids, filter).await?, 0))
     }
 
     async fn list(&self, call: &Call) -> Result<Bytes, Failure> {
@@ -65,8 +69,11 @@ impl Calls {
             let positions = self.app.positions(who.as_ref(), part).await;
             return Ok(lists::positioned(&positions?));
         }
-        let listing = self.app.list(who.as_ref(), part, with_content).await;
-        Ok(lists::listed(&listing?, with_content))
+        if with_content {
+            let (texts, total) = self.app.list_texts(who.as_ref(), part).await?;
+            return Ok(lists::with_texts(&texts, total));
+        }
+        Ok(lists::listed(&self.app.list(who.as_ref(), part).await?))
     }
 }
 

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bus::{Bus, Outbox, Relay, Subscription};
+use bus::{Bus, Erasing, Outbox, Relay, Subscription};
 use chassis::{Closer, Dependency, Service, Surroundings, Verifier};
 use kernel::Section;
 
@@ -58,6 +58,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
         workers: vec![
             Arc::new(Relay::new(outbox, bus.clone())),
             Arc::new(workers::forget_answers(app.clone(), surroundings.clock.clone())),
+            Arc::new(Erasing::new("news.erasures", app.erasures(), bus.clone())),
         ],
         health: health(&app, &bus),
         closers: [closer(app)].into_iter().chain(closers).collect(),

@@ -2,9 +2,12 @@
 //!
 //! Each law in a method's documentation is a case of the contract suite under that name (`store/contract`).
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bus::Envelope;
-use chassis::StoreFailure;
+use chassis::{Erasable, StoreFailure};
 use kernel::{ArticleId, Code, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
@@ -139,6 +142,10 @@ pub trait EventStore: Send + Sync + 'static {
     /// * `erasing_leaves_the_chain_as_it_is`
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure>;
 
+    /// What the store owes to people who were erased, if it is one that can be wiped: a row of the duty is written in the transaction of
+    /// each erasure of a person whom it names.
+    fn erasure(&self) -> Option<Arc<dyn Erasable>>;
+
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
@@ -212,6 +219,9 @@ pub struct Listing {
     pub total: u64,
 }
 
+/// The lengths of texts in bytes.
+pub type Sizes = HashMap<ArticleId, u64>;
+
 /// The same as places alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Positions {
@@ -242,7 +252,7 @@ pub trait NewsView: Send + Sync + 'static {
     /// Those of these articles that pass the filter, in the order of the ids.
     ///
     /// * `of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order`
-    /// * `a_list_carries_content_only_where_it_was_asked_for`
+    /// * `articles_are_picked_with_content_only_if_it_was_asked_for`
     async fn pick(
         &self,
         ids: &[ArticleId],
@@ -250,7 +260,13 @@ pub trait NewsView: Send + Sync + 'static {
         with_content: bool,
     ) -> Result<Vec<Article>, StoreFailure>;
 
-    /// A part of the articles that pass a filter.
+    /// How many bytes the texts of those of these articles have that pass the filter, known without reading them. A text that an
+    /// older program has written may count as the longest there can be.
+    ///
+    /// * `the_sizes_of_texts_are_those_of_what_passes_the_filter`
+    async fn sizes(&self, ids: &[ArticleId], filter: &Filter) -> Result<Sizes, StoreFailure>;
+
+    /// A part of the articles that pass a filter, without their texts.
     ///
     /// * `a_list_holds_published_articles_only_in_one_order_with_their_total`: unless other states are named
     /// * `pages_of_a_list_are_slices_of_one_order`
@@ -258,9 +274,9 @@ pub trait NewsView: Send + Sync + 'static {
     /// * `what_comes_after_a_place_and_before_it_is_the_whole_list`: in each order, also where articles are of one moment
     /// * `a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come`: what comes before the place that was reached
     ///   is not seen, what comes after it is
-    /// * `a_list_carries_content_only_where_it_was_asked_for`
+    /// * `a_list_carries_no_content`
     /// * `totals_follow_every_change_of_an_article`
-    async fn list(&self, part: &Part, with_content: bool) -> Result<Listing, StoreFailure>;
+    async fn list(&self, part: &Part) -> Result<Listing, StoreFailure>;
 
     /// The places of the same part, without reading the articles.
     ///
@@ -290,6 +306,10 @@ pub trait NewsView: Send + Sync + 'static {
     ///
     /// * `a_rebuild_repairs_whatever_was_wrong`
     async fn finish_rebuild(&self) -> Result<(), StoreFailure>;
+
+    /// What the store owes to people who were erased, if it is one that can be wiped: a row of the duty is written in the transaction of
+    /// each erasure of a person whom it names.
+    fn erasure(&self) -> Option<Arc<dyn Erasable>>;
 
     /// Whether the view answers.
     async fn ping(&self) -> Result<(), StoreFailure>;

@@ -6,7 +6,7 @@ use chassis::config::{Address, Form, Place, Secret, Settings, path_fault};
 use chassis::{IdentityConfig, token_fault};
 use serde::{Deserialize, Serialize};
 
-use crate::app::Times;
+use crate::app::{TextBudget, Times};
 use crate::clients::RetryRule;
 
 /// The orchestrator's configuration.
@@ -27,6 +27,16 @@ pub struct Config {
     pub recommendations: RecommendationsConfig,
     /// What is kept of answers that everybody gets.
     pub cache: CacheConfig,
+    /// What lists may take.
+    pub lists: ListsConfig,
+}
+
+/// What lists may take.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListsConfig {
+    /// Memory for lists with content that are being made or sent, in bytes.
+    pub content_bytes: u32,
 }
 
 /// What is kept of answers that everybody gets.
@@ -61,7 +71,7 @@ impl CacheConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct DesksConfig {
-    /// How long a section may take where several are asked at once.
+    /// How long a section is waited for if another one has answered the same question, in milliseconds.
     pub section_deadline_ms: u64,
     /// How often a call that failed is tried again.
     pub retries: u32,
@@ -70,7 +80,7 @@ pub struct DesksConfig {
 }
 
 impl DesksConfig {
-    /// How long a section may take where several are asked at once.
+    /// How long a section is waited for if another one has answered the same question.
     pub fn section_deadline(&self) -> Duration {
         Duration::from_millis(self.section_deadline_ms)
     }
@@ -137,6 +147,13 @@ impl Settings for Config {
             faults.push(
                 "cache.settling_ms must be at most 60,000: so long no list is kept after a change".to_owned(),
             );
+        }
+        if self.lists.content_bytes < TextBudget::LEAST {
+            faults.push(format!(
+                "lists.content_bytes must be at least {}, got {}: so much one list may take",
+                TextBudget::LEAST,
+                self.lists.content_bytes
+            ));
         }
         if self.readings.patience_ms == 0 {
             faults.push("readings.patience_ms must be at least 1".to_owned());
@@ -207,10 +224,16 @@ mod tests {
             ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "0"),
             ("ORCHESTRATOR__READINGS__QUEUE", "0"),
             ("ORCHESTRATOR__RECOMMENDATIONS__BUDGET_MS", "2001"),
+            ("ORCHESTRATOR__LISTS__CONTENT_BYTES", "8388607"),
         ]);
-        let faults = faults.expect_err("four faults");
-        for key in ["public_base", "desks.section_deadline_ms", "readings.queue", "recommendations.budget_ms"]
-        {
+        let faults = faults.expect_err("five faults");
+        for key in [
+            "public_base",
+            "desks.section_deadline_ms",
+            "readings.queue",
+            "recommendations.budget_ms",
+            "lists.content_bytes",
+        ] {
             assert!(faults.contains(key), "{faults}");
         }
     }

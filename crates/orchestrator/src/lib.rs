@@ -17,10 +17,12 @@ use anyhow::Context as _;
 use bus::{Bus, Subscription};
 use chassis::{Service, Surroundings, Verifier};
 
-pub use crate::config::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
+pub use crate::config::{
+    CacheConfig, Config, DesksConfig, ListsConfig, ReadingsConfig, RecommendationsConfig,
+};
 pub use crate::http::{ACCESS, News, router};
 
-use crate::app::{App, ReadingQueue, Shelf};
+use crate::app::{App, ReadingQueue, Shelf, TextBudget};
 use crate::clients::{BusDesks, BusReadings, GrpcTastes};
 use crate::workers::TellReadings;
 
@@ -66,6 +68,7 @@ pub async fn build_on(
         readings,
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
+        text_budget: TextBudget::new(config.lists.content_bytes),
         section_deadline: config.desks.section_deadline(),
         taste_budget: Duration::from_millis(config.recommendations.budget_ms),
     });

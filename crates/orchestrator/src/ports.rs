@@ -10,7 +10,8 @@ use kernel::{
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Article, Change, DiffPart, Fields, History, Part, Reading, SectionList, SectionPositions, State, Taste,
+    Article, Change, DiffPart, Fields, History, Part, Picked, Reading, SectionList, SectionPositions, State,
+    Taste,
 };
 
 /// Who gives a command, and under which key.
@@ -52,6 +53,8 @@ pub enum Which {
 /// * In a refusal that it has kept under the client's key, `idempotency_replayed` says so.
 /// * Where nobody serves a section it is unavailable.
 /// * A section that keeps failing is left in peace for a while, and the others are not.
+/// * A section that is given up too often is left in peace too.
+/// * A question that is costly by itself (texts of many articles, a comparison) never counts as a failure of its section.
 /// * One that can't write can still be read.
 /// * An answer that can't be read is a failure of the section.
 #[async_trait]
@@ -67,7 +70,8 @@ pub trait NewsDesks: Send + Sync {
     ) -> Result<Article, DeskError>;
 
     /// Those of these articles that are in one of `states` (none named: published) and that the caller may see, in the order of `ids`, at
-    /// most 100; with their texts where `content` says so. What is not there any more is left out.
+    /// most 100; with their texts if `content` says so, and then only as many as one page holds. What is not there any more is
+    /// left out.
     async fn get_many(
         &self,
         section: Section,
@@ -75,15 +79,25 @@ pub trait NewsDesks: Send + Sync {
         states: &[State],
         content: bool,
         token: Option<&str>,
-    ) -> Result<Vec<Article>, DeskError>;
+    ) -> Result<Picked, DeskError>;
 
-    /// A part of the section's articles, as far as the caller may see them, and how many pass the filter in all; with their texts where
-    /// `content` says so.
+    /// How many bytes the texts of the same articles have, in no order.
+    async fn sizes(
+        &self,
+        section: Section,
+        ids: &[ArticleId],
+        states: &[State],
+        token: Option<&str>,
+    ) -> Result<Vec<(ArticleId, u64)>, DeskError>;
+
+    /// Counts an answer that was not waited for any longer, because others had answered, as a failure of its section.
+    fn given_up(&self, section: Section);
+
+    /// A part of the section's articles without their texts, as far as the caller may see them, and how many pass the filter in all.
     async fn list(
         &self,
         section: Section,
         part: &Part,
-        content: bool,
         token: Option<&str>,
     ) -> Result<SectionList, DeskError>;
 

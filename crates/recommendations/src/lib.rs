@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bus::Erasing;
 use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier};
 use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};
 use tonic::service::Routes;
@@ -59,7 +60,10 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         metrics: bus::metrics::described(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
-        workers: vec![Arc::new(workers::forget_visits(app, surroundings.clock.clone()))],
+        workers: vec![
+            Arc::new(workers::forget_visits(app, surroundings.clock.clone())),
+            Arc::new(Erasing::new("recommendations.erasures", vec![asked.erasure()], bus.clone())),
+        ],
         health: vec![
             Dependency::new(asked.name(), move || {
                 let engine = asked.clone();

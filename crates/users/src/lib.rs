@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bus::{Bus, Relay};
+use bus::{Bus, Erasing, Relay};
 use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier, Worker};
 use kernel::{Fault as _, Kind};
 use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
@@ -105,6 +105,11 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         Arc::new(Relay::new(opened.outbox, bus.clone())),
         Arc::new(workers::forget_answers(app.clone())),
         Arc::new(workers::CostsWorker::new(app.clone())),
+        Arc::new(Erasing::new(
+            "users.erasures",
+            vec![opened.erasure, Arc::new(workers::WipedIntake(app.intake.clone()))],
+            bus.clone(),
+        )),
     ];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
     Ok(Opened { app, bus, workers, closers })

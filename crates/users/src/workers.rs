@@ -1,16 +1,18 @@
 //! What this service does by itself: it brings registrations from the intake into the store, and forgets answers whose time is over.
+//! (That erasures become true in every file is done by the bus's worker `Erasing`.)
 //! (What tells other services is the bus's own worker, the relay.)
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chassis::{Forgetting, Step, Worker};
-use kernel::{Fault, Timestamp};
+use chassis::{Erasable, Forgetting, Step, StoreFailure, Worker};
+use kernel::{Fault, Timestamp, UserId};
 use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::metrics::INTAKE_DEPTH;
+use crate::ports::Intake;
 
 /// The least time between two looks at how many registrations wait.
 const LOOK: Duration = Duration::from_secs(1);
@@ -64,6 +66,24 @@ impl Worker for CostsWorker {
 
     fn wake(&self) -> Arc<Notify> {
         self.wake.clone()
+    }
+}
+
+/// The intake among the stores that are wiped after an erasure. It owes nothing by itself: the accounts do, for both.
+pub struct WipedIntake(pub Arc<dyn Intake>);
+
+#[async_trait]
+impl Erasable for WipedIntake {
+    async fn owed(&self) -> Result<Vec<UserId>, StoreFailure> {
+        Ok(Vec::new())
+    }
+
+    async fn wipe(&self, _: &[UserId]) -> Result<bool, StoreFailure> {
+        self.0.wipe().await
+    }
+
+    async fn done(&self, _: &[UserId]) -> Result<(), StoreFailure> {
+        Ok(())
     }
 }
 

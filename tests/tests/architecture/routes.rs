@@ -88,7 +88,7 @@ fn every_operation_says_how_it_refuses_and_who_may_call_it() {
         if !open {
             statuses.push("403");
         }
-        if row.costly {
+        if row.costly || row.costly_with_content {
             statuses.push("429");
         }
         if operation["requestBody"].is_object() {

@@ -55,7 +55,7 @@ async fn what_a_service_says_is_costly_has_a_limit_of_its_own_and_nothing_else_h
     costly.send().await.expect_status(200);
     gateway.client().get("/v1/news/famous/y/diff").send().await.expect_status(200);
     let rows = every_row();
-    assert!(rows.iter().any(|row| row.costly));
+    assert!(rows.iter().any(|row| row.costly) && rows.iter().any(|row| row.costly_with_content));
     for row in rows {
         let path = row.filled("0190b2c4-0000-7000-8000-000000000000");
         // The older form of `/news/v1/x` is `/v1/news/x`.
@@ -64,6 +64,19 @@ async fn what_a_service_says_is_costly_has_a_limit_of_its_own_and_nothing_else_h
         for path in [format!("{path}?from=1&to=2"), format!("/v1/{prefix}{rest}")] {
             let method = row.method.parse().expect("a method");
             let call = gateway.client().request(method, &path).send().await;
+            call.expect_status(if row.costly { 429 } else { 200 });
+        }
+        let costly = row.costly || row.costly_with_content;
+        for query in
+            ["include=content", "limit=9&fields=id%2Ccontent", "a=b&fields=content,id", "include=%63ontent"]
+        {
+            let method = row.method.parse().expect("a method");
+            let call = gateway.client().request(method, &format!("{path}?{query}")).send().await;
+            call.expect_status(if costly { 429 } else { 200 });
+        }
+        for query in ["limit=9&fields=id%2Ctitle", "label=content", "label=%C3%B6l&include="] {
+            let method = row.method.parse().expect("a method");
+            let call = gateway.client().request(method, &format!("{path}?{query}")).send().await;
             call.expect_status(if row.costly { 429 } else { 200 });
         }
     }

@@ -1,13 +1,15 @@
 //! The bus over AMQP 0-9-1: RabbitMQ 3.10 or newer.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::{Context, Runnable};
 use kernel::{Deadline, Refusal};
-use lapin::options::BasicGetOptions;
+use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -53,6 +55,8 @@ pub struct AmqpBus {
     way_out: String,
     caller: Caller,
     schedule: Arc<Schedule>,
+    /// The durable queues that this service subscribed to.
+    queues: Mutex<BTreeSet<String>>,
     _close_when_dropped: DropGuard,
 }
 
@@ -93,6 +97,7 @@ impl AmqpBus {
             outgoing,
             incoming,
             schedule: Arc::new(schedule),
+            queues: Mutex::default(),
             _close_when_dropped: closing.drop_guard(),
         };
         let deadline = Deadline::after(patience);
@@ -130,6 +135,25 @@ impl AmqpBus {
         Ok(letters)
     }
 
+    /// Removes those dead letters of a queue that name `person`, as far as the queue is long now.
+    async fn forget_in(&self, queue: &str, person: &str) -> Result<(), BusError> {
+        let channel = channel(&*self.incoming.now()?).await?;
+        let name = wire::short("the name of a queue", &topology::dead(queue))?;
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let there = channel.queue_declare(name.clone(), passive, FieldTable::default()).await;
+        let letters = there.map_err(|error| failure(&error))?.message_count();
+        for _ in 0..letters {
+            let got = channel.basic_get(name.clone(), BasicGetOptions::default()).await;
+            let Some(got) = got.map_err(|error| failure(&error))? else { break };
+            // One that can't be read may hold anything, and stays for whoever looks at dead letters.
+            if wire::dead_letter(0, &got.delivery).is_ok_and(|letter| names(&letter.message, person)) {
+                got.delivery.ack(BasicAckOptions::default()).await.map_err(|error| failure(&error))?;
+            }
+        }
+        // What was looked at and not acknowledged goes back to its place.
+        channel.close(200, "OK".into()).await.map_err(|error| failure(&error))
+    }
+
     /// Sends messages and waits until the broker has them.
     async fn send(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
         let parcel = |message: Envelope| {
@@ -143,6 +167,11 @@ impl AmqpBus {
         self.publisher.send(parcels, Context::current().deadline).await?;
         Ok(())
     }
+}
+
+/// Whether a message names a person and says more of them than what becomes of their account.
+fn names(message: &Envelope, person: &str) -> bool {
+    message.subject != person && message.body.windows(person.len()).any(|bytes| bytes == person.as_bytes())
 }
 
 pub(crate) fn read(url: &str) -> Result<AMQPUri, BusError> {
@@ -183,6 +212,7 @@ impl Bus for AmqpBus {
         let queue = DurableQueue::new(service, &name, patterns, &self.schedule);
         wire::short("the name of a queue", &queue.retry(Duration::from_millis(u64::from(u32::MAX))))?;
         queue.declare(&connection).await?;
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         Ok(Box::new(Consumer {
             queue,
             link: self.incoming.clone(),
@@ -212,6 +242,16 @@ impl Bus for AmqpBus {
             opened => opened?,
         };
         Ok(Box::new(server.start(open)))
+    }
+
+    /// The broker deletes what is acknowledged by itself, some time later; what waits is handled, or becomes a dead letter, and can't be
+    /// looked at from here.
+    async fn forget(&self, person: &str) -> Result<bool, BusError> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for queue in queues {
+            self.forget_in(&queue, person).await?;
+        }
+        Ok(true)
     }
 
     async fn ping(&self) -> Result<(), BusError> {

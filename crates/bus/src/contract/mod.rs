@@ -21,6 +21,7 @@ mod counts;
 mod crash;
 mod deliveries;
 mod failures;
+mod forgetting;
 mod local;
 mod model;
 
@@ -63,6 +64,9 @@ macro_rules! every_case {
                 a_poison_message_does_not_block_its_neighbours,
                 a_panicking_handler_counts_as_a_defect_and_its_consumer_goes_on,
                 a_handler_over_its_budget_is_stopped_and_gets_the_message_again,
+            }
+            in (super::forgetting) {
+                dead_letters_that_name_a_person_are_gone_once_they_are_forgotten_and_no_others,
             }
             in (super::broadcast) {
                 a_broadcast_reaches_every_subscriber,

@@ -213,6 +213,10 @@ impl Bus for BusLocal {
         Ok(Box::new(self.exchange.open(service, address, handler)))
     }
 
+    async fn forget(&self, person: &str) -> Result<bool, BusError> {
+        Ok(self.store.forget(person).await?)
+    }
+
     async fn ping(&self) -> Result<(), BusError> {
         Ok(self.store.ping().await?)
     }

@@ -68,6 +68,28 @@ impl Store {
         self.database.try_write().await
     }
 
+    /// Deletes the dead letters that name a person, unless they are their subject, and wipes the file once no message that names them
+    /// waits any more.
+    pub(super) async fn forget(&self, person: &str) -> Result<bool, StoreFailure> {
+        let mut tx = self.database.write().await?;
+        sqlx::query("delete from dead_letter where subject <> ?1 and instr(body, cast(?1 as blob)) > 0")
+            .bind(person)
+            .execute(&mut *tx)
+            .await?;
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select 1 from delivery where subject <> ?1 and instr(body, cast(?1 as blob)) > 0)",
+        )
+        .bind(person)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        if waits {
+            return Ok(false);
+        }
+        // A file that has grown beyond that is full of messages that wait: it gets smaller, and is vacuumed then.
+        Ok(self.database.vacuum().await? && self.database.empty_log().await?)
+    }
+
     pub(super) async fn close(&self) {
         self.database.close().await;
     }

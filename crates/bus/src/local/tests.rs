@@ -226,3 +226,35 @@ async fn a_queue_without_a_name_and_half_a_wildcard_are_refused() {
     }
     assert_eq!(bus.depths().await.expect("the store answers"), []);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_forgotten_only_when_no_message_names_them_any_more_and_then_no_file_does() {
+    const PERSON: &str = "0190b2c4-0000-7000-8000-00000000000a";
+    let folder = Folder::new();
+    let bus =
+        BusLocal::open(&path(&folder), Arc::new(SystemClock), Schedule::default()).await.expect("opens");
+    let (handler, mut seen) = telling();
+    let consumer = bus.subscribe(queue(), handler).await.expect("subscribes");
+    for subject in ["an article", "wrong"] {
+        let body = format!("by {PERSON}, called Rumpelstiltskin, about tennis").into();
+        bus.publish(vec![Envelope { body, ..message("test.happened", subject) }]).await.expect("confirms");
+    }
+    assert!(!bus.forget(PERSON).await.expect("the store answers"), "two messages still wait");
+    let (stop, done) = start(consumer);
+    for subject in ["an article", "wrong"] {
+        assert_eq!(next(&mut seen).await, subject);
+    }
+    stop.cancel();
+    done.await.expect("it stops");
+    let holds = || {
+        std::fs::read_dir(folder.path()).expect("reads").any(|entry| {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            bytes.windows(15).any(|window| window == b"Rumpelstiltskin")
+        })
+    };
+    assert!(holds(), "the dead letter has it, and the log");
+    assert!(bus.forget(PERSON).await.expect("the store answers"));
+    assert!(!holds());
+    assert!(bus.dead_letters("test.queue", 10).await.expect("they are read").is_empty());
+    bus.close().await;
+}

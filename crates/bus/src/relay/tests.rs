@@ -77,6 +77,10 @@ impl Bus for Taking {
         Ok(())
     }
 
+    async fn forget(&self, _: &str) -> Result<bool, BusError> {
+        Err(BusError::Name("a relay only publishes".to_owned()))
+    }
+
     async fn ping(&self) -> Result<(), BusError> {
         Ok(())
     }

@@ -24,12 +24,38 @@ pub struct Row {
     pub path: String,
     /// Who may call it; one of them is enough.
     pub grants: Vec<Grant>,
-    /// Whether an answer takes far more work than a read, so that a client may ask for few of them: the word `costly` in its row.
-    pub costly: bool,
+    /// When an answer takes far more work than a read, so that a client may ask for few of them.
+    pub costly: Costly,
     /// Whether an access token that is missing, broken or over is no reason to refuse: the word `lenient` in its row.
     pub lenient: bool,
     /// Whether its body carries the text of an article, and so may be larger than others: the word `text` in its row.
     pub text: bool,
+}
+
+/// When an answer takes far more work than a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Costly {
+    /// Never.
+    Never,
+    /// If the query asks for the content of articles: the words `costly with content` in the row.
+    WithContent,
+    /// Always: the word `costly` in the row.
+    Always,
+}
+
+impl Costly {
+    /// Returns whether a request with this query takes so much.
+    pub fn applies(self, query: Option<&str>) -> bool {
+        match self {
+            Costly::Never => false,
+            Costly::Always => true,
+            Costly::WithContent => {
+                form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, value)| {
+                    matches!(&*name, "include" | "fields") && value.split(',').any(|name| name == "content")
+                })
+            }
+        }
+    }
 }
 
 impl Row {
@@ -62,9 +88,10 @@ pub enum MatrixError {
 }
 
 /// The words of a row that are not grants.
-const COSTLY: &str = "costly";
 const LENIENT: &str = "lenient";
 const TEXT: &str = "text";
+const COSTLY: [(&str, Costly); 2] =
+    [("costly", Costly::Always), ("costly with content", Costly::WithContent)];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,14 +107,19 @@ impl Matrix {
             let unreadable = || MatrixError::Row(route.clone());
             let (method, path) = route.split_once(' ').ok_or_else(unreadable)?;
             let method = method.parse().map_err(|_| unreadable())?;
-            let says = |wanted: &str| words.iter().any(|word| word == wanted);
-            let grants = words.iter().filter(|word| ![COSTLY, LENIENT, TEXT].contains(&word.as_str()));
-            let grants = grants.map(|grant| read_grant(grant).ok_or_else(unreadable));
-            let grants: Vec<Grant> = grants.collect::<Result<_, _>>()?;
-            if says(LENIENT) && !grants.contains(&Grant::Anyone) {
+            let (mut costly, mut lenient, mut text) = (Costly::Never, false, false);
+            let mut grants = Vec::new();
+            for word in &words {
+                match COSTLY.iter().find(|(name, _)| name == word) {
+                    Some((_, when)) => costly = *when,
+                    None if word == LENIENT => lenient = true,
+                    None if word == TEXT => text = true,
+                    None => grants.push(read_grant(word).ok_or_else(unreadable)?),
+                }
+            }
+            if lenient && !grants.contains(&Grant::Anyone) {
                 return Err(unreadable());
             }
-            let (costly, lenient, text) = (says(COSTLY), says(LENIENT), says(TEXT));
             Ok(Row { method, path: path.to_owned(), grants, costly, lenient, text })
         });
         Ok(Self { rows: rows.collect::<Result<_, MatrixError>>()? })
@@ -154,10 +186,37 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_costly_however_its_query_spells_that_it_wants_content() {
+        let lists =
+            Matrix::parse("[routes]\n\"GET /x\" = [\"anyone\", \"costly with content\"]").expect("a matrix");
+        let (row, anyone) = (&lists.rows()[0], [Grant::Anyone]);
+        assert_eq!((row.costly, row.grants.as_slice()), (Costly::WithContent, anyone.as_slice()));
+        for query in [
+            "include=content",
+            "limit=3&include=content",
+            "fields=id,content",
+            "fields=content",
+            "fields=id%2Ccontent%2Ctitle",
+            "%69nclude=%63ontent",
+            "include=&include=content",
+        ] {
+            assert!(row.costly.applies(Some(query)), "{query}");
+        }
+        for query in
+            ["", "include=", "fields=id,title", "label=content", "fields=contents", "x=include=content"]
+        {
+            assert!(!row.costly.applies(Some(query)), "{query}");
+        }
+        assert!(!row.costly.applies(None));
+    }
+
+    #[test]
     fn costly_is_said_of_a_route_and_lets_nobody_in() {
         let costly = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\", \"costly\"]").expect("a matrix");
         let plain = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\"]").expect("a matrix");
-        assert!(costly.rows()[0].costly && !plain.rows()[0].costly);
+        let (always, never) = (costly.rows()[0].costly, plain.rows()[0].costly);
+        assert_eq!((always, never), (Costly::Always, Costly::Never));
+        assert!(always.applies(None) && !never.applies(Some("include=content")));
         assert_eq!(costly.rows()[0].grants, plain.rows()[0].grants);
         let text = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\", \"text\"]").expect("a matrix");
         assert!(text.rows()[0].text && !plain.rows()[0].text);

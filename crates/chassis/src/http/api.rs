@@ -8,7 +8,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{ComponentsBuilder, ContentBuilder, Info, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::access::{Grant, Matrix, Row};
+use super::access::{Costly, Grant, Matrix, Row};
 use super::guard::{Guard, guard};
 use super::parameters::Parameters;
 use super::problem::{FieldProblem, ProblemBody};
@@ -110,7 +110,7 @@ fn blank(service: &str) -> OpenApi {
 
 /// Adds what the guard, the extractors and the edge can answer to any operation, where the operation does not say it itself.
 fn document_refusals(operation: &mut Operation, open_to_anyone: bool, row: Option<&Row>) {
-    let (costly, text) = row.map_or((false, false), |row| (row.costly, row.text));
+    let (costly, text) = row.map_or((Costly::Never, false), |row| (row.costly, row.text));
     let mut refusals = vec![
         ("401", "`invalid_token`; without a token `unauthenticated`, unless anyone may"),
         ("default", "Every other refusal; see the codes of ProblemBody"),
@@ -118,8 +118,15 @@ fn document_refusals(operation: &mut Operation, open_to_anyone: bool, row: Optio
     if !open_to_anyone {
         refusals.push(("403", "`role_required`"));
     }
-    if costly {
-        refusals.push(("429", "`too_many_requests`: this route is costly; `Retry-After` says when again"));
+    match costly {
+        Costly::Never => {}
+        Costly::Always => {
+            refusals.push(("429", "`too_many_requests`: this route is costly; `Retry-After` says when again"))
+        }
+        Costly::WithContent => refusals.push((
+            "429",
+            "`too_many_requests`: lists with content are costly; `Retry-After` says when again",
+        )),
     }
     if operation.request_body.is_some() {
         refusals.extend([

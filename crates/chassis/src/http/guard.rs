@@ -135,7 +135,7 @@ impl Guard {
         {
             throttle.admit_account(verified.identity.user)?;
         }
-        if row.is_some_and(|row| row.costly) {
+        if row.is_some_and(|row| row.costly.applies(request.uri().query())) {
             let client = request.extensions().get::<ClientAddress>().copied();
             throttle.admit_costly(client.and_then(ClientAddress::known))?;
         }

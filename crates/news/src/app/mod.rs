@@ -30,6 +30,7 @@ use crate::wire;
 
 pub use create::CreateArticle;
 pub use error::NewsError;
+pub use list::Texts;
 pub use once::{Done, KEPT};
 pub use past::{History, Which};
 pub use replay::Replayed;

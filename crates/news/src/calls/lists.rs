@@ -6,8 +6,9 @@ use prost::Message;
 use proto::news::v1 as wire;
 
 use super::unreadable;
+use crate::app::Texts;
 use crate::domain::{Article, Filter, Order, Part, Position, Start, State};
-use crate::ports::{Listing, Positions};
+use crate::ports::{Listing, Positions, Sizes};
 use crate::wire::encode;
 
 /// The part that is asked for.
@@ -49,24 +50,37 @@ fn position(from: &wire::ListPosition) -> Result<Position, Refusal> {
     Ok(Position { at: Timestamp::from_millis(from.at_ms), id })
 }
 
-/// A part of a list.
-pub(super) fn listed(listing: &Listing, with_content: bool) -> Bytes {
-    reply(&listing.articles, with_content, listing.total)
+/// A part of a list, without texts.
+pub(super) fn listed(listing: &Listing) -> Bytes {
+    let articles = listing.articles.iter().map(|article| encode(article, false)).collect();
+    reply(wire::ListArticlesReply { articles, total: listing.total, ..Default::default() })
 }
 
-/// Articles that were named.
-pub(super) fn picked(articles: &[Article], with_content: bool) -> Bytes {
-    reply(articles, with_content, 0)
+/// Articles that were named, without texts.
+pub(super) fn picked(articles: &[Article]) -> Bytes {
+    let articles = articles.iter().map(|article| encode(article, false)).collect();
+    reply(wire::ListArticlesReply { articles, ..Default::default() })
 }
 
-fn reply(articles: &[Article], with_content: bool, total: u64) -> Bytes {
-    let articles = articles.iter().map(|article| encode(article, with_content)).collect();
-    wire::ListArticlesReply { articles, total, keys: Vec::new() }.encode_to_vec().into()
+/// Articles with their texts, as far as one reply holds them.
+pub(super) fn with_texts(texts: &Texts, total: u64) -> Bytes {
+    let articles = texts.articles.iter().map(|article| encode(article, true)).collect();
+    reply(wire::ListArticlesReply { articles, total, cut: texts.cut, ..Default::default() })
+}
+
+/// How long texts are.
+pub(super) fn sized(sizes: &Sizes) -> Bytes {
+    let size = |(id, bytes): (&ArticleId, &u64)| wire::TextSize { id: id.to_string(), bytes: *bytes };
+    reply(wire::ListArticlesReply { sizes: sizes.iter().map(size).collect(), ..Default::default() })
+}
+
+fn reply(reply: wire::ListArticlesReply) -> Bytes {
+    reply.encode_to_vec().into()
 }
 
 /// A part of a list as places alone.
 pub(super) fn positioned(positions: &Positions) -> Bytes {
     let key = |place: &Position| wire::ListPosition { at_ms: place.at.millis(), id: place.id.to_string() };
     let keys = positions.positions.iter().map(key).collect();
-    wire::ListArticlesReply { articles: Vec::new(), total: positions.total, keys }.encode_to_vec().into()
+    reply(wire::ListArticlesReply { total: positions.total, keys, ..Default::default() })
 }

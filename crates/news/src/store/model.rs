@@ -243,9 +243,12 @@ async fn seen(view: &dyn NewsView, chance: &mut StdRng) -> String {
     let with_content = chance.random_bool(0.5);
     let get = view.get(ids[0]).await.expect("it is read");
     let pick = view.pick(&ids, &part.filter, with_content).await.expect("they are picked");
-    let list = view.list(&part, with_content).await.expect("a list");
+    let list = view.list(&part).await.expect("a list");
+    let mut sizes: Vec<_> =
+        view.sizes(&ids, &part.filter).await.expect("they are counted").into_iter().collect();
+    sizes.sort_unstable();
     let positions = view.positions(&part).await.expect("a list of places");
-    format!("{part:?}\n{get:?}\n{pick:?}\n{list:?}\n{positions:?}")
+    format!("{part:?}\n{get:?}\n{pick:?}\n{list:?}\n{sizes:?}\n{positions:?}")
 }
 
 async fn both_views_say_the_same(seed: u64) {

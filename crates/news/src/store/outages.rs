@@ -115,7 +115,7 @@ async fn a_view_whose_server_goes_is_away_and_comes_back_by_itself() {
     wire.mend();
     all_works_again(|number| look(view.clone(), number)).await;
     assert!(view.apply(&published(2, 0)).await.expect("it is applied"));
-    assert_eq!(view.list(&Part::newest(0, 10), false).await.expect("a list").total, 2);
+    assert_eq!(view.list(&Part::newest(0, 10)).await.expect("a list").total, 2);
     view.close().await;
 }
 

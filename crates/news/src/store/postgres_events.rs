@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bus::Outbox;
 use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
-use chassis::{StoreFailure, in_time};
+use chassis::{Erasable, PostgresErasure, StoreFailure, in_time, owe_postgres};
 use futures::{TryFutureExt, TryStreamExt};
 use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::PgConnection;
@@ -215,10 +215,21 @@ impl EventStore for PostgresEventStore {
                 .execute(&mut *tx)
                 .await?;
             sqlx::query("delete from answers where owner = $1").bind(person.uuid()).execute(&mut *tx).await?;
+            let named: bool = sqlx::query_scalar("select exists (select 1 from bylines where person = $1)")
+                .bind(person.uuid())
+                .fetch_one(&mut *tx)
+                .await?;
+            if named {
+                owe_postgres(&mut tx, person).await?;
+            }
             tx.commit().await?;
             Ok(())
         })
         .await
+    }
+
+    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
+        Some(Arc::new(PostgresErasure::new(self.database.clone(), "vacuum bylines, answers, outbox")))
     }
 
     async fn ping(&self) -> Result<(), StoreFailure> {

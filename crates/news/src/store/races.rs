@@ -59,7 +59,7 @@ async fn an_erasure_in_the_middle_of_deliveries_leaves_no_byline_in_the_view() {
             }
         })
         .await;
-        let all = view.list(&Part::newest(0, 10), false).await.expect("a list").articles;
+        let all = view.list(&Part::newest(0, 10)).await.expect("a list").articles;
         assert_eq!(all.len(), 7);
         assert!(all.iter().all(|article| article.byline.as_str().is_empty()));
         view.close().await;

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bus::Outbox;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
-use chassis::StoreFailure;
 use chassis::sqlite::Database;
+use chassis::{Erasable, SqliteErasure, StoreFailure, owe_sqlite};
 use futures::TryStreamExt;
 use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::SqliteConnection;
@@ -192,14 +192,26 @@ impl EventStore for SqliteEventStore {
             .bind(person.uuid())
             .execute(&mut *tx)
             .await?;
+        // Also where this has been done before: whoever did it may have been killed before it was true.
+        let named: bool = sqlx::query_scalar("select exists (select 1 from bylines where person = ?)")
+            .bind(person.uuid())
+            .fetch_one(&mut *tx)
+            .await?;
         sqlx::query("update bylines set byline = '' where person = ?")
             .bind(person.uuid())
             .execute(&mut *tx)
             .await?;
         sqlx::query("delete from answers where owner = ?").bind(person.uuid()).execute(&mut *tx).await?;
+        if named {
+            owe_sqlite(&mut tx, person).await?;
+        }
         tx.commit().await?;
         self.database.forget().await;
         Ok(())
+    }
+
+    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
+        Some(Arc::new(SqliteErasure::with_outbox(self.database.clone())))
     }
 
     async fn ping(&self) -> Result<(), StoreFailure> {

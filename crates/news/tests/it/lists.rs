@@ -1,7 +1,9 @@
 //! Who sees what in a list, and what a list can be asked for.
 
 use kernel::{Kind, Section};
-use proto::news::v1::{GetArticlesRequest, ListArticlesReply, ListArticlesRequest, ListPosition};
+use proto::news::v1::{
+    ArticleFields, GetArticlesRequest, ListArticlesReply, ListArticlesRequest, ListOrder, ListPosition,
+};
 
 use crate::people::{Person, admin, author, editor, other_author, reader};
 use crate::world::{Place, World, fields, said, told};
@@ -47,7 +49,8 @@ async fn authors_list_their_own_editors_their_section_and_readers_what_is_publis
     let ids = vec![own.id, others.id];
     for (who, seen) in [(author(), 1), (editor(), 2), (reader(), 0)] {
         let states = vec!["draft".to_owned()];
-        let request = GetArticlesRequest { ids: ids.clone(), states, without_content: true };
+        let request =
+            GetArticlesRequest { ids: ids.clone(), states, without_content: true, sizes_only: false };
         let reply = world.call(Some(who.token()), "GetArticles", request).await.expect("a reply");
         let reply: ListArticlesReply = prost::Message::decode(reply).expect("a list");
         assert_eq!(reply.articles.len(), seen);
@@ -105,5 +108,55 @@ async fn a_state_that_there_is_not_is_named() {
     let request = ListArticlesRequest { limit: 1, states, ..ListArticlesRequest::default() };
     let refusal = world.list_as(Some(&editor()), request).await.expect_err("it is refused");
     assert_eq!((refusal.kind, refusal.fields[0].pointer.as_str()), (Kind::Invalid, "/state"));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn no_reply_holds_more_text_than_a_page_and_each_holds_at_least_one() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        let long = ArticleFields { content: "ü".repeat(250_000), ..fields(&format!("Long {number}")) };
+        let draft = world.create(&author(), long).await.expect("a draft");
+        let published = world.publish(&editor(), &draft).await.expect("it is published");
+        ids.push(world.get_since(None, &published).await.expect("it is projected").id);
+    }
+    let named = GetArticlesRequest { ids: ids.clone(), ..GetArticlesRequest::default() };
+    let picked = |request| async {
+        let reply = world.call(None, "GetArticles", request).await.expect("a reply");
+        <ListArticlesReply as prost::Message>::decode(reply).expect("a list")
+    };
+    let of = |reply: &ListArticlesReply| -> Vec<String> {
+        assert!(
+            reply
+                .articles
+                .iter()
+                .all(|article| article.content.as_ref().is_some_and(|text| text.len() == 500_000))
+        );
+        reply.articles.iter().map(|article| article.id.clone()).collect()
+    };
+    let reply = picked(named.clone()).await;
+    assert_eq!((of(&reply), reply.cut), (ids[..4].to_vec(), true));
+    let reply = picked(GetArticlesRequest { ids: ids[4..].to_vec(), ..named.clone() }).await;
+    assert_eq!((of(&reply), reply.cut), (ids[4..].to_vec(), false));
+    let reply = picked(GetArticlesRequest { sizes_only: true, ..named }).await;
+    assert!(reply.articles.is_empty() && reply.sizes.iter().all(|size| size.bytes == 500_000));
+    assert_eq!(reply.sizes.len(), 6);
+    // The same of a part of the list, from either side.
+    let part = ListArticlesRequest {
+        limit: 100,
+        include_content: true,
+        order: ListOrder::Oldest.into(),
+        ..ListArticlesRequest::default()
+    };
+    let whole = ListArticlesRequest { include_content: false, keys_only: true, ..part.clone() };
+    let places = world.list_as(None, whole).await.expect("places").keys;
+    let ordered: Vec<String> = places.iter().map(|place| place.id.clone()).collect();
+    let reply = world.list_as(None, part.clone()).await.expect("a list");
+    assert_eq!((of(&reply), reply.cut, reply.total), (ordered[..4].to_vec(), true, 6));
+    let before = ListArticlesRequest { before: places.last().cloned(), ..part };
+    let reply = world.list_as(None, before).await.expect("a list");
+    assert_eq!((of(&reply), reply.cut), (ordered[1..5].to_vec(), true));
     world.stop().await;
 }

@@ -212,7 +212,7 @@ async fn replays_in_the_middle_of_work(place: &Place) {
     for article in newest {
         assert_eq!(app.get(None, article.id, None).await.expect("it is public"), article);
     }
-    let listing = app.list(None, Part::newest(0, 100), false).await.expect("a list");
+    let listing = app.list(None, Part::newest(0, 100)).await.expect("a list");
     assert_eq!(listing.total, 80);
     shut(app).await;
 }

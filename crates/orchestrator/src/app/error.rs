@@ -20,6 +20,18 @@ pub enum ArticleError {
         #[source]
         first: Box<DeskError>,
     },
+    /// The texts of a page by its number exceed the bound of a page.
+    #[error(
+        "The texts of this page exceed {most} bytes{}. Ask for fewer articles on a page, or walk the list by `cursor`, \
+         whose pages end at that size.",
+        bytes.map(|bytes| format!(": they have {bytes}")).unwrap_or_default()
+    )]
+    PageTooLarge {
+        /// How many bytes they have, if that is known.
+        bytes: Option<u64>,
+        /// How many there may be.
+        most: u64,
+    },
 }
 
 impl Fault for ArticleError {
@@ -27,6 +39,7 @@ impl Fault for ArticleError {
         match self {
             ArticleError::Desk(error) => error.kind(),
             ArticleError::AllAway { .. } => Kind::Unavailable,
+            ArticleError::PageTooLarge { .. } => Kind::Invalid,
         }
     }
 
@@ -34,6 +47,7 @@ impl Fault for ArticleError {
         match self {
             ArticleError::Desk(error) => error.code(),
             ArticleError::AllAway { .. } => Code::new("section_unavailable"),
+            ArticleError::PageTooLarge { .. } => Code::new("page_too_large"),
         }
     }
 
@@ -41,6 +55,10 @@ impl Fault for ArticleError {
         match self {
             ArticleError::Desk(error) => error.fields(),
             ArticleError::AllAway { .. } => Vec::new(),
+            ArticleError::PageTooLarge { most, .. } => {
+                let detail = format!("the texts of a page must not exceed {most} bytes");
+                vec![FieldFault::new("/limit", "page_too_large", detail)]
+            }
         }
     }
 
@@ -51,6 +69,7 @@ impl Fault for ArticleError {
                 let missing: Vec<Value> = missing.iter().map(|section| section.as_str().into()).collect();
                 Map::from_iter([("missing".to_owned(), Value::from(missing))])
             }
+            ArticleError::PageTooLarge { .. } => Map::new(),
         }
     }
 
@@ -58,6 +77,7 @@ impl Fault for ArticleError {
         match self {
             ArticleError::Desk(error) => error.retry_after(),
             ArticleError::AllAway { first, .. } => first.retry_after().or(Some(Duration::from_secs(1))),
+            ArticleError::PageTooLarge { .. } => None,
         }
     }
 

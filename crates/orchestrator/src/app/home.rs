@@ -2,7 +2,7 @@ use chassis::{Context, causes};
 use futures::future::join_all;
 use kernel::{Fault, Section, UserId};
 
-use super::list::{Answered, sort_out};
+use super::gather::Answered;
 use super::{App, ArticleError, Asker};
 use crate::domain::{Article, BLOCK, FOR_YOU, Front, Part, Suggestion, TOP, Taste, for_you};
 use crate::ports::{DeskError, TastesError};
@@ -45,8 +45,8 @@ struct Followed {
 impl App {
     /// The front page: top stories, the newest of each section and, for a signed-in reader, what follows their labels.
     ///
-    /// The sections have one deadline together, and the personal part has its own beside it: neither waits for the other, so the
-    /// page is as fast as if nobody were signed in. Where the personal part fails the page is without it.
+    /// The sections are waited for together, and the personal part has its own deadline beside that: neither waits for the other, so the
+    /// page is as fast as if nobody were signed in. If the personal part fails the page is without it.
     ///
     /// # Errors
     /// Only where no section answered, or one refused the request itself.
@@ -73,9 +73,8 @@ impl App {
     }
 
     async fn newest(&self) -> Result<Answered<Vec<Article>>, ArticleError> {
-        let asked = Section::ALL.map(|section| self.newest_of(section, None, NEWEST));
-        let context = Context::current().within(self.section_deadline);
-        sort_out(Section::ALL.into_iter().zip(context.scope(join_all(asked)).await))
+        let asked = Section::ALL.map(|section| (section, self.newest_of(section, None, NEWEST)));
+        self.gather(false).ask(asked).await
     }
 
     async fn follow(&self, asker: &Asker) -> Option<Result<Followed, TastesError>> {
@@ -105,6 +104,6 @@ impl App {
     ) -> Result<Vec<Article>, DeskError> {
         let mut part = Part::newest(0, u32::try_from(limit).unwrap_or(u32::MAX));
         part.filter.label = label.map(str::to_owned);
-        Ok(self.desks.list(section, &part, false, None).await?.articles)
+        Ok(self.desks.list(section, &part, None).await?.articles)
     }
 }

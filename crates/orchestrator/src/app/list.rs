@@ -1,14 +1,9 @@
-use std::collections::HashMap;
-
-use chassis::Context;
-use futures::future::join_all;
-use kernel::{ArticleId, Fault, Section};
+use kernel::Section;
 
 use super::{App, ArticleError, Asker};
 use crate::domain::{
     Article, Merged, Part, Position, Scope, SectionList, SectionPositions, Start, merge, share,
 };
-use crate::ports::DeskError;
 
 /// Which part of which list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +16,8 @@ pub struct ListNews {
     pub without: Vec<Section>,
     /// Whether the texts are wanted too.
     pub content: bool,
+    /// Whether the part is refused if its texts exceed the bound of a page, and not cut short.
+    pub whole: bool,
 }
 
 /// A part of a list, and the sections that it is without.
@@ -38,42 +35,37 @@ pub struct NewsList {
     pub after: Option<Position>,
 }
 
-/// What was found in the sections, before texts.
-struct Found {
-    merged: Merged<Article>,
-    total: u64,
-    missing: Vec<Section>,
+/// An article's section and its place in the list.
+pub(super) type Place = (Section, Position);
+
+/// What was found in the sections.
+pub(super) struct Found<T> {
+    pub merged: Merged<T>,
+    pub total: u64,
+    pub missing: Vec<Section>,
 }
 
 impl App {
-    /// A part of the one list of the sections of `list`, or of one of them.
+    /// Returns a part of the one list of the sections of `list`, or of one of them.
     ///
-    /// Several sections are asked at once and have one deadline together. A far page is found by places alone, so that the articles
-    /// before it never move; texts are fetched for those articles only that stand on the page.
+    /// Several sections are asked at once. Those that take longer than the others and than `section_deadline` are missing. A far page
+    /// is found by places alone, so that the articles before it never move. Texts are loaded only for the articles on the page, and
+    /// only as many as a page holds.
     ///
     /// # Errors
-    /// Only where no section answered, or one refused the request itself.
+    /// If no section answered, one refused the request itself, or the texts of a page by number exceed its bound.
     pub async fn list(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, ArticleError> {
-        let context = match list.scope {
-            Scope::All => Context::current().within(self.section_deadline),
-            Scope::One(_) => Context::current(),
-        };
-        context.scope(self.find(list, asker)).await
-    }
-
-    async fn find(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, ArticleError> {
-        let ListNews { scope, part, without, content } = list;
+        let ListNews { scope, part, without, .. } = list;
         let sections: Vec<Section> =
             scope.sections().into_iter().filter(|section| !without.contains(section)).collect();
         let far = *scope == Scope::All && matches!(part.start, Start::Offset(offset) if offset > 0);
         let mut found = if far {
-            self.find_places(&sections, list, asker).await?
+            let found = self.find_places(&sections, list, asker).await?;
+            self.load(found, list, asker).await?
         } else {
-            self.find_articles(&sections, list, asker).await?
+            let found = self.find_articles(&sections, list, asker).await?;
+            if list.content { self.load(found.places(part), list, asker).await? } else { found }
         };
-        if *content && !far {
-            self.fetch(&mut found, list, asker).await?;
-        }
         found.missing.extend(without);
         found.missing.sort();
         found.missing.dedup();
@@ -85,10 +77,11 @@ impl App {
         sections: &[Section],
         list: &ListNews,
         asker: &Asker,
-    ) -> Result<Found, ArticleError> {
-        let share = share(&list.part, list.scope);
-        let asked = sections.iter().map(|section| self.desks.list(*section, &share, false, asker.token()));
-        let (lists, missing) = sort_out(sections.iter().copied().zip(join_all(asked).await))?;
+    ) -> Result<Found<Article>, ArticleError> {
+        let share = &share(&list.part, list.scope);
+        let asked =
+            sections.iter().map(|section| (*section, self.desks.list(*section, share, asker.token())));
+        let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let lists = lists.into_iter().map(|(_, SectionList { articles, .. })| articles).collect();
         Ok(Found { merged: merge(lists, &list.part, list.scope, Position::of), total, missing })
@@ -99,65 +92,31 @@ impl App {
         sections: &[Section],
         list: &ListNews,
         asker: &Asker,
-    ) -> Result<Found, ArticleError> {
-        let share = share(&list.part, list.scope);
-        let asked = sections.iter().map(|section| self.desks.positions(*section, &share, asker.token()));
-        let (lists, missing) = sort_out(sections.iter().copied().zip(join_all(asked).await))?;
+    ) -> Result<Found<Place>, ArticleError> {
+        let share = &share(&list.part, list.scope);
+        let asked =
+            sections.iter().map(|section| (*section, self.desks.positions(*section, share, asker.token())));
+        let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let of_section = |(section, list): (Section, SectionPositions)| {
             list.positions.into_iter().map(move |place| (section, place)).collect()
         };
         let lists = lists.into_iter().map(of_section).collect();
-        let Merged { items, more } = merge(lists, &list.part, list.scope, |(_, place), _| *place);
-        let (articles, gone) = self.articles_at(&items, list, asker).await?;
-        let missing = [missing, gone].concat();
-        Ok(Found { merged: Merged { items: articles, more }, total, missing })
+        let merged = merge(lists, &list.part, list.scope, |(_, place), _| *place);
+        Ok(Found { merged, total, missing })
     }
+}
 
-    /// Replaces what was found by the same with texts.
-    async fn fetch(&self, found: &mut Found, list: &ListNews, asker: &Asker) -> Result<(), ArticleError> {
-        let places: Vec<(Section, Position)> = found
-            .merged
-            .items
-            .iter()
-            .map(|article| (article.section, Position::of(article, list.part.order)))
-            .collect();
-        let (articles, gone) = self.articles_at(&places, list, asker).await?;
-        found.merged.items = articles;
-        found.missing.extend(gone);
-        Ok(())
-    }
-
-    /// The articles at these places, and the sections that did not answer. What was taken back since the places were found must not be
-    /// answered any more, and is left out.
-    async fn articles_at(
-        &self,
-        places: &[(Section, Position)],
-        list: &ListNews,
-        asker: &Asker,
-    ) -> Result<(Vec<Article>, Vec<Section>), ArticleError> {
-        let states = &list.part.filter.states;
-        let wanted = Section::ALL.into_iter().filter_map(|section| {
-            let of_section = places.iter().filter(|(of, _)| *of == section);
-            let ids: Vec<ArticleId> = of_section.map(|(_, place)| place.id).collect();
-            (!ids.is_empty()).then_some((section, ids))
-        });
-        let asked = wanted.map(|(section, ids)| async move {
-            (section, self.desks.get_many(section, &ids, states, list.content, asker.token()).await)
-        });
-        let outcomes = join_all(asked).await;
-        if outcomes.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
-        }
-        let (found, missing) = sort_out(outcomes)?;
-        let found = found.into_iter().flat_map(|(_, articles)| articles);
-        let mut found: HashMap<ArticleId, Article> = found.map(|article| (article.id, article)).collect();
-        Ok((places.iter().filter_map(|(_, place)| found.remove(&place.id)).collect(), missing))
+impl Found<Article> {
+    fn places(self, part: &Part) -> Found<Place> {
+        let Found { merged: Merged { items, more }, total, missing } = self;
+        let place = |article: &Article| (article.section, Position::of(article, part.order));
+        Found { merged: Merged { items: items.iter().map(place).collect(), more }, total, missing }
     }
 }
 
 /// The part with the places around it. A page by offset is told by the total whether the list goes on.
-fn placed(found: Found, part: &Part) -> NewsList {
+fn placed(found: Found<Article>, part: &Part) -> NewsList {
     let Found { merged: Merged { items, more }, total, missing } = found;
     let at = |article: Option<&Article>| article.map(|article| Position::of(article, part.order));
     let (first, last) = (at(items.first()), at(items.last()));
@@ -170,28 +129,4 @@ fn placed(found: Found, part: &Part) -> NewsList {
         Start::Before(_) => (first.filter(|_| more), last),
     };
     NewsList { articles: items, total, missing, before, after }
-}
-
-pub(super) type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
-
-/// The answers, and the sections that are away. A refusal of the request itself is the caller's, whichever section said it.
-pub(super) fn sort_out<T>(
-    outcomes: impl IntoIterator<Item = (Section, Result<T, DeskError>)>,
-) -> Result<Answered<T>, ArticleError> {
-    let (mut answers, mut missing, mut first) = (Vec::new(), Vec::new(), None);
-    for (section, outcome) in outcomes {
-        match outcome {
-            Ok(answer) => answers.push((section, answer)),
-            Err(error) if error.is_away() => {
-                tracing::warn!(section = section.as_str(), code = error.code().as_str(), %error, "a section is missing from an aggregate");
-                missing.push(section);
-                first.get_or_insert(error);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    match first {
-        Some(first) if answers.is_empty() => Err(ArticleError::AllAway { missing, first: Box::new(first) }),
-        _ => Ok((answers, missing)),
-    }
 }

@@ -1,12 +1,15 @@
 //! The use cases, one file each.
 
 mod error;
+mod gather;
 mod get_article;
 mod home;
 mod list;
 mod past;
 mod readings;
 mod shelf;
+mod text_budget;
+mod texts;
 mod write;
 
 use std::sync::Arc;
@@ -19,6 +22,7 @@ pub use home::{ForYou, Home};
 pub use list::{ListNews, NewsList};
 pub use readings::ReadingQueue;
 pub use shelf::{Key, Rendered, Served, Shelf, Shown, Source, Times};
+pub use text_budget::{TextBudget, TextPermit};
 pub use write::Write;
 
 use crate::ports::{NewsDesks, Tastes};
@@ -37,8 +41,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// New ids.
     pub ids: Arc<dyn Ids>,
-    /// How long a section may take where several are asked at once.
+    /// How long a section is waited for if another one has answered the same question.
     pub section_deadline: Duration,
+    /// The memory that lists with texts may take at once.
+    pub text_budget: TextBudget,
     /// How long it may take to find what follows a reader's labels.
     pub taste_budget: Duration,
 }

@@ -13,7 +13,9 @@ use uuid::Uuid;
 use super::past;
 use super::retry::{Retries, RetryRule};
 use super::wire as codec;
-use crate::domain::{Article, Change, DiffPart, Fields, History, Part, SectionList, SectionPositions, State};
+use crate::domain::{
+    Article, Change, DiffPart, Fields, History, Part, Picked, SectionList, SectionPositions, State,
+};
 use crate::ports::{DeskError, Done, Giver, NewsDesks, Which};
 
 /// The section has waited for a version that was asked for and does not have it yet.
@@ -41,6 +43,15 @@ pub struct BusDesks {
     past: Breakers,
     writes: Breakers,
     retries: Retries,
+}
+
+/// How much work a question takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    Usual,
+    /// Far more than a read. If it fails that says nothing about the section: otherwise a client that asks for much could open
+    /// the breaker for everybody.
+    High,
 }
 
 /// One for each section.
@@ -71,7 +82,9 @@ impl BusDesks {
         let deadline = Context::current().deadline;
         let (mut tried, mut away) = (1, None);
         loop {
-            let asked = self.ask(&self.writes, section, method, request, giver.token, Some(key.clone()));
+            let breaker = &self.writes[section as usize];
+            let call = call(method, request, giver.token, Some(key.clone()));
+            let asked = self.ask(breaker, Cost::Usual, section, call);
             let error = match (asked.await, away) {
                 (Ok(reply), _) => return Ok(reply),
                 // Our own first attempt is still at work, and its answer can be had in a moment.
@@ -91,20 +104,13 @@ impl BusDesks {
     /// One call, sent once.
     async fn ask<A: Message + Default>(
         &self,
-        breakers: &Breakers,
+        breaker: &Breaker,
+        cost: Cost,
         section: Section,
-        method: &'static str,
-        request: &impl Message,
-        token: Option<&str>,
-        idempotency_key: Option<String>,
+        call: Call,
     ) -> Result<A, DeskError> {
-        let call = Call {
-            method: method.to_owned(),
-            body: request.encode_to_vec().into(),
-            token: token.map(str::to_owned),
-            idempotency_key,
-        };
-        match breakers[section as usize].call(self.send(section, call)).await {
+        let counts = |_: &Refusal| cost == Cost::Usual;
+        match breaker.call_if(self.send(section, call), counts).await {
             Ok(Ok(reply)) => readable(section, A::decode(reply).map_err(|error| error.to_string())),
             Ok(Err(refusal)) | Err(Broken::Failed(refusal)) => Err(refusal.into()),
             Err(Broken::Resting(retry_after)) => Err(DeskError::Resting { section, retry_after }),
@@ -129,6 +135,7 @@ impl BusDesks {
     async fn read<A: Message + Default>(
         &self,
         breakers: &Breakers,
+        cost: Cost,
         section: Section,
         method: &'static str,
         request: &impl Message,
@@ -138,7 +145,9 @@ impl BusDesks {
         let deadline = Context::current().deadline;
         let mut tried = 1;
         loop {
-            let error = match self.ask(breakers, section, method, request, token, None).await {
+            let asked =
+                self.ask(&breakers[section as usize], cost, section, call(method, request, token, None));
+            let error = match asked.await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -151,6 +160,16 @@ impl BusDesks {
             tried += 1;
         }
     }
+}
+
+fn call(
+    method: &'static str,
+    request: &impl Message,
+    token: Option<&str>,
+    idempotency_key: Option<String>,
+) -> Call {
+    let (method, body) = (method.to_owned(), request.encode_to_vec().into());
+    Call { method, body, token: token.map(str::to_owned), idempotency_key }
 }
 
 fn readable<T>(section: Section, value: Result<T, codec::Wrong>) -> Result<T, DeskError> {
@@ -168,10 +187,8 @@ impl NewsDesks for BusDesks {
     ) -> Result<Article, DeskError> {
         let request =
             wire::GetArticleRequest { id: id.to_string(), min_version: min_version.map(Version::number) };
-        readable(
-            section,
-            codec::article_of(self.read(&self.reads, section, "GetArticle", &request, token).await?),
-        )
+        let reply = self.read(&self.reads, Cost::Usual, section, "GetArticle", &request, token).await?;
+        readable(section, codec::article_of(reply))
     }
 
     async fn get_many(
@@ -181,28 +198,49 @@ impl NewsDesks for BusDesks {
         states: &[State],
         content: bool,
         token: Option<&str>,
-    ) -> Result<Vec<Article>, DeskError> {
+    ) -> Result<Picked, DeskError> {
         let request = wire::GetArticlesRequest {
             ids: ids.iter().map(ArticleId::to_string).collect(),
             without_content: !content,
             states: codec::states(states),
+            sizes_only: false,
         };
-        let reply = self.read(&self.reads, section, "GetArticles", &request, token).await?;
-        Ok(readable(section, codec::articles_of(reply))?.articles)
+        let cost = if content { Cost::High } else { Cost::Usual };
+        let reply = self.read(&self.reads, cost, section, "GetArticles", &request, token).await?;
+        readable(section, codec::picked_of(reply))
+    }
+
+    async fn sizes(
+        &self,
+        section: Section,
+        ids: &[ArticleId],
+        states: &[State],
+        token: Option<&str>,
+    ) -> Result<Vec<(ArticleId, u64)>, DeskError> {
+        let request = wire::GetArticlesRequest {
+            ids: ids.iter().map(ArticleId::to_string).collect(),
+            // A section of an older program does not know `sizes_only`, and leaves at least the texts out.
+            without_content: true,
+            states: codec::states(states),
+            sizes_only: true,
+        };
+        let reply = self.read(&self.reads, Cost::High, section, "GetArticles", &request, token).await?;
+        readable(section, codec::sizes_of(reply))
+    }
+
+    fn given_up(&self, section: Section) {
+        self.reads[section as usize].fail();
     }
 
     async fn list(
         &self,
         section: Section,
         part: &Part,
-        content: bool,
         token: Option<&str>,
     ) -> Result<SectionList, DeskError> {
-        let request = wire::ListArticlesRequest { include_content: content, ..codec::part(part) };
-        readable(
-            section,
-            codec::articles_of(self.read(&self.reads, section, "ListArticles", &request, token).await?),
-        )
+        let reply =
+            self.read(&self.reads, Cost::Usual, section, "ListArticles", &codec::part(part), token).await?;
+        readable(section, codec::articles_of(reply))
     }
 
     async fn positions(
@@ -212,10 +250,8 @@ impl NewsDesks for BusDesks {
         token: Option<&str>,
     ) -> Result<SectionPositions, DeskError> {
         let request = wire::ListArticlesRequest { keys_only: true, ..codec::part(part) };
-        readable(
-            section,
-            codec::positions_of(self.read(&self.reads, section, "ListArticles", &request, token).await?),
-        )
+        let reply = self.read(&self.reads, Cost::Usual, section, "ListArticles", &request, token).await?;
+        readable(section, codec::positions_of(reply))
     }
 
     async fn create(
@@ -320,7 +356,8 @@ impl NewsDesks for BusDesks {
     ) -> Result<History, DeskError> {
         let before = before.map(Version::number);
         let request = wire::GetHistoryRequest { id: id.to_string(), limit, before };
-        readable(section, past::history(self.read(&self.past, section, "GetHistory", &request, token).await?))
+        let reply = self.read(&self.past, Cost::Usual, section, "GetHistory", &request, token).await?;
+        readable(section, past::history(reply))
     }
 
     async fn version(
@@ -331,10 +368,8 @@ impl NewsDesks for BusDesks {
         token: Option<&str>,
     ) -> Result<Article, DeskError> {
         let request = wire::GetVersionRequest { id: id.to_string(), which: Some(past::which(which)) };
-        readable(
-            section,
-            codec::article_of(self.read(&self.past, section, "GetVersion", &request, token).await?),
-        )
+        let reply = self.read(&self.past, Cost::Usual, section, "GetVersion", &request, token).await?;
+        readable(section, codec::article_of(reply))
     }
 
     async fn diff(
@@ -347,6 +382,6 @@ impl NewsDesks for BusDesks {
     ) -> Result<Vec<DiffPart>, DeskError> {
         let (from, to) = (from.number(), to.number());
         let request = wire::DiffVersionsRequest { id: id.to_string(), from, to };
-        Ok(past::diff(self.read(&self.past, section, "DiffVersions", &request, token).await?))
+        Ok(past::diff(self.read(&self.past, Cost::High, section, "DiffVersions", &request, token).await?))
     }
 }

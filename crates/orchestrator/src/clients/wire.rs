@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use kernel::{Expected, Timestamp, Version};
+use kernel::{ArticleId, Expected, Timestamp, Version};
 use proto::news::v1 as wire;
 
 use crate::domain::{
-    Article, Change, Correction, Fields, Filter, Order, Part, Patch, Position, SectionList, SectionPositions,
-    Start, State,
+    Article, Change, Correction, Fields, Filter, Order, Part, Patch, Picked, Position, SectionList,
+    SectionPositions, Start, State,
 };
 use crate::ports::Done;
 
@@ -28,6 +28,15 @@ pub(super) fn done(reply: wire::ArticleReply) -> Result<Done<Article>, Wrong> {
 pub(super) fn articles_of(reply: wire::ListArticlesReply) -> Result<SectionList, Wrong> {
     let articles = reply.articles.into_iter().map(article).collect::<Result<_, _>>()?;
     Ok(SectionList { articles, total: reply.total })
+}
+
+pub(super) fn picked_of(reply: wire::ListArticlesReply) -> Result<Picked, Wrong> {
+    let articles = reply.articles.into_iter().map(article).collect::<Result<_, _>>()?;
+    Ok(Picked { articles, cut: reply.cut })
+}
+
+pub(super) fn sizes_of(reply: wire::ListArticlesReply) -> Result<Vec<(ArticleId, u64)>, Wrong> {
+    reply.sizes.into_iter().map(|size| Ok((parse("id", &size.id)?, size.bytes))).collect()
 }
 
 pub(super) fn positions_of(reply: wire::ListArticlesReply) -> Result<SectionPositions, Wrong> {

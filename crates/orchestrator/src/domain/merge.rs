@@ -9,6 +9,15 @@ pub struct SectionList {
     pub total: u64,
 }
 
+/// Articles that were named, as far as one answer holds them.
+#[derive(Debug, Clone, Default)]
+pub struct Picked {
+    /// In the order that was asked for.
+    pub articles: Vec<Article>,
+    /// Whether the rest was left out because the texts would exceed [`kernel::MAX_PAGE_TEXT`].
+    pub cut: bool,
+}
+
 /// The same as places alone.
 #[derive(Debug, Clone, Default)]
 pub struct SectionPositions {

@@ -14,6 +14,6 @@ pub use article::{Article, Change, Correction, Fields, Patch, State};
 pub use cursor::{BadCursor, Cursor, Fingerprint, Toward};
 pub use home::{BLOCK, Block, FOR_YOU, Front, Suggestion, TOP, Taste, for_you};
 pub use list::{Filter, Order, Part, Position, Scope, Start};
-pub use merge::{Merged, SectionList, SectionPositions, merge, share};
+pub use merge::{Merged, Picked, SectionList, SectionPositions, merge, share};
 pub use past::{DiffOp, DiffPart, History, Step};
 pub use reading::Reading;

@@ -69,6 +69,11 @@ pub(super) fn answer(known: bool, etag: &str, body: Vec<u8>) -> Response {
 
 /// The bytes of an answer.
 pub(super) fn encode(view: &impl Serialize) -> Result<Vec<u8>, Refusal> {
-    serde_json::to_vec(view)
-        .map_err(|_| Refusal::new(kernel::Kind::Internal, "internal", "an answer could not be encoded"))
+    let mut bytes = serde_json::to_vec(view)
+        .map_err(|_| Refusal::new(kernel::Kind::Internal, "internal", "an answer could not be encoded"))?;
+    // A long one would take up to twice its size for as long as it is kept, or a slow reader takes.
+    if bytes.capacity() - bytes.len() > 64 * 1024 {
+        bytes.shrink_to_fit();
+    }
+    Ok(bytes)
 }

@@ -21,7 +21,8 @@ const BYLINE: usize = 50;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
-    /// `content` gives the texts too.
+    /// `content` gives the texts too. A page whose texts exceed 2 MiB together is refused (`page_too_large`), and only few such pages
+    /// may be asked for at a time.
     include: Option<String>,
     /// The fields of each article that are wanted, with commas between them: `fields=id,title`. All but the text where it is left out.
     fields: Option<String>,
@@ -51,7 +52,8 @@ pub(super) struct ListQuery {
     /// How many articles, 1 to 100; 10 where it is left out.
     #[param(value_type = Option<u32>)]
     limit: Option<String>,
-    /// `content` gives the texts too.
+    /// `content` gives the texts too. Such a page ends at 2 MiB of text (it has one article at least), and `next_cursor` goes on; only
+    /// few of them may be asked for at a time.
     include: Option<String>,
     /// The fields of each article that are wanted, with commas between them: `fields=id,title`. All but the text where it is left out.
     fields: Option<String>,
@@ -104,7 +106,7 @@ impl ListQuery {
         let fingerprint = Fingerprint::of(scope, &filter, order);
         let (start, without) = begin(self.cursor.as_deref(), fingerprint, scope)?;
         let part = Part { filter, order, start, limit };
-        let list = ListNews { scope, part, without, content: show.content };
+        let list = ListNews { scope, part, without, content: show.content, whole: false };
         Ok(Wanted { list, show, fingerprint, cursor: self.cursor })
     }
 }

@@ -13,7 +13,7 @@ use super::caching::{Cache, digest, encode, rendered, served};
 use super::list_query::{ListQuery, PageQuery, Show, Wanted, parse_page};
 use super::views::{ListView, PageView};
 use super::{Asking, News, refused};
-use crate::app::{Asker, Key, ListNews, NewsList, Rendered, Shown};
+use crate::app::{App, Asker, Key, ListNews, NewsList, Rendered, Shown};
 use crate::domain::{Cursor, Fingerprint, Part, Position, Scope, Toward};
 
 /// A page.
@@ -49,7 +49,7 @@ pub(super) struct SectionPagePath {
     (status = 200, description = "A page of the one order of all sections; `partial` where one of them is away.", body = ListView),
     (status = 304, description = "The client has this page."),
     (status = 400, description = "Page or limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "Page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn page_of_all(
@@ -69,7 +69,7 @@ pub(super) async fn page_of_all(
     (status = 304, description = "The client has this page."),
     (status = 400, description = "Page or limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "Page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "The section is away.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn page_of_section(
@@ -138,7 +138,7 @@ async fn answer_page(
     let Paged { scope, page, show } = paged;
     let part = Part::newest(page.offset(), page.limit());
     let fingerprint = Fingerprint::of(scope, &part.filter, part.order);
-    let list = ListNews { scope, part, without: Vec::new(), content: show.content };
+    let list = ListNews { scope, part, without: Vec::new(), content: show.content, whole: true };
     let base = format!("{}/{}", news.public_base, scope.as_str());
     let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(show.pairs()).finish();
     let address = format!("{base}/{}/{}?{query}", page.number(), page.limit());
@@ -184,23 +184,36 @@ async fn answer(
     asker: &Asker,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    if !(asker.is_reader() && list.part.filter.is_public()) {
-        let found = news.app.list(&list, asker).await.map_err(|error| refused(&error))?;
-        let answer = render(found)?;
+    let public = asker.is_reader() && list.part.filter.is_public();
+    let asker_of_list = if public { Asker::default() } else { asker.clone() };
+    let make = make(news.app.clone(), list, asker_of_list, render);
+    if !public {
+        let answer = make.await?;
         let cache = if answer.keep { Cache::Private } else { Cache::Never };
         return Ok(rendered(&answer, cache, headers));
     }
-    let app = news.app.clone();
-    let make = async move {
-        let found = app.list(&list, &Asker::default()).await.map_err(|error| refused(&error))?;
-        render(found)
-    };
     let answer = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
     let cache = match answer.answer.keep {
         true => Cache::of_public(asker.identity.is_some()),
         false => Cache::Never,
     };
     Ok(served(&answer, cache, headers))
+}
+
+/// Makes the answer. One with texts has a share of the memory for those, until it is sent.
+async fn make(
+    app: Arc<App>,
+    list: ListNews,
+    asker: Asker,
+    render: impl FnOnce(NewsList) -> Result<Rendered, Refusal>,
+) -> Result<Rendered, Refusal> {
+    let permit = if list.content { Some(app.text_budget.acquire().await?) } else { None };
+    let found = app.list(&list, &asker).await.map_err(|error| refused(&error))?;
+    let mut answer = render(found)?;
+    if let Some(permit) = permit {
+        answer.body = permit.hold(answer.body);
+    }
+    Ok(answer)
 }
 
 fn render(

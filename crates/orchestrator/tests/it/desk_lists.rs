@@ -54,13 +54,15 @@ pub fn list(all: &[Article], asked: &ListArticlesRequest) -> ListArticlesReply {
             let (at_ms, id) = place(article, order);
             ListPosition { at_ms, id }
         };
-        return ListArticlesReply { articles: Vec::new(), total, keys: found.iter().map(key).collect() };
+        let keys = found.iter().map(key).collect();
+        return ListArticlesReply { total, keys, ..ListArticlesReply::default() };
     }
     let shown = |article: &Article| Article {
         content: article.content.clone().filter(|_| asked.include_content),
         ..article.clone()
     };
-    ListArticlesReply { articles: found.into_iter().map(shown).collect(), total, keys: Vec::new() }
+    let articles = found.into_iter().map(shown).collect();
+    ListArticlesReply { articles, total, ..ListArticlesReply::default() }
 }
 
 pub fn pick(all: &[Article], asked: &GetArticlesRequest) -> ListArticlesReply {
@@ -70,6 +72,17 @@ pub fn pick(all: &[Article], asked: &GetArticlesRequest) -> ListArticlesReply {
         content: article.content.clone().filter(|_| !asked.without_content),
         ..article.clone()
     };
-    let articles = asked.ids.iter().filter_map(find).map(shown).collect();
-    ListArticlesReply { articles, ..ListArticlesReply::default() }
+    let found: Vec<&Article> = asked.ids.iter().filter_map(find).collect();
+    let bytes = |article: &Article| article.content.as_ref().map_or(0, String::len) as u64;
+    if asked.sizes_only {
+        let size = |article: &&Article| TextSize { id: article.id.clone(), bytes: bytes(article) };
+        return ListArticlesReply { sizes: found.iter().map(size).collect(), ..ListArticlesReply::default() };
+    }
+    let fit = match asked.without_content {
+        true => found.len(),
+        false => kernel::texts_that_fit(found.iter().map(|article| bytes(article))),
+    };
+    let cut = fit < found.len();
+    let articles = found.into_iter().take(fit).map(shown).collect();
+    ListArticlesReply { articles, cut, ..ListArticlesReply::default() }
 }

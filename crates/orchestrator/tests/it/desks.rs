@@ -42,6 +42,8 @@ macro_rules! every_case {
                 a_refusal_that_was_kept_under_the_clients_key_says_so,
                 where_nobody_serves_a_section_it_is_unavailable,
                 a_section_that_keeps_failing_is_left_in_peace_and_the_others_are_not,
+                a_section_that_is_given_up_too_often_is_left_in_peace_too,
+                a_question_that_is_costly_by_itself_never_counts_as_a_failure_of_its_section,
                 a_section_that_can_not_write_can_still_be_read,
                 a_section_that_can_not_tell_of_the_past_can_still_be_read_and_written,
                 a_section_that_is_busy_comparing_is_not_left_in_peace_for_it,
@@ -53,6 +55,7 @@ macro_rules! every_case {
                 what_the_caller_may_not_see_is_refused_as_if_it_were_not_there,
                 of_these_articles_those_that_are_there_come_in_the_order_of_the_ids,
                 of_these_articles_those_in_the_states_that_were_asked_for_come,
+                texts_come_as_far_as_one_page_holds_them_and_their_sizes_without_them,
                 a_list_is_a_part_of_what_passes_the_filter_with_its_total,
                 positions_are_the_places_of_the_same_part,
                 a_history_is_of_the_versions_before_one_the_newest_first,
@@ -172,7 +175,7 @@ async fn no_call_outlives_the_deadline_of_the_work_in_hand(given: Given) {
     let begun = Instant::now();
     let work = Context::for_work("orchestrator", Duration::from_millis(200));
     let part = Part::newest(0, 1);
-    let outcome = work.scope(given.port.list(SPORTS, &part, false, None));
+    let outcome = work.scope(given.port.list(SPORTS, &part, None));
     assert_eq!(outcome.await.expect_err("no answer").kind(), Kind::Timeout);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
@@ -278,6 +281,30 @@ async fn a_section_that_keeps_failing_is_left_in_peace_and_the_others_are_not(gi
     assert!(matches!(fault, DeskError::Resting { section: SPORTS, .. }), "{fault:?}");
     assert!(fault.retry_after().is_some());
     given.get(Section::Famous, id).await.expect("another section answers");
+}
+
+async fn a_section_that_is_given_up_too_often_is_left_in_peace_too(given: Given) {
+    let id = given.desk(SPORTS).published(1, 10);
+    for _ in 0..5 {
+        given.get(Section::Famous, id).await.expect_err("another section does not have it");
+        given.port.given_up(SPORTS);
+    }
+    let fault = given.get(SPORTS, id).await.expect_err("it rests");
+    assert!(matches!(fault, DeskError::Resting { section: SPORTS, .. }), "{fault:?}");
+}
+
+async fn a_question_that_is_costly_by_itself_never_counts_as_a_failure_of_its_section(given: Given) {
+    let id = given.desk(SPORTS).published(1, 10);
+    let slow = Refusal::new(Kind::Timeout, "deadline_exceeded", "too slow");
+    given.desk(SPORTS).set(Mood::Refusing(slow));
+    for _ in 0..20 {
+        given.port.get_many(SPORTS, &[id], &[], true, None).await.expect_err("it is slow");
+        given.port.sizes(SPORTS, &[id], &[], None).await.expect_err("it is slow");
+        given.port.diff(SPORTS, id, Version::new(1), Version::new(2), None).await.expect_err("it is slow");
+    }
+    given.desk(SPORTS).set(Mood::Well);
+    given.get(SPORTS, id).await.expect("it is read");
+    given.port.history(SPORTS, id, None, 3, None).await.expect("so is its past");
 }
 
 async fn a_section_that_can_not_write_can_still_be_read(given: Given) {

@@ -1,7 +1,7 @@
 //! What each reading method of `NewsDesks` promises; `desks` asks it of every adapter.
 
 use kernel::{ArticleId, Kind, Refusal, Timestamp, UserId, Version};
-use orchestrator::domain::{Article, DiffOp, Filter, History, Order, Part, Position, Start, State};
+use orchestrator::domain::{Article, DiffOp, Filter, History, Order, Part, Picked, Position, Start, State};
 use orchestrator::ports::{DeskError, Which};
 use proto::news::v1 as wire;
 
@@ -73,8 +73,9 @@ pub async fn of_these_articles_those_that_are_there_come_in_the_order_of_the_ids
     let (old, new) = (given.desk(SPORTS).published(1, 10), given.desk(SPORTS).published(2, 20));
     for content in [false, true] {
         let ids = [old, article_id(99), new];
-        let found = given.port.get_many(SPORTS, &ids, &[], content, None).await.expect("articles");
-        assert_eq!(ids_of(&found), [old, new]);
+        let Picked { articles: found, cut } =
+            given.port.get_many(SPORTS, &ids, &[], content, None).await.expect("articles");
+        assert_eq!((ids_of(&found), cut), (vec![old, new], false));
         assert!(found.iter().all(|article| article.content.is_some() == content));
     }
 }
@@ -91,19 +92,34 @@ pub async fn of_these_articles_those_in_the_states_that_were_asked_for_come(give
     ];
     for (states, expected) in cases {
         let found = given.port.get_many(SPORTS, &all, &states, false, Some("a.b.c")).await.expect("articles");
-        assert_eq!(ids_of(&found), expected, "{states:?}");
+        assert_eq!(ids_of(&found.articles), expected, "{states:?}");
+        let sizes = given.port.sizes(SPORTS, &all, &states, Some("a.b.c")).await.expect("sizes");
+        assert_eq!(sizes.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), expected, "{states:?}");
         assert_eq!(desk.calls().pop().expect("a call").token.as_deref(), Some("a.b.c"));
     }
+}
+
+pub async fn texts_come_as_far_as_one_page_holds_them_and_their_sizes_without_them(given: Given) {
+    let desk = given.desk(SPORTS);
+    let long = |number| wire::Article {
+        content: Some("x".repeat(900_000)),
+        ..article(SPORTS, number, 5, "published")
+    };
+    let ids = [1, 2, 3].map(|number| desk.put(long(number)));
+    let sizes = given.port.sizes(SPORTS, &ids, &[], None).await.expect("sizes");
+    assert_eq!(sizes, ids.map(|id| (id, 900_000)));
+    let picked = given.port.get_many(SPORTS, &ids, &[], true, None).await.expect("articles");
+    assert_eq!((ids_of(&picked.articles), picked.cut), (ids[..2].to_vec(), true));
+    let picked = given.port.get_many(SPORTS, &ids, &[], false, None).await.expect("articles");
+    assert_eq!((ids_of(&picked.articles), picked.cut), (ids.to_vec(), false));
 }
 
 pub async fn a_list_is_a_part_of_what_passes_the_filter_with_its_total(given: Given) {
     let desk = given.desk(SPORTS);
     let ids = five_and_a_draft(desk);
-    for content in [false, true] {
-        let list = given.port.list(SPORTS, &Part::newest(1, 2), content, None).await.expect("a list");
-        assert_eq!((list.total, ids_of(&list.articles)), (5, vec![ids[3], ids[2]]));
-        assert!(list.articles.iter().all(|article| article.content.is_some() == content));
-    }
+    let list = given.port.list(SPORTS, &Part::newest(1, 2), None).await.expect("a list");
+    assert_eq!((list.total, ids_of(&list.articles)), (5, vec![ids[3], ids[2]]));
+    assert!(list.articles.iter().all(|article| article.content.is_none()));
     let at = |second: i64| Timestamp::from_millis(second * 1000);
     let filter = Filter {
         label: Some("budget".to_owned()),
@@ -114,10 +130,10 @@ pub async fn a_list_is_a_part_of_what_passes_the_filter_with_its_total(given: Gi
         states: vec![State::published()],
     };
     let part = Part { filter, order: Order::Oldest, start: Start::Offset(0), limit: 2 };
-    let list = given.port.list(SPORTS, &part, false, None).await.expect("a list");
+    let list = given.port.list(SPORTS, &part, None).await.expect("a list");
     assert_eq!((list.total, ids_of(&list.articles)), (3, vec![ids[1], ids[2]]));
     let none = Filter { label: Some("tennis".to_owned()), ..Filter::default() };
-    let list = given.port.list(SPORTS, &Part { filter: none, ..part }, false, None).await.expect("a list");
+    let list = given.port.list(SPORTS, &Part { filter: none, ..part }, None).await.expect("a list");
     assert_eq!((list.total, list.articles.len()), (0, 0));
 }
 
@@ -136,7 +152,7 @@ pub async fn positions_are_the_places_of_the_same_part(given: Given) {
         let part = Part { order, start, ..Part::newest(0, 2) };
         let found = given.port.positions(SPORTS, &part, None).await.expect("places");
         assert_eq!((found.total, found.positions), (5, expected.map(place).to_vec()), "{part:?}");
-        let list = given.port.list(SPORTS, &part, false, None).await.expect("a list");
+        let list = given.port.list(SPORTS, &part, None).await.expect("a list");
         assert_eq!(ids_of(&list.articles), expected.map(|index| ids[index]), "{part:?}");
     }
     // Every version of the played section was made in the same moment; then the ids decide.

@@ -94,7 +94,7 @@ async fn texts_of_a_far_page_are_never_moved_with_the_order() {
     let answer = world.get("/all/4/10?include=content").send().await;
     assert_eq!(ids(&answer).len(), 10);
     let desk = world.desk(Section::Sports);
-    assert_eq!(desk.methods(), ["ListArticles", "GetArticles"]);
+    assert_eq!(desk.methods(), ["ListArticles", "GetArticles", "GetArticles"]);
     let order = desk.calls().remove(0);
     let order: ListArticlesRequest = prost::Message::decode(order.body).expect("a request");
     assert_eq!((order.offset, order.limit, order.include_content, order.keys_only), (0, 40, false, true));
@@ -166,6 +166,33 @@ async fn a_section_that_never_answers_is_missing_within_the_deadline_and_its_wor
     );
     assert_eq!((answer.header("cache-control"), answer.header("etag")), ("no-store", ""));
     assert!(silent.abandoned.load(Ordering::SeqCst), "the abandoned handler stopped");
+}
+
+#[tokio::test]
+async fn as_long_as_no_section_has_answered_the_deadline_of_the_request_alone_counts() {
+    let mut config = config();
+    config.desks.section_deadline_ms = 1;
+    let world = World::with(config, |bus| bus).await;
+    let barrier = Arc::new(Barrier::new(4));
+    for (number, section) in Section::ALL.into_iter().enumerate() {
+        world.desk(section).published(1, number as i64);
+        world.desk(section).set(Mood::Together(barrier.clone()));
+    }
+    for path in ["/all/1/10", "/all", "/home"] {
+        let (answer, ()) = tokio::join!(world.get(path).send(), async {
+            while !world.desks.iter().all(|desk| desk.calls().len() == 1) {
+                tokio::task::yield_now().await;
+            }
+            // All of them take far longer than a section may if another one has answered.
+            let asked = Instant::now();
+            while asked.elapsed() < Duration::from_millis(20) {
+                tokio::task::yield_now().await;
+            }
+            barrier.wait().await;
+        });
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json);
+        world.desks.iter().for_each(|desk| desk.forget());
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod desks_commands;
 mod desks_reads;
 mod history;
 mod home;
+mod list_bytes;
 mod lists;
 mod readings;
 mod reads;

@@ -125,6 +125,10 @@ impl Bus for Frozen {
         self.0.try_write().await
     }
 
+    async fn forget(&self, person: &str) -> Result<bool, BusError> {
+        self.0.forget(person).await
+    }
+
     async fn ping(&self) -> Result<(), BusError> {
         self.0.ping().await
     }

@@ -17,7 +17,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::app::App;
-use orchestrator::{CacheConfig, Config, DesksConfig, ReadingsConfig, RecommendationsConfig};
+use orchestrator::{CacheConfig, Config, DesksConfig, ListsConfig, ReadingsConfig, RecommendationsConfig};
 use serde_json::{Value, json};
 use testkit::Folder;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,7 @@ pub fn config() -> Config {
             token: String::new().into(),
             budget_ms: 300,
         },
+        lists: ListsConfig { content_bytes: 32 * 1024 * 1024 },
         // Most tests change what a section says without announcing it: they keep nothing. Those of the cache do.
         cache: CacheConfig {
             bytes: 0,
@@ -178,10 +179,14 @@ impl Ask<'_> {
         self.header("content-type", "application/json")
     }
 
-    pub async fn send(self) -> Answer {
+    /// The answer, whose body is not read yet.
+    pub async fn unread(self) -> http::Response<Body> {
         let request = self.request.body(self.body).expect("a request");
-        let response = self.world.router.clone().oneshot(request).await.expect("an answer");
-        let (parts, body) = response.into_parts();
+        self.world.router.clone().oneshot(request).await.expect("an answer")
+    }
+
+    pub async fn send(self) -> Answer {
+        let (parts, body) = self.unread().await.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status, headers: parts.headers, json }

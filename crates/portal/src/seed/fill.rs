@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -18,6 +19,7 @@ use users::{Choice, Email, Name, Password, Register};
 use uuid::Uuid;
 
 use super::accounts::{Account, Accounts};
+use super::patience::Patience;
 use super::plan::{Person, Plan, Planned, Text, What};
 use super::random::Random;
 use super::stage::{Desk, Stage};
@@ -113,7 +115,8 @@ impl Filling<'_> {
         for (person, account) in self.plan.people.iter().zip(&accounts.account) {
             self.step()?;
             self.stage.users_clock.to(self.at(person.joined));
-            people.push(self.person(person, account).await.context("an account of the seed")?);
+            let done = self.patiently(async || self.person(person, account).await);
+            people.push(done.await.context("an account of the seed")?);
         }
         Ok(people)
     }
@@ -158,7 +161,7 @@ impl Filling<'_> {
         let mut there = Vec::new();
         for (article, planned) in articles.iter().enumerate() {
             steps.extend(planned.steps.iter().enumerate().map(|(step, each)| (each.at, article, step)));
-            there.push(self.version(desk, planned, people).await?);
+            there.push(self.patiently(async || self.version(desk, planned, people).await).await?);
         }
         steps.sort_unstable();
         for (at, article, step) in steps {
@@ -167,12 +170,25 @@ impl Filling<'_> {
                 continue;
             }
             desk.clock.to(self.at(at));
-            self.act(desk, articles[article], step, people).await.with_context(|| section.to_string())?;
+            let (planned, tried) = (articles[article], AtomicBool::new(false));
+            let done = self.patiently(async || {
+                // Of an attempt that was not answered nobody knows whether it had its effect.
+                if tried.swap(true, Ordering::Relaxed) && self.version(desk, planned, people).await? > step {
+                    return Ok(());
+                }
+                self.act(desk, planned, step, people).await
+            });
+            done.await.with_context(|| section.to_string())?;
         }
         for planned in articles {
-            self.seen(desk, planned, people).await?;
+            self.patiently(async || self.seen(desk, planned, people).await).await?;
         }
         Ok(())
+    }
+
+    /// Does a step, and again if it was refused for a passing reason.
+    async fn patiently<T>(&self, step: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        Patience::default().with(self.progress, self.stop, step).await
     }
 
     /// How many steps of an article are done: the number of its newest version.
@@ -246,7 +262,9 @@ impl Filling<'_> {
     async fn readings(&self, people: &[Identity]) -> anyhow::Result<()> {
         let mut read_until = BTreeMap::new();
         for (index, reader) in people.iter().enumerate().filter(|(_, person)| person.role == Role::Reader) {
-            let (tastes, _) = self.stage.tastes.labels_of_reader(reader.user, MOST).await?;
+            let known =
+                self.patiently(async || Ok(self.stage.tastes.labels_of_reader(reader.user, MOST).await?));
+            let (tastes, _) = known.await?;
             read_until.insert(index, tastes.iter().map(|taste| taste.last_read_at()).max());
         }
         for (number, reading) in self.plan.readings.iter().enumerate() {
@@ -258,12 +276,15 @@ impl Filling<'_> {
             }
             let planned = &self.plan.articles[reading.article];
             let desk = self.stage.desks.get(&planned.section).context("a desk")?;
-            let article = match desk.app.get(Some(reader), self.id(planned), None).await {
-                Ok(article) => article,
-                // It was taken back since; nobody can read it any more.
-                Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Gone) => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let found = self.patiently(async || {
+                match desk.app.get(Some(reader), self.id(planned), None).await {
+                    Ok(article) => Ok(Some(article)),
+                    // It was taken back since; nobody can read it any more.
+                    Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Gone) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            });
+            let Some(article) = found.await? else { continue };
             self.stage.tastes_clock.to(at);
             let labels = article.story.tags.iter().map(kernel::Label::as_str);
             let told = recommendations::domain::Reading {
@@ -273,7 +294,7 @@ impl Filling<'_> {
                 labels: recommendations::domain::Reading::labels(labels)?,
                 at,
             };
-            self.stage.tastes.count_reading(&told).await?;
+            self.patiently(async || Ok(self.stage.tastes.count_reading(&told).await?)).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod clock;
 mod facts;
 mod fill;
 mod library;
+mod patience;
 mod plan;
 mod random;
 mod stage;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::sqlite::Database;
-use chassis::{StoreFailure, Url};
+use chassis::{Erasable, SqliteErasure, StoreFailure, Url};
 
 pub use neo4j::Neo4jTasteGraph;
 pub use sqlite::SqliteTasteGraph;
@@ -42,6 +42,14 @@ impl Engine {
         match self {
             Engine::Sqlite(_) => "sqlite",
             Engine::Neo4j(_) => "neo4j",
+        }
+    }
+
+    /// What it owes to people who were erased.
+    pub fn erasure(&self) -> Arc<dyn Erasable> {
+        match self {
+            Engine::Sqlite(database) => Arc::new(SqliteErasure::new(database.clone())),
+            Engine::Neo4j(graph) => Arc::new(graph.clone()),
         }
     }
 

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use chassis::StoreFailure;
 use chassis::sqlite::Database;
+use chassis::{StoreFailure, owe_sqlite};
 use kernel::{Label, MessageId, Timestamp, UserId};
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
@@ -43,7 +43,13 @@ impl TasteGraph for SqliteTasteGraph {
         match standing(&mut tx, reading.reader).await? {
             None => return Ok(Recorded::Unheard),
             Some(Standing::Said(consent)) if consent.permits(reading.at) => {}
-            Some(_) => return Ok(Recorded::Refused),
+            Some(Standing::Said(_)) => return Ok(Recorded::Refused),
+            Some(Standing::Erased) => {
+                // Their token lives on for some minutes. What came over the bus since the erasure is wiped there once more.
+                owe_sqlite(&mut tx, reading.reader).await.map_err(StoreFailure::from)?;
+                tx.commit().await.map_err(StoreFailure::from)?;
+                return Ok(Recorded::Refused);
+            }
         }
         take(&mut tx, reading).await?;
         tx.commit().await.map_err(StoreFailure::from)?;
@@ -113,6 +119,7 @@ impl TasteGraph for SqliteTasteGraph {
             .execute(&mut *tx)
             .await
             .map_err(StoreFailure::from)?;
+        owe_sqlite(&mut tx, reader).await.map_err(StoreFailure::from)?;
         tx.commit().await.map_err(StoreFailure::from)?;
         self.database.forget().await;
         Ok(())

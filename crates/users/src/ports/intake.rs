@@ -109,6 +109,12 @@ pub trait Intake: Send + Sync + 'static {
     /// * Of an account that is forgotten no answer is kept, and of the others all are.
     async fn forget_answers_about(&self, id: UserId) -> Result<(), IntakeError>;
 
+    /// Makes what was settled and forgotten unreadable, as far as the engine can. Returns false if something is in the way for the
+    /// moment.
+    ///
+    /// * An intake that is wiped keeps what waits, and no file of its own holds what was settled.
+    async fn wipe(&self) -> Result<bool, StoreFailure>;
+
     /// Asks whether the intake answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 

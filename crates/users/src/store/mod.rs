@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Outbox;
-use chassis::{Closer, StoreFailure, Url};
+use chassis::{Closer, Erasable, StoreFailure, Url};
 use kernel::{Clock, Sections};
 use uuid::Uuid;
 
@@ -42,6 +42,8 @@ pub struct OpenStore {
     pub store: Arc<dyn UserStore>,
     /// The facts that are to be told, written with their effects.
     pub outbox: Arc<dyn Outbox>,
+    /// What it owes to people who were erased.
+    pub erasure: Arc<dyn Erasable>,
     /// How it is closed.
     pub closer: Closer,
 }
@@ -80,13 +82,15 @@ pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
     match url.scheme() {
         "sqlite" => {
             let store = sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?;
-            let (outbox, closer) = (store.outbox(), store.closer());
-            Ok(OpenStore { store: Arc::new(store), outbox: Arc::new(outbox), closer })
+            let (outbox, erasure, closer) =
+                (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
+            Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
         }
         "postgres" | "postgresql" => {
             let store = postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?;
-            let (outbox, closer) = (store.outbox(), store.closer());
-            Ok(OpenStore { store: Arc::new(store), outbox: Arc::new(outbox), closer })
+            let (outbox, erasure, closer) =
+                (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
+            Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
         }
         _ => Err(unknown(STORE, url, "sqlite:FILE and postgres://")),
     }

@@ -8,7 +8,7 @@ use std::slice;
 use async_trait::async_trait;
 use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
-use chassis::{StoreFailure, in_time};
+use chassis::{PostgresErasure, StoreFailure, in_time, owe_postgres};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
@@ -46,6 +46,11 @@ impl PostgresUserStore {
     /// What is to be told to other services. Listens until the database is closed.
     pub fn outbox(&self) -> PostgresOutbox {
         PostgresOutbox::new(self.database.clone())
+    }
+
+    /// What the database owes to people who were erased.
+    pub fn erasure(&self) -> PostgresErasure {
+        PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, outbox")
     }
 
     /// Closes the connections.
@@ -351,6 +356,7 @@ impl UserStore for PostgresUserStore {
                 .execute(&mut *tx)
                 .await?;
             enqueue(&mut tx, &envelope(fact, &Event::UserErased { user: id, at })).await?;
+            owe_postgres(&mut tx, id).await?;
             tx.commit().await?;
             self.bell.ring();
             Ok(())

@@ -280,6 +280,21 @@ impl Intake for RedisIntake {
         Ok(self.run(self.script(&self.scripts.forget_answers_about).arg(text(id))).await?)
     }
 
+    /// A server that writes its keys to a file appends what was deleted to what was there; rewriting the file drops both. A login that may
+    /// not ask for that leaves it to the server, which does it by itself when the file has doubled.
+    async fn wipe(&self) -> Result<bool, StoreFailure> {
+        match in_time(self.redis.ask::<::redis::Value>(&cmd("BGREWRITEAOF"))).await {
+            Err(error @ StoreFailure::Broken(_)) => {
+                tracing::debug!(
+                    cause = chassis::causes(&error),
+                    "the intake's file is rewritten by its server alone"
+                );
+                Ok(true)
+            }
+            outcome => outcome.map(|_| true),
+        }
+    }
+
     async fn ping(&self) -> Result<(), StoreFailure> {
         in_time(self.redis.ask(&cmd("PING"))).await
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
-use chassis::StoreFailure;
 use chassis::sqlite::Database;
+use chassis::{SqliteErasure, StoreFailure, owe_sqlite};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use tokio::sync::Notify;
@@ -42,6 +42,11 @@ impl SqliteUserStore {
     /// What is to be told to other services.
     pub fn outbox(&self) -> SqliteOutbox {
         SqliteOutbox::new(self.database.clone(), self.told.clone())
+    }
+
+    /// What the file owes to people who were erased.
+    pub fn erasure(&self) -> SqliteErasure {
+        SqliteErasure::with_outbox(self.database.clone())
     }
 
     /// Closes the file.
@@ -285,6 +290,7 @@ impl UserStore for SqliteUserStore {
             .execute(&mut *tx)
             .await?;
         enqueue(&mut tx, &envelope(fact, &Event::UserErased { user: id, at })).await?;
+        owe_sqlite(&mut tx, id).await?;
         tx.commit().await?;
         self.told.notify_one();
         self.database.forget().await;

@@ -105,7 +105,7 @@ async fn a_list_holds_what_passes_its_filter_and_nothing_else(given: Fixture) {
     for filter in filters() {
         for order in ORDERS {
             let part = Part { filter: filter.clone(), order, start: Start::Offset(0), limit: 100 };
-            let listing = given.view.list(&part, false).await.expect("a list");
+            let listing = given.view.list(&part).await.expect("a list");
             let places: Vec<_> = listing.articles.iter().map(|each| Position::of(each, order)).collect();
             let expected = naive(&all, &filter, order);
             assert_eq!(places, expected, "{part:?}");
@@ -143,7 +143,7 @@ async fn the_places_of_a_part_are_those_of_its_articles(given: Fixture) {
         for order in ORDERS {
             for start in [Start::Offset(3), Start::After(Position { at: at(2), id: id(9) })] {
                 let part = Part { filter: filter.clone(), order, start, limit: 4 };
-                let listing = given.view.list(&part, true).await.expect("a list");
+                let listing = given.view.list(&part).await.expect("a list");
                 let positions = given.view.positions(&part).await.expect("a list of places");
                 let of = |article: &Article| Position::of(article, order);
                 assert_eq!(positions.positions, listing.articles.iter().map(of).collect::<Vec<_>>());
@@ -189,7 +189,7 @@ async fn totals_follow_every_change_of_an_article(given: Fixture) {
     let total = |states: Vec<State>| {
         let part = Part { filter: Filter { states, ..Filter::default() }, ..Part::newest(5, 1) };
         let view = given.view.clone();
-        async move { view.list(&part, false).await.expect("a list").total }
+        async move { view.list(&part).await.expect("a list").total }
     };
     let draft = drafted(1).article;
     given.apply(&draft).await;

@@ -7,7 +7,7 @@ use kernel::{ArticleId, UserId};
 use testkit::Folder;
 
 use super::sample::{at, author, drafted, id, published, revised};
-use crate::domain::{Article, Filter, Part, State};
+use crate::domain::{Article, Filter, MAX_CONTENT_BYTES, Part, State};
 use crate::ports::{Listing, NewsView};
 
 /// Somebody who damages the view behind its back.
@@ -34,7 +34,12 @@ impl Fixture {
     }
 
     async fn list(&self, offset: u32, limit: u32) -> Listing {
-        self.view.list(&Part::newest(offset, limit), true).await.expect("it is listed")
+        let Listing { articles, total } =
+            self.view.list(&Part::newest(offset, limit)).await.expect("it is listed");
+        let ids: Vec<ArticleId> = articles.iter().map(|article| article.id).collect();
+        let whole = self.view.pick(&ids, &Filter::default(), true).await.expect("they are picked");
+        assert_eq!(whole.len(), articles.len(), "a list and its articles are of one moment");
+        Listing { articles: whole, total }
     }
 }
 
@@ -137,13 +142,36 @@ async fn pages_of_a_list_are_slices_of_one_order(given: Fixture) {
     }
 }
 
-async fn a_list_carries_content_only_where_it_was_asked_for(given: Fixture) {
+async fn a_list_carries_no_content(given: Fixture) {
+    given.apply(&published(1, 0)).await;
+    let listing = given.view.list(&Part::newest(0, 10)).await.expect("it is listed");
+    assert_eq!(listing.articles[0].story.content, "");
+}
+
+async fn the_sizes_of_texts_are_those_of_what_passes_the_filter(given: Fixture) {
+    let mut long = published(1, 0);
+    long.story.content = "ü".repeat(MAX_CONTENT_BYTES / 2);
+    let (short, draft) = (published(2, 5), drafted(3).article);
+    for article in [&long, &short, &draft] {
+        given.apply(article).await;
+    }
+    let ids = [id(1), id(2), id(3), id(9)];
+    let sizes = given.view.sizes(&ids, &Filter::default()).await.expect("they are counted");
+    let size = |article: &Article| (article.id, article.story.content.len() as u64);
+    assert_eq!(sizes, [size(&long), size(&short)].into());
+    assert!(given.view.sizes(&[], &Filter::default()).await.expect("none").is_empty());
+    let mut later = revised(&short, "Later").article;
+    later.story.content.push('…');
+    given.apply(&later).await;
+    let sizes = given.view.sizes(&ids[1..2], &Filter::default()).await.expect("it is counted");
+    assert_eq!(sizes, [size(&later)].into());
+}
+
+async fn articles_are_picked_with_content_only_if_it_was_asked_for(given: Fixture) {
     let article = published(1, 0);
     given.apply(&article).await;
-    let without = given.view.list(&Part::newest(0, 10), false).await.expect("it is listed");
-    assert_eq!(without.articles[0].story.content, "");
-    let with = given.view.list(&Part::newest(0, 10), true).await.expect("it is listed");
-    assert_eq!(with.articles[0].story.content, article.story.content);
+    let with = given.view.pick(&[id(1)], &Filter::default(), true).await.expect("it is picked");
+    assert_eq!(with[0].story.content, article.story.content);
     let without = given.view.pick(&[id(1)], &Filter::default(), false).await.expect("it is picked");
     assert_eq!((without[0].id, without[0].story.content.as_str()), (id(1), ""));
 }
@@ -242,7 +270,9 @@ macro_rules! every_case {
                 of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order,
                 a_list_holds_published_articles_only_in_one_order_with_their_total,
                 pages_of_a_list_are_slices_of_one_order,
-                a_list_carries_content_only_where_it_was_asked_for,
+                a_list_carries_no_content,
+                the_sizes_of_texts_are_those_of_what_passes_the_filter,
+                articles_are_picked_with_content_only_if_it_was_asked_for,
                 an_erased_person_has_no_byline_in_the_view,
                 an_article_that_comes_after_its_author_was_erased_has_no_byline,
                 readers_see_the_old_view_until_the_new_one_is_complete,

@@ -4,14 +4,15 @@ use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 
-use super::document::{broken, listed};
+use super::document::{broken, listed, size};
 use super::failure::failure;
 use super::marks;
 use super::places::views;
 use crate::store::record::read_document;
 
-/// The form of the articles in a view: what lists ask for stands beside the document since form 2.
-const FORM: i64 = 2;
+/// The form of the articles in a view: what lists ask for stands beside the document since form 2, and the size of the text
+/// since form 3.
+const FORM: i64 = 3;
 
 #[derive(Deserialize)]
 struct Old {
@@ -19,6 +20,7 @@ struct Old {
     id: String,
     version: i64,
     document: String,
+    content: String,
 }
 
 /// Gives articles of an older form what they lack, out of their own documents; once for each database. Whoever is killed in the
@@ -34,14 +36,16 @@ pub(super) async fn run(database: &Database) -> Result<(), StoreFailure> {
     }
     for name in views(database).await? {
         let view = database.collection::<Old>(&name);
-        let lacking = doc! { "placed_at": { "$exists": false } };
-        let columns = doc! { "version": 1, "document": 1 };
+        let lacking = doc! { "content_bytes": { "$exists": false } };
+        let columns = doc! { "version": 1, "document": 1, "content": 1 };
         let mut old = view.find(lacking).projection(columns).await.map_err(failure)?;
         while let Some(old) = old.try_next().await.map_err(failure)? {
             let article = read_document(&old.document, String::new(), String::new()).map_err(broken)?;
             // A newer version that came meanwhile has everything.
             let same = doc! { "_id": old.id, "version": old.version };
-            view.update_one(same, doc! { "$set": listed(&article) }).await.map_err(failure)?;
+            let mut lacked = listed(&article);
+            lacked.insert("content_bytes", size(&old.content));
+            view.update_one(same, doc! { "$set": lacked }).await.map_err(failure)?;
         }
     }
     marks::put(database, "form", doc! { "$set": { "form": FORM } }).await

@@ -1,11 +1,12 @@
 //! An article as a document.
 
 use chassis::StoreFailure;
+use kernel::ArticleId;
 use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 
 use super::select;
-use crate::domain::{Article, placed_at};
+use crate::domain::{Article, MAX_CONTENT_BYTES, placed_at};
 use crate::store::record::{RecordError, read_document, write_document};
 
 /// What is read of an article; the content is absent where it was not asked for.
@@ -23,6 +24,32 @@ impl Row {
     }
 }
 
+/// How long the text of an article is; absent in what a program of an older form has written.
+#[derive(Debug, Deserialize)]
+pub(super) struct Size {
+    #[serde(rename = "_id")]
+    id: select::Id,
+    content_bytes: Option<i64>,
+}
+
+impl Size {
+    /// What is read for it.
+    pub fn columns() -> Document {
+        doc! { "content_bytes": 1 }
+    }
+
+    /// Returns the article and its size, the longest there can be if nobody has counted.
+    pub fn of_article(&self) -> (ArticleId, u64) {
+        let bytes = self.content_bytes.and_then(|bytes| u64::try_from(bytes).ok());
+        (self.id.0, bytes.unwrap_or(MAX_CONTENT_BYTES as u64))
+    }
+}
+
+/// The size of a text as it stands beside it. (The server could count, but FerretDB can't.)
+pub(super) fn size(content: &str) -> i64 {
+    i64::try_from(content.len()).unwrap_or(i64::MAX)
+}
+
 pub(super) fn broken(error: RecordError) -> StoreFailure {
     StoreFailure::broken(error)
 }
@@ -37,6 +64,7 @@ pub(super) fn fields(article: &Article, erased: bool) -> Result<Document, StoreF
         "byline": if erased { "" } else { article.byline.as_str() },
         "document": write_document(article).map_err(broken)?,
         "content": article.story.content.as_str(),
+        "content_bytes": size(&article.story.content),
     };
     fields.extend(listed(article));
     Ok(fields)

@@ -10,11 +10,12 @@ mod pool;
 mod select;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::metrics::WatchedPool;
-use chassis::{StoreFailure, in_time};
+use chassis::{Erasable, StoreFailure, in_time};
 use futures::TryStreamExt;
 use kernel::{ArticleId, UserId};
 use mongodb::bson::{Document, doc};
@@ -26,12 +27,12 @@ use mongodb::{Client, Collection, Database};
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
-use self::document::{Row, columns, fields, key, version};
+use self::document::{Row, Size, columns, fields, key, version};
 use self::failure::{DUPLICATE_KEY, failure, is_duplicate};
 use self::memory::{Mark, Memory, changed, mark};
 use self::places::{Known, Places, name, views};
 use crate::domain::{Article, Filter, Part, Start};
-use crate::ports::{Listing, NewsView, Positions};
+use crate::ports::{Listing, NewsView, Positions, Sizes};
 
 /// How many connections a replica holds.
 const CONNECTIONS: u32 = 20;
@@ -280,9 +281,8 @@ impl NewsView for MongoNewsView {
     ) -> Result<Vec<Article>, StoreFailure> {
         in_time(async {
             let view = self.view::<Row>(self.live().await?);
-            let mut picked = select::passing(filter);
-            picked.insert("_id", doc! { "$in": ids.iter().map(|id| key(id.uuid())).collect::<Vec<_>>() });
-            let rows = view.find(picked).projection(columns(with_content)).max_time(QUESTION).await;
+            let rows =
+                view.find(picked(ids, filter)).projection(columns(with_content)).max_time(QUESTION).await;
             let rows: Vec<Row> = rows.map_err(failure)?.try_collect().await.map_err(failure)?;
             let mut found = HashMap::with_capacity(rows.len());
             for row in rows {
@@ -294,20 +294,27 @@ impl NewsView for MongoNewsView {
         .await
     }
 
-    async fn list(&self, part: &Part, with_content: bool) -> Result<Listing, StoreFailure> {
+    async fn sizes(&self, ids: &[ArticleId], filter: &Filter) -> Result<Sizes, StoreFailure> {
+        in_time(async {
+            let view = self.view::<Size>(self.live().await?);
+            let sizes = view.find(picked(ids, filter)).projection(Size::columns()).max_time(QUESTION).await;
+            let sizes: Vec<Size> = sizes.map_err(failure)?.try_collect().await.map_err(failure)?;
+            Ok(sizes.iter().map(Size::of_article).collect())
+        })
+        .await
+    }
+
+    async fn list(&self, part: &Part) -> Result<Listing, StoreFailure> {
         in_time(async {
             let (number, mark) = tokio::try_join!(self.live(), mark(&self.database))?;
-            // What has texts is large and seldom asked for twice.
-            if let Some(known) = self.memory.list(number, part, &mark).filter(|_| !with_content) {
+            if let Some(known) = self.memory.list(number, part, &mark) {
                 return Ok(known);
             }
-            let rows: Vec<Row> = self.part(number, part, columns(with_content)).await?;
+            let rows: Vec<Row> = self.part(number, part, columns(false)).await?;
             let total = self.total_of(number, part, rows.len(), &mark).await?;
             let articles: Result<Vec<Article>, StoreFailure> = rows.into_iter().map(Row::article).collect();
             let listing = Listing { articles: articles?, total };
-            if !with_content {
-                self.memory.keep_list(number, part, &mark, &listing);
-            }
+            self.memory.keep_list(number, part, &mark, &listing);
             Ok(listing)
         })
         .await
@@ -377,6 +384,11 @@ impl NewsView for MongoNewsView {
         Ok(())
     }
 
+    /// MongoDB overwrites nothing on request: what its journal and its free blocks still hold is for whoever runs the server.
+    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
+        None
+    }
+
     async fn ping(&self) -> Result<(), StoreFailure> {
         let pong = async { self.database.run_command(doc! { "ping": 1 }).await.map_err(failure) };
         in_time(pong).await.map(|_| ())
@@ -394,6 +406,12 @@ impl NewsView for MongoNewsView {
     async fn close(&self) {
         self.client.clone().shutdown().immediate(true).await;
     }
+}
+
+fn picked(ids: &[ArticleId], filter: &Filter) -> Document {
+    let mut picked = select::passing(filter);
+    picked.insert("_id", doc! { "$in": ids.iter().map(|id| key(id.uuid())).collect::<Vec<_>>() });
+    picked
 }
 
 fn not_begun() -> StoreFailure {

@@ -68,7 +68,7 @@ pub(super) fn moment(at: Timestamp) -> DateTime {
 #[derive(Deserialize)]
 pub(super) struct Place {
     #[serde(rename = "_id")]
-    id: uuid_text::Id,
+    id: Id,
     #[serde(alias = "updated_at")]
     placed_at: DateTime,
 }
@@ -79,16 +79,13 @@ impl Place {
     }
 }
 
-/// Ids stand in the view as text.
-mod uuid_text {
-    use super::{ArticleId, Deserialize};
+/// An id, which stands in the view as text.
+#[derive(Debug)]
+pub(super) struct Id(pub ArticleId);
 
-    pub struct Id(pub ArticleId);
-
-    impl<'de> Deserialize<'de> for Id {
-        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let text = String::deserialize(deserializer)?;
-            text.parse().map(Self).map_err(|_| serde::de::Error::custom("an id that is none"))
-        }
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| serde::de::Error::custom("the id is not a UUID"))
     }
 }

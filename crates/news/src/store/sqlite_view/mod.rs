@@ -1,17 +1,18 @@
 mod select;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use chassis::StoreFailure;
 use chassis::sqlite::Database;
+use chassis::{Erasable, SqliteErasure, StoreFailure, owe_sqlite};
 use kernel::{ArticleId, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 
 use super::record::{RecordError, read_document, write_document};
 use crate::domain::{Article, Filter, Part, placed_at};
-use crate::ports::{Listing, NewsView, Positions};
+use crate::ports::{Listing, NewsView, Positions, Sizes};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-view");
 
@@ -88,11 +89,18 @@ impl NewsView for SqliteNewsView {
         Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
     }
 
-    async fn list(&self, part: &Part, with_content: bool) -> Result<Listing, StoreFailure> {
+    async fn sizes(&self, ids: &[ArticleId], filter: &Filter) -> Result<Sizes, StoreFailure> {
+        let mut connection = self.database.reader().acquire().await?;
+        let rows = select::sizes(&mut connection, ids, filter).await?;
+        let size = |(id, bytes)| (ArticleId::new(id), u64::try_from(bytes).unwrap_or_default());
+        Ok(rows.into_iter().map(size).collect())
+    }
+
+    async fn list(&self, part: &Part) -> Result<Listing, StoreFailure> {
         // One transaction: the articles and the total are of the same moment.
         let mut tx = self.database.reader().begin().await?;
         let total = select::total(&mut tx, &part.filter).await?;
-        let rows = select::rows(&mut tx, part, with_content).await?;
+        let rows = select::rows(&mut tx, part).await?;
         let articles: Result<Vec<Article>, StoreFailure> = rows.into_iter().map(Row::article).collect();
         Ok(Listing { articles: articles?, total })
     }
@@ -109,6 +117,16 @@ impl NewsView for SqliteNewsView {
             .bind(person.uuid())
             .execute(&mut *tx)
             .await?;
+        let named: bool = sqlx::query_scalar(
+            "select exists (select 1 from articles where author_id = ?1)
+                 or exists (select 1 from articles_next where author_id = ?1)",
+        )
+        .bind(person.uuid())
+        .fetch_one(&mut *tx)
+        .await?;
+        if named {
+            owe_sqlite(&mut tx, person).await?;
+        }
         for statement in [
             "update articles set byline = '' where author_id = ?",
             "update articles_next set byline = '' where author_id = ?",
@@ -157,6 +175,10 @@ impl NewsView for SqliteNewsView {
         }
         tx.commit().await?;
         Ok(())
+    }
+
+    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
+        Some(Arc::new(SqliteErasure::new(self.database.clone())))
     }
 
     async fn ping(&self) -> Result<(), StoreFailure> {

@@ -79,15 +79,10 @@ fn id_of(filter: &Filter, order: Order) -> &'static str {
     if filter.label.is_some() && order != Order::Updated { "l.article" } else { "a.id" }
 }
 
-/// The articles of a part.
-pub(super) async fn rows(
-    tx: &mut SqliteConnection,
-    part: &Part,
-    with_content: bool,
-) -> Result<Vec<Row>, sqlx::Error> {
-    let content = if with_content { "a.content" } else { "'' as content" };
-    let columns = format!("a.byline, a.document, {content}");
-    let mut question = Question::new(&columns, &part.filter).part(part);
+/// The articles of a part, without their texts.
+pub(super) async fn rows(tx: &mut SqliteConnection, part: &Part) -> Result<Vec<Row>, sqlx::Error> {
+    let columns = "a.byline, a.document, '' as content";
+    let mut question = Question::new(columns, &part.filter).part(part);
     let mut rows: Vec<Row> = question.build_query_as().fetch_all(tx).await?;
     if part.looks_back() {
         rows.reverse();
@@ -134,12 +129,25 @@ pub(super) async fn picked(
 ) -> Result<Vec<Row>, sqlx::Error> {
     let content = if with_content { "a.content" } else { "'' as content" };
     let columns = format!("a.byline, a.document, {content}");
-    let mut question = Question::new(&columns, filter).text;
+    named(&columns, ids, filter).build_query_as().fetch_all(tx).await
+}
+
+/// How many bytes the texts of the same articles have. SQLite knows that from the head of a row, and reads no text for it.
+pub(super) async fn sizes(
+    tx: &mut SqliteConnection,
+    ids: &[ArticleId],
+    filter: &Filter,
+) -> Result<Vec<(uuid::Uuid, i64)>, sqlx::Error> {
+    named("a.id, octet_length(a.content)", ids, filter).build_query_as().fetch_all(tx).await
+}
+
+fn named(columns: &str, ids: &[ArticleId], filter: &Filter) -> QueryBuilder<Sqlite> {
+    let mut question = Question::new(columns, filter).text;
     question.push(" and a.id in (");
     let mut places = question.separated(", ");
     for id in ids {
         places.push_bind(id.uuid());
     }
     question.push(")");
-    question.build_query_as().fetch_all(tx).await
+    question
 }

@@ -185,6 +185,9 @@ const RENEWALS: usize = 8;
 const OVERHEAD: usize = 512;
 const OF_SHOWN: usize = 48;
 
+/// The longest body of a list that is kept, in bytes. A longer one would take the place of hundreds of others.
+pub const LARGEST_LIST: usize = 256 * 1024;
+
 impl Shelf {
     /// A cache of at most `bytes`; none at all where that is 0.
     pub fn new(bytes: u64, times: Times, clock: Arc<dyn Clock>) -> Self {
@@ -329,7 +332,8 @@ impl Shelf {
     fn keep(&self, key: Key, answer: &Arc<Rendered>, began: u64) {
         let now = self.clock.now();
         let (Some(all), true) = (&self.kept, answer.keep) else { return };
-        if !self.heard.may_keep(answer, now, self.times.settling) {
+        let oversize = matches!(key, Key::List(_)) && answer.body.len() > LARGEST_LIST;
+        if oversize || !self.heard.may_keep(answer, now, self.times.settling) {
             return;
         }
         let kept = Arc::new(Kept::new(answer.clone(), now, began));

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chassis::StoreFailure;
+use chassis::{Erasable, StoreFailure};
 use kernel::{Label, Timestamp, UserId};
 use neo4rs::{BoltType, Txn};
 
@@ -19,7 +19,10 @@ use crate::domain::{ConsentRecord, Reading, Recount, Standing, Taste, Visit, WIN
 use crate::ports::{Recorded, TasteGraph, TasteGraphError};
 
 /// Constraints and indexes, in the order of their files.
-const SCHEMA: [&str; 1] = [include_str!("../../../../../db/recommendations/neo4j/0001_tastes.cypher")];
+const SCHEMA: [&str; 2] = [
+    include_str!("../../../../../db/recommendations/neo4j/0001_tastes.cypher"),
+    include_str!("../../../../../db/recommendations/neo4j/0003_erasure_duty.cypher"),
+];
 
 /// The graph in a Neo4j server, shared by the replicas of this service.
 ///
@@ -77,10 +80,31 @@ impl Neo4jTasteGraph {
                 self.take(&mut tx, reading).await?;
                 Recorded::Taken
             }
-            Some(_) => Recorded::Refused,
+            Some(Standing::Said(_)) => Recorded::Refused,
+            Some(Standing::Erased) => {
+                // Their token lives on for some minutes: what it brings may have become a dead letter too.
+                self.owe(&mut tx, reading.reader).await?;
+                Recorded::Refused
+            }
         };
         tx.commit().await?;
         Ok(recorded)
+    }
+
+    /// Notes, in the transaction of an erasure, that it is not true everywhere yet.
+    async fn owe(&self, tx: &mut Txn, reader: UserId) -> Result<(), Trouble> {
+        let owe = self.link.query("MERGE (:ErasureDuty {tenant: $tenant, reader: $reader})");
+        Ok(tx.run(owe.param("reader", reader.to_string())).await?)
+    }
+
+    async fn done_once(&self, readers: &[UserId]) -> Result<(), Trouble> {
+        let mut tx = self.link.begin().await?;
+        let readers: Vec<String> = readers.iter().map(UserId::to_string).collect();
+        let done = self
+            .link
+            .query("MATCH (duty:ErasureDuty {tenant: $tenant}) WHERE duty.reader IN $readers DELETE duty");
+        tx.run(done.param("readers", readers)).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn consent_once(&self, reader: UserId, consent: &ConsentRecord) -> Result<(), Trouble> {
@@ -115,6 +139,7 @@ impl Neo4jTasteGraph {
             .param("reader", reader.to_string())
             .param("at", at.millis());
         tx.run(bare_id).await?;
+        self.owe(&mut tx, reader).await?;
         Ok(tx.commit().await?)
     }
 
@@ -357,5 +382,28 @@ impl TasteGraph for Neo4jTasteGraph {
 
     async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, TasteGraphError> {
         Ok(self.link.write(|| self.forget_once(before, limit)).await?)
+    }
+}
+
+/// Neo4j overwrites nothing on request: what its transaction logs and its free records still hold is for whoever runs the server. The
+/// duty is for the dead letters.
+#[async_trait]
+impl Erasable for Neo4jTasteGraph {
+    async fn owed(&self) -> Result<Vec<UserId>, StoreFailure> {
+        let owed = self.link.query("MATCH (duty:ErasureDuty {tenant: $tenant}) RETURN duty.reader AS reader");
+        let ids = self.link.read(owed).await?;
+        let id = |row: &neo4rs::Row| -> Result<UserId, StoreFailure> {
+            let id: String = row.get("reader").map_err(StoreFailure::broken)?;
+            id.parse().map_err(|_| StoreFailure::broken("the id of an erased reader is not a UUID"))
+        };
+        ids.iter().map(id).collect()
+    }
+
+    async fn wipe(&self, _: &[UserId]) -> Result<bool, StoreFailure> {
+        Ok(true)
+    }
+
+    async fn done(&self, readers: &[UserId]) -> Result<(), StoreFailure> {
+        self.link.write(|| self.done_once(readers)).await
     }
 }

@@ -76,6 +76,7 @@ macro_rules! every_case {
                 taking_counts_the_attempts,
                 who_waits_is_named_taken_or_not_the_oldest_first,
                 a_settled_registration_is_gone_and_its_email_can_be_reserved_again,
+                an_intake_that_is_wiped_keeps_what_waits_and_no_file_of_its_own_holds_what_was_settled,
                 a_registration_that_is_given_back_can_be_taken_at_once_and_the_attempt_does_not_count,
                 a_failed_registration_is_taken_again_after_its_pause_not_before,
                 a_buried_registration_is_not_taken_again_and_its_email_stays_reserved,
@@ -300,6 +301,21 @@ async fn a_settled_registration_is_gone_and_its_email_can_be_reserved_again(fixt
     assert!(!fixture.is_taken("ann@example.org").await);
     assert!(fixture.is_taken("bob@example.org").await);
     assert_eq!(fixture.taken(10).await, [2]);
+}
+
+async fn an_intake_that_is_wiped_keeps_what_waits_and_no_file_of_its_own_holds_what_was_settled(
+    fixture: Fixture,
+) {
+    fixture.append(1, "rumpelstiltskin@example.org").await;
+    let waits = fixture.append(2, "bob@example.org").await;
+    fixture.intake.settled(id(1)).await.expect("is settled");
+    assert!(fixture.intake.wipe().await.expect("it is wiped"));
+    assert_eq!(fixture.intake.by_id(id(2)).await.expect("looks"), Some(waits));
+    let Place::Folder(folder) = &fixture.place else { return };
+    for entry in std::fs::read_dir(folder.path()).expect("reads") {
+        let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+        assert!(!bytes.windows(15).any(|window| window == b"rumpelstiltskin"));
+    }
 }
 
 async fn a_registration_that_is_given_back_can_be_taken_at_once_and_the_attempt_does_not_count(

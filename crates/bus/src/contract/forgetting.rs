@@ -1,0 +1,31 @@
+use kernel::Kind;
+
+use super::{Fixture, answering, bodies, consume, message, refused, text};
+use crate::Envelope;
+
+const PERSON: &str = "0190b2c4-0000-7000-8000-00000000000a";
+
+pub(super) async fn dead_letters_that_name_a_person_are_gone_once_they_are_forgotten_and_no_others(
+    fixture: impl Fixture,
+) {
+    let bus = fixture.bus().await;
+    let (handler, mut seen) = answering(|_| Err(refused(Kind::Invalid)));
+    let running = consume(&bus, "test.one", handler).await;
+    let about = format!("by {PERSON}, called Rumpelstiltskin");
+    let fate = Envelope { subject: PERSON.to_owned(), ..message("test.erased", PERSON) };
+    let sent = [
+        message("test.happened", "before"),
+        message("test.happened", &about),
+        fate,
+        message("test.happened", "by 0190b2c4-0000-7000-8000-00000000000b"),
+    ];
+    bus.publish(sent.to_vec()).await.expect("the bus confirms");
+    bodies(&mut seen, 4).await;
+    running.stop().await;
+    for _ in 0..2 {
+        assert!(bus.forget(PERSON).await.expect("the bus answers"));
+        let left: Vec<String> =
+            fixture.dead_letters("test.one").await.iter().map(|letter| text(&letter.message)).collect();
+        assert_eq!(left, ["before", PERSON, "by 0190b2c4-0000-7000-8000-00000000000b"]);
+    }
+}

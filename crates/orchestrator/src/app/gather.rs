@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use kernel::{Fault, Kind, Refusal, Section};
+
+use super::ArticleError;
+use crate::ports::{DeskError, NewsDesks};
+
+/// The answers of sections, and the sections that did not answer.
+pub(super) type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
+
+/// A question to several sections at once.
+pub(super) struct Gather<'a> {
+    /// The sections.
+    pub desks: &'a dyn NewsDesks,
+    /// How long all of them are waited for. After that the answer is made of those that have answered. As long as none has, the
+    /// deadline of the request alone counts: an answer without any section is none.
+    pub patience: Duration,
+    /// Whether the question takes much work by itself, so that its length says nothing about how a section works.
+    pub costly: bool,
+}
+
+impl Gather<'_> {
+    /// Asks every section, and sorts the answers out.
+    ///
+    /// # Errors
+    /// If no section answered, or one refused the request itself.
+    pub async fn ask<T, F>(
+        &self,
+        asked: impl IntoIterator<Item = (Section, F)>,
+    ) -> Result<Answered<T>, ArticleError>
+    where
+        F: Future<Output = Result<T, DeskError>>,
+    {
+        let mut waiting = Vec::new();
+        let mut running: FuturesUnordered<_> = asked
+            .into_iter()
+            .map(|(section, answer)| {
+                waiting.push(section);
+                async move { (section, answer.await) }
+            })
+            .collect();
+        let mut outcomes = Vec::new();
+        let mut patience = std::pin::pin!(chassis::pause(self.patience));
+        let (mut over, mut answered) = (false, false);
+        loop {
+            let next = if over && answered {
+                // What is there already is never given up.
+                running.next().now_or_never().flatten()
+            } else {
+                tokio::select! {
+                    biased;
+                    next = running.next() => next,
+                    () = &mut patience, if !over => {
+                        over = true;
+                        continue;
+                    }
+                }
+            };
+            let Some((section, outcome)) = next else { break };
+            answered |= outcome.as_ref().map_or_else(|error: &DeskError| !error.is_away(), |_| true);
+            waiting.retain(|each| *each != section);
+            outcomes.push((section, outcome));
+        }
+        // Dropped, so that the sections stop working on them.
+        drop(running);
+        for section in waiting {
+            if !self.costly {
+                self.desks.given_up(section);
+            }
+            let late = Refusal::new(Kind::Timeout, "deadline_exceeded", Kind::Timeout.sentence());
+            outcomes.push((section, Err(late.into())));
+        }
+        outcomes.sort_by_key(|(section, _)| *section);
+        sort_out(outcomes)
+    }
+}
+
+/// Separates answers from failures. A refusal of the request itself is the caller's, whichever section said it.
+fn sort_out<T>(outcomes: Vec<(Section, Result<T, DeskError>)>) -> Result<Answered<T>, ArticleError> {
+    let (mut answers, mut missing, mut first) = (Vec::new(), Vec::new(), None);
+    for (section, outcome) in outcomes {
+        match outcome {
+            Ok(answer) => answers.push((section, answer)),
+            Err(error) if error.is_away() => {
+                tracing::warn!(section = section.as_str(), code = error.code().as_str(), %error, "a section is missing from an aggregate");
+                missing.push(section);
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match first {
+        Some(first) if answers.is_empty() => Err(ArticleError::AllAway { missing, first: Box::new(first) }),
+        _ => Ok((answers, missing)),
+    }
+}

@@ -1,0 +1,155 @@
+//! An erasure is true in every file: nothing of the person can be read in the raw bytes of the data folder.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rand::RngExt;
+use serde_json::json;
+use system_tests::{Account, Shape, World, register, scenarios};
+use testkit::{random, wait_until};
+use tokio::task::JoinSet;
+
+scenarios! {
+    on one process, because "the files of a fleet belong to its servers":
+        within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person,
+        killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true;
+}
+
+const SEED: u64 = 20_261_127;
+/// What is promised.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Somebody with an earlier e-mail, a byline and readings, all of which can be told from everything else.
+struct Person {
+    account: Account,
+    canaries: Vec<String>,
+    label: String,
+}
+
+/// Does everything that leaves traces.
+async fn lives(world: &World, admin: &Account, number: u32) -> Person {
+    let name = format!("Rumpelstiltskin {number:03}");
+    let (earlier, email) =
+        (format!("zwirbel{number:03}@canary.example"), format!("quastel{number:03}@canary.example"));
+    let label = format!("knusperlabel{number:03}");
+    let client = world.client();
+    register(client, &name, &earlier).await.expect_status(201);
+    let first = system_tests::login(client, &earlier, system_tests::PASSWORD).await;
+    let path = format!("/users/v1/{}", first.id);
+    let change = json!({"email": email, "current_password": system_tests::PASSWORD});
+    let call = client.patch(&path).token(&first.token).header("if-match", "*").json(&change);
+    call.send().await.expect_status(200);
+    let role = json!({"role": "author"});
+    client.put(&format!("{path}/roles")).token(&admin.token).json(&role).send().await.expect_status(200);
+    let consent = json!({"personalisation": true, "history": true});
+    client.put(&format!("{path}/consent")).token(&first.token).json(&consent).send().await.expect_status(200);
+    let account = system_tests::login(client, &email, system_tests::PASSWORD).await;
+    let draft = world.draft("sports", &format!("A match {number}"), &["tennis"], &account).await;
+    assert_eq!(draft["author"], name.as_str(), "the byline is the person's name");
+    let id = system_tests::text_of(&draft["id"]);
+    let publish = client.post(&format!("/news/v1/sports/{id}/publish")).token(&admin.token);
+    publish.header("if-match", "\"v1\"").send().await.expect_status(200);
+    // Somebody else's article, with a label that only this person reads.
+    let read = world.seen("politics", &format!("A vote {number}"), &[&label], admin).await;
+    let taste = format!("/recommendation/v1/user/{}", account.id);
+    wait_until("the reading to be counted", MINUTE, || async {
+        client
+            .get(&format!("/news/v1/politics/{read}"))
+            .token(&account.token)
+            .send()
+            .await
+            .expect_status(200);
+        let labels = client.get(&taste).token(&account.token).send().await.expect_status(200);
+        labels.text().contains(&label).then_some(())
+    })
+    .await;
+    Person { account, canaries: vec![name, earlier, email], label }
+}
+
+/// The files that still hold something of these people, as far as `data` is the folder of the portal.
+fn traces(data: &Path, people: &[Person]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(data).expect("the folder is there") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        // A log can go while we look.
+        let Ok(bytes) = std::fs::read(&path) else { continue };
+        let text = String::from_utf8_lossy(&bytes);
+        // The label of an article stands in the section's own files for everybody; who has read it does not.
+        let of_readings = name.starts_with("bus.db") || name.starts_with("recommendations.db");
+        for person in people {
+            let labels = of_readings.then_some(&person.label);
+            for canary in person.canaries.iter().chain(labels).filter(|canary| text.contains(*canary)) {
+                found.push(format!("{canary} in {name}"));
+            }
+        }
+    }
+    found
+}
+
+async fn until_true(world: &mut World, people: &[Person]) {
+    let data = world.portal().data().to_owned();
+    let mut left = Vec::new();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < MINUTE {
+        left = traces(&data, people);
+        if left.is_empty() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("after a minute: {left:?}");
+}
+
+async fn within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person(shape: Shape) {
+    let mut world = World::new(shape).await;
+    let admin = world.admin().await;
+    let mut people = Vec::new();
+    for number in 0..3 {
+        people.push(lives(&world, &admin, number).await);
+    }
+    let data = world.portal().data().to_owned();
+    let before = traces(&data, &people);
+    for place in ["users.db", "bus.db", "recommendations.db", "sports-"] {
+        assert!(
+            before.iter().any(|trace| trace.contains(place)),
+            "{place} has something to lose: {before:?}"
+        );
+    }
+    for person in &people {
+        let path = format!("/users/v1/{}", person.account.id);
+        world.client().delete(&path).token(&person.account.token).send().await.expect_status(202);
+    }
+    until_true(&mut world, &people).await;
+    // And it stays so after a stop in order, which writes logs into their files.
+    world.stop().await;
+    assert_eq!(traces(&data, &people), Vec::<String>::new());
+}
+
+async fn killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true(shape: Shape) {
+    let mut world = World::new(shape).await;
+    let mut chance = random(SEED);
+    let admin = world.admin().await;
+    let mut people = Vec::new();
+    for number in 0..6 {
+        let person = lives(&world, &admin, number).await;
+        let path = format!("/users/v1/{}", person.account.id);
+        let (client, token) = (world.client().clone(), person.account.token.clone());
+        let (mut erasing, asked) = (JoinSet::new(), path.clone());
+        erasing.spawn(async move { client.delete(&asked).token(&token).try_send().await.is_ok() });
+        a_moment_passes(Duration::from_millis(chance.random_range(0..60))).await;
+        world.kill9();
+        erasing.join_all().await;
+        world.restart().await;
+        // What was not acknowledged is asked for again; a person who is gone already can't ask.
+        let again = world.client().delete(&path).token(&admin.token).send().await;
+        assert!([202, 404].contains(&again.status), "{again:?}");
+        people.push(person);
+    }
+    until_true(&mut world, &people).await;
+}
+
+#[allow(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]
+async fn a_moment_passes(moment: Duration) {
+    tokio::time::sleep(moment).await;
+}
