@@ -44,6 +44,7 @@ impl Settings {
             .with("GATEWAY_WRITE_BURST", "100000")
             .with("GATEWAY_COSTLY_RATE", "100000r/s")
             .with("GATEWAY_COSTLY_BURST", "100000")
+            .with("GATEWAY_IN_HAND", "10000")
     }
 
     /// The same with one of them changed.

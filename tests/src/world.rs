@@ -319,12 +319,17 @@ pub(crate) fn variable(program: &str, key: &str) -> String {
 }
 
 /// What takes the services' limits of one client away: all people of a test, or of a measurement, come from one address.
-pub const UNTHROTTLED: [(&str, &str); 9] = [
+pub const UNTHROTTLED: [(&str, &str); 14] = [
     ("PROCESS__EDGE__THROTTLE__CLIENT", "[]"),
     ("PROCESS__EDGE__THROTTLE__ACCOUNT", "[]"),
     ("PROCESS__EDGE__THROTTLE__WRITES", "[]"),
     ("PROCESS__EDGE__THROTTLE__SAME_ADDRESS", "[]"),
     ("PROCESS__EDGE__THROTTLE__COSTLY", "[]"),
+    ("PROCESS__EDGE__THROTTLE__PROBES", "[]"),
+    ("PROCESS__EDGE__CONNECTIONS_PER_ADDRESS", "0"),
+    ("PROCESS__EDGE__IN_FLIGHT_PER_ADDRESS", "0"),
+    ("PROCESS__EDGE__RECEIVING_PER_ADDRESS", "0"),
+    ("PROCESS__EDGE__UNSENT_BYTES_PER_ADDRESS", "0"),
     ("USERS__THROTTLE__LOGINS_PER_ACCOUNT_AND_ADDRESS", "1000000"),
     ("USERS__THROTTLE__LOGINS_PER_ACCOUNT", "1000000"),
     ("USERS__THROTTLE__LOGINS_PER_ADDRESS", "1000000"),

@@ -33,6 +33,11 @@ impl Schedule {
         &self.0
     }
 
+    /// The longest of them.
+    pub(crate) fn longest(&self) -> Duration {
+        self.0.iter().copied().max().unwrap_or_default()
+    }
+
     /// How often a message is delivered at most.
     pub fn deliveries(&self) -> usize {
         self.0.len() + 1

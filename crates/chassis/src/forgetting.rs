@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kernel::{Clock, Fault, Timestamp};
+use kernel::{Clock, Fault};
 use tokio::sync::Notify;
 
 use crate::{Step, Worker};
@@ -26,7 +26,8 @@ pub struct Forgetting {
     every: Duration,
     clock: Arc<dyn Clock>,
     forget: Box<dyn Fn(u32) -> Forgotten + Send + Sync>,
-    next: Mutex<Option<Timestamp>>,
+    /// When the next look is due, by the clock that never goes back.
+    next: Mutex<Option<Duration>>,
     wake: Arc<Notify>,
 }
 
@@ -50,7 +51,7 @@ impl Forgetting {
         Self { name, every, clock, forget: Box::new(forget), next: Mutex::default(), wake: Arc::default() }
     }
 
-    fn is_due(&self, now: Timestamp) -> bool {
+    fn is_due(&self, now: Duration) -> bool {
         self.next.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| next <= now)
     }
 }
@@ -62,14 +63,14 @@ impl Worker for Forgetting {
     }
 
     async fn step(&self) -> Result<Step, Box<dyn Fault>> {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         if !self.is_due(now) {
             return Ok(Step::Idle);
         }
         if (self.forget)(BATCH).await? >= u64::from(BATCH) {
             return Ok(Step::Worked);
         }
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(self.every));
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + self.every);
         Ok(Step::Idle)
     }
 
@@ -82,7 +83,7 @@ impl Worker for Forgetting {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use kernel::ManualClock;
+    use kernel::{ManualClock, Timestamp};
 
     use super::*;
     use crate::StoreFailure;

@@ -4,7 +4,7 @@ mod remembered;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use kernel::{Clock, Code, Fault, Identity, Kind, Role, Sections, SessionId, Timestamp, UserId};
+use kernel::{Clock, Code, Fault, Identity, Kind, Role, Sections, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
@@ -128,7 +128,7 @@ struct Keys {
     /// When users was last asked, and whether it answered.
     asked: Option<(Instant, bool)>,
     /// When they are asked for again although none is missing.
-    due: Timestamp,
+    due: Duration,
 }
 
 /// Verifies access tokens with the public keys of users, which it fetches when it first needs one, whenever a token names a
@@ -170,7 +170,7 @@ impl Verifier {
                 set: JwkSet { keys: Vec::new() },
                 generation: 0,
                 asked: None,
-                due: surroundings.clock.now(),
+                due: surroundings.clock.elapsed(),
             }),
             fetching: Mutex::new(()),
             remembered: Remembered::default(),
@@ -214,8 +214,13 @@ impl Verifier {
         rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
         // The end is compared with our own clock, as everything else that is stored is.
         rules.validate_exp = false;
-        let data =
-            jsonwebtoken::decode::<Presented>(token, &key, &rules).map_err(|_| VerifyError::Invalid)?;
+        let data = jsonwebtoken::decode::<Presented>(token, &key, &rules).map_err(|error| {
+            // Signed by our own key, so it is no attack: the portal was renamed, or its services were given different names.
+            if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidIssuer) {
+                hint(&self.issuer);
+            }
+            VerifyError::Invalid
+        })?;
         let Presented { claims, nbf } = data.claims;
         Ok(Vouched {
             identity: Identity {
@@ -252,7 +257,7 @@ impl Verifier {
     /// Asks for the keys again when they are due. One caller does so, the others go on with what is known; where users does not
     /// answer, everybody does.
     async fn renew(&self) {
-        let is_due = || self.clock.now() >= self.keys.read().unwrap_or_else(PoisonError::into_inner).due;
+        let is_due = || self.clock.elapsed() >= self.keys.read().unwrap_or_else(PoisonError::into_inner).due;
         if !is_due() {
             return;
         }
@@ -268,7 +273,7 @@ impl Verifier {
         let fetched = self.fetch().await;
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.asked = Some((Instant::now(), fetched.is_ok()));
-        keys.due = self.clock.now().plus(if fetched.is_ok() { LIFE } else { NEXT_TRY });
+        keys.due = self.clock.elapsed() + if fetched.is_ok() { LIFE } else { NEXT_TRY };
         let set = fetched?;
         if set != keys.set {
             keys.set = set;
@@ -314,6 +319,18 @@ impl Verifier {
             }
         }
     }
+}
+
+/// Logs once which setting names the issuer of tokens.
+fn hint(issuer: &str) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            issuer,
+            "a token of another issuer was refused (`invalid_token`): if readers know the portal by another address, set `public_url` \
+             (in a fleet `identity.issuer` of every service) to it"
+        );
+    });
 }
 
 async fn ask(router: Router) -> Result<JwkSet, VerifyError> {

@@ -45,7 +45,8 @@ pub fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What every process does first: it takes the one TLS provider that every client uses, and small pages of memory.
+/// What every process does first: it takes the one TLS provider that every client uses, small pages of memory, and as many
+/// descriptors as it may have.
 pub fn prepare() {
     // A second call finds it installed, which is what was wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -53,6 +54,11 @@ pub fn prepare() {
     // does not know the wish goes on without.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+    // The soft limit is for programs that can't deal with high numbers; what is left of the hard one is for connections. A system that
+    // refuses leaves the process with what it has.
+    let mut descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    descriptors.current = descriptors.maximum;
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, descriptors);
 }
 
 fn run<C, F>(name: &'static str, flags: Flags, build: impl FnOnce(C, Surroundings) -> F) -> anyhow::Result<()>
@@ -101,4 +107,21 @@ where
         };
         host.run(http, router, grpc, stop, |_| ()).await
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    use super::*;
+
+    #[test]
+    fn a_process_takes_as_many_descriptors_as_it_may_have() {
+        let mut fewer = getrlimit(Resource::Nofile);
+        fewer.current = fewer.maximum.map_or(Some(1_024), |most| Some(most - 1));
+        setrlimit(Resource::Nofile, fewer).expect("a process may take less");
+        prepare();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
 }

@@ -2,30 +2,23 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::ConnectInfo;
 use futures::FutureExt;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_io_timeout::TimeoutStream;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 use utoipa::openapi::OpenApi;
 
 use crate::config::Process;
 use crate::grpc_self::{self, Described, IsWell};
-use crate::http::{Json, edge_with};
+use crate::http::{Json, edge_with, probes};
+use crate::listener::{Serving, Shares, listen};
 use crate::metrics::{self, Recorder};
-use crate::work::{Closer, Dependency, Runnable, Worker, drive, pause};
+use crate::work::{Closer, Dependency, Runnable, Worker, drive};
 
 /// A service as a value: what it answers, what it does by itself, what it needs, and how it ends. Building it opens its stores
 /// and nothing more; a [`Host`] brings it to life.
@@ -96,6 +89,7 @@ struct Health {
     ready: AtomicBool,
     fingerprint: String,
     dependencies: Vec<(&'static str, Dependency)>,
+    last: tokio::sync::Mutex<Option<Examination>>,
 }
 
 impl Host {
@@ -115,26 +109,27 @@ impl Host {
     ) -> anyhow::Result<()> {
         let address = http.local_addr()?;
         let grace = Duration::from_millis(self.process.grace_ms);
-        let patience = Duration::from_millis(self.process.edge.header_budget_ms);
         let health = self.health();
         let writes = TaskTracker::new();
         let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
-        // Outside of the edge: a process that is busy is not dead, and must not be killed for it.
-        let app = app.merge(health_routes(health.clone()));
+        // What is for operators is said on a port of their own, or if the gateway closes this one.
+        let detailed = matches!(self.internal, Internal::Beside);
+        let app = app.merge(probes(health_routes(health.clone(), detailed), &self.process.edge));
         let stops = Stops::default();
         let (app, apart) = match std::mem::replace(&mut self.internal, Internal::Nowhere) {
             Internal::Beside => (app.merge(self.metrics_routes(&stops)), None),
             Internal::Apart(listener) => {
                 tracing::info!(address = %listener.local_addr()?, "metrics are served");
-                let router = self.metrics_routes(&stops).merge(health_routes(health.clone()));
+                let router = self.metrics_routes(&stops).merge(health_routes(health.clone(), true));
                 (app, Some((listener, router)))
             }
             Internal::Nowhere => (app, None),
         };
         let parts = self.start(&stops, grace);
-        parts.servers.spawn(listen(http, app, stops.listening.clone(), patience, grace));
+        let limits = |part, most| serving(&self.process, connections(part, most));
+        parts.servers.spawn(listen(http, app, stops.listening.clone(), limits(2, 10_000)));
         if let Some((listener, router)) = apart {
-            parts.servers.spawn(listen(listener, router, stops.listening.clone(), patience, grace));
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), limits(16, 256)));
         }
         if let Some(listener) = grpc {
             let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
@@ -143,7 +138,7 @@ impl Host {
                 self.services.iter().filter_map(|service| service.grpc_described).collect();
             let router =
                 grpc_self::beside(router, &described, is_well(health.clone()), stops.listening.clone())?;
-            parts.servers.spawn(listen(listener, router, stops.listening.clone(), patience, grace));
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), limits(8, 2_000)));
         }
         health.ready.store(true, Ordering::SeqCst);
         self.title("ready");
@@ -209,6 +204,7 @@ impl Host {
             ready: AtomicBool::new(false),
             fingerprint: self.fingerprint.clone(),
             dependencies: self.services.iter().flat_map(of).collect(),
+            last: tokio::sync::Mutex::default(),
         })
     }
 
@@ -238,9 +234,10 @@ async fn join(what: &'static str, tasks: TaskTracker, grace: Duration) {
     }
 }
 
-fn health_routes(health: Arc<Health>) -> Router {
+/// The probes. Only operators see the details of `/readyz`.
+fn health_routes(health: Arc<Health>, detailed: bool) -> Router {
     let live = axum::routing::get(|| async { "live\n" });
-    let ready = axum::routing::get(move || readyz(health.clone()));
+    let ready = axum::routing::get(move || readyz(health.clone(), detailed));
     Router::new().route("/livez", live).route("/readyz", ready)
 }
 
@@ -248,19 +245,50 @@ fn health_routes(health: Arc<Health>) -> Router {
 fn is_well(health: Arc<Health>) -> IsWell {
     Arc::new(move || {
         let health = health.clone();
-        async move { examine(&health).await.0 }.boxed()
+        async move { health.look().await.0 }.boxed()
     })
 }
 
-async fn readyz(health: Arc<Health>) -> (StatusCode, Json<serde_json::Value>) {
-    let (well, dependencies) = examine(&health).await;
+async fn readyz(health: Arc<Health>, detailed: bool) -> (StatusCode, Json<serde_json::Value>) {
+    let (well, dependencies) = health.look().await;
     let writes = dependencies.iter().all(|dependency| dependency["writes"] != false);
-    let body = serde_json::json!({
-        "status": if !well { "not ready" } else if writes { "ready" } else { "degraded" },
-        "config": health.fingerprint,
-        "dependencies": dependencies,
-    });
+    let status = if !well {
+        "not ready"
+    } else if writes {
+        "ready"
+    } else {
+        "degraded"
+    };
+    let mut body = serde_json::json!({ "status": status });
+    if detailed {
+        body["config"] = health.fingerprint.as_str().into();
+        body["dependencies"] = dependencies.into();
+    }
     (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
+}
+
+/// How long an examination counts: however many ask, the stores are asked once in this time.
+const EXAMINATION: Duration = Duration::from_secs(1);
+
+/// When it was, whether all was well, and how each dependency was.
+type Examination = (Instant, bool, Vec<serde_json::Value>);
+
+impl Health {
+    /// Whether the process may be sent requests, and how each of its dependencies is; as of the last second.
+    async fn look(&self) -> (bool, Vec<serde_json::Value>) {
+        let mut last = self.last.lock().await;
+        let fresh = last.take().filter(|(at, ..)| at.elapsed() < EXAMINATION);
+        let (at, well, answers) = match fresh {
+            Some(fresh) => fresh,
+            None => {
+                let (well, answers) = examine(self).await;
+                (Instant::now(), well, answers)
+            }
+        };
+        *last = Some((at, well, answers.clone()));
+        // A stop is not kept back for a second.
+        (well && self.ready.load(Ordering::SeqCst), answers)
+    }
 }
 
 /// Whether the process may be sent requests, and how each of its dependencies is. A store that takes no writes does not count: it is
@@ -295,106 +323,32 @@ async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
     (well, answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// The most headers of a request; their bytes are limited by the edge.
-const MAX_HEADERS: usize = 512;
-/// The pause after a connection could not be accepted, as when the process has no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The most connections at once; more wait in the system's queue. Half of the descriptors that the process may have are left for
-/// its stores.
-fn max_connections() -> usize {
-    const MOST: u64 = 10_000;
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    usize::try_from(descriptors.map_or(MOST, |limit| (limit / 2).clamp(1, MOST))).unwrap_or(1)
-}
-
-/// Serves `router` until `stop`, with this `patience` for headers and for clients that do not take what they are sent; then lets the requests in flight finish for as long as `grace`, and cuts
-/// what is left.
-async fn listen(
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-    patience: Duration,
-    grace: Duration,
-) {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).max_headers(MAX_HEADERS);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Some(patience));
-    let (graceful, cut) = (GracefulShutdown::new(), CancellationToken::new());
-    let places = Arc::new(Semaphore::new(max_connections()));
-    let connections = TaskTracker::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let (stream, peer, place) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                pause(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let app = router.clone().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.map(axum::body::Body::new)
-        });
-        let (builder, watcher, cut) = (builder.clone(), graceful.watcher(), cut.clone());
-        connections.spawn(async move {
-            let _place = place;
-            if !matches!(tokio::time::timeout(patience, says_what_it_speaks(&stream)).await, Ok(Ok(()))) {
-                return;
-            }
-            // Whoever takes nothing of an answer for as long is sent away: else a few such could hold every place.
-            let mut stream = Box::pin(TimeoutStream::new(stream));
-            stream.as_mut().set_write_timeout_pinned(Some(patience));
-            let service = TowerToHyperService::new(app);
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-            let served = watcher.watch(connection.into_owned());
-            tokio::select! {
-                ended = served => {
-                    if let Err(error) = ended {
-                        tracing::debug!(error, "a connection ended badly");
-                    }
-                }
-                () = cut.cancelled() => {}
-            }
-        });
-    }
-    drop(listener);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests in flight were cut off: they took longer than process.grace_ms");
-    }
-    cut.cancel();
-    connections.close();
-    connections.wait().await;
-}
-
-/// Waits until a client has said whether it speaks HTTP/2. hyper waits for that without a clock, so a client that says nothing, or
-/// half of it, would stay for ever.
-async fn says_what_it_speaks(stream: &TcpStream) -> std::io::Result<()> {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let mut start = [0u8; PREFACE.len()];
-    loop {
-        let length = stream.peek(&mut start).await?;
-        if length == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        if length == PREFACE.len() || !PREFACE.starts_with(&start[..length]) {
-            return Ok(());
-        }
-        pause(ACCEPT_PAUSE).await;
+/// What a listener allows that may have this many connections.
+fn serving(process: &Process, connections: usize) -> Serving {
+    let edge = &process.edge;
+    // Also if the process may have few descriptors, one client does not take them all. (0 is no limit.)
+    let of_one = edge.connections_per_address.min((connections / 4).max(1));
+    Serving {
+        shares: Shares {
+            connections,
+            connections_of_one: of_one,
+            streams_of_one: edge.in_flight_per_address.saturating_mul(STREAMS_PER_REQUEST),
+            unsent: edge.unsent_bytes,
+            unsent_of_one: edge.unsent_bytes_per_address,
+            trusted: edge.trusted_proxies.clone(),
+        },
+        patience: Duration::from_millis(edge.header_budget_ms),
+        grace: Duration::from_millis(process.grace_ms),
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    // A small answer must not wait for the acknowledgement of the one before.
-    let _ = stream.set_nodelay(true);
-    Ok((stream, peer, place))
+/// The most open requests of one client over HTTP/2 for each that it may have in flight: also what is refused takes memory until its
+/// client has taken the answer.
+const STREAMS_PER_REQUEST: usize = 4;
+
+/// The most connections of a listener that may take one of `part` descriptors of the process. The stores need the others.
+fn connections(part: usize, most: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    (limit / part).clamp(16, most)
 }

@@ -1,5 +1,6 @@
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -88,6 +89,10 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: Send + Sync {
     /// The present, cut to milliseconds.
     fn now(&self) -> Timestamp;
+
+    /// The time since some fixed moment. Unlike [`Clock::now`] it never goes back, also if the machine's clock is set: durations
+    /// inside a process are measured by it.
+    fn elapsed(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -100,27 +105,45 @@ impl Clock for SystemClock {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
+
+    fn elapsed(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
 }
 
 /// A clock that stands still until it is moved: for tests and replays.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    now: AtomicI64,
+    elapsed: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `at`.
     pub fn at(at: Timestamp) -> Self {
-        Self(AtomicI64::new(at.millis()))
+        Self { now: AtomicI64::new(at.millis()), elapsed: AtomicU64::new(0) }
     }
 
     /// Moves it forward.
     pub fn advance(&self, duration: Duration) {
-        self.0.fetch_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.now.fetch_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        self.elapsed.fetch_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets it to another time, as an operator or NTP sets the clock of a machine. No time passes by that.
+    pub fn set(&self, at: Timestamp) {
+        self.now.store(at.millis(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp(self.0.load(Ordering::SeqCst))
+        Timestamp(self.now.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.elapsed.load(Ordering::SeqCst))
     }
 }
 
@@ -168,6 +191,17 @@ mod tests {
             let (a, b) = (Timestamp::from_millis(a), Timestamp::from_millis(b));
             prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_takes_back_no_time_that_has_passed() {
+        let clock = ManualClock::at(Timestamp::from_millis(10_000));
+        clock.advance(Duration::from_secs(1));
+        clock.set(Timestamp::from_millis(0));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!((clock.now().millis(), clock.elapsed()), (1_000, Duration::from_secs(2)));
+        let (first, second) = (SystemClock.elapsed(), SystemClock.elapsed());
+        assert!(first <= second);
     }
 
     #[test]

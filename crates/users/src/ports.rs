@@ -10,7 +10,7 @@ use chassis::StoreFailure;
 use kernel::{Code, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
-pub use intake::{Answer, Begun, Intake, IntakeError, Once, Reservation, Waiting};
+pub use intake::{AHEAD, Answer, Begun, Intake, IntakeError, LONGEST_PAUSE, Once, Reservation, Waiting};
 
 use crate::domain::{
     Account, Change, Choice, Consent, Credentials, Digest, Email, Refresh, Salt, Session, User,

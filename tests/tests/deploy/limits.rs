@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use system_tests::access::every_row;
+use testkit::{PATIENCE, wait_until};
 
 use crate::gateway::{Gateway, Settings, in_front_of};
 use crate::upstream::Upstream;
@@ -100,4 +101,54 @@ async fn the_clients_of_a_trusted_proxy_are_counted_one_by_one() {
         let call = gateway.client().get("/users/v1/x").header("x-forwarded-for", client);
         call.send().await.expect_status(status);
     }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn a_client_has_a_share_of_the_requests_in_hand_and_another_has_its_own() {
+    let users = Upstream::silent().await;
+    let settings = in_front_of(&users)
+        .with("GATEWAY_IN_HAND", "2")
+        .with("GATEWAY_READ_TIMEOUT", "60s")
+        .with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
+    let gateway = Gateway::start(settings).await;
+    let ask = |client: &str| gateway.client().get("/users/v1/x").header("x-forwarded-for", client);
+    let at_the_service = async |number| {
+        wait_until("the requests at the service", PATIENCE, async || (users.count() == number).then_some(()))
+            .await;
+    };
+    // Two addresses of one household are one client.
+    let in_hand = futures::future::join(ask("2001:db8::1").try_send(), ask("2001:db8::2").try_send());
+    let others = async {
+        at_the_service(2).await;
+        let refused = ask("2001:db8::3").send().await.expect_problem(429, "too_many_requests");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        tokio::select! {
+            _ = ask("2001:db8:0:1::1").try_send() => panic!("the service answers nobody"),
+            () = at_the_service(3) => {}
+        }
+    };
+    tokio::select! {
+        _ = in_hand => panic!("the service answers nobody"),
+        () = others => {}
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn http_1_1_without_a_host_with_two_or_with_an_invalid_one_is_400() {
+    let users = Upstream::plain().await;
+    let gateway = Gateway::start(in_front_of(&users)).await;
+    for (head, expected) in [
+        ("HTTP/1.1\r\nhost: news.example:8080", "200"),
+        ("HTTP/1.0", "200"),
+        ("HTTP/1.1", "400"),
+        ("HTTP/1.1\r\nhost: a\r\nhost: a", "400"),
+        ("HTTP/1.1\r\nhost: a b", "400"),
+    ] {
+        let request = format!("GET /users/v1/x {head}\r\nconnection: close\r\n\r\n");
+        let answer = gateway.raw(request.as_bytes()).await;
+        assert_eq!(answer.split(' ').nth(1), Some(expected), "{head:?}: {answer}");
+    }
+    assert_eq!(users.count(), 2);
 }

@@ -7,6 +7,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use system_tests::{ADMIN, Account, SERVICES, Shape, World, scenarios, text};
 use testkit::{Client, PATIENCE, wait_until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 scenarios! {
     on both shapes:
@@ -16,10 +18,11 @@ scenarios! {
 }
 
 /// What happens in one shape alone, and why not in the other.
-const ONLY_IN_ONE_PROCESS: [(&str, &str); 3] = [
+const ONLY_IN_ONE_PROCESS: [(&str, &str); 4] = [
     ("bus_redelivered_total", "a file can be kept busy from outside"),
     ("bus_dead_total", "a poison message can be written into a file"),
     ("article_read_dropped_total", "the setting of the queue is the orchestrator's alone"),
+    ("listener_bound_total", "the gateway takes in a whole body before it passes it on"),
 ];
 const ONLY_IN_A_FLEET: [(&str, &str); 1] = [("retry_total", "a section of one process can't go away")];
 
@@ -50,6 +53,7 @@ async fn what_is_described_is_counted_and_what_is_counted_is_described(shape: Sh
     if shape == Shape::OneProcess {
         settings.push(("PROCESS__INTERNAL_LISTEN", "127.0.0.1:0"));
         settings.push(("ORCHESTRATOR__READINGS__QUEUE", "1"));
+        settings.push(("PROCESS__EDGE__RECEIVING_PER_ADDRESS", "1"));
     }
     let mut world = World::with(shape, &settings).await;
     everybody_does_something(&world).await;
@@ -57,6 +61,7 @@ async fn what_is_described_is_counted_and_what_is_counted_is_described(shape: Sh
         Shape::OneProcess => {
             let internal = internal(&world);
             what_only_one_process_shows(&mut world, &internal).await;
+            somebody_sends_two_bodies_at_once(&world, &internal).await;
             somebody_writes_too_often(&world).await;
             let text = scraped(&internal).await;
             assert!(text.contains(r#"login_total{outcome="wrong"} 1"#), "{text}");
@@ -100,6 +105,20 @@ async fn everybody_does_something(world: &World) {
     wait_until("a front page", PATIENCE, || async {
         let home = world.client().get("/news/v1/home").token(&reader.token);
         home.send().await.is_success().then_some(())
+    })
+    .await;
+}
+
+/// More bodies at the same time than one client may send.
+async fn somebody_sends_two_bodies_at_once(world: &World, internal: &Client) {
+    let address = world.client().base().trim_start_matches("http://").to_owned();
+    let mut slow = TcpStream::connect(&address).await.expect("connects");
+    let head = "POST /users/v1/sessions HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.expect("sends");
+    wait_until("a body beside another one", PATIENCE, || async {
+        world.client().post("/users/v1/sessions").json(&json!({})).send().await;
+        let text = scraped(internal).await;
+        text.contains(r#"listener_bound_total{bound="receiving_per_address"}"#).then_some(())
     })
     .await;
 }

@@ -14,6 +14,7 @@ scenarios! {
         headers_that_are_too_large_together_are_a_problem,
         clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away,
         a_client_that_takes_nothing_of_its_answers_is_sent_away,
+        connections_that_say_nothing_shut_out_nobody,
         a_connection_serves_many_requests,
         who_compares_versions_too_often_is_told_when_again_and_may_still_read;
 }
@@ -63,6 +64,27 @@ async fn a_client_that_takes_nothing_of_its_answers_is_sent_away(shape: Shape) {
     })
     .await;
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
+}
+
+async fn connections_that_say_nothing_shut_out_nobody(shape: Shape) {
+    // In a fleet the gateway has the connections of clients, and closes the oldest that say nothing by itself.
+    let settings: &[_] = match shape {
+        Shape::OneProcess => &[("PROCESS__EDGE__CONNECTIONS_PER_ADDRESS", "20")],
+        Shape::Fleet => &[],
+    };
+    let world = World::with(shape, settings).await;
+    let address = address_of(&world);
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(&address).await.expect("connects"));
+    }
+    world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
+    if shape == Shape::OneProcess {
+        world.client().get("/livez").send().await.expect_status(200);
+        // The oldest ones made room.
+        let read = tokio::time::timeout(Duration::from_secs(10), silent[0].read(&mut [0; 1])).await;
+        assert!(matches!(read.expect("it is closed at once"), Ok(0) | Err(_)));
+    }
 }
 
 /// The original's gateway had no keepalive, time-out or limit.

@@ -73,7 +73,7 @@ impl Consumer {
     /// Handles what is due. How long to wait until there may be more, or nothing where there may be more at once.
     async fn look(&self, stop: &CancellationToken) -> Result<Option<Duration>, StoreFailure> {
         let now = self.clock.now();
-        let hand = self.queue.take(&self.store, now, BATCH).await?;
+        let hand = self.queue.take(&self.store, now, self.schedule.longest(), BATCH).await?;
         if hand.deliveries.is_empty() {
             let due = self.queue.next_due(&self.store).await?;
             return Ok(Some(due.map_or(LOOK_AGAIN, |due| due.since(now).min(LOOK_AGAIN))));

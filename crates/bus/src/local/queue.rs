@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use chassis::StoreFailure;
 use kernel::Timestamp;
@@ -57,12 +58,13 @@ impl Queue {
         self: &Arc<Self>,
         store: &Store,
         now: Timestamp,
+        longest: Duration,
         limit: u32,
     ) -> Result<Hand, StoreFailure> {
         let _turn = self.turn.lock().await;
         // What another consumer lets go of while this reads is either gone from the store or not due yet: its outcome was
         // committed before.
-        let deliveries = store.due(self.id, now, &self.positions_in_hand(), limit).await?;
+        let deliveries = store.due(self.id, now, longest, &self.positions_in_hand(), limit).await?;
         let positions: Vec<i64> = deliveries.iter().map(|delivery| delivery.position).collect();
         self.hands().extend(&positions);
         Ok(Hand { queue: self.clone(), positions, deliveries })

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chassis::StoreFailure;
 use chassis::sqlite::Database;
@@ -147,11 +148,13 @@ impl Store {
         Ok(())
     }
 
-    /// The first deliveries of a queue that are due and in nobody's hand.
+    /// The first deliveries of a queue that are due and in nobody's hand. A delivery that has not been refused is always due. One that
+    /// is due after more than the `longest` pause was put off by a clock that has gone back since, and is due too.
     pub(super) async fn due(
         &self,
         queue: i64,
         now: Timestamp,
+        longest: Duration,
         in_hand: &[i64],
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreFailure> {
@@ -159,11 +162,13 @@ impl Store {
             "select position, attempts, was_stale,
                     message_id, kind, routing_key, source, subject, version, happened_at, trace, body
              from delivery
-             where queue = ? and due_at <= ? and position not in (select value from json_each(?))
+             where queue = ? and (due_at <= ? or due_at > ? or attempts = 0)
+               and position not in (select value from json_each(?))
              order by position limit ?",
         )
         .bind(queue)
         .bind(now.millis())
+        .bind(now.plus(longest).millis())
         .bind(json(in_hand))
         .bind(limit)
         .fetch_all(self.database.reader())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::{Runnable, Surroundings};
-use kernel::{Fault, Kind, ManualClock, MessageId, Refusal, SystemClock, Timestamp, Trace};
+use kernel::{Clock, Fault, Kind, ManualClock, MessageId, Refusal, SystemClock, Timestamp, Trace};
 use testkit::{Folder, PATIENCE};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,31 @@ fn queue() -> Subscription {
 fn start(consumer: Box<dyn Runnable>) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let stop = CancellationToken::new();
     (stop.clone(), chassis::spawn("test.consumer", consumer.run(stop)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_goes_back_an_hour_keeps_no_message_back_for_an_hour() {
+    let folder = Folder::new();
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_700_000_000_000)));
+    let bus = BusLocal::open(&path(&folder), clock.clone(), Schedule::default()).await.expect("opens");
+    let (handler, mut seen) = telling();
+    let queue = bus.subscribe(queue(), handler).await.expect("subscribes");
+    // One that was never delivered, and then one that was put off.
+    publish(&bus, "test.happened", "neighbour").await;
+    let hour = Duration::from_secs(3_600);
+    clock.set(clock.now().minus(hour));
+    let (stop, done) = start(queue);
+    assert_eq!(next(&mut seen).await, "neighbour");
+    clock.set(clock.now().plus(hour));
+    publish(&bus, "test.happened", "away").await;
+    assert_eq!(next(&mut seen).await, "away");
+    publish(&bus, "test.happened", "neighbour").await;
+    assert_eq!(next(&mut seen).await, "neighbour");
+    clock.set(clock.now().minus(hour));
+    bus.look_again();
+    assert_eq!(next(&mut seen).await, "away", "it was put off for a second");
+    stop.cancel();
+    done.await.expect("it stops");
 }
 
 #[tokio::test(flavor = "multi_thread")]

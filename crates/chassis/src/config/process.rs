@@ -65,6 +65,11 @@ impl Process {
         within("edge.read_budget_ms", self.edge.read_budget_ms, 1..=TEN_MINUTES);
         within("edge.write_budget_ms", self.edge.write_budget_ms, 1..=TEN_MINUTES);
         within("edge.in_flight", self.edge.in_flight as u64, 1..=1_000_000);
+        within("edge.in_flight_per_address", self.edge.in_flight_per_address as u64, 0..=1_000_000);
+        within("edge.receiving_per_address", self.edge.receiving_per_address as u64, 0..=1_000_000);
+        within("edge.connections_per_address", self.edge.connections_per_address as u64, 0..=1_000_000);
+        within("edge.unsent_bytes", self.edge.unsent_bytes as u64, 1..=1 << 40);
+        within("edge.unsent_bytes_per_address", self.edge.unsent_bytes_per_address as u64, 0..=1 << 40);
         for (key, address) in [("listen", &self.listen), ("grpc_listen", &self.grpc_listen)] {
             if port_of(address).is_none() {
                 faults.push(format!("process.{key} must be an address with a port, as 127.0.0.1:8080"));

@@ -3,6 +3,8 @@
 //! Reads answer `*` and not the origin that asks, so that shared caches keep one answer for all. No cookie is ever sent across: a page
 //! of another origin shows a token or nothing.
 
+use std::sync::Once;
+
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
@@ -53,11 +55,29 @@ impl Page {
             headers.append(header::VARY, HeaderValue::from_static("origin"));
             let named =
                 |origin: &HeaderValue| writers.iter().any(|writer| writer.as_bytes() == origin.as_bytes());
-            let Some(origin) = self.origin.clone().filter(named) else { return };
+            let Some(origin) = self.origin.clone() else { return };
+            if !named(&origin) {
+                if self.asks {
+                    hint(&origin);
+                }
+                return;
+            }
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         }
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(SEEN));
     }
+}
+
+/// Logs once which setting lets pages of another origin write.
+fn hint(origin: &HeaderValue) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            ?origin,
+            "a page of another origin asked whether it may write, and may not: if it is one of yours, name its origin in \
+             process.edge.writing_origins"
+        );
+    });
 }
 
 #[cfg(test)]

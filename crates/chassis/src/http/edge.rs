@@ -15,14 +15,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::client::{ClientAddress, TrustedProxies};
+use super::client::{ClientAddress, ClientKey, TrustedProxies, X_FORWARDED_PROTO};
 use super::cors::Page;
 use super::input::{MAX_DISCARDED, received};
-use super::line::Access;
+use super::line::{Access, Refusals};
 use super::parameters::without_ignored;
 use super::problem::{Problem, of_status};
+use super::shares::Shares;
 use super::throttle::{Throttle, ThrottleConfig};
 use super::writes::{self, said};
+use crate::listener::{self, Bound, Connection};
 use crate::metrics::SHED;
 use crate::spans::Span;
 use crate::{Context, Upstream, log_failure};
@@ -42,6 +44,18 @@ pub struct EdgeConfig {
     pub write_budget_ms: u64,
     /// How many requests may be in flight; more are answered 503 at once.
     pub in_flight: usize,
+    /// How many of them one client may have, until it has taken their answers; more are answered 429. 0 for no limit. A client is
+    /// an IPv4 address, or the first 64 bits of an IPv6 address; trusted proxies have no limit.
+    pub in_flight_per_address: usize,
+    /// How many bodies one client may be sending; more are answered 429. 0 for no limit.
+    pub receiving_per_address: usize,
+    /// How many connections one client may have. For a further one its idlest is closed; if all are at work, the further one is
+    /// closed. 0 for no limit.
+    pub connections_per_address: usize,
+    /// How many bytes of answers may wait for all clients together to take them; what would exceed it is answered 503.
+    pub unsent_bytes: usize,
+    /// How many of them may wait for one client. 0 for no limit.
+    pub unsent_bytes_per_address: usize,
     /// The proxies before this listener. The client is whom they name in `X-Forwarded-For`; from everybody else that header is
     /// a claim, and the client is the peer of the connection.
     pub trusted_proxies: TrustedProxies,
@@ -52,7 +66,8 @@ pub struct EdgeConfig {
 }
 
 impl Default for EdgeConfig {
-    /// The defaults of the product: 10 s for headers, 2 s to read, 5 s to write, 512 in flight; no proxy, no page that writes.
+    /// The defaults of the product: 10 s for headers, 2 s to read, 5 s to write, 512 in flight and a quarter of them for one client;
+    /// no proxy, no page that writes.
     fn default() -> Self {
         Self {
             public_base: String::new(),
@@ -60,6 +75,11 @@ impl Default for EdgeConfig {
             read_budget_ms: 2_000,
             write_budget_ms: 5_000,
             in_flight: 512,
+            in_flight_per_address: 128,
+            receiving_per_address: 32,
+            connections_per_address: 256,
+            unsent_bytes: 64 * 1024 * 1024,
+            unsent_bytes_per_address: 16 * 1024 * 1024,
             trusted_proxies: TrustedProxies::default(),
             writing_origins: Vec::new(),
             throttle: ThrottleConfig::default(),
@@ -77,8 +97,11 @@ struct Edge {
     config: EdgeConfig,
     in_flight: Arc<Semaphore>,
     receiving: Semaphore,
+    in_flight_of_one: Arc<Shares>,
+    receiving_of_one: Arc<Shares>,
     writes: TaskTracker,
     throttle: Arc<Throttle>,
+    refusals: Refusals,
 }
 
 /// Puts a router behind the edge that every listener has, once: the request's context (id, trace, deadline), limits, one
@@ -96,8 +119,20 @@ pub(crate) fn edge_with(
 ) -> Router {
     let in_flight = Arc::new(Semaphore::new(config.in_flight));
     let receiving = Semaphore::new(config.in_flight);
+    let in_flight_of_one = Shares::new(config.in_flight_per_address);
+    let receiving_of_one = Shares::new(config.receiving_per_address);
     let throttle = Arc::new(Throttle::new(&config.throttle));
-    let edge = Arc::new(Edge { service, config, in_flight, receiving, writes, throttle });
+    let edge = Arc::new(Edge {
+        service,
+        config,
+        in_flight,
+        receiving,
+        in_flight_of_one,
+        receiving_of_one,
+        writes,
+        throttle,
+        refusals: Refusals::default(),
+    });
     // A fallback of its own, so that an unknown path stays behind the edge when somebody merges more routes beside it.
     let router = router.fallback(|| async { StatusCode::NOT_FOUND });
     router.layer(axum::middleware::from_fn_with_state(edge, pass))
@@ -115,22 +150,25 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let deadline = Deadline::after(Duration::from_millis(budget));
     let instance = format!("{}{}", edge.config.public_base, request.uri().path());
     let method = request.method().clone();
-    let client = ClientAddress::of(&request, &edge.config.trusted_proxies);
+    let connection = request.extensions().get::<Arc<Connection>>().cloned();
+    let client = ClientAddress::of(&mut request, &edge.config.trusted_proxies);
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(edge.throttle.clone());
     let page = Page::of(&method, request.headers());
+    let by_https = request.headers().get(X_FORWARDED_PROTO).is_some_and(|scheme| scheme == "https");
     let (service, upstream) = (edge.service, Upstream::default());
     let context = Context { service, trace, request_id: Some(request_id.clone()), deadline, upstream };
     let span = Span::server(method.to_string(), trace, parent);
-    let access = Access::new(context.clone(), method, started, client, span);
+    let access = Access::new(context.clone(), method, started, client, span, edge.refusals.clone());
     let work = async {
-        let response = match page.preflight() {
-            Some(response) => response,
-            None => edge.throttled(request, next, client, deadline).await,
-        };
+        let response = edge.throttled(request, next, client, deadline, &page).await;
+        let response = counted(response, connection.as_deref());
         let mut response = render(response, &instance, &request_id);
         page.answered(&mut response, &edge.config.writing_origins);
         stamp(response.headers_mut(), &request_id, trace);
+        if by_https {
+            secure_cookies(response.headers_mut());
+        }
         access.answered(&response);
         response
     };
@@ -145,6 +183,7 @@ impl Edge {
         next: Next,
         client: ClientAddress,
         deadline: Deadline,
+        page: &Page,
     ) -> Response {
         let method = request.method().clone();
         let address = request.uri().path_and_query().map_or("", |address| address.as_str());
@@ -152,7 +191,18 @@ impl Edge {
             Ok(passed) => passed,
             Err(problem) => return problem.into_response(),
         };
-        let mut response = self.answer(request, next, deadline).await;
+        if let Some(response) = page.preflight() {
+            return response;
+        }
+        // A trusted proxy that names no client speaks for many.
+        let known = client.known().filter(|address| !self.config.trusted_proxies.trusts(*address));
+        let client = known.map(ClientKey::from);
+        let Some(share) = self.in_flight_of_one.take(client) else {
+            return too_many_at_once(Bound::InFlightOfOne, client).into_response();
+        };
+        let mut response = self.answer(request, next, deadline, client).await;
+        // It is given back when the client has taken the answer, or the answer is dropped.
+        response.extensions_mut().insert(Arc::new(share));
         if method == Method::OPTIONS && response.status() == StatusCode::METHOD_NOT_ALLOWED {
             // What an address can do is no failure: the router has said it in Allow.
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -162,7 +212,13 @@ impl Edge {
         response
     }
 
-    async fn answer(&self, request: Request, next: Next, deadline: Deadline) -> Response {
+    async fn answer(
+        &self,
+        request: Request,
+        next: Next,
+        deadline: Deadline,
+        client: Option<ClientKey>,
+    ) -> Response {
         if size_of(request.headers()) > MAX_HEADERS {
             return of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).into_response();
         }
@@ -174,7 +230,7 @@ impl Edge {
         if announced.is_some_and(|length| length > limit) {
             return of_status(StatusCode::PAYLOAD_TOO_LARGE).into_response();
         }
-        let request = match self.receive(request, deadline).await {
+        let request = match self.receive(request, deadline, client).await {
             Ok(request) => request,
             Err(problem) => return problem.into_response(),
         };
@@ -205,10 +261,17 @@ impl Edge {
 
     /// Takes in the whole body before the request takes a place among those in flight: clients that send theirs slowly, or never,
     /// get into each other's way and into no reader's.
-    async fn receive(&self, request: Request, deadline: Deadline) -> Result<Request, Problem> {
+    async fn receive(
+        &self,
+        request: Request,
+        deadline: Deadline,
+        client: Option<ClientKey>,
+    ) -> Result<Request, Problem> {
         if request.body().is_end_stream() {
             return Ok(request);
         }
+        let share = self.receiving_of_one.take(client);
+        let _share = share.ok_or_else(|| too_many_at_once(Bound::ReceivingOfOne, client))?;
         let _place = self.receiving.try_acquire().map_err(|_| overloaded())?;
         let (parts, body) = request.into_parts();
         match tokio::time::timeout(deadline.left(), received(body)).await {
@@ -216,6 +279,41 @@ impl Edge {
             Err(_over) => Err(of_status(StatusCode::REQUEST_TIMEOUT)),
         }
     }
+}
+
+/// Counts the bytes of an answer for as long as they wait to be sent; an answer for which there is no room is refused.
+fn counted(mut response: Response, connection: Option<&Connection>) -> Response {
+    let Some(connection) = connection else { return response };
+    let bytes = listener::size_of(&response);
+    if bytes <= listener::SMALL {
+        return response;
+    }
+    match connection.reserve(bytes) {
+        Ok(reserved) => {
+            response.extensions_mut().insert(Arc::new(reserved));
+            response
+        }
+        Err(bound) => {
+            listener::reached(bound, connection.client());
+            SHED.count(["overloaded".into()]);
+            let (parts, _) = response.into_parts();
+            let mut refused = overloaded().into_response();
+            let mut extensions = parts.extensions;
+            extensions.extend(std::mem::take(refused.extensions_mut()));
+            *refused.extensions_mut() = extensions;
+            refused
+        }
+    }
+}
+
+/// A client has more in hand than its share.
+fn too_many_at_once(bound: Bound, client: Option<ClientKey>) -> Problem {
+    SHED.count(["share".into()]);
+    listener::reached(bound, client);
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let sentence = "Too many requests of this client at once: wait for the answers to some of them.";
+    Problem::of_http(status, "too_many_requests", sentence)
+        .with_header(header::RETRY_AFTER, HeaderValue::from(1))
 }
 
 fn overloaded() -> Problem {
@@ -264,6 +362,23 @@ fn stamp(headers: &mut HeaderMap, request_id: &str, trace: Trace) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
+/// Marks every cookie of an answer that goes out over TLS. The public URL may not say so: a proxy ends TLS before the portal.
+fn secure_cookies(headers: &mut HeaderMap) {
+    for (_, cookie) in headers.iter_mut().filter(|(name, _)| **name == header::SET_COOKIE) {
+        let is_secure = cookie.to_str().is_ok_and(|text| {
+            text.split(';').any(|attribute| attribute.trim().eq_ignore_ascii_case("secure"))
+        });
+        if is_secure {
+            continue;
+        }
+        let sensitive = cookie.is_sensitive();
+        if let Ok(mut secured) = HeaderValue::from_bytes(&[cookie.as_bytes(), b"; Secure"].concat()) {
+            secured.set_sensitive(sensitive);
+            *cookie = secured;
+        }
+    }
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
@@ -276,6 +391,24 @@ fn is_plain(id: &str) -> bool {
 
 fn size_of(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// Puts the probes of a public listener behind their own limit. They stay outside of the edge: a process that is busy is not dead,
+/// and must not be killed for it.
+pub(crate) fn probes(router: Router, config: &EdgeConfig) -> Router {
+    let limits = Arc::new((Throttle::new(&config.throttle), config.trusted_proxies.clone()));
+    let admit = move |mut request: Request, next: Next| {
+        let limits = limits.clone();
+        async move {
+            let (throttle, proxies) = &*limits;
+            let client = ClientAddress::of(&mut request, proxies);
+            match throttle.admit_probe(client.known()) {
+                Ok(()) => next.run(request).await,
+                Err(problem) => render(problem.into_response(), request.uri().path(), &Trace::start().id()),
+            }
+        }
+    };
+    router.route_layer(axum::middleware::from_fn(admit))
 }
 
 #[cfg(test)]

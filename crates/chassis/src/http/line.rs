@@ -1,19 +1,44 @@
 //! The access line: one for every request, at its end, whichever that is.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use http::Method;
 use http_body::Body as _;
+use moka::sync::Cache;
 
-use super::client::ClientAddress;
+use super::client::{ClientAddress, ClientKey};
 use super::guard::{Actor, Route};
 use crate::Context;
 use crate::metrics::{HTTP, Value};
+use crate::seldom::Seldom;
 use crate::spans::Span;
 
 /// What stands in the access line of a client that left before it was answered, as nginx writes it.
 const CLIENT_LEFT: u16 = 499;
+
+/// Clients whose refusals are being counted, so that each writes one line a second and not one for each request.
+#[derive(Clone)]
+pub(super) struct Refusals(Cache<ClientKey, Arc<Seldom>>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        const CLIENTS: u64 = 10_000;
+        const MEMORY: Duration = Duration::from_secs(60);
+        Self(Cache::builder().max_capacity(CLIENTS).time_to_idle(MEMORY).build())
+    }
+}
+
+impl Refusals {
+    /// How many requests a line stands for; `None` if no line is written now.
+    fn count(&self, client: ClientAddress, status: u16) -> Option<u64> {
+        match client.known().filter(|_| status == 429) {
+            Some(address) => self.0.get_with(address.into(), Arc::default).count(),
+            None => Some(1),
+        }
+    }
+}
 
 /// The line of one request. Dropped unwritten, its client has left.
 pub(super) struct Access {
@@ -22,6 +47,7 @@ pub(super) struct Access {
     started: Instant,
     client: ClientAddress,
     span: Span,
+    refusals: Refusals,
     written: bool,
 }
 
@@ -32,8 +58,9 @@ impl Access {
         started: Instant,
         client: ClientAddress,
         span: Span,
+        refusals: Refusals,
     ) -> Self {
-        Self { context, method, started, client, span, written: false }
+        Self { context, method, started, client, span, refusals, written: false }
     }
 
     pub(super) fn answered(mut self, response: &Response) {
@@ -50,6 +77,7 @@ impl Access {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let client = self.client.known();
         self.measure(service, route, status);
+        let Some(times) = self.refusals.count(self.client, status) else { return };
         self.context.clone().of(service).scope_now(|| {
             tracing::info!(
                 target: "access",
@@ -62,6 +90,7 @@ impl Access {
                 actor,
                 deadline_left_ms = millis(self.context.deadline.left()),
                 peer = client.map(tracing::field::display),
+                times = (times > 1).then_some(times),
                 "answered"
             );
         });

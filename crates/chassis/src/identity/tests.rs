@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use jsonwebtoken::{EncodingKey, Header};
-use kernel::ManualClock;
+use kernel::{ManualClock, Timestamp};
 use serde_json::json;
 
 use super::*;

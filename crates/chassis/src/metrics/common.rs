@@ -20,8 +20,18 @@ pub static GRPC: Histogram<3> = Histogram::new(
 pub static SHED: Counter<1> = Counter::new(
     "shed_total",
     ["class"],
-    "Requests refused: `overloaded` (too many in flight), `throttled` (too many of one client or account).",
+    "Requests refused: `overloaded` (too many in flight, or too many bytes waiting), `throttled` (too many of one client or account), \
+     `share` (too many of one client at once).",
     "`overloaded` says that more replicas are needed; `throttled` that somebody scrapes, guesses or retries without end.",
+);
+/// What reached a bound of a listener.
+pub static BOUND: Counter<1> = Counter::new(
+    "listener_bound_total",
+    ["bound"],
+    "How often a bound of a listener was reached: `connections`, `connections_per_address`, `in_flight_per_address`, \
+     `receiving_per_address`, `streams_per_address`, `unsent_bytes`, `unsent_bytes_per_address`, `stalled` (an answer that its client \
+     did not take, whose connection was closed).",
+    "Any rate: one client takes more than its share, or a proxy is missing in `edge.trusted_proxies`.",
 );
 /// How the breaker before a dependency stands.
 pub static BREAKER: Gauge<1> = Gauge::new(
@@ -72,6 +82,7 @@ pub fn of_every_process() -> Vec<Described> {
         HTTP.described(),
         GRPC.described(),
         SHED.described(),
+        BOUND.described(),
         BREAKER.described(),
         RETRY.described(),
         POOL.described(),

@@ -11,7 +11,7 @@ mod recorder;
 use std::time::Duration;
 
 pub use common::{
-    BREAKER, BUILD, GRPC, HTTP, LOG_LOST, POOL, POOL_MOST, RETRY, SHED, of_every_process,
+    BOUND, BREAKER, BUILD, GRPC, HTTP, LOG_LOST, POOL, POOL_MOST, RETRY, SHED, of_every_process,
     of_the_operating_system,
 };
 pub use pools::{Pool, WatchedPool, watch_pool};

@@ -28,6 +28,13 @@ impl Filter {
         State::ALL.into_iter().filter(|state| self.states.contains(state)).collect()
     }
 
+    /// The bytes that its texts and lists take: clients decide how many.
+    pub fn bytes(&self) -> usize {
+        let texts = [&self.label, &self.byline];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        texts + self.states.len() * size_of::<State>()
+    }
+
     /// True where nothing but the state decides.
     pub fn is_by_state_alone(&self) -> bool {
         *self == Self { states: self.states.clone(), ..Self::default() }

@@ -7,7 +7,7 @@ use kernel::{Fault, UserId};
 
 use super::{App, UserError};
 use crate::domain::Account;
-use crate::ports::{Inserted, UserStoreError, Waiting};
+use crate::ports::{Inserted, LONGEST_PAUSE, UserStoreError, Waiting};
 
 /// How many registrations the worker takes at once.
 pub const BATCH: u32 = 100;
@@ -21,7 +21,7 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
     Duration::from_secs(120),
-    Duration::from_secs(600),
+    LONGEST_PAUSE,
 ];
 
 impl App {

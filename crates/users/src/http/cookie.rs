@@ -1,8 +1,9 @@
 //! The cookie that holds a refresh token, and what protects it: scripts can't read it, other sites can't send it.
 
+use std::sync::Once;
 use std::time::Duration;
 
-use chassis::http::Problem;
+use chassis::http::{Problem, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue};
 use kernel::{Kind, Refusal};
@@ -71,18 +72,39 @@ impl SessionCookie {
         Ok(tokens)
     }
 
-    /// Browsers name the origin of every such request, and no script can change it; what is no browser names none. The site's own
-    /// origin is its public URL, or the host that was asked: the portal may be reached by another name at home.
+    /// Whether a page of another site made a browser send the request. Browsers name the origin of every such request, and no script
+    /// can change it; other clients name none. The site's own origin is its public URL, or the URL that was asked for: the portal may
+    /// be reached by another name at home. A trusted proxy names the scheme and host of that URL in `X-Forwarded-Proto` and
+    /// `X-Forwarded-Host`; the edge takes those of others away.
     fn is_foreign(&self, headers: &HeaderMap) -> bool {
         let Some(named) = headers.get(ORIGIN) else {
             return headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
         };
-        let Some((scheme, authority)) = named.to_str().ok().and_then(origin) else { return true };
-        let asked = headers.get(HOST).and_then(|host| host.to_str().ok());
-        let asked = asked.and_then(|host| origin(&format!("{scheme}://{host}")));
-        let own = authority == self.authority || asked.is_some_and(|(_, asked)| asked == authority);
-        scheme != self.scheme || !own
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let Some(named) = named.to_str().ok().and_then(origin) else { return true };
+        let scheme = text(X_FORWARDED_PROTO).unwrap_or(&self.scheme);
+        let asked = |host| origin(&format!("{scheme}://{host}")).is_some_and(|asked| asked == named);
+        let is_public = named.0 == self.scheme && named.1 == self.authority;
+        let is_own = is_public || [HOST, X_FORWARDED_HOST].into_iter().filter_map(text).any(asked);
+        if !is_own {
+            hint(&named, &self.scheme, &self.authority);
+        }
+        !is_own
     }
+}
+
+/// Logs once which setting makes the site's own pages known, if a refusal was a mistake.
+fn hint((scheme, authority): &(String, String), own_scheme: &str, own_authority: &str) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            origin = %format_args!("{scheme}://{authority}"),
+            public_url = %format_args!("{own_scheme}://{own_authority}"),
+            "a session was refused to a page of another origin (`foreign_origin`): if it is the portal's own address, set \
+             `public_url` (in a fleet `users.identity.issuer` of every service) to it, or name the proxy that ends TLS in \
+             `process.edge.trusted_proxies`"
+        );
+    });
 }
 
 /// Scheme and authority of a URL, in the form in which they can be compared.
@@ -214,6 +236,22 @@ mod tests {
             ("", true),
         ] {
             assert_eq!(refused(https, &[("origin", origin)]), foreign, "{origin}");
+        }
+        let behind_tls = [("x-forwarded-proto", "https"), ("x-forwarded-host", "www.example")];
+        for (origin, foreign) in [
+            ("https://www.example", false),
+            ("https://portal.internal:8080", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://www.example", true),
+            ("https://127.0.0.1:8080", true),
+            ("https://evil.example", true),
+        ] {
+            let more = [&behind_tls[..], &[("origin", origin)]].concat();
+            assert_eq!(
+                refused("http://127.0.0.1:8080", &more),
+                foreign,
+                "behind a proxy that ends TLS: {origin}"
+            );
         }
         assert!(!refused(https, &[]), "what is no browser names no origin");
         assert!(refused(https, &[("sec-fetch-site", "cross-site")]));

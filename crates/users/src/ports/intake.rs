@@ -6,6 +6,14 @@ use kernel::{Code, Fault, Kind, Timestamp, Trace, UserId};
 
 use crate::domain::{Account, Digest, Email, Fingerprint};
 
+/// A lease that ends later than this many leases from now was given by a clock that has gone back since, and is over. More than one:
+/// the clocks of two replicas differ a little.
+pub const AHEAD: u32 = 2;
+
+/// The longest pause before a registration is tried again. One that is to be tried later than that was put off by a clock that has gone
+/// back since, and may be taken at once.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
 /// Registrations that were acknowledged and are not yet in the [`super::UserStore`], and the e-mails that they hold.
 ///
 /// The e-mail is unique over two stores because of the order of steps: reserve it here, ask the store for it, append the
@@ -19,7 +27,7 @@ pub trait Intake: Send + Sync + 'static {
     /// Reserves `email` for the account `id`, for as long as `lease`.
     ///
     /// * Of parallel reservations of one e-mail one is granted, and the others are refused as a taken e-mail.
-    /// * A lease that ran out makes way for the next reservation.
+    /// * A lease that ran out makes way for the next reservation, and so does one of a clock that has gone back since.
     /// * The e-mail of a waiting registration stays reserved, however long it waits.
     async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError>;
 

@@ -39,7 +39,8 @@ impl Counts {
         let entry = self.0.entry(bucket.to_owned()).and_upsert_with(|there| {
             match there.map(moka::Entry::into_value) {
                 Some(running) if now.since(running.begun) < window => {
-                    Window { times: running.times.saturating_add(1), ..running }
+                    // One that begins after now was begun by a clock that has gone back since: it begins now.
+                    Window { times: running.times.saturating_add(1), begun: running.begun.min(now) }
                 }
                 _ => Window { begun: now, times: 1 },
             }
@@ -83,6 +84,15 @@ mod tests {
         counts.0.run_pending_tasks();
         assert!(counts.0.entry_count() <= 500, "{}", counts.0.entry_count());
         assert_eq!(counts.count("the one who is guessed at", MINUTE, NOW).times, 201);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_an_hour_makes_no_window_longer_than_it_is() {
+        let counts = Counts::new();
+        assert_eq!(counts.count("b", MINUTE, NOW).times, 1);
+        let back = NOW.minus(Duration::from_secs(3_600));
+        assert_eq!(counts.count("b", MINUTE, back), Count { times: 2, left: MINUTE });
+        assert_eq!(counts.count("b", MINUTE, back.plus(MINUTE)).times, 1);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::record;
 use super::redis::Redis;
 use crate::domain::{Account, Email, Fingerprint};
-use crate::ports::{Answer, Begun, Intake, IntakeError, Once, Reservation, Waiting};
+use crate::ports::{AHEAD, Answer, Begun, Intake, IntakeError, LONGEST_PAUSE, Once, Reservation, Waiting};
 
 /// The names of the keys, in the order of `keys.lua`. The braces are the hash tag of a cluster: all lie on one node.
 const KEYS: [&str; 12] = [
@@ -188,6 +188,7 @@ impl Intake for RedisIntake {
     async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError> {
         let mut script = self.script(&self.scripts.reserve);
         script.arg(email.key()).arg(text(id)).arg(self.later(lease)).arg(self.now());
+        script.arg(self.later(lease * AHEAD));
         if self.run(&script).await? {
             Ok(Reservation { email: email.clone(), id })
         } else {
@@ -237,6 +238,7 @@ impl Intake for RedisIntake {
     async fn take(&self, limit: u32, lease: Duration) -> Result<Vec<Waiting>, IntakeError> {
         let mut script = self.script(&self.scripts.take);
         script.arg(limit).arg(self.now()).arg(self.later(lease)).arg(&self.consumer);
+        script.arg(self.later(LONGEST_PAUSE.max(lease)));
         let taken: Vec<Taken> = self.run(&script).await?;
         Ok(taken.into_iter().map(waiting).collect::<Result<_, _>>()?)
     }
@@ -263,7 +265,8 @@ impl Intake for RedisIntake {
     async fn begin(&self, once: &Once, lease: Duration) -> Result<Begun, IntakeError> {
         let mut script = self.script(&self.scripts.begin);
         script.arg(once.name.hex()).arg(once.fingerprint.as_str()).arg(text(once.id));
-        Ok(begun(self.run(script.arg(self.later(lease)).arg(self.now())).await?)?)
+        script.arg(self.later(lease)).arg(self.now()).arg(self.later(lease * AHEAD));
+        Ok(begun(self.run(&script).await?)?)
     }
 
     async fn give_up(&self, once: &Once) -> Result<(), IntakeError> {

@@ -1,11 +1,13 @@
 //! What was asked for under keys, in the file of the intake. A row with a refusal is one of an older release and counts as none.
 
+use std::time::Duration;
+
 use kernel::{Timestamp, UserId};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use crate::domain::{Account, Fingerprint};
-use crate::ports::{Answer, Begun, IntakeError, Once};
+use crate::ports::{AHEAD, Answer, Begun, IntakeError, Once};
 
 #[derive(sqlx::FromRow)]
 struct AnswerRow {
@@ -38,19 +40,21 @@ pub async fn begin(
     tx: &mut SqliteConnection,
     once: &Once,
     now: Timestamp,
-    until: Timestamp,
+    lease: Duration,
 ) -> Result<Begun, IntakeError> {
     let begun = sqlx::query(
         "insert into answers (name, fingerprint, user_id, expires_at) values (?1, ?2, ?3, ?4)
          on conflict (name) do update set fingerprint = excluded.fingerprint, user_id = excluded.user_id,
              registered_at = null, refusal = null, expires_at = excluded.expires_at
-         where answers.expires_at <= ?5 or answers.refusal is not null",
+         where answers.expires_at <= ?5 or answers.refusal is not null
+             or (answers.expires_at > ?6 and answers.registered_at is null)",
     )
     .bind(once.name.bytes())
     .bind(once.fingerprint.as_str())
     .bind(once.id.uuid())
-    .bind(until.millis())
+    .bind(now.plus(lease).millis())
     .bind(now.millis())
+    .bind(now.plus(lease * AHEAD).millis())
     .execute(&mut *tx)
     .await?;
     if begun.rows_affected() > 0 {

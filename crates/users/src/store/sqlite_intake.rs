@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{record, sqlite_answers};
 use crate::domain::{Account, Email};
-use crate::ports::{Begun, Intake, IntakeError, Once, Reservation, Waiting};
+use crate::ports::{AHEAD, Begun, Intake, IntakeError, LONGEST_PAUSE, Once, Reservation, Waiting};
 
 /// The intake of one SQLite file.
 pub struct SqliteIntake {
@@ -94,8 +94,9 @@ impl Intake for SqliteIntake {
     async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError> {
         let mut tx = self.database.write().await?;
         // What ran out goes first: then the only conflict that is left is with somebody who holds the e-mail.
-        sqlx::query("delete from reservations where expires_at <= ?")
+        sqlx::query("delete from reservations where expires_at <= ? or expires_at > ?")
             .bind(self.now())
+            .bind(self.later(lease * AHEAD))
             .execute(&mut *tx)
             .await?;
         let done = sqlx::query(
@@ -188,8 +189,10 @@ impl Intake for SqliteIntake {
 
     async fn take(&self, limit: u32, lease: Duration) -> Result<Vec<Waiting>, IntakeError> {
         // An idle worker looks often; it must not ask for the one writer every time.
-        let some: bool = sqlx::query_scalar("select exists (select 1 from registrations where free_at <= ?)")
+        let some = "select exists (select 1 from registrations where free_at <= ? or free_at > ?)";
+        let some: bool = sqlx::query_scalar(some)
             .bind(self.now())
+            .bind(self.later(LONGEST_PAUSE.max(lease)))
             .fetch_one(self.database.reader())
             .await?;
         if !some {
@@ -198,12 +201,14 @@ impl Intake for SqliteIntake {
         let mut tx = self.database.write().await?;
         let mut taken: Vec<TakenRow> = sqlx::query_as(
             "update registrations set free_at = ?3, attempts = attempts + 1
-             where position in (select position from registrations where free_at <= ?1 order by position limit ?2)
+             where position in (
+                 select position from registrations where free_at <= ?1 or free_at > ?4 order by position limit ?2)
              returning position, user_id, record, trace, attempts",
         )
         .bind(self.now())
         .bind(limit)
         .bind(self.later(lease))
+        .bind(self.later(LONGEST_PAUSE.max(lease)))
         .fetch_all(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -275,7 +280,7 @@ impl Intake for SqliteIntake {
     async fn begin(&self, once: &Once, lease: Duration) -> Result<Begun, IntakeError> {
         let now = self.clock.now();
         let mut tx = self.database.write().await?;
-        let begun = sqlite_answers::begin(&mut tx, once, now, now.plus(lease)).await?;
+        let begun = sqlite_answers::begin(&mut tx, once, now, lease).await?;
         tx.commit().await?;
         Ok(begun)
     }

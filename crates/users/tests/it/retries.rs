@@ -72,8 +72,9 @@ async fn a_registration_whose_answer_was_lost_in_a_crash_is_answered_again() {
 async fn what_a_dead_process_had_begun_can_be_begun_again_after_its_restart() {
     let users = Users::new().await;
     let first = send(&users, "a", &ann()).await.is(201);
-    // As after a crash between the beginning and the effect.
-    users.sql("users-intake.db", "update answers set registered_at = null").await;
+    // As after a crash between the beginning and the effect: a turn lasts 15 seconds, an answer a day.
+    let begun = "update answers set registered_at = null, expires_at = expires_at - 86390000";
+    users.sql("users-intake.db", begun).await;
     users.sql("users-intake.db", "delete from registrations").await;
     send(&users, "a", &ann()).await.refused(409, "still_running");
     let users = users.crash().await;

@@ -4,5 +4,10 @@ if not begun or tonumber(ARGV[1]) - begun >= tonumber(ARGV[2]) then
     begun = tonumber(ARGV[1])
     redis.call('HSET', KEYS[1], 'begun', ARGV[1], 'times', 0)
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
+elseif begun > tonumber(ARGV[1]) + 1000 then
+    -- It was begun by a clock that has gone back since (replicas differ by less than a second): it begins now.
+    begun = tonumber(ARGV[1])
+    redis.call('HSET', KEYS[1], 'begun', ARGV[1])
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return { redis.call('HINCRBY', KEYS[1], 'times', 1), begun }

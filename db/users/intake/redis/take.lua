@@ -1,5 +1,5 @@
 -- Takes what may be taken, the oldest first: {account, attempts, trace, record} of each.
-local limit, now, free_at, consumer = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local limit, now, free_at, consumer, ahead = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local batch = {}
 
 local function hand_out(place, fields, attempts)
@@ -19,6 +19,8 @@ local function parts(place)
     return tonumber(time), tonumber(number)
 end
 local again = redis.call('ZRANGEBYSCORE', due, '-inf', now)
+-- What is free later than after the longest pause was put off by a clock that has gone back since.
+for _, place in ipairs(redis.call('ZRANGEBYSCORE', due, '(' .. ahead, '+inf')) do table.insert(again, place) end
 table.sort(again, function(one, other)
     local one_time, one_number = parts(one)
     local other_time, other_number = parts(other)

@@ -152,3 +152,133 @@ async fn a_handler_is_told_whom_a_trusted_proxy_names_and_no_other() {
         assert_eq!(bytes, client.as_bytes());
     }
 }
+
+/// A request that came over a connection from this address.
+fn from(peer: &str, request: http::request::Builder) -> Request {
+    let peer: std::net::SocketAddr = peer.parse().expect("an address");
+    request.extension(axum::extract::ConnectInfo(peer)).body(Body::empty()).expect("a request")
+}
+
+/// A route whose handlers count themselves and wait for ever.
+fn stuck(begun: &Arc<std::sync::atomic::AtomicUsize>) -> Router {
+    let begun = begun.clone();
+    let handler = move || {
+        begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        std::future::pending::<()>()
+    };
+    Router::new().route("/stuck", get(handler))
+}
+
+#[tokio::test]
+async fn of_many_requests_for_one_address_at_once_only_the_burst_is_at_work() {
+    let begun = Arc::default();
+    let throttle = ThrottleConfig {
+        same_address: vec!["1/day burst 20".parse().expect("a limit")],
+        ..ThrottleConfig::none()
+    };
+    let config =
+        EdgeConfig { throttle, read_budget_ms: 100, in_flight_per_address: 0, ..EdgeConfig::default() };
+    let router = edge("test", stuck(&begun), config);
+    let all = (0..150).map(|_| router.clone().oneshot(from("192.0.2.1:1", Request::get("/stuck"))));
+    let answers = futures::future::join_all(all).await;
+    let statuses = answers.into_iter().map(|answer| answer.expect("an answer").status());
+    let refused = statuses.filter(|status| *status == StatusCode::TOO_MANY_REQUESTS).count();
+    assert_eq!((begun.load(std::sync::atomic::Ordering::SeqCst), refused), (20, 130));
+}
+
+#[tokio::test]
+async fn one_client_has_a_share_of_the_requests_in_flight_until_it_has_taken_their_answers() {
+    let config = EdgeConfig { in_flight_per_address: 2, ..EdgeConfig::default() };
+    let trusted_proxies = serde_json::from_str("\"10.0.0.7\"").expect("a proxy");
+    let router = edge("test", router(), EdgeConfig { trusted_proxies, ..config });
+    let ask = |peer: &'static str| router.clone().oneshot(from(peer, Request::get("/ok")));
+    let held = [ask("192.0.2.1:1").await.expect("an answer"), ask("192.0.2.1:2").await.expect("an answer")];
+    assert!(held.iter().all(|answer| answer.status() == 200));
+    let refused = ask("192.0.2.1:3").await.expect("an answer");
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &HeaderValue::from(1)));
+    assert_eq!(ask("192.0.2.2:1").await.expect("an answer").status(), 200, "others have their own");
+    drop(held);
+    assert_eq!(ask("192.0.2.1:3").await.expect("an answer").status(), 200);
+    let proxied: Vec<_> = futures::future::join_all((0..5).map(|_| ask("10.0.0.7:1"))).await;
+    assert!(proxied.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.status() == 200)));
+}
+
+#[tokio::test]
+async fn one_client_has_a_share_of_the_bodies_that_are_received() {
+    let config = EdgeConfig { receiving_per_address: 1, write_budget_ms: 100, ..EdgeConfig::default() };
+    let router = edge("test", router().route("/write", axum::routing::post(|| async {})), config);
+    let write = |peer: &'static str| {
+        let never = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+        let mut request = from(peer, Request::post("/write"));
+        *request.body_mut() = never;
+        router.clone().oneshot(request)
+    };
+    let (first, second, other) =
+        tokio::join!(write("192.0.2.1:1"), write("192.0.2.1:2"), write("192.0.2.2:1"));
+    let status = |answer: Result<Response, _>| -> u16 {
+        let answer: Result<Response, std::convert::Infallible> = answer;
+        answer.expect("an answer").status().as_u16()
+    };
+    assert_eq!((status(first), status(second), status(other)), (408, 429, 408));
+}
+
+#[tokio::test]
+async fn preflights_are_counted_like_every_request() {
+    let throttle =
+        ThrottleConfig { client: vec!["3/day".parse().expect("a limit")], ..ThrottleConfig::none() };
+    let router = edge("test", router(), EdgeConfig { throttle, ..EdgeConfig::default() });
+    let ask = || {
+        let request = Request::options("/ok").header("origin", "https://anybody.example");
+        router.clone().oneshot(from("192.0.2.1:1", request.header("access-control-request-method", "GET")))
+    };
+    for _ in 0..3 {
+        assert_eq!(ask().await.expect("an answer").status(), 204);
+    }
+    assert_eq!(ask().await.expect("an answer").status(), 429);
+}
+
+#[tokio::test]
+async fn probes_are_counted_by_a_limit_of_their_own() {
+    let throttle = ThrottleConfig {
+        client: vec!["1/day".parse().expect("a limit")],
+        probes: vec!["3/day".parse().expect("a limit")],
+        ..ThrottleConfig::none()
+    };
+    let config = EdgeConfig { throttle, ..EdgeConfig::default() };
+    let beside = probes(Router::new().route("/livez", get(|| async { "live" })), &config);
+    let app = edge("test", router(), config).merge(beside);
+    let ask = |path: &str| app.clone().oneshot(from("192.0.2.1:1", Request::get(path)));
+    assert_eq!(ask("/ok").await.expect("an answer").status(), 200);
+    assert_eq!(ask("/ok").await.expect("an answer").status(), 429);
+    for _ in 0..3 {
+        assert_eq!(ask("/livez").await.expect("an answer").status(), 200);
+    }
+    let refused = ask("/livez").await.expect("an answer");
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        ask("/nowhere").await.expect("an answer").headers()["content-type"],
+        "application/problem+json"
+    );
+}
+
+#[tokio::test]
+async fn cookies_of_a_client_that_reached_a_trusted_proxy_by_https_are_secure() {
+    let cookies = || async {
+        let set = |text| (header::SET_COOKIE, HeaderValue::from_static(text));
+        axum::response::AppendHeaders([set("a=1; HttpOnly"), set("b=2; secure")])
+    };
+    let trusted_proxies = serde_json::from_str("\"10.0.0.7\"").expect("a proxy");
+    let config = EdgeConfig { trusted_proxies, ..EdgeConfig::default() };
+    let router = edge("test", Router::new().route("/", get(cookies)), config);
+    for (peer, scheme, expected) in [
+        ("10.0.0.7:1", "https", ["a=1; HttpOnly; Secure", "b=2; secure"]),
+        ("10.0.0.7:1", "http", ["a=1; HttpOnly", "b=2; secure"]),
+        ("192.0.2.1:1", "https", ["a=1; HttpOnly", "b=2; secure"]),
+    ] {
+        let request = Request::get("/").header("x-forwarded-proto", scheme);
+        let answer = router.clone().oneshot(from(peer, request)).await.expect("an answer");
+        let set: Vec<_> = answer.headers().get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(set, expected, "{peer} {scheme}");
+    }
+}

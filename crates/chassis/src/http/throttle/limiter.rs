@@ -76,9 +76,13 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
         self.take_at(key, self.epoch.elapsed())
     }
 
-    /// The same without counting.
-    pub(super) fn look(&self, key: K) -> Option<Verdict> {
-        self.look_at(key, self.epoch.elapsed())
+    /// Takes back that a request of `key` was counted.
+    pub(super) fn give_back(&self, key: K) {
+        let Some(cells) = self.cells(key) else { return };
+        for (window, cell) in self.windows.iter().zip(&*cells) {
+            let less = |used: u64| Some(used.saturating_sub(nanos(window.pace())));
+            let _ = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
     }
 
     fn take_at(&self, key: K, now: Duration) -> Option<Verdict> {
@@ -96,11 +100,6 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
             // The one that lost against a neighbour is told where it would have come.
             moved.map_or_else(|used| ahead(window, used, now, 1), |used| ahead(window, used, now, 1))
         })
-    }
-
-    fn look_at(&self, key: K, now: Duration) -> Option<Verdict> {
-        let cells = self.cells(key)?;
-        self.verdict(&cells, now, |window, cell| ahead(window, cell.load(Ordering::Relaxed), now, 1))
     }
 
     fn cells(&self, key: K) -> Option<Arc<[AtomicU64]>> {
@@ -193,11 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn looking_counts_nothing_and_no_window_is_no_limit() {
+    fn what_is_given_back_is_free_again_and_no_window_is_no_limit() {
         let limiter = limiter(&["1/minute"]);
-        assert!((0..5).all(|_| limiter.look_at(1, Duration::ZERO).expect("a limit").passes));
-        assert!(limiter.take_at(1, Duration::ZERO).expect("a limit").passes);
-        assert!(!limiter.look_at(1, Duration::ZERO).expect("a limit").passes);
+        let passes = || limiter.take_at(1, Duration::ZERO).expect("a limit").passes;
+        assert!(passes() && !passes());
+        limiter.give_back(1);
+        assert!(passes() && !passes());
         assert_eq!(Limiter::<u32>::new(Class::Client, &[]).take_at(1, Duration::ZERO), None);
     }
 

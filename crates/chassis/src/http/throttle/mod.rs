@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::limiter::{Class, Limiter, Verdict};
 pub use self::window::Window;
+use super::client::ClientKey;
 use super::problem::{Problem, of_status};
 use crate::metrics::SHED;
 
@@ -37,6 +38,8 @@ pub struct ThrottleConfig {
     pub same_address: Vec<Window>,
     /// Of one client's requests to all routes together whose row of the matrix says `costly`.
     pub costly: Vec<Window>,
+    /// Of one client's requests to `/livez` and `/readyz`.
+    pub probes: Vec<Window>,
 }
 
 impl ThrottleConfig {
@@ -48,6 +51,7 @@ impl ThrottleConfig {
             writes: Vec::new(),
             same_address: Vec::new(),
             costly: Vec::new(),
+            probes: Vec::new(),
         }
     }
 }
@@ -64,43 +68,32 @@ impl Default for ThrottleConfig {
             writes: windows(&["20/second burst 40"]),
             same_address: windows(&["10/second burst 20"]),
             costly: windows(&["5/second burst 10"]),
+            probes: windows(&["20/second burst 40"]),
         }
     }
 }
 
-/// An answer that cost no work: a cache had it. The limit of the same address does not count it.
+/// An answer that cost no work: a cache had it. The limit of the same address gives it back.
 #[derive(Debug, Clone, Copy)]
 pub struct FromCache;
 
 /// Counts requests and refuses those that are too many.
 pub(crate) struct Throttle {
-    client: Limiter<Client>,
+    client: Limiter<ClientKey>,
     account: Limiter<UserId>,
-    writes: Limiter<Client>,
-    same_address: Limiter<(Client, u64)>,
-    costly: Limiter<Client>,
+    writes: Limiter<ClientKey>,
+    same_address: Limiter<(ClientKey, u64)>,
+    costly: Limiter<ClientKey>,
+    probes: Limiter<ClientKey>,
     hasher: RandomState,
     policy: Option<HeaderValue>,
-}
-
-/// What is counted as one client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Client(u64);
-
-impl From<IpAddr> for Client {
-    fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => u64::from(address.to_bits()),
-            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
-        })
-    }
 }
 
 /// What is known of a request that passed, for the headers of its answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Passed {
     verdict: Option<Verdict>,
-    address: Option<(Client, u64)>,
+    address: Option<(ClientKey, u64)>,
 }
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -116,22 +109,26 @@ impl Throttle {
             writes: Limiter::new(Class::Other("writes"), &config.writes),
             same_address: Limiter::new(Class::Other("address"), &config.same_address),
             costly: Limiter::new(Class::Other("costly"), &config.costly),
+            probes: Limiter::new(Class::Other("probes"), &config.probes),
             hasher: RandomState::new(),
         }
     }
 
-    /// Counts a request of the client at `peer`; one whose address nobody knows (a test in process) is not limited.
+    /// Counts a request of the client at `peer` before anything is done for it: many at once would otherwise all be at work before
+    /// the first is counted. A client whose address is not known (a test in process) is not limited.
     pub(crate) fn admit(
         &self,
         peer: Option<IpAddr>,
         method: &Method,
         address: &str,
     ) -> Result<Passed, Problem> {
-        let Some(client) = peer.map(Client::from) else { return Ok(Passed { verdict: None, address: None }) };
+        let Some(client) = peer.map(ClientKey::from) else {
+            return Ok(Passed { verdict: None, address: None });
+        };
         let verdict = passed(&self.client, self.client.take(client))?;
         if matches!(*method, Method::GET | Method::HEAD) {
             let address = (client, self.hasher.hash_one(address));
-            passed(&self.same_address, self.same_address.look(address))?;
+            passed(&self.same_address, self.same_address.take(address))?;
             return Ok(Passed { verdict, address: Some(address) });
         }
         if *method != Method::OPTIONS {
@@ -145,21 +142,27 @@ impl Throttle {
         passed(&self.account, self.account.take(account)).map(drop)
     }
 
-    /// Counts a request of the client at `peer` to a costly route. It is counted before the work is done, also where a cache will have
-    /// the answer: many at once would otherwise all be at work before the first is counted.
+    /// Counts a request of the client at `peer` to a costly route, also if a cache will have the answer.
     pub(crate) fn admit_costly(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
-        let Some(client) = peer.map(Client::from) else { return Ok(()) };
+        let Some(client) = peer.map(ClientKey::from) else { return Ok(()) };
         passed(&self.costly, self.costly.take(client)).map(drop)
     }
 
-    /// Counts what a GET has cost, and says in the answer what is left (draft-ietf-httpapi-ratelimit-headers). An answer that anybody
-    /// may keep says the policy alone: what is left is one client's own. One that was refused has cost nothing, and says what it was
-    /// refused for, or nothing where a store counts (logins): what is left of another limit would not tell when to come again.
+    /// Counts one probe of the client at `peer`. Probes have a limit of their own: a client that asks for too much else must not make
+    /// its process look dead.
+    pub(crate) fn admit_probe(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
+        let Some(client) = peer.map(ClientKey::from) else { return Ok(()) };
+        passed(&self.probes, self.probes.take(client)).map(drop)
+    }
+
+    /// Gives back what a GET did not cost, and says in the answer what is left (draft-ietf-httpapi-ratelimit-headers). An answer that
+    /// anybody may keep says the policy alone: what is left is one client's own. One that was refused has cost nothing, and says what
+    /// it was refused for, or nothing if a store counts (logins): what is left of another limit would not tell when to come again.
     pub(crate) fn answered(&self, passed: Passed, response: &mut Response) {
         let refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
-        let cost = !refused && response.extensions().get::<FromCache>().is_none();
-        if let Some(address) = passed.address.filter(|_| cost) {
-            self.same_address.take(address);
+        let free = refused || response.extensions().get::<FromCache>().is_some();
+        if let Some(address) = passed.address.filter(|_| free) {
+            self.same_address.give_back(address);
         }
         let Some(policy) = self.policy.clone() else { return };
         let shared = is_public(response.headers());
@@ -237,6 +240,7 @@ mod tests {
             writes: windows("2/minute"),
             same_address: windows("3/minute"),
             costly: windows("1/minute"),
+            probes: windows("2/minute"),
         }
     }
 
@@ -260,11 +264,11 @@ mod tests {
     #[test]
     fn a_household_is_one_client_and_a_mapped_address_is_what_it_maps() {
         let throttle = throttle(few());
-        let read = |client: &str, path| throttle.admit(peer(client), &Method::GET, path).is_ok();
-        assert!((0..5).all(|host| read(&format!("2001:db8::{host}"), "/")));
+        let read = |client: &str, path: &str| throttle.admit(peer(client), &Method::GET, path).is_ok();
+        assert!((0..5).all(|host| read(&format!("2001:db8::{host}"), &format!("/{host}"))));
         assert!(!read("2001:db8::ffff", "/"));
         assert!(read("2001:db8:0:1::1", "/"), "the next household");
-        assert!((0..5).all(|_| read("192.0.2.9", "/")));
+        assert!((0..5).all(|number| read("192.0.2.9", &format!("/{number}"))));
         assert!(!read("::ffff:192.0.2.9", "/"));
     }
 
@@ -298,6 +302,28 @@ mod tests {
         assert!(
             response.headers().contains_key(RATELIMIT_POLICY) && !response.headers().contains_key(RATELIMIT)
         );
+    }
+
+    #[test]
+    fn probes_have_a_limit_of_their_own() {
+        let throttle = throttle(few());
+        let probe = || throttle.admit_probe(peer("192.0.2.1"));
+        let read = |path: &str| throttle.admit(peer("192.0.2.1"), &Method::GET, path).is_ok();
+        assert!((0..5).all(|number| read(&format!("/{number}"))) && !read("/more"));
+        assert!(probe().is_ok() && probe().is_ok());
+        assert_eq!(probe().expect_err("one too many").status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+
+    #[test]
+    fn a_get_is_counted_when_it_is_admitted_and_not_when_it_is_answered() {
+        let throttle = throttle(few());
+        let read = || throttle.admit(peer("192.0.2.1"), &Method::GET, "/a");
+        let admitted: Vec<_> = (0..3).map(|_| read().expect("passes")).collect();
+        assert!(read().is_err(), "three are at work");
+        let mut answer = StatusCode::OK.into_response();
+        answer.extensions_mut().insert(FromCache);
+        throttle.answered(admitted[0], &mut answer);
+        assert!(read().is_ok(), "one of them was no work");
     }
 
     #[test]

@@ -13,8 +13,10 @@ use crate::ports::{Listing, Positions};
 
 /// How many bytes of lists a replica remembers, and how many of places, about.
 const BYTES: u64 = 8 * 1024 * 1024;
-/// How many totals.
-const TOTALS: u64 = 1_000;
+/// How many bytes of totals.
+const TOTALS: u64 = 1024 * 1024;
+/// What an entry takes besides its texts, about.
+const ENTRY: usize = 512;
 /// What an article of a list takes besides its texts, about.
 const ARTICLE: usize = 512;
 
@@ -33,20 +35,27 @@ pub(super) type Mark = String;
 
 impl Memory {
     pub fn new() -> Self {
-        let weigh = |_: &(i64, Part), (_, listing): &(Mark, Arc<Listing>)| {
+        // Keys count too: labels and bylines are what clients send.
+        let weigh = |(_, filter): &(i64, Filter), _: &(Mark, u64)| {
+            (ENTRY + filter.bytes()).try_into().unwrap_or(u32::MAX)
+        };
+        let totals = Cache::builder().max_capacity(TOTALS).weigher(weigh).build();
+        let weigh = |(_, part): &(i64, Part), (_, listing): &(Mark, Arc<Listing>)| {
             let bytes = |article: &Article| {
                 ARTICLE
                     + article.story.title.len()
                     + article.story.description.as_ref().map_or(0, String::len)
             };
-            listing.articles.iter().map(bytes).sum::<usize>().try_into().unwrap_or(u32::MAX)
+            let articles: usize = listing.articles.iter().map(bytes).sum();
+            (ENTRY + part.filter.bytes() + articles).try_into().unwrap_or(u32::MAX)
         };
         let lists = Cache::builder().max_capacity(BYTES).weigher(weigh).build();
-        let weigh = |_: &(i64, Part), (_, found): &(Mark, Arc<Positions>)| {
-            (found.positions.len() * size_of::<Position>() + ARTICLE).try_into().unwrap_or(u32::MAX)
+        let weigh = |(_, part): &(i64, Part), (_, found): &(Mark, Arc<Positions>)| {
+            let positions = found.positions.len() * size_of::<Position>();
+            (ENTRY + part.filter.bytes() + positions).try_into().unwrap_or(u32::MAX)
         };
         let positions = Cache::builder().max_capacity(BYTES).weigher(weigh).build();
-        Self { totals: Cache::new(TOTALS), lists, positions }
+        Self { totals, lists, positions }
     }
 
     pub fn total(&self, view: i64, filter: &Filter, mark: &Mark) -> Option<u64> {

@@ -21,6 +21,8 @@
 
 mod flights;
 mod news;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::Context;
-use kernel::{ArticleId, Clock, Kind, Refusal, Section, Timestamp, UserId, Version};
+use kernel::{ArticleId, Clock, Kind, Refusal, Section, UserId, Version};
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
@@ -57,6 +59,14 @@ impl Key {
             Key::Home => "home",
         }
     }
+
+    /// The bytes that it takes besides its own size. Only the spelling of a list has any, and clients decide how many.
+    fn bytes(&self) -> usize {
+        match self {
+            Key::List(spelling) => spelling.len(),
+            Key::Article(..) | Key::Home => 0,
+        }
+    }
 }
 
 /// An answer that is ready to be sent.
@@ -78,6 +88,15 @@ pub struct Rendered {
     pub lists: Vec<Section>,
     /// False where it is for nobody else: it is incomplete, or not public.
     pub keep: bool,
+}
+
+impl Rendered {
+    /// The bytes that it takes, about. An article is held twice: as the body, and as what the body was made of.
+    fn bytes(&self) -> usize {
+        let texts = self.etag.len() + self.link.as_ref().map_or(0, String::len);
+        let bodies = if self.article.is_some() { 2 } else { 1 };
+        OVERHEAD + self.body.len() * bodies + texts + self.shown.len() * OF_SHOWN
+    }
 }
 
 /// An article that an answer shows.
@@ -148,7 +167,8 @@ impl Source {
 /// A kept answer.
 pub(super) struct Kept {
     answer: Arc<Rendered>,
-    at: Timestamp,
+    // When, by the time that never goes back.
+    at: Duration,
     // What had been heard when its making began.
     began: u64,
     // What had been heard when it was last found to be good: most reads need not look any further.
@@ -191,9 +211,8 @@ pub const LARGEST_LIST: usize = 256 * 1024;
 impl Shelf {
     /// A cache of at most `bytes`; none at all where that is 0.
     pub fn new(bytes: u64, times: Times, clock: Arc<dyn Clock>) -> Self {
-        let weigh = |_: &Key, kept: &Arc<Kept>| {
-            let bytes = kept.answer.body.len() + OVERHEAD + kept.answer.shown.len() * OF_SHOWN;
-            u32::try_from(bytes).unwrap_or(u32::MAX)
+        let weigh = |key: &Key, kept: &Arc<Kept>| {
+            u32::try_from(key.bytes() + kept.answer.bytes()).unwrap_or(u32::MAX)
         };
         let kept = (bytes > 0)
             .then(|| Cache::builder().max_capacity(bytes).weigher(weigh).time_to_live(times.stale).build());
@@ -289,7 +308,7 @@ impl Shelf {
 
     /// It was announced that an article has this version.
     pub fn announced(&self, section: Section, id: ArticleId, version: Version) {
-        self.heard.announced(section, id, version, self.clock.now());
+        self.heard.announced(section, id, version, self.clock.elapsed());
         self.remove(&Key::Article(section, id));
     }
 
@@ -319,7 +338,7 @@ impl Shelf {
             return None;
         }
         kept.good_at.store(now, Ordering::Relaxed);
-        let age = self.clock.now().since(kept.at);
+        let age = self.clock.elapsed().saturating_sub(kept.at);
         Some(Found { kept, age, fate })
     }
 
@@ -330,7 +349,7 @@ impl Shelf {
     }
 
     fn keep(&self, key: Key, answer: &Arc<Rendered>, began: u64) {
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let (Some(all), true) = (&self.kept, answer.keep) else { return };
         let oversize = matches!(key, Key::List(_)) && answer.body.len() > LARGEST_LIST;
         if oversize || !self.heard.may_keep(answer, now, self.times.settling) {
@@ -346,7 +365,7 @@ impl Shelf {
 }
 
 impl Kept {
-    fn new(answer: Arc<Rendered>, at: Timestamp, began: u64) -> Self {
+    fn new(answer: Arc<Rendered>, at: Duration, began: u64) -> Self {
         let (renewing, overdue) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { answer, at, began, good_at: AtomicU64::new(began), renewing, overdue }
     }

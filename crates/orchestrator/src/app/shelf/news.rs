@@ -2,7 +2,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use kernel::{ArticleId, Section, Timestamp, UserId, Version};
+use kernel::{ArticleId, Section, UserId, Version};
 
 use super::Rendered;
 
@@ -20,7 +20,7 @@ struct Inner {
     floor: u64,
     of: HashMap<Of, Mark>,
     order: VecDeque<(u64, Of)>,
-    sections: [Option<(u64, Timestamp)>; Section::ALL.len()],
+    sections: [Option<(u64, Duration)>; Section::ALL.len()],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +52,7 @@ impl Heard {
         self.read(|inner| inner.last)
     }
 
-    pub fn announced(&self, section: Section, id: ArticleId, version: Version, now: Timestamp) {
+    pub fn announced(&self, section: Section, id: ArticleId, version: Version, now: Duration) {
         self.write(|inner| {
             inner.last += 1;
             inner.sections[section as usize] = Some((inner.last, now));
@@ -74,7 +74,7 @@ impl Heard {
 
     /// Whether an answer that was just made may be kept at all: its section may not have caught up with its own announcements, or with
     /// an erasure.
-    pub fn may_keep(&self, answer: &Rendered, now: Timestamp, settling: Duration) -> bool {
+    pub fn may_keep(&self, answer: &Rendered, now: Duration, settling: Duration) -> bool {
         self.read(|inner| {
             let behind = answer.shown.iter().any(|shown| {
                 let announced = inner.of.get(&Of::Article(shown.id));
@@ -82,7 +82,7 @@ impl Heard {
                     || shown.named.is_some_and(|person| inner.of.contains_key(&Of::Person(person)))
             });
             let settled = answer.lists.iter().all(|section| {
-                inner.sections[*section as usize].is_none_or(|(_, at)| now.since(at) >= settling)
+                inner.sections[*section as usize].is_none_or(|(_, at)| now.saturating_sub(at) >= settling)
             });
             !behind && settled
         })

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chassis::Context;
-use kernel::{ManualClock, Timestamp};
+use kernel::{Clock, ManualClock, Timestamp};
 use testkit::Folder;
 
 use super::servers::{Keys, Place};
@@ -87,6 +87,7 @@ macro_rules! every_case {
                 what_was_appended_under_a_key_is_the_answer_until_its_time_is_over,
                 an_append_under_a_key_that_somebody_else_has_begun_is_refused_and_takes_nothing_in,
                 keys_are_apart,
+                a_clock_that_goes_back_makes_no_lease_no_turn_and_no_pause_longer,
                 what_is_given_up_can_be_begun_at_once_and_an_answer_stays,
                 answers_whose_time_is_over_are_forgotten_in_bounded_steps_and_the_registrations_stay,
                 of_an_account_that_is_forgotten_no_answer_is_kept_and_of_the_others_all_are,
@@ -184,6 +185,24 @@ async fn a_lease_that_ran_out_makes_way_for_the_next_reservation(fixture: Fixtur
     assert!(fixture.is_taken("ann@example.org").await);
     fixture.clock.advance(MOMENT);
     assert!(!fixture.is_taken("ann@example.org").await);
+}
+
+async fn a_clock_that_goes_back_makes_no_lease_no_turn_and_no_pause_longer(fixture: Fixture) {
+    fixture.append(1, "ann@example.org").await;
+    assert_eq!(fixture.taken(10).await, [1]);
+    fixture.intake.reserve(&email("ben@example.org"), id(2), LEASE).await.expect("is free");
+    answers::a_turn_begins(&fixture).await;
+    let hour = Duration::from_secs(3_600);
+    fixture.clock.set(fixture.clock.now().minus(hour));
+    assert!(!fixture.is_taken("ben@example.org").await, "a lease");
+    assert_eq!(fixture.taken(10).await, [1], "a lease on a registration");
+    answers::another_turn_begins(&fixture).await;
+    // What waits keeps its e-mail all the same.
+    assert!(fixture.is_taken("ann@example.org").await);
+    // From here on the times are those of the new clock.
+    assert_eq!(fixture.taken(10).await, [0u128; 0]);
+    fixture.clock.advance(LEASE);
+    assert_eq!(fixture.taken(10).await, [1]);
 }
 
 async fn the_email_of_a_waiting_registration_stays_reserved_however_long_it_waits(fixture: Fixture) {

@@ -47,6 +47,18 @@ pub(super) async fn of_parallel_beginnings_under_one_key_one_begins(fixture: Fix
     assert_eq!((count(Begun::Now), count(Begun::Running)), (1, 15));
 }
 
+/// For the case of a clock that goes back.
+pub(super) async fn a_turn_begins(fixture: &Fixture) {
+    fixture.begun("a", 11).await;
+    assert_eq!(fixture.begin(&once("a", 12)).await, Begun::Running);
+}
+
+/// The next one, because the first is over.
+pub(super) async fn another_turn_begins(fixture: &Fixture) {
+    fixture.begun("a", 12).await;
+    assert_eq!(fixture.begin(&once("a", 13)).await, Begun::Running);
+}
+
 pub(super) async fn a_beginning_whose_lease_ran_out_makes_way_for_the_next(fixture: Fixture) {
     fixture.begun("a", 1).await;
     fixture.clock.advance(LEASE - MOMENT);
