@@ -84,6 +84,8 @@ async fn what_trackers_add_to_an_address_is_no_part_of_the_key() {
         format!("/x{eight}&_z=9"),
         "the service gets the address as it was written"
     );
+    // Nor does one that is too long for a key, and it is answered all the same.
+    assert_eq!(get(&format!("?label={}", "x".repeat(20_000))).await.text(), "8");
     assert_eq!(get("").await.text(), "1");
 }
 
