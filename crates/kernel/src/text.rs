@@ -1,17 +1,15 @@
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
+use crate::is_visible;
 
 /// Why a text was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing but white space.
-    #[error("must not be empty")]
+    /// Nothing that a reader can see.
+    #[error("must have at least one visible character")]
     Empty,
     /// More characters than allowed.
     #[error("must have at most {0} characters")]
     TooLong(usize),
-    /// A control character such as NUL.
+    /// A control character such as NUL, or a line end in a text of one line.
     #[error("must not contain control characters")]
     Control,
 }
@@ -28,7 +26,7 @@ impl TextError {
 }
 
 fn check(text: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<(), TextError> {
-    if text.trim().is_empty() {
+    if !text.chars().any(is_visible) {
         return Err(TextError::Empty);
     }
     if text.chars().count() > max {
@@ -41,12 +39,16 @@ fn check(text: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<(), T
     Ok(())
 }
 
-/// Accepts a text of one line with at most `max` characters, exactly as given.
+/// Accepts a text of one line with at most `max` characters, of which at least one can be seen. It is kept as given.
 pub fn line(text: &str, max: usize) -> Result<(), TextError> {
+    // These end a line as `\n` does, though they are no control characters.
+    if text.contains(['\u{2028}', '\u{2029}']) {
+        return Err(TextError::Control);
+    }
     check(text, max, |_| false)
 }
 
-/// Accepts a text of several lines with at most `max` characters, exactly as given.
+/// Accepts a text of several lines with at most `max` characters, of which at least one can be seen. It is kept as given.
 pub fn multiline(text: &str, max: usize) -> Result<(), TextError> {
     check(text, max, |c| matches!(c, '\n' | '\r' | '\t'))
 }
@@ -59,32 +61,6 @@ pub fn clip(text: &mut String, max: usize) {
     let kept = text.char_indices().nth(max.saturating_sub(1)).map_or(0, |(at, _)| at);
     text.truncate(kept);
     text.push('…');
-}
-
-/// What an article is about, in its author's words; what a reader turns out to like. 1 to 50 characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Label(String);
-
-impl Label {
-    /// The most characters of a label.
-    pub const MAX: usize = 50;
-
-    /// Checks a label that somebody typed.
-    pub fn parse(text: &str) -> Result<Self, TextError> {
-        line(text, Self::MAX).map(|()| Self(text.to_owned()))
-    }
-
-    /// The label as it was typed.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 #[cfg(test)]
@@ -110,6 +86,23 @@ mod tests {
         assert_eq!(cut("ÄÖÜ", 3), "ÄÖÜ");
         assert_eq!(cut("ÄÖÜß", 3), "ÄÖ…");
         assert_eq!(cut("abcd", 3), "ab…");
+    }
+
+    #[test]
+    fn a_text_without_a_visible_character_is_empty() {
+        for nothing in ["", " ", "\u{200e}\u{200b}", "\u{3164}", "\u{2800}", "\u{feff}\u{ad}"] {
+            assert_eq!(line(nothing, 10), Err(TextError::Empty), "{nothing:?}");
+            assert_eq!(multiline(nothing, 10), Err(TextError::Empty), "{nothing:?}");
+        }
+        assert_eq!(line("\u{200e}a", 10), Ok(()));
+    }
+
+    #[test]
+    fn a_line_separator_is_no_part_of_one_line() {
+        for separator in ["a\u{2028}b", "a\u{2029}b"] {
+            assert_eq!(line(separator, 10), Err(TextError::Control));
+            assert_eq!(multiline(separator, 10), Ok(()));
+        }
     }
 
     #[test]

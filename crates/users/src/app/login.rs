@@ -14,8 +14,8 @@ use crate::ports::{SessionName, UserStoreError};
 
 /// Somebody says who they are.
 pub struct Login {
-    /// The address, as it was typed.
-    pub email: String,
+    /// The address.
+    pub email: Email,
     /// The password, as it was typed.
     pub password: SecretString,
     /// Where they are.
@@ -82,14 +82,13 @@ impl App {
 
     async fn try_to_log_in(&self, login: Login) -> Result<Grant, LoginError> {
         let attempt = Attempt::new(&login.email, login.from);
-        let email = Email::parse(&login.email).ok();
         let mut session = None;
         if let Err(refused) = self.admit_login(&attempt).await {
-            session = Some(self.session_of(email.as_ref(), &login.held).await?.ok_or(refused)?);
+            session = Some(self.session_of(&login.email, &login.held).await?.ok_or(refused)?);
         }
-        let outcome = match self.prove(email.as_ref(), &login.password).await {
+        let outcome = match self.prove(&login.email, &login.password).await {
             // While the password was compared it was changed, or hashed anew by another login: what is kept now decides.
-            Err(error) if is_stale(&error) => match self.prove(email.as_ref(), &login.password).await {
+            Err(error) if is_stale(&error) => match self.prove(&login.email, &login.password).await {
                 Err(error) if is_stale(&error) => Err(LoginError::WrongCredentials),
                 outcome => outcome,
             },
@@ -107,10 +106,9 @@ impl App {
     /// The session of the account that one of these tokens belongs to, if it has not failed too often.
     async fn session_of(
         &self,
-        email: Option<&Email>,
+        email: &Email,
         held: &[RefreshToken],
     ) -> Result<Option<SessionId>, UserError> {
-        let Some(email) = email else { return Ok(None) };
         for token in held {
             let (print, now) = (token.print(), self.clock.now());
             let Some(session) = self.store.session(SessionName::Series(print.series), now).await? else {
@@ -125,13 +123,9 @@ impl App {
         Ok(None)
     }
 
-    async fn prove(&self, email: Option<&Email>, password: &SecretString) -> Result<Grant, LoginError> {
-        let account = match email {
-            Some(email) => self.account_of(email).await?,
-            None => None,
-        };
-        let Some(account) = account else {
-            let place = self.tokens.place_of(email.map_or("", Email::key));
+    async fn prove(&self, email: &Email, password: &SecretString) -> Result<Grant, LoginError> {
+        let Some(account) = self.account_of(email).await? else {
+            let place = self.tokens.place_of(email.key());
             self.passwords.matches_nobody(password, place).await.map_err(UserError::from)?;
             return Err(LoginError::WrongCredentials);
         };

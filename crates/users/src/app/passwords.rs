@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::background::Background;
-use crate::domain::{Credentials, Password};
+use crate::domain::{Credentials, Password, prepared};
 use crate::ports::HashCost;
 
 /// The least memory, in KiB, and the fewest passes that a hash may cost: OWASP's floor for argon2id.
@@ -132,16 +132,20 @@ impl Passwords {
         self.hash_typed(password.secret()).await
     }
 
-    /// What is kept of a password that was proven, where what is kept now was made at another cost; else nothing.
+    /// Hashes a proven password again if what is kept of it was made at another cost, or from the password as it was typed and not as
+    /// it is [`prepared`]; else returns nothing.
     pub async fn hash_anew(
         &self,
         proven: &SecretString,
         credentials: &Credentials,
     ) -> Result<Option<Credentials>, PasswordError> {
-        if credentials.phc().starts_with(&self.made_so) {
+        let form = prepared(proven.expose_secret());
+        if credentials.phc().starts_with(&self.made_so)
+            && (form.expose_secret() == proven.expose_secret() || self.verify(&form, credentials).await?)
+        {
             return Ok(None);
         }
-        self.hash_typed(proven).await.map(Some)
+        self.hash_typed(&form).await.map(Some)
     }
 
     async fn hash_typed(&self, typed: &SecretString) -> Result<Credentials, PasswordError> {
@@ -150,13 +154,21 @@ impl Passwords {
     }
 
     /// Whether `typed` is the password behind `credentials`.
+    ///
+    /// Older programs hashed what was typed, so that is compared too if the prepared form is another text.
     pub async fn matches(
         &self,
         typed: &SecretString,
         credentials: &Credentials,
     ) -> Result<bool, PasswordError> {
-        let (argon, typed, credentials) = (self.argon.clone(), typed.clone(), credentials.clone());
-        self.work(move || match argon.verify_password(typed.expose_secret().as_bytes(), credentials.phc()) {
+        let form = prepared(typed.expose_secret());
+        let other = form.expose_secret() != typed.expose_secret();
+        Ok(self.verify(&form, credentials).await? || (other && self.verify(typed, credentials).await?))
+    }
+
+    async fn verify(&self, secret: &SecretString, kept: &Credentials) -> Result<bool, PasswordError> {
+        let (argon, secret, kept) = (self.argon.clone(), secret.clone(), kept.clone());
+        self.work(move || match argon.verify_password(secret.expose_secret().as_bytes(), kept.phc()) {
             Ok(()) => Ok(true),
             Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
             Err(error) => Err(broken(error)),
@@ -354,6 +366,29 @@ mod tests {
         assert!(matches("correct horse battery", &kept).await);
         assert!(!matches("Correct horse battery", &kept).await);
         assert!(passwords.matches(&"x".into(), &Credentials::from_phc("plain".to_owned())).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_password_matches_however_its_letters_were_typed() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let kept =
+            passwords.hash(&Password::parse("Jo\u{308}rgs Fahrrad").expect("valid")).await.expect("hashes");
+        for typed in ["Jörgs Fahrrad", "Jo\u{308}rgs Fahrrad", "Jörgs\u{a0}Fahrrad"] {
+            assert!(passwords.matches(&typed.into(), &kept).await.expect("compares"), "{typed:?}");
+            assert_eq!(passwords.hash_anew(&typed.into(), &kept).await.expect("looks"), None, "{typed:?}");
+        }
+        assert!(!passwords.matches(&"jörgs Fahrrad".into(), &kept).await.expect("compares"));
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_what_was_typed_still_matches_and_is_made_again_of_the_common_form() {
+        let passwords = Passwords::new(&cost(1)).expect("argon2");
+        let typed: SecretString = "Jo\u{308}rgs Fahrrad".into();
+        let old = hashed(&passwords.argon, typed.expose_secret().as_bytes()).expect("hashes");
+        assert!(passwords.matches(&typed, &old).await.expect("compares"));
+        let new = passwords.hash_anew(&typed, &old).await.expect("looks").expect("another hash");
+        assert!(passwords.matches(&"Jörgs Fahrrad".into(), &new).await.expect("compares"));
+        assert_eq!(passwords.hash_anew(&typed, &new).await.expect("looks"), None);
     }
 
     #[tokio::test]

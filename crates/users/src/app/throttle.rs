@@ -45,7 +45,7 @@ impl Throttle {
 /// A login by what it is counted under. Nothing about the account is known here: an e-mail without an account is counted as any
 /// other.
 pub(super) struct Attempt {
-    /// The digest of the e-mail: what lies in a cache names nobody, and is short however long the text was.
+    /// The digest of the e-mail: what lies in a cache names nobody.
     account: String,
     /// Where it comes from, as [`origin`] says.
     origin: Option<String>,
@@ -53,11 +53,8 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// A login with this e-mail from this address.
-    pub fn new(email: &str, from: IpAddr) -> Self {
-        let account = match Email::parse(email) {
-            Ok(email) => Digest::of(email.key().as_bytes()),
-            Err(_) => Digest::of(email.as_bytes()),
-        };
+    pub fn new(email: &Email, from: IpAddr) -> Self {
+        let account = Digest::of(email.key().as_bytes());
         Self { account: account.hex(), origin: origin(from) }
     }
 

@@ -1,10 +1,14 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use kernel::{fold_case, is_word, nfc};
+
 use super::Invalid;
 
-/// An e-mail address, kept as it was typed and compared without regard to case: by the letter of the standard
-/// `Ann@example.org` and `ann@example.org` may be two people, in the world they are one.
+/// An e-mail address, kept as it was typed. Two addresses are one if their keys are equal: the local part in NFC and without
+/// differences of case, the domain in its ASCII form. By the letter of the standard `Ann@example.org` and `ann@example.org` may
+/// belong to two people, in the world they belong to one.
 ///
 /// `Debug` prints no address, so that none gets into a log by accident.
 #[derive(Clone)]
@@ -19,57 +23,74 @@ impl Email {
     /// The most characters before the `@` (RFC 5321 §4.5.3.1.1).
     const MAX_LOCAL: usize = 64;
 
-    /// Checks an address that somebody typed. The rule is that of browsers (HTML, "valid e-mail address") without dots in a row,
-    /// and with letters beyond ASCII (RFC 6531). Whether somebody reads the mail is another question.
+    /// Checks an address as it was typed, without outer spaces. The rule is that of browsers (HTML, "valid e-mail address") without
+    /// dots in a row, and with the letters and marks of all scripts (RFC 6531). The domain must have an ASCII form (IDNA, UTS #46).
+    /// Whether the address receives mail is another question.
     ///
     /// # Errors
     /// `too_long`, or `invalid_email`.
     pub fn parse(typed: &str) -> Result<Self, Invalid> {
+        let typed = typed.trim();
         if typed.chars().count() > Self::MAX {
             return Err(Invalid::new("too_long", format!("must have at most {} characters", Self::MAX)));
         }
-        let valid =
-            typed.rsplit_once('@').is_some_and(|(local, domain)| is_local(local) && is_domain(domain));
-        if !valid {
-            return Err(Invalid::new("invalid_email", "must be an e-mail address"));
-        }
-        // Up and down again: lower case alone depends on where a letter stands (the Greek sigma at the end of a word).
-        let key = typed.to_uppercase().chars().flat_map(char::to_lowercase).collect();
+        let key = key_of(typed).ok_or_else(|| Invalid::new("invalid_email", "must be an e-mail address"))?;
         Ok(Self { typed: typed.to_owned(), key })
     }
 
-    /// The address as it was typed.
+    /// Wraps an address that was stored before. It passed the rules of its day.
+    pub fn stored(typed: String) -> Self {
+        Self { key: key_of(&typed).unwrap_or_else(|| fold_case(&typed)), typed }
+    }
+
+    /// Returns the address as it was typed.
     pub fn as_str(&self) -> &str {
         &self.typed
     }
 
-    /// What is equal for equal addresses: the key of every index.
+    /// Returns what is equal for equal addresses: the key of every index.
     pub fn key(&self) -> &str {
         &self.key
     }
-}
 
-fn is_local(local: &str) -> bool {
-    local.chars().count() <= Email::MAX_LOCAL
-        && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_character))
-}
-
-fn is_atom_character(c: char) -> bool {
-    if c.is_ascii() {
-        c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c)
-    } else {
-        // Marks belong to letters of many scripts; a formatting or blank character belongs to no address.
-        c.is_alphanumeric()
+    /// Returns the key that programs before form 2 gave this address. Addresses that were two by it may be one by
+    /// [`Email::key`]; accounts that have them are still found by the former key.
+    pub fn former_key(&self) -> String {
+        self.typed.to_uppercase().chars().flat_map(char::to_lowercase).collect()
     }
 }
 
-fn is_domain(domain: &str) -> bool {
-    domain.split('.').all(|label| {
-        (1..=63).contains(&label.chars().count())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-    })
+/// Returns the key of an address; nothing if it is not an address.
+fn key_of(typed: &str) -> Option<String> {
+    let (local, domain) = typed.rsplit_once('@')?;
+    let local = nfc(local);
+    if !is_local(&local) || !domain.split(is_dot).all(|label| label.split('-').all(is_part)) {
+        return None;
+    }
+    // Not the check of two hyphens in the third and fourth place: names like that exist.
+    let domain = Uts46::new().to_ascii(
+        domain.as_bytes(),
+        AsciiDenyList::STD3,
+        Hyphens::CheckFirstLast,
+        DnsLength::Verify,
+    );
+    Some(format!("{}@{}", fold_case(&local), domain.ok()?))
+}
+
+fn is_local(local: &str) -> bool {
+    let special = |c: char| "!#$%&'*+/=?^_`{|}~-".contains(c);
+    local.chars().count() <= Email::MAX_LOCAL
+        && local.split('.').all(|atom| !atom.is_empty() && atom.split(special).all(is_part))
+}
+
+/// What stands between two signs, which may be nothing. A blank or a formatting character belongs to no address.
+fn is_part(text: &str) -> bool {
+    text.is_empty() || is_word(text)
+}
+
+/// The full stops of UTS #46: with a keyboard for Chinese or Japanese the first key for a dot gives another one.
+fn is_dot(c: char) -> bool {
+    matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
 }
 
 impl PartialEq for Email {
@@ -98,9 +119,12 @@ mod tests {
 
     use super::*;
 
+    fn key(typed: &str) -> String {
+        Email::parse(typed).expect(typed).key().to_owned()
+    }
+
     #[test]
     fn a_letter_that_looks_different_at_the_end_of_a_word_is_the_same_letter() {
-        let key = |typed: &str| Email::parse(typed).expect("an address").key().to_owned();
         assert_eq!(key("ΑΣ@example.org"), key("ας@example.org"));
         assert_eq!(key("ας@example.org"), key("ασ@example.org"));
     }
@@ -114,9 +138,47 @@ mod tests {
             "1@2.example",
             "jörg@münchen.example",
             "a_b-c@sub-domain.example",
+            "संपर्क@डाटामेल.भारत",
+            "คน@อีเมล.ไทย",
+            "jo\u{308}rg@example.org",
+            "用户@例子。中国",
+            "ক্\u{200d}ষ@example.org",
         ] {
             assert_eq!(Email::parse(good).expect(good).as_str(), good);
         }
+    }
+
+    #[test]
+    fn a_domain_is_compared_in_its_ascii_form() {
+        assert_eq!(key("jörg@münchen.example"), "jörg@xn--mnchen-3ya.example");
+        for same in ["JÖRG@XN--MNCHEN-3YA.example", "jo\u{308}rg@MU\u{308}NCHEN.example"] {
+            assert_eq!(key(same), key("jörg@münchen.example"), "{same}");
+        }
+        assert_eq!(key("用户@例子。中国"), key("用户@例子.中国"));
+    }
+
+    #[test]
+    fn case_folding_merges_no_different_letters() {
+        assert_ne!(key("ısı@example.org"), key("isi@example.org"));
+        assert_ne!(key("weiß@example.org"), key("weiss@example.org"));
+        assert_ne!(key("a@straße.example"), key("a@strasse.example"));
+    }
+
+    #[test]
+    fn spaces_around_an_address_are_no_part_of_it() {
+        assert_eq!(
+            Email::parse(" \tann@example.org\u{a0}\n").expect("an address").as_str(),
+            "ann@example.org"
+        );
+    }
+
+    #[test]
+    fn what_was_stored_under_older_rules_has_a_key() {
+        for old in ["a@xn--a.example", "Ann@-.example", "a@\u{3164}.example"] {
+            assert!(Email::parse(old).is_err());
+            assert_eq!(Email::stored(old.to_owned()).key(), fold_case(old));
+        }
+        assert_eq!(Email::stored("Ann@Example.org".to_owned()).key(), "ann@example.org");
     }
 
     #[test]
@@ -136,8 +198,12 @@ mod tests {
             "a@b-.org",
             "a@b..org",
             "a@example.org.",
-            " a@example.org",
-            "a@example.org\n",
+            "\u{308}a@example.org",
+            "\u{3164}@example.org",
+            "a\u{fe0f}@example.org",
+            "a@\u{308}.example",
+            "a@xn--a.example",
+            "a@ex_ample.org",
             "a\u{0}b@example.org",
             "a@exa\u{200b}mple.org",
             "\"a b\"@example.org",

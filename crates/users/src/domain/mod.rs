@@ -14,7 +14,7 @@ pub use email::Email;
 pub use event::Event;
 pub use fingerprint::Fingerprint;
 pub use key::{KeyRing, NotAKeyRing};
-pub use password::{Credentials, Password};
+pub use password::{Credentials, Password, prepared};
 pub use session::{Digest, Previous, Print, Refresh, RefreshToken, Salt, Session, SessionRules, Verdict};
 pub use user::{Account, Change, Name, Profile, User, Wish};
 

@@ -2,6 +2,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::LazyLock;
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
+use kernel::nfc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Invalid;
@@ -10,8 +13,9 @@ use super::Invalid;
 static COMMON: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("../../data/common-passwords.txt").lines().collect());
 
-/// A password that somebody chose: long enough and not one of those that are tried first. There are no rules of composition:
-/// they make passwords harder to remember and no harder to guess.
+/// A chosen password: long enough and not one of those that are tried first. There are no rules of composition:
+/// they make passwords harder to remember and no harder to guess. It has the form of [`prepared`], so that it does not depend on the
+/// keyboard that it was typed with.
 ///
 /// It is wiped from memory when dropped and never printed, stored or queued; what is kept is `Credentials`.
 #[derive(Clone)]
@@ -23,11 +27,13 @@ impl Password {
     /// The most characters.
     pub const MAX: usize = 128;
 
-    /// Checks a password that somebody chose.
+    /// Prepares and checks a chosen password.
     ///
     /// # Errors
     /// `too_short`, `too_long`, `control_character`, or `common_password`.
     pub fn parse(typed: &str) -> Result<Self, Invalid> {
+        let prepared = prepared(typed);
+        let typed = prepared.expose_secret();
         let length = typed.chars().count();
         if length < Self::MIN {
             return Err(Invalid::new("too_short", format!("must have at least {} characters", Self::MIN)));
@@ -41,7 +47,7 @@ impl Password {
         if COMMON.contains(typed.to_lowercase().as_str()) {
             return Err(Invalid::new("common_password", "is one of the passwords that are tried first"));
         }
-        Ok(Self(typed.into()))
+        Ok(Self(prepared))
     }
 
     /// The password itself, for hashing and nothing else.
@@ -54,6 +60,23 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
     }
+}
+
+/// Returns a password in the form in which it is hashed and compared (RFC 8265, OpaqueString): every space is the one of ASCII, and
+/// letters with marks are in NFC. Case stays, and so does whatever the profile would refuse: a password that was chosen before
+/// must not be locked out, and the length is checked in [`Password::parse`].
+pub fn prepared(typed: &str) -> SecretString {
+    if typed.is_ascii() {
+        return typed.into();
+    }
+    let categories = CodePointMapData::<GeneralCategory>::new();
+    let space = |c: char| if categories.get(c) == GeneralCategory::SpaceSeparator { ' ' } else { c };
+    let mut spaced = String::with_capacity(typed.len());
+    spaced.extend(typed.chars().map(space));
+    let prepared = nfc(&spaced).as_ref().into();
+    // The copies are wiped, as secrets are.
+    drop(SecretString::from(spaced));
+    prepared
 }
 
 /// What is kept of a password: an argon2id hash with its salt and parameters, as a PHC string.
@@ -127,11 +150,27 @@ mod tests {
         assert!(!format!("{password:?} {credentials:?}").contains("canary"));
     }
 
+    #[test]
+    fn a_password_does_not_depend_on_the_keyboard() {
+        let form = |typed: &str| prepared(typed).expose_secret().to_owned();
+        assert_eq!(form("Jo\u{308}rgs Fahrrad"), form("Jörgs\u{a0}Fahrrad"));
+        assert_eq!(form("Jörgs\u{3000}Fahrrad"), "Jörgs Fahrrad");
+        assert_ne!(form("jörgs fahrrad"), form("Jörgs Fahrrad"));
+        // Width and compatibility make a difference, and outer spaces stay: only what keyboards decide is levelled.
+        assert_ne!(form("ｐａｓｓ"), form("pass"));
+        assert_eq!(form(" é "), " é ");
+        assert_eq!(code("u\u{308}u\u{308}u\u{308}u\u{308}"), "too_short");
+    }
+
     proptest! {
         #[test]
-        fn what_is_accepted_is_kept_exactly(typed in "\\PC{8,128}") {
+        fn what_is_accepted_is_kept_as_it_was_prepared(typed in "\\PC{8,128}") {
             if let Ok(password) = Password::parse(&typed) {
-                prop_assert_eq!(password.secret().expose_secret(), typed);
+                let kept = password.secret().expose_secret();
+                let (once, twice) = (prepared(&typed), prepared(kept));
+                prop_assert_eq!(kept, once.expose_secret());
+                prop_assert_eq!(kept, twice.expose_secret());
+                prop_assert!(!typed.is_ascii() || kept == typed);
             }
         }
     }

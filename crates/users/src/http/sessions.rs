@@ -25,6 +25,7 @@ use chassis::http::ClientAddress;
     (status = 201, description = "An access token and whose it is.", body = SessionView,
         headers(("Set-Cookie" = String, description = "`refresh_token`, for `POST /sessions/refresh`."))),
     (status = 401, description = "`wrong_credentials`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`, with `invalid_email` or `too_long` at `/email`: it is not an e-mail address, and no attempt is counted.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "`too_many_attempts` from this address, for this e-mail or for any; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -36,7 +37,7 @@ pub async fn log_in(
 ) -> Result<Response, Problem> {
     // A cookie that another site sent along counts for nothing, and is no reason to refuse a login.
     let held = users.cookie.taken(&headers).unwrap_or_default();
-    let login = Login { email: body.email, password: body.password, from, held };
+    let login = Login { email: body.email()?, password: body.password, from, held };
     Ok(granted(&users, StatusCode::CREATED, users.app.log_in(login).await?))
 }
 

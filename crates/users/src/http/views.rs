@@ -86,9 +86,9 @@ impl Reading {
 pub struct RegisterBody {
     /// 1 to 100 characters.
     name: String,
-    /// A valid address of at most 254 characters.
+    /// A valid address of at most 254 characters, in any script. Outer spaces are left out.
     email: String,
-    /// 8 to 128 characters, none of those that are tried first.
+    /// 8 to 128 characters, none of those that are tried first. Compared by RFC 8265, OpaqueString.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
@@ -117,7 +117,7 @@ impl RegisterBody {
 pub struct PutUserBody {
     /// 1 to 100 characters.
     name: String,
-    /// A valid address of at most 254 characters.
+    /// A valid address of at most 254 characters, in any script. Outer spaces are left out.
     email: String,
     /// Another password; the old one stays where this is left out.
     #[schema(value_type = Option<String>, format = Password)]
@@ -146,7 +146,7 @@ impl From<PutUserBody> for PatchUserBody {
 pub struct PatchUserBody {
     /// 1 to 100 characters.
     name: Option<String>,
-    /// A valid address of at most 254 characters.
+    /// A valid address of at most 254 characters, in any script. Outer spaces are left out.
     email: Option<String>,
     /// Another password.
     #[schema(value_type = Option<String>, format = Password)]
@@ -191,7 +191,7 @@ pub struct PasswordBody {
     /// The password that holds now.
     #[schema(value_type = String, format = Password)]
     current_password: SecretString,
-    /// 8 to 128 characters, none of those that are tried first.
+    /// 8 to 128 characters, none of those that are tried first. Compared by RFC 8265, OpaqueString.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
@@ -208,11 +208,21 @@ impl PasswordBody {
 /// Somebody says who they are.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginBody {
-    /// The address, in any case of letters.
+    /// The address. Case, normalisation and outer spaces make no difference.
     pub email: String,
     /// The password.
     #[schema(value_type = String, format = Password)]
     pub password: SecretString,
+}
+
+impl LoginBody {
+    /// Returns the address.
+    ///
+    /// # Errors
+    /// `invalid`, if it is not an address: no account can have it.
+    pub fn email(&self) -> Result<Email, UserError> {
+        Email::parse(&self.email).map_err(|invalid| UserError::field(invalid.at("/email")))
+    }
 }
 
 /// A login.

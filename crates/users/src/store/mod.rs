@@ -4,6 +4,7 @@
 mod contract;
 mod costs;
 mod counts;
+mod email_keys;
 mod key_file;
 mod memory;
 mod outbox;
@@ -21,6 +22,8 @@ mod sqlite_costs;
 mod sqlite_intake;
 mod sqlite_rows;
 mod sqlite_sessions;
+#[cfg(test)]
+mod upgrades;
 
 use std::sync::Arc;
 use std::time::Duration;

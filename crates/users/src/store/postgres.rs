@@ -14,6 +14,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 
 use super::costs::{SAMPLE, heads};
+use super::email_keys;
 use super::outbox::envelope;
 use super::postgres_admins::{erase_admin, has_admin, lock_admins};
 use super::postgres_rows::{AccountRow, ConsentRow, UserRow, insert_rows, number, outcomes_of, whole};
@@ -26,6 +27,12 @@ use crate::ports::{
 };
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/users/postgres");
+
+/// The tables as they were before the keys of e-mails had forms, for tests of what becomes of them.
+#[cfg(test)]
+pub(super) fn before_key_forms() -> Migrator {
+    Migrator::with_migrations(MIGRATOR.iter().filter(|step| step.version < 4).cloned().collect())
+}
 
 /// The accounts of one PostgreSQL database.
 pub struct PostgresUserStore {
@@ -40,6 +47,7 @@ impl PostgresUserStore {
     /// Where the server does not answer or a migration fails.
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
         let database = Database::open(url, "users", &MIGRATOR).await?;
+        email_keys::renew_postgres(&database).await?;
         Ok(Self { bell: Bell::new(&database), database })
     }
 
@@ -193,9 +201,11 @@ impl UserStore for PostgresUserStore {
     async fn account_of(&self, email: &Email) -> Result<Option<Account>, UserStoreError> {
         in_time(async {
             let row: Option<AccountRow> = sqlx::query_as(
-                "select id, name, email, role, sections, created_at, version, password from users where email_key = $1",
+                "select id, name, email, role, sections, created_at, version, password from users
+                 where email_key = $1 or (key_form = 0 and email_key = $2) order by key_form limit 1",
             )
             .bind(email.key())
+            .bind(email.former_key())
             .fetch_optional(self.database.pool())
             .await?;
             Ok(row.map(Account::try_from).transpose()?)
@@ -234,6 +244,7 @@ impl UserStore for PostgresUserStore {
             let row: Option<UserRow> = sqlx::query_as(
                 "update users set
                      name = coalesce($2, name), email = coalesce($3, email), email_key = coalesce($4, email_key),
+                     key_form = case when $4::text is null then key_form else 2 end,
                      password = coalesce($5, password), version = version + 1
                  where id = $1
                    and ($6::integer[] is null or version = any($6))

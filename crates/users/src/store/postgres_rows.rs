@@ -29,7 +29,7 @@ impl TryFrom<UserRow> for User {
     type Error = StoreFailure;
 
     fn try_from(row: UserRow) -> Result<Self, StoreFailure> {
-        let (name, email) = texts(&row.name, &row.email)?;
+        let (name, email) = texts(row.name, row.email);
         Ok(User {
             id: UserId::new(row.id),
             name,
@@ -125,10 +125,12 @@ pub async fn insert_rows(
     let columns = Columns::of(accounts)?;
     // A clash of ids or e-mails is the statement's answer, not a driver's error: the row is not returned.
     let stored: Vec<Uuid> = sqlx::query_scalar(
-        "insert into users (id, name, email, email_key, password, role, sections, created_at, version)
-         select new.* from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                  $7::text[], $8::timestamptz[], $9::integer[])
-                      as new (id, name, email, email_key, password, role, sections, created_at, version)
+        "insert into users (id, name, email, email_key, key_form, password, role, sections, created_at, version)
+         select new.id, new.name, new.email, new.email_key, 2, new.password, new.role, new.sections, new.created_at,
+                new.version
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                     $7::text[], $8::timestamptz[], $9::integer[])
+              as new (id, name, email, email_key, password, role, sections, created_at, version)
          where not exists (select 1 from erasures where user_id = new.id)
          on conflict do nothing
          returning id",

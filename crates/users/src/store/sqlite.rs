@@ -10,9 +10,11 @@ use chassis::sqlite::Database;
 use chassis::{SqliteErasure, StoreFailure, owe_sqlite};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::SqliteConnection;
+use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::email_keys;
 use super::outbox::envelope;
 use super::sections_text;
 use super::sqlite_rows::{AccountRow, ConsentRow, UserRow, insert, insert_one, whole};
@@ -22,6 +24,14 @@ use crate::ports::{
     Bearer, Ending, HashCost, Inserted, Insertions, Listing, Refreshed, SessionName, UserStore,
     UserStoreError,
 };
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../db/users/sqlite");
+
+/// The tables as they were before the keys of e-mails had forms, for tests of what becomes of them.
+#[cfg(test)]
+pub(super) fn before_key_forms() -> Migrator {
+    Migrator::with_migrations(MIGRATOR.iter().filter(|step| step.version < 4).cloned().collect())
+}
 
 /// The accounts of one SQLite file.
 pub struct SqliteUserStore {
@@ -35,7 +45,8 @@ impl SqliteUserStore {
     /// # Errors
     /// Where it can't be opened, is open elsewhere, or a migration fails.
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
-        let database = Database::open(url, &sqlx::migrate!("../../db/users/sqlite")).await?;
+        let database = Database::open(url, &MIGRATOR).await?;
+        email_keys::renew_sqlite(&database).await?;
         Ok(Self { database, told: Arc::default() })
     }
 
@@ -153,9 +164,11 @@ impl UserStore for SqliteUserStore {
 
     async fn account_of(&self, email: &Email) -> Result<Option<Account>, UserStoreError> {
         let row: Option<AccountRow> = sqlx::query_as(
-            "select id, name, email, role, sections, created_at, version, password from users where email_key = ?",
+            "select id, name, email, role, sections, created_at, version, password from users
+             where email_key = ?1 or (key_form = 0 and email_key = ?2) order by key_form limit 1",
         )
         .bind(email.key())
+        .bind(email.former_key())
         .fetch_optional(self.database.reader())
         .await?;
         Ok(row.map(Account::try_from).transpose()?)
@@ -185,6 +198,7 @@ impl UserStore for SqliteUserStore {
         let row: Option<UserRow> = sqlx::query_as(
             "update users set
                  name = coalesce(?2, name), email = coalesce(?3, email), email_key = coalesce(?4, email_key),
+                 key_form = case when ?4 is null then key_form else 2 end,
                  password = coalesce(?5, password), version = version + 1
              where id = ?1
                and (?6 is null or version in (select value from json_each(?6)))

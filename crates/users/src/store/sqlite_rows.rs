@@ -26,7 +26,7 @@ impl TryFrom<UserRow> for User {
     type Error = StoreFailure;
 
     fn try_from(row: UserRow) -> Result<Self, StoreFailure> {
-        let (name, email) = texts(&row.name, &row.email)?;
+        let (name, email) = texts(row.name, row.email);
         Ok(User {
             id: UserId::new(row.id),
             name,
@@ -86,8 +86,8 @@ pub async fn insert(
     let Account { user, credentials } = account;
     // A clash of ids or e-mails is the statement's answer, not a driver's error: 0 rows.
     let done = sqlx::query(
-        "insert into users (id, name, email, email_key, password, role, sections, created_at, version)
-         select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9
+        "insert into users (id, name, email, email_key, key_form, password, role, sections, created_at, version)
+         select ?1, ?2, ?3, ?4, 2, ?5, ?6, ?7, ?8, ?9
          where not exists (select 1 from erasures where user_id = ?1)
            and not (?10 and exists (select 1 from users where role = 'admin'))
          on conflict do nothing",

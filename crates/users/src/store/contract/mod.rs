@@ -2,7 +2,7 @@
 //! case that is on no list is dead code and does not compile. Cases and modules are private for that reason.
 
 mod intake;
-mod servers;
+pub(super) mod servers;
 mod twins;
 mod user_cache;
 mod user_store;
