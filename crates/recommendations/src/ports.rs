@@ -38,6 +38,7 @@ pub trait TasteGraph: Send + Sync {
     /// * What was read before the consent is not kept.
     /// * A reading that comes after the erasure adds nothing.
     /// * Parallel deliveries of one reading count once.
+    /// * Spellings of one label are one label. It is shown as it was spelled in the last reading.
     async fn record_read(&self, reading: &Reading) -> Result<Recorded, TasteGraphError>;
 
     /// What a reader likes, heaviest first, of equal weight by label; at most `limit` labels.

@@ -12,9 +12,10 @@
 CREATE CONSTRAINT reader_key IF NOT EXISTS
 FOR (reader:Reader) REQUIRE (reader.tenant, reader.id) IS UNIQUE;
 
-// A label, which says nothing about anybody; it stays when its last edge goes.
+// A label, which says nothing about anybody; it stays when its last edge goes. `name` is what its spellings have in common (NFC,
+// without case and outer spaces, made in code), which `is_key` confirms; nodes of an older program have names as they were typed.
 //
-// An edge to it has `weight` (it halves every 14 days; the decay is lazy, so this is the one at `last_read_at`), `reads` (how
+// An edge to it has `shown` (the label as it was spelled in the last reading), `weight` (it halves every 14 days; the decay is lazy, so this is the one at `last_read_at`), `reads` (how
 // many readings counted; 0 where a label was met in a repetition only: such an edge is never shown), `last_read_at`, and
 // `heft`, which orders any two edges by weight, whatever the moment: log2(weight) + last_read_at / half-life.
 CREATE CONSTRAINT label_key IF NOT EXISTS

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kernel::{ArticleId, Code, Fault, Kind, Label, MessageId, Timestamp, UserId};
+use kernel::{ArticleId, Code, Fault, Kind, Label, MatchedLabel, MessageId, TextError, Timestamp, UserId};
 
 use super::Taste;
 
@@ -28,8 +28,8 @@ pub struct Reading {
     pub reader: UserId,
     /// What they read.
     pub article: ArticleId,
-    /// What it is about; each label once.
-    pub labels: BTreeSet<Label>,
+    /// What it is about; each label once, whatever its spellings.
+    pub labels: BTreeSet<MatchedLabel>,
     /// When.
     pub at: Timestamp,
 }
@@ -66,10 +66,23 @@ impl Fault for ReadingFault {
 }
 
 impl Reading {
-    /// Parses the labels that an author typed: each counts once, however often it stands there.
-    pub fn labels<'a>(typed: impl IntoIterator<Item = &'a str>) -> Result<BTreeSet<Label>, ReadingFault> {
-        let labels: Result<BTreeSet<Label>, _> = typed.into_iter().map(Label::parse).collect();
-        labels.ok().filter(|labels| labels.len() <= MAX_LABELS).ok_or(ReadingFault::Labels)
+    /// Parses the labels that an author typed: each counts once, however often and in however many spellings it stands there.
+    ///
+    /// # Errors
+    /// [`ReadingFault::Labels`]. One that can't be seen is left out: articles of an older program may have such.
+    pub fn labels<'a>(
+        typed: impl IntoIterator<Item = &'a str>,
+    ) -> Result<BTreeSet<MatchedLabel>, ReadingFault> {
+        let mut labels = BTreeSet::new();
+        for typed in typed {
+            match Label::parse(typed) {
+                // The first spelling stays.
+                Ok(label) => drop(labels.insert(MatchedLabel::from(label))),
+                Err(TextError::Empty) => {}
+                Err(_) => return Err(ReadingFault::Labels),
+            }
+        }
+        Some(labels).filter(|labels| labels.len() <= MAX_LABELS).ok_or(ReadingFault::Labels)
     }
 
     /// True where it comes too late to count.
@@ -99,7 +112,7 @@ pub struct Visit {
     /// The message that told of the first reading.
     pub message: MessageId,
     /// The labels of the first reading.
-    pub labels: BTreeSet<Label>,
+    pub labels: BTreeSet<MatchedLabel>,
     /// Whether it counts.
     pub counted: bool,
 }
@@ -148,33 +161,39 @@ pub struct Recount {
 
 impl Recount {
     /// The labels whose edges may change.
-    pub fn labels<'a>(&'a self, reading: &'a Reading) -> BTreeSet<&'a Label> {
+    pub fn labels<'a>(&'a self, reading: &'a Reading) -> BTreeSet<&'a MatchedLabel> {
         let told = self.discounted.iter().chain(&self.counted).flat_map(|visit| &visit.labels);
         reading.labels.iter().chain(told).collect()
     }
 
     /// The edges that are new or different, in the order of their labels. `known` holds what there is of the reader's edges
     /// to [`Recount::labels`].
-    pub fn settle(&self, reading: &Reading, known: &BTreeMap<Label, Taste>) -> Vec<Taste> {
-        let met = |label: &Label| Taste::met(label.clone(), reading.at);
-        let mut tastes: BTreeMap<&Label, Taste> = self
+    pub fn settle(&self, reading: &Reading, known: &BTreeMap<MatchedLabel, Taste>) -> Vec<Taste> {
+        let met = |label: &MatchedLabel| Taste::met(label.clone(), reading.at);
+        let mut tastes: BTreeMap<&MatchedLabel, Taste> = self
             .labels(reading)
             .into_iter()
             .map(|label| (label, known.get(label).cloned().unwrap_or_else(|| met(label))))
             .collect();
-        let mut change = |labels: &BTreeSet<Label>, change: &dyn Fn(&mut Taste)| {
+        for label in &reading.labels {
+            tastes.get_mut(label).into_iter().for_each(|taste| taste.see(label, reading.at));
+        }
+        let mut change = |labels: &BTreeSet<MatchedLabel>, change: &dyn Fn(&mut Taste)| {
             for label in labels {
                 tastes.get_mut(label).into_iter().for_each(change);
             }
         };
-        change(&reading.labels, &|taste| taste.see(reading.at));
         for visit in &self.discounted {
             change(&visit.labels, &|taste| taste.discount(visit.first_at));
         }
         for visit in &self.counted {
             change(&visit.labels, &|taste| taste.count(visit.first_at));
         }
-        tastes.into_values().filter(|taste| known.get(taste.label()) != Some(taste)).collect()
+        let is_as_kept = |taste: &Taste| {
+            let kept = known.get(taste.label());
+            kept.is_some_and(|kept| kept == taste && kept.label().typed() == taste.label().typed())
+        };
+        tastes.into_values().filter(|taste| !is_as_kept(taste)).collect()
     }
 }
 
@@ -292,6 +311,8 @@ mod tests {
     #[test]
     fn labels_are_each_counted_once_and_parsed() {
         assert_eq!(Reading::labels(["a", "b", "a"]).map(|labels| labels.len()), Ok(2));
+        let spellings = Reading::labels(["Zürich", "ZU\u{308}RICH ", "\u{3164}"]).expect("labels");
+        assert_eq!(spellings.iter().map(ToString::to_string).collect::<Vec<_>>(), ["Zürich"]);
         assert_eq!(Reading::labels(["a\u{0}b"]), Err(ReadingFault::Labels));
         let many: Vec<String> = (0..=MAX_LABELS).map(|n| n.to_string()).collect();
         assert_eq!(Reading::labels(many.iter().map(String::as_str)), Err(ReadingFault::Labels));

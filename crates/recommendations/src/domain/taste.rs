@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kernel::{Label, Timestamp};
+use kernel::{MatchedLabel, Timestamp};
 
 /// After so long a weight has halved: 14 days.
 pub const HALF_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -12,7 +12,7 @@ pub const HALF_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// readings may be added and taken back in any order and give the same sum, within rounding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taste {
-    label: Label,
+    label: MatchedLabel,
     weight: f64,
     reads: u32,
     last_read_at: Timestamp,
@@ -20,17 +20,17 @@ pub struct Taste {
 
 impl Taste {
     /// The edge of a label that was met at `at` and has not counted yet.
-    pub fn met(label: Label, at: Timestamp) -> Self {
+    pub fn met(label: MatchedLabel, at: Timestamp) -> Self {
         Self { label, weight: 0.0, reads: 0, last_read_at: at }
     }
 
     /// An edge as it was kept: `weight` is the one at `last_read_at`.
-    pub fn kept(label: Label, weight: f64, reads: u32, last_read_at: Timestamp) -> Self {
+    pub fn kept(label: MatchedLabel, weight: f64, reads: u32, last_read_at: Timestamp) -> Self {
         Self { label, weight: weight.max(0.0), reads, last_read_at }
     }
 
-    /// The label that is liked.
-    pub fn label(&self) -> &Label {
+    /// The label that is liked, as it was spelled in the last reading.
+    pub fn label(&self) -> &MatchedLabel {
         &self.label
     }
 
@@ -60,8 +60,16 @@ impl Taste {
         if self.weight > 0.0 { self.weight.log2() + half_lives(self.last_read_at) } else { f64::MIN }
     }
 
-    /// A reading at `at` was seen, whether it counts or not.
-    pub fn see(&mut self, at: Timestamp) {
+    /// A reading at `at`, with the label in this spelling, was seen, whether it counts or not.
+    pub fn see(&mut self, label: &MatchedLabel, at: Timestamp) {
+        // Of two readings at one moment the smaller spelling is shown: the order of delivery does not matter.
+        if at > self.last_read_at || (at == self.last_read_at && label.typed() < self.label.typed()) {
+            self.label = label.clone();
+        }
+        self.advance(at);
+    }
+
+    fn advance(&mut self, at: Timestamp) {
         if at > self.last_read_at {
             self.weight *= faded(at.since(self.last_read_at));
             self.last_read_at = at;
@@ -70,18 +78,28 @@ impl Taste {
 
     /// A reading at `at` counts.
     pub fn count(&mut self, at: Timestamp) {
-        self.see(at);
+        self.advance(at);
         self.weight += faded(self.last_read_at.since(at));
         self.reads = self.reads.saturating_add(1);
     }
 
     /// The reading at `at` does not count after all: one that came before it was delivered later.
     pub fn discount(&mut self, at: Timestamp) {
-        self.see(at);
+        self.advance(at);
         self.reads = self.reads.saturating_sub(1);
         let rest = self.weight - faded(self.last_read_at.since(at));
         // Rounding may leave a hair below zero, or a hair of something that is gone.
         self.weight = if self.reads == 0 { 0.0 } else { rest.max(0.0) };
+    }
+}
+
+impl Taste {
+    /// Joins two edges of one reader to spellings of one label: all readings of both count.
+    pub fn joined(mut self, other: &Self) -> Self {
+        self.see(&other.label, other.last_read_at);
+        self.weight += other.weight_at(self.last_read_at);
+        self.reads = self.reads.saturating_add(other.reads);
+        self
     }
 }
 
@@ -97,6 +115,7 @@ fn half_lives(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use kernel::Label;
     use proptest::prelude::*;
 
     use super::*;
@@ -104,8 +123,8 @@ mod tests {
     const START: i64 = 1_790_000_000_000;
     const DAY: i64 = 24 * 60 * 60 * 1000;
 
-    fn label() -> Label {
-        Label::parse("budget").expect("a label")
+    fn label() -> MatchedLabel {
+        Label::parse("budget").expect("a label").into()
     }
 
     fn counted(moments: &[i64]) -> Taste {
@@ -127,6 +146,20 @@ mod tests {
     }
 
     #[test]
+    fn a_label_is_shown_as_it_was_spelled_last_whatever_the_order_of_delivery() {
+        let spelled = |text: &str| MatchedLabel::from(Label::parse(text).expect("a label"));
+        let readings = [("Budget", START), ("BUDGET", START + DAY), ("budget ", START + DAY)];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let (first, at) = readings[order[0]];
+            let mut taste = Taste::met(spelled(first), Timestamp::from_millis(at));
+            for (text, at) in order.map(|place| readings[place]) {
+                taste.see(&spelled(text), Timestamp::from_millis(at));
+            }
+            assert_eq!(taste.label().to_string(), "BUDGET");
+        }
+    }
+
+    #[test]
     fn a_clock_that_goes_back_makes_nobody_heavier() {
         assert!(near(counted(&[START]).weight_at(Timestamp::from_millis(START - DAY)), 1.0));
     }
@@ -143,6 +176,14 @@ mod tests {
             let (one, other) = (counted(&moments), counted(&shuffled));
             prop_assert_eq!((one.reads(), one.last_read_at()), (other.reads(), other.last_read_at()));
             prop_assert!(near(one.kept_weight(), other.kept_weight()));
+        }
+
+        #[test]
+        fn two_joined_edges_weigh_as_if_all_readings_had_been_of_one(a in moments(), b in moments()) {
+            let joined = counted(&a).joined(&counted(&b));
+            let all = counted(&[a, b].concat());
+            prop_assert_eq!((joined.reads(), joined.last_read_at()), (all.reads(), all.last_read_at()));
+            prop_assert!(near(joined.kept_weight(), all.kept_weight()));
         }
 
         #[test]

@@ -20,7 +20,7 @@ pub(super) struct ReaderPath {
 /// A label that a reader likes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LabelView {
-    /// The label, as authors wrote it.
+    /// The label, as it was spelled in what the reader read last. Case, normalisation and outer spaces make no other label.
     #[schema(example = "budget")]
     id: String,
     /// How much the reader likes it now: each reading counts 1 and half as much every 14 days. Rounded to four decimals.

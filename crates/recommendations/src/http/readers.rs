@@ -11,7 +11,7 @@ use crate::app::App;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct LabelPath {
-    /// The label, 1 to 50 characters.
+    /// The label, 1 to 50 characters, in any spelling: case, normalisation and outer spaces make no other label.
     #[param(example = "budget", min_length = 1, max_length = 50)]
     label: String,
 }

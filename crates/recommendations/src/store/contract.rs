@@ -21,6 +21,7 @@ macro_rules! every_case {
             what_was_read_before_the_consent_is_not_kept
             a_reading_that_comes_after_the_erasure_adds_nothing
             parallel_deliveries_of_one_reading_count_once
+            spellings_of_one_label_are_one_label
             the_labels_come_heaviest_first
             an_unknown_reader_has_no_labels
             the_readers_of_a_label_come_heaviest_first_and_no_more_than_asked_for
@@ -125,7 +126,7 @@ pub(super) async fn a_reading_adds_one_to_each_of_its_labels_with_its_time(graph
     assert_eq!(reads(&graph, anna, 1, 10, &["budget", "tax"]).await, Recorded::Taken);
     assert_eq!(reads(&graph, anna, 2, 70, &["budget"]).await, Recorded::Taken);
     let tastes = graph.labels_of(anna, 10).await.expect("labels");
-    let budget = tastes.iter().find(|taste| taste.label() == &label("budget")).expect("the label");
+    let budget = tastes.iter().find(|taste| taste.label().typed() == &label("budget")).expect("the label");
     assert_eq!((budget.reads(), budget.last_read_at()), (2, at(70)));
     // An hour of fourteen days has left a little less than 2.
     let hour = (-1.0_f64 / (14.0 * 24.0)).exp2();
@@ -223,6 +224,20 @@ pub(super) async fn parallel_deliveries_of_one_reading_count_once(graph: Graph) 
     let all = futures::future::join_all(deliveries).await;
     assert!(all.iter().all(|recorded| *recorded == Recorded::Taken));
     assert_eq!(counts(&graph, anna).await, told(&[("budget", 1), ("tax", 1)]));
+}
+
+pub(super) async fn spellings_of_one_label_are_one_label(graph: Graph) {
+    let anna = reader(1);
+    consents(&graph, anna).await;
+    reads(&graph, anna, 1, 0, &["Zürich", "tax"]).await;
+    reads(&graph, anna, 2, 10, &["ZU\u{308}RICH "]).await;
+    assert_eq!(counts(&graph, anna).await, told(&[("ZU\u{308}RICH ", 2), ("tax", 1)]));
+    // A late delivery counts, and the label is shown as it was spelled last.
+    reads(&graph, anna, 3, 5, &["zürich"]).await;
+    assert_eq!(counts(&graph, anna).await, told(&[("ZU\u{308}RICH ", 3), ("tax", 1)]));
+    for spelling in ["zürich", "ZÜRICH", " Zu\u{308}rich"] {
+        assert_eq!(graph.readers_of(&label(spelling), 10).await.expect("readers"), [anna], "{spelling:?}");
+    }
 }
 
 pub(super) async fn the_labels_come_heaviest_first(graph: Graph) {

@@ -18,10 +18,11 @@ use crate::ports::{TasteGraph, TasteGraphError};
 const READERS: u128 = 4;
 const ARTICLES: u128 = 3;
 /// Labels that sort differently by code point, by UTF-16 and by language, and such as would end a statement.
-const LABELS: [&str; 9] = [
+const LABELS: [&str; 10] = [
     "budget",
     "Budget",
     "äpfel",
+    "A\u{308}PFEL ",
     "zoo",
     "z",
     "\u{ff5a}",
@@ -53,7 +54,10 @@ fn reading(chance: &mut StdRng) -> Reading {
         message: MessageId::new(Uuid::from_u128(chance.random())),
         reader: reader(chance.random_range(1..=READERS)),
         article: ArticleId::new(Uuid::from_u128(chance.random_range(1..=ARTICLES))),
-        labels: LABELS.sample(chance, count).map(|label| Label::parse(label).expect("a label")).collect(),
+        labels: LABELS
+            .sample(chance, count)
+            .map(|label| Label::parse(label).expect("a label").into())
+            .collect(),
         // Close together, so that windows, minutes and even milliseconds meet.
         at: at(chance.random_range(0..120) * MINUTE + [0, 1, 30_000][chance.random_range(0..3)]),
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use chassis::sqlite::Database;
 use chassis::{StoreFailure, owe_sqlite};
-use kernel::{Label, MessageId, Timestamp, UserId};
+use kernel::{Label, MatchedLabel, MessageId, Timestamp, UserId};
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
@@ -26,7 +26,9 @@ impl SqliteTasteGraph {
     /// # Errors
     /// Where it can't be opened, or is open elsewhere.
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
-        Ok(Self { database: Database::open(url, &MIGRATOR).await? })
+        let database = Database::open(url, &MIGRATOR).await?;
+        while join_spellings(&database).await? {}
+        Ok(Self { database })
     }
 
     /// The file.
@@ -58,7 +60,7 @@ impl TasteGraph for SqliteTasteGraph {
 
     async fn labels_of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, TasteGraphError> {
         let rows: Vec<TasteRow> = sqlx::query_as(
-            "select label, weight, reads, last_read_at from tastes
+            "select coalesce(shown, label) as shown, weight, reads, last_read_at from tastes
              where reader = ? and reads > 0 order by heft desc, label limit ?",
         )
         .bind(reader.uuid())
@@ -66,14 +68,14 @@ impl TasteGraph for SqliteTasteGraph {
         .fetch_all(self.database.reader())
         .await
         .map_err(StoreFailure::from)?;
-        Ok(rows.into_iter().map(TasteRow::taste).collect::<Result<_, _>>()?)
+        Ok(rows.into_iter().map(TasteRow::taste).collect())
     }
 
     async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, TasteGraphError> {
         let rows: Vec<(Uuid,)> = sqlx::query_as(
             "select reader from tastes where label = ? and reads > 0 order by heft desc, reader limit ?",
         )
-        .bind(label.as_str())
+        .bind(label.key())
         .bind(limit)
         .fetch_all(self.database.reader())
         .await
@@ -205,26 +207,58 @@ async fn settle_tastes(
 async fn taste(
     tx: &mut SqliteConnection,
     reader: UserId,
-    label: &Label,
+    label: &MatchedLabel,
 ) -> Result<Option<Taste>, StoreFailure> {
     let row: Option<TasteRow> = sqlx::query_as(
-        "select label, weight, reads, last_read_at from tastes where reader = ? and label = ?",
+        "select coalesce(shown, label) as shown, weight, reads, last_read_at from tastes
+         where reader = ? and label = ?",
     )
     .bind(reader.uuid())
-    .bind(label.as_str())
+    .bind(label.key())
     .fetch_optional(tx)
     .await?;
-    row.map(TasteRow::taste).transpose()
+    Ok(row.map(TasteRow::taste))
+}
+
+/// Joins some edges of an older program, which kept each spelling of a label apart; whether there may be more. If it is interrupted, the
+/// next start does the rest.
+async fn join_spellings(database: &Database) -> Result<bool, StoreFailure> {
+    let mut tx = database.write().await?;
+    let old: Vec<(Uuid, String)> =
+        sqlx::query_as("select reader, label from tastes where shown is null limit 500")
+            .fetch_all(&mut *tx)
+            .await?;
+    for (reader, name) in &old {
+        let reader = UserId::new(*reader);
+        let row: Option<TasteRow> = sqlx::query_as(
+            "delete from tastes where reader = ? and label = ? and shown is null
+             returning label as shown, weight, reads, last_read_at",
+        )
+        .bind(reader.uuid())
+        .bind(name)
+        .fetch_optional(&mut *tx)
+        .await?;
+        // Nothing, if it was joined with another spelling a moment ago.
+        let Some(taste) = row.map(TasteRow::taste) else { continue };
+        let joined = match self::taste(&mut tx, reader, taste.label()).await? {
+            Some(other) => other.joined(&taste),
+            None => taste,
+        };
+        put_taste(&mut tx, reader, &joined).await?;
+    }
+    tx.commit().await?;
+    Ok(!old.is_empty())
 }
 
 async fn put_taste(tx: &mut SqliteConnection, reader: UserId, taste: &Taste) -> Result<(), StoreFailure> {
     sqlx::query(
-        "insert into tastes (reader, label, weight, reads, last_read_at, heft) values (?, ?, ?, ?, ?, ?)
-         on conflict (reader, label) do update set weight = excluded.weight, reads = excluded.reads,
-             last_read_at = excluded.last_read_at, heft = excluded.heft",
+        "insert into tastes (reader, label, shown, weight, reads, last_read_at, heft) values (?, ?, ?, ?, ?, ?, ?)
+         on conflict (reader, label) do update set shown = excluded.shown, weight = excluded.weight,
+             reads = excluded.reads, last_read_at = excluded.last_read_at, heft = excluded.heft",
     )
     .bind(reader.uuid())
-    .bind(taste.label().as_str())
+    .bind(taste.label().key())
+    .bind(taste.label().typed().as_str())
     .bind(taste.kept_weight())
     .bind(taste.reads())
     .bind(taste.last_read_at().millis())
@@ -308,16 +342,16 @@ async fn delete_tastes_and_visits(tx: &mut SqliteConnection, reader: UserId) -> 
 
 #[derive(sqlx::FromRow)]
 struct TasteRow {
-    label: String,
+    shown: String,
     weight: f64,
     reads: u32,
     last_read_at: i64,
 }
 
 impl TasteRow {
-    fn taste(self) -> Result<Taste, StoreFailure> {
-        let label = Label::parse(&self.label).map_err(StoreFailure::broken)?;
-        Ok(Taste::kept(label, self.weight, self.reads, Timestamp::from_millis(self.last_read_at)))
+    fn taste(self) -> Taste {
+        let label = Label::stored(self.shown).into();
+        Taste::kept(label, self.weight, self.reads, Timestamp::from_millis(self.last_read_at))
     }
 }
 
@@ -362,4 +396,52 @@ mod tests {
     }
 
     crate::store::contract::every_case!(in_a_file_of_its_own);
+
+    #[tokio::test]
+    async fn edges_of_an_older_program_to_spellings_of_one_label_become_one() {
+        let folder = testkit::Folder::new();
+        let url = folder.sqlite("recommendations.db");
+        let first = sqlx::migrate::Migrator::with_migrations(MIGRATOR.iter().take(1).cloned().collect());
+        let old = Database::open(&url, &first).await.expect("opens");
+        let reader = UserId::new(Uuid::from_u128(1));
+        let half_life = i64::try_from(crate::domain::HALF_LIFE.as_millis()).expect("small");
+        let mut tx = old.write().await.expect("a transaction");
+        for (label, weight, reads, at) in [
+            ("Zürich", 2.0, 2, 0),
+            ("zürich", 1.0, 1, half_life),
+            ("ZU\u{308}RICH", 1.0, 3, half_life / 2),
+            ("budget", 4.0, 4, half_life),
+            (" Tax", 0.5, 1, half_life),
+        ] {
+            let kept = Label::parse(label).expect("a label").into();
+            let taste = Taste::kept(kept, weight, reads, Timestamp::from_millis(at));
+            sqlx::query(
+                "insert into tastes (reader, label, weight, reads, last_read_at, heft) values (?, ?, ?, ?, ?, ?)",
+            )
+            .bind(reader.uuid())
+            .bind(label)
+            .bind(weight)
+            .bind(reads)
+            .bind(at)
+            .bind(taste.heft())
+            .execute(&mut *tx)
+            .await
+            .expect("it is written");
+        }
+        tx.commit().await.expect("it is written");
+        old.close().await;
+        for _ in 0..2 {
+            let graph = SqliteTasteGraph::open(&url).await.expect("opens");
+            let tastes = graph.labels_of(reader, 10).await.expect("labels");
+            let told: Vec<_> =
+                tastes.iter().map(|taste| (taste.label().to_string(), taste.reads())).collect();
+            let expected = [("budget", 4), ("zürich", 6), (" Tax", 1)];
+            assert_eq!(told, expected.map(|(label, reads)| (label.to_owned(), reads)));
+            let weight = 1.0 + 1.0 + std::f64::consts::FRAC_1_SQRT_2;
+            assert!((tastes[1].kept_weight() - weight).abs() < 1e-9, "{}", tastes[1].kept_weight());
+            let zurich = Label::parse("ZÜRICH").expect("a label");
+            assert_eq!(graph.readers_of(&zurich, 10).await.expect("readers"), [reader]);
+            graph.database().close().await;
+        }
+    }
 }

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use chassis::{Context, StoreFailure, in_time};
-use kernel::TextError;
 use neo4rs::{ConfigBuilder, Graph, Neo4jClientErrorKind, Neo4jErrorKind, Query, Row, Txn};
 use tokio::time::timeout;
 
@@ -173,9 +172,6 @@ pub enum Trouble {
     /// A row that holds something else than what was written.
     #[error(transparent)]
     Row(#[from] neo4rs::DeError),
-    /// A label that is none.
-    #[error(transparent)]
-    Label(#[from] TextError),
 }
 
 /// What a failure means.

@@ -1,6 +1,7 @@
 mod address;
 mod link;
 mod rows;
+mod spellings;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::{Erasable, StoreFailure};
-use kernel::{Label, Timestamp, UserId};
+use kernel::{Label, MatchedLabel, Timestamp, UserId};
 use neo4rs::{BoltType, Txn};
 
 use self::address::Address;
@@ -50,7 +51,9 @@ impl Neo4jTasteGraph {
         for statement in SCHEMA.iter().flat_map(|file| file.split_terminator(";\n")) {
             link.write(|| schema(&link, statement)).await?;
         }
-        Ok(Self { link })
+        let graph = Self { link };
+        spellings::join(&graph).await?;
+        Ok(graph)
     }
 
     /// Asks the server whether it still answers.
@@ -245,18 +248,18 @@ impl Neo4jTasteGraph {
         &self,
         tx: &mut Txn,
         reader: UserId,
-        labels: &BTreeSet<&Label>,
-    ) -> Result<BTreeMap<Label, Taste>, Trouble> {
+        labels: &BTreeSet<&MatchedLabel>,
+    ) -> Result<BTreeMap<MatchedLabel, Taste>, Trouble> {
         let query = self
             .link
             .query(
                 "MATCH (:Reader {tenant: $tenant, id: $reader})-[likes:LIKES]->(label:Label)
                  WHERE label.name IN $labels
-                 RETURN label.name AS label, likes.weight AS weight, likes.reads AS reads,
+                 RETURN coalesce(likes.shown, label.name) AS shown, likes.weight AS weight, likes.reads AS reads,
                         likes.last_read_at AS last_read_at",
             )
             .param("reader", reader.to_string())
-            .param("labels", labels.iter().map(|label| label.as_str()).collect::<BoltType>());
+            .param("labels", labels.iter().map(|label| label.key()).collect::<BoltType>());
         let rows = link::rows(tx, query).await?;
         rows.iter().map(|row| rows::taste(row).map(|taste| (taste.label().clone(), taste))).collect()
     }
@@ -271,9 +274,10 @@ impl Neo4jTasteGraph {
             .query(
                 "MATCH (reader:Reader {tenant: $tenant, id: $reader})
                  UNWIND $tastes AS told
-                 MERGE (label:Label {tenant: $tenant, name: told.label})
+                 MERGE (label:Label {tenant: $tenant, name: told.name})
+                 ON CREATE SET label.is_key = true
                  MERGE (reader)-[likes:LIKES]->(label)
-                 SET likes.weight = told.weight, likes.reads = told.reads,
+                 SET likes.shown = told.shown, likes.weight = told.weight, likes.reads = told.reads,
                      likes.last_read_at = told.last_read_at, likes.heft = told.heft",
             )
             .param("reader", reader.to_string())
@@ -362,7 +366,7 @@ impl TasteGraph for Neo4jTasteGraph {
     }
 
     async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, TasteGraphError> {
-        let query = self.link.query(rows::READERS).param("label", label.as_str()).param("limit", limit);
+        let query = self.link.query(rows::READERS).param("label", label.key()).param("limit", limit);
         let readers = self.link.read(query).await?.iter().map(rows::reader).collect::<Result<_, Trouble>>();
         Ok(readers.map_err(StoreFailure::from)?)
     }

@@ -12,8 +12,9 @@ use crate::domain::{Consent, ConsentRecord, Reading, Standing, Taste, Visit, min
 /// What a reader likes.
 pub const LABELS: &str = "
     MATCH (:Reader {tenant: $tenant, id: $reader})-[likes:LIKES]->(label:Label) WHERE likes.reads > 0
-    RETURN label.name AS label, likes.weight AS weight, likes.reads AS reads, likes.last_read_at AS last_read_at
-    ORDER BY likes.heft DESC, label LIMIT $limit";
+    RETURN coalesce(likes.shown, label.name) AS shown, label.name AS name, likes.weight AS weight,
+           likes.reads AS reads, likes.last_read_at AS last_read_at
+    ORDER BY likes.heft DESC, name LIMIT $limit";
 
 /// Who likes a label.
 pub const READERS: &str = "
@@ -46,20 +47,21 @@ pub fn reader(row: &Row) -> Result<UserId, Trouble> {
     Ok(UserId::new(row.get("reader")?))
 }
 
-/// A row of label, weight, reads and last_read_at.
+/// A row of shown, weight, reads and last_read_at.
 pub fn taste(row: &Row) -> Result<Taste, Trouble> {
     let last_read_at = Timestamp::from_millis(row.get("last_read_at")?);
-    Ok(Taste::kept(Label::parse(row.get("label")?)?, row.get("weight")?, row.get("reads")?, last_read_at))
+    let label = Label::stored(row.get("shown")?).into();
+    Ok(Taste::kept(label, row.get("weight")?, row.get("reads")?, last_read_at))
 }
 
 /// A row of article, first_at, last_at, message, labels and counted.
 pub fn visit(row: &Row) -> Result<Visit, Trouble> {
-    let labels: Vec<&str> = row.get("labels")?;
+    let labels: Vec<String> = row.get("labels")?;
     Ok(Visit {
         first_at: Timestamp::from_millis(row.get("first_at")?),
         last_at: Timestamp::from_millis(row.get("last_at")?),
         message: MessageId::new(row.get::<Uuid>("message")?),
-        labels: labels.into_iter().map(Label::parse).collect::<Result<_, _>>()?,
+        labels: labels.into_iter().map(|label| Label::stored(label).into()).collect(),
         counted: row.get("counted")?,
     })
 }
@@ -76,7 +78,7 @@ pub fn of_visit(visit: &Visit) -> BoltType {
         ("first_at", visit.first_at.millis().into()),
         ("last_at", visit.last_at.millis().into()),
         ("message", visit.message.to_string().into()),
-        ("labels", visit.labels.iter().map(Label::as_str).collect()),
+        ("labels", visit.labels.iter().map(|label| label.typed().as_str()).collect()),
         ("counted", visit.counted.into()),
     ])
 }
@@ -84,7 +86,8 @@ pub fn of_visit(visit: &Visit) -> BoltType {
 /// A taste as a map of the names that the statements read.
 pub fn of_taste(taste: &Taste) -> BoltType {
     map([
-        ("label", taste.label().as_str().into()),
+        ("name", taste.label().key().into()),
+        ("shown", taste.label().typed().as_str().into()),
         ("weight", taste.kept_weight().into()),
         ("reads", taste.reads().into()),
         ("last_read_at", taste.last_read_at().millis().into()),

@@ -78,7 +78,7 @@ fn reading(by: u128, article: u128, minutes: i64, labels: impl IntoIterator<Item
         message: MessageId::new(Uuid::from_u128((by << 64) + article)),
         reader: reader(by),
         article: ArticleId::new(Uuid::from_u128(article)),
-        labels: labels.into_iter().map(|label| Label::parse(&label).expect("a label")).collect(),
+        labels: labels.into_iter().map(|label| Label::parse(&label).expect("a label").into()).collect(),
         at: at(minutes),
     }
 }
@@ -212,7 +212,7 @@ async fn a_connection_that_is_cut_or_frozen_is_away_and_heals_by_itself() {
         wait_until("the graph to heal", PATIENCE, || async { graph.record_read(&next).await.ok() }).await;
     }
     let tastes = graph.labels_of(reader(1), 10).await.expect("labels");
-    let budget = tastes.iter().find(|taste| taste.label().as_str() == "budget").expect("the label");
+    let budget = tastes.iter().find(|taste| taste.label().key() == "budget").expect("the label");
     assert_eq!(budget.reads(), 3, "what was acknowledged is there, once");
 }
 
