@@ -137,6 +137,7 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// * `an_erased_person_has_no_byline_in_any_version`
     /// * `an_erased_person_gets_no_byline_afterwards`: whoever else changes what they wrote
+    /// * `a_byline_that_is_not_the_erased_person_s_name_stays`: a text, and the name of another account
     /// * `of_an_erased_person_no_answer_is_kept`
     /// * `erasing_twice_is_erasing_once`
     /// * `erasing_leaves_the_chain_as_it_is`
@@ -270,7 +271,8 @@ pub trait NewsView: Send + Sync + 'static {
     ///
     /// * `a_list_holds_published_articles_only_in_one_order_with_their_total`: unless other states are named
     /// * `pages_of_a_list_are_slices_of_one_order`
-    /// * `a_list_holds_what_passes_its_filter_and_nothing_else`: by label, byline, author, time and state, together too
+    /// * `a_list_holds_what_passes_its_filter_and_nothing_else`: by label in any spelling, by byline in NFC, by author, time and
+    ///   state, together too
     /// * `what_comes_after_a_place_and_before_it_is_the_whole_list`: in each order, also where articles are of one moment
     /// * `a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come`: what comes before the place that was reached
     ///   is not seen, what comes after it is
@@ -287,6 +289,7 @@ pub trait NewsView: Send + Sync + 'static {
     ///
     /// * `an_erased_person_has_no_byline_in_the_view`
     /// * `an_article_that_comes_after_its_author_was_erased_has_no_byline`
+    /// * `a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view`: a text, and the name of another account
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure>;
 
     /// Begins to build another view beside this one, empty at first. What is applied from now on goes into both. One

@@ -80,6 +80,10 @@ pub fn encode(article: &Article, with_content: bool) -> wire::Article {
         content: with_content.then(|| story.content.clone()),
         author: article.byline.as_str().to_owned(),
         author_id: article.author.to_string(),
+        byline_of: match article.byline.owner() {
+            Some(owner) if owner == article.author => None,
+            owner => Some(owner.map(|owner| owner.to_string()).unwrap_or_default()),
+        },
         tags: story.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
         lang: story.lang.clone(),
         image: story.image.clone(),
@@ -96,7 +100,12 @@ pub fn decode(article: wire::Article) -> Result<Article, WireError> {
     let id: ArticleId = article.id.parse().map_err(|_| WireError::Field("id"))?;
     let author: UserId = article.author_id.parse().map_err(|_| WireError::Field("author_id"))?;
     let state: State = article.state.parse().map_err(|_| WireError::Field("state"))?;
-    let tags: Result<Vec<Label>, _> = article.tags.iter().map(|tag| Label::parse(tag)).collect();
+    // Older programs do not say whose name the byline is: then it goes with its author.
+    let owner = match article.byline_of.as_deref() {
+        None => Some(author),
+        Some("") => None,
+        Some(owner) => Some(owner.parse().map_err(|_| WireError::Field("byline_of"))?),
+    };
     let correction = |each: wire::Correction| Correction {
         kind: each.kind,
         text: each.text,
@@ -116,12 +125,12 @@ pub fn decode(article: wire::Article) -> Result<Article, WireError> {
             title: article.title,
             description: article.description,
             content: article.content.ok_or(WireError::Field("content"))?,
-            tags: tags.map_err(|_| WireError::Field("tags"))?,
+            tags: article.tags.into_iter().map(Label::stored).collect(),
             lang: article.lang,
             image: article.image,
             region: article.region,
         },
-        byline: Byline::stored(article.author),
+        byline: Byline::stored(article.author, owner),
         author,
         created_at: Timestamp::from_millis(article.created_at_ms),
         updated_at: Timestamp::from_millis(article.updated_at_ms),

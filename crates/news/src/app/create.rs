@@ -1,4 +1,4 @@
-use kernel::{ArticleId, FieldFault};
+use kernel::{ArticleId, FieldFault, TextError};
 
 use super::{App, NewsError, Writer};
 use crate::domain::{Article, Byline, Denied, Drafting, Slug, Story, StoryInput, may_create};
@@ -22,7 +22,11 @@ impl App {
         may_create(who, self.section, new.publish, &self.newsroom)?;
         let mut input = new.story;
         input.lang = input.lang.or_else(|| self.newsroom.language.clone());
-        let (story, byline) = checked(Story::parse(input), new.byline.as_deref(), || Byline::of(&who.name))?;
+        let byline = match &new.byline {
+            Some(text) => Byline::typed(text, None, who),
+            None => Ok(Byline::of(&who.name, who.user)),
+        };
+        let (story, byline) = checked(Story::parse(input), byline)?;
         let id = ArticleId::new(self.ids.next());
         let at = self.clock.now();
         let mut outcome = Err(AppendError::SlugTaken);
@@ -54,10 +58,8 @@ impl App {
 /// Story and byline, or every fault of both.
 pub(super) fn checked(
     story: Result<Story, Vec<FieldFault>>,
-    byline: Option<&str>,
-    otherwise: impl FnOnce() -> Byline,
+    byline: Result<Byline, TextError>,
 ) -> Result<(Story, Byline), NewsError> {
-    let byline = byline.map_or_else(|| Ok(otherwise()), Byline::parse);
     let byline = byline.map_err(|error| FieldFault::new("/author", error.code(), error.to_string()));
     match (story, byline) {
         (Ok(story), Ok(byline)) => Ok((story, byline)),

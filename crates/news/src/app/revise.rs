@@ -2,7 +2,7 @@ use kernel::{ArticleId, Expected};
 
 use super::create::checked;
 use super::{App, NewsError, Writer};
-use crate::domain::{Article, Command, Denied, StoryInput, StoryPatch};
+use crate::domain::{Article, Byline, Command, Denied, StoryInput, StoryPatch};
 
 /// A new version of an article, as somebody sent it.
 #[derive(Debug, Clone)]
@@ -55,7 +55,11 @@ impl App {
                 }
                 Revision::Patch(patch) => article.story.patched(patch.clone()),
             };
-            let (story, byline) = checked(story, byline.as_deref(), || article.byline.clone())?;
+            let byline = match &byline {
+                Some(text) => Byline::typed(text, Some(&article.byline), who),
+                None => Ok(article.byline.clone()),
+            };
+            let (story, byline) = checked(story, byline)?;
             Ok(article.revise(story, byline, who.user, at)?)
         })
         .await

@@ -1,32 +1,61 @@
-use kernel::{ArticleId, Section, TextError, Timestamp, UserId, Version, line};
+use kernel::{ArticleId, Identity, Section, TextError, Timestamp, UserId, Version, cut, line, nfc};
 
 use super::{Command, Event, Slug, State, Story};
 
-/// The name under which an article appears. It is a person's, so it stands beside the events and not in them.
+/// The name under which an article appears. It is text like the title, or the name of an account. That is personal data, so
+/// bylines stand beside the events and not in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Byline(String);
+pub struct Byline {
+    text: String,
+    of: Option<UserId>,
+}
 
 impl Byline {
     const MAX: usize = 50;
 
-    /// Checks a byline that somebody typed: one line of 1 to 50 characters.
+    /// Checks a typed byline: one line of 1 to 50 characters. It belongs to no account.
+    ///
+    /// # Errors
+    /// [`TextError`], if it is not.
     pub fn parse(text: &str) -> Result<Self, TextError> {
-        line(text, Self::MAX).map(|()| Self(text.to_owned()))
+        line(text, Self::MAX).map(|()| Self { text: text.to_owned(), of: None })
     }
 
-    /// The byline of an account's name, which may be longer: cut at 50 characters.
-    pub fn of(name: &str) -> Self {
-        Self(name.chars().take(Self::MAX).collect())
+    /// Makes the byline of an account out of its name, which may be longer: what fits into 50 characters.
+    pub fn of(name: &str, account: UserId) -> Self {
+        Self { text: cut(name, Self::MAX).to_owned(), of: Some(account) }
     }
 
-    /// A byline that was stored before; empty where the person was erased.
-    pub fn stored(text: String) -> Self {
-        Self(text)
+    /// Wraps a byline that was stored before, with the account whose name it is or was: the text is empty after an erasure.
+    pub fn stored(text: String, of: Option<UserId>) -> Self {
+        Self { text, of }
     }
 
-    /// The byline as text.
+    /// Reads a byline that `writer` typed over an article whose byline is `now`.
+    ///
+    /// What a read gave can be written back: it changes nothing, also if it is empty after an erasure. A writer's own name is
+    /// theirs, whether it was typed or came from the account.
+    ///
+    /// # Errors
+    /// [`TextError`], if it is another text and not a byline.
+    pub fn typed(text: &str, now: Option<&Self>, writer: &Identity) -> Result<Self, TextError> {
+        if let Some(now) = now.filter(|now| nfc(&now.text) == nfc(text)) {
+            return Ok(now.clone());
+        }
+        let byline = Self::parse(text)?;
+        let own = Self::of(&writer.name, writer.user);
+        let of = own.of.filter(|_| nfc(text.trim()) == nfc(&own.text));
+        Ok(Self { of, ..byline })
+    }
+
+    /// Returns the byline as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Returns the account whose name it is. Nothing, if it is text: no erasure takes it away.
+    pub fn owner(&self) -> Option<UserId> {
+        self.of
     }
 }
 
@@ -230,7 +259,7 @@ mod tests {
             section: Section::Sports,
             slug: Slug::candidates("A title", id)[0].clone(),
             story: story("A title"),
-            byline: Byline::of("Ada"),
+            byline: Byline::of("Ada", UserId::new(Uuid::from_u128(1))),
             author: UserId::new(Uuid::from_u128(1)),
             at: Timestamp::from_millis(1_000),
         })
@@ -239,7 +268,7 @@ mod tests {
     fn give(article: &Article, command: Command, at: Timestamp) -> Result<Change, IllegalTransition> {
         let by = UserId::new(Uuid::from_u128(2));
         match command {
-            Command::Revise => article.revise(story("Another"), Byline::of("Bob"), by, at),
+            Command::Revise => article.revise(story("Another"), Byline::of("Bob", by), by, at),
             Command::Publish => article.publish(by, at),
             Command::Delete => article.delete(by, at),
             Command::Unpublish => article.unpublish(by, at),
@@ -335,7 +364,8 @@ mod tests {
         let old = drafted().article;
         let by = UserId::new(Uuid::from_u128(2));
         let at = Timestamp::from_millis(9_000);
-        let revised = old.revise(story("Another"), Byline::of("Bob"), by, at).expect("a legal step").article;
+        let revised =
+            old.revise(story("Another"), Byline::of("Bob", by), by, at).expect("a legal step").article;
         let mut published = revised.publish(by, at).expect("a legal step").article;
         published.corrections.push(Correction {
             kind: "note".to_owned(),
@@ -362,9 +392,43 @@ mod tests {
         assert_eq!((back.state, back.published_at), (State::Unpublished, published.published_at));
     }
 
+    fn named(name: &str) -> Identity {
+        Identity {
+            user: UserId::new(Uuid::from_u128(7)),
+            name: name.to_owned(),
+            role: kernel::Role::Author,
+            sections: kernel::Sections::All,
+            history: false,
+            session: kernel::SessionId::new(Uuid::nil()),
+        }
+    }
+
     #[test]
-    fn a_long_account_name_is_cut_to_a_byline() {
-        assert_eq!(Byline::of(&"Ä".repeat(100)).as_str(), "Ä".repeat(50));
+    fn a_long_account_name_is_cut_to_a_byline_between_its_characters() {
+        let of = |name: &str| Byline::of(name, named("").user).text;
+        assert_eq!(of(&"Ä".repeat(100)), "Ä".repeat(50));
+        assert_eq!(of(&format!("{} e\u{301}", "x".repeat(48))), "x".repeat(48));
+        assert_eq!(of("  Ada Lovelace "), "Ada Lovelace");
         assert_eq!(Byline::parse(&"x".repeat(51)), Err(TextError::TooLong(50)));
+    }
+
+    #[test]
+    fn a_byline_is_an_account_s_if_it_is_its_name_and_text_otherwise() {
+        let ada = named("Zoe\u{308} Ada");
+        let typed = |text: &str, now: Option<&Byline>| Byline::typed(text, now, &ada);
+        let own = typed(" Zoë Ada", None).expect("a byline");
+        assert_eq!((own.as_str(), own.owner()), (" Zoë Ada", Some(ada.user)));
+        let text = typed("Newsroom", Some(&own)).expect("a byline");
+        assert_eq!((text.as_str(), text.owner()), ("Newsroom", None));
+    }
+
+    #[test]
+    fn a_byline_that_was_read_can_be_written_back() {
+        let other = UserId::new(Uuid::from_u128(8));
+        for now in [Byline::of("Zoë", other), Byline::stored(String::new(), Some(other))] {
+            assert_eq!(Byline::typed(now.as_str(), Some(&now), &named("Ada")), Ok(now));
+        }
+        assert_eq!(Byline::typed("", Some(&Byline::of("Zoë", other)), &named("Ada")), Err(TextError::Empty));
+        assert_eq!(Byline::typed("", None, &named("Ada")), Err(TextError::Empty));
     }
 }

@@ -1,13 +1,15 @@
-use kernel::{ArticleId, Timestamp, UserId};
+use std::borrow::Cow;
+
+use kernel::{ArticleId, Timestamp, UserId, match_key, nfc};
 
 use super::{Article, State};
 
 /// Which articles a list holds. What is absent lets everything pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// With this label, letter for letter.
+    /// With this label, in any spelling of its.
     pub label: Option<String>,
-    /// With this byline, letter for letter.
+    /// With this byline: the same letters, however they were typed.
     pub byline: Option<String>,
     /// Written by this account.
     pub author: Option<UserId>,
@@ -40,14 +42,23 @@ impl Filter {
         *self == Self { states: self.states.clone(), ..Self::default() }
     }
 
+    /// The form in which its label is matched.
+    pub fn label_key(&self) -> Option<String> {
+        self.label.as_deref().map(match_key)
+    }
+
+    /// The form in which its byline is matched.
+    pub fn byline_key(&self) -> Option<Cow<'_, str>> {
+        self.byline.as_deref().map(nfc)
+    }
+
     /// Whether an article passes: the law that every store's own filter is held to.
     pub fn passes(&self, article: &Article) -> bool {
-        let is = |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|text| text == there);
-        let has = |label: &String| article.story.tags.iter().any(|tag| tag.as_str() == label);
+        let has = |label: &str| article.story.tags.iter().any(|tag| tag.key() == label);
         let published = |holds: &dyn Fn(Timestamp) -> bool| article.published_at.is_some_and(holds);
         self.states().contains(&article.state)
-            && self.label.as_ref().is_none_or(has)
-            && is(&self.byline, article.byline.as_str())
+            && self.label_key().as_deref().is_none_or(has)
+            && self.byline_key().is_none_or(|key| key == nfc(article.byline.as_str()))
             && self.author.is_none_or(|author| author == article.author)
             && self.from.is_none_or(|from| published(&|at| at >= from))
             && self.to.is_none_or(|to| published(&|at| at <= to))

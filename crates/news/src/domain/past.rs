@@ -80,7 +80,7 @@ fn changed(before: Option<&Article>, now: &Article) -> Vec<&'static str> {
         field("title", &|old| old.story.title != story.title, true),
         field("description", &|old| old.story.description != story.description, story.description.is_some()),
         field("content", &|old| old.story.content != story.content, true),
-        field("author", &|old| old.byline != *byline, !byline.as_str().is_empty()),
+        field("author", &|old| old.byline.as_str() != byline.as_str(), !byline.as_str().is_empty()),
         field("tags", &|old| old.story.tags != story.tags, !story.tags.is_empty()),
         field("lang", &|old| old.story.lang != story.lang, story.lang.is_some()),
         field("image", &|old| old.story.image != story.image, story.image.is_some()),
@@ -118,13 +118,13 @@ mod tests {
             section: Section::Sports,
             slug: Slug::candidates("A", id)[0].clone(),
             story: story("A", &[]),
-            byline: Byline::of("Ada"),
+            byline: Byline::of("Ada", by),
             author: by,
             at,
         });
         assert_eq!(Step::of(&drafted, None).changed, ["state", "title", "content", "author"]);
         let old = &drafted.article;
-        let edited = old.revise(story("B", &["cup"]), Byline::of("Bob"), by, at).expect("a legal step");
+        let edited = old.revise(story("B", &["cup"]), Byline::of("Bob", by), by, at).expect("a legal step");
         assert_eq!(Step::of(&edited, Some(old)).changed, ["title", "author", "tags"]);
         let published = edited.article.publish(by, at).expect("a legal step");
         let step = Step::of(&published, Some(&edited.article));

@@ -157,7 +157,7 @@ mod tests {
             section: Section::Sports,
             slug: Slug::candidates("T", id)[0].clone(),
             story: Story::parse(input).expect("a valid story"),
-            byline: Byline::of("Ada"),
+            byline: Byline::of("Ada", UserId::new(Uuid::from_u128(OWN))),
             author: UserId::new(Uuid::from_u128(OWN)),
             at: Timestamp::from_millis(0),
         };

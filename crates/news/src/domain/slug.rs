@@ -1,6 +1,6 @@
 use std::fmt;
 
-use kernel::ArticleId;
+use kernel::{ArticleId, cut, is_ignorable, is_mark, nfc};
 
 /// The readable part of an article's address, unique in its section. Made once, from the first title: an address
 /// that was given out stays.
@@ -34,20 +34,21 @@ impl Slug {
     }
 }
 
+/// Letters, their marks and digits, in NFC; what stands between them becomes one hyphen.
 fn base(title: &str) -> String {
+    // Both are a small i with a dot; the lower case of the tables has a second dot, as a mark.
+    let title = nfc(title).replace('İ', "i");
     let mut slug = String::new();
-    for c in title.chars().flat_map(char::to_lowercase) {
-        if slug.chars().count() >= MAX {
-            break;
-        }
-        if c.is_alphanumeric() {
+    for c in title.chars().flat_map(char::to_lowercase).filter(|c| !is_ignorable(*c)) {
+        let follows = !slug.is_empty() && !slug.ends_with('-');
+        if c.is_alphanumeric() || (is_mark(c) && follows) {
             slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') && !matches!(c, '\'' | '’') {
+        } else if follows && !matches!(c, '\'' | '’') {
             slug.push('-');
         }
     }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "article".to_owned() } else { slug.to_owned() }
+    let slug = cut(&nfc(&slug), MAX).trim_matches('-').to_owned();
+    if slug.is_empty() { "article".to_owned() } else { slug }
 }
 
 impl fmt::Display for Slug {
@@ -77,6 +78,29 @@ mod tests {
     fn a_title_of_another_script_or_of_signs_alone_has_a_slug_too() {
         assert_eq!(Slug::candidates("Выборы 2026", ID)[0].as_str(), "выборы-2026");
         assert_eq!(Slug::candidates("!!!", ID)[0].as_str(), "article");
+        assert_eq!(Slug::candidates("\u{301}\u{3164}", ID)[0].as_str(), "article");
+    }
+
+    #[test]
+    fn a_slug_keeps_the_marks_of_its_letters_and_does_not_depend_on_normalisation() {
+        for (title, slug) in [
+            ("हिन्दी में समाचार", "हिन्दी-में-समाचार"),
+            ("ข่าววันนี้: ฝนตก", "ข่าววันนี้-ฝนตก"),
+            ("আজকের খবর", "আজকের-খবর"),
+            ("İstanbul derbisi", "istanbul-derbisi"),
+            ("I\u{307}stanbul derbisi", "istanbul-derbisi"),
+            ("Bu\u{308}rgermeister gewa\u{308}hlt", "bürgermeister-gewählt"),
+            ("می\u{200c}خواهم", "میخواهم"),
+        ] {
+            assert_eq!(Slug::candidates(title, ID)[0].as_str(), slug);
+        }
+    }
+
+    #[test]
+    fn a_long_slug_is_cut_between_characters() {
+        let slug = Slug::candidates(&"खि".repeat(45), ID)[0].to_string();
+        assert_eq!(slug, "खि".repeat(40));
+        assert_eq!(Slug::candidates(&format!("{}खि", "a".repeat(79)), ID)[0].as_str(), "a".repeat(79));
     }
 
     proptest! {
@@ -84,7 +108,8 @@ mod tests {
         fn every_title_has_a_short_slug_without_signs(title in "\\PC{1,200}") {
             for slug in Slug::candidates(&title, ID) {
                 let text = slug.as_str();
-                prop_assert!(text.chars().all(|c| c.is_alphanumeric() || c == '-'), "{text}");
+                prop_assert!(text.chars().all(|c| c.is_alphanumeric() || c == '-' || is_mark(c)), "{text}");
+                prop_assert_eq!(text, nfc(text));
                 prop_assert!(!text.starts_with('-') && !text.ends_with('-'));
                 prop_assert!(text.chars().count() <= MAX + 33 + 3);
             }

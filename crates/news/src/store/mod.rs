@@ -26,7 +26,7 @@ use chassis::StoreFailure;
 
 use crate::ports::{AppendError, EventStore, NewsView};
 
-pub use record::{RecordError, read_event, write_event};
+pub use record::{BylineColumns, RecordError, read_event, write_event};
 
 /// Opens the command side that `url` names, with its outbox: `sqlite:` is the embedded one, `postgres:` that of the fleet.
 /// `service` is the name that a server shows for the connections.

@@ -47,10 +47,20 @@ fn once(chance: &mut StdRng, turn: i64) -> Option<Once> {
     chance.random_bool(0.5).then_some(key)
 }
 
+/// The name of the one who writes, of somebody else, or a text.
+fn byline(chance: &mut StdRng, writer: UserId) -> Byline {
+    match chance.random_range(0..3) {
+        0 => Byline::of("Bob", writer),
+        1 => Byline::of("Ada O'Neill", anybody(chance)),
+        _ => Byline::parse("Zoe\u{308}").expect("a byline"),
+    }
+}
+
 /// A first version; now and then with the slug of another article.
 fn draft(chance: &mut StdRng, number: u128) -> Change {
     let mut change = drafted(number);
     (change.by, change.article.author) = (writer(chance), anybody(chance));
+    change.article.byline = byline(chance, change.article.author);
     if chance.random_bool(0.2) {
         change.article.slug = Slug::stored(format!("article-{}", chance.random_range(1..=ARTICLES)));
     }
@@ -63,7 +73,7 @@ fn step(chance: &mut StdRng, before: &Article) -> Change {
     let by = writer(chance);
     let title = format!("Title {} \u{202b}שלום\u{202c} '\"\\", chance.random_range(0..1_000));
     let steps = [
-        before.revise(story(&title), Byline::of("Bob"), by, later),
+        before.revise(story(&title), byline(chance, by), by, later),
         before.publish(by, later),
         before.delete(by, later),
         before.unpublish(by, later),
@@ -208,10 +218,11 @@ fn part(chance: &mut StdRng) -> Part {
     let moment = |chance: &mut StdRng| at(chance.random_range(0..12));
     let mut filter = Filter::default();
     if chance.random_bool(0.3) {
-        filter.label = Some(["budget", "o'neill", "nothing"].choose(chance).expect("one").to_string());
+        filter.label =
+            Some(["budget", " Budget", "o'neill", "nothing"].choose(chance).expect("one").to_string());
     }
     if chance.random_bool(0.3) {
-        filter.byline = Some(["Bob", "Ada O'Neill", ""].choose(chance).expect("one").to_string());
+        filter.byline = Some(["Bob", "Ada O'Neill", "Zoë", ""].choose(chance).expect("one").to_string());
     }
     if chance.random_bool(0.3) {
         filter.author = Some(anybody(chance));

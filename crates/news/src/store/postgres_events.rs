@@ -12,7 +12,7 @@ use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use super::postgres_answers;
-use super::record::{RecordError, read_event, read_link, write_event};
+use super::record::{BylineColumns, RecordError, read_event, read_link, write_event};
 use crate::domain::{Article, Backwards, Change, GENESIS, Link, Step, link};
 use crate::ports::{Answer, AppendError, EventStore, Fact, Once};
 
@@ -40,7 +40,8 @@ impl PostgresEventStore {
 #[derive(sqlx::FromRow)]
 struct VersionRow {
     record: String,
-    byline: String,
+    #[sqlx(flatten)]
+    byline: BylineColumns,
 }
 
 impl VersionRow {
@@ -104,7 +105,7 @@ impl EventStore for PostgresEventStore {
 
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
         let row = sqlx::query_as::<_, VersionRow>(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article = $1 order by e.version desc limit 1",
         )
@@ -116,7 +117,7 @@ impl EventStore for PostgresEventStore {
 
     async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure> {
         let row = sqlx::query_as::<_, VersionRow>(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article = $1 and e.version = $2",
         )
@@ -135,7 +136,7 @@ impl EventStore for PostgresEventStore {
     ) -> Result<Vec<Step>, StoreFailure> {
         in_time(async {
             let mut rows = sqlx::query_as::<_, VersionRow>(
-                "select e.record, b.byline
+                "select e.record, b.byline, b.person as byline_of
                  from events e join bylines b on b.article = e.article and b.version = e.version
                  where e.article = $1 and e.version < $2 order by e.version desc limit $3",
             )
@@ -184,7 +185,7 @@ impl EventStore for PostgresEventStore {
 
     async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure> {
         let rows = sqlx::query_as::<_, VersionRow>(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article > $1
                and not exists (select 1 from events n where n.article = e.article and n.version = e.version + 1)
@@ -246,7 +247,7 @@ impl EventStore for PostgresEventStore {
 }
 
 /// The hash that this version links to; `None` where the version before it is not there. What somebody writes who was erased is
-/// refused: a token of theirs may live on for some minutes. From here to the end of the transaction the author is not erased:
+/// refused: a token of theirs may live on for some minutes. From here to the end of the transaction the owner of the byline is not erased:
 /// that would miss a byline that is not committed yet.
 async fn hash_before(tx: &mut PgConnection, change: &Change) -> Result<Option<String>, AppendError> {
     let article = &change.article;
@@ -256,7 +257,7 @@ async fn hash_before(tx: &mut PgConnection, change: &Change) -> Result<Option<St
     )
     .bind(article.id.uuid())
     .bind(number(article.version) - 1)
-    .bind(article.author.uuid())
+    .bind(BylineColumns::owner_of(&article.byline))
     .bind(change.by.uuid())
     .fetch_one(tx)
     .await?;
@@ -277,7 +278,7 @@ async fn append_one(
     let Some(before) = before else { return Err(stale(tx, article).await?) };
     let record = write_event(&fact.change).map_err(broken)?;
     let hash = link(&before, &record);
-    // One statement: each is a journey to the server and back, with the author's lock in hand.
+    // One statement: each is a journey to the server and back, with the lock in hand.
     let (appended, named): (bool, bool) = sqlx::query_as(
         "with event as (
              insert into events (article, version, happened_at, record, prev_hash, hash) values ($1, $2, $3, $4, $5, $6)
@@ -297,7 +298,7 @@ async fn append_one(
     .bind(&record)
     .bind(&before)
     .bind(&hash)
-    .bind(article.author.uuid())
+    .bind(BylineColumns::owner_of(&article.byline))
     .bind(article.byline.as_str())
     .bind(article.slug.as_str())
     .fetch_one(&mut *tx)

@@ -5,6 +5,7 @@
 
 use kernel::{ArticleId, Label, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::domain::{Article, Byline, Change, Correction, Event, Link, Slug, State, Story, UnknownName};
 
@@ -23,8 +24,8 @@ pub enum RecordError {
     /// A newer program wrote it.
     #[error(transparent)]
     Name(#[from] UnknownName),
-    /// A stored text breaks a rule that it passed when it was written.
-    #[error("the stored {0} is not one")]
+    /// A part is missing.
+    #[error("the record has no {0}")]
     Value(&'static str),
 }
 
@@ -85,8 +86,33 @@ pub fn write_event(change: &Change) -> Result<String, RecordError> {
     Ok(serde_json::to_string(&record)?)
 }
 
+/// A byline as it stands beside a record.
+#[derive(Debug, Default, sqlx::FromRow)]
+pub struct BylineColumns {
+    byline: String,
+    /// The account whose name it is; the nil id for a text. Older views do not say: then it goes with the author.
+    byline_of: Option<Uuid>,
+}
+
+impl BylineColumns {
+    /// A byline out of its columns.
+    pub fn new(byline: String, byline_of: Option<Uuid>) -> Self {
+        Self { byline, byline_of }
+    }
+
+    /// Returns what is kept of whose name a byline is.
+    pub fn owner_of(byline: &Byline) -> Uuid {
+        byline.owner().map_or(Uuid::nil(), UserId::uuid)
+    }
+
+    fn byline(self, author: UserId) -> Byline {
+        let owner = self.byline_of.map_or(author, UserId::new);
+        Byline::stored(self.byline, Some(owner).filter(|owner| !owner.uuid().is_nil()))
+    }
+}
+
 /// Reads an event of any form that was ever stored. The byline comes from beside it.
-pub fn read_event(text: &str, byline: String) -> Result<Change, RecordError> {
+pub fn read_event(text: &str, byline: BylineColumns) -> Result<Change, RecordError> {
     let Form { form } = serde_json::from_str(text)?;
     if form != FORM {
         return Err(RecordError::Form(form));
@@ -101,7 +127,7 @@ pub fn read_event(text: &str, byline: String) -> Result<Change, RecordError> {
 
 /// A stored link of an article's chain, with what its record says of itself.
 pub fn read_link(version: Version, record: String, prev_hash: String, hash: String) -> Link {
-    let change = read_event(&record, String::new()).ok();
+    let change = read_event(&record, BylineColumns::default()).ok();
     let of = change.map(|change| (change.article.id, change.article.version));
     Link { version, record, prev_hash, hash, of }
 }
@@ -112,7 +138,7 @@ pub fn write_document(article: &Article) -> Result<String, RecordError> {
 }
 
 /// Reads a document of the view; content and byline come from beside it.
-pub fn read_document(text: &str, content: String, byline: String) -> Result<Article, RecordError> {
+pub fn read_document(text: &str, content: String, byline: BylineColumns) -> Result<Article, RecordError> {
     article(serde_json::from_str(text)?, content, byline)
 }
 
@@ -145,9 +171,8 @@ fn article_record(article: &Article, content: Option<String>) -> ArticleRecord {
     }
 }
 
-fn article(record: ArticleRecord, content: String, byline: String) -> Result<Article, RecordError> {
+fn article(record: ArticleRecord, content: String, byline: BylineColumns) -> Result<Article, RecordError> {
     let state: State = record.state.parse()?;
-    let tags: Result<Vec<Label>, _> = record.tags.iter().map(|tag| Label::parse(tag)).collect();
     let correction = |each: CorrectionRecord| Correction {
         kind: each.kind,
         text: each.text,
@@ -164,12 +189,12 @@ fn article(record: ArticleRecord, content: String, byline: String) -> Result<Art
             title: record.title,
             description: record.description,
             content,
-            tags: tags.map_err(|_| RecordError::Value("tag"))?,
+            tags: record.tags.into_iter().map(Label::stored).collect(),
             lang: record.lang,
             image: record.image,
             region: record.region,
         },
-        byline: Byline::stored(byline),
+        byline: byline.byline(record.author_id),
         author: record.author_id,
         created_at: record.created_at,
         updated_at: record.updated_at,

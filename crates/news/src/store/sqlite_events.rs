@@ -12,7 +12,7 @@ use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::record::{RecordError, read_event, read_link, write_event};
+use super::record::{BylineColumns, RecordError, read_event, read_link, write_event};
 use super::sqlite_answers;
 use crate::domain::{Article, Backwards, Change, GENESIS, Link, Step, link};
 use crate::ports::{Answer, AppendError, EventStore, Fact, Once};
@@ -41,7 +41,8 @@ impl SqliteEventStore {
 #[derive(sqlx::FromRow)]
 struct VersionRow {
     record: String,
-    byline: String,
+    #[sqlx(flatten)]
+    byline: BylineColumns,
 }
 
 impl VersionRow {
@@ -95,7 +96,7 @@ impl EventStore for SqliteEventStore {
 
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
         let row: Option<VersionRow> = sqlx::query_as(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article = ? order by e.version desc limit 1",
         )
@@ -107,7 +108,7 @@ impl EventStore for SqliteEventStore {
 
     async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure> {
         let row: Option<VersionRow> = sqlx::query_as(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article = ? and e.version = ?",
         )
@@ -125,7 +126,7 @@ impl EventStore for SqliteEventStore {
         limit: u32,
     ) -> Result<Vec<Step>, StoreFailure> {
         let mut rows = sqlx::query_as::<_, VersionRow>(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article = ? and e.version < ? order by e.version desc limit ?",
         )
@@ -172,7 +173,7 @@ impl EventStore for SqliteEventStore {
 
     async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure> {
         let rows: Vec<VersionRow> = sqlx::query_as(
-            "select e.record, b.byline
+            "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
              where e.article > ?
                and not exists (select 1 from events n where n.article = e.article and n.version = e.version + 1)
@@ -269,8 +270,8 @@ async fn append_one(tx: &mut SqliteConnection, fact: &Fact) -> Result<(), Append
     )
     .bind(article.id.uuid())
     .bind(article.version.number())
-    .bind(article.author.uuid())
-    .bind(article.author.uuid())
+    .bind(BylineColumns::owner_of(&article.byline))
+    .bind(BylineColumns::owner_of(&article.byline))
     .bind(article.byline.as_str())
     .execute(&mut *tx)
     .await?;

@@ -1,25 +1,26 @@
 //! Views that an older program left behind are opened by this one, and lists hold what was there.
 
 use chassis::sqlite::Database;
-use futures::TryStreamExt;
-use kernel::Timestamp;
+use kernel::{Label, Timestamp};
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use testkit::Folder;
 
 use super::contract::engines;
-use super::contract::sample::{at, drafted, id, published, revised};
+use super::contract::sample::{at, author, drafted, id, published, revised};
 use super::mongo_view::MongoNewsView;
 use super::open_view;
 use super::record::write_document;
 use super::sqlite_view::first_form;
-use crate::domain::{Article, Filter, Order, Part, Position};
+use crate::domain::{Article, Byline, Filter, Order, Part, Position};
 use crate::ports::NewsView;
 
 /// A draft, and two published articles of which the older one was revised last.
 fn articles() -> [Article; 3] {
     let mut late = revised(&published(2, 10), "Revised").article;
     late.updated_at = at(50);
+    late.story.tags.extend(["Budget ", "ZU\u{308}RICH"].map(|tag| Label::parse(tag).expect("a label")));
+    late.byline = Byline::of("Zoe\u{308}", author());
     [drafted(1).article, late, published(3, 20)]
 }
 
@@ -36,7 +37,7 @@ async fn everything_is_listed(view: &dyn NewsView) {
         (Order::Oldest, [&second, &third]),
         (Order::Updated, [&second, &third]),
     ] {
-        for label in [None, Some("o'neill")] {
+        for label in [None, Some("o'neill"), Some("budget")] {
             let found = view.positions(&part(order, label)).await.expect("a list");
             assert_eq!(
                 (found.positions, found.total),
@@ -45,10 +46,22 @@ async fn everything_is_listed(view: &dyn NewsView) {
             );
         }
     }
+    // Labels and bylines are found however they are spelled.
+    for (spelled, filter) in [
+        ("label", Filter { label: Some(" zürich".to_owned()), ..Filter::default() }),
+        ("byline", Filter { byline: Some("Zoë".to_owned()), ..Filter::default() }),
+    ] {
+        let found = view.positions(&Part { filter, ..Part::newest(0, 10) }).await.expect("a list");
+        assert_eq!(found.positions, [Position::of(&second, Order::Newest)], "{spelled}");
+    }
     // And it goes on from there.
     view.apply(&published(4, 30)).await.expect("it is applied");
     let listing = view.list(&Part::newest(0, 1)).await.expect("a list");
     assert_eq!((listing.articles[0].id, listing.total), (id(4), 3));
+    // Whose name an old byline is was not kept: it goes with its author.
+    view.erase(author()).await.expect("it is erased");
+    let listing = view.list(&Part::newest(0, 10)).await.expect("a list");
+    assert!(listing.articles.iter().all(|article| article.byline.as_str().is_empty()));
 }
 
 #[tokio::test]
@@ -93,12 +106,14 @@ async fn a_view_of_the_first_form_in_mongodb_is_listed_by_its_own_documents() {
     let client = Client::with_uri_str(&url).await.expect("a client");
     let database = client.default_database().expect("the URL names a database");
     let view = database.collection::<Document>("articles_1");
-    let all: Vec<Document> =
-        view.find(doc! {}).await.expect("they are read").try_collect().await.expect("they are read");
-    let lacking = doc! { "$unset": { "placed_at": "", "updated_at": "", "labels": "", "content_bytes": "" } };
-    for article in all {
-        let id = doc! { "_id": article.get("_id").expect("an id") };
-        view.update_one(id, lacking.clone()).await.expect("it is as it was");
+    for article in articles() {
+        let typed: Vec<&str> = article.story.tags.iter().map(Label::as_str).collect();
+        let as_it_was = doc! {
+            "$unset": { "placed_at": "", "updated_at": "", "byline_of": "", "byline_key": "", "content_bytes": "" },
+            "$set": { "labels": typed },
+        };
+        let this = doc! { "_id": article.id.to_string() };
+        view.update_one(this, as_it_was).await.expect("it is as it was");
     }
     database.collection::<Document>("marks").delete_one(doc! { "_id": "form" }).await.expect("it is gone");
     let view = open_view(&url, "test").await.expect("it opens");

@@ -71,7 +71,7 @@ fn life(draft: &Article) -> Vec<bus::Envelope> {
         } else {
             let mut story = article.story.clone();
             story.title = format!("Step {step}");
-            article.revise(story, Byline::of("Ada"), by, at)
+            article.revise(story, Byline::of("Ada", article.author), by, at)
         };
         let change = change.expect("a legal step");
         article = change.article.clone();

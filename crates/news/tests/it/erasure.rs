@@ -40,9 +40,9 @@ async fn an_erased_person_is_named_nowhere_and_what_they_wrote_stays() {
     let gone = said(Kind::Unauthenticated, "invalid_token");
     assert_eq!(told(world.create(&author(), fields("Later")).await), gone);
     assert_eq!(told(world.revise(&author(), &draft, fields("Later")).await), gone);
-    // Others go on with what they left behind, and their pages may still have the name.
-    let named = ArticleFields { author: Some("Ada O'Neill".to_owned()), ..fields("Later") };
-    let later = world.revise(&editor(), &draft, named).await.expect("a new version");
+    // Others go on with what they left behind, and send back what they read.
+    let read = ArticleFields { author: Some(String::new()), ..fields("Later") };
+    let later = world.revise(&editor(), &draft, read).await.expect("a new version");
     let seen = world.get_since(Some(&editor()), &later).await.expect("it is projected");
     assert_eq!((seen.author.as_str(), seen.title.as_str()), ("", "Later"));
     world.stop().await;
@@ -67,6 +67,39 @@ async fn an_erased_person_is_named_nowhere_and_what_they_wrote_stays() {
             sqlx::query_scalar(statement).fetch_one(&mut connection).await.expect("it is counted");
         assert_eq!(found, 0, "{statement}");
     }
+}
+
+#[tokio::test]
+async fn after_an_erasure_another_byline_shows_and_the_name_of_another_person_stays() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let by = |name: &str| ArticleFields { author: Some(name.to_owned()), ..fields("A title") };
+    let own = world.create(&author(), fields("Under her own name")).await.expect("a draft");
+    // Her own name is hers, also if she types it.
+    let typed = world.create(&author(), by(" Ada O'Neill")).await.expect("a draft");
+    let guest = world.create(&author(), by("Gus Guest")).await.expect("a draft");
+    world.tell(erased(author().id.to_string())).await;
+    for hers in [&own, &typed] {
+        testkit::wait_until("the article without a byline", testkit::PATIENCE, async || {
+            let seen = world.get(Some(&editor()), &hers.id).await.expect("it is there");
+            seen.author.is_empty().then_some(())
+        })
+        .await;
+    }
+    assert_eq!(world.get(Some(&editor()), &guest.id).await.expect("it is there").author, "Gus Guest");
+    let later = world.revise(&editor(), &own, by("Newsroom")).await.expect("a new version");
+    assert_eq!(later.author, "Newsroom");
+    assert_eq!(world.get_since(Some(&editor()), &later).await.expect("it is projected").author, "Newsroom");
+    world.stop().await;
+
+    let app = place.open().await;
+    app.replay(|_| ()).await.expect("the view is rebuilt");
+    for (article, byline) in [(&own, "Newsroom"), (&typed, ""), (&guest, "Gus Guest")] {
+        let id = article.id.parse().expect("an id");
+        let rebuilt = app.get(Some(&editor().identity()), id, None).await.expect("it is there");
+        assert_eq!(rebuilt.byline.as_str(), byline);
+    }
+    shut(app).await;
 }
 
 #[tokio::test]

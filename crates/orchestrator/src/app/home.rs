@@ -85,7 +85,7 @@ impl App {
 
     async fn followed_by(&self, reader: UserId) -> Result<Followed, TastesError> {
         let tastes = self.tastes.of(reader, LIKED).await?;
-        let labels = tastes.iter().take(FOLLOWED).map(|taste| taste.label.as_str());
+        let labels = tastes.iter().take(FOLLOWED).map(|taste| taste.label.key());
         let asked = labels
             .flat_map(|label| Section::ALL.map(|section| self.newest_of(section, Some(label), FOR_YOU)));
         // A section that does not answer is named as missing by the other half of the page; what is new is there in any case.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chassis::transport::refusal_of;
 use chassis::{Breaker, BreakerSettings, Broken, Context, Transport};
-use kernel::{Label, Refusal, UserId};
+use kernel::{Label, Refusal, UserId, is_visible};
 use proto::recommendations::v1 as wire;
 use proto::recommendations::v1::recommendations_client::RecommendationsClient;
 
@@ -65,14 +65,17 @@ impl Tastes for GrpcTastes {
     async fn of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, TastesError> {
         let request = wire::GetTasteRequest { user_id: reader.to_string(), limit };
         let answer = self.ask(&request).await?;
-        answer.tastes.into_iter().map(taste).collect::<Result<_, _>>().map_err(TastesError::Unreadable)
+        // Labels of an older program may have nothing that can be seen; nobody follows them.
+        let is_hidden = |label: &str| !label.is_empty() && !label.chars().any(is_visible);
+        let tastes = answer.tastes.into_iter().filter(|taste| !is_hidden(&taste.label));
+        tastes.map(taste).collect::<Result<_, _>>().map_err(TastesError::Unreadable)
     }
 }
 
 /// What is wrong names the field, never what stands in it: a label can be an opinion.
 fn taste(from: wire::Taste) -> Result<Taste, String> {
     let wire::Taste { label, weight, reads, last_read_at_ms: _ } = from;
-    let label = Label::parse(&label).map_err(|fault| format!("a label {fault}"))?;
+    let label = Label::parse(&label).map_err(|fault| format!("a label {fault}"))?.into();
     if !weight.is_finite() || weight < 0.0 {
         return Err("a weight is no weight".to_owned());
     }

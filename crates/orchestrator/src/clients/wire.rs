@@ -81,6 +81,13 @@ pub(super) fn states(states: &[State]) -> Vec<String> {
 }
 
 fn article(from: wire::Article) -> Result<Article, Wrong> {
+    let author_id = parse("author_id", &from.author_id)?;
+    // A section of an older program does not say whose name it is: then it goes with the author.
+    let byline_of = match from.byline_of.as_deref() {
+        None => Some(author_id),
+        Some("") => None,
+        Some(owner) => Some(parse("byline_of", owner)?),
+    };
     Ok(Article {
         id: parse("id", &from.id)?,
         section: parse("section", &from.section)?,
@@ -91,7 +98,8 @@ fn article(from: wire::Article) -> Result<Article, Wrong> {
         description: from.description,
         content: from.content,
         author: from.author,
-        author_id: parse("author_id", &from.author_id)?,
+        author_id,
+        byline_of,
         tags: from.tags,
         lang: from.lang,
         image: from.image,

@@ -62,10 +62,12 @@ pub struct Article {
     pub description: Option<String>,
     /// The text; absent in lists unless asked for.
     pub content: Option<String>,
-    /// The byline; empty once the person was erased.
+    /// The byline; empty once the person whose name it was is erased.
     pub author: String,
     /// The account that wrote it.
     pub author_id: UserId,
+    /// The account whose name the byline is; nothing for a byline that is text like the title.
+    pub byline_of: Option<UserId>,
     /// What it is about, in the author's words and order.
     pub tags: Vec<String>,
     /// BCP 47 tag of the language.
@@ -157,6 +159,7 @@ impl Article {
             content: None,
             author: "Ada".to_owned(),
             author_id: UserId::new(uuid::Uuid::from_u128(1)),
+            byline_of: Some(UserId::new(uuid::Uuid::from_u128(1))),
             tags: vec!["budget".to_owned()],
             lang: None,
             image: None,

@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kernel::{ArticleId, Label, Section};
+use kernel::{ArticleId, MatchedLabel, Section, match_key};
 
 use super::Article;
 
@@ -24,7 +24,7 @@ const LABEL_STEP: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taste {
     /// The label, as authors wrote it.
-    pub label: Label,
+    pub label: MatchedLabel,
     /// How much: more than 0, finite.
     pub weight: f64,
     /// How often they read about it.
@@ -97,7 +97,8 @@ pub fn for_you(articles: Vec<Article>, tastes: &[Taste]) -> Vec<Suggestion> {
     let articles: BTreeMap<ArticleId, Article> =
         articles.into_iter().map(|article| (article.id, article)).collect();
     let candidates = articles.values().filter_map(|article| {
-        let liked = |taste: &&Taste| article.tags.iter().any(|tag| tag == taste.label.as_str());
+        let labels: Vec<String> = article.tags.iter().map(|tag| match_key(tag)).collect();
+        let liked = |taste: &&Taste| labels.iter().any(|label| label == taste.label.key());
         let fits: f64 = tastes.iter().filter(liked).map(|taste| taste.weight).sum();
         let most = tastes.iter().filter(liked).max_by(|one, other| {
             one.weight.total_cmp(&other.weight).then_with(|| other.label.cmp(&one.label))
@@ -166,7 +167,7 @@ fn line_up<G: PartialEq + Copy>(
 
 #[cfg(test)]
 mod tests {
-    use kernel::Timestamp;
+    use kernel::{Label, Timestamp};
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -185,7 +186,7 @@ mod tests {
     }
 
     fn taste(label: &str, weight: f64) -> Taste {
-        Taste { label: Label::parse(label).expect("a label"), weight, reads: 3 }
+        Taste { label: Label::parse(label).expect("a label").into(), weight, reads: 3 }
     }
 
     fn numbers<'a>(articles: impl IntoIterator<Item = &'a Article>) -> Vec<u128> {
@@ -194,7 +195,7 @@ mod tests {
 
     fn because(suggestions: &[Suggestion]) -> Vec<(u128, &str)> {
         let told = |one: &'_ Suggestion| numbers([&one.article])[0];
-        suggestions.iter().map(|one| (told(one), one.because.label.as_str())).collect()
+        suggestions.iter().map(|one| (told(one), one.because.label.typed().as_str())).collect()
     }
 
     #[test]

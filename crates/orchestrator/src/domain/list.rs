@@ -7,9 +7,9 @@ use super::{Article, State};
 /// Which articles a list holds. What is absent lets everything pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// With this label, letter for letter.
+    /// With this label, as its spellings are matched ([`kernel::match_key`]): so they are one list for cursors and caches.
     pub label: Option<String>,
-    /// With this byline, letter for letter.
+    /// With this byline, in NFC.
     pub author: Option<String>,
     /// Written by this account.
     pub author_id: Option<UserId>,

@@ -3,7 +3,7 @@
 use chassis::http::query_time;
 use kernel::{
     FieldFault, Kind, Label, MAX_LIMIT, NotAnId, Page, PageError, Refusal, Section, TextError, Timestamp,
-    UserId, line,
+    UserId, line, match_key, nfc,
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -32,9 +32,9 @@ pub(super) struct PageQuery {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Only articles with this label, letter for letter.
+    /// Only articles with this label, in any spelling: case, normalisation and outer spaces make no other label.
     label: Option<String>,
-    /// Only articles with this byline, letter for letter.
+    /// Only articles with this byline: the same letters, however they were typed.
     author: Option<String>,
     /// Only articles by this account.
     #[param(value_type = Option<uuid::Uuid>)]
@@ -92,8 +92,10 @@ impl ListQuery {
         let limit = limit(self.limit.as_deref(), &mut faults);
         let order = self.order.as_deref().map(order);
         let filter = Filter {
-            label: checked("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ())),
-            author: checked("/author", self.author, &mut faults, |text| line(text, BYLINE)),
+            label: checked("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ()))
+                .map(|label| match_key(&label)),
+            author: checked("/author", self.author, &mut faults, |text| line(text, BYLINE))
+                .map(|byline| nfc(&byline).into_owned()),
             author_id: account(self.author_id.as_deref(), &mut faults),
             from: moment("/from", self.from.as_deref(), &mut faults),
             to: moment("/to", self.to.as_deref(), &mut faults),

@@ -45,7 +45,7 @@ pub struct ArticleView {
     /// The text. Left out of lists, unless `include=content` asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
-    /// The byline; empty once the person was erased.
+    /// The byline; empty once the person whose name it was is erased. What is read here can be sent back.
     author: String,
     /// The account that wrote it.
     #[schema(value_type = uuid::Uuid)]
@@ -304,7 +304,7 @@ pub struct ReviseBody {
     /// At most 20 of 1 to 50 characters.
     #[serde(default)]
     tags: Vec<String>,
-    /// The byline, 1 to 50 characters.
+    /// The byline, 1 to 50 characters; or empty, as it is read after an erasure.
     #[serde(default)]
     author: Option<String>,
     /// A few sentences for lists.
@@ -347,7 +347,7 @@ pub struct PatchBody {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<String>, required = false)]
     tags: Option<Vec<String>>,
-    /// The byline, 1 to 50 characters.
+    /// The byline, 1 to 50 characters; or empty, as it is read after an erasure.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, required = false)]
     author: Option<String>,

@@ -162,6 +162,34 @@ async fn an_erasure_takes_out_whatever_shows_the_byline_and_keeps_it_out() {
 }
 
 #[tokio::test]
+async fn an_erasure_takes_out_what_shows_the_name_and_nothing_that_the_person_only_wrote() {
+    let world = world().await;
+    let (author, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let desk = world.desk(Section::Sports);
+    let (text, named) = (desk.published(1, 10), desk.published(2, 10));
+    desk.replace(Article { byline_of: Some(String::new()), ..newer(text, 7, "Under a text") });
+    desk.replace(Article { byline_of: Some(other.to_string()), ..newer(named, 7, "Under another name") });
+    let status = async |id: &ArticleId| {
+        world.get(&format!("/sports/{id}")).send().await.header("cache-status").to_owned()
+    };
+    let erase = async |person: Uuid| {
+        let body = UserErased { user_id: person.to_string(), ..UserErased::default() };
+        let body = Bytes::from(prost::Message::encode_to_vec(&body));
+        announce(&world, "users.erased", &person.to_string(), 1, body).await;
+    };
+    for id in [&text, &named] {
+        assert_eq!(status(id).await, "orchestrator; fwd=miss");
+    }
+    erase(author).await;
+    for id in [&text, &named] {
+        assert_eq!(status(id).await, "orchestrator; hit");
+    }
+    erase(other).await;
+    assert_eq!(status(&text).await, "orchestrator; hit");
+    assert_eq!(status(&named).await, "orchestrator; fwd=miss");
+}
+
+#[tokio::test]
 async fn while_a_section_is_away_the_last_good_answer_serves_for_a_day_and_says_so() {
     let world = world().await;
     let id = world.desk(Section::Sports).published(1, 10);

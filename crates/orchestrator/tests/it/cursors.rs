@@ -6,6 +6,7 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::Value;
 
+use crate::cache::caching;
 use crate::desk::{Mood, article};
 use crate::world::{Answer, World, config, token, user_of};
 
@@ -151,6 +152,24 @@ async fn filters_reach_the_sections_as_they_were_asked_for_and_stay_in_the_links
     world.desk(Section::Sports).forget();
     world.get(&first).send().await;
     assert_eq!(world.desk(Section::Sports).last::<ListArticlesRequest>("ListArticles"), expected);
+}
+
+#[tokio::test]
+async fn spellings_of_one_label_are_one_list_with_one_cursor() {
+    let world = World::with(caching(), |bus| bus).await;
+    for number in 0..3 {
+        let tags = vec![["Zürich", "ZU\u{308}RICH", "zürich "][number as usize].to_owned()];
+        world
+            .desk(Section::Sports)
+            .put(Article { tags, ..article(Section::Sports, number, i64::from(number), "published") });
+    }
+    let first = world.get("/sports?label=Z%C3%BCrich&limit=1").send().await;
+    assert_eq!(first.json["page"]["total"], 3);
+    let again = world.get("/sports?label=%20ZU%CC%88RICH&limit=1").send().await;
+    assert_eq!(again.header("cache-status"), "orchestrator; hit");
+    let cursor = first.json["page"]["next_cursor"].as_str().expect("a cursor");
+    let next = world.get(&format!("/sports?label=z%C3%BCrich&limit=5&cursor={cursor}")).send().await;
+    assert_eq!(next.json["news"].as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! How a scripted section answers for a part of its list: by the letter of `calls.proto`.
 
+use kernel::match_key;
 use proto::news::v1::*;
 
 fn passes(article: &Article, asked: &ListArticlesRequest) -> bool {
@@ -9,7 +10,7 @@ fn passes(article: &Article, asked: &ListArticlesRequest) -> bool {
     };
     let published = |holds: &dyn Fn(i64) -> bool| article.published_at_ms.is_some_and(holds);
     states.contains(&article.state.as_str())
-        && asked.label.as_ref().is_none_or(|label| article.tags.contains(label))
+        && asked.label.as_ref().is_none_or(|label| article.tags.iter().any(|tag| match_key(tag) == *label))
         && asked.author.as_ref().is_none_or(|name| *name == article.author)
         && asked.author_id.as_ref().is_none_or(|id| *id == article.author_id)
         && asked.from_ms.is_none_or(|from| published(&|at| at >= from))

@@ -84,7 +84,8 @@ async fn what_is_told_arrives_as_it_was_said_and_in_that_order(way: Way) {
     let (tastes, played) = neighbours(way).await;
     played.knows(reader(), &[("選挙", 2.5, 3), ("Fußball/Bundesliga", 1.0, 1), ("budget", 0.25, 4)]);
     let told = tastes.of(reader(), 2).await.expect("is answered");
-    let told: Vec<_> = told.iter().map(|taste| (taste.label.as_str(), taste.weight, taste.reads)).collect();
+    let told: Vec<_> =
+        told.iter().map(|taste| (taste.label.typed().as_str(), taste.weight, taste.reads)).collect();
     assert_eq!(told, [("選挙", 2.5, 3), ("Fußball/Bundesliga", 1.0, 1)]);
 }
 

@@ -104,11 +104,7 @@ impl App {
     }
 
     /// The session of the account that one of these tokens belongs to, if it has not failed too often.
-    async fn session_of(
-        &self,
-        email: &Email,
-        held: &[RefreshToken],
-    ) -> Result<Option<SessionId>, UserError> {
+    async fn session_of(&self, email: &Email, held: &[RefreshToken]) -> Result<Option<SessionId>, UserError> {
         for token in held {
             let (print, now) = (token.print(), self.clock.now());
             let Some(session) = self.store.session(SessionName::Series(print.series), now).await? else {

@@ -3,12 +3,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::Outbox;
-use kernel::{ArticleId, Version};
+use kernel::{ArticleId, UserId, Version};
 use testkit::Folder;
+use uuid::Uuid;
 
 use super::answers::*;
 use super::past::*;
-use super::sample::{author, by_another, drafted, fact, id, revised, story};
+use super::sample::{at, author, by_another, drafted, fact, id, revised, story};
 use crate::domain::{Broken, Byline, Change, GENESIS, Link, Slug, follow};
 use crate::ports::{AppendError, EventStore, Once};
 
@@ -176,12 +177,13 @@ async fn a_walk_meets_every_article_once_at_its_newest_version(given: Fixture) {
 async fn an_erased_person_has_no_byline_in_any_version(given: Fixture) {
     let first = drafted(1);
     let mut others = drafted(2);
-    others.article.author = kernel::UserId::new(uuid::Uuid::from_u128(0xb));
+    others.article.author = UserId::new(Uuid::from_u128(0xb));
+    others.article.byline = Byline::of("Ada O'Neill", others.article.author);
     given.append(&first).await;
     given.append(&others).await;
     given.store.erase(author()).await.expect("it is erased");
     let latest = given.store.latest(id(1)).await.expect("it is read").expect("it is there");
-    assert_eq!(latest.byline, Byline::stored(String::new()));
+    assert_eq!(latest.byline, Byline::stored(String::new(), Some(author())));
     assert_eq!(latest.author, author());
     let other = given.store.latest(id(2)).await.expect("it is read").expect("it is there");
     assert_eq!(other.byline, others.article.byline);
@@ -195,6 +197,28 @@ async fn an_erased_person_gets_no_byline_afterwards(given: Fixture) {
     given.append(&by_another(revised(&drafted(1).article, "Later"))).await;
     let latest = given.store.latest(id(1)).await.expect("it is read").expect("it is there");
     assert_eq!((latest.version, latest.byline.as_str()), (Version::new(2), ""));
+}
+
+async fn a_byline_that_is_not_the_erased_person_s_name_stays(given: Fixture) {
+    let other = UserId::new(Uuid::from_u128(0xb));
+    let bylines = [Byline::parse("Newsroom").expect("a byline"), Byline::of("Ben", other)];
+    let (before, mut after) = (drafted(1).article, Vec::new());
+    given.append(&drafted(1)).await;
+    for (number, byline) in (2..).zip(&bylines) {
+        let mut change = drafted(number);
+        change.article.byline = byline.clone();
+        given.append(&change).await;
+        after.push((id(number), byline.clone()));
+    }
+    given.store.erase(author()).await.expect("it is erased");
+    // An editor writes another byline over what the person wrote.
+    let change = before.revise(story("Later"), bylines[0].clone(), other, at(1)).expect("it can be revised");
+    given.append(&change).await;
+    after.push((id(1), bylines[0].clone()));
+    for (id, byline) in after {
+        let latest = given.store.latest(id).await.expect("it is read").expect("it is there");
+        assert_eq!(latest.byline, byline);
+    }
 }
 
 async fn an_erased_person_writes_nothing(given: Fixture) {
@@ -252,6 +276,7 @@ macro_rules! every_case {
                 a_walk_meets_every_article_once_at_its_newest_version,
                 an_erased_person_has_no_byline_in_any_version,
                 an_erased_person_gets_no_byline_afterwards,
+                a_byline_that_is_not_the_erased_person_s_name_stays,
                 an_erased_person_writes_nothing,
                 erasing_twice_is_erasing_once,
                 erasing_leaves_the_chain_as_it_is,

@@ -44,7 +44,7 @@ pub fn drafted(number: u128) -> Change {
         section: Section::Sports,
         slug: Slug::stored(format!("article-{number}")),
         story: story(&format!("Article {number}")),
-        byline: Byline::of("Ada O'Neill"),
+        byline: Byline::of("Ada O'Neill", author()),
         author: author(),
         at: at(0),
     })

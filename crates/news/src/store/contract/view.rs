@@ -7,7 +7,7 @@ use kernel::{ArticleId, UserId};
 use testkit::Folder;
 
 use super::sample::{at, author, drafted, id, published, revised};
-use crate::domain::{Article, Filter, MAX_CONTENT_BYTES, Part, State};
+use crate::domain::{Article, Byline, Filter, MAX_CONTENT_BYTES, Part, State};
 use crate::ports::{Listing, NewsView};
 
 /// Somebody who damages the view behind its back.
@@ -179,6 +179,7 @@ async fn articles_are_picked_with_content_only_if_it_was_asked_for(given: Fixtur
 async fn an_erased_person_has_no_byline_in_the_view(given: Fixture) {
     let mut other = published(2, 0);
     other.author = UserId::new(uuid::Uuid::from_u128(0xb));
+    other.byline = Byline::of("Ada O'Neill", other.author);
     given.apply(&published(1, 0)).await;
     given.apply(&other).await;
     given.view.erase(author()).await.expect("it is erased");
@@ -202,6 +203,29 @@ async fn an_article_that_comes_after_its_author_was_erased_has_no_byline(given: 
     given.view.load(&[published(1, 0)]).await.expect("it is loaded");
     given.view.finish_rebuild().await.expect("it ends");
     assert_eq!(given.get(1).await.expect("it is there").byline.as_str(), "");
+}
+
+async fn a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view(given: Fixture) {
+    let (mut text, mut other, mut late) = (published(1, 0), published(2, 0), published(3, 0));
+    text.byline = Byline::parse("Newsroom").expect("a byline");
+    other.byline = Byline::of("Ben", UserId::new(uuid::Uuid::from_u128(0xb)));
+    late.byline = text.byline.clone();
+    given.apply(&text).await;
+    given.apply(&other).await;
+    given.view.erase(author()).await.expect("it is erased");
+    given.apply(&late).await;
+    for (number, article) in [(1, &text), (2, &other), (3, &late)] {
+        assert_eq!(given.get(number).await.as_ref(), Some(article));
+    }
+    given.view.begin_rebuild().await.expect("it begins");
+    given.view.load(&[text.clone(), other.clone(), late.clone()]).await.expect("it is loaded");
+    given.view.finish_rebuild().await.expect("it ends");
+    for (number, article) in [(1, &text), (2, &other), (3, &late)] {
+        assert_eq!(given.get(number).await.as_ref(), Some(article));
+    }
+    // The other person is erased whoever wrote the article.
+    given.view.erase(UserId::new(uuid::Uuid::from_u128(0xb))).await.expect("it is erased");
+    assert_eq!(given.get(2).await.expect("it is there").byline.as_str(), "");
 }
 
 async fn readers_see_the_old_view_until_the_new_one_is_complete(given: Fixture) {
@@ -275,6 +299,7 @@ macro_rules! every_case {
                 articles_are_picked_with_content_only_if_it_was_asked_for,
                 an_erased_person_has_no_byline_in_the_view,
                 an_article_that_comes_after_its_author_was_erased_has_no_byline,
+                a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view,
                 readers_see_the_old_view_until_the_new_one_is_complete,
                 what_is_applied_during_a_rebuild_is_in_the_new_view,
                 a_rebuild_that_was_never_finished_leaves_no_trace,

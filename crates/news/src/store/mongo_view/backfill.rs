@@ -4,21 +4,23 @@ use mongodb::Database;
 use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 
-use super::document::{broken, listed, size};
+use super::document::{broken, listed, matched, size};
 use super::failure::failure;
 use super::marks;
 use super::places::views;
-use crate::store::record::read_document;
+use crate::store::record::{BylineColumns, read_document};
 
-/// The form of the articles in a view: what lists ask for stands beside the document since form 2, and the size of the text
-/// since form 3.
-const FORM: i64 = 3;
+/// The form of the articles in a view. Since form 2 what lists ask for stands beside the document, since form 3 the size of the text;
+/// since form 4 labels and bylines are matched by their keys, and it is said whose name a byline is.
+const FORM: i64 = 4;
 
 #[derive(Deserialize)]
 struct Old {
     #[serde(rename = "_id")]
     id: String,
     version: i64,
+    author: String,
+    byline: String,
     document: String,
     content: String,
 }
@@ -36,14 +38,17 @@ pub(super) async fn run(database: &Database) -> Result<(), StoreFailure> {
     }
     for name in views(database).await? {
         let view = database.collection::<Old>(&name);
-        let lacking = doc! { "content_bytes": { "$exists": false } };
-        let columns = doc! { "version": 1, "document": 1, "content": 1 };
+        let lacking = doc! { "byline_of": { "$exists": false } };
+        let columns = doc! { "version": 1, "author": 1, "byline": 1, "document": 1, "content": 1 };
         let mut old = view.find(lacking).projection(columns).await.map_err(failure)?;
         while let Some(old) = old.try_next().await.map_err(failure)? {
-            let article = read_document(&old.document, String::new(), String::new()).map_err(broken)?;
-            // A newer version that came meanwhile has everything.
-            let same = doc! { "_id": old.id, "version": old.version };
+            let article =
+                read_document(&old.document, String::new(), BylineColumns::default()).map_err(broken)?;
+            // A newer version that came meanwhile has everything, and an erasure has blanked its byline.
+            let same = doc! { "_id": old.id, "version": old.version, "byline": &old.byline };
             let mut lacked = listed(&article);
+            lacked.extend(matched(&old.byline));
+            lacked.insert("byline_of", old.author);
             lacked.insert("content_bytes", size(&old.content));
             view.update_one(same, doc! { "$set": lacked }).await.map_err(failure)?;
         }

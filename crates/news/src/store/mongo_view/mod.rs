@@ -122,13 +122,27 @@ impl MongoNewsView {
         Ok(found.is_some())
     }
 
+    async fn is_one_erased(&self, person: Option<UserId>) -> Result<bool, StoreFailure> {
+        match person {
+            Some(person) => self.is_erased(person).await,
+            None => Ok(false),
+        }
+    }
+
     /// Takes a person's name off in every view that is there, also in those that nobody reads any more.
     async fn blank(&self, person: UserId) -> Result<(), StoreFailure> {
         let _alone = self.changing.lock().await;
         for view in views(&self.database).await? {
-            let named = doc! { "author": key(person.uuid()), "byline": { "$ne": "" } };
             let view = self.database.collection::<Document>(&view);
-            view.update_many(named, doc! { "$set": { "byline": "" } }).await.map_err(failure)?;
+            let person = key(person.uuid());
+            let own = doc! { "byline_of": &person, "byline": { "$ne": "" } };
+            // A replica of an older program does not say whose name it is: then it goes with the author.
+            let older =
+                doc! { "author": &person, "byline_of": { "$exists": false }, "byline": { "$ne": "" } };
+            for named in [own, older] {
+                let blank = doc! { "$set": { "byline": "", "byline_key": "" } };
+                view.update_many(named, blank).await.map_err(failure)?;
+            }
         }
         Ok(())
     }
@@ -160,7 +174,7 @@ impl MongoNewsView {
         let mut documents = Vec::with_capacity(articles.len());
         for article in articles {
             let mut document = doc! { "_id": key(article.id.uuid()) };
-            document.extend(fields(article, erased.contains(&article.author))?);
+            document.extend(fields(article, is_one_of(erased, article))?);
             documents.push(document);
         }
         let inserted = self.view::<Document>(number).insert_many(documents).ordered(false).await;
@@ -171,18 +185,18 @@ impl MongoNewsView {
             return Err(failure(error));
         }
         for article in refused.iter().filter_map(|each| articles.get(each.index)) {
-            self.put(number, article, erased.contains(&article.author)).await?;
+            self.put(number, article, is_one_of(erased, article)).await?;
         }
         Ok(())
     }
 
-    /// Those of the authors who were erased.
+    /// Those of the people whose names are over these articles who were erased.
     async fn erased_of(&self, articles: &[Article]) -> Result<BTreeSet<UserId>, StoreFailure> {
-        let authors: BTreeSet<UserId> = articles.iter().map(|article| article.author).collect();
+        let named: BTreeSet<UserId> = articles.iter().filter_map(|article| article.byline.owner()).collect();
         let mut erased = BTreeSet::new();
-        for author in authors {
-            if self.is_erased(author).await? {
-                erased.insert(author);
+        for person in named {
+            if self.is_erased(person).await? {
+                erased.insert(person);
             }
         }
         Ok(erased)
@@ -246,15 +260,18 @@ impl MongoNewsView {
 impl NewsView for MongoNewsView {
     async fn apply(&self, article: &Article) -> Result<bool, StoreFailure> {
         in_time(async {
-            let (places, erased) = tokio::try_join!(self.places(), self.is_erased(article.author))?;
+            let owner = article.byline.owner();
+            let (places, erased) = tokio::try_join!(self.places(), self.is_one_erased(owner))?;
             let newer = self.put(places.live, article, erased).await?;
             if let Some(next) = places.building {
                 self.put(next, article, erased).await?;
             }
             // Without transactions whoever writes last looks at what the other has done: the tombstone stands before names
             // are taken off, and this was written before the tombstone is looked for again.
-            if !erased && self.is_erased(article.author).await? {
-                self.blank(article.author).await?;
+            if let Some(owner) = owner.filter(|_| !erased)
+                && self.is_erased(owner).await?
+            {
+                self.blank(owner).await?;
             }
             // Also where it was not newer: whoever brought it first may have been killed before they could say so.
             changed(&self.database).await?;
@@ -412,6 +429,10 @@ fn picked(ids: &[ArticleId], filter: &Filter) -> Document {
     let mut picked = select::passing(filter);
     picked.insert("_id", doc! { "$in": ids.iter().map(|id| key(id.uuid())).collect::<Vec<_>>() });
     picked
+}
+
+fn is_one_of(people: &BTreeSet<UserId>, article: &Article) -> bool {
+    article.byline.owner().is_some_and(|owner| people.contains(&owner))
 }
 
 fn not_begun() -> StoreFailure {

@@ -13,11 +13,11 @@ pub(super) fn passing(filter: &Filter) -> Document {
             doc! { "state": { "$in": many.iter().map(|state| state.as_str()).collect::<Vec<_>>() } }
         }
     };
-    if let Some(label) = &filter.label {
+    if let Some(label) = filter.label_key() {
         passing.insert("labels", label);
     }
-    if let Some(byline) = &filter.byline {
-        passing.insert("byline", byline);
+    if let Some(byline) = filter.byline_key() {
+        passing.insert("byline_key", byline.as_ref());
     }
     if let Some(author) = filter.author {
         passing.insert("author", key(author.uuid()));

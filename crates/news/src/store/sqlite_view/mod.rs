@@ -1,3 +1,4 @@
+mod keys;
 mod select;
 
 use std::collections::HashMap;
@@ -10,7 +11,7 @@ use kernel::{ArticleId, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 
-use super::record::{RecordError, read_document, write_document};
+use super::record::{BylineColumns, RecordError, read_document, write_document};
 use crate::domain::{Article, Filter, Part, placed_at};
 use crate::ports::{Listing, NewsView, Positions, Sizes};
 
@@ -30,13 +31,16 @@ pub struct SqliteNewsView {
 impl SqliteNewsView {
     /// Opens or creates the file.
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
-        Ok(Self { database: Database::open(url, &MIGRATOR).await? })
+        let database = Database::open(url, &MIGRATOR).await?;
+        keys::renew(&database).await?;
+        Ok(Self { database })
     }
 }
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    byline: String,
+    #[sqlx(flatten)]
+    byline: BylineColumns,
     document: String,
     content: String,
 }
@@ -66,10 +70,11 @@ impl NewsView for SqliteNewsView {
     }
 
     async fn get(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
-        let row: Option<Row> = sqlx::query_as("select byline, document, content from articles where id = ?")
-            .bind(id.uuid())
-            .fetch_optional(self.database.reader())
-            .await?;
+        let row: Option<Row> =
+            sqlx::query_as("select byline, byline_of, document, content from articles where id = ?")
+                .bind(id.uuid())
+                .fetch_optional(self.database.reader())
+                .await?;
         row.map(Row::article).transpose()
     }
 
@@ -118,8 +123,8 @@ impl NewsView for SqliteNewsView {
             .execute(&mut *tx)
             .await?;
         let named: bool = sqlx::query_scalar(
-            "select exists (select 1 from articles where author_id = ?1)
-                 or exists (select 1 from articles_next where author_id = ?1)",
+            "select exists (select 1 from articles where author_id = ?1 or byline_of = ?1)
+                 or exists (select 1 from articles_next where author_id = ?1 or byline_of = ?1)",
         )
         .bind(person.uuid())
         .fetch_one(&mut *tx)
@@ -128,8 +133,10 @@ impl NewsView for SqliteNewsView {
             owe_sqlite(&mut tx, person).await?;
         }
         for statement in [
-            "update articles set byline = '' where author_id = ?",
-            "update articles_next set byline = '' where author_id = ?",
+            "update articles set byline = '', byline_key = null
+             where byline_of = ?1 or (byline_of is null and author_id = ?1)",
+            "update articles_next set byline = '', byline_key = null
+             where byline_of = ?1 or (byline_of is null and author_id = ?1)",
         ] {
             sqlx::query(statement).bind(person.uuid()).execute(&mut *tx).await?;
         }
@@ -165,8 +172,10 @@ impl NewsView for SqliteNewsView {
             "delete from totals",
             "delete from article_labels",
             "insert into articles
-                (id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content)
-             select id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content
+                (id, version, state, published_at, placed_at, updated_at, author_id, byline, byline_of, byline_key,
+                 labels, document, content)
+             select id, version, state, published_at, placed_at, updated_at, author_id, byline, byline_of, byline_key,
+                 labels, document, content
              from articles_next",
             "delete from articles_next",
             "delete from rebuild",
@@ -201,13 +210,16 @@ macro_rules! put_into {
         concat!(
             "insert into ",
             $table,
-            " (id, version, state, published_at, placed_at, updated_at, author_id, byline, document, content)
-             values (?, ?, ?, ?, ?, ?, ?,
-                case when exists (select 1 from erased where person = ?) then '' else ? end, ?, ?)
+            " (id, version, state, published_at, placed_at, updated_at, author_id, byline, byline_of, byline_key,
+               labels, document, content)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7,
+                case when exists (select 1 from erased where person = ?9) then '' else ?8 end, ?9,
+                case when exists (select 1 from erased where person = ?9) then null else ?10 end, ?11, ?12, ?13)
              on conflict (id) do update set
                 version = excluded.version, state = excluded.state, published_at = excluded.published_at,
                 placed_at = excluded.placed_at, updated_at = excluded.updated_at,
-                author_id = excluded.author_id, byline = excluded.byline, document = excluded.document,
+                author_id = excluded.author_id, byline = excluded.byline, byline_of = excluded.byline_of,
+                byline_key = excluded.byline_key, labels = excluded.labels, document = excluded.document,
                 content = excluded.content
              where excluded.version > ",
             $table,
@@ -232,8 +244,10 @@ async fn put(
         .bind(placed_at(article).millis())
         .bind(article.updated_at.millis())
         .bind(article.author.uuid())
-        .bind(article.author.uuid())
         .bind(article.byline.as_str())
+        .bind(BylineColumns::owner_of(&article.byline))
+        .bind(keys::of_byline(article.byline.as_str()))
+        .bind(keys::of_labels(&article.story.tags)?)
         .bind(write_document(article).map_err(broken)?)
         .bind(article.story.content.as_str())
         .execute(tx)

@@ -30,11 +30,11 @@ impl<'a> Question<'a> {
             states.push_bind(state.as_str());
         }
         text.push(")");
-        if let Some(label) = &filter.label {
-            text.push(" and l.label = ").push_bind(label.clone());
+        if let Some(label) = filter.label_key() {
+            text.push(" and l.label = ").push_bind(label);
         }
-        if let Some(byline) = &filter.byline {
-            text.push(" and a.byline = ").push_bind(byline.clone());
+        if let Some(byline) = filter.byline_key() {
+            text.push(" and coalesce(a.byline_key, a.byline) = ").push_bind(byline.into_owned());
         }
         if let Some(author) = filter.author {
             text.push(" and a.author_id = ").push_bind(author.uuid());
@@ -81,7 +81,7 @@ fn id_of(filter: &Filter, order: Order) -> &'static str {
 
 /// The articles of a part, without their texts.
 pub(super) async fn rows(tx: &mut SqliteConnection, part: &Part) -> Result<Vec<Row>, sqlx::Error> {
-    let columns = "a.byline, a.document, '' as content";
+    let columns = "a.byline, a.byline_of, a.document, '' as content";
     let mut question = Question::new(columns, &part.filter).part(part);
     let mut rows: Vec<Row> = question.build_query_as().fetch_all(tx).await?;
     if part.looks_back() {
@@ -128,7 +128,7 @@ pub(super) async fn picked(
     with_content: bool,
 ) -> Result<Vec<Row>, sqlx::Error> {
     let content = if with_content { "a.content" } else { "'' as content" };
-    let columns = format!("a.byline, a.document, {content}");
+    let columns = format!("a.byline, a.byline_of, a.document, {content}");
     named(&columns, ids, filter).build_query_as().fetch_all(tx).await
 }
 

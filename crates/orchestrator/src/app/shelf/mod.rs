@@ -106,13 +106,13 @@ pub struct Shown {
     pub id: ArticleId,
     /// In which version.
     pub version: Version,
-    /// Who wrote it, where their name is shown.
+    /// The account whose name is shown over it.
     pub named: Option<UserId>,
 }
 
 impl From<&Article> for Shown {
     fn from(article: &Article) -> Self {
-        let named = (!article.author.is_empty()).then_some(article.author_id);
+        let named = article.byline_of.filter(|_| !article.author.is_empty());
         Self { id: article.id, version: article.version, named }
     }
 }
