@@ -10,6 +10,7 @@ mod cargo;
 mod ci;
 mod engines;
 mod fleet;
+mod fuzz;
 mod step;
 mod test;
 
@@ -31,6 +32,8 @@ enum Command {
     Ci(ci::Ci),
     /// Run all tests, with the servers that they need: start the engines, test, stop them.
     Test(test::Test),
+    /// Try every parser of outside input on random changes of its corpus.
+    Fuzz(fuzz::Fuzz),
     /// Start, stop and show the private servers that the adapters are tested against.
     Engines(engines::Engines),
     /// Run the portal as in production, on this machine: six services, the gateway, the real servers.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Ci(ci) => ci.run(),
         Command::Test(test) => test.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
         Command::Engines(engines) => engines.run(),
         Command::Fleet(fleet) => fleet.run(),
         Command::Bench(bench) => bench.run(),

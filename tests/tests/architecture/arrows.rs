@@ -30,7 +30,7 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
 
 /// Whose tests may use the testkit.
 fn may_use_the_testkit(name: &str) -> bool {
-    name == "bus" || name == "portal" || SERVICES.contains(&name)
+    matches!(name, "chassis" | "bus" | "portal") || SERVICES.contains(&name)
 }
 
 fn forbidden(arrows: &[Arrow]) -> Vec<String> {

@@ -26,6 +26,9 @@ pub fn variables(site: &Site) -> Vec<(&'static str, String)> {
     if let Some(compose) = install::compose_program(&site.place) {
         variables.push(("PORTAL_TEST_COMPOSE", compose.display().to_string()));
     }
+    if let Some(schemathesis) = install::schemathesis_program(&site.place) {
+        variables.push(("PORTAL_TEST_SCHEMATHESIS", schemathesis.display().to_string()));
+    }
     variables
 }
 

@@ -22,7 +22,7 @@ struct Package {
     missing: fn() -> bool,
 }
 
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     Package {
         name: "postgresql",
         why: "accounts, articles, and what FerretDB keeps",
@@ -50,14 +50,20 @@ const PACKAGES: [Package; 7] = [
         why: "builds FerretDB, which stands for MongoDB (Go 1.22 or newer)",
         missing: || programs::go().is_none(),
     },
+    Package {
+        name: "python3-venv",
+        why: "runs schemathesis, which generates requests from the OpenAPI document",
+        missing: || !programs::has_python(),
+    },
 ];
 
-/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB, and, where tests are to come,
-/// the one that checks compose files. Asks on a terminal.
+/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB, and, if tests are to come,
+/// the programs that check compose files and generate requests. Asks on a terminal.
 pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     let missing: Vec<_> = PACKAGES.iter().filter(|package| (package.missing)()).collect();
-    let compose = for_tests.then(|| Built::compose(place));
-    let builds = [Built::neo4j(place), Built::ferretdb(place)].into_iter().chain(compose);
+    let for_tests = for_tests.then(|| [Built::compose(place), Built::schemathesis(place)]);
+    let builds =
+        [Built::neo4j(place), Built::ferretdb(place)].into_iter().chain(for_tests.into_iter().flatten());
     let builds: Vec<_> = builds.filter(|built| !built.is_current()).collect();
     if missing.is_empty() && builds.is_empty() {
         return Ok(());
@@ -207,6 +213,17 @@ impl Built {
         }
     }
 
+    fn schemathesis(place: &Place) -> Self {
+        Self {
+            name: "schemathesis",
+            why: "sends requests that it generates from the OpenAPI document; from PyPI, into a folder of its own",
+            sources: shared("xtask/engines/schemathesis"),
+            files: &["requirements.txt"],
+            folder: place.join("built/schemathesis"),
+            make: install_schemathesis,
+        }
+    }
+
     /// What it is made from, as one text.
     fn recipe(&self) -> Result<String> {
         self.files.iter().map(|file| read(&self.sources.join(file))).collect()
@@ -243,6 +260,16 @@ fn fetch_neo4j(sources: &Path, folder: &Path) -> Result<()> {
     run(maven, "fetching Neo4j with Maven")
 }
 
+fn install_schemathesis(sources: &Path, folder: &Path) -> Result<()> {
+    let mut python = Command::new(programs::find("python3").context("Python is not installed")?);
+    python.args(["-m", "venv"]).arg(folder);
+    run(python, "making a virtual environment of Python")?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    pip.arg(sources.join("requirements.txt"));
+    run(pip, "installing schemathesis with pip")
+}
+
 fn go_build(sources: &Path, program: &Path, package: &str) -> Result<()> {
     let mut go = Command::new(programs::go().context("Go is not installed")?);
     go.args(["build", "-o"]).arg(program).arg(package).current_dir(sources);
@@ -259,6 +286,11 @@ pub fn compose_program(place: &Place) -> Option<PathBuf> {
     Some(place.join("built/compose/docker-compose"))
         .filter(|program| program.is_file())
         .or_else(|| programs::find("docker-compose"))
+}
+
+/// The schemathesis that was installed.
+pub fn schemathesis_program(place: &Place) -> Option<PathBuf> {
+    Some(place.join("built/schemathesis/bin/schemathesis")).filter(|program| program.is_file())
 }
 
 /// Where Neo4j's jars are.

@@ -57,6 +57,13 @@ pub fn go() -> Option<PathBuf> {
     find("go").filter(|go| go_version(&said_by(go, "version")).is_some_and(|version| version >= GO))
 }
 
+/// True if there is a Python that can make virtual environments; Debian keeps that part in a package of its own.
+pub fn has_python() -> bool {
+    let parts =
+        find("python3").map(|python| Command::new(python).args(["-c", "import ensurepip, venv"]).output());
+    parts.is_some_and(|output| output.is_ok_and(|output| output.status.success()))
+}
+
 fn said_by(program: &Path, argument: &str) -> String {
     let output = Command::new(program).arg(argument).stdin(Stdio::null()).output();
     output.map_or_else(

@@ -9,6 +9,8 @@ mod conditional;
 mod cors;
 mod edge;
 mod forwarded;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 mod idempotency;
 mod input;

@@ -7,6 +7,7 @@ mod defects;
 #[path = "../../src/store/contract/engines.rs"]
 mod engines;
 mod erasure;
+mod fuzz;
 mod golden;
 mod history;
 mod idempotency;

@@ -2,6 +2,8 @@
 
 mod articles;
 mod caching;
+#[cfg(test)]
+mod fuzz;
 mod history;
 mod home;
 mod list_query;

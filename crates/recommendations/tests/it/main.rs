@@ -6,6 +6,7 @@ mod chaos;
 mod defects;
 mod directory;
 mod erasure;
+mod fuzz;
 mod grpc;
 mod http;
 mod neighbour;

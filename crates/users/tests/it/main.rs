@@ -6,6 +6,7 @@ mod consent;
 mod crashes;
 mod defects;
 mod doubt;
+mod fuzz;
 mod grpc;
 mod input;
 mod keys;
