@@ -7,6 +7,7 @@ mod degraded;
 mod documents;
 mod erasure;
 mod front_page;
+mod generated;
 mod history;
 mod input;
 mod limits;

@@ -1,0 +1,42 @@
+//! Requests that a generator makes from the OpenAPI document, good ones and bad ones. None of them is answered with a failure.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use system_tests::{Shape, World, program, scenarios};
+
+scenarios! {
+    on the fleet, because "the generator is installed beside the servers": no_generated_request_is_answered_with_a_failure;
+}
+
+/// How long requests are generated, in seconds.
+const SECONDS: &str = "60";
+
+/// What a caller is to retry is no failure: a version that nothing has reached yet, or more work than is admitted at once.
+const CHECKS: &str = r#"
+[checks]
+enabled = false
+not_a_server_error = { enabled = true, expected-statuses = ["2xx", "3xx", "4xx", "503"] }
+"#;
+
+async fn no_generated_request_is_answered_with_a_failure(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    world.published("sports", "The cup", &["cup"], &admin).await;
+    let folder = testkit::Folder::new();
+    let config = folder.join("schemathesis.toml");
+    std::fs::write(&config, CHECKS).expect("the configuration is written");
+    for authorization in [None, Some(format!("Authorization: Bearer {}", admin.token))] {
+        let mut run = Command::new(program("PORTAL_TEST_SCHEMATHESIS"));
+        run.arg("--config-file").arg(&config).arg("run");
+        run.args(["--max-time", SECONDS, "--phases", "coverage,fuzzing", "--workers", "2", "--seed", "1"]);
+        run.args(["--no-color", "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off"]);
+        run.args(authorization.iter().flat_map(|header| ["--header", header]));
+        run.arg(format!("{}/openapi.json", world.client().base()));
+        run.current_dir(folder.path()).stdin(Stdio::null()).kill_on_drop(true);
+        let output = run.output().await.expect("schemathesis can be run");
+        let words = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{words}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
