@@ -4,6 +4,8 @@ mod answer;
 mod caller;
 mod consent;
 mod cookie;
+#[cfg(test)]
+mod fuzz;
 mod health;
 mod keys;
 mod passwords;
