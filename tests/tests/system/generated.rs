@@ -4,14 +4,10 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use system_tests::{Shape, World, program, scenarios};
+use system_tests::{Shape, World, program};
 
-scenarios! {
-    on the fleet, because "the generator is installed beside the servers": no_generated_request_is_answered_with_a_failure;
-}
-
-/// How long requests are generated, in seconds.
-const SECONDS: &str = "60";
+/// How long requests are generated for each caller, in seconds.
+const SECONDS: &str = "30";
 
 /// What a caller is to retry is no failure: a version that nothing has reached yet, or more work than is admitted at once.
 const CHECKS: &str = r#"
@@ -20,8 +16,20 @@ enabled = false
 not_a_server_error = { enabled = true, expected-statuses = ["2xx", "3xx", "4xx", "503"] }
 "#;
 
-async fn no_generated_request_is_answered_with_a_failure(shape: Shape) {
-    let world = World::new(shape).await;
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs schemathesis"]
+async fn no_generated_request_is_answered_with_a_failure_by_one_process() {
+    send_generated_requests(Shape::OneProcess).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the fleet's servers and schemathesis"]
+async fn no_generated_request_is_answered_with_a_failure_by_the_fleet() {
+    send_generated_requests(Shape::Fleet).await;
+}
+
+async fn send_generated_requests(shape: Shape) {
+    let world = World::alone(shape).await;
     let admin = world.admin().await;
     world.published("sports", "The cup", &["cup"], &admin).await;
     let folder = testkit::Folder::new();

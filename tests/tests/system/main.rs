@@ -1,5 +1,6 @@
 //! The scenarios: a real portal, over TCP, as its users meet it. Each is written once and run on both shapes.
 
+mod attacks;
 mod caches;
 mod counts;
 mod crash;
