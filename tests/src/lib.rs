@@ -4,6 +4,7 @@ pub mod access;
 mod engines;
 mod fleet;
 pub mod gateway;
+pub mod memory;
 mod plan;
 mod seed;
 mod stores;

@@ -1,5 +1,6 @@
 //! The settings of each service in the compose file, read by the service itself.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use testkit::Folder;
@@ -9,6 +10,17 @@ use crate::secrets;
 
 /// What only the one process has: a service of the fleet that still has one of these was not told what it must be told.
 const OF_ONE_PROCESS: [&str; 6] = ["sqlite:", "local:", "inproc:", "memory:", "\"data/", "127.0.0.1"];
+
+/// Secrets as `deploy/secrets.sh` makes them. Outside of `/run/secrets` a service wants them for itself alone.
+fn private_secrets() -> Folder {
+    let folder = Folder::new();
+    secrets::make(folder.path());
+    for file in std::fs::read_dir(folder.path()).expect("the folder of secrets").flatten() {
+        let alone = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file.path(), alone).expect("the mode is changed");
+    }
+    folder
+}
 
 /// Runs `--check-config` of a service with exactly the variables of its container, its secrets among them.
 #[track_caller]
@@ -27,8 +39,7 @@ fn effective(service: &str, folder: &Folder, more: &[(&str, &str)]) -> Result<St
 
 #[test]
 fn every_service_knows_every_variable_that_is_set_and_is_told_what_it_has_no_default_for() {
-    let folder = Folder::new();
-    secrets::make(folder.path());
+    let folder = private_secrets();
     for service in SERVICES {
         let effective = effective(service, &folder, &[])
             .unwrap_or_else(|faults| panic!("{service} refuses its settings: {faults}"));
@@ -41,8 +52,7 @@ fn every_service_knows_every_variable_that_is_set_and_is_told_what_it_has_no_def
 
 #[test]
 fn a_variable_that_a_service_does_not_know_is_found() {
-    let folder = Folder::new();
-    secrets::make(folder.path());
+    let folder = private_secrets();
     let faults =
         effective("users", &folder, &[("USERS__STORE__URI", "postgres://x")]).expect_err("an unknown key");
     assert!(faults.contains("uri"), "{faults}");

@@ -1,9 +1,6 @@
 //! The memory of one process while one client attacks it in every way that once filled it. Lists of long texts are in `memory.rs`.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -14,6 +11,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use system_tests::memory::{CONTAINER, MemoryWatch};
 use system_tests::{PASSWORD, Shape, World, scenarios};
 
 scenarios! {
@@ -22,15 +20,13 @@ scenarios! {
 }
 
 const MIB: u64 = 1024 * 1024;
-/// The memory of the container in docker-compose.yml.
-const BOUND: u64 = 256 * MIB;
 /// The largest answer to a request of at most 2 kB that is refused.
 const MAX_REFUSAL: usize = 64 * 1024;
 
 /// No limit of requests protects the process here: what is bounded must be bounded by itself.
 async fn memory_stays_under_the_bound_of_the_container_through_every_attack(shape: Shape) {
     let mut world = World::alone(shape).await;
-    let watch = Watch::start(world.portal().process().id());
+    let watch = MemoryWatch::start(world.portal().process().id());
     for attack in 0..4 {
         match attack {
             0 => send_bodies_of_many_unknown_members(&world).await,
@@ -43,47 +39,7 @@ async fn memory_stays_under_the_bound_of_the_container_through_every_attack(shap
     }
     let peak = watch.stop();
     eprintln!("memory of the one process through all attacks: at most {} MiB", peak / MIB);
-    assert!(peak < BOUND, "{} MiB", peak / MIB);
-}
-
-/// Reads the memory of a process again and again, and keeps the largest value.
-struct Watch {
-    over: Arc<AtomicBool>,
-    peak: Arc<std::sync::atomic::AtomicU64>,
-    thread: JoinHandle<()>,
-}
-
-impl Watch {
-    fn start(process: u32) -> Self {
-        let (over, peak) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::atomic::AtomicU64>::default());
-        let (until, highest) = (over.clone(), peak.clone());
-        let thread = std::thread::spawn(move || {
-            while !until.load(Ordering::Relaxed) {
-                highest.fetch_max(anonymous(process), Ordering::Relaxed);
-                std::thread::yield_now();
-            }
-        });
-        Self { over, peak, thread }
-    }
-
-    fn peak(&self) -> u64 {
-        self.peak.load(Ordering::Relaxed)
-    }
-
-    fn stop(self) -> u64 {
-        self.over.store(true, Ordering::Relaxed);
-        self.thread.join().expect("the watch does not panic");
-        self.peak.load(Ordering::Relaxed)
-    }
-}
-
-/// The bytes that only this process holds. Pages of the program itself are left out: the system takes them back at will.
-fn anonymous(process: u32) -> u64 {
-    let status =
-        std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs on Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("its anonymous memory");
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib * 1024
+    assert!(peak < CONTAINER, "{} MiB", peak / MIB);
 }
 
 /// A body of 200,000 unknown members, packed to less than 2 kB, forty times at once.
@@ -103,7 +59,7 @@ async fn send_bodies_of_many_unknown_members(world: &World) {
         .map(ask)
         .buffer_unordered(40)
         .for_each(async |answer| {
-            assert!(matches!(answer.status.as_u16(), 400..=499 | 503), "{answer}");
+            assert!(matches!(answer.status, 400..=499 | 503), "{answer}");
             assert!(answer.body.len() <= MAX_REFUSAL, "{} bytes", answer.body.len());
         })
         .await;
@@ -170,7 +126,7 @@ async fn ask_for_many_different_lists(world: &World) {
     iter(0..3_000)
         .map(ask)
         .buffer_unordered(16)
-        .for_each(async |answer| assert!(matches!(answer.status.as_u16(), 200 | 503), "{answer}"))
+        .for_each(async |answer| assert!(matches!(answer.status, 200 | 503), "{answer}"))
         .await;
 }
 

@@ -39,7 +39,14 @@ async fn send_generated_requests(shape: Shape) {
         let mut run = Command::new(program("PORTAL_TEST_SCHEMATHESIS"));
         run.arg("--config-file").arg(&config).arg("run");
         run.args(["--max-time", SECONDS, "--phases", "coverage,fuzzing", "--workers", "2", "--seed", "1"]);
-        run.args(["--no-color", "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off"]);
+        run.args([
+            "--no-color",
+            "--continue-on-failure",
+            "--suppress-health-check",
+            "all",
+            "--warnings",
+            "off",
+        ]);
         run.args(authorization.iter().flat_map(|header| ["--header", header]));
         run.arg(format!("{}/openapi.json", world.client().base()));
         run.current_dir(folder.path()).stdin(Stdio::null()).kill_on_drop(true);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use system_tests::memory::{CONTAINER, MemoryWatch, anonymous_memory};
 use system_tests::{Shape, World, scenarios};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,8 +13,6 @@ scenarios! {
         lists_of_the_longest_texts_and_readers_who_take_nothing_leave_it_under_256_mib;
 }
 
-/// The container's limit.
-const MOST: u64 = 256 * 1024 * 1024;
 /// As long as a text may be.
 const LONG: usize = 500_000;
 
@@ -35,7 +34,8 @@ async fn lists_of_the_longest_texts_and_readers_who_take_nothing_leave_it_under_
         tokio::task::yield_now().await;
     }
     let process = world.portal().process().id();
-    let before = forget_peak(process);
+    let before = anonymous_memory(process);
+    let watch = MemoryWatch::start(process);
     // Sixty who ask and take nothing, each for another list.
     let address = world.client().base().trim_start_matches("http://").to_owned();
     let mut unread = Vec::new();
@@ -73,27 +73,7 @@ async fn lists_of_the_longest_texts_and_readers_who_take_nothing_leave_it_under_
     let first = unread.first_mut().expect("one of them");
     let read = tokio::time::timeout(Duration::from_secs(10), first.read(&mut some)).await;
     assert!(read.is_ok(), "it was answered or sent away");
-    let peak = peak(process);
+    let peak = watch.stop();
     eprintln!("peak of one process: {} MiB ({} MiB before)", peak >> 20, before >> 20);
-    assert!(peak < MOST, "{} MiB", peak >> 20);
-}
-
-/// What a process has taken at most so far, in bytes.
-fn peak(process: u32) -> u64 {
-    status(process, "VmHWM:")
-}
-
-/// What it takes now; the peak is counted from here on.
-fn forget_peak(process: u32) -> u64 {
-    // 5 resets the peak (proc(5)).
-    std::fs::write(format!("/proc/{process}/clear_refs"), "5").expect("it is a process of ours");
-    status(process, "VmRSS:")
-}
-
-fn status(process: u32, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find(|line| line.starts_with(name)).expect("Linux says it");
-    let kilobytes: u64 =
-        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number");
-    kilobytes * 1024
+    assert!(peak < CONTAINER, "{} MiB", peak >> 20);
 }
