@@ -14,7 +14,7 @@ static COMMON: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("../../data/common-passwords.txt").lines().collect());
 
 /// A chosen password: long enough and not one of those that are tried first. There are no rules of composition:
-/// they make passwords harder to remember and no harder to guess. It has the form of [`prepared`], so that it does not depend on the
+/// they make passwords harder to remember and no harder to guess. It has the form of `prepared`, so that it does not depend on the
 /// keyboard that it was typed with.
 ///
 /// It is wiped from memory when dropped and never printed, stored or queued; what is kept is `Credentials`.
