@@ -35,10 +35,11 @@ async fn send_generated_requests(shape: Shape) {
     let folder = testkit::Folder::new();
     let config = folder.join("schemathesis.toml");
     std::fs::write(&config, CHECKS).expect("the configuration is written");
+    // One worker: with several, Python 3.11 now and then fails to parse a lambda that the generator describes.
     for authorization in [None, Some(format!("Authorization: Bearer {}", admin.token))] {
         let mut run = Command::new(program("PORTAL_TEST_SCHEMATHESIS"));
         run.arg("--config-file").arg(&config).arg("run");
-        run.args(["--max-time", SECONDS, "--phases", "coverage,fuzzing", "--workers", "2", "--seed", "1"]);
+        run.args(["--max-time", SECONDS, "--phases", "coverage,fuzzing", "--workers", "1", "--seed", "1"]);
         run.args([
             "--no-color",
             "--continue-on-failure",
