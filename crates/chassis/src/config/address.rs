@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Profile;
-use crate::Url;
+use super::Url;
 
 /// Where something is: the scheme of its URL chooses the adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Form {
             Form::Http => {
                 url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
             }
-            Form::Grpc => crate::replicas::Replicas::new(url).is_some(),
+            Form::Grpc => crate::grpc::Replicas::new(url).is_some(),
             // Its server may be a socket, which stands in the query.
             Form::Postgres => {
                 crate::postgres::is_address(url) && (host_of(url).is_some() || rest.contains("host=/"))

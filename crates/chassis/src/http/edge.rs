@@ -19,12 +19,12 @@ use super::client::{ClientAddress, ClientKey, TrustedProxies, X_FORWARDED_PROTO}
 use super::cors::Page;
 use super::input::{MAX_DISCARDED, received};
 use super::line::{Access, Refusals};
+use super::listener::{self, Bound, Connection};
 use super::parameters::without_ignored;
 use super::problem::{Problem, of_status};
 use super::shares::Shares;
 use super::throttle::{Throttle, ThrottleConfig};
 use super::writes::{self, said};
-use crate::listener::{self, Bound, Connection};
 use crate::metrics::SHED;
 use crate::spans::Span;
 use crate::{Context, Upstream, log_failure};

@@ -12,7 +12,7 @@ use super::client::{ClientAddress, ClientKey};
 use super::guard::{Actor, Route};
 use crate::Context;
 use crate::metrics::{HTTP, Value};
-use crate::seldom::Seldom;
+use crate::observe::LogLimit;
 use crate::spans::Span;
 
 /// What stands in the access line of a client that left before it was answered, as nginx writes it.
@@ -20,7 +20,7 @@ const CLIENT_LEFT: u16 = 499;
 
 /// Clients whose refusals are being counted, so that each writes one line a second and not one for each request.
 #[derive(Clone)]
-pub(super) struct Refusals(Cache<ClientKey, Arc<Seldom>>);
+pub(super) struct Refusals(Cache<ClientKey, Arc<LogLimit>>);
 
 impl Default for Refusals {
     fn default() -> Self {

@@ -15,6 +15,7 @@ mod guard;
 mod idempotency;
 mod input;
 mod line;
+pub(crate) mod listener;
 mod parameters;
 mod problem;
 mod problem_pages;

@@ -1,0 +1,219 @@
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Router;
+use futures::FutureExt;
+use http::header::CONTENT_TYPE;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::health::{Health, health_routes, is_well};
+use super::service::Service;
+use crate::config::Process;
+use crate::grpc::beside;
+use crate::http::listener::{Serving, Shares, listen};
+use crate::http::{edge_with, probes};
+use crate::observe::metrics::{self, Recorder};
+use crate::work::drive;
+
+/// A process around one service or several: it listens, drives the workers, says whether it is well, and stops in order.
+pub struct Host {
+    /// As in the process list and the log.
+    pub name: &'static str,
+    /// What it holds.
+    pub services: Vec<Service>,
+    /// What it was told.
+    pub process: Process,
+    /// The configuration's fingerprint.
+    pub fingerprint: String,
+    /// Where `/metrics` is served: by itself here, or where there is no such listener beside `/livez`, if the port is an internal one.
+    pub internal: Internal,
+}
+
+/// Who may see what is for operators only.
+pub enum Internal {
+    /// The port of the process is behind a gateway that closes it.
+    Beside,
+    /// A port of its own.
+    Apart(TcpListener),
+    /// Nobody.
+    Nowhere,
+}
+
+/// How the parts of a process are told to end, each at its time.
+#[derive(Default)]
+struct Stops {
+    listening: CancellationToken,
+    consuming: CancellationToken,
+    working: CancellationToken,
+}
+
+/// What runs, to be waited for.
+#[derive(Default)]
+struct Parts {
+    servers: TaskTracker,
+    consumers: TaskTracker,
+    workers: TaskTracker,
+}
+
+impl Host {
+    /// Serves `router` on `http` (and the services' gRPC on `grpc`) until `stop` is cancelled. Then: not ready; no new
+    /// connections, the requests in flight finish; consumers stop; workers step until idle; stores close. `up` is called once
+    /// everything runs.
+    ///
+    /// # Errors
+    /// Where an address that was bound can't be read back, or a descriptor of gRPC can't be read; nothing else stops a host.
+    pub async fn run(
+        mut self,
+        http: TcpListener,
+        router: Router,
+        grpc: Option<TcpListener>,
+        stop: CancellationToken,
+        up: impl FnOnce(SocketAddr),
+    ) -> anyhow::Result<()> {
+        let address = http.local_addr()?;
+        let grace = Duration::from_millis(self.process.grace_ms);
+        let health = Health::of(&self);
+        let writes = TaskTracker::new();
+        let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
+        // What is for operators is said on a port of their own, or if the gateway closes this one.
+        let detailed = matches!(self.internal, Internal::Beside);
+        let app = app.merge(probes(health_routes(health.clone(), detailed), &self.process.edge));
+        let stops = Stops::default();
+        let (app, apart) = match std::mem::replace(&mut self.internal, Internal::Nowhere) {
+            Internal::Beside => (app.merge(self.metrics_routes(&stops)), None),
+            Internal::Apart(listener) => {
+                tracing::info!(address = %listener.local_addr()?, "metrics are served");
+                let router = self.metrics_routes(&stops).merge(health_routes(health.clone(), true));
+                (app, Some((listener, router)))
+            }
+            Internal::Nowhere => (app, None),
+        };
+        let parts = self.start(&stops, grace);
+        let limits = |part, most| serving(&self.process, connections(part, most));
+        parts.servers.spawn(listen(http, app, stops.listening.clone(), limits(2, 10_000)));
+        if let Some((listener, router)) = apart {
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), limits(16, 256)));
+        }
+        if let Some(listener) = grpc {
+            let routes = self.services.iter_mut().filter_map(|service| service.grpc.take());
+            let router = routes.fold(Router::new(), |all, routes| all.merge(routes.into_axum_router()));
+            let described: Vec<_> =
+                self.services.iter().filter_map(|service| service.grpc_described).collect();
+            let router = beside(router, &described, is_well(health.clone()), stops.listening.clone())?;
+            parts.servers.spawn(listen(listener, router, stops.listening.clone(), limits(8, 2_000)));
+        }
+        health.ready.store(true, Ordering::SeqCst);
+        self.title("ready");
+        tracing::info!(%address, config = self.fingerprint, "ready");
+        up(address);
+
+        stop.cancelled().await;
+        health.ready.store(false, Ordering::SeqCst);
+        self.title("stopping");
+        self.shut_down(parts, writes, &stops, grace).await;
+        Ok(())
+    }
+
+    /// Ends everything in the order of what depends on what; each stage has `grace`.
+    async fn shut_down(self, parts: Parts, writes: TaskTracker, stops: &Stops, grace: Duration) {
+        tracing::info!("stopping: no new requests");
+        stops.listening.cancel();
+        join("requests in flight", parts.servers, grace).await;
+        join("writes whose clients have left", writes, grace).await;
+        stops.consuming.cancel();
+        join("consumers", parts.consumers, grace).await;
+        stops.working.cancel();
+        join("workers", parts.workers, grace).await;
+        for closer in self.services.into_iter().flat_map(|service| service.closers) {
+            if tokio::time::timeout(grace, closer).await.is_err() {
+                tracing::error!("a store did not close within process.grace_ms");
+            }
+        }
+        // It waits for the collector, on a thread that may.
+        if tokio::task::spawn_blocking(crate::spans::flush).await.is_err() {
+            tracing::warn!("the last spans were not exported");
+        }
+        tracing::info!("stopped");
+    }
+
+    /// Starts what the services do by themselves.
+    fn start(&mut self, stops: &Stops, grace: Duration) -> Parts {
+        let parts = Parts::default();
+        for service in &mut self.services {
+            for worker in std::mem::take(&mut service.workers) {
+                parts.workers.spawn(drive(service.name, worker, stops.working.clone(), grace));
+            }
+            for consumer in std::mem::take(&mut service.consumers) {
+                let name = consumer.name();
+                let running = AssertUnwindSafe(consumer.run(stops.consuming.clone())).catch_unwind();
+                let ending = stops.consuming.clone();
+                parts.consumers.spawn(async move {
+                    let panicked = running.await.is_err();
+                    if panicked || !ending.is_cancelled() {
+                        tracing::error!(consumer = name, panicked, "a consumer ended by itself");
+                    }
+                });
+            }
+        }
+        parts
+    }
+
+    /// What the process counts, for whoever collects it. Where nobody can, nothing is counted: what is not fetched would pile up.
+    fn metrics_routes(&mut self, stops: &Stops) -> Router {
+        let mut described = metrics::of_every_process();
+        described.extend(self.services.iter_mut().flat_map(|service| std::mem::take(&mut service.metrics)));
+        let Some(recorder) = Recorder::install(&described) else { return Router::new() };
+        metrics::BUILD.set([env!("CARGO_PKG_VERSION").into(), self.fingerprint.clone().into()], 1.0);
+        crate::spawn("metrics.upkeep", recorder.clone().keep_up(stops.listening.clone()));
+        let render =
+            move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()) };
+        Router::new().route("/metrics", axum::routing::get(render))
+    }
+
+    fn title(&self, state: &str) {
+        proctitle::set_title(format!("{} [{state}] cfg {}", self.name, self.fingerprint));
+    }
+}
+
+/// Waits for tasks that were told to end, but not for ever: what hangs is named and left behind.
+async fn join(what: &'static str, tasks: TaskTracker, grace: Duration) {
+    tasks.close();
+    // Each of them keeps to the grace itself; twice that means that one does not.
+    if tokio::time::timeout(grace * 2, tasks.wait()).await.is_err() {
+        tracing::error!(what, left = tasks.len(), "the process stops without waiting any longer");
+    }
+}
+
+/// What a listener allows that may have this many connections.
+fn serving(process: &Process, connections: usize) -> Serving {
+    let edge = &process.edge;
+    // Also if the process may have few descriptors, one client does not take them all. (0 is no limit.)
+    let of_one = edge.connections_per_address.min((connections / 4).max(1));
+    Serving {
+        shares: Shares {
+            connections,
+            connections_of_one: of_one,
+            streams_of_one: edge.in_flight_per_address.saturating_mul(STREAMS_PER_REQUEST),
+            unsent: edge.unsent_bytes,
+            unsent_of_one: edge.unsent_bytes_per_address,
+            trusted: edge.trusted_proxies.clone(),
+        },
+        patience: Duration::from_millis(edge.header_budget_ms),
+        grace: Duration::from_millis(process.grace_ms),
+    }
+}
+
+/// The most open requests of one client over HTTP/2 for each that it may have in flight: also what is refused takes memory until its
+/// client has taken the answer.
+const STREAMS_PER_REQUEST: usize = 4;
+
+/// The most connections of a listener that may take one of `part` descriptors of the process. The stores need the others.
+fn connections(part: usize, most: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    (limit / part).clamp(16, most)
+}

@@ -1,0 +1,256 @@
+//! Log lines: JSON for machines, text for a terminal; both carry the context of the work that wrote them.
+//!
+//! A line is put into a bounded queue, and a thread of its own writes it. If the queue is full or the line can't be written, it is
+//! lost and counted: a log that takes nothing neither ends nor delays the work that it tells about.
+
+mod writer;
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
+
+use kernel::{Clock, SystemClock};
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::{LogFormat, Process};
+use crate::observe::{Context, slow_statements};
+
+pub use writer::Logging;
+pub(crate) use writer::lost_lines;
+
+/// Starts logging to standard error, and the export of traces if the `OTEL_*` variables name an endpoint. A process calls it once; a
+/// second call changes nothing. Dropping the answer, at the end of the process, waits until the last lines are written.
+///
+/// # Errors
+/// If `process.log` is not a filter, or the endpoint can't be used.
+pub fn start(service: &'static str, process: &Process) -> anyhow::Result<Logging> {
+    let filter = filter(&process.log)?
+        // Drivers are chatty; what sqlx says of a slow statement loses the statement below.
+        .add_directive("sqlx=warn".parse()?)
+        .add_directive("lapin=warn".parse()?)
+        // It would write down the whole message that came back, with its body and the caller's token.
+        .add_directive("lapin::returned_messages=off".parse()?)
+        // It calls every refusal of a broker an error, an expected "not there" too. The bus gets each of them as an answer, and says
+        // itself what could not be done.
+        .add_directive("lapin::channel=off".parse()?)
+        .add_directive("hyper=info".parse()?)
+        .add_directive("h2=info".parse()?);
+    let json = match process.log_format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    };
+    let instance = format!("{}-{}", service, std::process::id());
+    let lines = Lines { json, service, instance };
+    let (writer, logging) = writer::to(std::io::stderr());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        // It would report to standard error, which may be what fails or stands still.
+        .log_internal_errors(false)
+        .event_format(lines)
+        .finish();
+    // A program that embeds the portal may have a subscriber of its own, which stays.
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        // A panic is a line like every other; what was said is for the log alone. A hook that panics would abort the process: this
+        // one only puts a line into the queue, which neither fails nor waits.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let cause = panic.payload_as_str().unwrap_or("");
+            tracing::error!(place, cause, "a panic");
+        }));
+    }
+    crate::spans::install(service)?;
+    Ok(logging)
+}
+
+/// Reads which lines are logged; a single word must be a level, since as a target it would silence everything.
+pub(crate) fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
+    for part in text.split(',').map(str::trim).filter(|part| !part.contains('=')) {
+        let known = LEVELS.contains(&part.to_ascii_lowercase().as_str());
+        anyhow::ensure!(known, "{part:?} is no level; there are {}", LEVELS.join(", "));
+    }
+    Ok(EnvFilter::try_new(text)?)
+}
+
+struct Lines {
+    json: bool,
+    service: &'static str,
+    instance: String,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        if event.metadata().target() == slow_statements::TARGET {
+            fields.message = slow_statements::conceal(&mut fields.own).to_owned();
+        }
+        let context = Context::try_current();
+        let line = Line {
+            timestamp: SystemClock.now().to_string(),
+            level: event.metadata().level().as_str(),
+            target: event.metadata().target(),
+            service: context.as_ref().map_or(self.service, |context| context.service),
+            instance: &self.instance,
+            trace_id: context.as_ref().map(|context| context.trace.id()),
+            request_id: context.and_then(|context| context.request_id),
+            fields,
+        };
+        if self.json { writeln!(writer, "{}", line.json()) } else { writeln!(writer, "{}", line.text()) }
+    }
+}
+
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    target: &'a str,
+    service: &'static str,
+    instance: &'a str,
+    trace_id: Option<String>,
+    request_id: Option<std::sync::Arc<str>>,
+    fields: Fields,
+}
+
+impl Line<'_> {
+    fn json(self) -> Value {
+        let mut line = Map::new();
+        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+        put("timestamp", self.timestamp.into());
+        put("level", self.level.into());
+        put("service", self.service.into());
+        put("instance", self.instance.into());
+        put("version", env!("CARGO_PKG_VERSION").into());
+        put("target", self.target.into());
+        put("message", self.fields.message.into());
+        put("trace_id", self.trace_id.into());
+        put("request_id", self.request_id.map(|id| id.to_string()).into());
+        // The line's own names win: a field can't pretend to be the trace.
+        for (name, value) in self.fields.own {
+            line.entry(name).or_insert(value);
+        }
+        Value::Object(line)
+    }
+
+    fn text(self) -> String {
+        let time = self.timestamp.get(11..23).unwrap_or(&self.timestamp);
+        let mut line =
+            format!("{time} {:5} {:18} {}", self.level, self.service, one_line(&self.fields.message));
+        for (name, value) in self.fields.own {
+            let value = value.as_str().map_or_else(|| value.to_string(), one_line);
+            let _ = write!(line, " {name}={value}");
+        }
+        if let Some(trace) = self.trace_id {
+            let _ = write!(line, " trace={}", trace.get(..8).unwrap_or(&trace));
+        }
+        line
+    }
+}
+
+/// Whatever somebody sent can't start a line of its own.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    own: Map<String, Value>,
+}
+
+/// The most bytes of a message or of one field of it: what waits in the queue is bounded by its lines.
+const MOST: usize = 4_096;
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    text
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.own.insert(field.name().to_owned(), value.into());
+    }
+
+    fn put_text(&mut self, field: &Field, text: String) {
+        let text = shortened(text);
+        if field.name() == "message" { self.message = text } else { self.put(field, text) }
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put_text(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put_text(field, value.to_owned());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(message: &str) -> Line<'_> {
+        let mut own = Map::new();
+        own.insert("trace_id".to_owned(), "forged".into());
+        own.insert("queue".to_owned(), "news".into());
+        Line {
+            timestamp: "2026-11-21T08:00:00.000Z".to_owned(),
+            level: "INFO",
+            target: "test",
+            service: "users",
+            instance: "users-1",
+            trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+            request_id: None,
+            fields: Fields { message: message.to_owned(), own },
+        }
+    }
+
+    #[test]
+    fn a_field_can_not_pretend_to_be_the_trace() {
+        let json = line("fine").json();
+        assert_eq!(json["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((&json["queue"], &json["message"]), (&"news".into(), &"fine".into()));
+    }
+
+    #[test]
+    fn a_message_can_not_start_a_line_of_its_own() {
+        assert_eq!(line("one\nERROR two").text().lines().count(), 1);
+        assert_eq!(line("one\nERROR two").json().to_string().lines().count(), 1);
+    }
+}

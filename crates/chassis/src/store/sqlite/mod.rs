@@ -1,0 +1,442 @@
+//! How every embedded store opens its file: one writer, several readers, nothing lost.
+
+mod siblings;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
+
+pub use siblings::{ensure_none_is_missing, forget_if_missing};
+
+use crate::StoreFailure;
+use crate::metrics::{Pool, WatchedPool, watch_pool};
+use crate::observe::slow_ones_only;
+use siblings::Sibling;
+
+/// How many connections read at once.
+const READERS: u32 = 10;
+/// How long a transaction waits for its turn before the store counts as away: less than any request may take, so that "busy" is
+/// answered as itself.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most that a file may hold to be vacuumed while it serves, in bytes: that takes about a second, in which writes wait.
+const VACUUMED_WHILE_SERVING: i64 = 256 * 1024 * 1024;
+
+/// A SQLite file that belongs to this process alone.
+///
+/// There is one writer connection and every write transaction is `begin immediate`: on a plain pool, transactions that read
+/// first and write later fail with `SQLITE_BUSY_SNAPSHOT` whatever the time-out. Readers are `query_only` and never wait for
+/// the writer (WAL). `synchronous=full` makes a commit survive a power cut. The file is locked for as long as it is open:
+/// two processes on one file would each be right and both be wrong.
+#[derive(Clone)]
+pub struct Database {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    path: PathBuf,
+    lock: Arc<File>,
+    _watched: [WatchedPool; 2],
+}
+
+impl Database {
+    /// Opens (and creates) the file that `url` names, as `sqlite:data/users.db`, and brings its tables up to date. A file that was here
+    /// before and is missing is not made again.
+    ///
+    /// # Errors
+    /// [`StoreFailure::Broken`] where the file can't be opened, is open in another process, or a migration fails.
+    pub async fn open(url: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
+        let path = path_of(url).ok_or_else(|| StoreFailure::broken(format!("{url} is no sqlite: URL")))?;
+        make_room(&path).map_err(|error| StoreFailure::broken(format!("{}: {error}", path.display())))?;
+        let lock = lock(&path)?;
+        let sibling = Sibling::of(&path);
+        sibling.ensure_not_missing()?;
+        // SQLite gives its log and its index the mode of the file.
+        crate::open_private(&path)
+            .map_err(|error| StoreFailure::broken(format!("{}: {error}", path.display())))?;
+        let options = slow_ones_only(SqliteConnectOptions::new())
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            // What was erased is overwritten: a deleted row would otherwise stay readable in the file's free pages.
+            .pragma("secure_delete", "on")
+            .busy_timeout(PATIENCE);
+        let pool =
+            |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
+        let writer = pool(1).before_acquire(|connection, _| {
+            // SQLite rolls back by itself where a disk is full; sqlx then counts a transaction that is over, and every later
+            // one on this connection would fail. It goes, and a new one comes.
+            let whole = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(whole)))
+        });
+        let writer = writer.connect_with(options.clone()).await?;
+        let id = sibling.recognise(&writer).await?;
+        migrator.run(&writer).await?;
+        sibling.settle(&writer, id).await?;
+        wipe_at_open(&writer).await?;
+        let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
+        let watched = [watch(&path, "writer", &writer), watch(&path, "readers", &readers)];
+        Ok(Self { writer, readers, path, lock: Arc::new(lock), _watched: watched })
+    }
+
+    /// Begins a transaction that may write. There is one at a time; dropping it rolls it back.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.writer.begin_with("begin immediate").await
+    }
+
+    /// The connections that only read.
+    pub fn reader(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    /// Asks whether the file can be read.
+    pub async fn ping(&self) -> Result<(), StoreFailure> {
+        sqlx::query("select count(*) from sqlite_schema").execute(&self.readers).await?;
+        Ok(())
+    }
+
+    /// Asks whether the file can be written, by writing to it and to its disk.
+    ///
+    /// The log of SQLite has room of its own, so a commit alone may succeed on a full disk: a small file beside it must find room too.
+    pub async fn try_write(&self) -> Result<(), StoreFailure> {
+        let mut tx = self.write().await?;
+        sqlx::query("pragma user_version = 1").execute(&mut *tx).await?;
+        tx.commit().await?;
+        let path = beside(&self.path, ".probe");
+        let written = tokio::task::spawn_blocking(move || {
+            let mut file = crate::open_private(&path)?;
+            let outcome = file.write_all(&[0; 4096]).and_then(|()| file.sync_all());
+            outcome.and(std::fs::remove_file(&path))
+        });
+        let outcome = written.await.map_err(StoreFailure::broken)?;
+        outcome.map_err(|error| StoreFailure::Unavailable(error.into()))
+    }
+
+    /// Takes deleted rows out of the log: they are overwritten in the file (`secure_delete`), and here the log, which may still hold
+    /// them, is emptied into it. To be called after something personal has been deleted.
+    ///
+    /// It is the quick part of forgetting, and promises nothing: a reader in the middle of something keeps the log. What must be true
+    /// in the end is the duty of [`crate::SqliteErasure`].
+    pub async fn forget(&self) {
+        match empty_log(&self.writer).await {
+            Ok(true) => {}
+            Ok(false) => tracing::debug!("what was erased stays in a store's log for now: a reader holds it"),
+            Err(error) => tracing::warn!(%error, "what was erased stays in a store's log for now"),
+        }
+    }
+
+    /// Rewrites the file, so that its pages hold nothing but what is there: also a deleted row that was moved to another page before may
+    /// have left a copy, which `secure_delete` does not reach. Other writes wait for as long. Returns false, and does nothing, if
+    /// the file is too large for that.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub async fn vacuum(&self) -> Result<bool, StoreFailure> {
+        // What is free is not copied, however much of it a backlog has left.
+        let bytes: i64 = sqlx::query_scalar(
+            "select (page_count - freelist_count) * page_size
+             from pragma_page_count, pragma_freelist_count, pragma_page_size",
+        )
+        .fetch_one(&self.writer)
+        .await?;
+        if bytes > VACUUMED_WHILE_SERVING {
+            return Ok(false);
+        }
+        sqlx::query("vacuum").execute(&self.writer).await?;
+        Ok(true)
+    }
+
+    /// Moves what is in the log into the file and empties the log. Returns false if a reader holds it.
+    ///
+    /// # Errors
+    /// If SQLite fails.
+    pub async fn empty_log(&self) -> Result<bool, StoreFailure> {
+        Ok(empty_log(&self.writer).await?)
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes what is in the log into the file, closes it, and lets others open it, whoever still holds a clone of this.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        // It fails only where the file is gone, and with it the lock.
+        let _ = self.lock.unlock();
+    }
+}
+
+async fn empty_log(writer: &SqlitePool) -> sqlx::Result<bool> {
+    let held: i64 = sqlx::query_scalar("pragma wal_checkpoint(truncate)").fetch_one(writer).await?;
+    Ok(held == 0)
+}
+
+/// After a crash the log still holds what was deleted, and with it the file; and an erasure may have been committed and nothing more.
+async fn wipe_at_open(writer: &SqlitePool) -> sqlx::Result<()> {
+    let has_duties: bool = sqlx::query_scalar(
+        "select exists (select 1 from sqlite_schema where type = 'table' and name = 'erasure_duty')",
+    )
+    .fetch_one(writer)
+    .await?;
+    let duties: i64 = match has_duties {
+        true => sqlx::query_scalar("select count(*) from erasure_duty").fetch_one(writer).await?,
+        false => 0,
+    };
+    if duties > 0 {
+        sqlx::query("vacuum").execute(writer).await?;
+        sqlx::query("update erasure_duty set vacuumed = 1").execute(writer).await?;
+    }
+    // Nobody else has the file open, so nobody holds the log.
+    empty_log(writer).await?;
+    Ok(())
+}
+
+/// Shows a pool in the metrics under the name of the file.
+fn watch(path: &Path, part: &str, pool: &SqlitePool) -> WatchedPool {
+    let store = path.file_stem().unwrap_or_default().to_string_lossy();
+    let seen = pool.clone();
+    watch_pool(format!("{store}:{part}"), move || Pool::of(&seen))
+}
+
+/// True for what SQLite says (by its primary result code) when something around it is in the way and may go: BUSY, LOCKED, NOMEM,
+/// IOERR, FULL, CANTOPEN.
+pub(crate) fn is_transient(error: &SqliteError) -> bool {
+    let code = sqlx::error::DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
+}
+
+pub(crate) fn path_of(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    (!path.is_empty()).then(|| PathBuf::from(path))
+}
+
+/// Makes the folder of a file, and closes what lies beside the file from earlier to other users.
+fn make_room(path: &Path) -> std::io::Result<()> {
+    crate::make_private_folder(crate::files::folder_of(path))?;
+    for end in ["-wal", "-shm", "-journal"] {
+        crate::files::close_to_others(&beside(path, end))?;
+    }
+    Ok(())
+}
+
+/// The path of a file that belongs to this one.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+fn lock(path: &Path) -> Result<File, StoreFailure> {
+    let told = |error: std::io::Error| StoreFailure::broken(format!("{}: {error}", path.display()));
+    let file = crate::open_private(&beside(path, ".lock")).map_err(told)?;
+    file.try_lock().map_err(|error| match error {
+        std::fs::TryLockError::WouldBlock => {
+            StoreFailure::broken(format!("{} is open in another process", path.display()))
+        }
+        std::fs::TryLockError::Error(error) => told(error),
+    })?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::migrate::Migrator;
+
+    use super::*;
+
+    fn url(folder: &tempfile::TempDir) -> String {
+        format!("sqlite:{}", folder.path().join("deep/store.db").display())
+    }
+
+    #[tokio::test]
+    async fn a_second_opening_of_the_same_file_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let none = Migrator::with_migrations(Vec::new());
+        let first = Database::open(&url(&folder), &none).await.expect("the first opening");
+        let second = Database::open(&url(&folder), &none).await;
+        assert!(
+            matches!(second, Err(StoreFailure::Broken(cause)) if cause.to_string().contains("another process"))
+        );
+        first.close().await;
+        Database::open(&url(&folder), &none).await.expect("an opening after the first was closed");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn every_file_of_a_store_is_for_its_owner_alone_also_if_it_was_wide() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let none = Migrator::with_migrations(Vec::new());
+        let modes = || -> Vec<(String, u32)> {
+            let entries = std::fs::read_dir(folder.path().join("deep")).expect("lists");
+            let mode =
+                |entry: std::fs::DirEntry| entry.metadata().expect("is there").permissions().mode() & 0o777;
+            entries
+                .map(|entry| entry.expect("an entry"))
+                .map(|it| (it.path().display().to_string(), mode(it)))
+                .collect()
+        };
+        for _ in 0..2 {
+            let database = Database::open(&url(&folder), &none).await.expect("opens");
+            let mut tx = database.write().await.expect("begins");
+            sqlx::query("create table if not exists t (v text)").execute(&mut *tx).await.expect("creates");
+            tx.commit().await.expect("commits");
+            let found = modes();
+            assert!(found.len() >= 4, "the file, its log, its index and its lock: {found:?}");
+            assert!(found.iter().all(|(_, mode)| *mode == 0o600), "{found:?}");
+            database.close().await;
+            // As an earlier version made them, and a crash leaves them.
+            for end in ["", "-wal", "-shm", ".lock"] {
+                let path = format!("{}{end}", database.path().display());
+                drop(File::options().create(true).append(true).open(&path).expect("opens"));
+                std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).expect("is ours");
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn transactions_that_read_before_they_write_never_fail_each_other() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let mut tx = database.write().await.expect("begins");
+        sqlx::query("create table n (v integer not null)").execute(&mut *tx).await.expect("creates");
+        sqlx::query("insert into n values (0)").execute(&mut *tx).await.expect("inserts");
+        tx.commit().await.expect("commits");
+        let add = |database: Database| async move {
+            let mut tx = database.write().await?;
+            let (v,): (i64,) = sqlx::query_as("select v from n").fetch_one(&mut *tx).await?;
+            sqlx::query("update n set v = ?").bind(v + 1).execute(&mut *tx).await?;
+            tx.commit().await
+        };
+        let all = futures::future::join_all((0..100).map(|_| add(database.clone()))).await;
+        assert!(all.iter().all(Result::is_ok));
+        let (v,): (i64,) =
+            sqlx::query_as("select v from n").fetch_one(database.reader()).await.expect("reads");
+        assert_eq!(v, 100);
+    }
+
+    #[tokio::test]
+    async fn after_a_full_disk_writes_go_on() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let fill = async |pages: &'static str| -> Result<(), StoreFailure> {
+            let mut tx = database.write().await?;
+            sqlx::query(pages).execute(&mut *tx).await?;
+            sqlx::query("create table if not exists t (v blob)").execute(&mut *tx).await?;
+            for _ in 0..100 {
+                sqlx::query("insert into t values (zeroblob(4096))").execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+            Ok(())
+        };
+        let full = fill("pragma max_page_count = 10").await;
+        assert!(matches!(full, Err(StoreFailure::Unavailable(_))), "{full:?}");
+        database.ping().await.expect("reads go on");
+        fill("pragma max_page_count = 100000").await.expect("there is room again");
+        database.try_write().await.expect("and the store says so");
+    }
+
+    #[tokio::test]
+    async fn what_was_deleted_and_forgotten_is_in_no_file() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        for statement in
+            ["create table t (v text)", "insert into t values ('Rumpelstiltskin')", "delete from t"]
+        {
+            let mut tx = database.write().await.expect("begins");
+            sqlx::query(statement).execute(&mut *tx).await.expect("runs");
+            tx.commit().await.expect("commits");
+        }
+        database.forget().await;
+        for entry in std::fs::read_dir(database.path().parent().expect("a folder")).expect("reads") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            assert!(!bytes.windows(15).any(|window| window == b"Rumpelstiltskin"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_moved_between_pages_before_it_was_deleted_is_in_no_file_once_its_erasure_is_true() {
+        use crate::{Erasable, SqliteErasure, owe_sqlite};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let person = kernel::UserId::new(uuid::Uuid::from_u128(7));
+        let mut tx = database.write().await.expect("begins");
+        for statement in [
+            "create table erasure_duty (person blob primary key, since integer default 1, vacuumed integer default 0)",
+            "create table t (k text primary key, v text) without rowid",
+            // Rows that grow and are deleted in between, so that pages are split and rearranged.
+            "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000)
+             insert into t select hex(randomblob(8)), 'Rumpelstiltskin' || i from n",
+            "update t set v = v || hex(randomblob(abs(random()) % 60))",
+            "delete from t where k in (select k from t order by v limit 1500)",
+            "delete from t",
+        ] {
+            sqlx::query(statement).execute(&mut *tx).await.expect("runs");
+        }
+        owe_sqlite(&mut tx, person).await.expect("it is noted");
+        tx.commit().await.expect("commits");
+        let duty = SqliteErasure::new(database.clone());
+        assert_eq!(duty.owed().await.expect("one duty"), [person]);
+        assert!(duty.wipe(&[person]).await.expect("wipes"));
+        duty.done(&[person]).await.expect("done");
+        assert!(duty.owed().await.expect("none").is_empty());
+        for entry in std::fs::read_dir(database.path().parent().expect("a folder")).expect("reads") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            assert!(!bytes.windows(15).any(|window| window == b"Rumpelstiltskin"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_in_the_log_is_gone_when_the_file_is_open_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let none = Migrator::with_migrations(Vec::new());
+        let database = Database::open(&url(&folder), &none).await.expect("opens");
+        for statement in
+            ["create table t (v text)", "insert into t values ('Rumpelstiltskin')", "delete from t"]
+        {
+            let mut tx = database.write().await.expect("begins");
+            sqlx::query(statement).execute(&mut *tx).await.expect("runs");
+            tx.commit().await.expect("commits");
+        }
+        // As a process that is killed leaves it: a copy of the files while they are open.
+        let after = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(after.path().join("deep")).expect("a folder");
+        for name in ["store.db", "store.db-wal"] {
+            std::fs::copy(folder.path().join("deep").join(name), after.path().join("deep").join(name))
+                .expect("copies");
+        }
+        let holds = || {
+            std::fs::read_dir(after.path().join("deep")).expect("reads").any(|entry| {
+                let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+                bytes.windows(15).any(|window| window == b"Rumpelstiltskin")
+            })
+        };
+        assert!(holds(), "the log has it");
+        let opened = Database::open(&url(&after), &none).await.expect("opens");
+        assert!(!holds(), "and no longer");
+        opened.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_reader_can_not_write() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        assert!(sqlx::query("create table t (v integer)").execute(database.reader()).await.is_err());
+    }
+}

@@ -1,0 +1,156 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::observe::causes;
+
+type Probe = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
+
+/// How long the answer of a store to a probe that writes is kept.
+const KEPT: Duration = Duration::from_secs(5);
+/// How long a probe may take.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// The outcome of a probe that costs something, such as a write to a disk. It is kept for five seconds, and one caller at a time asks.
+#[derive(Default)]
+pub struct Kept(tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>);
+
+impl Kept {
+    /// Returns the outcome that is kept, or else asks: a probe that takes over a second has failed.
+    ///
+    /// # Errors
+    /// What is wrong, for the log and for operators.
+    pub async fn ask<E: std::error::Error>(
+        &self,
+        probe: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), String> {
+        let mut last = self.0.lock().await;
+        if let Some((at, outcome)) = &*last
+            && at.elapsed() < KEPT
+        {
+            return outcome.clone();
+        }
+        let asked = tokio::time::timeout(PROBE, probe).await;
+        let outcome =
+            asked.map_or_else(|_| Err(no_answer()), |outcome| outcome.map_err(|error| causes(&error)));
+        *last = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+}
+
+fn no_answer() -> String {
+    "no answer within a second".to_owned()
+}
+
+/// Something outside the service that it works with.
+#[derive(Clone)]
+pub struct Dependency {
+    name: &'static str,
+    probe: Arc<Probe>,
+    last_success: Arc<Mutex<Option<Instant>>>,
+    write_probe: Option<Arc<Probe>>,
+    optional: bool,
+}
+
+impl Dependency {
+    /// A dependency by its name and how to ask whether it is there. An answer that takes over a second is a failure.
+    pub fn new<F, E>(name: &'static str, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error,
+    {
+        let probe = move || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+            let asked = probe();
+            Box::pin(async move { asked.await.map_err(|error| causes(&error)) })
+        };
+        Self {
+            name,
+            probe: Arc::new(probe),
+            last_success: Arc::default(),
+            write_probe: None,
+            optional: false,
+        }
+    }
+
+    /// Says that the service does all its work without it: that it is away is told, and the service is ready nevertheless.
+    pub fn optional(self) -> Self {
+        Self { optional: true, ..self }
+    }
+
+    /// Adds how to ask whether it takes writes, by writing a byte. A store that does not is reported, and goes on serving reads.
+    pub fn that_writes<F, E>(self, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + 'static,
+    {
+        let kept = Arc::new(Kept::default());
+        let probe = move || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+            let (kept, asked) = (kept.clone(), probe());
+            Box::pin(async move { kept.ask(asked).await })
+        };
+        Self { write_probe: Some(Arc::new(probe)), ..self }
+    }
+
+    /// Asks whether it takes writes; what can't be asked does. The answer is kept for five seconds.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub async fn check_writes(&self) -> Result<(), String> {
+        match &self.write_probe {
+            Some(probe) => probe().await,
+            None => Ok(()),
+        }
+    }
+
+    /// True where the service is ready without it.
+    pub fn is_optional(&self) -> bool {
+        self.optional
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Asks it now. The answer is how long ago it last answered well, and what is wrong if it did not just now.
+    pub async fn check(&self) -> (Option<Duration>, Result<(), String>) {
+        let outcome = tokio::time::timeout(PROBE, (self.probe)()).await.unwrap_or_else(|_| Err(no_answer()));
+        let mut last = self.last_success.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcome.is_ok() {
+            *last = Some(Instant::now());
+        }
+        (last.map(|at| at.elapsed()), outcome)
+    }
+}
+
+/// What is done last, when nothing uses a store any more.
+pub type Closer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_probe_that_writes_is_made_once_in_five_seconds_however_many_ask() {
+        let written = Arc::new(AtomicU32::new(0));
+        let seen = written.clone();
+        let is_there = || std::future::ready(Ok::<(), std::fmt::Error>(()));
+        let dependency = Dependency::new("store", is_there).that_writes(move || {
+            let seen = seen.clone();
+            async move {
+                seen.fetch_add(1, Ordering::SeqCst);
+                Err(std::fmt::Error)
+            }
+        });
+        let clone = dependency.clone();
+        let asked = (0..10).map(|_| clone.check_writes());
+        for outcome in futures::future::join_all(asked).await {
+            assert_eq!(outcome, Err(std::fmt::Error.to_string()));
+        }
+        assert!(dependency.check().await.1.is_ok(), "reads are another matter");
+        assert_eq!(written.load(Ordering::SeqCst), 1);
+    }
+}
