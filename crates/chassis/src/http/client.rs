@@ -1,13 +1,11 @@
 //! The client at the other end: its address and how it reached the portal, also if it comes through a proxy.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Once;
 
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use axum::extract::{ConnectInfo, Request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,14 +19,14 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// The host of the URL that the client used, likewise.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The address of whoever sent the request: that of the connection, or what a configured proxy says of it. `0.0.0.0` where a
-/// request came over no connection. What counts requests by their origin counts by this.
+/// The address of the client: that of the connection, or the one that a trusted proxy names. `0.0.0.0` if the request came over no
+/// connection. Requests are counted by this address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientAddress(pub IpAddr);
+pub(crate) struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// Nobody knows.
-    const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    /// The address of a request without a connection.
+    pub(super) const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
     /// Reads it from a request, believing `proxies` and nobody else. What the headers say beside it is left in the request only if
     /// a trusted proxy said it.
@@ -53,17 +51,14 @@ impl ClientAddress {
         seen.map_or(Self::UNKNOWN, |seen| Self(seen.client))
     }
 
-    /// The address, where the request came over a connection.
+    /// Returns the address that the edge found, or [`Self::UNKNOWN`] without an edge.
+    pub(super) fn of_extensions(extensions: &Extensions) -> Self {
+        extensions.get::<Self>().copied().unwrap_or(Self::UNKNOWN)
+    }
+
+    /// Returns the address if the request came over a connection.
     pub(super) fn known(self) -> Option<IpAddr> {
         (self != Self::UNKNOWN).then_some(self.0)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get::<Self>().copied().unwrap_or(Self::UNKNOWN))
     }
 }
 

@@ -1,16 +1,17 @@
-use std::convert::Infallible;
+//! The checks between the edge and the handlers of a route.
+
 use std::sync::Arc;
 
 use axum::body::HttpBody;
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::extract::{RawPathParams, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::AUTHORIZATION;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use kernel::{Identity, Kind, Refusal, UserId};
 
 use super::access::Row;
+use super::caller::{AccessToken, Caller, unauthenticated};
 use super::client::ClientAddress;
 use super::conditional::{NO_VERSION, names_no_version};
 use super::input::BodyLimit;
@@ -19,65 +20,18 @@ use super::problem::Problem;
 use super::throttle::Throttle;
 use crate::{Context, Verifier, VerifyError};
 
-/// Who asks, if anybody is logged in.
+/// What the guard adds to a response, for the access line and the metrics.
 #[derive(Debug, Clone)]
-pub struct Caller(pub Option<Identity>);
-
-/// Who asks; nobody is 401.
-#[derive(Debug, Clone)]
-pub struct Member(pub Identity);
-
-/// The verified access token itself, to be passed on to a service that verifies it again.
-#[derive(Clone)]
-pub struct Token(pub Option<String>);
-
-#[derive(Clone)]
-struct Verified {
-    identity: Identity,
-    token: String,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<Verified>().map(|verified| verified.identity.clone())))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Member {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let verified = parts.extensions.get::<Verified>();
-        verified.map(|verified| Self(verified.identity.clone())).ok_or_else(|| unauthenticated().into())
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Token {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get::<Verified>().map(|verified| verified.token.clone())))
-    }
-}
-
-fn unauthenticated() -> Refusal {
-    Refusal::new(Kind::Unauthenticated, "unauthenticated", Kind::Unauthenticated.sentence())
-}
-
-/// The route that answered, for the access line and for metrics: its service and its template.
-#[derive(Debug, Clone)]
-pub(crate) struct Route {
+pub(crate) struct Handled {
+    /// The service that the route belongs to.
     pub service: &'static str,
+    /// The template of the route, such as `/users/v1/{id}`.
     pub template: Arc<str>,
+    /// The id and the role of the caller, `anonymous` or `refused`.
+    pub actor: String,
 }
 
-/// Who was answered, for the access line: an id and a role, or nobody.
-#[derive(Debug, Clone)]
-pub(crate) struct Actor(pub String);
-
-/// What stands before the handlers of one path.
+/// The checks before the handlers of one path: access token, role, limits, query and size of the body.
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub service: &'static str,
@@ -88,23 +42,38 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    async fn admit(
+    /// Runs every check and returns the caller. Also limits the body that the handler can read.
+    async fn admit(&self, request: &mut Request, subject: Option<UserId>) -> Result<Caller, Problem> {
+        let address = ClientAddress::of_extensions(request.extensions()).0;
+        let anonymous = Caller { address, ..Caller::anonymous() };
+        let caller = self.authorize(request.method(), request.headers(), anonymous, subject).await?;
+        self.count(request, &caller)?;
+        self.bound(request)?;
+        Ok(caller)
+    }
+
+    /// Verifies the access token and looks the caller's role up in the matrix.
+    async fn authorize(
         &self,
         method: &Method,
         headers: &HeaderMap,
+        anonymous: Caller,
         subject: Option<UserId>,
-    ) -> Result<Option<Verified>, Problem> {
+    ) -> Result<Caller, Problem> {
         let row = self.row(method);
-        let verified = match self.verified(headers).await {
-            // Where a session begins, goes on or ends, an old token must not stand in the way.
-            Err(_) if row.is_some_and(|row| row.lenient) => None,
-            outcome => outcome?,
+        let caller = match self.authenticate(headers).await {
+            Ok(Some((identity, token))) => {
+                Caller { identity: Some(identity), token: Some(token), ..anonymous }
+            }
+            Ok(None) => anonymous,
+            // A session can begin, continue and end although the client still sends an expired token.
+            Err(_) if row.is_some_and(|row| row.lenient) => anonymous,
+            Err(error) => return Err(error.into()),
         };
-        let caller = verified.as_ref().map(|verified| &verified.identity);
-        if row.is_some_and(|row| row.admits(caller, subject)) {
-            return Ok(verified);
+        if row.is_some_and(|row| row.admits(caller.identity.as_ref(), subject)) {
+            return Ok(caller);
         }
-        Err(match verified {
+        Err(match caller.identity {
             None => unauthenticated().into(),
             Some(_) => Refusal::new(Kind::Forbidden, "role_required", Kind::Forbidden.sentence()).into(),
         })
@@ -112,12 +81,12 @@ impl Guard {
 
     fn row(&self, method: &Method) -> Option<&Row> {
         // A HEAD is a GET without its body.
-        let wanted = if method == Method::HEAD { &Method::GET } else { method };
-        self.rows.iter().find(|row| row.method == *wanted)
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.rows.iter().find(|row| row.method == *method)
     }
 
-    /// Refuses a query with names that the route does not know, and a body that is larger than the route takes.
-    fn bounded(&self, request: &mut Request) -> Result<(), Problem> {
+    /// Refuses a query with names that the route does not know, and a body that is larger than the route accepts.
+    fn bound(&self, request: &mut Request) -> Result<(), Problem> {
         self.parameters.check(request.method(), request.uri().query())?;
         let limit = BodyLimit::of(self.row(request.method()).is_some_and(|row| row.text));
         let size = request.body().size_hint().lower();
@@ -126,34 +95,36 @@ impl Guard {
         Ok(())
     }
 
-    /// Counts a request that may pass: for its account, and among the costly ones. Where there is no edge, nobody counts.
-    fn counted(&self, request: &Request, verified: Option<&Verified>) -> Result<(), Problem> {
+    /// Counts an authorized request for its account and, if it is costly, for its address. Without an edge nothing is counted.
+    fn count(&self, request: &Request, caller: &Caller) -> Result<(), Problem> {
         let Some(throttle) = request.extensions().get::<Arc<Throttle>>() else { return Ok(()) };
         let row = self.row(request.method());
-        if let Some(verified) = verified
+        if let Some(identity) = &caller.identity
             && !row.is_some_and(|row| row.lenient)
         {
-            throttle.admit_account(verified.identity.user)?;
+            throttle.admit_account(identity.user)?;
         }
         if row.is_some_and(|row| row.costly.applies(request.uri().query())) {
-            let client = request.extensions().get::<ClientAddress>().copied();
-            throttle.admit_costly(client.and_then(ClientAddress::known))?;
+            throttle.admit_costly(ClientAddress(caller.address).known())?;
         }
         Ok(())
     }
 
-    /// The identity of the bearer token, if one was sent. Other schemes are none of ours: a proxy in front of the portal or a
-    /// browser may use them for itself.
-    async fn verified(&self, headers: &HeaderMap) -> Result<Option<Verified>, VerifyError> {
+    /// Verifies the bearer token, if the request has one. Other schemes are ignored: a browser or a proxy in front of the portal may
+    /// use them for itself.
+    async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<(Identity, AccessToken)>, VerifyError> {
         let mut tokens = headers.get_all(AUTHORIZATION).iter().filter_map(bearer);
         let Some(token) = tokens.next() else { return Ok(None) };
         let token = token.filter(|_| tokens.next().is_none()).ok_or(VerifyError::Invalid)?;
         let identity = self.verifier.verify(token).await?;
-        Ok(Some(Verified { identity, token: token.to_owned() }))
+        Ok(Some((identity, token.into())))
     }
 }
 
-/// The token of the scheme `Bearer`: none of another scheme, and `Some(None)` if it can't be a token.
+/// Returns the token of the scheme `Bearer`: `None` for another scheme, `Some(None)` if the text cannot be a token.
 fn bearer(value: &HeaderValue) -> Option<Option<&str>> {
     const SCHEME: &[u8] = b"bearer";
     let bytes = value.as_bytes().trim_ascii();
@@ -163,6 +134,7 @@ fn bearer(value: &HeaderValue) -> Option<Option<&str>> {
     is_bearer.then(|| std::str::from_utf8(rest).ok().map(str::trim))
 }
 
+/// Checks a request, runs its handler in the context of the service, and labels the response for the access line.
 pub(crate) async fn guard(
     State(guard): State<Guard>,
     params: RawPathParams,
@@ -171,44 +143,28 @@ pub(crate) async fn guard(
 ) -> Response {
     let subject = params.iter().find(|(name, _)| matches!(*name, "id" | "user_id"));
     let subject = subject.and_then(|(_, value)| value.parse().ok());
-    let context = Context::current().of(guard.service);
-    let route = Route { service: guard.service, template: guard.path.clone() };
     let foreign_tags = names_no_version(request.headers());
-    let work = async {
-        let admitted = guard.admit(request.method(), request.headers(), subject).await;
-        let admitted = admitted.and_then(|verified| {
-            guard.counted(&request, verified.as_ref())?;
-            guard.bounded(&mut request)?;
-            Ok(verified)
-        });
-        let (response, actor) = match admitted {
-            Ok(verified) => {
-                let actor = verified.as_ref().map_or_else(
+    let respond = async {
+        match guard.admit(&mut request, subject).await {
+            Ok(caller) => {
+                let actor = caller.identity.as_ref().map_or_else(
                     || "anonymous".to_owned(),
-                    |verified| format!("{} {}", verified.identity.user, verified.identity.role),
+                    |identity| format!("{} {}", identity.user, identity.role),
                 );
-                request.extensions_mut().extend(
-                    verified
-                        .map(|verified| {
-                            let mut extensions = http::Extensions::new();
-                            extensions.insert(verified);
-                            extensions
-                        })
-                        .unwrap_or_default(),
-                );
+                request.extensions_mut().insert(caller);
                 (next.run(request).await, actor)
             }
             Err(problem) => (problem.into_response(), "refused".to_owned()),
-        };
-        (response, actor)
+        }
     };
-    let (mut response, actor) = context.scope(work).await;
+    let context = Context::current().of(guard.service);
+    let (mut response, actor) = context.scope(respond).await;
     if foreign_tags {
-        // It has not changed: the client sent the tag of something else.
+        // The article has not changed: the client sent the tag of another resource.
         Problem::explain_stale(&mut response, NO_VERSION);
     }
-    response.extensions_mut().insert(route);
-    response.extensions_mut().insert(Actor(actor));
+    let handled = Handled { service: guard.service, template: guard.path.clone(), actor };
+    response.extensions_mut().insert(handled);
     response
 }
 
@@ -217,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_scheme_bearer_is_read_in_any_case_of_letters() {
+    fn only_the_scheme_bearer_is_read_and_its_case_is_ignored() {
         let read = |text: &[u8]| {
             let value = HeaderValue::from_bytes(text).expect("a value");
             bearer(&value).map(|token| token.map(str::to_owned))

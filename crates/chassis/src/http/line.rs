@@ -9,7 +9,7 @@ use http_body::Body as _;
 use moka::sync::Cache;
 
 use super::client::{ClientAddress, ClientKey};
-use super::guard::{Actor, Route};
+use super::guard::Handled;
 use crate::Context;
 use crate::metrics::{HTTP, Value};
 use crate::observe::LogLimit;
@@ -65,24 +65,24 @@ impl Access {
 
     pub(super) fn answered(mut self, response: &Response) {
         self.written = true;
-        let route = response.extensions().get::<Route>();
-        let actor = response.extensions().get::<Actor>().map_or("anonymous", |actor| actor.0.as_str());
+        let handled = response.extensions().get::<Handled>();
+        let actor = handled.map_or("anonymous", |handled| &handled.actor);
         let bytes = response.body().size_hint().exact().unwrap_or(0);
-        self.write(route, response.status().as_u16(), bytes, actor);
+        self.write(handled, response.status().as_u16(), bytes, actor);
     }
 
     /// Writes it on behalf of the service that answered.
-    fn write(&mut self, route: Option<&Route>, status: u16, bytes: u64, actor: &str) {
-        let service = route.map_or(self.context.service, |route| route.service);
+    fn write(&mut self, handled: Option<&Handled>, status: u16, bytes: u64, actor: &str) {
+        let service = handled.map_or(self.context.service, |handled| handled.service);
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let client = self.client.known();
-        self.measure(service, route, status);
+        self.measure(service, handled, status);
         let Some(times) = self.refusals.count(self.client, status) else { return };
         self.context.clone().of(service).scope_now(|| {
             tracing::info!(
                 target: "access",
                 method = %self.method,
-                route = route.map_or("-", |route| &route.template),
+                route = handled.map_or("-", |handled| &handled.template),
                 status,
                 duration_ms = millis(self.started.elapsed()),
                 upstream_ms = millis(self.context.upstream.spent()),
@@ -99,16 +99,16 @@ impl Access {
 
 impl Access {
     /// The same for those who count and for those who follow a trace.
-    fn measure(&mut self, service: &'static str, route: Option<&Route>, status: u16) {
+    fn measure(&mut self, service: &'static str, handled: Option<&Handled>, status: u16) {
         // Anybody can make up a method.
         const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = KNOWN.into_iter().find(|known| *known == self.method.as_str()).unwrap_or("_OTHER");
-        let template = route.map_or(Value::from("-"), |route| route.template.clone().into());
+        let template = handled.map_or(Value::from("-"), |handled| handled.template.clone().into());
         let labels = [service.into(), template, method.into(), status.to_string().into()];
         HTTP.took(labels, self.started.elapsed());
         let mut span = std::mem::replace(&mut self.span, Span::none());
         if span.is_told() {
-            let template = route.map_or("-", |route| &route.template);
+            let template = handled.map_or("-", |handled| &handled.template);
             span.rename(format!("{method} {template}"));
             span.set("portal.service", service);
             span.set("http.request.method", method);

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod cache;
+mod caller;
 mod client;
 mod codes;
 mod conditional;
@@ -29,12 +30,12 @@ pub const X_TOTAL_COUNT: http::HeaderName = http::HeaderName::from_static("x-tot
 pub use access::{Grant, Matrix, MatrixError, Row};
 pub use api::Api;
 pub use cache::{Cache, digest, fresh, fresh_by_content, private, tag, tagged};
-pub use client::{ClientAddress, ClientKey, TrustedProxies, X_FORWARDED_HOST, X_FORWARDED_PROTO};
+pub use caller::{AccessToken, Authenticated, Caller};
+pub use client::{ClientKey, TrustedProxies, X_FORWARDED_HOST, X_FORWARDED_PROTO};
 pub use codes::{By, Meaning, codes};
 pub use conditional::{Precondition, etag_matches};
 pub use edge::{EdgeConfig, edge};
 pub(crate) use edge::{edge_with, probes};
-pub use guard::{Caller, Member, Token};
 pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, say_replayed};
 pub use input::{Json, MAX_BODY, MAX_TEXT_BODY, Path, Query, query_time};
 pub use problem::{FieldProblem, Problem, ProblemBody};

@@ -1,7 +1,8 @@
 use chassis::Context;
+use chassis::http::Caller;
 use kernel::{ArticleId, MessageId, Section, Version};
 
-use super::{App, ArticleError, Asker};
+use super::{App, ArticleError};
 use crate::domain::{Article, Reading};
 
 impl App {
@@ -10,20 +11,20 @@ impl App {
     /// Nothing is told of it here: [`App::was_read`] is called once the answer is made.
     ///
     /// # Errors
-    /// What the section said: `not_found` also for what the asker may not see, `not_yet_projected`; or that it is away.
+    /// What the section said: `not_found` also for what the caller may not see, `not_yet_projected`; or that it is away.
     pub async fn get_article(
         &self,
         section: Section,
         id: ArticleId,
         min_version: Option<Version>,
-        asker: &Asker,
+        caller: &Caller,
     ) -> Result<Article, ArticleError> {
-        Ok(self.desks.get(section, id, min_version, asker.token()).await?)
+        Ok(self.desks.get(section, id, min_version, caller.token.as_deref()).await?)
     }
 
-    /// The reading that answering `article` to `asker` is, if that may be told at all.
-    pub fn reading(&self, article: &Article, asker: &Asker) -> Option<Reading> {
-        let reader = asker.identity.as_ref()?;
+    /// The reading that answering `article` to `caller` is, if that may be told at all.
+    pub fn reading(&self, article: &Article, caller: &Caller) -> Option<Reading> {
+        let reader = caller.identity.as_ref()?;
         let id = MessageId::new(self.ids.next());
         Reading::of(article, reader, id, self.clock.now(), Context::current().trace)
     }

@@ -1,9 +1,10 @@
+use chassis::http::Caller;
 use chassis::{Context, causes};
 use futures::future::join_all;
 use kernel::{Fault, Section, UserId};
 
 use super::gather::Answered;
-use super::{App, ArticleError, Asker};
+use super::{App, ArticleError};
 use crate::domain::{Article, BLOCK, FOR_YOU, Front, Part, Suggestion, TOP, Taste, for_you};
 use crate::ports::{DeskError, TastesError};
 
@@ -19,7 +20,7 @@ const FOLLOWED: usize = 3;
 pub struct Home {
     /// What everybody sees.
     pub front: Front,
-    /// What the asker alone sees.
+    /// What the caller alone sees.
     pub for_you: ForYou,
     /// The sections that did not answer in time, in the order of [`Section::ALL`].
     pub missing: Vec<Section>,
@@ -50,8 +51,8 @@ impl App {
     ///
     /// # Errors
     /// Only where no section answered, or one refused the request itself.
-    pub async fn home(&self, asker: &Asker) -> Result<Home, ArticleError> {
-        let (newest, followed) = tokio::join!(self.newest(), self.follow(asker));
+    pub async fn home(&self, caller: &Caller) -> Result<Home, ArticleError> {
+        let (newest, followed) = tokio::join!(self.newest(), self.follow(caller));
         let (newest, missing) = newest?;
         let for_you = match followed {
             None => ForYou::Nobody,
@@ -77,8 +78,8 @@ impl App {
         self.gather(false).ask(asked).await
     }
 
-    async fn follow(&self, asker: &Asker) -> Option<Result<Followed, TastesError>> {
-        let reader = asker.identity.as_ref()?.user;
+    async fn follow(&self, caller: &Caller) -> Option<Result<Followed, TastesError>> {
+        let reader = caller.identity.as_ref()?.user;
         let context = Context::current().within(self.taste_budget);
         Some(context.scope(self.followed_by(reader)).await)
     }

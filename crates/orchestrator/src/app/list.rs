@@ -1,6 +1,7 @@
+use chassis::http::Caller;
 use kernel::Section;
 
-use super::{App, ArticleError, Asker};
+use super::{App, ArticleError};
 use crate::domain::{
     Article, Merged, Part, Position, Scope, SectionList, SectionPositions, Start, merge, share,
 };
@@ -54,17 +55,17 @@ impl App {
     ///
     /// # Errors
     /// If no section answered, one refused the request itself, or the texts of a page by number exceed its bound.
-    pub async fn list(&self, list: &ListNews, asker: &Asker) -> Result<NewsList, ArticleError> {
+    pub async fn list(&self, list: &ListNews, caller: &Caller) -> Result<NewsList, ArticleError> {
         let ListNews { scope, part, without, .. } = list;
         let sections: Vec<Section> =
             scope.sections().into_iter().filter(|section| !without.contains(section)).collect();
         let far = *scope == Scope::All && matches!(part.start, Start::Offset(offset) if offset > 0);
         let mut found = if far {
-            let found = self.find_places(&sections, list, asker).await?;
-            self.load(found, list, asker).await?
+            let found = self.find_places(&sections, list, caller).await?;
+            self.load(found, list, caller).await?
         } else {
-            let found = self.find_articles(&sections, list, asker).await?;
-            if list.content { self.load(found.places(part), list, asker).await? } else { found }
+            let found = self.find_articles(&sections, list, caller).await?;
+            if list.content { self.load(found.places(part), list, caller).await? } else { found }
         };
         found.missing.extend(without);
         found.missing.sort();
@@ -76,11 +77,12 @@ impl App {
         &self,
         sections: &[Section],
         list: &ListNews,
-        asker: &Asker,
+        caller: &Caller,
     ) -> Result<Found<Article>, ArticleError> {
         let share = &share(&list.part, list.scope);
-        let asked =
-            sections.iter().map(|section| (*section, self.desks.list(*section, share, asker.token())));
+        let asked = sections
+            .iter()
+            .map(|section| (*section, self.desks.list(*section, share, caller.token.as_deref())));
         let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let lists = lists.into_iter().map(|(_, SectionList { articles, .. })| articles).collect();
@@ -91,11 +93,12 @@ impl App {
         &self,
         sections: &[Section],
         list: &ListNews,
-        asker: &Asker,
+        caller: &Caller,
     ) -> Result<Found<Place>, ArticleError> {
         let share = &share(&list.part, list.scope);
-        let asked =
-            sections.iter().map(|section| (*section, self.desks.positions(*section, share, asker.token())));
+        let asked = sections
+            .iter()
+            .map(|section| (*section, self.desks.positions(*section, share, caller.token.as_deref())));
         let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let of_section = |(section, list): (Section, SectionPositions)| {

@@ -15,7 +15,7 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Clock, Identity, Ids, Role};
+use kernel::{Clock, Ids};
 
 pub use error::ArticleError;
 pub use home::{ForYou, Home};
@@ -47,24 +47,4 @@ pub struct App {
     pub text_budget: TextBudget,
     /// How long it may take to find what follows a reader's labels.
     pub taste_budget: Duration,
-}
-
-/// Who asks. There is deliberately no other way to say it than a verified token.
-#[derive(Clone, Default)]
-pub struct Asker {
-    /// What the token says; nobody without one.
-    pub identity: Option<Identity>,
-    /// The token itself, for the section to verify again.
-    pub token: Option<String>,
-}
-
-impl Asker {
-    /// True where they are answered what everybody is: nobody is signed in, or somebody who only reads.
-    pub fn is_reader(&self) -> bool {
-        self.identity.as_ref().is_none_or(|identity| identity.role == Role::Reader)
-    }
-
-    fn token(&self) -> Option<&str> {
-        self.token.as_deref()
-    }
 }

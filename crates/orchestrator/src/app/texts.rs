@@ -3,11 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chassis::http::Caller;
 use kernel::{ArticleId, MAX_PAGE_TEXT, Section, texts_that_fit};
 
 use super::gather::Gather;
 use super::list::{Found, Place};
-use super::{App, ArticleError, Asker, ListNews};
+use super::{App, ArticleError, ListNews};
 use crate::domain::{Article, Merged, Picked, Start};
 
 impl App {
@@ -19,7 +20,7 @@ impl App {
         &self,
         found: Found<Place>,
         list: &ListNews,
-        asker: &Asker,
+        caller: &Caller,
     ) -> Result<Found<Article>, ArticleError> {
         let Found { merged: Merged { items: mut places, more }, total, mut missing } = found;
         // Nearest first, so that whatever does not fit stands at the end.
@@ -29,12 +30,12 @@ impl App {
         }
         let mut cut = false;
         if list.content {
-            let (sizes, gone) = self.sizes(&places, list, asker).await?;
+            let (sizes, gone) = self.sizes(&places, list, caller).await?;
             missing.extend(&gone);
             places.retain(|(section, _)| !gone.contains(section));
             cut = cut_to_fit(&mut places, list.whole, |id| sizes.get(&id).copied().unwrap_or_default())?;
         }
-        let (mut articles, left_out, gone) = self.articles_at(&places, list, asker).await?;
+        let (mut articles, left_out, gone) = self.articles_at(&places, list, caller).await?;
         missing.extend(gone);
         // A text has grown since its size was asked for: the page ends before the first that is lacking.
         if let Some(end) = places.iter().position(|(_, place)| left_out.contains(&place.id)) {
@@ -56,11 +57,11 @@ impl App {
         &self,
         places: &[Place],
         list: &ListNews,
-        asker: &Asker,
+        caller: &Caller,
     ) -> Result<(HashMap<ArticleId, u64>, Vec<Section>), ArticleError> {
         let states = &list.part.filter.states;
         let asked = of_each_section(places).map(|(section, ids)| {
-            (section, async move { self.desks.sizes(section, &ids, states, asker.token()).await })
+            (section, async move { self.desks.sizes(section, &ids, states, caller.token.as_deref()).await })
         });
         let (sizes, missing) = self.gather(true).ask(asked).await?;
         Ok((sizes.into_iter().flat_map(|(_, sizes)| sizes).collect(), missing))
@@ -71,12 +72,13 @@ impl App {
         &self,
         places: &[Place],
         list: &ListNews,
-        asker: &Asker,
+        caller: &Caller,
     ) -> Result<(HashMap<ArticleId, Article>, HashSet<ArticleId>, Vec<Section>), ArticleError> {
         let states = &list.part.filter.states;
         let asked = of_each_section(places).map(|(section, ids)| {
             let picked = async move {
-                let picked = self.desks.get_many(section, &ids, states, list.content, asker.token()).await?;
+                let picked =
+                    self.desks.get_many(section, &ids, states, list.content, caller.token.as_deref()).await?;
                 Ok((left_out(&ids, &picked), picked.articles))
             };
             (section, picked)

@@ -1,6 +1,7 @@
+use chassis::http::Caller;
 use kernel::{ArticleId, Expected, Section, Version};
 
-use super::{App, ArticleError, Asker};
+use super::{App, ArticleError};
 use crate::domain::{Article, Change, Fields};
 use crate::ports::{Done, Giver};
 
@@ -12,22 +13,20 @@ pub struct Write<'a> {
     pub id: ArticleId,
     /// The version that the writer has seen.
     pub expected: Expected,
-    /// Who writes.
-    pub asker: &'a Asker,
+    /// The writer.
+    pub caller: &'a Caller,
     /// The key under which the client sent it, if under any.
     pub key: Option<&'a str>,
 }
 
 impl Write<'_> {
     fn giver(&self) -> Giver<'_> {
-        self.asker.giver(self.key)
+        giver(self.caller, self.key)
     }
 }
 
-impl Asker {
-    fn giver<'a>(&'a self, key: Option<&'a str>) -> Giver<'a> {
-        Giver { token: self.token(), key }
-    }
+fn giver<'a>(caller: &'a Caller, key: Option<&'a str>) -> Giver<'a> {
+    Giver { token: caller.token.as_deref(), key }
 }
 
 impl App {
@@ -47,10 +46,10 @@ impl App {
         section: Section,
         fields: Fields,
         publish: bool,
-        asker: &Asker,
+        caller: &Caller,
         key: Option<&str>,
     ) -> Result<Done<Article>, ArticleError> {
-        Ok(self.heard(self.desks.create(section, fields, publish, asker.giver(key)).await?))
+        Ok(self.heard(self.desks.create(section, fields, publish, giver(caller, key)).await?))
     }
 
     /// A new version of an article; nothing is ever overwritten.

@@ -17,7 +17,7 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// First published at this moment or earlier.
     pub to: Option<Timestamp>,
-    /// In one of these states, as far as the asker may see them; none named: published.
+    /// In one of these states, as far as the caller may see them; none named: published.
     pub states: Vec<State>,
 }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use chassis::http::{
-    IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query,
+    Caller, IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query,
     etag_matches, say_replayed,
 };
 use http::header::LOCATION;
@@ -15,8 +15,8 @@ use utoipa::IntoParams;
 use super::caching::{Cache, answer, encode, json, served, tag};
 use super::list_query::{broken, moment};
 use super::views::{ArticleAnswer, DeletedView, DraftBody, PatchBody, ReviseBody, VersionBody};
-use super::{Asking, News, Seen, refused};
-use crate::app::{ArticleError, Asker, Key, Rendered, Shown, Write};
+use super::{News, Seen, refused};
+use crate::app::{ArticleError, Key, Rendered, Shown, Write};
 use crate::domain::{Article, Change};
 use crate::ports::{Done, Which};
 
@@ -90,21 +90,21 @@ pub(super) async fn get_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
     Query(query): Query<ReadQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // The past is no reading: nobody learns from it what somebody likes today.
     if let Some(which) = query.which()? {
-        return Ok(shown(news.app.get_version(section, id, which, &asker).await?, &asker, &headers)?);
+        return Ok(shown(news.app.get_version(section, id, which, &caller).await?, &caller, &headers)?);
     }
-    if query.min_version.is_none() && asker.is_reader() {
-        return Ok(get_public(&news, section, id, &asker, method == Method::GET, &headers).await?);
+    if query.min_version.is_none() && caller.is_reader() {
+        return Ok(get_public(&news, section, id, &caller, method == Method::GET, &headers).await?);
     }
-    let article = news.app.get_article(section, id, query.min_version.map(Version::new), &asker).await?;
+    let article = news.app.get_article(section, id, query.min_version.map(Version::new), &caller).await?;
     // A HEAD runs this handler too, and is no reading.
-    let reading = news.app.reading(&article, &asker).filter(|_| method == Method::GET);
-    let response = shown(article, &asker, &headers)?;
+    let reading = news.app.reading(&article, &caller).filter(|_| method == Method::GET);
+    let response = shown(article, &caller, &headers)?;
     news.app.was_read(reading);
     Ok(response)
 }
@@ -115,13 +115,13 @@ async fn get_public(
     news: &News,
     section: Section,
     id: ArticleId,
-    asker: &Asker,
+    caller: &Caller,
     is_reading: bool,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let app = news.app.clone();
     let make = async move {
-        let found = app.get_article(section, id, None, &Asker::default()).await;
+        let found = app.get_article(section, id, None, &Caller::anonymous()).await;
         let article = Arc::new(found.map_err(|error| refused(&error))?);
         Ok(Rendered {
             body: encode(&ArticleAnswer::from((*article).clone()))?.into(),
@@ -136,20 +136,20 @@ async fn get_public(
     };
     let answer = news.app.shelf.serve(Key::Article(section, id), make).await?;
     let cache = match answer.answer.keep {
-        true => Cache::of_public(asker.identity.is_some()),
+        true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Private,
     };
     let response = served(&answer, cache, headers);
     if let Some(article) = answer.answer.article.as_ref().filter(|_| is_reading) {
-        news.app.was_read(news.app.reading(article, asker));
+        news.app.was_read(news.app.reading(article, caller));
     }
     Ok(response)
 }
 
 /// An article at a version, for whoever asked for it; 304 where they have it.
-pub(super) fn shown(article: Article, asker: &Asker, headers: &HeaderMap) -> Result<Response, Refusal> {
+pub(super) fn shown(article: Article, caller: &Caller, headers: &HeaderMap) -> Result<Response, Refusal> {
     let cache = match article.state.is_public() {
-        true => Cache::of_public(asker.identity.is_some()),
+        true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Private,
     };
     let etag = article.version.etag();
@@ -174,11 +174,11 @@ pub(super) async fn create_article(
     State(news): State<News>,
     Path(SectionPath { section }): Path<SectionPath>,
     Query(query): Query<CreateQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<DraftBody>,
 ) -> Result<Response, Problem> {
-    let created = news.app.create_article(section, body.into(), query.publish, &asker, key.as_deref()).await;
+    let created = news.app.create_article(section, body.into(), query.publish, &caller, key.as_deref()).await;
     let created = created.map_err(told)?;
     let location = format!("{}/{}/{}", news.public_base, created.value.section, created.value.id);
     let mut response = answered(StatusCode::CREATED, created)?;
@@ -202,13 +202,13 @@ pub(super) async fn create_article(
 pub(super) async fn revise_named_article(
     State(news): State<News>,
     Path(SectionPath { section }): Path<SectionPath>,
-    Asking(asker): Asking,
+    caller: Caller,
     precondition: Precondition,
     Json(body): Json<ReviseBody>,
 ) -> Result<Response, Problem> {
     let id = body.id.ok_or_else(|| body_fault("/id", "missing", "say which article is meant"))?;
     let expected = precondition.or_version(body.version)?;
-    let write = Write { section, id, expected, asker: &asker, key: None };
+    let write = Write { section, id, expected, caller: &caller, key: None };
     answered(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
 }
 
@@ -226,7 +226,7 @@ pub(super) async fn revise_named_article(
 pub(super) async fn revise_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     precondition: Precondition,
     Json(body): Json<ReviseBody>,
 ) -> Result<Response, Problem> {
@@ -234,7 +234,7 @@ pub(super) async fn revise_article(
         return Err(body_fault("/id", "differs", "the address names another article").into());
     }
     let expected = precondition.or_version(body.version)?;
-    let write = Write { section, id, expected, asker: &asker, key: None };
+    let write = Write { section, id, expected, caller: &caller, key: None };
     answered(StatusCode::OK, news.app.revise_article(write, Change::Full(body.into())).await?)
 }
 
@@ -252,12 +252,12 @@ pub(super) async fn revise_article(
 pub(super) async fn patch_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     precondition: Precondition,
     Json(body): Json<PatchBody>,
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(body.version)?;
-    let write = Write { section, id, expected, asker: &asker, key: None };
+    let write = Write { section, id, expected, caller: &caller, key: None };
     answered(StatusCode::OK, news.app.revise_article(write, Change::Some(body.into())).await?)
 }
 
@@ -277,11 +277,11 @@ pub(super) async fn patch_article(
 pub(super) async fn publish_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     IdempotencyKey(key): IdempotencyKey,
     Seen(expected): Seen,
 ) -> Result<Response, Problem> {
-    let write = Write { section, id, expected, asker: &asker, key: key.as_deref() };
+    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
     answered(StatusCode::OK, news.app.publish_article(write).await.map_err(told)?)
 }
 
@@ -299,11 +299,11 @@ pub(super) async fn publish_article(
 pub(super) async fn delete_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     Seen(expected): Seen,
 ) -> Result<Response, Problem> {
     let version =
-        news.app.delete_article(Write { section, id, expected, asker: &asker, key: None }).await?.value;
+        news.app.delete_article(Write { section, id, expected, caller: &caller, key: None }).await?.value;
     let response = json(StatusCode::OK, encode(&DeletedView::from(id))?);
     Ok(Cache::Never.on(tag(response, &version.etag())))
 }

@@ -2,12 +2,11 @@
 
 use axum::extract::FromRequestParts;
 use axum::response::IntoResponse;
-use chassis::http::{Problem, Query};
+use chassis::http::{Caller, Problem, Query};
 use futures::executor::block_on;
 use http::Request;
 
 use super::list_query::ListQuery;
-use crate::app::Asker;
 use crate::domain::{Cursor, Filter, Fingerprint, Order, Scope};
 
 #[test]
@@ -27,7 +26,7 @@ fn read(query: &str) -> Option<super::list_query::Wanted> {
         Ok(Query(query)) => query,
         Err(problem) => return refused(problem),
     };
-    match query.read(Scope::All, &Asker::default()) {
+    match query.read(Scope::All, &Caller::anonymous()) {
         Ok(wanted) => Some(wanted),
         Err(refusal) => refused(refusal.into()),
     }

@@ -4,7 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chassis::http::{IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, etag_matches};
+use chassis::http::{
+    Caller, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, etag_matches,
+};
 use http::header::LINK;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use kernel::{ArticleId, Refusal, Section, Timestamp, UserId, Version};
@@ -15,7 +17,7 @@ use super::articles::{ArticlePath, answered, shown, told};
 use super::caching::{Cache, answer, digest, encode};
 use super::list_query::bad_cursor;
 use super::views::{ArticleAnswer, Status, VersionBody};
-use super::{Asking, News, Seen};
+use super::{News, Seen};
 use crate::app::Write;
 use crate::domain::{DiffOp, DiffPart, Step};
 use crate::ports::Which;
@@ -153,12 +155,12 @@ pub(super) async fn get_history(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
     Query(query): Query<HistoryQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(LIMIT);
     let before = query.cursor.as_deref().map(before).transpose()?;
-    let history = news.app.get_history(section, id, before, limit, &asker).await?;
+    let history = news.app.get_history(section, id, before, limit, &caller).await?;
     let next_cursor = history.next.map(cursor);
     let link = next_cursor.as_ref().map(|cursor| {
         let base = &news.public_base;
@@ -169,7 +171,7 @@ pub(super) async fn get_history(
         history: history.steps.into_iter().map(StepView::from).collect(),
         page: HistoryPageView { limit, next_cursor },
     })?;
-    let mut response = digested(&headers, asker.identity.is_some(), body);
+    let mut response = digested(&headers, caller.identity.is_some(), body);
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         response.headers_mut().insert(LINK, link);
     }
@@ -186,12 +188,12 @@ pub(super) async fn get_history(
 pub(super) async fn get_version(
     State(news): State<News>,
     Path(VersionPath { section, id, version }): Path<VersionPath>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let which = Which::Version(Version::new(version));
-    let article = news.app.get_version(section, id, which, &asker).await?;
-    Ok(shown(article, &asker, &headers)?)
+    let article = news.app.get_version(section, id, which, &caller).await?;
+    Ok(shown(article, &caller, &headers)?)
 }
 
 /// The words in which two versions differ.
@@ -205,13 +207,13 @@ pub(super) async fn get_diff(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
     Query(DiffQuery { from, to }): Query<DiffQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (from, to) = (Version::new(from), Version::new(to));
-    let words = news.app.get_diff(section, id, from, to, &asker).await?;
+    let words = news.app.get_diff(section, id, from, to, &caller).await?;
     let words: Vec<WordsView> = words.into_iter().map(WordsView::from).collect();
-    Ok(digested(&headers, asker.identity.is_some(), encode(&words)?))
+    Ok(digested(&headers, caller.identity.is_some(), encode(&words)?))
 }
 
 /// Takes a published article back from readers, quietly; it may be published again.
@@ -230,11 +232,11 @@ pub(super) async fn get_diff(
 pub(super) async fn unpublish_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     IdempotencyKey(key): IdempotencyKey,
     Seen(expected): Seen,
 ) -> Result<Response, Problem> {
-    let write = Write { section, id, expected, asker: &asker, key: key.as_deref() };
+    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
     answered(StatusCode::OK, news.app.unpublish_article(write).await.map_err(told)?)
 }
 
@@ -254,13 +256,13 @@ pub(super) async fn unpublish_article(
 pub(super) async fn restore_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     IdempotencyKey(key): IdempotencyKey,
     precondition: Precondition,
     Json(RestoreBody { version }): Json<RestoreBody>,
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(None)?;
-    let write = Write { section, id, expected, asker: &asker, key: key.as_deref() };
+    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
     let restored = news.app.restore_article(write, Version::new(version)).await;
     answered(StatusCode::OK, restored.map_err(told)?)
 }
@@ -281,11 +283,11 @@ pub(super) async fn restore_article(
 pub(super) async fn undelete_article(
     State(news): State<News>,
     Path(ArticlePath { section, id }): Path<ArticlePath>,
-    Asking(asker): Asking,
+    caller: Caller,
     IdempotencyKey(key): IdempotencyKey,
     Seen(expected): Seen,
 ) -> Result<Response, Problem> {
-    let write = Write { section, id, expected, asker: &asker, key: key.as_deref() };
+    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
     answered(StatusCode::OK, news.app.undelete_article(write).await.map_err(told)?)
 }
 

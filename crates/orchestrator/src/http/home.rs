@@ -1,6 +1,6 @@
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Problem, ProblemBody};
+use chassis::http::{Caller, Problem, ProblemBody};
 use http::HeaderMap;
 use kernel::{Refusal, Section};
 use serde::Serialize;
@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::caching::{Cache, digest, encode, rendered, served};
 use super::views::{ArticleView, Status};
-use super::{Asking, News, refused};
-use crate::app::{Asker, ForYou, Home, Key, Rendered, Shown};
+use super::{News, refused};
+use crate::app::{ForYou, Home, Key, Rendered, Shown};
 use crate::domain::{Block, Suggestion, Taste};
 
 /// The front page.
@@ -138,18 +138,18 @@ impl From<Taste> for ReasonView {
 ))]
 pub(super) async fn home(
     State(news): State<News>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(match asker.identity {
-        Some(_) => home_of(&news, &asker, &headers).await?,
+    Ok(match caller.identity {
+        Some(_) => home_of(&news, &caller, &headers).await?,
         None => home_of_all(&news, &headers).await?,
     })
 }
 
 /// A page for one reader; nobody else ever gets it.
-async fn home_of(news: &News, asker: &Asker, headers: &HeaderMap) -> Result<Response, Refusal> {
-    let page = render(news.app.home(asker).await.map_err(|error| refused(&error))?)?;
+async fn home_of(news: &News, caller: &Caller, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let page = render(news.app.home(caller).await.map_err(|error| refused(&error))?)?;
     let cache = if page.keep { Cache::Private } else { Cache::Never };
     Ok(rendered(&page, cache, headers))
 }
@@ -157,7 +157,7 @@ async fn home_of(news: &News, asker: &Asker, headers: &HeaderMap) -> Result<Resp
 /// The page that everybody gets: out of the cache, or into it, as lists are.
 async fn home_of_all(news: &News, headers: &HeaderMap) -> Result<Response, Refusal> {
     let app = news.app.clone();
-    let make = async move { render(app.home(&Asker::default()).await.map_err(|error| refused(&error))?) };
+    let make = async move { render(app.home(&Caller::anonymous()).await.map_err(|error| refused(&error))?) };
     let page = news.app.shelf.serve(Key::Home, make).await?;
     let cache = if page.answer.keep { Cache::of_public(false) } else { Cache::Never };
     Ok(served(&page, cache, headers))

@@ -1,6 +1,6 @@
 //! What a client asks of a list: read, checked and written again in one spelling.
 
-use chassis::http::query_time;
+use chassis::http::{Caller, query_time};
 use kernel::{
     FieldFault, Kind, Label, MAX_LIMIT, NotAnId, Page, PageError, Refusal, Section, TextError, Timestamp,
     UserId, line, match_key, nfc,
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::views::ARTICLE_FIELDS;
-use crate::app::{Asker, ListNews};
+use crate::app::ListNews;
 use crate::domain::{Cursor, Filter, Fingerprint, Order, Part, Scope, Start, State};
 
 /// How many articles a list has where nobody says.
@@ -87,7 +87,7 @@ impl PageQuery {
 
 impl ListQuery {
     /// Checks everything and says everything that is wrong at once; a cursor only where the rest is right.
-    pub fn read(self, scope: Scope, asker: &Asker) -> Result<Wanted, Refusal> {
+    pub fn read(self, scope: Scope, caller: &Caller) -> Result<Wanted, Refusal> {
         let mut faults = Vec::new();
         let limit = limit(self.limit.as_deref(), &mut faults);
         let order = self.order.as_deref().map(order);
@@ -104,7 +104,7 @@ impl ListQuery {
         let order = taken(order.transpose(), &mut faults).flatten().unwrap_or_default();
         let show = taken(show(self.include.as_deref(), self.fields.as_deref()), &mut faults);
         let (Some(show), true) = (show, faults.is_empty()) else { return Err(broken(faults)) };
-        may_ask(&filter, asker)?;
+        may_ask(&filter, caller)?;
         let fingerprint = Fingerprint::of(scope, &filter, order);
         let (start, without) = begin(self.cursor.as_deref(), fingerprint, scope)?;
         let part = Part { filter, order, start, limit };
@@ -156,13 +156,13 @@ impl Show {
 }
 
 /// What is not public is asked for by staff. (The section decides once more what each of them may see.)
-fn may_ask(filter: &Filter, asker: &Asker) -> Result<(), Refusal> {
+fn may_ask(filter: &Filter, caller: &Caller) -> Result<(), Refusal> {
     if filter.is_public() {
         return Ok(());
     }
-    match &asker.identity {
+    match &caller.identity {
         None => Err(Refusal::new(Kind::Unauthenticated, "unauthenticated", "Log in first.")),
-        Some(_) if asker.is_reader() => {
+        Some(_) if caller.is_reader() => {
             let detail = "Only staff may ask for what is not published.";
             Err(Refusal::new(Kind::Forbidden, "role_required", detail))
         }
@@ -348,7 +348,7 @@ mod tests {
             order: text("best"),
             ..ListQuery::default()
         };
-        let refusal = query.read(Scope::All, &Asker::default()).map(drop).expect_err("a refusal");
+        let refusal = query.read(Scope::All, &Caller::anonymous()).map(drop).expect_err("a refusal");
         assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Invalid, "invalid"));
         let faults: Vec<_> =
             refusal.fields.iter().map(|fault| (&*fault.pointer, fault.code.as_str())).collect();
@@ -375,7 +375,7 @@ mod tests {
             ..ListQuery::default()
         };
         let query = |query: ListQuery| {
-            query.read(Scope::All, &Asker::default()).expect("it can be asked for").at(None)
+            query.read(Scope::All, &Caller::anonymous()).expect("it can be asked for").at(None)
         };
         assert_eq!(query(one), "limit=10&fields=id%2Ctitle");
         assert_eq!(query(other), "limit=10&fields=id%2Ctitle");

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Path, Problem, ProblemBody, Query};
+use chassis::http::{Caller, Path, Problem, ProblemBody, Query};
 use http::HeaderMap;
 use kernel::{Page, Refusal, Section};
 use serde::Deserialize;
@@ -12,8 +12,8 @@ use super::articles::SectionPath;
 use super::caching::{Cache, digest, encode, rendered, served};
 use super::list_query::{ListQuery, PageQuery, Show, Wanted, parse_page};
 use super::views::{ListView, PageView};
-use super::{Asking, News, refused};
-use crate::app::{App, Asker, Key, ListNews, NewsList, Rendered, Shown};
+use super::{News, refused};
+use crate::app::{App, Key, ListNews, NewsList, Rendered, Shown};
 use crate::domain::{Cursor, Fingerprint, Part, Position, Scope, Toward};
 
 /// A page.
@@ -56,11 +56,11 @@ pub(super) async fn page_of_all(
     State(news): State<News>,
     Path(AllPath { page, limit }): Path<AllPath>,
     Query(query): Query<PageQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let page = Paged { scope: Scope::All, page: parse_page(&page, &limit)?, show: query.show()? };
-    Ok(answer_page(&news, page, &asker, &headers).await?)
+    Ok(answer_page(&news, page, &caller, &headers).await?)
 }
 
 /// The newest articles of one section.
@@ -76,11 +76,11 @@ pub(super) async fn page_of_section(
     State(news): State<News>,
     Path(SectionPagePath { section, page, limit }): Path<SectionPagePath>,
     Query(query): Query<PageQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let page = Paged { scope: Scope::One(section), page: parse_page(&page, &limit)?, show: query.show()? };
-    Ok(answer_page(&news, page, &asker, &headers).await?)
+    Ok(answer_page(&news, page, &caller, &headers).await?)
 }
 
 /// The articles of all sections that pass a filter, from any place on.
@@ -95,10 +95,10 @@ pub(super) async fn page_of_section(
 pub(super) async fn list_all(
     State(news): State<News>,
     Query(query): Query<ListQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(answer_list(&news, query.read(Scope::All, &asker)?, &asker, &headers).await?)
+    Ok(answer_list(&news, query.read(Scope::All, &caller)?, &caller, &headers).await?)
 }
 
 /// The articles of one section that pass a filter, from any place on.
@@ -115,11 +115,11 @@ pub(super) async fn list_section(
     State(news): State<News>,
     Path(SectionPath { section }): Path<SectionPath>,
     Query(query): Query<ListQuery>,
-    Asking(asker): Asking,
+    caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wanted = query.read(Scope::One(section), &asker)?;
-    Ok(answer_list(&news, wanted, &asker, &headers).await?)
+    let wanted = query.read(Scope::One(section), &caller)?;
+    Ok(answer_list(&news, wanted, &caller, &headers).await?)
 }
 
 /// A list by page.
@@ -132,7 +132,7 @@ struct Paged {
 async fn answer_page(
     news: &News,
     paged: Paged,
-    asker: &Asker,
+    caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let Paged { scope, page, show } = paged;
@@ -148,13 +148,13 @@ async fn answer_page(
         let link = page_links(&base, page, place.last(), &query);
         render(found, place, &show, link, scope)
     };
-    answer(news, list, address, render, asker, headers).await
+    answer(news, list, address, render, caller, headers).await
 }
 
 async fn answer_list(
     news: &News,
     wanted: Wanted,
-    asker: &Asker,
+    caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let base = format!("{}/{}", news.public_base, wanted.list.scope.as_str());
@@ -172,7 +172,7 @@ async fn answer_list(
         let place = PageView::by_cursor(wanted.list.part.limit, found.total, next, previous);
         render(found, place, &wanted.show, links.join(", "), wanted.list.scope)
     };
-    answer(news, list, address, render, asker, headers).await
+    answer(news, list, address, render, caller, headers).await
 }
 
 /// The list for whoever asks: what everybody gets comes from the cache or goes into it, and is asked for in nobody's name.
@@ -181,12 +181,12 @@ async fn answer(
     list: ListNews,
     address: String,
     render: impl FnOnce(NewsList) -> Result<Rendered, Refusal> + Send + 'static,
-    asker: &Asker,
+    caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let public = asker.is_reader() && list.part.filter.is_public();
-    let asker_of_list = if public { Asker::default() } else { asker.clone() };
-    let make = make(news.app.clone(), list, asker_of_list, render);
+    let public = caller.is_reader() && list.part.filter.is_public();
+    let caller_of_list = if public { Caller::anonymous() } else { caller.clone() };
+    let make = make(news.app.clone(), list, caller_of_list, render);
     if !public {
         let answer = make.await?;
         let cache = if answer.keep { Cache::Private } else { Cache::Never };
@@ -194,7 +194,7 @@ async fn answer(
     }
     let answer = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
     let cache = match answer.answer.keep {
-        true => Cache::of_public(asker.identity.is_some()),
+        true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Never,
     };
     Ok(served(&answer, cache, headers))
@@ -204,11 +204,11 @@ async fn answer(
 async fn make(
     app: Arc<App>,
     list: ListNews,
-    asker: Asker,
+    caller: Caller,
     render: impl FnOnce(NewsList) -> Result<Rendered, Refusal>,
 ) -> Result<Rendered, Refusal> {
     let permit = if list.content { Some(app.text_budget.acquire().await?) } else { None };
-    let found = app.list(&list, &asker).await.map_err(|error| refused(&error))?;
+    let found = app.list(&list, &caller).await.map_err(|error| refused(&error))?;
     let mut answer = render(found)?;
     if let Some(permit) = permit {
         answer.body = permit.hold(answer.body);

@@ -10,20 +10,18 @@ mod list_query;
 mod lists;
 mod views;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use chassis::Verifier;
-use chassis::http::{Api, Caller, Json, Matrix, MatrixError, Precondition, Problem, Token};
-use http::request::Parts;
+use chassis::http::{Api, Json, Matrix, MatrixError, Precondition, Problem};
 use kernel::{Expected, Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
-use crate::app::{App, ArticleError, Asker};
+use crate::app::{App, ArticleError};
 
 /// Who may use which route.
 pub const ACCESS: &str = include_str!("../../access.toml");
@@ -74,19 +72,6 @@ fn refused(error: &ArticleError) -> Refusal {
         );
     }
     error.refusal()
-}
-
-/// Who asks: what the guard found in the verified token, and the token to pass on. Nothing else in a request is looked at.
-struct Asking(Asker);
-
-impl<S: Send + Sync> FromRequestParts<S> for Asking {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
-        let Caller(identity) = Caller::from_request_parts(parts, state).await?;
-        let Token(token) = Token::from_request_parts(parts, state).await?;
-        Ok(Self(Asker { identity, token }))
-    }
 }
 
 /// What a writer without anything else to say has seen: `If-Match`, or else `version` in a body, which may be left out.

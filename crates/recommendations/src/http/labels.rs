@@ -1,5 +1,5 @@
 use axum::extract::State;
-use chassis::http::{Member, Path, Problem, ProblemBody};
+use chassis::http::{Authenticated, Path, Problem, ProblemBody};
 use kernel::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -70,7 +70,7 @@ fn rounded(weight: f64) -> f64 {
 )]
 pub(super) async fn labels_of_reader(
     State(app): State<App>,
-    Member(caller): Member,
+    Authenticated(caller): Authenticated,
     Path(ReaderPath { user_id }): Path<ReaderPath>,
 ) -> Result<Personal<Vec<LabelView>>, Problem> {
     if caller.user != user_id {

@@ -1,57 +1,68 @@
-//! Who asks, where it matters that the token still holds.
+//! Extractors for routes on which a valid token is not enough: the account or the session is looked up too.
 
-use axum::extract::FromRequestParts;
-use chassis::http::{Caller, Member, Problem};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use chassis::http::{Authenticated, Caller, Problem};
 use http::request::Parts;
 use kernel::{Identity, Role, UserId};
 
 use super::Users;
 use crate::domain::{Session, User};
 
-/// Somebody whose token says what still holds, and their account as it is; an erased account and a lost role are 401.
-pub struct Standing(pub Identity, pub User);
+/// A signed-in caller and their account as the store has it now. If the account was erased or has lost the role of the token, the
+/// request is refused with 401.
+pub struct CurrentUser {
+    /// The claims of the token.
+    pub identity: Identity,
+    /// The account.
+    pub user: User,
+}
 
-impl Standing {
-    /// Whether all of an account is shown to them.
+impl CurrentUser {
+    /// True if the caller may see the whole account `id`, and not only its public profile.
     pub fn sees_all_of(&self, id: UserId) -> bool {
-        self.0.user == id || self.0.role >= Role::Admin
+        self.identity.user == id || self.identity.role >= Role::Admin
     }
 }
 
-impl FromRequestParts<Users> for Standing {
+impl FromRequestParts<Users> for CurrentUser {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
-        let Member(identity) = Member::from_request_parts(parts, users).await?;
-        let account = users.app.standing(&identity).await?;
-        Ok(Self(identity, account))
+        let Authenticated(identity) = Authenticated::from_request_parts(parts, users).await?;
+        let user = users.app.standing(&identity).await?;
+        Ok(Self { identity, user })
     }
 }
 
-/// A caller with a standing account whose session lives: for what cannot be undone. An access token is good for 15 minutes
-/// whatever became of its session, so here the store is asked.
-pub struct Living(pub Identity, pub Session);
-
-impl FromRequestParts<Users> for Living {
+/// `None` for an anonymous request. A request with a token is refused under the same conditions as on other routes.
+impl OptionalFromRequestParts<Users> for CurrentUser {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
-        let Standing(identity, _) = Standing::from_request_parts(parts, users).await?;
-        let session = users.app.living(&identity).await?;
-        Ok(Self(identity, session))
-    }
-}
-
-/// Anybody; who brings a token must bring one that holds.
-pub struct Visitor(pub Option<Standing>);
-
-impl FromRequestParts<Users> for Visitor {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, users).await {
-            Ok(Caller(None)) => Ok(Self(None)),
-            Ok(Caller(Some(_))) => Ok(Self(Some(Standing::from_request_parts(parts, users).await?))),
+    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Option<Self>, Problem> {
+        let Ok(caller) = Caller::from_request_parts(parts, users).await;
+        if caller.identity.is_none() {
+            return Ok(None);
         }
+        <Self as FromRequestParts<Users>>::from_request_parts(parts, users).await.map(Some)
+    }
+}
+
+/// A signed-in caller whose session has not ended, for changes that cannot be undone. An access token is valid for 15 minutes even if
+/// its session ends, so these routes look the session up.
+pub struct LiveSession {
+    /// The claims of the token.
+    pub identity: Identity,
+    /// The session that the token belongs to.
+    pub session: Session,
+}
+
+impl FromRequestParts<Users> for LiveSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
+        let CurrentUser { identity, .. } =
+            <CurrentUser as FromRequestParts<Users>>::from_request_parts(parts, users).await?;
+        let session = users.app.living(&identity).await?;
+        Ok(Self { identity, session })
     }
 }

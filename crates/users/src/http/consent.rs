@@ -6,7 +6,7 @@ use chassis::http::{Json, Path, Problem, ProblemBody};
 use http::StatusCode;
 
 use super::answer::private;
-use super::caller::{Living, Standing};
+use super::caller::{CurrentUser, LiveSession};
 use super::views::ConsentBody;
 use super::{UserPath, Users};
 use crate::domain::{Choice, Consent};
@@ -26,7 +26,7 @@ impl From<Consent> for ConsentBody {
 pub async fn get_consent(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Standing,
+    _: CurrentUser,
 ) -> Result<Response, Problem> {
     let consent = users.app.consent(id).await?;
     Ok(private(StatusCode::OK, ConsentBody::from(consent)))
@@ -41,7 +41,7 @@ pub async fn get_consent(
 pub async fn put_consent(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Living,
+    _: LiveSession,
     Json(body): Json<ConsentBody>,
 ) -> Result<Response, Problem> {
     let choice = Choice { personalisation: body.personalisation, history: body.history };

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use chassis::http::{Json, Path, Problem, ProblemBody};
 use http::StatusCode;
 
-use super::caller::Living;
+use super::caller::LiveSession;
 use super::views::PasswordBody;
 use super::{UserPath, Users};
 use crate::app::NewPassword;
@@ -22,7 +22,7 @@ use crate::app::NewPassword;
 pub async fn put_password(
     State(users): State<Users>,
     Path(_): Path<UserPath>,
-    Living(by, _): Living,
+    LiveSession { identity: by, .. }: LiveSession,
     Json(body): Json<PasswordBody>,
 ) -> Result<Response, Problem> {
     let (current, password) = body.values()?;

@@ -7,7 +7,7 @@ use http::StatusCode;
 use kernel::Sections;
 
 use super::answer::{Cache, tagged};
-use super::caller::Living;
+use super::caller::LiveSession;
 use super::views::{RolesBody, UserView};
 use super::{UserPath, Users};
 
@@ -22,7 +22,7 @@ use super::{UserPath, Users};
 pub async fn put_roles(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Living,
+    _: LiveSession,
     Json(body): Json<RolesBody>,
 ) -> Result<Response, Problem> {
     let sections = body.sections.map_or(Sections::All, Sections::Only);

@@ -10,11 +10,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answer::private;
-use super::caller::Standing;
+use super::caller::CurrentUser;
 use super::views::{ListedSessionView, LoginBody, SessionView, UserView};
 use super::{UserPath, Users};
 use crate::app::{Grant, Login, SessionError};
-use chassis::http::ClientAddress;
 
 /// Logs in. An unknown e-mail and a wrong password get the same answer in the same time.
 ///
@@ -31,13 +30,13 @@ use chassis::http::ClientAddress;
 ))]
 pub async fn log_in(
     State(users): State<Users>,
-    ClientAddress(from): ClientAddress,
+    caller: Caller,
     headers: HeaderMap,
     Json(body): Json<LoginBody>,
 ) -> Result<Response, Problem> {
     // A cookie that another site sent along counts for nothing, and is no reason to refuse a login.
     let held = users.cookie.taken(&headers).unwrap_or_default();
-    let login = Login { email: body.email()?, password: body.password, from, held };
+    let login = Login { email: body.email()?, password: body.password, from: caller.address, held };
     Ok(granted(&users, StatusCode::CREATED, users.app.log_in(login).await?))
 }
 
@@ -79,18 +78,18 @@ pub async fn refresh(
 ))]
 pub async fn log_out(
     State(users): State<Users>,
-    Caller(caller): Caller,
+    Caller { identity, .. }: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // Another site can make a browser send the cookie, but never an access token.
-    let tokens = match (&caller, users.cookie.taken(&headers)) {
+    let tokens = match (&identity, users.cookie.taken(&headers)) {
         (Some(_), taken) => taken.unwrap_or_default(),
         (None, taken) => taken?,
     };
-    if caller.is_none() && tokens.is_empty() {
+    if identity.is_none() && tokens.is_empty() {
         return Err(over(&users, SessionError::NoToken));
     }
-    users.app.log_out(caller.as_ref(), &tokens).await?;
+    users.app.log_out(identity.as_ref(), &tokens).await?;
     Ok(cleared(&users))
 }
 
@@ -101,10 +100,11 @@ pub async fn log_out(
 pub async fn list_sessions(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    Standing(me, _): Standing,
+    caller: CurrentUser,
 ) -> Result<Response, Problem> {
     let sessions = users.app.sessions(id).await?;
-    let views: Vec<_> = sessions.iter().map(|session| ListedSessionView::of(session, me.session)).collect();
+    let views: Vec<_> =
+        sessions.iter().map(|session| ListedSessionView::of(session, caller.identity.session)).collect();
     Ok(private(StatusCode::OK, views))
 }
 
@@ -115,7 +115,7 @@ pub async fn list_sessions(
 pub async fn end_sessions(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: Standing,
+    _: CurrentUser,
 ) -> Result<Response, Problem> {
     users.app.end_all_sessions(id).await?;
     Ok(cleared(&users))
@@ -141,10 +141,14 @@ pub struct SessionPath {
 pub async fn end_session(
     State(users): State<Users>,
     Path(SessionPath { id, session_id }): Path<SessionPath>,
-    Standing(me, _): Standing,
+    caller: CurrentUser,
 ) -> Result<Response, Problem> {
     users.app.end_session(id, session_id).await?;
-    Ok(if session_id == me.session { cleared(&users) } else { StatusCode::NO_CONTENT.into_response() })
+    Ok(if session_id == caller.identity.session {
+        cleared(&users)
+    } else {
+        StatusCode::NO_CONTENT.into_response()
+    })
 }
 
 fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::response::Response;
 use chassis::http::{
-    Caller, ClientAddress, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query,
-    X_TOTAL_COUNT, say_replayed,
+    Caller, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, X_TOTAL_COUNT,
+    say_replayed,
 };
 use http::header::{LINK, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::answer::{Cache, fresh, private, tagged};
-use super::caller::{Living, Standing, Visitor};
+use super::caller::{CurrentUser, LiveSession};
 use super::views::{
     EraseBody, ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
@@ -32,15 +32,14 @@ use crate::domain::User;
 ))]
 pub async fn register(
     State(users): State<Users>,
-    ClientAddress(from): ClientAddress,
-    Caller(caller): Caller,
+    Caller { identity, address, .. }: Caller,
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<RegisterBody>,
 ) -> Result<Response, Problem> {
-    let wish = body.values().map(|(name, email, password)| Register { name, email, password, from });
+    let wish = body.values().map(|(name, email, password)| Register { name, email, password, from: address });
     let Some(key) = key else { return Ok(registered(&users, users.app.register(wish?).await?)) };
-    let account = caller.map(|caller| caller.user);
-    let named = Named { account, from, key: &key, said: &body.said() };
+    let account = identity.map(|identity| identity.user);
+    let named = Named { account, from: address, key: &key, said: &body.said() };
     let Registered { user, replayed } = users.app.register_once(&named, wish).await?;
     let mut response = registered(&users, user);
     if replayed {
@@ -76,7 +75,7 @@ pub struct ListQuery {
 ))]
 pub async fn list_users(
     State(users): State<Users>,
-    _: Standing,
+    _: CurrentUser,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
     let slice = Slice::new(query.start.unwrap_or(0), query.count.unwrap_or(Slice::DEFAULT_COUNT))?;
@@ -112,13 +111,13 @@ fn links(base: &str, Slice { start, count }: Slice, total: u64) -> String {
 pub async fn get_user(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    Visitor(visitor): Visitor,
+    caller: Option<CurrentUser>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let sees_all = visitor.as_ref().is_some_and(|standing| standing.sees_all_of(id));
-    let user = match visitor {
-        // Who asks for their own account was looked up a moment ago.
-        Some(Standing(_, own)) if own.id == id => own,
+    let sees_all = caller.as_ref().is_some_and(|caller| caller.sees_all_of(id));
+    let user = match caller {
+        // The extractor has already loaded the caller's own account.
+        Some(CurrentUser { user, .. }) if user.id == id => user,
         _ => users.app.get(id).await?,
     };
     if sees_all {
@@ -137,7 +136,7 @@ pub async fn get_user(
     (status = 304, description = "The client has this version."),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
-pub async fn get_me(Standing(_, user): Standing, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn get_me(CurrentUser { user, .. }: CurrentUser, headers: HeaderMap) -> Result<Response, Problem> {
     Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
@@ -156,7 +155,7 @@ pub async fn get_me(Standing(_, user): Standing, headers: HeaderMap) -> Result<R
 pub async fn put_user(
     State(users): State<Users>,
     Path(path): Path<UserPath>,
-    by: Living,
+    by: LiveSession,
     precondition: Precondition,
     Json(body): Json<PutUserBody>,
 ) -> Result<Response, Problem> {
@@ -179,7 +178,7 @@ pub async fn put_user(
 pub async fn patch_user(
     State(users): State<Users>,
     Path(path): Path<UserPath>,
-    by: Living,
+    by: LiveSession,
     precondition: Precondition,
     Json(body): Json<PatchUserBody>,
 ) -> Result<Response, Problem> {
@@ -189,7 +188,7 @@ pub async fn patch_user(
 async fn change(
     users: &Users,
     UserPath { id }: UserPath,
-    Living(by, _): Living,
+    LiveSession { identity: by, .. }: LiveSession,
     precondition: Precondition,
     body: PatchUserBody,
 ) -> Result<Response, Problem> {
@@ -214,7 +213,7 @@ async fn change(
 pub async fn delete_user(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    Living(by, session): Living,
+    LiveSession { identity: by, session }: LiveSession,
     EraseBody { current_password }: EraseBody,
 ) -> Result<Response, Problem> {
     let erasure = users.app.erase(Erase { id, by, session, current_password }).await?;

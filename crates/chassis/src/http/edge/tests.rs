@@ -5,6 +5,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
+use crate::http::Caller;
 
 async fn ask(router: Router, config: EdgeConfig, request: http::request::Builder) -> (Response<()>, Value) {
     let request = request.body(Body::empty()).expect("a request");
@@ -136,13 +137,13 @@ async fn a_trace_goes_on_and_a_dangerous_request_id_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_handler_is_told_whom_a_trusted_proxy_names_and_no_other() {
-    async fn who(ClientAddress(address): ClientAddress) -> String {
-        address.to_string()
+async fn a_handler_gets_the_address_that_a_trusted_proxy_names_and_ignores_other_proxies() {
+    async fn address_of(caller: Caller) -> String {
+        caller.address.to_string()
     }
     let trusted_proxies = serde_json::from_str("\"10.0.0.7\"").expect("a proxy");
     let config = EdgeConfig { trusted_proxies, ..EdgeConfig::default() };
-    let router = edge("test", Router::new().route("/", get(who)), config);
+    let router = edge("test", Router::new().route("/", get(address_of)), config);
     for (peer, client) in [("10.0.0.7:1", "203.0.113.9"), ("198.51.100.1:1", "198.51.100.1")] {
         let mut request = Request::get("/").header("x-forwarded-for", "192.0.2.1, 203.0.113.9");
         let peer: std::net::SocketAddr = peer.parse().expect("an address");
