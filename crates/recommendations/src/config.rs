@@ -1,44 +1,44 @@
-//! What this service can be told; `config.default.toml` names and explains every key.
+//! The configuration. `config.default.toml` names and explains every key.
 
 use chassis::config::{Address, Form, Place, Secret, Settings};
 use chassis::{GrpcConfig, IdentityConfig, Url, token_fault};
 use serde::{Deserialize, Serialize};
 
-/// The whole configuration.
+/// The configuration of the service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where tastes are kept.
+    /// The store of tastes.
     pub store: StoreConfig,
-    /// Where messages come from.
+    /// The address of the bus.
     pub bus: Address,
-    /// Whom to ask about consent.
+    /// The service users, which knows the consents.
     pub users: UsersConfig,
-    /// Who may call over gRPC.
+    /// The callers over gRPC and their tokens.
     pub grpc: GrpcConfig,
-    /// Where identities come from.
+    /// The issuer and the keys of access tokens.
     pub identity: IdentityConfig,
 }
 
-/// Where tastes are kept.
+/// The settings of the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The URL; the scheme chooses the adapter.
+    /// The URL. Its scheme selects the adapter.
     pub url: Url,
-    /// The most time for one question to a server, in milliseconds.
+    /// The longest time for one query to a server, in milliseconds (1 to 10000).
     pub budget_ms: u64,
 }
 
-/// How users is asked.
+/// The settings of the client of users.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsersConfig {
-    /// Its address for gRPC.
+    /// The address of users for gRPC.
     pub url: String,
-    /// What it knows this service by.
+    /// The token by which users knows this service.
     pub token: Secret,
-    /// The most time for one question, in milliseconds.
+    /// The longest time for one call, in milliseconds (1 to 10000).
     pub budget_ms: u64,
 }
 
@@ -49,7 +49,7 @@ impl Settings for Config {
         let mut faults = Vec::new();
         let budgets = [("store", self.store.budget_ms), ("users", self.users.budget_ms)];
         for (name, _) in budgets.iter().filter(|(_, budget)| !(1..=10_000).contains(budget)) {
-            faults.push(format!("{name}.budget_ms must be 1 to 10000"));
+            faults.push(format!("{name}.budget_ms must be between 1 and 10000"));
         }
         faults.extend(token_fault("users.token", &self.users.token));
         faults.extend(self.grpc.faults(crate::grpc::METHODS));
@@ -60,7 +60,7 @@ impl Settings for Config {
         let mut places = self.identity.places();
         places.push(
             Place::new("store.url", self.store.url.expose(), &[Form::Sqlite, Form::Neo4j])
-                .read_by(crate::store::read),
+                .read_by(crate::store::check_address),
         );
         places.push(bus::place(&self.bus));
         places.push(Place::new("users.url", &self.users.url, &[Form::InProcess, Form::Grpc]));
@@ -88,22 +88,22 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_a_good_configuration() {
-        let config = with(&[]).expect("good").service;
+    fn the_defaults_are_a_valid_configuration() {
+        let config = with(&[]).expect("a valid configuration").service;
         assert_eq!((config.store.budget_ms, config.users.budget_ms), (400, 250));
     }
 
     #[test]
     fn the_password_of_the_store_is_not_shown() {
         let url = ("RECOMMENDATIONS__STORE__URL", "neo4j://neo4j:geheim@graph:7687");
-        let loaded = with(&[url]).expect("good");
+        let loaded = with(&[url]).expect("a valid configuration");
         assert_eq!(loaded.service.store.url.expose(), url.1);
         assert!(loaded.effective.contains("neo4j://neo4j:***@graph:7687"), "{}", loaded.effective);
         assert!(!format!("{loaded:?}").contains("geheim"));
     }
 
     #[test]
-    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+    fn an_address_with_a_wrong_scheme_is_refused_with_the_name_of_its_key() {
         for (variable, key) in [
             ("RECOMMENDATIONS__STORE__URL", "store.url"),
             ("RECOMMENDATIONS__BUS__URL", "bus.url"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn production_wants_a_token_and_no_address_of_one_process() {
+    fn production_requires_a_token_and_addresses_outside_the_process() {
         let faults = with(&[("RECOMMENDATIONS__PROCESS__PROFILE", "production")]).expect_err("one process");
         for key in ["users.token", "users.url", "bus.url", "identity.keys"] {
             assert!(faults.contains(&format!("- {key} ")), "{key}: {faults}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn all_faults_are_reported_together() {
         let faults = with(&[
             ("RECOMMENDATIONS__STORE__URL", "mongodb://graph"),
             ("RECOMMENDATIONS__USERS__BUDGET_MS", "0"),

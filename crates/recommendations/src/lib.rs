@@ -1,5 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod app;
+mod clients;
+mod config;
+mod consumers;
+mod domain;
+mod grpc;
+mod http;
+mod ports;
+mod store;
+mod workers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,48 +20,42 @@ use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier};
 use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};
 use tonic::service::Routes;
 
-pub mod app;
-pub mod clients;
-pub mod config;
-pub mod consumers;
-pub mod domain;
-pub mod grpc;
-pub mod http;
-pub mod ports;
-pub mod store;
-pub mod workers;
+pub use app::{App, MAX_ENTRIES, Parts, ReadingOutcome, TasteError};
+pub use clients::GrpcUserDirectory;
+pub use config::{Config, StoreConfig, UsersConfig};
+pub use consumers::subscribe;
+pub use domain::{Consent, ConsentRecord, Reading, ReadingFault};
+pub use http::ACCESS;
+pub use ports::{DirectoryError, TasteGraph, UserDirectory};
+pub use store::{OpenedGraph, open as open_graph};
 
-pub use config::Config;
-
-use crate::app::App;
-use crate::clients::GrpcUserDirectory;
-use crate::grpc::RecommendationsGrpc;
+use grpc::RecommendationsGrpc;
 
 /// The service's name in queues, logs and configuration.
 pub const NAME: &str = "recommendations";
 
-/// Builds the service: opens its store and its queues, and nothing more happens until a host runs it.
+/// Builds the service: opens its store and its queues. Nothing else happens until a host runs it.
 ///
 /// # Errors
-/// Where the store or the bus can't be opened, or an address can't be used here.
+/// Fails if the store or the bus can't be opened, or if an address can't be used here.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
-    // First what may be refused here, then what leaves files behind.
+    // Everything that may be refused comes first; the steps that create files come last.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let transport = surroundings.transport(&config.users.url).context("users.url")?;
     let transport = transport.with_token(&config.users.token);
     let bus::Opened { bus, closers } =
         bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let budget = Duration::from_millis(config.store.budget_ms);
-    let store::Opened { graph, engine } =
-        store::open(&config.store.url, budget).await.context("store.url")?;
+    let OpenedGraph { graph, engine } = store::open(&config.store.url, budget).await.context("store.url")?;
     let users = GrpcUserDirectory::new(transport, Duration::from_millis(config.users.budget_ms));
-    let app = App::new(graph, Arc::new(users), surroundings.clock.clone());
+    let clock = surroundings.clock.clone();
+    let app = App::new(Parts { graph, users: Arc::new(users), clock: clock.clone() });
     let consumers = consumers::subscribe(&*bus, &app).await?;
     let (http, doc) = http::router(app.clone(), verifier)?;
     let routes = Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
-    surroundings.register_http(NAME, http.clone());
-    let (asked, written) = (engine.clone(), engine.clone());
+    let (pinged, written) = (engine.clone(), engine.clone());
+    let erasure = engine.erasure();
     let closer: Closer = Box::pin(async move { engine.close().await });
     Ok(Service {
         name: NAME,
@@ -61,12 +66,12 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
         workers: vec![
-            Arc::new(workers::forget_visits(app, surroundings.clock.clone())),
-            Arc::new(Erasing::new("recommendations.erasures", vec![asked.erasure()], bus.clone())),
+            Arc::new(workers::forget_visits(app, clock)),
+            Arc::new(Erasing::new("recommendations.erasures", vec![erasure], bus.clone())),
         ],
         health: vec![
-            Dependency::new(asked.name(), move || {
-                let engine = asked.clone();
+            Dependency::new(pinged.name(), move || {
+                let engine = pinged.clone();
                 async move { engine.ping().await }
             })
             .that_writes(move || {

@@ -1,4 +1,4 @@
-//! The service `recommendations` in a process of its own.
+//! The service `recommendations` in its own process.
 
 fn main() -> std::process::ExitCode {
     chassis::main(recommendations::NAME, recommendations::build)

@@ -1,133 +1,122 @@
-//! What this service needs from outside: a graph of readers and labels, and somebody to ask about consent.
+//! The ports of this service: a graph of readers and labels, and the directory of accounts.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
 use kernel::{Code, Fault, Kind, Label, Refusal, Timestamp, UserId};
 
-use crate::domain::{ConsentRecord, Reading, Standing, Taste};
+use crate::domain::{ConsentRecord, ReaderStatus, Reading, Taste};
 
-/// What became of a reading.
+/// The result of recording a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// It is part of the reader's taste now (or was already: the message came again).
-    Taken,
-    /// What is on record does not permit it. Nothing was kept.
-    Refused,
-    /// Nothing is on record about this reader's consent. Nothing was kept.
-    Unheard,
+pub enum RecordedReading {
+    /// It is part of the reader's taste now, or was already, because the message came again.
+    Accepted,
+    /// The reader's consent does not permit it, or the reader is erased. Nothing was stored.
+    NotPermitted,
+    /// No consent of this reader is on record. Nothing was stored.
+    ConsentUnknown,
 }
 
-/// Who likes what: edges from readers to labels, what is needed to count a reading once, and consent.
+/// The edges from readers to the labels that they like, the data needed to count a reading once, and consents.
 ///
 /// Every method is one transaction: it happens as a whole or not at all, and a success survives a crash. Each law below is
 /// one case of the contract suite, which every adapter passes.
 ///
 /// Laws over all methods:
-/// * Reads, consents and erasures may come in any order and any number of times: the end is the same.
-/// * What one reader does changes nothing about another.
+/// * Readings, consents and erasures end the same in any order and number.
+/// * One reader changes nothing about another.
 #[async_trait]
 pub trait TasteGraph: Send + Sync {
-    /// Counts a reading, one on the edge of each of its labels.
+    /// Counts a reading: adds one to the edge of each of its labels.
     ///
     /// * A reading adds one to each of its labels, with its time.
-    /// * A message that comes again changes nothing.
+    /// * A repeated message changes nothing.
     /// * A reader and an article count once in 30 minutes.
-    /// * A reading that comes late counts as if it had come in time.
-    /// * Without a consent on record nothing is kept.
-    /// * What consent does not permit is not kept.
-    /// * What was read before the consent is not kept.
-    /// * A reading that comes after the erasure adds nothing.
+    /// * A late reading counts as if it had arrived in time.
+    /// * Without a consent on record nothing is stored.
+    /// * A reading that consent does not permit is not stored.
+    /// * A reading before the consent is not stored.
+    /// * A reading after the erasure adds nothing.
     /// * Parallel deliveries of one reading count once.
     /// * Spellings of one label are one label. It is shown as it was spelled in the last reading.
-    async fn record_read(&self, reading: &Reading) -> Result<Recorded, TasteGraphError>;
+    async fn record_read(&self, reading: &Reading) -> Result<RecordedReading, StoreFailure>;
 
-    /// What a reader likes, heaviest first, of equal weight by label; at most `limit` labels.
+    /// Returns at most `limit` labels that a reader likes, heaviest first; labels of equal weight are sorted by name.
     ///
-    /// * The labels come heaviest first.
+    /// * Labels come heaviest first.
     /// * An unknown reader has no labels.
-    async fn labels_of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, TasteGraphError>;
+    async fn labels_of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, StoreFailure>;
 
-    /// Who likes a label, heaviest first; at most `limit` readers. Ids and nothing else.
+    /// Returns the ids of at most `limit` readers who like a label, heaviest first.
     ///
-    /// * The readers of a label come heaviest first and no more than asked for.
+    /// * Readers of a label come heaviest first, up to the limit.
     /// * An unknown label has no readers.
-    async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, TasteGraphError>;
+    async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, StoreFailure>;
 
-    /// Puts a consent on record. Each consent starts from nothing: users counts real changes only, and whatever a
-    /// permission changes to is a withdrawal, so between two permissions there was always one.
+    /// Stores a consent. Each consent starts from nothing: users counts only real changes, so between two permissions
+    /// there was always a withdrawal.
     ///
-    /// * A newer consent holds whatever the order of delivery.
-    /// * A withdrawal deletes what is kept about the reader.
-    /// * A new permission keeps only what was read under it.
-    /// * A consent that comes after the erasure adds nothing.
-    async fn set_consent(&self, reader: UserId, consent: &ConsentRecord) -> Result<(), TasteGraphError>;
+    /// * The newest consent holds in any order of delivery.
+    /// * A withdrawal deletes the reader's tastes and visits.
+    /// * A new permission keeps only readings that were made under it.
+    /// * A consent after the erasure adds nothing.
+    async fn set_consent(&self, reader: UserId, consent: &ConsentRecord) -> Result<(), StoreFailure>;
 
-    /// What is on record about a reader.
+    /// Returns the consent on record about a reader, or that the reader is erased.
     ///
-    /// * Of a reader never heard of there is no standing.
-    async fn consent_of(&self, reader: UserId) -> Result<Option<Standing>, TasteGraphError>;
+    /// * An unknown reader has no status.
+    async fn reader_status(&self, reader: UserId) -> Result<Option<ReaderStatus>, StoreFailure>;
 
-    /// Deletes the reader's edges, visits and consent, for ever: what is left is the bare id, which keeps what comes late
-    /// from being kept.
+    /// Deletes the reader's edges, visits and consent, for ever. Only the bare id stays, so that late messages are
+    /// refused.
     ///
     /// * Erasure deletes edges, visits and consent.
-    /// * Erasing twice is erasing once.
-    async fn erase(&self, reader: UserId, at: Timestamp) -> Result<(), TasteGraphError>;
+    /// * A repeated erasure changes nothing.
+    async fn erase(&self, reader: UserId, at: Timestamp) -> Result<(), StoreFailure>;
 
-    /// Forgets at most `limit` visits whose last reading is before `before`, the oldest first; the edges stay. The answer is
-    /// how many.
+    /// Deletes at most `limit` visits whose last reading is before `before`, the oldest first, and returns their number.
+    /// The edges stay.
     ///
-    /// * Forgotten visits leave the tastes as they are.
-    async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, TasteGraphError>;
-}
-
-/// Why the graph did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum TasteGraphError {
-    /// The store is away, or broken.
-    #[error(transparent)]
-    Store(#[from] StoreFailure),
-}
-
-impl Fault for TasteGraphError {
-    fn kind(&self) -> Kind {
-        let TasteGraphError::Store(failure) = self;
-        failure.kind()
-    }
-
-    fn code(&self) -> Code {
-        let TasteGraphError::Store(failure) = self;
-        failure.code()
-    }
+    /// * Deleted visits leave the tastes unchanged.
+    async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, StoreFailure>;
 }
 
 /// The service that owns the accounts.
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
-    /// What a person consents to, as users knows it now; `None` where there is no such account (any more). It answers
-    /// within 250 ms or not at all, never later than the deadline of the work in hand, and users stops working for who has
-    /// given up. What users refuses is a failure that may pass. Where users is away the call fails, and once it has come the next
-    /// one is answered. When it keeps failing it is left in peace for a while.
+    /// Returns a person's consent, as users knows it now, or `None` if there is no such account (any more).
+    ///
+    /// * The answer is the newest consent that users knows.
+    /// * An unknown account has no consent, and that is not a failure.
+    /// * The call ends within its budget (250 ms by default).
+    /// * The call ends by the deadline of the current work.
+    /// * Users stops working on a call that was cancelled.
+    /// * A refusal by users is a failure that may pass.
+    /// * A panic of users is a failure that may pass.
+    /// * If users is down the call fails, and the first call after it has started succeeds.
+    /// * After repeated failures users is not called for a while.
     async fn consent_of(&self, user: UserId) -> Result<Option<ConsentRecord>, DirectoryError>;
 }
 
-/// Why users could not be asked.
+/// The failure of a call to users.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// The call failed, or users refused it.
-    #[error("users was asked and did not answer well")]
+    #[error("the call to users failed")]
     Failed(#[source] Refusal),
-    /// It failed so often that it is left in peace for a moment.
-    #[error("users is not asked for the moment")]
-    Resting(std::time::Duration),
+    /// Calls failed so often that users is not called for this time.
+    #[error("users is not called for a while, because it failed repeatedly")]
+    CircuitOpen(Duration),
 }
 
 impl Fault for DirectoryError {
     fn kind(&self) -> Kind {
         match self {
-            // A refusal that we can't have caused is a defect of one of the two, but the next try may meet another replica.
+            // A refusal that this service can't have caused is a defect of one of the two; another replica may answer.
             DirectoryError::Failed(refusal) if refusal.kind == Kind::Timeout => Kind::Timeout,
-            DirectoryError::Failed(_) | DirectoryError::Resting(_) => Kind::Unavailable,
+            DirectoryError::Failed(_) | DirectoryError::CircuitOpen(_) => Kind::Unavailable,
         }
     }
 
@@ -135,10 +124,10 @@ impl Fault for DirectoryError {
         Code::new("users_unavailable")
     }
 
-    fn retry_after(&self) -> Option<std::time::Duration> {
+    fn retry_after(&self) -> Option<Duration> {
         match self {
             DirectoryError::Failed(_) => None,
-            DirectoryError::Resting(left) => Some(*left),
+            DirectoryError::CircuitOpen(left) => Some(*left),
         }
     }
 }

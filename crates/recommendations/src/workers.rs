@@ -1,4 +1,4 @@
-//! What this service does by itself: forgetting.
+//! The background work: old visits are deleted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use kernel::Clock;
 
 use crate::app::App;
 
-/// How often it is looked for visits to forget.
-const VISITS: Duration = Duration::from_secs(10 * 60);
+/// The interval at which the worker looks for visits to delete.
+const VISITS_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
-/// Forgets visits that are not needed any more: what somebody read when is not kept longer than the rule of 30 minutes and
-/// late deliveries take.
+/// Returns the worker that deletes visits which are no longer needed. When a reader read an article is not stored for
+/// longer than the rule of 30 minutes and late deliveries need it.
 pub fn forget_visits(app: App, clock: Arc<dyn Clock>) -> Forgetting {
-    Forgetting::new("recommendations.forgetting", VISITS, clock, move |most| {
+    Forgetting::new("recommendations.forgetting", VISITS_INTERVAL, clock, move |limit| {
         let app = app.clone();
-        async move { app.forget_visits(most).await }
+        async move { app.forget_visits(limit).await }
     })
 }

@@ -1,4 +1,4 @@
-// The readers whose erasure is not true everywhere yet: what is theirs in the graph is gone, but dead letters of the broker may still
-// name them. A node is made in the transaction of the erasure, and deleted once those were looked through.
+// The readers whose erasure is not complete everywhere yet: their data in the graph is deleted, but dead letters of the broker may
+// still name them. A node is created in the transaction of the erasure, and deleted when the dead letters were checked.
 CREATE CONSTRAINT erasure_duty_key IF NOT EXISTS
 FOR (duty:ErasureDuty) REQUIRE (duty.tenant, duty.reader) IS UNIQUE;

@@ -13,7 +13,7 @@ use kernel::{
 };
 use news::app::{CreateArticle, NewsError, ReviseArticle, Revision, Which, Writer};
 use news::domain::{StoryInput, StoryPatch};
-use recommendations::app::MOST;
+use recommendations::MAX_ENTRIES;
 use tokio_util::sync::CancellationToken;
 use users::{Choice, Email, Name, Password, Register};
 use uuid::Uuid;
@@ -262,8 +262,8 @@ impl Filling<'_> {
     async fn readings(&self, people: &[Identity]) -> anyhow::Result<()> {
         let mut read_until = BTreeMap::new();
         for (index, reader) in people.iter().enumerate().filter(|(_, person)| person.role == Role::Reader) {
-            let known =
-                self.patiently(async || Ok(self.stage.tastes.labels_of_reader(reader.user, MOST).await?));
+            let known = self
+                .patiently(async || Ok(self.stage.tastes.labels_of_reader(reader.user, MAX_ENTRIES).await?));
             let (tastes, _) = known.await?;
             read_until.insert(index, tastes.iter().map(|taste| taste.last_read_at()).max());
         }
@@ -287,14 +287,14 @@ impl Filling<'_> {
             let Some(article) = found.await? else { continue };
             self.stage.tastes_clock.to(at);
             let labels = article.story.tags.iter().map(kernel::Label::as_str);
-            let told = recommendations::domain::Reading {
+            let reading = recommendations::Reading {
                 message: MessageId::new(id(at, number as u64)),
                 reader: reader.user,
                 article: article.id,
-                labels: recommendations::domain::Reading::labels(labels)?,
+                labels: recommendations::Reading::parse_labels(labels)?,
                 at,
             };
-            self.patiently(async || Ok(self.stage.tastes.count_reading(&told).await?)).await?;
+            self.patiently(async || Ok(self.stage.tastes.count_reading(&reading).await?)).await?;
         }
         Ok(())
     }

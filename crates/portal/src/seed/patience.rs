@@ -6,7 +6,7 @@ use anyhow::Context;
 use chassis::{StoreFailure, back_off, pause};
 use indicatif::ProgressBar;
 use kernel::{Fault, Kind};
-use recommendations::app::TasteError;
+use recommendations::TasteError;
 use tokio_util::sync::CancellationToken;
 
 /// How long and how often a step is tried again.

@@ -11,8 +11,7 @@ use bus::{Relay, Subscription};
 use chassis::{Closer, Runnable, Surroundings, Worker, drive, pause, spawn};
 use kernel::{Section, SystemClock, Timestamp, UserId};
 use news::consumers::Projection;
-use recommendations::domain::{Consent, ConsentRecord};
-use recommendations::ports::{DirectoryError, UserDirectory};
+use recommendations::{Consent, ConsentRecord, DirectoryError, UserDirectory};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use users::Email;
@@ -36,7 +35,7 @@ pub struct Stage {
     /// The sections.
     pub desks: BTreeMap<Section, Desk>,
     /// Who likes what.
-    pub tastes: recommendations::app::App,
+    pub tastes: recommendations::App,
     /// Its clock.
     pub tastes_clock: Arc<Walking>,
     running: Running,
@@ -182,21 +181,25 @@ async fn tastes(
     users: &Arc<users::App>,
     around: &Surroundings,
     (clock, running, closers): (&Arc<Walking>, &mut Running, &mut Vec<Closer>),
-) -> anyhow::Result<recommendations::app::App> {
+) -> anyhow::Result<recommendations::App> {
     let config = &config.recommendations;
     let budget = Duration::from_millis(config.store.budget_ms);
-    let opened = recommendations::store::open(&config.store.url, budget).await.context("store.url")?;
+    let opened = recommendations::open_graph(&config.store.url, budget).await.context("store.url")?;
     let directory: Arc<dyn UserDirectory> = Arc::new(Directory(users.clone()));
     let bus::Opened { bus, closers: bus_closers } =
         bus::open(config.bus.url.expose(), around).await.context("bus.url")?;
-    let present =
-        recommendations::app::App::new(opened.graph.clone(), directory.clone(), Arc::new(SystemClock));
-    for consumer in recommendations::consumers::subscribe(&*bus, &present).await? {
+    let app = |clock| {
+        let (graph, users) = (opened.graph.clone(), directory.clone());
+        recommendations::App::new(recommendations::Parts { graph, users, clock })
+    };
+    let present = app(Arc::new(SystemClock));
+    for consumer in recommendations::subscribe(&*bus, &present).await? {
         running.consume(consumer);
     }
+    let past = app(clock.clone());
     closers.push(Box::pin(async move { opened.engine.close().await }));
     closers.extend(bus_closers);
-    Ok(recommendations::app::App::new(opened.graph, directory, clock.clone()))
+    Ok(past)
 }
 
 /// Whom recommendations asks about consent: the accounts themselves, for they are open here.

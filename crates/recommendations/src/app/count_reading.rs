@@ -1,61 +1,65 @@
 use kernel::UserId;
 
 use super::{App, TasteError};
-use crate::domain::{Reading, ReadingFault, Standing};
-use crate::ports::Recorded;
+use crate::domain::{ReaderStatus, Reading, ReadingFault};
+use crate::ports::RecordedReading;
 
-/// What became of a reading, for the log and for tests.
+/// The outcome of a reading, for the log and for tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is part of the reader's taste.
-    Taken,
-    /// Consent does not permit it, the reader is erased or there is no such reader. Nothing was kept.
-    Refused,
-    /// It came so late that it can't be told any more whether it counted before. Nothing was kept.
-    Late,
+pub enum ReadingOutcome {
+    /// The reading is part of the reader's taste.
+    Accepted,
+    /// Consent does not permit it, the reader is erased, or the account does not exist. Nothing was stored.
+    NotPermitted,
+    /// It arrived so late that it is no longer known if it counted before. Nothing was stored.
+    TooLate,
 }
 
 impl App {
-    /// Counts a reading where the reader consents to it.
+    /// Counts a reading if the reader consents to it.
     ///
-    /// The consent on record decides. Where there is none, or it refuses something that was read after it was given (the
-    /// orchestrator saw a consent that we may not have heard of yet), users is asked, and the answer is kept.
+    /// The consent on record decides. This asks users, and stores the answer, in two cases: there is no consent on
+    /// record, or it refuses a reading that is newer than the refusal. The orchestrator may have seen a consent that
+    /// has not arrived here yet.
     ///
     /// # Errors
-    /// Transient where users can't be asked about a reader never heard of: the message has to come again. Where a refusal
-    /// is on record and users is away, the refusal stands: a reading is not worth keeping for later.
-    pub async fn count_reading(&self, reading: &Reading) -> Result<Outcome, TasteError> {
+    /// Fails for a passing reason if the reader is unknown and users does not answer: the message must come again. If a
+    /// refusal is on record and users does not answer, the refusal holds; a reading is not worth keeping for later.
+    pub async fn count_reading(&self, reading: &Reading) -> Result<ReadingOutcome, TasteError> {
         let now = self.clock.now();
-        if reading.is_ahead(now) {
+        if reading.is_in_the_future(now) {
             return Err(ReadingFault::Future.into());
         }
         if reading.is_late(now) {
-            return Ok(Outcome::Late);
+            return Ok(ReadingOutcome::TooLate);
         }
         match self.graph.record_read(reading).await? {
-            Recorded::Taken => Ok(Outcome::Taken),
-            Recorded::Unheard => {
-                self.ask_for_consent(reading.reader).await?;
+            RecordedReading::Accepted => Ok(ReadingOutcome::Accepted),
+            RecordedReading::ConsentUnknown => {
+                self.update_consent(reading.reader).await?;
                 self.record_again(reading).await
             }
-            Recorded::Refused if self.may_be_outdated(reading).await? => {
-                match self.ask_for_consent(reading.reader).await {
+            RecordedReading::NotPermitted if self.may_be_outdated(reading).await? => {
+                match self.update_consent(reading.reader).await {
                     Ok(()) => self.record_again(reading).await,
-                    Err(TasteError::Users(_)) => Ok(Outcome::Refused),
-                    Err(fault) => Err(fault),
+                    Err(TasteError::Users(_)) => Ok(ReadingOutcome::NotPermitted),
+                    Err(error) => Err(error),
                 }
             }
-            Recorded::Refused => Ok(Outcome::Refused),
+            RecordedReading::NotPermitted => Ok(ReadingOutcome::NotPermitted),
         }
     }
 
-    async fn record_again(&self, reading: &Reading) -> Result<Outcome, TasteError> {
-        // Still unheard of after asking: there is no such account.
-        let recorded = self.graph.record_read(reading).await?;
-        Ok(if recorded == Recorded::Taken { Outcome::Taken } else { Outcome::Refused })
+    async fn record_again(&self, reading: &Reading) -> Result<ReadingOutcome, TasteError> {
+        Ok(match self.graph.record_read(reading).await? {
+            RecordedReading::Accepted => ReadingOutcome::Accepted,
+            // If the consent is still unknown after users was asked, the account does not exist.
+            RecordedReading::NotPermitted | RecordedReading::ConsentUnknown => ReadingOutcome::NotPermitted,
+        })
     }
 
-    async fn ask_for_consent(&self, reader: UserId) -> Result<(), TasteError> {
+    /// Asks users for a reader's consent and stores the answer, if there is one.
+    async fn update_consent(&self, reader: UserId) -> Result<(), TasteError> {
         if let Some(consent) = self.users.consent_of(reader).await? {
             self.graph.set_consent(reader, &consent).await?;
         }
@@ -63,7 +67,7 @@ impl App {
     }
 
     async fn may_be_outdated(&self, reading: &Reading) -> Result<bool, TasteError> {
-        let standing = self.graph.consent_of(reading.reader).await?;
-        Ok(matches!(standing, Some(Standing::Said(consent)) if reading.at > consent.since))
+        let status = self.graph.reader_status(reading.reader).await?;
+        Ok(matches!(status, Some(ReaderStatus::Known(consent)) if reading.at > consent.since))
     }
 }

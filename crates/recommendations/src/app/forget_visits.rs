@@ -1,12 +1,13 @@
 use super::{App, TasteError};
-use crate::domain::{KEPT, WINDOW};
+use crate::domain::{COUNT_WINDOW, MAX_LATENESS};
 
 impl App {
-    /// Forgets at most `limit` visits that no reading can need any more; the answer is how many.
+    /// Deletes at most `limit` visits that no reading can need any more, and returns their number.
     ///
-    /// A reading may come [`KEPT`] late, and the rule then looks back one more [`WINDOW`]; twice that is on the safe side.
+    /// A reading may arrive [`MAX_LATENESS`] late, and the rule then looks back one more [`COUNT_WINDOW`]. Two windows
+    /// leave a margin.
     pub async fn forget_visits(&self, limit: u32) -> Result<u64, TasteError> {
-        let before = self.clock.now().minus(KEPT + 2 * WINDOW);
+        let before = self.clock.now().minus(MAX_LATENESS + 2 * COUNT_WINDOW);
         Ok(self.graph.forget_visits(before, limit).await?)
     }
 }

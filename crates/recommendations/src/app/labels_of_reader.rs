@@ -4,8 +4,8 @@ use super::{App, TasteError};
 use crate::domain::Taste;
 
 impl App {
-    /// What a reader likes, heaviest first and at most `limit` labels, and the moment for which the weights are to be
-    /// computed. A reader who is unknown, erased or without consent likes nothing.
+    /// Returns at most `limit` labels that a reader likes, heaviest first, and the moment for which their weights are to
+    /// be computed. The list is empty if the reader is unknown or erased, or did not consent.
     pub async fn labels_of_reader(
         &self,
         reader: UserId,

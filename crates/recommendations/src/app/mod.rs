@@ -1,4 +1,4 @@
-//! What this service does: one file for each use case.
+//! The use cases, one file each.
 
 mod change_consent;
 mod count_reading;
@@ -9,17 +9,28 @@ mod readers_of_label;
 
 use std::sync::Arc;
 
+use chassis::StoreFailure;
 use kernel::{Clock, Code, Fault, Kind};
 
-pub use count_reading::Outcome;
+pub use count_reading::ReadingOutcome;
 
 use crate::domain::ReadingFault;
-use crate::ports::{DirectoryError, TasteGraph, TasteGraphError, UserDirectory};
+use crate::ports::{DirectoryError, TasteGraph, UserDirectory};
 
-/// The most labels that are told of a reader, and the most readers of a label.
-pub const MOST: u32 = 1000;
+/// The largest number of entries in an answer: labels of a reader, or readers of a label.
+pub const MAX_ENTRIES: u32 = 1000;
 
-/// The use cases, over the ports they need.
+/// The ports that the use cases need.
+pub struct Parts {
+    /// The tastes, visits and consents.
+    pub graph: Arc<dyn TasteGraph>,
+    /// The service that owns the accounts.
+    pub users: Arc<dyn UserDirectory>,
+    /// The clock by which weights fade and readings are late.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The use cases over their ports.
 #[derive(Clone)]
 pub struct App {
     graph: Arc<dyn TasteGraph>,
@@ -28,22 +39,23 @@ pub struct App {
 }
 
 impl App {
-    /// The use cases over these ports.
-    pub fn new(graph: Arc<dyn TasteGraph>, users: Arc<dyn UserDirectory>, clock: Arc<dyn Clock>) -> Self {
+    /// Creates the use cases over these ports.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { graph, users, clock } = parts;
         Self { graph, users, clock }
     }
 }
 
-/// Why a use case did not do what it was asked.
+/// The failure of a use case.
 #[derive(Debug, thiserror::Error)]
 pub enum TasteError {
-    /// The message can't be true.
+    /// The message about the reading is not valid.
     #[error(transparent)]
     Reading(#[from] ReadingFault),
-    /// The graph is away, or broken.
+    /// The graph is unavailable or broken.
     #[error(transparent)]
-    Graph(#[from] TasteGraphError),
-    /// Users could not be asked.
+    Graph(#[from] StoreFailure),
+    /// The service users did not answer.
     #[error(transparent)]
     Users(#[from] DirectoryError),
 }

@@ -1,10 +1,10 @@
 use kernel::{Label, UserId};
 
-use super::{App, MOST, TasteError};
+use super::{App, MAX_ENTRIES, TasteError};
 
 impl App {
-    /// Who likes a label, heaviest first: ids only, since labels can be opinions.
+    /// Returns the readers who like a label, heaviest first. They are ids only, because labels can be opinions.
     pub async fn readers_of_label(&self, label: &Label) -> Result<Vec<UserId>, TasteError> {
-        Ok(self.graph.readers_of(label, MOST).await?)
+        Ok(self.graph.readers_of(label, MAX_ENTRIES).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! The way to other services.
+//! Clients of other services.
 
 mod users;
 

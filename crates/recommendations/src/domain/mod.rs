@@ -1,11 +1,11 @@
-//! What a reader likes, and what of their reading may count. Pure: no I/O, no wire formats.
+//! The rules: which readings count, and how much a reader likes a label. Pure: no I/O, no message formats.
 
 mod consent;
 mod reading;
 mod taste;
 
-pub use consent::{Consent, ConsentRecord, Standing};
-pub use reading::{
-    KEPT, MAX_LABELS, Reading, ReadingFault, Recount, SKEW, Visit, WINDOW, minute_of, recount,
-};
-pub use taste::{HALF_LIFE, Taste};
+pub use consent::{Consent, ConsentRecord, ReaderStatus};
+pub use reading::{COUNT_WINDOW, MAX_LATENESS, Reading, ReadingFault, Recount, Visit, minute_of, recount};
+#[cfg(test)]
+pub use taste::HALF_LIFE;
+pub use taste::Taste;

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Personal;
-use crate::app::{App, MOST};
+use crate::app::{App, MAX_ENTRIES};
 use crate::domain::Taste;
 
-/// The path of a reader.
+/// The path parameters of a reader's labels.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct ReaderPath {
-    /// The reader's account.
+    /// The id of the reader's account.
     #[param(value_type = uuid::Uuid)]
     user_id: UserId,
 }
@@ -20,16 +20,17 @@ pub(super) struct ReaderPath {
 /// A label that a reader likes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LabelView {
-    /// The label, as it was spelled in what the reader read last. Case, normalisation and outer spaces make no other label.
+    /// The label, as it was spelled in the article that the reader read last. Spellings that differ only in case, Unicode
+    /// normalisation or outer spaces are one label.
     #[schema(example = "budget")]
     id: String,
-    /// How much the reader likes it now: each reading counts 1 and half as much every 14 days. Rounded to four decimals.
+    /// The reader's interest in the label now, rounded to four decimals. Each reading counts 1 and halves every 14 days.
     #[schema(example = 2.31, minimum = 0)]
     weight: f64,
-    /// How many readings counted.
+    /// The number of readings that counted.
     #[schema(example = 3, minimum = 1)]
     reads: u32,
-    /// When the reader last read something with this label.
+    /// The moment when the reader last read an article with this label.
     #[schema(value_type = String, format = DateTime, example = "2026-11-21T08:00:00.000Z")]
     last_read_at: Timestamp,
 }
@@ -45,15 +46,16 @@ impl LabelView {
     }
 }
 
-/// Four decimals tell a single reading from nothing for half a year, and hide the noise of adding floating-point numbers.
+/// Rounds to four decimals: enough to see a single reading for half a year, and too few to show floating-point noise.
 fn rounded(weight: f64) -> f64 {
     (weight * 10_000.0).round() / 10_000.0
 }
 
-/// What a reader likes, heaviest first.
+/// Lists the labels that a reader likes, heaviest first.
 ///
-/// Only what was read with consent to personalisation and to a history counts, each article once in 30 minutes. A reader
-/// who is unknown, erased or did not consent has no labels. At most the 1,000 heaviest are told.
+/// A reading counts only if the reader consented to personalisation and to a history, and each article counts once in 30
+/// minutes. The list is empty if the reader is unknown or erased, or did not consent. It contains at most the 1,000
+/// heaviest labels.
 #[utoipa::path(
     get,
     path = "/user/{user_id}",
@@ -61,10 +63,10 @@ fn rounded(weight: f64) -> f64 {
     params(ReaderPath),
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "The labels, heaviest first; none for an unknown reader.", body = [LabelView]),
+        (status = 200, description = "The labels, heaviest first. The list is empty for an unknown reader.", body = [LabelView]),
         (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`role_required`: somebody else's labels are for admins", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: no id of an account", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`role_required`: only admins may read the labels of another reader", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "`not_found`: the path does not contain the id of an account", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`store_unavailable`, `keys_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -74,9 +76,9 @@ pub(super) async fn labels_of_reader(
     Path(ReaderPath { user_id }): Path<ReaderPath>,
 ) -> Result<Personal<Vec<LabelView>>, Problem> {
     if caller.user != user_id {
-        tracing::info!(target: "audit", actor = %caller.user, reader = %user_id, "an admin looked at a reader's labels");
+        tracing::info!(target: "audit", actor = %caller.user, reader = %user_id, "an admin read the labels of another reader");
     }
-    let (tastes, now) = app.labels_of_reader(user_id, MOST).await?;
+    let (tastes, now) = app.labels_of_reader(user_id, MAX_ENTRIES).await?;
     Ok(Personal(tastes.iter().map(|taste| LabelView::of(taste, now)).collect()))
 }
 

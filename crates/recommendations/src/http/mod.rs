@@ -1,4 +1,4 @@
-//! The routes of this service, by bare paths; the gateway adds `/recommendation/v1`.
+//! The routes of this service, without prefix; the gateway adds `/recommendation/v1`.
 
 mod labels;
 mod readers;
@@ -17,13 +17,13 @@ use utoipa_axum::routes;
 use crate::NAME;
 use crate::app::App;
 
-/// Who may call what: the data file that the guard enforces and the tests read.
+/// The matrix of roles and routes, which the guard enforces and the tests read.
 pub const ACCESS: &str = include_str!("../../access.toml");
 
-/// The router and its document.
+/// Returns the router and its OpenAPI document.
 ///
 /// # Errors
-/// Where `access.toml` can't be read.
+/// Fails if `access.toml` is not a valid matrix.
 pub fn router(app: App, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
     let matrix = Matrix::parse(ACCESS)?;
     Ok(Api::new(NAME, &matrix, verifier)
@@ -32,7 +32,7 @@ pub fn router(app: App, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), Ma
         .build(app))
 }
 
-/// An answer about a person: for whoever asked and for no cache in between.
+/// An answer about a person, which only the client that asked may cache.
 struct Personal<T>(T);
 
 impl<T: Serialize> IntoResponse for Personal<T> {

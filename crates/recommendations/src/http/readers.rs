@@ -7,26 +7,28 @@ use utoipa::{IntoParams, ToSchema};
 use super::Personal;
 use crate::app::App;
 
-/// The path of a label.
+/// The path parameters of a label's readers.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct LabelPath {
-    /// The label, 1 to 50 characters, in any spelling: case, normalisation and outer spaces make no other label.
+    /// The label, 1 to 50 characters, in any spelling. Spellings that differ only in case, Unicode normalisation or outer
+    /// spaces are one label.
     #[param(example = "budget", min_length = 1, max_length = 50)]
     label: String,
 }
 
-/// A reader, and nothing about them but who they are.
+/// A reader, by id only.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ReaderView {
-    /// The reader's account.
+    /// The id of the reader's account.
     #[schema(value_type = uuid::Uuid)]
     id: UserId,
 }
 
-/// Who likes a label, heaviest first.
+/// Lists the readers who like a label, heaviest first.
 ///
-/// Ids only: labels can be opinions, so readers' names and addresses never leave. At most the 1,000 heaviest are told.
+/// The list contains ids only: labels can be opinions, so the names and addresses of readers are never sent. It contains at
+/// most the 1,000 heaviest readers.
 #[utoipa::path(
     get,
     path = "/label/{label}",
@@ -34,7 +36,7 @@ pub(super) struct ReaderView {
     params(LabelPath),
     security(("bearer" = [])),
     responses(
-        (status = 200, description = "The readers, heaviest first; none for an unknown label.", body = [ReaderView]),
+        (status = 200, description = "The readers, heaviest first. The list is empty for an unknown label.", body = [ReaderView]),
         (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`invalid`, with `empty`, `too_long` or `control_character` at `/label`", body = ProblemBody, content_type = "application/problem+json"),

@@ -1,4 +1,4 @@
-//! The stores of this service: the URL's scheme chooses the adapter.
+//! The stores of this service. The scheme of the URL selects the adapter.
 
 mod neo4j;
 mod sqlite;
@@ -14,20 +14,20 @@ use std::time::Duration;
 use chassis::sqlite::Database;
 use chassis::{Erasable, SqliteErasure, StoreFailure, Url};
 
-pub use neo4j::Neo4jTasteGraph;
-pub use sqlite::SqliteTasteGraph;
+use neo4j::Neo4jTasteGraph;
+use sqlite::SqliteTasteGraph;
 
 use crate::ports::TasteGraph;
 
-/// An open graph, and what is behind it.
-pub struct Opened {
+/// An open graph with its engine.
+pub struct OpenedGraph {
     /// The port.
     pub graph: Arc<dyn TasteGraph>,
-    /// What the adapter works with.
+    /// The engine behind it.
     pub engine: Engine,
 }
 
-/// What is no business of the port: asking whether the store lives, and closing it.
+/// The engine of a graph, for the host: health, erasure and closing, which the port does not offer.
 #[derive(Clone)]
 pub enum Engine {
     /// A file of this process.
@@ -37,7 +37,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Its name in `/readyz`.
+    /// Returns the name of the engine in `/readyz`.
     pub fn name(&self) -> &'static str {
         match self {
             Engine::Sqlite(_) => "sqlite",
@@ -45,7 +45,7 @@ impl Engine {
         }
     }
 
-    /// What it owes to people who were erased.
+    /// Returns the store of the erasure duties.
     pub fn erasure(&self) -> Arc<dyn Erasable> {
         match self {
             Engine::Sqlite(database) => Arc::new(SqliteErasure::new(database.clone())),
@@ -53,7 +53,7 @@ impl Engine {
         }
     }
 
-    /// Asks it whether it still answers.
+    /// Checks that the engine answers.
     pub async fn ping(&self) -> Result<(), StoreFailure> {
         match self {
             Engine::Sqlite(database) => database.ping().await,
@@ -61,7 +61,7 @@ impl Engine {
         }
     }
 
-    /// Asks it whether it takes writes, by writing a byte.
+    /// Checks that the engine accepts writes, by writing a byte.
     pub async fn try_write(&self) -> Result<(), StoreFailure> {
         match self {
             Engine::Sqlite(database) => database.try_write().await,
@@ -69,7 +69,7 @@ impl Engine {
         }
     }
 
-    /// Closes it. Connections to a server end with the last copy of their graph.
+    /// Closes the engine. Connections to a server end with the last copy of their graph.
     pub async fn close(&self) {
         match self {
             Engine::Sqlite(database) => database.close().await,
@@ -78,28 +78,28 @@ impl Engine {
     }
 }
 
-/// Reads the address of a graph, and connects to nothing.
+/// Checks the address of a graph without connecting.
 ///
 /// # Errors
-/// Where it can't be read; nothing of it is quoted.
-pub fn read(url: &str) -> Result<(), StoreFailure> {
-    if url.starts_with("sqlite:") { Ok(()) } else { neo4j::read(url) }
+/// Fails if the address is not valid. The error quotes nothing of it.
+pub fn check_address(url: &str) -> Result<(), StoreFailure> {
+    if url.starts_with("sqlite:") { Ok(()) } else { neo4j::check_address(url) }
 }
 
-/// Opens the graph that `url` names: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`). `budget` is how
-/// long a question to a server may take; a file needs none.
+/// Opens the graph at `url`: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`). `budget` is the
+/// longest time for a query to a server; a file needs no budget.
 ///
 /// # Errors
-/// Where the scheme is another, or the store can't be opened.
-pub async fn open(url: &Url, budget: Duration) -> Result<Opened, StoreFailure> {
+/// Fails if the scheme is unknown or the store can't be opened.
+pub async fn open(url: &Url, budget: Duration) -> Result<OpenedGraph, StoreFailure> {
     match url.scheme() {
         "sqlite" => {
             let graph = SqliteTasteGraph::open(url.expose()).await?;
-            Ok(Opened { engine: Engine::Sqlite(graph.database().clone()), graph: Arc::new(graph) })
+            Ok(OpenedGraph { engine: Engine::Sqlite(graph.database().clone()), graph: Arc::new(graph) })
         }
         "neo4j" | "bolt" => {
             let graph = Neo4jTasteGraph::open(url.expose(), budget).await?;
-            Ok(Opened { engine: Engine::Neo4j(graph.clone()), graph: Arc::new(graph) })
+            Ok(OpenedGraph { engine: Engine::Neo4j(graph.clone()), graph: Arc::new(graph) })
         }
         _ => Err(StoreFailure::broken("store.url must begin with sqlite:, neo4j:// or bolt://")),
     }

@@ -1,7 +1,6 @@
-//! The embedded graph as the model of the one on a server: after the same random operations both tell the same.
+//! The embedded graph as the model of the graph on a server: after the same random operations both answer the same.
 
-use std::sync::Arc;
-
+use chassis::StoreFailure;
 use futures::future::try_join_all;
 use kernel::{ArticleId, Label, MessageId, Timestamp, UserId};
 use rand::RngExt;
@@ -11,13 +10,13 @@ use testkit::{Folder, random};
 use uuid::Uuid;
 
 use super::SqliteTasteGraph;
-use super::neo4j::tests::with_a_tenant_of_its_own;
+use super::neo4j::tests::open_tenant;
 use crate::domain::{Consent, ConsentRecord, Reading};
-use crate::ports::{TasteGraph, TasteGraphError};
+use crate::ports::TasteGraph;
 
 const READERS: u128 = 4;
 const ARTICLES: u128 = 3;
-/// Labels that sort differently by code point, by UTF-16 and by language, and such as would end a statement.
+/// Labels that sort differently by code point, by UTF-16 and by language, and labels that would end a statement.
 const LABELS: [&str; 10] = [
     "budget",
     "Budget",
@@ -64,7 +63,7 @@ fn reading(chance: &mut StdRng) -> Reading {
 }
 
 fn operation(chance: &mut StdRng) -> Operation {
-    let who = reader(chance.random_range(1..=READERS));
+    let reader = reader(chance.random_range(1..=READERS));
     match chance.random_range(0..100) {
         0..70 => Operation::Read(reading(chance)),
         70..92 => {
@@ -72,14 +71,14 @@ fn operation(chance: &mut StdRng) -> Operation {
                 Consent { personalisation: chance.random_bool(0.9), history: chance.random_bool(0.9) };
             let version = chance.random_range(0..5);
             let since = at(chance.random_range(0..60) * MINUTE);
-            Operation::Consent(who, ConsentRecord { consent, version, since })
+            Operation::Consent(reader, ConsentRecord { consent, version, since })
         }
-        92..95 => Operation::Erase(who, at(chance.random_range(0..200) * MINUTE)),
+        92..95 => Operation::Erase(reader, at(chance.random_range(0..200) * MINUTE)),
         _ => Operation::Forget(at(chance.random_range(0..80) * MINUTE), chance.random_range(1..4)),
     }
 }
 
-/// Random operations, some of them several times, in any order, after a consent of all readers but one.
+/// Returns random operations, some of them repeated, in random order, after a consent of all readers except one.
 fn story(seed: u64) -> Vec<Operation> {
     let mut chance = random(seed);
     let mut operations: Vec<Operation> = (0..60).map(|_| operation(&mut chance)).collect();
@@ -93,27 +92,28 @@ fn story(seed: u64) -> Vec<Operation> {
     first.chain(operations).collect()
 }
 
-/// What the graph answers. How many it forgot is part of it, and which ones shows in what is counted later.
-async fn done(graph: &dyn TasteGraph, operation: &Operation) -> Result<String, TasteGraphError> {
+/// Applies an operation and returns the answer. The number of deleted visits is part of it; which visits were deleted shows
+/// in later counts.
+async fn apply(graph: &dyn TasteGraph, operation: &Operation) -> Result<String, StoreFailure> {
     Ok(match operation {
         Operation::Read(reading) => format!("{:?}", graph.record_read(reading).await?),
-        Operation::Consent(who, consent) => format!("{:?}", graph.set_consent(*who, consent).await?),
-        Operation::Erase(who, at) => format!("{:?}", graph.erase(*who, *at).await?),
+        Operation::Consent(reader, consent) => format!("{:?}", graph.set_consent(*reader, consent).await?),
+        Operation::Erase(reader, at) => format!("{:?}", graph.erase(*reader, *at).await?),
         Operation::Forget(before, limit) => format!("{:?}", graph.forget_visits(*before, *limit).await?),
     })
 }
 
-/// Everything that the graph tells.
-async fn told(graph: &dyn TasteGraph) -> Result<Vec<String>, TasteGraphError> {
+/// Returns everything that the graph answers to queries.
+async fn contents(graph: &dyn TasteGraph) -> Result<Vec<String>, StoreFailure> {
     let of_reader = |number| async move {
-        let standing = graph.consent_of(reader(number)).await?;
+        let status = graph.reader_status(reader(number)).await?;
         let tastes = graph.labels_of(reader(number), 100).await?;
         let first: Vec<_> = graph.labels_of(reader(number), 2).await?;
-        Ok::<_, TasteGraphError>(format!("{number}: {standing:?} {tastes:?} {first:?}"))
+        Ok::<_, StoreFailure>(format!("{number}: {status:?} {tastes:?} {first:?}"))
     };
     let of_label = |label: &'static str| async move {
         let readers = graph.readers_of(&Label::parse(label).expect("a label"), 3).await?;
-        Ok::<_, TasteGraphError>(format!("{label}: {readers:?}"))
+        Ok::<_, StoreFailure>(format!("{label}: {readers:?}"))
     };
     let mut all = try_join_all((1..=READERS).map(of_reader)).await?;
     all.extend(try_join_all(LABELS.into_iter().map(of_label)).await?);
@@ -122,25 +122,24 @@ async fn told(graph: &dyn TasteGraph) -> Result<Vec<String>, TasteGraphError> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs neo4j"]
-async fn after_any_operations_the_server_tells_what_the_embedded_graph_tells() {
+async fn after_any_operations_the_server_answers_as_the_embedded_graph_does() {
     for seed in 1..=20 {
         let folder = Folder::new();
         let model = SqliteTasteGraph::open(&folder.sqlite("model.db")).await.expect("opens");
-        let (graph, ()) = with_a_tenant_of_its_own().await;
-        let graph: Arc<dyn TasteGraph> = graph;
+        let graph = open_tenant().await;
         for (step, operation) in story(seed).iter().enumerate() {
-            let expected = done(&model, operation).await.expect("the model answers");
-            let answer = done(&*graph, operation).await.expect("the server answers");
+            let expected = apply(&model, operation).await.expect("the model answers");
+            let answer = apply(&*graph, operation).await.expect("the server answers");
             assert_eq!(answer, expected, "seed {seed}, step {step}: {operation:?}");
             if step % 8 == 0 {
-                agree(&model, &*graph, seed).await;
+                assert_same_contents(&model, &*graph, seed).await;
             }
         }
-        agree(&model, &*graph, seed).await;
+        assert_same_contents(&model, &*graph, seed).await;
     }
 }
 
-async fn agree(model: &dyn TasteGraph, graph: &dyn TasteGraph, seed: u64) {
-    let expected = told(model).await.expect("the model answers");
-    assert_eq!(told(graph).await.expect("the server answers"), expected, "seed {seed}");
+async fn assert_same_contents(model: &dyn TasteGraph, graph: &dyn TasteGraph, seed: u64) {
+    let expected = contents(model).await.expect("the model answers");
+    assert_eq!(contents(graph).await.expect("the server answers"), expected, "seed {seed}");
 }

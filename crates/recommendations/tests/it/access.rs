@@ -3,9 +3,9 @@
 use chassis::http::Matrix;
 use kernel::Role;
 
-use crate::world::{World, user};
+use crate::service::{TestService, user};
 
-/// Who asks, and about whom: `None` is nobody.
+/// The callers: role, and true if the path names the caller's own account. `None` is an anonymous caller.
 const CALLERS: [Option<(Role, bool)>; 9] = [
     None,
     Some((Role::Reader, true)),
@@ -20,23 +20,24 @@ const CALLERS: [Option<(Role, bool)>; 9] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_of_the_matrix_is_enforced() {
-    let world = World::new().await;
-    let matrix = Matrix::parse(recommendations::http::ACCESS).expect("a matrix");
+    let service = TestService::new().await;
+    let matrix = Matrix::parse(recommendations::ACCESS).expect("a matrix");
     let mut cells = Vec::new();
     for row in matrix.rows() {
         for caller in CALLERS {
-            let (asks, about) = (user(1), if caller.is_some_and(|(_, own)| own) { user(1) } else { user(2) });
+            let (account, about) =
+                (user(1), if caller.is_some_and(|(_, own)| own) { user(1) } else { user(2) });
             let path = row.path.replace("{user_id}", &about.to_string()).replace("{label}", "budget");
-            let token = caller.map(|(role, _)| world.token(asks, role));
-            let answer = world.ask(row.method.clone(), &path, token.as_deref()).await;
-            let who = caller.map_or("anonymous".to_owned(), |(role, own)| {
+            let token = caller.map(|(role, _)| service.token(account, role));
+            let answer = service.request(row.method.clone(), &path, token.as_deref()).await;
+            let name = caller.map_or("anonymous".to_owned(), |(role, own)| {
                 format!("{role}, {}", if own { "own" } else { "another's" })
             });
             let code = answer.body["code"].as_str().unwrap_or("ok").to_owned();
-            cells.push(format!("{} {} · {who} · {} {code}", row.method, row.path, answer.status.as_u16()));
+            cells.push(format!("{} {} · {name} · {} {code}", row.method, row.path, answer.status.as_u16()));
         }
     }
-    // Written out by hand: a slip in access.toml changes what is enforced and must be seen.
+    // The table is written by hand, so that a mistake in access.toml is seen.
     let expected = [
         "GET /label/{label} · anonymous · 401 unauthenticated",
         "GET /label/{label} · reader, own · 403 role_required",

@@ -1,4 +1,4 @@
-//! The service in a process of its own.
+//! The service in its own process.
 
 use std::process::{Command, Output};
 
@@ -7,7 +7,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn check_config_prints_what_is_in_force() {
+fn check_config_prints_the_settings_in_force() {
     let output = Command::new(env!("CARGO_BIN_EXE_recommendations"))
         .arg("--check-config")
         .envs([
@@ -25,17 +25,17 @@ fn check_config_prints_what_is_in_force() {
 }
 
 #[test]
-fn check_config_refuses_what_a_start_would_refuse() {
+fn check_config_refuses_the_settings_that_a_start_refuses() {
     let output = run(&["--check-config"]);
     let text = String::from_utf8(output.stderr).expect("text");
-    assert!(!output.status.success(), "it stands alone, and its addresses are within a process");
+    assert!(!output.status.success(), "the default addresses work only inside the one process");
     for key in ["bus.url", "users.url", "identity.keys"] {
         assert!(text.contains(key), "{text}");
     }
 }
 
 #[test]
-fn on_its_own_it_says_what_to_set_instead_of_addresses_within_a_process_and_leaves_no_file() {
+fn a_start_with_addresses_inside_a_process_says_what_to_set_and_leaves_no_file() {
     let folder = testkit::Folder::new();
     let output = Command::new(env!("CARGO_BIN_EXE_recommendations"))
         .env("RECOMMENDATIONS__STORE__URL", folder.sqlite("recommendations.db"))

@@ -1,4 +1,4 @@
-//! The laws of `UserDirectory`. Each case is one sentence of the port's documentation, asked of the generated client over the
+//! The laws of `UserDirectory`. Each case is one sentence of the port's documentation. It runs with the generated client over the
 //! transport in process and over the network.
 
 use std::time::{Duration, Instant};
@@ -6,41 +6,40 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use chassis::{Context, Surroundings};
 use kernel::{Fault, Kind};
-use recommendations::clients::GrpcUserDirectory;
-use recommendations::ports::{DirectoryError, UserDirectory};
+use recommendations::{DirectoryError, GrpcUserDirectory, UserDirectory};
 use testkit::{PATIENCE, wait_until};
 
-use crate::neighbour::{Mood, Neighbour};
-use crate::world::user;
+use crate::fake_users::{Behaviour, FakeUsers};
+use crate::service::user;
 
-/// Users, and a way to it that gives each call a budget.
-struct Given {
-    users: Neighbour,
-    way: Box<dyn Way>,
+/// The fake of users, and the route to it.
+struct Fixture {
+    users: FakeUsers,
+    route: Box<dyn Route>,
 }
 
-/// How users is reached.
+/// A route to users.
 #[async_trait]
-trait Way: Send + Sync {
+trait Route: Send + Sync {
     fn directory(&self, budget: Duration) -> GrpcUserDirectory;
-    /// Users begins to serve.
-    async fn begin(&mut self, users: &Neighbour);
+    /// Starts users.
+    async fn start(&mut self, users: &FakeUsers);
 }
 
-/// Opens an adapter and names the server that it needs, if any.
+/// Makes a test of each case for the route that `open` opens.
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
             in (super) {
-                what_users_knows_now_is_answered,
-                where_there_is_no_such_account_there_is_no_consent_and_no_failure,
-                it_answers_within_its_budget_or_not_at_all,
-                it_never_answers_later_than_the_deadline_of_the_work_in_hand,
-                users_stops_working_for_who_has_given_up,
-                what_users_refuses_is_a_failure_that_may_pass,
+                the_answer_is_the_newest_consent_that_users_knows,
+                an_unknown_account_has_no_consent_and_that_is_not_a_failure,
+                the_call_ends_within_its_budget,
+                the_call_ends_by_the_deadline_of_the_current_work,
+                users_stops_working_on_a_call_that_was_cancelled,
+                a_refusal_by_users_is_a_failure_that_may_pass,
                 a_panic_of_users_is_a_failure_that_may_pass,
-                where_users_is_away_the_call_fails_and_once_it_has_come_the_next_one_is_answered,
-                when_it_keeps_failing_it_is_left_in_peace,
+                if_users_is_down_the_call_fails_and_the_first_call_after_it_has_started_succeeds,
+                after_repeated_failures_users_is_not_called_for_a_while,
             }
         }
     };
@@ -52,19 +51,19 @@ mod in_process {
     struct Inside(Surroundings);
 
     #[async_trait]
-    impl Way for Inside {
+    impl Route for Inside {
         fn directory(&self, budget: Duration) -> GrpcUserDirectory {
-            let transport = self.0.transport("inproc://users").expect("a neighbour's address");
+            let transport = self.0.transport("inproc://users").expect("an address in process");
             GrpcUserDirectory::new(transport, budget)
         }
 
-        async fn begin(&mut self, users: &Neighbour) {
+        async fn start(&mut self, users: &FakeUsers) {
             self.0.register_grpc("users", users.routes());
         }
     }
 
-    async fn open() -> Given {
-        Given { users: Neighbour::new(), way: Box::new(Inside(Surroundings::one_process())) }
+    async fn open() -> Fixture {
+        Fixture { users: FakeUsers::new(), route: Box::new(Inside(Surroundings::one_process())) }
     }
 
     every_case!(open);
@@ -75,7 +74,7 @@ mod network {
 
     use super::*;
 
-    /// A port that nobody else gets, and on which nobody listens until users begins.
+    /// A reserved port, on which no process listens until users starts.
     struct Outside {
         address: std::net::SocketAddr,
         socket: Option<tokio::net::TcpSocket>,
@@ -83,15 +82,15 @@ mod network {
     }
 
     #[async_trait]
-    impl Way for Outside {
+    impl Route for Outside {
         fn directory(&self, budget: Duration) -> GrpcUserDirectory {
             let url = format!("http://{}", self.address);
             let transport = Surroundings::alone().transport(&url).expect("an address");
             GrpcUserDirectory::new(transport, budget)
         }
 
-        async fn begin(&mut self, users: &Neighbour) {
-            let socket = self.socket.take().expect("users begins once");
+        async fn start(&mut self, users: &FakeUsers) {
+            let socket = self.socket.take().expect("users starts once");
             let listener = socket.listen(16).expect("the port is ours");
             let stop = CancellationToken::new();
             let incoming = tonic::transport::server::TcpIncoming::from(listener);
@@ -103,22 +102,22 @@ mod network {
         }
     }
 
-    async fn open() -> Given {
+    async fn open() -> Fixture {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let address = socket.local_addr().expect("an address");
-        let way = Outside { address, socket: Some(socket), serving: None };
-        Given { users: Neighbour::new(), way: Box::new(way) }
+        let route = Outside { address, socket: Some(socket), serving: None };
+        Fixture { users: FakeUsers::new(), route: Box::new(route) }
     }
 
     every_case!(open);
 }
 
-impl Given {
-    /// The port to a users that serves, with more time for each call than a test takes.
-    async fn patient(mut self) -> (GrpcUserDirectory, Self) {
-        self.way.begin(&self.users).await;
-        (self.way.directory(PATIENCE), self)
+impl Fixture {
+    /// Starts users and returns a directory with more time for each call than a test takes.
+    async fn start(mut self) -> (GrpcUserDirectory, Self) {
+        self.route.start(&self.users).await;
+        (self.route.directory(PATIENCE), self)
     }
 }
 
@@ -126,90 +125,93 @@ async fn failure(directory: &GrpcUserDirectory) -> DirectoryError {
     directory.consent_of(user(1)).await.expect_err("a failure")
 }
 
-async fn what_users_knows_now_is_answered(given: Given) {
-    let (directory, given) = given.patient().await;
+async fn the_answer_is_the_newest_consent_that_users_knows(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
     for (permits, version) in [(true, 7), (false, 8)] {
-        given.users.knows(user(1), permits, version);
+        fixture.users.set_consent(user(1), permits, version);
         let record = directory.consent_of(user(1)).await.expect("an answer").expect("a consent");
         assert_eq!((record.consent.permits_counting(), record.version), (permits, version));
     }
 }
 
-async fn where_there_is_no_such_account_there_is_no_consent_and_no_failure(given: Given) {
-    let (directory, given) = given.patient().await;
+async fn an_unknown_account_has_no_consent_and_that_is_not_a_failure(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
     for _ in 0..10 {
         assert_eq!(directory.consent_of(user(1)).await.expect("an answer"), None);
     }
-    given.users.knows(user(1), true, 7);
+    fixture.users.set_consent(user(1), true, 7);
     directory.consent_of(user(1)).await.expect("none of these counted as a failure").expect("a consent");
 }
 
-async fn it_answers_within_its_budget_or_not_at_all(mut given: Given) {
-    given.way.begin(&given.users).await;
-    let directory = given.way.directory(Duration::from_millis(200));
-    given.users.is(Mood::Silent);
+async fn the_call_ends_within_its_budget(mut fixture: Fixture) {
+    fixture.route.start(&fixture.users).await;
+    let directory = fixture.route.directory(Duration::from_millis(200));
+    fixture.users.behave(Behaviour::Hang);
     let begun = Instant::now();
     assert_eq!(failure(&directory).await.kind(), Kind::Timeout);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
-async fn it_never_answers_later_than_the_deadline_of_the_work_in_hand(given: Given) {
-    let (directory, given) = given.patient().await;
-    given.users.is(Mood::Silent);
+async fn the_call_ends_by_the_deadline_of_the_current_work(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    fixture.users.behave(Behaviour::Hang);
     let begun = Instant::now();
     let work = Context::for_work("recommendations", Duration::from_millis(200));
     assert_eq!(work.scope(failure(&directory)).await.kind(), Kind::Timeout);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
-async fn users_stops_working_for_who_has_given_up(given: Given) {
-    let (directory, given) = given.patient().await;
-    given.users.is(Mood::Silent);
-    let asked = wait_until("the question", PATIENCE, || async { (given.users.asked() == 1).then_some(()) });
+async fn users_stops_working_on_a_call_that_was_cancelled(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    fixture.users.behave(Behaviour::Hang);
+    let called = wait_until("the call", PATIENCE, || async { (fixture.users.calls() == 1).then_some(()) });
     tokio::select! {
         answer = directory.consent_of(user(1)) => panic!("{answer:?}"),
-        () = asked => {}
+        () = called => {}
     }
-    let given_up =
-        wait_until("the end of the work", PATIENCE, || async { (given.users.given_up() == 1).then_some(()) });
-    given_up.await;
+    let cancelled = wait_until("the end of the work", PATIENCE, || async {
+        (fixture.users.cancelled_calls() == 1).then_some(())
+    });
+    cancelled.await;
 }
 
-async fn what_users_refuses_is_a_failure_that_may_pass(given: Given) {
-    let (directory, given) = given.patient().await;
-    for mood in [Mood::Forbidding, Mood::Away] {
-        given.users.is(mood);
+async fn a_refusal_by_users_is_a_failure_that_may_pass(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    for behaviour in [Behaviour::Forbid, Behaviour::Unavailable] {
+        fixture.users.behave(behaviour);
         let fault = failure(&directory).await;
         assert_eq!(
             (fault.kind(), fault.code().as_str()),
             (Kind::Unavailable, "users_unavailable"),
-            "{mood:?}"
+            "{behaviour:?}"
         );
     }
 }
 
-async fn a_panic_of_users_is_a_failure_that_may_pass(given: Given) {
-    let (directory, given) = given.patient().await;
-    given.users.is(Mood::Panicking);
+async fn a_panic_of_users_is_a_failure_that_may_pass(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    fixture.users.behave(Behaviour::Panic);
     assert_eq!(failure(&directory).await.kind(), Kind::Unavailable);
-    given.users.is(Mood::Well);
-    assert_eq!(directory.consent_of(user(1)).await.expect("it serves on"), None);
+    fixture.users.behave(Behaviour::Answer);
+    assert_eq!(directory.consent_of(user(1)).await.expect("it still serves"), None);
 }
 
-async fn where_users_is_away_the_call_fails_and_once_it_has_come_the_next_one_is_answered(mut given: Given) {
-    let directory = given.way.directory(PATIENCE);
+async fn if_users_is_down_the_call_fails_and_the_first_call_after_it_has_started_succeeds(
+    mut fixture: Fixture,
+) {
+    let directory = fixture.route.directory(PATIENCE);
     assert_eq!(failure(&directory).await.kind(), Kind::Unavailable);
-    given.way.begin(&given.users).await;
-    assert_eq!(directory.consent_of(user(1)).await.expect("it is there"), None);
+    fixture.route.start(&fixture.users).await;
+    assert_eq!(directory.consent_of(user(1)).await.expect("it has started"), None);
 }
 
-async fn when_it_keeps_failing_it_is_left_in_peace(given: Given) {
-    let (directory, given) = given.patient().await;
-    given.users.is(Mood::Away);
+async fn after_repeated_failures_users_is_not_called_for_a_while(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    fixture.users.behave(Behaviour::Unavailable);
     for _ in 0..20 {
         assert_eq!(failure(&directory).await.kind(), Kind::Unavailable);
     }
-    assert_eq!(given.users.asked(), 5);
+    assert_eq!(fixture.users.calls(), 5);
     let fault = failure(&directory).await;
-    assert!(matches!(fault, DirectoryError::Resting(_)) && fault.retry_after().is_some());
+    assert!(matches!(fault, DirectoryError::CircuitOpen(_)) && fault.retry_after().is_some());
 }

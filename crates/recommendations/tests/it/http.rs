@@ -1,13 +1,13 @@
-//! The rules of every route, as far as they concern these two.
+//! The rules that hold on every route, for the routes of this service.
 
 use ::http::Method;
 use kernel::Role;
 
-use crate::world::{MINUTE, World, user};
+use crate::service::{MINUTE, TestService, user};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_input_of_every_kind_has_its_status_and_code() {
-    let world = World::new().await;
+async fn each_kind_of_invalid_input_has_its_status_and_code() {
+    let service = TestService::new().await;
     let long = format!("/label/{}", "x".repeat(51));
     for (path, status, code) in [
         ("/user/7", 404, "not_found"),
@@ -20,7 +20,7 @@ async fn bad_input_of_every_kind_has_its_status_and_code() {
         ("/label/", 404, "not_found"),
         ("/nowhere", 404, "not_found"),
     ] {
-        let answer = world.admin_gets(path).await;
+        let answer = service.get_as_admin(path).await;
         assert_eq!((answer.status.as_u16(), answer.body["code"].as_str()), (status, Some(code)), "{path}");
         assert_eq!(answer.headers["content-type"], "application/problem+json", "{path}");
         assert!(answer.headers.contains_key("x-request-id"), "{path}");
@@ -28,56 +28,56 @@ async fn bad_input_of_every_kind_has_its_status_and_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_wrong_with_a_label_is_told() {
-    let world = World::new().await;
+async fn an_invalid_label_is_refused_with_the_fault() {
+    let service = TestService::new().await;
     let long = "x".repeat(51);
     for (label, code) in [("a%00b", "control_character"), ("%20", "empty"), (long.as_str(), "too_long")] {
-        let errors = world.admin_gets(&format!("/label/{label}")).await.body["errors"].clone();
+        let errors = service.get_as_admin(&format!("/label/{label}")).await.body["errors"].clone();
         assert_eq!((&errors[0]["pointer"], &errors[0]["code"]), (&"/label".into(), &code.into()), "{errors}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_method_is_405_and_names_those_there_are() {
-    let world = World::new().await;
-    let token = world.token(user(1), Role::Admin);
-    let answer = world.ask(Method::POST, "/label/budget", Some(&token)).await;
+async fn another_method_is_405_and_names_the_allowed_methods() {
+    let service = TestService::new().await;
+    let token = service.token(user(1), Role::Admin);
+    let answer = service.request(Method::POST, "/label/budget", Some(&token)).await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (405, &"method_not_allowed".into()));
     assert_eq!(answer.headers["allow"], "GET,HEAD");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_over_or_forged_is_401_and_no_cookie_or_header_stands_in_for_it() {
-    let world = World::new().await;
+async fn an_expired_or_forged_token_is_401_and_no_cookie_or_header_replaces_a_token() {
+    let service = TestService::new().await;
     let (anna, path) = (user(1), format!("/user/{}", user(1)));
-    let token = world.token(anna, Role::Reader);
+    let token = service.token(anna, Role::Reader);
     let forged = format!("{}AAAA", &token[..token.len() - 4]);
-    let answer = world.ask(Method::GET, &path, Some(&forged)).await;
+    let answer = service.request(Method::GET, &path, Some(&forged)).await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (401, &"invalid_token".into()));
     for (name, value) in [("cookie", format!("user_id={anna}")), ("x-user-id", anna.to_string())] {
-        let answer = world.ask_with(Method::GET, &path, &[(name, &value)]).await;
+        let answer = service.request_with(Method::GET, &path, &[(name, &value)]).await;
         assert_eq!(
             (answer.status.as_u16(), &answer.body["code"]),
             (401, &"unauthenticated".into()),
             "{name}"
         );
     }
-    world.later(MINUTE * 15);
-    let answer = world.ask(Method::GET, &path, Some(&token)).await;
+    service.advance(MINUTE * 15);
+    let answer = service.request(Method::GET, &path, Some(&token)).await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (401, &"invalid_token".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn labels_of_every_script_and_with_every_sign_are_found() {
-    let world = World::new().await;
+async fn labels_in_any_script_and_with_any_punctuation_are_found() {
+    let service = TestService::new().await;
     let anna = user(1);
-    world.hears(vec![world.said(anna, true, 1, 0)]).await;
+    service.deliver(vec![service.consent_event(anna, true, 1, 0)]).await;
     let labels = ["Fußball/Bundesliga", "選挙", "100 %", "' or 1=1 --"];
-    world.hears(vec![world.read(anna, 1, 0, &labels)]).await;
-    assert_eq!(world.labels(anna).await.len(), labels.len());
+    service.deliver(vec![service.reading_event(anna, 1, 0, &labels)]).await;
+    assert_eq!(service.labels(anna).await.len(), labels.len());
     for path in ["Fu%C3%9Fball%2FBundesliga", "%E9%81%B8%E6%8C%99", "100%20%25", "'%20or%201=1%20--"] {
-        let answer = world.admin_gets(&format!("/label/{path}")).await;
+        let answer = service.get_as_admin(&format!("/label/{path}")).await;
         assert_eq!(answer.body, serde_json::json!([{ "id": anna }]), "{path}");
     }
-    assert_eq!(world.admin_gets("/label/%27%20or%20%271").await.body, serde_json::json!([]));
+    assert_eq!(service.get_as_admin("/label/%27%20or%20%271").await.body, serde_json::json!([]));
 }

@@ -1,4 +1,4 @@
-//! The service as a whole: its router called in process, embedded adapters, users played by a neighbour.
+//! Tests of the whole service: its router is called in process, with embedded adapters and a fake of users.
 
 mod access;
 mod binary;
@@ -6,10 +6,10 @@ mod chaos;
 mod defects;
 mod directory;
 mod erasure;
+mod fake_users;
 mod fuzz;
+mod golden;
 mod grpc;
 mod http;
-mod neighbour;
 mod reading;
-mod wire;
-mod world;
+mod service;

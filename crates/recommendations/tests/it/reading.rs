@@ -1,20 +1,25 @@
-//! From `article read` to a label.
+//! The way of a reading to a label.
 
 use ::http::Method;
 use kernel::Role;
 use testkit::{PATIENCE, wait_until};
 
-use crate::neighbour::Mood;
-use crate::world::{DAY, MINUTE, World, user};
+use crate::fake_users::Behaviour;
+use crate::service::{DAY, MINUTE, TestService, user};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_consenting_reader_read_shows_in_their_labels_and_fades() {
-    let world = World::new().await;
+async fn a_consenting_readers_readings_appear_in_their_labels_and_fade() {
+    let service = TestService::new().await;
     let anna = user(1);
-    world.hears(vec![world.said(anna, true, 1, 0)]).await;
-    world.hears(vec![world.read(anna, 1, 0, &["budget", "tax"]), world.read(anna, 2, 0, &["budget"])]).await;
+    service.deliver(vec![service.consent_event(anna, true, 1, 0)]).await;
+    service
+        .deliver(vec![
+            service.reading_event(anna, 1, 0, &["budget", "tax"]),
+            service.reading_event(anna, 2, 0, &["budget"]),
+        ])
+        .await;
     let path = format!("/user/{anna}");
-    let answer = world.ask(Method::GET, &path, Some(&world.token(anna, Role::Reader))).await;
+    let answer = service.request(Method::GET, &path, Some(&service.token(anna, Role::Reader))).await;
     let at = "2026-11-21T08:00:00.000Z";
     let expected = serde_json::json!([
         {"id": "budget", "weight": 2.0, "reads": 2, "last_read_at": at},
@@ -22,144 +27,159 @@ async fn what_a_consenting_reader_read_shows_in_their_labels_and_fades() {
     ]);
     assert_eq!((answer.status.as_u16(), answer.body), (200, expected));
     assert!(answer.headers["cache-control"].to_str().expect("text").starts_with("private"));
-    world.later(DAY * 14);
-    assert_eq!(world.admin_gets(&path).await.body[0]["weight"], 1.0);
-    assert_eq!(world.users.asked(), 0);
+    service.advance(DAY * 14);
+    assert_eq!(service.get_as_admin(&path).await.body[0]["weight"], 1.0);
+    assert_eq!(service.users.calls(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_and_an_article_count_once_in_30_minutes() {
-    let world = World::new().await;
+    let service = TestService::new().await;
     let anna = user(1);
-    world.later(MINUTE * 60);
-    world.hears(vec![world.said(anna, true, 1, 0)]).await;
+    service.advance(MINUTE * 60);
+    service.deliver(vec![service.consent_event(anna, true, 1, 0)]).await;
     for minutes in [0, 29, 30, 59] {
-        world.hears(vec![world.read(anna, 1, minutes, &["budget"])]).await;
+        service.deliver(vec![service.reading_event(anna, 1, minutes, &["budget"])]).await;
     }
-    assert_eq!(world.labels(anna).await, [("budget".to_owned(), 2)]);
+    assert_eq!(service.labels(anna).await, [("budget".to_owned(), 2)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_is_asked_once_about_a_reader_never_heard_of() {
-    let world = World::new().await;
+async fn users_is_called_once_about_an_unknown_reader() {
+    let service = TestService::new().await;
     let (anna, ben) = (user(1), user(2));
-    world.users.knows(anna, true, 3);
-    world.users.knows(ben, false, 0);
-    world.hears(vec![world.read(anna, 1, 0, &["budget"]), world.read(ben, 1, 0, &["budget"])]).await;
-    let asked = world.users.asked();
-    assert_eq!(asked, 2);
-    world.hears(vec![world.read(anna, 2, 0, &["budget"])]).await;
-    assert_eq!(world.users.asked(), asked);
-    assert_eq!(world.labels(anna).await, [("budget".to_owned(), 2)]);
-    assert!(world.labels(ben).await.is_empty());
+    service.users.set_consent(anna, true, 3);
+    service.users.set_consent(ben, false, 0);
+    service
+        .deliver(vec![
+            service.reading_event(anna, 1, 0, &["budget"]),
+            service.reading_event(ben, 1, 0, &["budget"]),
+        ])
+        .await;
+    let calls = service.users.calls();
+    assert_eq!(calls, 2);
+    service.deliver(vec![service.reading_event(anna, 2, 0, &["budget"])]).await;
+    assert_eq!(service.users.calls(), calls);
+    assert_eq!(service.labels(anna).await, [("budget".to_owned(), 2)]);
+    assert!(service.labels(ben).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_users_is_away_a_reading_of_an_unknown_reader_waits() {
-    let world = World::new().await;
+async fn a_reading_of_an_unknown_reader_waits_while_users_is_unavailable() {
+    let service = TestService::new().await;
     let (anna, ben) = (user(1), user(2));
-    world.users.knows(anna, true, 1);
-    world.users.is(Mood::Away);
-    // Ben is known: nobody has to be asked, and he does not wait behind Anna.
-    world.hears(vec![world.said(ben, true, 1, 0)]).await;
-    world.publish(vec![world.read(anna, 1, 0, &["budget"]), world.read(ben, 1, 0, &["budget"])]).await;
-    wait_until("Ben's reading counted and Anna's put off", PATIENCE, || async {
-        (world.depth().await == (1, 0) && world.users.asked() > 0).then_some(())
+    service.users.set_consent(anna, true, 1);
+    service.users.behave(Behaviour::Unavailable);
+    // Ben is known, so users is not called about him, and he does not wait behind Anna.
+    service.deliver(vec![service.consent_event(ben, true, 1, 0)]).await;
+    service
+        .publish(vec![
+            service.reading_event(anna, 1, 0, &["budget"]),
+            service.reading_event(ben, 1, 0, &["budget"]),
+        ])
+        .await;
+    wait_until("Ben's reading to be counted and Anna's to wait", PATIENCE, || async {
+        (service.queue_depths().await == (1, 0) && service.users.calls() > 0).then_some(())
     })
     .await;
-    assert_eq!(world.labels(ben).await, [("budget".to_owned(), 1)]);
-    assert!(world.labels(anna).await.is_empty());
-    world.users.is(Mood::Well);
+    assert_eq!(service.labels(ben).await, [("budget".to_owned(), 1)]);
+    assert!(service.labels(anna).await.is_empty());
+    service.users.behave(Behaviour::Answer);
     wait_until("Anna's label", PATIENCE, || async {
-        world.later(MINUTE);
-        (world.labels(anna).await == [("budget".to_owned(), 1)]).then_some(())
+        service.advance(MINUTE);
+        (service.labels(anna).await == [("budget".to_owned(), 1)]).then_some(())
     })
     .await;
-    world.settled().await;
-    assert_eq!(world.depth().await, (0, 0));
+    service.wait_until_idle().await;
+    assert_eq!(service.queue_depths().await, (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_on_record_that_may_be_outdated_is_checked_with_users() {
-    let world = World::new().await;
+    let service = TestService::new().await;
     let anna = user(1);
-    world.later(MINUTE * 60);
-    world.hears(vec![world.said(anna, false, 1, 0)]).await;
-    // Users knows of a permission whose event has not come yet; the reading was made under it.
-    world.users.knows(anna, true, 2);
-    world.hears(vec![world.read(anna, 1, 11, &["budget"])]).await;
-    assert_eq!(world.labels(anna).await, [("budget".to_owned(), 1)]);
-    world.hears(vec![world.said(anna, true, 2, 10)]).await;
-    assert_eq!(world.labels(anna).await, [("budget".to_owned(), 1)]);
-    // A refusal stands while users is away: a reading is not worth keeping for later.
+    service.advance(MINUTE * 60);
+    service.deliver(vec![service.consent_event(anna, false, 1, 0)]).await;
+    // Users knows a permission whose event has not arrived yet; the reading was made under it.
+    service.users.set_consent(anna, true, 2);
+    service.deliver(vec![service.reading_event(anna, 1, 11, &["budget"])]).await;
+    assert_eq!(service.labels(anna).await, [("budget".to_owned(), 1)]);
+    service.deliver(vec![service.consent_event(anna, true, 2, 10)]).await;
+    assert_eq!(service.labels(anna).await, [("budget".to_owned(), 1)]);
+    // A refusal holds while users is unavailable: a reading is not worth keeping for later.
     let ben = user(2);
-    world.hears(vec![world.said(ben, false, 1, 0)]).await;
-    world.users.is(Mood::Away);
-    world.hears(vec![world.read(ben, 1, 11, &["budget"])]).await;
-    assert!(world.labels(ben).await.is_empty());
-    assert_eq!(world.depth().await, (0, 0));
+    service.deliver(vec![service.consent_event(ben, false, 1, 0)]).await;
+    service.users.behave(Behaviour::Unavailable);
+    service.deliver(vec![service.reading_event(ben, 1, 11, &["budget"])]).await;
+    assert!(service.labels(ben).await.is_empty());
+    assert_eq!(service.queue_depths().await, (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_withdrawal_deletes_what_is_stored_and_nothing_more_is_counted() {
-    let world = World::new().await;
+async fn a_withdrawal_deletes_stored_readings_and_later_ones_do_not_count() {
+    let service = TestService::new().await;
     let anna = user(1);
-    world.later(MINUTE * 60);
-    world.users.knows(anna, false, 2);
-    world.hears(vec![world.said(anna, true, 1, 0)]).await;
-    world.hears(vec![world.read(anna, 1, 5, &["budget"])]).await;
-    world.hears(vec![world.said(anna, false, 2, 10)]).await;
-    assert!(world.labels(anna).await.is_empty());
-    // The token still says yes for up to 15 minutes.
-    world.hears(vec![world.read(anna, 2, 12, &["budget"]), world.read(anna, 3, 6, &["budget"])]).await;
-    assert!(world.labels(anna).await.is_empty());
-    assert_eq!(world.admin_gets("/label/budget").await.body, serde_json::json!([]));
+    service.advance(MINUTE * 60);
+    service.users.set_consent(anna, false, 2);
+    service.deliver(vec![service.consent_event(anna, true, 1, 0)]).await;
+    service.deliver(vec![service.reading_event(anna, 1, 5, &["budget"])]).await;
+    service.deliver(vec![service.consent_event(anna, false, 2, 10)]).await;
+    assert!(service.labels(anna).await.is_empty());
+    // The token still carries the consent for up to 15 minutes.
+    service
+        .deliver(vec![
+            service.reading_event(anna, 2, 12, &["budget"]),
+            service.reading_event(anna, 3, 6, &["budget"]),
+        ])
+        .await;
+    assert!(service.labels(anna).await.is_empty());
+    assert_eq!(service.get_as_admin("/label/budget").await.body, serde_json::json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reading_of_nobody_is_dropped() {
-    let world = World::new().await;
-    world.hears(vec![world.read(user(404), 1, 0, &["budget"])]).await;
-    assert!(world.labels(user(404)).await.is_empty());
-    assert_eq!(world.depth().await, (0, 0));
+async fn a_reading_of_an_account_that_does_not_exist_is_dropped() {
+    let service = TestService::new().await;
+    service.deliver(vec![service.reading_event(user(404), 1, 0, &["budget"])]).await;
+    assert!(service.labels(user(404)).await.is_empty());
+    assert_eq!(service.queue_depths().await, (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_can_not_be_true_is_put_aside_and_blocks_nobody() {
-    let world = World::new().await;
+async fn an_invalid_message_becomes_a_dead_letter_and_blocks_no_other() {
+    let service = TestService::new().await;
     let anna = user(1);
-    world.hears(vec![world.said(anna, true, 1, 0)]).await;
+    service.deliver(vec![service.consent_event(anna, true, 1, 0)]).await;
     let many: Vec<String> = (0..21).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let poison = vec![
-        world.read_message(vec![0xff; 7]),
-        world.read_message(Vec::new()),
-        world.read(anna, 1, 0, &["a\u{0}b"]),
-        world.read(anna, 1, 0, &many),
-        world.read(anna, 1, 60, &["from the future"]),
+    let invalid = vec![
+        service.reading_with(vec![0xff; 7]),
+        service.reading_with(Vec::new()),
+        service.reading_event(anna, 1, 0, &["a\u{0}b"]),
+        service.reading_event(anna, 1, 0, &many),
+        service.reading_event(anna, 1, 60, &["from the future"]),
     ];
-    let count = poison.len() as u64;
-    let mut unknown = world.read_message(vec![0xff; 7]);
+    let count = invalid.len() as u64;
+    let mut unknown = service.reading_with(vec![0xff; 7]);
     unknown.kind = "portal.events.v1.OfALaterRelease".to_owned();
-    let mut all = poison;
-    all.extend([unknown, world.read(anna, 2, 0, &["budget"])]);
-    world.hears(all).await;
-    assert_eq!(world.depth().await, (0, count));
-    assert_eq!(world.labels(anna).await, [("budget".to_owned(), 1)]);
+    let mut all = invalid;
+    all.extend([unknown, service.reading_event(anna, 2, 0, &["budget"])]);
+    service.deliver(all).await;
+    assert_eq!(service.queue_depths().await, (0, count));
+    assert_eq!(service.labels(anna).await, [("budget".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reading_that_comes_more_than_a_week_late_is_not_counted_and_not_kept() {
-    let world = World::new().await;
+async fn a_reading_that_arrives_more_than_a_week_late_is_neither_counted_nor_stored() {
+    let service = TestService::new().await;
     let anna = user(1);
-    world.hears(vec![world.said(anna, true, 1, 0)]).await;
-    let late = world.read(anna, 1, 0, &["late"]);
-    world.hears(vec![world.read(anna, 2, 1, &["budget"])]).await;
-    world.later(DAY * 8);
-    // The worker has forgotten when Anna read; what she likes stays.
-    for worker in &world.workers {
+    service.deliver(vec![service.consent_event(anna, true, 1, 0)]).await;
+    let late = service.reading_event(anna, 1, 0, &["late"]);
+    service.deliver(vec![service.reading_event(anna, 2, 1, &["budget"])]).await;
+    service.advance(DAY * 8);
+    // The worker deletes Anna's visits; her tastes stay.
+    for worker in &service.workers {
         while worker.step().await.expect("a step") == chassis::Step::Worked {}
     }
-    world.hears(vec![late, world.read(anna, 2, 1, &["budget"])]).await;
-    assert_eq!(world.labels(anna).await, [("budget".to_owned(), 1)]);
+    service.deliver(vec![late, service.reading_event(anna, 2, 1, &["budget"])]).await;
+    assert_eq!(service.labels(anna).await, [("budget".to_owned(), 1)]);
 }

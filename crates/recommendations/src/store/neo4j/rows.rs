@@ -1,4 +1,4 @@
-//! What the graph's rows say, and the rows of what is told to it.
+//! The queries that return rows, and the conversion of rows from and to values.
 
 use std::collections::HashMap;
 
@@ -6,56 +6,56 @@ use kernel::{ArticleId, Label, MessageId, Timestamp, UserId};
 use neo4rs::{BoltType, Row};
 use uuid::Uuid;
 
-use super::link::Trouble;
-use crate::domain::{Consent, ConsentRecord, Reading, Standing, Taste, Visit, minute_of};
+use super::pool::AttemptError;
+use crate::domain::{Consent, ConsentRecord, ReaderStatus, Reading, Taste, Visit, minute_of};
 
-/// What a reader likes.
+/// The query for the labels that a reader likes.
 pub const LABELS: &str = "
     MATCH (:Reader {tenant: $tenant, id: $reader})-[likes:LIKES]->(label:Label) WHERE likes.reads > 0
     RETURN coalesce(likes.shown, label.name) AS shown, label.name AS name, likes.weight AS weight,
            likes.reads AS reads, likes.last_read_at AS last_read_at
     ORDER BY likes.heft DESC, name LIMIT $limit";
 
-/// Who likes a label.
+/// The query for the readers who like a label.
 pub const READERS: &str = "
     MATCH (reader:Reader)-[likes:LIKES]->(:Label {tenant: $tenant, name: $label}) WHERE likes.reads > 0
     RETURN reader.id AS reader
     ORDER BY likes.heft DESC, reader LIMIT $limit";
 
-/// What is on record about a reader.
-pub const STANDING: &str = "
+/// The query for the status of a reader.
+pub const STATUS: &str = "
     MATCH (reader:Reader {tenant: $tenant, id: $reader})
     RETURN reader.erased_at IS NOT NULL AS erased, reader.version AS version,
            coalesce(reader.personalisation, false) AS personalisation, coalesce(reader.history, false) AS history,
            coalesce(reader.since, 0) AS since";
 
-/// The answer to [`STANDING`].
-pub fn standing(rows: &[Row]) -> Result<Option<Standing>, Trouble> {
+/// Converts the rows of [`STATUS`].
+pub fn status(rows: &[Row]) -> Result<Option<ReaderStatus>, AttemptError> {
     let Some(row) = rows.first() else { return Ok(None) };
     if row.get("erased")? {
-        return Ok(Some(Standing::Erased));
+        return Ok(Some(ReaderStatus::Erased));
     }
-    // A node that was made a moment ago says nothing yet.
+    // A node that was created a moment ago has no consent yet.
     let Some(version) = row.get("version")? else { return Ok(None) };
     let consent = Consent { personalisation: row.get("personalisation")?, history: row.get("history")? };
     let since = Timestamp::from_millis(row.get("since")?);
-    Ok(Some(Standing::Said(ConsentRecord { consent, version, since })))
+    Ok(Some(ReaderStatus::Known(ConsentRecord { consent, version, since })))
 }
 
-/// A row of [`READERS`].
-pub fn reader(row: &Row) -> Result<UserId, Trouble> {
+/// Converts a row of [`READERS`].
+pub fn reader(row: &Row) -> Result<UserId, AttemptError> {
     Ok(UserId::new(row.get("reader")?))
 }
 
-/// A row of shown, weight, reads and last_read_at.
-pub fn taste(row: &Row) -> Result<Taste, Trouble> {
+/// Converts a row of shown, weight, reads and last_read_at.
+pub fn taste(row: &Row) -> Result<Taste, AttemptError> {
     let last_read_at = Timestamp::from_millis(row.get("last_read_at")?);
     let label = Label::stored(row.get("shown")?).into();
-    Ok(Taste::kept(label, row.get("weight")?, row.get("reads")?, last_read_at))
+    Ok(Taste::from_store(label, row.get("weight")?, row.get("reads")?, last_read_at))
 }
 
-/// A row of article, first_at, last_at, message, labels and counted.
-pub fn visit(row: &Row) -> Result<Visit, Trouble> {
+/// Converts a row of article, first_at, last_at, message, labels and counted.
+pub fn visit(row: &Row) -> Result<Visit, AttemptError> {
     let labels: Vec<String> = row.get("labels")?;
     Ok(Visit {
         first_at: Timestamp::from_millis(row.get("first_at")?),
@@ -66,13 +66,13 @@ pub fn visit(row: &Row) -> Result<Visit, Trouble> {
     })
 }
 
-/// The first reading of the minute, and the last where it was another.
-pub fn readings(row: &Row, reader: UserId) -> Result<Vec<Reading>, Trouble> {
+/// Returns the first reading of the minute, and the last if it is a different one.
+pub fn readings(row: &Row, reader: UserId) -> Result<Vec<Reading>, AttemptError> {
     Ok(visit(row)?.readings(reader, ArticleId::new(row.get::<Uuid>("article")?)))
 }
 
-/// A visit as a map of the names that the statements read.
-pub fn of_visit(visit: &Visit) -> BoltType {
+/// Converts a visit to a map of the names that the statements read.
+pub fn visit_map(visit: &Visit) -> BoltType {
     map([
         ("minute", minute_of(visit.first_at).into()),
         ("first_at", visit.first_at.millis().into()),
@@ -83,12 +83,12 @@ pub fn of_visit(visit: &Visit) -> BoltType {
     ])
 }
 
-/// A taste as a map of the names that the statements read.
-pub fn of_taste(taste: &Taste) -> BoltType {
+/// Converts a taste to a map of the names that the statements read.
+pub fn taste_map(taste: &Taste) -> BoltType {
     map([
         ("name", taste.label().key().into()),
         ("shown", taste.label().typed().as_str().into()),
-        ("weight", taste.kept_weight().into()),
+        ("weight", taste.stored_weight().into()),
         ("reads", taste.reads().into()),
         ("last_read_at", taste.last_read_at().millis().into()),
         ("heft", taste.heft().into()),

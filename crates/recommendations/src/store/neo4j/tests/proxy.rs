@@ -1,4 +1,4 @@
-//! A wire that can be cut and frozen.
+//! A proxy whose connections can be cut and frozen.
 
 use std::net::SocketAddr;
 
@@ -8,31 +8,31 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 #[derive(Clone, Copy, PartialEq)]
-enum Wire {
+enum Line {
     /// Bytes pass.
-    Whole,
-    /// Connections break, new ones too.
+    Open,
+    /// Connections break, also new ones.
     Cut,
-    /// Connections stay, nothing passes.
+    /// Connections stay open, but no bytes pass.
     Frozen,
 }
 
-/// Stands before a server until it is dropped.
+/// A proxy before a server, until it is dropped.
 pub struct Proxy {
     address: SocketAddr,
-    wire: watch::Sender<Wire>,
+    line: watch::Sender<Line>,
     _accepting: JoinSet<()>,
 }
 
 impl Proxy {
-    /// A whole wire to the server at `host:port`.
+    /// Opens a proxy before the server at `host:port`.
     pub async fn before(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("an address");
-        let (wire, state) = watch::channel(Wire::Whole);
+        let (line, state) = watch::channel(Line::Open);
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(listener, server.to_owned(), state));
-        Self { address, wire, _accepting: accepting }
+        Self { address, line, _accepting: accepting }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -40,40 +40,40 @@ impl Proxy {
     }
 
     pub fn cut(&self) {
-        self.wire.send_replace(Wire::Cut);
+        self.line.send_replace(Line::Cut);
     }
 
     pub fn freeze(&self) {
-        self.wire.send_replace(Wire::Frozen);
+        self.line.send_replace(Line::Frozen);
     }
 
-    pub fn heal(&self) {
-        self.wire.send_replace(Wire::Whole);
+    pub fn restore(&self) {
+        self.line.send_replace(Line::Open);
     }
 }
 
-async fn accept(listener: TcpListener, server: String, wire: watch::Receiver<Wire>) {
+async fn accept(listener: TcpListener, server: String, line: watch::Receiver<Line>) {
     let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.expect("a connection");
-        connections.spawn(carry(client, server.clone(), wire.clone()));
+        connections.spawn(copy(client, server.clone(), line.clone()));
     }
 }
 
-/// Carries bytes until the wire is cut. A frozen connection never thaws: what it had in hand is lost, as with a dead route.
-async fn carry(mut client: TcpStream, server: String, mut wire: watch::Receiver<Wire>) {
-    if *wire.borrow() == Wire::Whole
-        && let Ok(mut there) = TcpStream::connect(&server).await
+/// Copies bytes until the line is cut. A frozen connection never thaws, and its bytes are lost, as with a dead route.
+async fn copy(mut client: TcpStream, server: String, mut line: watch::Receiver<Line>) {
+    if *line.borrow() == Line::Open
+        && let Ok(mut upstream) = TcpStream::connect(&server).await
     {
         tokio::select! {
-            _ = copy_bidirectional(&mut client, &mut there) => return,
-            changed = wire.wait_for(|wire| *wire != Wire::Whole) => drop(changed),
+            _ = copy_bidirectional(&mut client, &mut upstream) => return,
+            changed = line.wait_for(|line| *line != Line::Open) => drop(changed),
         }
-        if *wire.borrow() == Wire::Frozen {
-            // Both ends stay open and hear nothing, until the wire is cut or the test ends.
-            let _ = wire.wait_for(|wire| *wire == Wire::Cut).await;
+        if *line.borrow() == Line::Frozen {
+            // Both ends stay open and receive nothing until the line is cut or the test ends.
+            let _ = line.wait_for(|line| *line == Line::Cut).await;
         }
-    } else if *wire.borrow() == Wire::Frozen {
-        let _ = wire.wait_for(|wire| *wire != Wire::Frozen).await;
+    } else if *line.borrow() == Line::Frozen {
+        let _ = line.wait_for(|line| *line != Line::Frozen).await;
     }
 }

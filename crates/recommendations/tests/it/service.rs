@@ -1,4 +1,4 @@
-//! One service with what is around it.
+//! The service under test, with its surroundings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,7 @@ use kernel::{ArticleId, Clock, Ids, ManualClock, MessageId, Role, Timestamp, Tra
 use prost::Message;
 use proto::events::v1::ArticleRead;
 use proto::users::v1::{ConsentChanged, UserErased};
-use recommendations::Config;
-use recommendations::config::{StoreConfig, UsersConfig};
+use recommendations::{Config, StoreConfig, UsersConfig};
 use serde_json::Value;
 use testkit::{Folder, PATIENCE, wait_until};
 use tokio::task::JoinSet;
@@ -25,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::neighbour::{ISSUER, Neighbour, token};
+use crate::fake_users::{FakeUsers, ISSUER, token};
 
-/// When every story begins: 2026-11-21T08:00:00Z.
+/// The moment at which every test begins: 2026-11-21T08:00:00Z.
 pub const START: i64 = 1_795_248_000_000;
 
-pub struct World {
+pub struct TestService {
     pub clock: Arc<ManualClock>,
-    pub users: Neighbour,
+    pub users: FakeUsers,
     pub bus: Arc<BusLocal>,
     pub doc: utoipa::openapi::OpenApi,
     pub workers: Vec<Arc<dyn Worker>>,
@@ -40,7 +39,7 @@ pub struct World {
     pub surroundings: Surroundings,
     ids: Arc<dyn Ids>,
     router: Router,
-    /// They end with the world.
+    /// The consumers, which end with this value.
     _consumers: JoinSet<()>,
     _folder: Folder,
 }
@@ -51,13 +50,13 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl World {
-    /// A service whose consumers run.
+impl TestService {
+    /// Builds a service and runs its consumers.
     pub async fn new() -> Self {
         let folder = Folder::new();
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(START)));
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
-        let users = Neighbour::beside(&surroundings);
+        let users = FakeUsers::register_in(&surroundings);
         let bus_url = format!("local:{}", folder.join("bus.db").display());
         let config = Config {
             store: StoreConfig { url: folder.sqlite("recommendations.db").into(), budget_ms: 400 },
@@ -91,14 +90,14 @@ impl World {
         }
     }
 
-    pub async fn ask(&self, method: Method, path: &str, token: Option<&str>) -> Answer {
+    pub async fn request(&self, method: Method, path: &str, token: Option<&str>) -> Answer {
         let bearer = token.map(|token| format!("Bearer {token}"));
         let headers: Vec<(&str, &str)> =
             bearer.iter().map(|value| ("authorization", value.as_str())).collect();
-        self.ask_with(method, path, &headers).await
+        self.request_with(method, path, &headers).await
     }
 
-    pub async fn ask_with(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub async fn request_with(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -114,46 +113,47 @@ impl World {
         token(user, role, self.clock.now().millis() / 1000)
     }
 
-    /// GET as an admin.
-    pub async fn admin_gets(&self, path: &str) -> Answer {
-        self.ask(Method::GET, path, Some(&self.token(user(999), Role::Admin))).await
+    /// Sends a GET as an admin.
+    pub async fn get_as_admin(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, Some(&self.token(user(999), Role::Admin))).await
     }
 
-    /// The labels that a reader is told about themselves: id and count.
+    /// Returns the labels that a reader gets about themselves: id and count.
     pub async fn labels(&self, reader: UserId) -> Vec<(String, u64)> {
         let token = self.token(reader, Role::Reader);
-        let answer = self.ask(Method::GET, &format!("/user/{reader}"), Some(&token)).await;
+        let answer = self.request(Method::GET, &format!("/user/{reader}"), Some(&token)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let list = answer.body.as_array().expect("a bare array").clone();
-        let told = list.iter().map(|label| {
+        let labels = list.iter().map(|label| {
             (label["id"].as_str().expect("a label").to_owned(), label["reads"].as_u64().expect("a count"))
         });
-        told.collect()
+        labels.collect()
     }
 
     pub async fn publish(&self, messages: Vec<Envelope>) {
-        self.bus.publish(messages).await.expect("the bus takes messages");
+        self.bus.publish(messages).await.expect("the bus accepts messages");
     }
 
-    /// Publishes and waits until everything was handled.
-    pub async fn hears(&self, messages: Vec<Envelope>) {
+    /// Publishes messages and waits until all were handled.
+    pub async fn deliver(&self, messages: Vec<Envelope>) {
         self.publish(messages).await;
-        self.settled().await;
+        self.wait_until_idle().await;
     }
 
-    /// Waits until nothing is waiting any more.
-    pub async fn settled(&self) {
-        wait_until("empty queues", PATIENCE, || async { (self.depth().await.0 == 0).then_some(()) }).await;
+    /// Waits until no message is waiting.
+    pub async fn wait_until_idle(&self) {
+        wait_until("empty queues", PATIENCE, || async { (self.queue_depths().await.0 == 0).then_some(()) })
+            .await;
     }
 
-    /// How many messages wait and how many were given up.
-    pub async fn depth(&self) -> (u64, u64) {
+    /// Returns the number of messages that wait and of dead letters.
+    pub async fn queue_depths(&self) -> (u64, u64) {
         let depths = self.bus.depths().await.expect("the bus answers");
         (depths.iter().map(|depth| depth.waiting).sum(), depths.iter().map(|depth| depth.dead).sum())
     }
 
-    /// Lets time pass.
-    pub fn later(&self, duration: Duration) {
+    /// Advances the clock.
+    pub fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
         self.bus.look_again();
     }
@@ -180,10 +180,10 @@ impl World {
         }
     }
 
-    /// The reader read the article at so many minutes after the start.
-    pub fn read(&self, reader: UserId, article: u128, minutes: i64, labels: &[&str]) -> Envelope {
+    /// Returns the event that the reader read the article, at a minute after the start.
+    pub fn reading_event(&self, reader: UserId, article: u128, minutes: i64, labels: &[&str]) -> Envelope {
         let article = ArticleId::new(Uuid::from_u128(article));
-        let told = ArticleRead {
+        let event = ArticleRead {
             reader_id: reader.to_string(),
             article_id: article.to_string(),
             section: "politics".to_owned(),
@@ -191,18 +191,18 @@ impl World {
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),
             at_ms: minute(minutes).millis(),
         };
-        self.read_message(told.encode_to_vec())
+        self.reading_with(event.encode_to_vec())
     }
 
-    /// A message that says that it is a reading.
-    pub fn read_message(&self, body: Vec<u8>) -> Envelope {
+    /// Returns a message of the kind of readings with this body.
+    pub fn reading_with(&self, body: Vec<u8>) -> Envelope {
         let key = "reading.politics.read";
         self.envelope("portal.events.v1.ArticleRead", key, String::new(), 1, 0, body)
     }
 
-    /// The reader said this about consent at so many minutes.
-    pub fn said(&self, reader: UserId, permits: bool, version: u32, minutes: i64) -> Envelope {
-        let told = ConsentChanged {
+    /// Returns the event that the reader changed their consent, at a minute after the start.
+    pub fn consent_event(&self, reader: UserId, permits: bool, version: u32, minutes: i64) -> Envelope {
+        let event = ConsentChanged {
             user_id: reader.to_string(),
             personalisation: permits,
             history: permits,
@@ -210,15 +210,15 @@ impl World {
             at: minute(minutes).millis(),
         };
         let kind = "portal.users.v1.ConsentChanged";
-        let body = told.encode_to_vec();
+        let body = event.encode_to_vec();
         self.envelope(kind, "users.consent_changed", reader.to_string(), version, minutes, body)
     }
 
-    /// The account was erased at so many minutes.
-    pub fn erased(&self, reader: UserId, minutes: i64) -> Envelope {
-        let told = UserErased { user_id: reader.to_string(), at: minute(minutes).millis() };
+    /// Returns the event that the account was erased, at a minute after the start.
+    pub fn erasure_event(&self, reader: UserId, minutes: i64) -> Envelope {
+        let event = UserErased { user_id: reader.to_string(), at: minute(minutes).millis() };
         let kind = "portal.users.v1.UserErased";
-        self.envelope(kind, "users.erased", reader.to_string(), 1, minutes, told.encode_to_vec())
+        self.envelope(kind, "users.erased", reader.to_string(), 1, minutes, event.encode_to_vec())
     }
 }
 
@@ -233,7 +233,7 @@ pub fn user(number: u128) -> UserId {
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the orchestrator proves itself with over the network.
+/// The token of the orchestrator over the network.
 pub const TOKEN: &str = "a-token-of-the-orchestrator-of-32-characters";
 
 fn callers() -> GrpcConfig {

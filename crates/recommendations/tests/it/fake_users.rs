@@ -1,4 +1,4 @@
-//! Users, played: the keys of its tokens and what it says about consent.
+//! A fake of the service users: the keys of its tokens, and consents.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,122 +24,131 @@ pub const ISSUER: &str = "https://portal.example";
 const KEY_ID: &str = "test";
 const SECRET: [u8; 32] = [7; 32];
 
-/// How users behaves.
+/// The behaviour of the fake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behaviour {
     /// It answers.
-    Well,
-    /// It says that it is away.
-    Away,
-    /// It says that this caller may not ask.
-    Forbidding,
+    Answer,
+    /// It refuses because its store is unavailable.
+    Unavailable,
+    /// It refuses this caller.
+    Forbid,
     /// It panics.
-    Panicking,
+    Panic,
     /// It never answers.
-    Silent,
+    Hang,
 }
 
-struct Played {
+struct State {
     consents: Mutex<HashMap<UserId, GetConsentResponse>>,
-    mood: Mutex<Mood>,
-    asked: AtomicUsize,
-    given_up: Arc<AtomicUsize>,
+    behaviour: Mutex<Behaviour>,
+    calls: AtomicUsize,
+    cancelled_calls: Arc<AtomicUsize>,
 }
 
-/// The neighbour `users`.
+/// The fake of the service users.
 #[derive(Clone)]
-pub struct Neighbour(Arc<Played>);
+pub struct FakeUsers(Arc<State>);
 
-impl Neighbour {
-    /// Moves in.
-    pub fn beside(surroundings: &Surroundings) -> Self {
-        let neighbour = Self::new();
+impl FakeUsers {
+    /// Registers the fake in these surroundings.
+    pub fn register_in(surroundings: &Surroundings) -> Self {
+        let fake = Self::new();
         surroundings
             .register_http("users", Router::new().route("/.well-known/jwks.json", get(|| async { jwks() })));
-        surroundings.register_grpc("users", neighbour.routes());
-        neighbour
+        surroundings.register_grpc("users", fake.routes());
+        fake
     }
 
-    /// Users, to be reached by its routes alone.
+    /// Creates the fake, which is reachable by its routes only.
     pub fn new() -> Self {
-        let played = Played {
+        let state = State {
             consents: Mutex::default(),
-            mood: Mutex::new(Mood::Well),
-            asked: AtomicUsize::default(),
-            given_up: Arc::default(),
+            behaviour: Mutex::new(Behaviour::Answer),
+            calls: AtomicUsize::default(),
+            cancelled_calls: Arc::default(),
         };
-        Self(Arc::new(played))
+        Self(Arc::new(state))
     }
 
-    /// What it serves over gRPC.
+    /// Returns its gRPC routes.
     pub fn routes(&self) -> tonic::service::Routes {
         grpc_edge("users", tonic::service::Routes::new(UsersServer::new(self.clone())))
     }
 
-    /// From now on it says this about a person.
-    pub fn knows(&self, user: UserId, permits: bool, version: u32) {
-        let said = GetConsentResponse { personalisation: permits, history: permits, version };
-        self.0.consents.lock().expect("no panic").insert(user, said);
+    /// Sets the consent of a person.
+    pub fn set_consent(&self, user: UserId, permits: bool, version: u32) {
+        let consent = GetConsentResponse { personalisation: permits, history: permits, version };
+        self.0.consents.lock().expect("no panic").insert(user, consent);
     }
 
-    /// From now on it behaves like this.
-    pub fn is(&self, mood: Mood) {
-        *self.0.mood.lock().expect("no panic") = mood;
+    /// Sets the behaviour.
+    pub fn behave(&self, behaviour: Behaviour) {
+        *self.0.behaviour.lock().expect("no panic") = behaviour;
     }
 
-    /// How often it was asked about a consent.
-    pub fn asked(&self) -> usize {
-        self.0.asked.load(Ordering::SeqCst)
+    /// Returns the number of calls about a consent.
+    pub fn calls(&self) -> usize {
+        self.0.calls.load(Ordering::SeqCst)
     }
 
-    /// How many questions were given up by whoever asked.
-    pub fn given_up(&self) -> usize {
-        self.0.given_up.load(Ordering::SeqCst)
+    /// Returns the number of calls that the caller cancelled.
+    pub fn cancelled_calls(&self) -> usize {
+        self.0.cancelled_calls.load(Ordering::SeqCst)
     }
 }
 
-struct GivenUp(Arc<AtomicUsize>);
+struct CountOnDrop(Arc<AtomicUsize>);
 
-impl Drop for GivenUp {
+impl Drop for CountOnDrop {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
 #[tonic::async_trait]
-impl Users for Neighbour {
+impl Users for FakeUsers {
     async fn get_user(&self, _: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
-        unreachable!("this service never asks for users")
+        unreachable!("recommendations never asks for accounts")
     }
 
     async fn get_users(&self, _: Request<GetUsersRequest>) -> Result<Response<GetUsersResponse>, Status> {
-        unreachable!("this service never asks for users")
+        unreachable!("recommendations never asks for accounts")
     }
 
     async fn get_consent(
         &self,
         request: Request<GetConsentRequest>,
     ) -> Result<Response<GetConsentResponse>, Status> {
-        self.0.asked.fetch_add(1, Ordering::SeqCst);
-        let mood = *self.0.mood.lock().expect("no panic");
-        match mood {
-            Mood::Well => {}
-            Mood::Away => {
-                return Err(status_of(&Refusal::new(Kind::Unavailable, "store_unavailable", "away")));
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        let behaviour = *self.0.behaviour.lock().expect("no panic");
+        match behaviour {
+            Behaviour::Answer => {}
+            Behaviour::Unavailable => {
+                return Err(status_of(&Refusal::new(
+                    Kind::Unavailable,
+                    "store_unavailable",
+                    "The store is unavailable.",
+                )));
             }
-            Mood::Forbidding => {
-                return Err(status_of(&Refusal::new(Kind::Forbidden, "forbidden", "Not you.")));
+            Behaviour::Forbid => {
+                return Err(status_of(&Refusal::new(
+                    Kind::Forbidden,
+                    "forbidden",
+                    "This caller is not allowed.",
+                )));
             }
-            Mood::Panicking => panic!("the test wants it so"),
-            Mood::Silent => {
-                let _guard = GivenUp(self.0.given_up.clone());
+            Behaviour::Panic => panic!("the test asked for a panic"),
+            Behaviour::Hang => {
+                let _guard = CountOnDrop(self.0.cancelled_calls.clone());
                 std::future::pending::<()>().await;
             }
         }
         let user: UserId = request.into_inner().id.parse().expect("an id");
-        let said = self.0.consents.lock().expect("no panic").get(&user).copied();
-        let unknown = || status_of(&Refusal::new(Kind::NotFound, "not_found", "There is no such account."));
-        said.map(Response::new).ok_or_else(unknown)
+        let consent = self.0.consents.lock().expect("no panic").get(&user).copied();
+        let unknown =
+            || status_of(&Refusal::new(Kind::NotFound, "not_found", "This account does not exist."));
+        consent.map(Response::new).ok_or_else(unknown)
     }
 }
 
@@ -152,7 +161,7 @@ fn jwks() -> String {
     serde_json::json!({ "keys": [key] }).to_string()
 }
 
-/// The access token of an account, good for 15 minutes from `now` (in seconds).
+/// Returns an access token of an account, valid for 15 minutes from `now` (in seconds).
 pub fn token(user: UserId, role: Role, now: i64) -> String {
     let claims = Claims {
         iss: ISSUER.to_owned(),
