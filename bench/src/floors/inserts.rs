@@ -28,8 +28,9 @@ pub async fn drive(url: &str, bytes: usize, drive: Drive) -> Result<Done> {
     let options: PgConnectOptions = url.parse().context("the URL of the database")?;
     let options = options.options([("synchronous_commit", "on")]);
     let connections = u32::try_from(drive.in_flight)?;
-    let pool =
-        PgPoolOptions::new().max_connections(connections).connect_with(options).await.context("Postgres")?;
+    #[expect(clippy::disallowed_methods, reason = "a floor does without chassis")]
+    let pool = PgPoolOptions::new().max_connections(connections).idle_timeout(None).max_lifetime(None);
+    let pool = pool.connect_with(options).await.context("Postgres")?;
     sqlx::raw_sql(AssertSqlSafe(TABLES)).execute(&pool).await.context("the tables")?;
     let record: Arc<str> = "x".repeat(bytes).into();
     let once = move || {

@@ -33,7 +33,9 @@ pub async fn json(bytes: usize) -> Result<()> {
 /// A handler that reads one row by its key.
 pub async fn sqlite(file: &Path) -> Result<()> {
     let options = SqliteConnectOptions::new().filename(file).journal_mode(SqliteJournalMode::Wal);
-    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.context("the file")?;
+    #[expect(clippy::disallowed_methods, reason = "a floor does without chassis")]
+    let pool = SqlitePoolOptions::new().max_connections(4).idle_timeout(None).max_lifetime(None);
+    let pool = pool.connect_with(options).await.context("the file")?;
     serve(Router::new().route("/{id}", get(row)).with_state(pool)).await
 }
 

@@ -2,6 +2,7 @@
 
 mod erasure;
 mod failure;
+mod pool;
 pub mod postgres;
 pub mod sqlite;
 mod time_limit;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use kernel::Timestamp;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
+use super::pool::pool_options;
 use crate::StoreFailure;
 use crate::metrics::{Pool, WatchedPool, watch_pool};
 use crate::observe::slow_ones_only;
@@ -19,6 +20,10 @@ const CONNECTIONS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection that was in use so lately is used again as it is: what a server did that was restarted takes longer.
 const RECENT: Duration = Duration::from_millis(100);
+/// A connection that was idle for longer is closed instead of being used again: routers forget silent connections.
+const IDLE: Duration = Duration::from_secs(600);
+/// A connection that is older is closed when it is given back, so that a server that has moved is found again.
+const LIFETIME: Duration = Duration::from_secs(1800);
 /// How long the server works on a statement. What takes longer is a fault, and its caller is gone.
 const STATEMENT: Duration = Duration::from_secs(5);
 /// How long a statement waits for somebody else's lock.
@@ -65,23 +70,27 @@ impl Database {
             ("lock_timeout", milliseconds(LOCK)),
             ("idle_in_transaction_session_timeout", milliseconds(IDLE_IN_TRANSACTION)),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(PATIENCE)
+        let pool = pool_options::<Postgres>(CONNECTIONS, PATIENCE)
             .test_before_acquire(false)
             .before_acquire(|connection, seen| {
                 Box::pin(async move {
                     if seen.idle_for < RECENT {
                         return Ok(true);
                     }
+                    if seen.idle_for > IDLE {
+                        return Ok(false);
+                    }
                     let pong = tokio::time::timeout(PATIENCE, connection.ping()).await;
                     Ok(matches!(pong, Ok(Ok(()))))
                 })
             })
-            .after_release(|connection, _| {
+            .after_release(|connection, seen| {
                 // The pool's own test at this place has no end: behind a silent network it would lose the connection's
                 // place for good.
                 Box::pin(async move {
+                    if seen.age > LIFETIME {
+                        return Ok(false);
+                    }
                     let pong = tokio::time::timeout(PATIENCE, connection.ping()).await;
                     pong.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
                 })

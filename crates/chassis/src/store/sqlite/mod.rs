@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 pub use siblings::{ensure_none_is_missing, forget_if_missing};
 
+use super::pool::pool_options;
 use crate::StoreFailure;
 use crate::metrics::{Pool, WatchedPool, watch_pool};
 use crate::observe::slow_ones_only;
@@ -69,9 +68,7 @@ impl Database {
             // What was erased is overwritten: a deleted row would otherwise stay readable in the file's free pages.
             .pragma("secure_delete", "on")
             .busy_timeout(PATIENCE);
-        let pool =
-            |connections| SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE);
-        let writer = pool(1).before_acquire(|connection, _| {
+        let writer = pool_options::<Sqlite>(1, PATIENCE).before_acquire(|connection, _| {
             // SQLite rolls back by itself where a disk is full; sqlx then counts a transaction that is over, and every later
             // one on this connection would fail. It goes, and a new one comes.
             let whole = !connection.is_in_transaction();
@@ -82,7 +79,9 @@ impl Database {
         migrator.run(&writer).await?;
         sibling.settle(&writer, id).await?;
         wipe_at_open(&writer).await?;
-        let readers = pool(READERS).connect_with(options.pragma("query_only", "on")).await?;
+        let readers = pool_options::<Sqlite>(READERS, PATIENCE)
+            .connect_with(options.pragma("query_only", "on"))
+            .await?;
         let watched = [watch(&path, "writer", &writer), watch(&path, "readers", &readers)];
         Ok(Self { writer, readers, path, lock: Arc::new(lock), _watched: watched })
     }
