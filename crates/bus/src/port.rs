@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::{Runnable, StoreFailure};
-use kernel::{Code, Fault, Kind, Refusal};
+use kernel::{Class, Fault, Kind, Refusal};
 
 use crate::Envelope;
 
@@ -166,21 +166,13 @@ pub enum BusError {
 }
 
 impl Fault for BusError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            BusError::Store(failure) => failure.kind(),
-            BusError::Away(_) => Kind::Unavailable,
-            BusError::Url(_) | BusError::Refused(_) | BusError::Name(_) => Kind::Internal,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            BusError::Store(failure) => failure.code(),
-            BusError::Url(_) => Code::new("bus_url"),
-            BusError::Away(_) => Code::new("bus_unavailable"),
-            BusError::Refused(_) => Code::new("bus_refused"),
-            BusError::Name(_) => Code::new("bus_name"),
+            BusError::Store(failure) => Class::Inner(failure),
+            BusError::Url(_) => Class::own(Kind::Internal, "bus_url"),
+            BusError::Away(_) => Class::own(Kind::Unavailable, "bus_unavailable"),
+            BusError::Refused(_) => Class::own(Kind::Internal, "bus_refused"),
+            BusError::Name(_) => Class::own(Kind::Internal, "bus_name"),
         }
     }
 }

@@ -146,7 +146,7 @@ impl Receiver {
 /// What the caller is told of a call that failed. Where the cause lies with us this is where it is logged.
 pub(crate) fn refused(fault: &dyn Fault) -> Refusal {
     let refusal = fault.refusal();
-    if refusal.kind.is_ours() {
+    if refusal.kind.is_server_error() {
         let code = refusal.code.as_str();
         log_failure(refusal.kind, code, &causes(fault), "a call could not be answered");
     }

@@ -115,7 +115,7 @@ pub(crate) fn answered<T>(mut span: Span, outcome: &Result<T, Refusal>) {
     match outcome {
         Ok(_) => span.end(),
         Err(_) if !span.is_told() => {}
-        Err(refusal) if refusal.kind.is_ours() => span.fail(refusal.code.as_str().to_owned()),
+        Err(refusal) if refusal.kind.is_server_error() => span.fail(refusal.code.as_str().to_owned()),
         Err(refusal) => {
             span.set("error.type", refusal.code.as_str().to_owned());
             span.end();

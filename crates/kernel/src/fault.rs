@@ -6,33 +6,33 @@ use serde_json::{Map, Value};
 
 use crate::text::clip;
 
-/// What sort of failure it is. One table (in `chassis` and `bus`) gives each its HTTP status, gRPC code and fate on a queue.
+/// The kind of a failure. One table each in `chassis` and `bus` maps it to an HTTP status, a gRPC code and what a queue does with the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The request can't be read at all.
+    /// The request cannot be read at all.
     Malformed,
-    /// The request was read and breaks a rule.
+    /// The request can be read but breaks a rule.
     Invalid,
-    /// Nobody is logged in, or not any more.
+    /// The caller is not logged in, or no longer.
     Unauthenticated,
-    /// Somebody is, and may not.
+    /// The caller is logged in but not allowed to do this.
     Forbidden,
-    /// It is not there, or the caller must not know that it is.
+    /// The resource does not exist, or the caller must not know that it does.
     NotFound,
-    /// It was there once.
+    /// The resource existed once.
     Gone,
-    /// It clashes with what is there.
+    /// The request conflicts with the current state.
     Conflict,
-    /// The caller has not seen the newest version.
+    /// The caller has not seen the newest version of the resource.
     Stale,
-    /// Too many requests, or too much at once.
+    /// Too many requests, or too much work at the same time.
     TooMany,
-    /// The time was over before the work was done.
+    /// The deadline passed before the work was done.
     Timeout,
-    /// Something that is needed is away for now.
+    /// A dependency is unavailable.
     Unavailable,
-    /// A defect.
+    /// A defect of the program.
     Internal,
 }
 
@@ -53,31 +53,31 @@ impl Kind {
         Kind::Internal,
     ];
 
-    /// True where the same request may succeed later, unchanged.
+    /// True if the same request may succeed later.
     pub const fn is_transient(self) -> bool {
         matches!(self, Kind::TooMany | Kind::Timeout | Kind::Unavailable)
     }
 
-    /// True where the cause lies in a driver or a defect: then the caller is told nothing of it.
-    pub const fn is_ours(self) -> bool {
+    /// True if the failure is on the server's side: a dependency or a defect. The caller then gets no details.
+    pub const fn is_server_error(self) -> bool {
         matches!(self, Kind::Timeout | Kind::Unavailable | Kind::Internal)
     }
 
-    /// A sentence for the caller where nothing better may be said.
+    /// Returns a general sentence for the caller, for failures whose details must not be shown.
     pub const fn sentence(self) -> &'static str {
         match self {
-            Kind::Malformed => "The request could not be read.",
+            Kind::Malformed => "The request cannot be read.",
             Kind::Invalid => "The request breaks a rule.",
-            Kind::Unauthenticated => "Log in first.",
-            Kind::Forbidden => "This account may not do that.",
-            Kind::NotFound => "There is nothing here.",
-            Kind::Gone => "It is not here any more.",
-            Kind::Conflict => "It clashes with what is there.",
-            Kind::Stale => "It has changed since it was read.",
-            Kind::TooMany => "Too many requests.",
-            Kind::Timeout => "The answer took too long.",
-            Kind::Unavailable => "Something that is needed here is away for the moment.",
-            Kind::Internal => "Something went wrong here.",
+            Kind::Unauthenticated => "Log in first: this request needs a valid access token.",
+            Kind::Forbidden => "This account is not allowed to do this.",
+            Kind::NotFound => "The requested resource does not exist.",
+            Kind::Gone => "The requested resource no longer exists.",
+            Kind::Conflict => "The request conflicts with the current state of the resource.",
+            Kind::Stale => "The resource has changed since it was read.",
+            Kind::TooMany => "Too many requests; try again later.",
+            Kind::Timeout => "The request was not answered in time; try again later.",
+            Kind::Unavailable => "The service is temporarily unavailable; try again later.",
+            Kind::Internal => "The server failed to process the request.",
         }
     }
 }
@@ -88,17 +88,17 @@ impl Kind {
 pub struct Code(Cow<'static, str>);
 
 impl Code {
-    /// A code that this program knows.
+    /// Creates a code that this program defines.
     pub const fn new(code: &'static str) -> Self {
         Self(Cow::Borrowed(code))
     }
 
-    /// A code that came over the wire.
+    /// Creates a code that another service sent.
     pub fn received(code: String) -> Self {
         Self(Cow::Owned(code))
     }
 
-    /// The code as text.
+    /// Returns the code as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -116,92 +116,133 @@ impl PartialEq<str> for Code {
     }
 }
 
-/// The most faults that one refusal names.
+/// The maximum number of field faults in one refusal.
 pub const MAX_FAULTS: usize = 64;
-/// The most characters of a pointer, and of a value that a refusal repeats.
+/// The maximum number of characters of a pointer, and of a value that a refusal repeats.
 pub const MAX_ECHO: usize = 200;
-/// The most characters of the sentence to the caller.
+/// The maximum number of characters of the sentence to the caller.
 const MAX_DETAIL: usize = 500;
-/// The most bytes of all faults of a refusal as JSON, and of its further members.
+/// The maximum size of all field faults as JSON in bytes, and that of all further members.
 const MAX_BYTES: usize = 24 * 1024;
-/// The most elements of a list among the further members.
+/// The maximum number of elements of a list among the further members.
 const MAX_ELEMENTS: usize = 64;
 
 /// One field of a request that breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldFault {
-    /// Where it is: a JSON pointer (RFC 6901).
+    /// The position of the field: a JSON pointer (RFC 6901).
     pub pointer: String,
-    /// What is wrong, as a stable name.
+    /// The stable name of the fault.
     pub code: Code,
-    /// What is wrong, as a sentence.
+    /// The explanation: a sentence that says what is wrong.
     pub detail: String,
 }
 
 impl FieldFault {
-    /// A fault of the field at `pointer`.
+    /// Creates a fault of the field at `pointer`.
     pub fn new(pointer: impl Into<String>, code: impl Into<Code>, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
     }
 }
 
-/// What every error enum of a port and of `app` says about itself, so that one table can answer for all.
-pub trait Fault: std::error::Error + Send + Sync + 'static {
-    /// What sort of failure it is.
-    fn kind(&self) -> Kind;
-    /// Its stable name.
-    fn code(&self) -> Code;
-    /// The fields that break a rule.
-    fn fields(&self) -> Vec<FieldFault> {
-        Vec::new()
-    }
-    /// Further members of the answer, such as `current_version`.
-    fn extra(&self) -> Map<String, Value> {
-        Map::new()
-    }
-    /// When to try again, where that is known.
-    fn retry_after(&self) -> Option<Duration> {
-        None
-    }
+/// A fault's own kind and code, or the fault that it wraps.
+pub enum Class<'a> {
+    /// The kind and the code of a fault that wraps no other.
+    Own(Kind, Code),
+    /// The wrapped fault. The kind, the code and the whole refusal are those of this fault.
+    Inner(&'a dyn Fault),
+}
 
-    /// What the caller is told. The error's own text, unless its cause lies with us: then not a word of it.
-    fn refusal(&self) -> Refusal {
-        let kind = self.kind();
-        let detail = if kind.is_ours() { kind.sentence().to_owned() } else { self.to_string() };
-        Refusal {
-            kind,
-            code: self.code(),
-            detail,
-            fields: self.fields(),
-            extra: self.extra(),
-            retry_after: self.retry_after(),
-        }
+impl Class<'_> {
+    /// Returns the class of a fault that wraps no other.
+    pub const fn own(kind: Kind, code: &'static str) -> Self {
+        Class::Own(kind, Code::new(code))
     }
 }
 
-/// A failure as it crosses a wire: what a client matches or passes on.
+/// An error that one table can turn into an answer over HTTP, gRPC and the bus. Every error enum of a port and of `app` is one.
+///
+/// An implementation classifies its variants in one `match`. It overrides `fields`, `extra` or `retry_after` only for variants of its own:
+/// what a wrapped fault says is passed on by the defaults.
+pub trait Fault: std::error::Error + Send + Sync + 'static {
+    /// Returns the kind and the code, or the fault that this one wraps.
+    fn classify(&self) -> Class<'_>;
+
+    /// Returns the fields that break a rule.
+    fn fields(&self) -> Vec<FieldFault> {
+        self.inner().map(Fault::fields).unwrap_or_default()
+    }
+
+    /// Returns further members of the answer, such as `current_version`.
+    fn extra(&self) -> Map<String, Value> {
+        self.inner().map(Fault::extra).unwrap_or_default()
+    }
+
+    /// Returns the time after which the caller may try again, if it is known.
+    fn retry_after(&self) -> Option<Duration> {
+        self.inner().and_then(Fault::retry_after)
+    }
+
+    /// Returns the fault that this one wraps.
+    fn inner(&self) -> Option<&dyn Fault> {
+        match self.classify() {
+            Class::Own(..) => None,
+            Class::Inner(fault) => Some(fault),
+        }
+    }
+
+    /// Returns the kind of failure.
+    fn kind(&self) -> Kind {
+        match self.classify() {
+            Class::Own(kind, _) => kind,
+            Class::Inner(fault) => fault.kind(),
+        }
+    }
+
+    /// Returns the stable name of the failure.
+    fn code(&self) -> Code {
+        match self.classify() {
+            Class::Own(_, code) => code,
+            Class::Inner(fault) => fault.code(),
+        }
+    }
+
+    /// Returns what the caller is allowed to know. The sentence is the error's own text, unless the cause is on our side: then it is the
+    /// general sentence of its kind, because a driver's text may hold secrets.
+    fn refusal(&self) -> Refusal {
+        let (kind, code) = match self.classify() {
+            Class::Own(kind, code) => (kind, code),
+            Class::Inner(fault) => return fault.refusal(),
+        };
+        let detail = if kind.is_server_error() { kind.sentence().to_owned() } else { self.to_string() };
+        let (fields, extra, retry_after) = (self.fields(), self.extra(), self.retry_after());
+        Refusal { kind, code, detail, fields, extra, retry_after }
+    }
+}
+
+/// A failure as it travels between services: the part that clients match on or pass on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail}")]
 pub struct Refusal {
-    /// What sort of failure it is.
+    /// The kind of failure.
     pub kind: Kind,
-    /// Its stable name.
+    /// The stable name.
     pub code: Code,
-    /// What the caller may read.
+    /// The sentence for the caller.
     pub detail: String,
-    /// The fields that break a rule.
+    /// The request's fields that break a rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldFault>,
-    /// Further members of the answer.
+    /// Further members of the answer, such as `current_version`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
-    /// When to try again, where that is known.
+    /// The time after which the caller may try again, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
-    /// A refusal of this kind and name, with a sentence for the caller.
+    /// Creates a refusal without fields or further members.
     pub fn new(kind: Kind, code: impl Into<Code>, detail: impl Into<String>) -> Self {
         Self {
             kind,
@@ -213,20 +254,20 @@ impl Refusal {
         }
     }
 
-    /// The same with fields that break a rule.
+    /// Replaces the fields that break a rule.
     pub fn with_fields(mut self, fields: Vec<FieldFault>) -> Self {
         self.fields = fields;
         self
     }
 
-    /// The same refusal cut to a size that does not depend on the request: at most [`MAX_FAULTS`] faults, pointers of at most
-    /// [`MAX_ECHO`] characters, and 24 KiB each for all faults and all further members. Everything that sends a refusal over a wire
-    /// calls it.
+    /// Cuts the refusal to a size that does not depend on the request. It holds at most [`MAX_FAULTS`] faults, pointers of at most
+    /// [`MAX_ECHO`] characters, and 24 KiB each for all faults and all further members. Every adapter that sends a refusal
+    /// calls this first.
     pub fn bounded(self) -> Self {
         self.bounded_to(MAX_BYTES)
     }
 
-    /// The same with at most `bytes` for all faults, and as much for all further members, both as JSON.
+    /// Cuts the refusal like [`Self::bounded`], to at most `bytes` of JSON for all faults and the same for all further members.
     pub fn bounded_to(mut self, bytes: usize) -> Self {
         clip(&mut self.detail, MAX_DETAIL);
         self.fields.truncate(MAX_FAULTS);
@@ -244,14 +285,14 @@ impl Refusal {
         self
     }
 
-    /// The same with one more member of the answer.
+    /// Adds a further member of the answer.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(name.to_owned(), value.into());
         self
     }
 }
 
-/// Takes the size of `value` as JSON from the bytes that are left; false if there are too few.
+/// Subtracts the size of `value` as JSON from `left`. Returns false if `left` is too small.
 fn fits(value: &impl Serialize, left: &mut usize) -> bool {
     let size = serde_json::to_vec(value).map_or(0, |json| json.len());
     let fits = size <= *left;
@@ -259,7 +300,7 @@ fn fits(value: &impl Serialize, left: &mut usize) -> bool {
     fits
 }
 
-/// Cuts every text in `value` at [`MAX_ECHO`] characters, and every list at [`MAX_ELEMENTS`] elements.
+/// Cuts every string in `value` to [`MAX_ECHO`] characters, and every list to [`MAX_ELEMENTS`] elements.
 fn shorten(value: &mut Value) {
     match value {
         Value::String(text) => clip(text, MAX_ECHO),
@@ -273,12 +314,8 @@ fn shorten(value: &mut Value) {
 }
 
 impl Fault for Refusal {
-    fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    fn code(&self) -> Code {
-        self.code.clone()
+    fn classify(&self) -> Class<'_> {
+        Class::Own(self.kind, self.code.clone())
     }
 
     fn fields(&self) -> Vec<FieldFault> {
@@ -298,7 +335,7 @@ impl Fault for Refusal {
     }
 }
 
-/// A failure of any kind on its way to the boundary that logs it. `?` turns every [`Fault`] into one.
+/// Lets `?` box every [`Fault`] for the boundary that logs it.
 impl<F: Fault> From<F> for Box<dyn Fault> {
     fn from(fault: F) -> Self {
         Box::new(fault)
@@ -314,22 +351,44 @@ mod tests {
     struct Driver;
 
     impl Fault for Driver {
-        fn kind(&self) -> Kind {
-            Kind::Internal
+        fn classify(&self) -> Class<'_> {
+            Class::own(Kind::Internal, "internal")
         }
+    }
 
-        fn code(&self) -> Code {
-            Code::new("internal")
+    #[derive(Debug, thiserror::Error)]
+    #[error("the wrapper's own text")]
+    struct Wrapper(#[source] Refusal);
+
+    impl Fault for Wrapper {
+        fn classify(&self) -> Class<'_> {
+            Class::Inner(&self.0)
         }
     }
 
     #[test]
-    fn what_a_driver_said_never_leaves_the_process() {
+    fn a_wrapper_answers_with_everything_that_the_wrapped_fault_says() {
+        let fields = vec![FieldFault::new("/title", "too_long", "The title is too long.")];
+        let inner = Refusal {
+            retry_after: Some(Duration::from_secs(7)),
+            ..Refusal::new(Kind::Unavailable, "busy", "The section is busy.")
+                .with("left", 3)
+                .with_fields(fields)
+        };
+        let outer = Wrapper(inner.clone());
+        assert_eq!(outer.refusal(), inner);
+        assert_eq!((outer.kind(), outer.code()), (inner.kind, inner.code.clone()));
+        assert_eq!((outer.fields(), outer.extra()), (inner.fields, inner.extra));
+        assert_eq!(outer.retry_after(), inner.retry_after);
+    }
+
+    #[test]
+    fn the_text_of_a_driver_never_leaves_the_process() {
         assert_eq!(Driver.refusal().detail, Kind::Internal.sentence());
     }
 
     #[test]
-    fn no_refusal_grows_with_what_it_repeats() {
+    fn the_size_of_a_refusal_does_not_depend_on_the_request() {
         let fault =
             |n: usize| FieldFault::new(format!("/{n}{}", "\u{1}".repeat(10_000)), "odd", "ä".repeat(9_999));
         let large = Refusal::new(Kind::Invalid, "invalid", "é".repeat(100_000))
@@ -350,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_the_same_after_the_wire() {
+    fn a_refusal_survives_serialization_unchanged() {
         let sent = Refusal::new(Kind::Stale, "stale_version", "It has changed.")
             .with("current_version", 8)
             .with_fields(vec![FieldFault::new("/version", "stale", "is old")]);

@@ -12,7 +12,7 @@ mod time;
 mod trace;
 mod version;
 
-pub use fault::{Code, Fault, FieldFault, Kind, MAX_ECHO, MAX_FAULTS, Refusal};
+pub use fault::{Class, Code, Fault, FieldFault, Kind, MAX_ECHO, MAX_FAULTS, Refusal};
 pub use form::{cut, fold_case, is_ignorable, is_mark, is_visible, is_word, match_key, nfc};
 pub use id::{ArticleId, Ids, MessageId, NotAnId, SessionId, TimeOrderedIds, UserId};
 pub use identity::{Identity, Role, Sections, UnknownRole};

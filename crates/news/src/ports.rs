@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bus::Envelope;
 use chassis::{Erasable, StoreFailure};
-use kernel::{ArticleId, Code, Fault, Kind, Timestamp, UserId, Version};
+use kernel::{ArticleId, Class, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
 use crate::domain::{Article, Change, Filter, Link, Part, Position, Step};
@@ -183,22 +183,13 @@ pub enum AppendError {
 }
 
 impl Fault for AppendError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            AppendError::Stale { .. } => Kind::Stale,
-            AppendError::SlugTaken | AppendError::Answered => Kind::Conflict,
-            AppendError::Erased => Kind::Unauthenticated,
-            AppendError::Store(failure) => failure.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            AppendError::Stale { .. } => Code::new("stale_version"),
-            AppendError::SlugTaken => Code::new("slug_taken"),
-            AppendError::Erased => Code::new("invalid_token"),
-            AppendError::Answered => Code::new("still_running"),
-            AppendError::Store(failure) => failure.code(),
+            AppendError::Stale { .. } => Class::own(Kind::Stale, "stale_version"),
+            AppendError::SlugTaken => Class::own(Kind::Conflict, "slug_taken"),
+            AppendError::Erased => Class::own(Kind::Unauthenticated, "invalid_token"),
+            AppendError::Answered => Class::own(Kind::Conflict, "still_running"),
+            AppendError::Store(failure) => Class::Inner(failure),
         }
     }
 

@@ -4,10 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kernel::{
-    ArticleId, Code, Expected, Fault, FieldFault, Kind, Refusal, Section, Timestamp, UserId, Version,
-};
-use serde_json::{Map, Value};
+use kernel::{ArticleId, Class, Expected, Fault, Kind, Refusal, Section, Timestamp, UserId, Version};
 
 use crate::domain::{
     Article, Change, DiffPart, Fields, History, Part, Picked, Reading, SectionList, SectionPositions, State,
@@ -231,38 +228,16 @@ pub enum DeskError {
 impl DeskError {
     /// True where the section is to be counted as away: the same request may succeed later, or at another section.
     pub fn is_away(&self) -> bool {
-        self.kind().is_ours() || self.kind().is_transient()
+        self.kind().is_server_error() || self.kind().is_transient()
     }
 }
 
 impl Fault for DeskError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            DeskError::Refused(refusal) => refusal.kind,
-            DeskError::Resting { .. } => Kind::Unavailable,
-            DeskError::Unreadable { .. } => Kind::Internal,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            DeskError::Refused(refusal) => refusal.code.clone(),
-            DeskError::Resting { .. } => Code::new("section_unavailable"),
-            DeskError::Unreadable { .. } => Code::new("internal"),
-        }
-    }
-
-    fn fields(&self) -> Vec<FieldFault> {
-        match self {
-            DeskError::Refused(refusal) => refusal.fields.clone(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn extra(&self) -> Map<String, Value> {
-        match self {
-            DeskError::Refused(refusal) => refusal.extra.clone(),
-            _ => Map::new(),
+            DeskError::Refused(refusal) => Class::Inner(refusal),
+            DeskError::Resting { .. } => Class::own(Kind::Unavailable, "section_unavailable"),
+            DeskError::Unreadable { .. } => Class::own(Kind::Internal, "internal"),
         }
     }
 
@@ -295,15 +270,11 @@ pub enum SinkError {
 }
 
 impl Fault for SinkError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            SinkError::Bus(_) => Kind::Unavailable,
-            SinkError::Timeout => Kind::Timeout,
+            SinkError::Bus(_) => Class::own(Kind::Unavailable, "bus_unavailable"),
+            SinkError::Timeout => Class::own(Kind::Timeout, "bus_unavailable"),
         }
-    }
-
-    fn code(&self) -> Code {
-        Code::new("bus_unavailable")
     }
 }
 
@@ -338,19 +309,11 @@ pub enum TastesError {
 }
 
 impl Fault for TastesError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            TastesError::Failed(refusal) => refusal.kind,
-            TastesError::Resting(_) => Kind::Unavailable,
-            TastesError::Unreadable(_) => Kind::Internal,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            TastesError::Failed(refusal) => refusal.code.clone(),
-            TastesError::Resting(_) => Code::new("dependency_unavailable"),
-            TastesError::Unreadable(_) => Code::new("dependency_failed"),
+            TastesError::Failed(refusal) => Class::Inner(refusal),
+            TastesError::Resting(_) => Class::own(Kind::Unavailable, "dependency_unavailable"),
+            TastesError::Unreadable(_) => Class::own(Kind::Internal, "dependency_failed"),
         }
     }
 

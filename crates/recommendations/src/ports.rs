@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
-use kernel::{Code, Fault, Kind, Label, Refusal, Timestamp, UserId};
+use kernel::{Class, Fault, Kind, Label, Refusal, Timestamp, UserId};
 
 use crate::domain::{ConsentRecord, ReaderStatus, Reading, Taste};
 
@@ -112,16 +112,16 @@ pub enum DirectoryError {
 }
 
 impl Fault for DirectoryError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
             // A refusal that this service can't have caused is a defect of one of the two; another replica may answer.
-            DirectoryError::Failed(refusal) if refusal.kind == Kind::Timeout => Kind::Timeout,
-            DirectoryError::Failed(_) | DirectoryError::CircuitOpen(_) => Kind::Unavailable,
+            DirectoryError::Failed(refusal) if refusal.kind == Kind::Timeout => {
+                Class::own(Kind::Timeout, "users_unavailable")
+            }
+            DirectoryError::Failed(_) | DirectoryError::CircuitOpen(_) => {
+                Class::own(Kind::Unavailable, "users_unavailable")
+            }
         }
-    }
-
-    fn code(&self) -> Code {
-        Code::new("users_unavailable")
     }
 
     fn retry_after(&self) -> Option<Duration> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
-use kernel::{Code, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, UserId, Version};
+use kernel::{
+    Class, Expected, Fault, Kind, MessageId, Role, Sections, SessionId, Timestamp, UserId, Version,
+};
 use serde_json::{Map, Value};
 
 pub use intake::{AHEAD, Answer, Begun, Intake, IntakeError, LONGEST_PAUSE, Once, Reservation, Waiting};
@@ -286,22 +288,13 @@ pub enum UserStoreError {
 }
 
 impl Fault for UserStoreError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            UserStoreError::NotFound => Kind::NotFound,
-            UserStoreError::Stale { .. } => Kind::Stale,
-            UserStoreError::EmailTaken | UserStoreError::LastAdmin => Kind::Conflict,
-            UserStoreError::Store(failure) => failure.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            UserStoreError::NotFound => Code::new("not_found"),
-            UserStoreError::Stale { .. } => Code::new("stale_version"),
-            UserStoreError::EmailTaken => Code::new("email_taken"),
-            UserStoreError::LastAdmin => Code::new("last_admin"),
-            UserStoreError::Store(failure) => failure.code(),
+            UserStoreError::NotFound => Class::own(Kind::NotFound, "not_found"),
+            UserStoreError::Stale { .. } => Class::own(Kind::Stale, "stale_version"),
+            UserStoreError::EmailTaken => Class::own(Kind::Conflict, "email_taken"),
+            UserStoreError::LastAdmin => Class::own(Kind::Conflict, "last_admin"),
+            UserStoreError::Store(failure) => Class::Inner(failure),
         }
     }
 

@@ -227,7 +227,7 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 /// The gRPC status of a failure, by the one table. Whatever lies with us is logged here and told to nobody.
 pub fn status_of(fault: &dyn Fault) -> Status {
     let refusal = fault.refusal().bounded_to(MAX_FAULT_BYTES);
-    if refusal.kind.is_ours() {
+    if refusal.kind.is_server_error() {
         let cause = crate::causes(fault);
         crate::log_failure(refusal.kind, refusal.code.as_str(), &cause, "a gRPC call could not be served");
     }

@@ -77,7 +77,7 @@ impl Problem {
 impl<F: Fault> From<F> for Problem {
     fn from(fault: F) -> Self {
         let refusal = fault.refusal();
-        let cause = refusal.kind.is_ours().then(|| causes(&fault));
+        let cause = refusal.kind.is_server_error().then(|| causes(&fault));
         let mut headers = HeaderMap::new();
         if refusal.kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, challenge(refusal.code.as_str()));

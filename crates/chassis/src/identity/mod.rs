@@ -12,7 +12,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use kernel::{Clock, Code, Fault, Identity, Kind, Role, Sections, SessionId, UserId};
+use kernel::{Class, Clock, Fault, Identity, Kind, Role, Sections, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tower::ServiceExt;
@@ -101,17 +101,10 @@ pub enum VerifyError {
 }
 
 impl Fault for VerifyError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            VerifyError::Invalid => Kind::Unauthenticated,
-            VerifyError::Keys(_) => Kind::Unavailable,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            VerifyError::Invalid => Code::new("invalid_token"),
-            VerifyError::Keys(_) => Code::new("keys_unavailable"),
+            VerifyError::Invalid => Class::own(Kind::Unauthenticated, "invalid_token"),
+            VerifyError::Keys(_) => Class::own(Kind::Unavailable, "keys_unavailable"),
         }
     }
 }

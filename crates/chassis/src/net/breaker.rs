@@ -58,7 +58,7 @@ pub enum Broken<E> {
 /// A circuit breaker for one dependency.
 ///
 /// Closed it lets every call pass. Open it refuses at once. After the rest one call passes as a probe: a success closes
-/// it, a failure opens it for twice as long. Only failures of the dependency count ([`kernel::Kind::is_ours`]): a
+/// it, a failure opens it for twice as long. Only failures of the dependency count ([`kernel::Kind::is_server_error`]): a
 /// refusal with a reason is an answer. A call that its caller gave up counts as neither. How it stands is a metric, from the
 /// first call on.
 #[derive(Debug)]
@@ -101,8 +101,8 @@ impl Breaker {
         let mut ticket = Ticket { breaker: self, pass, settled: false };
         let outcome = work.await;
         match &outcome {
-            Err(fault) if fault.kind().is_ours() && !counts(fault) => drop(ticket),
-            Err(fault) => ticket.settle(!fault.kind().is_ours()),
+            Err(fault) if fault.kind().is_server_error() && !counts(fault) => drop(ticket),
+            Err(fault) => ticket.settle(!fault.kind().is_server_error()),
             Ok(_) => ticket.settle(true),
         }
         outcome.map_err(Broken::Failed)

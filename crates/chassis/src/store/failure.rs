@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use kernel::{Code, Fault, Kind};
+use kernel::{Class, Fault, Kind};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
@@ -24,17 +24,10 @@ impl StoreFailure {
 }
 
 impl Fault for StoreFailure {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            StoreFailure::Unavailable(_) => Kind::Unavailable,
-            StoreFailure::Broken(_) => Kind::Internal,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            StoreFailure::Unavailable(_) => Code::new("store_unavailable"),
-            StoreFailure::Broken(_) => Code::new("internal"),
+            StoreFailure::Unavailable(_) => Class::own(Kind::Unavailable, "store_unavailable"),
+            StoreFailure::Broken(_) => Class::own(Kind::Internal, "internal"),
         }
     }
 }

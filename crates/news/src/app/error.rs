@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chassis::StoreFailure;
-use kernel::{Code, Fault, FieldFault, Kind, Version};
+use kernel::{Class, Fault, FieldFault, Kind, Version};
 use serde_json::{Map, Value};
 
 use crate::domain::{Denied, IllegalTransition};
@@ -64,34 +64,21 @@ impl From<AppendError> for NewsError {
 }
 
 impl Fault for NewsError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            NewsError::Denied(Denied::Anonymous) | NewsError::Erased => Kind::Unauthenticated,
-            NewsError::Denied(Denied::NotThere) => Kind::NotFound,
-            NewsError::Denied(Denied::Role(_) | Denied::SelfReview) => Kind::Forbidden,
-            NewsError::Invalid(_) | NewsError::KeyReused => Kind::Invalid,
-            NewsError::Stale { .. } => Kind::Stale,
-            NewsError::Illegal(_) | NewsError::StillRunning | NewsError::Answered => Kind::Conflict,
-            NewsError::NotYetProjected | NewsError::Busy => Kind::Unavailable,
-            NewsError::Store(failure) => failure.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            NewsError::Denied(Denied::Anonymous) => Code::new("unauthenticated"),
-            NewsError::Denied(Denied::NotThere) => Code::new("not_found"),
-            NewsError::Denied(Denied::Role(_)) => Code::new("role_required"),
-            NewsError::Denied(Denied::SelfReview) => Code::new("self_review"),
-            NewsError::Invalid(_) => Code::new("invalid"),
-            NewsError::Stale { .. } => Code::new("stale_version"),
-            NewsError::Illegal(_) => Code::new("illegal_transition"),
-            NewsError::Erased => Code::new("invalid_token"),
-            NewsError::StillRunning | NewsError::Answered => Code::new("still_running"),
-            NewsError::KeyReused => Code::new("idempotency_key_reused"),
-            NewsError::NotYetProjected => Code::new("not_yet_projected"),
-            NewsError::Busy => Code::new("busy"),
-            NewsError::Store(failure) => failure.code(),
+            NewsError::Denied(Denied::Anonymous) => Class::own(Kind::Unauthenticated, "unauthenticated"),
+            NewsError::Denied(Denied::NotThere) => Class::own(Kind::NotFound, "not_found"),
+            NewsError::Denied(Denied::Role(_)) => Class::own(Kind::Forbidden, "role_required"),
+            NewsError::Denied(Denied::SelfReview) => Class::own(Kind::Forbidden, "self_review"),
+            NewsError::Invalid(_) => Class::own(Kind::Invalid, "invalid"),
+            NewsError::Stale { .. } => Class::own(Kind::Stale, "stale_version"),
+            NewsError::Illegal(_) => Class::own(Kind::Conflict, "illegal_transition"),
+            NewsError::Erased => Class::own(Kind::Unauthenticated, "invalid_token"),
+            NewsError::StillRunning | NewsError::Answered => Class::own(Kind::Conflict, "still_running"),
+            NewsError::KeyReused => Class::own(Kind::Invalid, "idempotency_key_reused"),
+            NewsError::NotYetProjected => Class::own(Kind::Unavailable, "not_yet_projected"),
+            NewsError::Busy => Class::own(Kind::Unavailable, "busy"),
+            NewsError::Store(failure) => Class::Inner(failure),
         }
     }
 

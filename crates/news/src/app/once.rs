@@ -77,7 +77,7 @@ impl App {
         }
         match work.await {
             Ok(article) => Ok(fresh(article)),
-            Err(error) if error.kind().is_ours() || error.kind().is_transient() => Err(error),
+            Err(error) if error.kind().is_server_error() || error.kind().is_transient() => Err(error),
             // Another replica may have done it meanwhile: then this refusal is only what it left behind, such as a newer version.
             Err(error) => self.before(once).await?.ok_or(error),
         }

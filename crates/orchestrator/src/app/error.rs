@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kernel::{Code, Fault, FieldFault, Kind, Refusal, Section};
+use kernel::{Class, Fault, FieldFault, Kind, Section};
 use serde_json::{Map, Value};
 
 use crate::ports::DeskError;
@@ -35,19 +35,11 @@ pub enum ArticleError {
 }
 
 impl Fault for ArticleError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            ArticleError::Desk(error) => error.kind(),
-            ArticleError::AllAway { .. } => Kind::Unavailable,
-            ArticleError::PageTooLarge { .. } => Kind::Invalid,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            ArticleError::Desk(error) => error.code(),
-            ArticleError::AllAway { .. } => Code::new("section_unavailable"),
-            ArticleError::PageTooLarge { .. } => Code::new("page_too_large"),
+            ArticleError::Desk(error) => Class::Inner(error),
+            ArticleError::AllAway { .. } => Class::own(Kind::Unavailable, "section_unavailable"),
+            ArticleError::PageTooLarge { .. } => Class::own(Kind::Invalid, "page_too_large"),
         }
     }
 
@@ -56,7 +48,7 @@ impl Fault for ArticleError {
             ArticleError::Desk(error) => error.fields(),
             ArticleError::AllAway { .. } => Vec::new(),
             ArticleError::PageTooLarge { most, .. } => {
-                let detail = format!("the texts of a page must not exceed {most} bytes");
+                let detail = format!("The content of a page must not exceed {most} bytes.");
                 vec![FieldFault::new("/limit", "page_too_large", detail)]
             }
         }
@@ -78,24 +70,6 @@ impl Fault for ArticleError {
             ArticleError::Desk(error) => error.retry_after(),
             ArticleError::AllAway { first, .. } => first.retry_after().or(Some(Duration::from_secs(1))),
             ArticleError::PageTooLarge { .. } => None,
-        }
-    }
-
-    fn refusal(&self) -> Refusal {
-        match self {
-            ArticleError::Desk(DeskError::Refused(refusal)) => refusal.clone(),
-            _ => {
-                let detail =
-                    if self.kind().is_ours() { self.kind().sentence().to_owned() } else { self.to_string() };
-                Refusal {
-                    kind: self.kind(),
-                    code: self.code(),
-                    detail,
-                    fields: self.fields(),
-                    extra: self.extra(),
-                    retry_after: self.retry_after(),
-                }
-            }
         }
     }
 }

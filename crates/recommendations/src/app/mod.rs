@@ -10,7 +10,7 @@ mod readers_of_label;
 use std::sync::Arc;
 
 use chassis::StoreFailure;
-use kernel::{Clock, Code, Fault, Kind};
+use kernel::{Class, Clock, Fault};
 
 pub use count_reading::ReadingOutcome;
 
@@ -60,26 +60,12 @@ pub enum TasteError {
     Users(#[from] DirectoryError),
 }
 
-impl TasteError {
-    fn fault(&self) -> &dyn Fault {
-        match self {
-            TasteError::Reading(fault) => fault,
-            TasteError::Graph(fault) => fault,
-            TasteError::Users(fault) => fault,
-        }
-    }
-}
-
 impl Fault for TasteError {
-    fn kind(&self) -> Kind {
-        self.fault().kind()
-    }
-
-    fn code(&self) -> Code {
-        self.fault().code()
-    }
-
-    fn retry_after(&self) -> Option<std::time::Duration> {
-        self.fault().retry_after()
+    fn classify(&self) -> Class<'_> {
+        match self {
+            TasteError::Reading(fault) => Class::Inner(fault),
+            TasteError::Graph(fault) => Class::Inner(fault),
+            TasteError::Users(fault) => Class::Inner(fault),
+        }
     }
 }

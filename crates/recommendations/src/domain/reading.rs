@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kernel::{ArticleId, Code, Fault, Kind, Label, MatchedLabel, MessageId, TextError, Timestamp, UserId};
+use kernel::{ArticleId, Class, Fault, Kind, Label, MatchedLabel, MessageId, TextError, Timestamp, UserId};
 
 use super::Taste;
 
@@ -49,19 +49,12 @@ pub enum ReadingFault {
 }
 
 impl Fault for ReadingFault {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            ReadingFault::Unreadable => Kind::Malformed,
-            ReadingFault::Labels | ReadingFault::Future => Kind::Invalid,
+            ReadingFault::Unreadable => Class::own(Kind::Malformed, "unreadable_message"),
+            ReadingFault::Labels => Class::own(Kind::Invalid, "bad_labels"),
+            ReadingFault::Future => Class::own(Kind::Invalid, "reading_in_the_future"),
         }
-    }
-
-    fn code(&self) -> Code {
-        Code::new(match self {
-            ReadingFault::Unreadable => "unreadable_message",
-            ReadingFault::Labels => "bad_labels",
-            ReadingFault::Future => "reading_in_the_future",
-        })
     }
 }
 

@@ -46,7 +46,7 @@ impl App {
         let fact = self.new_message_id();
         let outcome = self.store.erase(id, fact, self.clock.now()).await;
         // Also where nobody knows whether it was done.
-        if outcome.as_ref().map_or_else(|error| error.kind().is_ours(), |()| true) {
+        if outcome.as_ref().map_or_else(|error| error.kind().is_server_error(), |()| true) {
             self.cache.forget(id).await;
         }
         outcome?;

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
-use kernel::{Code, Fault, FieldFault, Kind};
-use serde_json::{Map, Value};
+use kernel::{Class, Fault, FieldFault, Kind};
 
 use super::passwords::PasswordError;
 use crate::ports::{IntakeError, UserStoreError};
@@ -40,37 +39,18 @@ impl UserError {
     pub fn field(fault: FieldFault) -> Self {
         UserError::Invalid(vec![fault])
     }
-
-    fn inner(&self) -> Option<&dyn Fault> {
-        match self {
-            UserError::Invalid(_)
-            | UserError::WrongPassword
-            | UserError::CurrentPasswordRequired
-            | UserError::TooManyAttempts { .. } => None,
-            UserError::Store(error) => Some(error),
-            UserError::Intake(error) => Some(error),
-            UserError::Password(error) => Some(error),
-        }
-    }
 }
 
 impl Fault for UserError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            UserError::Invalid(_) => Kind::Invalid,
-            UserError::WrongPassword | UserError::CurrentPasswordRequired => Kind::Forbidden,
-            UserError::TooManyAttempts { .. } => Kind::TooMany,
-            _ => self.inner().map_or(Kind::Internal, Fault::kind),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            UserError::Invalid(_) => Code::new("invalid"),
-            UserError::WrongPassword => Code::new("wrong_password"),
-            UserError::CurrentPasswordRequired => Code::new("current_password_required"),
-            UserError::TooManyAttempts { .. } => Code::new("too_many_attempts"),
-            _ => self.inner().map_or(Code::new("internal"), Fault::code),
+            UserError::Invalid(_) => Class::own(Kind::Invalid, "invalid"),
+            UserError::WrongPassword => Class::own(Kind::Forbidden, "wrong_password"),
+            UserError::CurrentPasswordRequired => Class::own(Kind::Forbidden, "current_password_required"),
+            UserError::TooManyAttempts { .. } => Class::own(Kind::TooMany, "too_many_attempts"),
+            UserError::Store(error) => Class::Inner(error),
+            UserError::Intake(error) => Class::Inner(error),
+            UserError::Password(error) => Class::Inner(error),
         }
     }
 
@@ -79,10 +59,6 @@ impl Fault for UserError {
             UserError::Invalid(fields) => fields.clone(),
             _ => Vec::new(),
         }
-    }
-
-    fn extra(&self) -> Map<String, Value> {
-        self.inner().map(Fault::extra).unwrap_or_default()
     }
 
     fn retry_after(&self) -> Option<Duration> {

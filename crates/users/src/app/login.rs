@@ -1,8 +1,7 @@
 use std::net::IpAddr;
-use std::time::Duration;
 
 use chassis::causes;
-use kernel::{Code, Fault, Kind, SessionId};
+use kernel::{Class, Fault, Kind, SessionId};
 use secrecy::SecretString;
 
 use super::passwords::PasswordError;
@@ -36,24 +35,10 @@ pub enum LoginError {
 }
 
 impl Fault for LoginError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            LoginError::WrongCredentials => Kind::Unauthenticated,
-            LoginError::User(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            LoginError::WrongCredentials => Code::new("wrong_credentials"),
-            LoginError::User(error) => error.code(),
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            LoginError::WrongCredentials => None,
-            LoginError::User(error) => error.retry_after(),
+            LoginError::WrongCredentials => Class::own(Kind::Unauthenticated, "wrong_credentials"),
+            LoginError::User(error) => Class::Inner(error),
         }
     }
 }

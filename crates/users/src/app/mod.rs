@@ -81,7 +81,7 @@ impl App {
     async fn told<E: Fault>(&self, id: UserId, outcome: Result<User, E>) -> Result<User, E> {
         match &outcome {
             Ok(user) => self.cache.put(user).await,
-            Err(error) if error.kind().is_ours() => self.cache.forget(id).await,
+            Err(error) if error.kind().is_server_error() => self.cache.forget(id).await,
             Err(_) => {}
         }
         outcome

@@ -2,8 +2,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chassis::causes;
-use kernel::{Code, Fault, FieldFault, Kind, UserId};
-use serde_json::{Map, Value};
+use kernel::{Class, Fault, Kind, UserId};
 
 use super::throttle::origin;
 use super::{App, LEASE, Register, UserError};
@@ -68,40 +67,11 @@ impl From<IntakeError> for OnceError {
 }
 
 impl Fault for OnceError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            OnceError::User(error) => error.kind(),
-            OnceError::StillRunning => Kind::Conflict,
-            OnceError::KeyReused => Kind::Invalid,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            OnceError::User(error) => error.code(),
-            OnceError::StillRunning => Code::new("still_running"),
-            OnceError::KeyReused => Code::new("idempotency_key_reused"),
-        }
-    }
-
-    fn fields(&self) -> Vec<FieldFault> {
-        match self {
-            OnceError::User(error) => error.fields(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn extra(&self) -> Map<String, Value> {
-        match self {
-            OnceError::User(error) => error.extra(),
-            _ => Map::new(),
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            OnceError::User(error) => error.retry_after(),
-            _ => None,
+            OnceError::User(error) => Class::Inner(error),
+            OnceError::StillRunning => Class::own(Kind::Conflict, "still_running"),
+            OnceError::KeyReused => Class::own(Kind::Invalid, "idempotency_key_reused"),
         }
     }
 }

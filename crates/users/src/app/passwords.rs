@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chassis::Context;
-use kernel::{Code, Fault, Kind};
+use kernel::{Class, Fault, Kind};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
@@ -73,17 +73,10 @@ pub enum PasswordError {
 }
 
 impl Fault for PasswordError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            PasswordError::Busy => Kind::Unavailable,
-            PasswordError::Broken(_) => Kind::Internal,
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            PasswordError::Busy => Code::new("busy"),
-            PasswordError::Broken(_) => Code::new("internal"),
+            PasswordError::Busy => Class::own(Kind::Unavailable, "busy"),
+            PasswordError::Broken(_) => Class::own(Kind::Internal, "internal"),
         }
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kernel::{Code, Fault, Identity, Kind, SessionId, Timestamp, UserId};
+use kernel::{Class, Fault, Identity, Kind, SessionId, Timestamp, UserId};
 
 use super::{App, UserError};
 use crate::domain::{ACCESS_TOKEN_LIFE, Digest, Refresh, RefreshToken, Salt, Session, User, Verdict};
@@ -38,24 +38,12 @@ pub enum SessionError {
 }
 
 impl Fault for SessionError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            SessionError::NoToken | SessionError::Over | SessionError::Replaced => Kind::Unauthenticated,
-            SessionError::User(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            SessionError::User(error) => error.code(),
-            _ => Code::new("invalid_refresh_token"),
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            SessionError::User(error) => error.retry_after(),
-            _ => None,
+            SessionError::NoToken | SessionError::Over | SessionError::Replaced => {
+                Class::own(Kind::Unauthenticated, "invalid_refresh_token")
+            }
+            SessionError::User(error) => Class::Inner(error),
         }
     }
 }

@@ -1,4 +1,4 @@
-use kernel::{Code, Fault, Identity, Kind};
+use kernel::{Class, Fault, Identity, Kind};
 
 use super::{App, UserError};
 use crate::domain::{Session, User};
@@ -19,17 +19,10 @@ pub enum NotStanding {
 }
 
 impl Fault for NotStanding {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            NotStanding::Changed | NotStanding::Ended => Kind::Unauthenticated,
-            NotStanding::User(error) => error.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            NotStanding::Changed | NotStanding::Ended => Code::new("invalid_token"),
-            NotStanding::User(error) => error.code(),
+            NotStanding::Changed | NotStanding::Ended => Class::own(Kind::Unauthenticated, "invalid_token"),
+            NotStanding::User(error) => Class::Inner(error),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::StoreFailure;
-use kernel::{Code, Fault, Kind, Timestamp, Trace, UserId};
+use kernel::{Class, Fault, Kind, Timestamp, Trace, UserId};
 
 use crate::domain::{Account, Digest, Email, Fingerprint};
 
@@ -204,19 +204,11 @@ pub enum IntakeError {
 }
 
 impl Fault for IntakeError {
-    fn kind(&self) -> Kind {
+    fn classify(&self) -> Class<'_> {
         match self {
-            IntakeError::EmailTaken => Kind::Conflict,
-            IntakeError::LeaseLost => Kind::Timeout,
-            IntakeError::Store(failure) => failure.kind(),
-        }
-    }
-
-    fn code(&self) -> Code {
-        match self {
-            IntakeError::EmailTaken => Code::new("email_taken"),
-            IntakeError::LeaseLost => Code::new("too_slow"),
-            IntakeError::Store(failure) => failure.code(),
+            IntakeError::EmailTaken => Class::own(Kind::Conflict, "email_taken"),
+            IntakeError::LeaseLost => Class::own(Kind::Timeout, "too_slow"),
+            IntakeError::Store(failure) => Class::Inner(failure),
         }
     }
 }

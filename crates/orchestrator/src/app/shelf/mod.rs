@@ -378,5 +378,5 @@ impl Kept {
 
 /// True where the last good answer serves in place of a failure: not where the section has refused.
 fn is_away(kind: Kind) -> bool {
-    kind.is_ours()
+    kind.is_server_error()
 }
