@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use proto::news::v1::{ArticleFields, CreateArticleRequest};
+use proto::news::v1::command_request::Action;
+use proto::news::v1::{ArticleFields, CommandRequest, CreateArticle};
 use testkit::Client;
 
 use crate::broker::{Call, Caller};
@@ -67,7 +68,8 @@ fn draft(token: String) -> impl Fn(u64) -> Call + Send + Sync + 'static {
         let tags = vec!["bench".to_owned()];
         let fields =
             ArticleFields { title: text("title"), content: text("content"), tags, ..Default::default() };
-        Call::by("CreateArticle", &CreateArticleRequest { fields: Some(fields), publish: false }, &token)
+        let action = Some(Action::Create(CreateArticle { fields: Some(fields), publish: false }));
+        Call::by("Command", &CommandRequest { action, ..Default::default() }, &token)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls over the bus: decode → app → encode. This is where a token becomes an identity.
+//! Calls over the bus: decode → app → encode. The token becomes an identity here.
 
 mod commands;
 mod lists;
@@ -12,68 +12,68 @@ use bytes::Bytes;
 use chassis::Verifier;
 use kernel::{ArticleId, Fault, Identity, Kind, Refusal, Version};
 use prost::Message;
-use proto::news::v1 as wire;
+use proto::news::v1 as messages;
 
 use crate::app::{App, NewsError};
+use crate::codec::encode;
 use crate::domain::{Article, Denied, Filter};
-use crate::wire::encode;
 
-/// Why a call has no reply. The bus tells the caller, and logs what lies with us.
+/// The reason why a call has no reply. The bus sends it to the caller, and logs it if the fault is ours.
 type Failure = Box<dyn Fault>;
 
-/// Answers `news.<section>.calls`.
+/// The handler of `news.<section>.calls`.
 pub struct Calls {
     app: Arc<App>,
     verifier: Arc<Verifier>,
 }
 
 impl Calls {
-    /// Calls to this section, from whoever `verifier` believes them to be.
+    /// Creates the handler. `verifier` turns the token of a call into an identity.
     pub fn new(app: Arc<App>, verifier: Arc<Verifier>) -> Self {
         Self { app, verifier }
     }
 
-    async fn who(&self, call: &Call) -> Result<Option<Identity>, Failure> {
+    async fn caller(&self, call: &Call) -> Result<Option<Identity>, Failure> {
         let Some(token) = &call.token else { return Ok(None) };
         Ok(Some(self.verifier.verify(token).await?))
     }
 
     async fn get(&self, call: &Call) -> Result<Bytes, Failure> {
-        let request: wire::GetArticleRequest = decoded(call)?;
-        let who = self.who(call).await?;
+        let request: messages::GetArticleRequest = decoded(call)?;
+        let caller = self.caller(call).await?;
         let version = request.min_version.map(Version::new);
-        replied(self.app.get(who.as_ref(), id_of(&request.id)?, version).await)
+        replied(self.app.get(caller.as_ref(), id_of(&request.id)?, version).await)
     }
 
     async fn pick(&self, call: &Call) -> Result<Bytes, Failure> {
-        let request: wire::GetArticlesRequest = decoded(call)?;
-        let who = self.who(call).await?;
-        // An id that is none names nothing, as one that was never given out.
+        let request: messages::GetArticlesRequest = decoded(call)?;
+        let caller = self.caller(call).await?;
+        // A text that is not an id names no article, like an id that was never assigned.
         let ids: Vec<ArticleId> = request.ids.iter().filter_map(|id| id.parse().ok()).collect();
         let filter = Filter { states: lists::states(&request.states)?, ..Filter::default() };
         if request.sizes_only {
-            return Ok(lists::sized(&self.app.sizes(who.as_ref(), &ids, filter).await?));
+            return Ok(lists::sized(&self.app.sizes(caller.as_ref(), &ids, filter).await?));
         }
         if request.without_content {
-            return Ok(lists::picked(&self.app.pick(who.as_ref(), &ids, filter).await?));
+            return Ok(lists::picked(&self.app.pick(caller.as_ref(), &ids, filter).await?));
         }
-        Ok(lists::with_texts(&self.app.pick_texts(who.as_ref(), &ids, filter).await?, 0))
+        Ok(lists::with_texts(&self.app.pick_texts(caller.as_ref(), &ids, filter).await?, 0))
     }
 
     async fn list(&self, call: &Call) -> Result<Bytes, Failure> {
-        let request: wire::ListArticlesRequest = decoded(call)?;
-        let who = self.who(call).await?;
+        let request: messages::ListArticlesRequest = decoded(call)?;
+        let caller = self.caller(call).await?;
         let (keys_only, with_content) = (request.keys_only, request.include_content);
         let part = lists::part(request)?;
         if keys_only {
-            let positions = self.app.positions(who.as_ref(), part).await;
+            let positions = self.app.positions(caller.as_ref(), part).await;
             return Ok(lists::positioned(&positions?));
         }
         if with_content {
-            let (texts, total) = self.app.list_texts(who.as_ref(), part).await?;
+            let (texts, total) = self.app.list_texts(caller.as_ref(), part).await?;
             return Ok(lists::with_texts(&texts, total));
         }
-        Ok(lists::listed(&self.app.list(who.as_ref(), part).await?))
+        Ok(lists::listed(&self.app.list(caller.as_ref(), part).await?))
     }
 }
 
@@ -84,13 +84,7 @@ impl CallHandler for Calls {
             "GetArticle" => self.get(call).await,
             "GetArticles" => self.pick(call).await,
             "ListArticles" => self.list(call).await,
-            "CreateArticle" => self.create(call).await,
-            "ReviseArticle" => self.revise(call).await,
-            "PublishArticle" => self.publish(call).await,
-            "DeleteArticle" => self.delete(call).await,
-            "UnpublishArticle" => self.unpublish(call).await,
-            "RestoreArticle" => self.restore(call).await,
-            "UndeleteArticle" => self.undelete(call).await,
+            "Command" => self.command(call).await,
             "GetHistory" => self.history(call).await,
             "GetVersion" => self.version(call).await,
             "DiffVersions" => self.compare(call).await,
@@ -107,11 +101,11 @@ fn unreadable(why: &str) -> Refusal {
     Refusal::new(Kind::Malformed, "malformed_call", format!("The call can't be read: {why}."))
 }
 
-/// An id that can't be read names nothing.
+/// Parses an id. A text that can't be read names no article.
 fn id_of(text: &str) -> Result<ArticleId, NewsError> {
     text.parse().map_err(|_| Denied::NotThere.into())
 }
 
 fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Failure> {
-    Ok(wire::ArticleReply { article: Some(encode(&outcome?, true)), replayed: false }.encode_to_vec().into())
+    Ok(messages::ArticleReply { article: Some(encode(&outcome?, true)) }.encode_to_vec().into())
 }

@@ -9,8 +9,8 @@ use prost::Message;
 use proto::users::v1::UserErased;
 
 use crate::app::App;
+use crate::codec::article_of_event;
 use crate::metrics::PROJECTION_LAG;
-use crate::wire::announced;
 
 /// The query side: puts what the command side announced into the view.
 pub struct Projection(pub Arc<App>);
@@ -18,7 +18,7 @@ pub struct Projection(pub Arc<App>);
 #[async_trait]
 impl Handler for Projection {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
-        let article = announced(&message.body).map_err(|error| poison(&error.to_string()))?;
+        let article = article_of_event(&message.body).map_err(|error| poison(&error.to_string()))?;
         if article.section != self.0.section() {
             return Err(poison("the article is of another section").into());
         }

@@ -2,13 +2,13 @@
 
 pub mod app;
 pub mod calls;
+pub mod codec;
 pub mod config;
 pub mod consumers;
 pub mod domain;
 pub mod metrics;
 pub mod ports;
 pub mod store;
-pub mod wire;
 pub mod workers;
 
 use std::process::ExitCode;

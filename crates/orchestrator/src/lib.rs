@@ -23,7 +23,7 @@ pub use crate::config::{
 pub use crate::http::{ACCESS, News, router};
 
 use crate::app::{App, ReadingQueue, Shelf, TextBudget};
-use crate::clients::{BusDesks, BusReadings, GrpcTastes};
+use crate::clients::{BusReadings, BusSections, GrpcTastes};
 use crate::workers::TellReadings;
 
 /// Builds the service. Nothing runs yet.
@@ -63,7 +63,7 @@ pub async fn build_on(
     let purge = bus.subscribe(heard, Arc::new(consumers::Purge(shelf.clone()))).await?;
     let app = Arc::new(App {
         shelf,
-        desks: Arc::new(BusDesks::new(bus.clone(), config.desks.retry_rule())),
+        sections: Arc::new(BusSections::new(bus.clone(), config.desks.retry_rule())),
         tastes: Arc::new(GrpcTastes::new(transport, config.desks.retry_rule())),
         readings,
         clock: surroundings.clock.clone(),

@@ -4,28 +4,36 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chassis::http::AccessToken;
 use kernel::{ArticleId, Class, Expected, Fault, Kind, Refusal, Section, Timestamp, UserId, Version};
 
 use crate::domain::{
-    Article, Change, DiffPart, Fields, History, Part, Picked, Reading, SectionList, SectionPositions, State,
-    Taste,
+    Article, DiffPart, History, Part, Picked, Reading, SectionList, SectionPositions, State, Taste,
 };
 
-/// Who gives a command, and under which key.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Giver<'a> {
+pub use proto::news::v1::command_request::Action;
+
+/// A change of an article that a caller wants.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The article; `None` for a new one.
+    pub id: Option<ArticleId>,
+    /// The version that the caller has seen; `None` for a new article.
+    pub expected: Option<Expected>,
+    /// The change. Only the section knows what it means, so it is passed on as the message that the section reads.
+    pub action: Action,
     /// The verified access token of the caller.
-    pub token: Option<&'a str>,
-    /// The key under which the client sent the command, if under any.
-    pub key: Option<&'a str>,
+    pub token: Option<AccessToken>,
+    /// The idempotency key, if the client sent one.
+    pub key: Option<String>,
 }
 
-/// What a command led to.
+/// The effect of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done<T> {
-    /// What it led to.
-    pub value: T,
-    /// It was done before, under the same key: this is what came of it then.
+pub struct Done {
+    /// The article after the command.
+    pub article: Article,
+    /// True if the command was done before, under the same key: `article` is the answer of that time.
     pub replayed: bool,
 }
 
@@ -38,37 +46,38 @@ pub enum Which {
     At(Timestamp),
 }
 
-/// The desks of the news sections: each owns the articles of its section.
+/// The three news sections. Each owns the articles of its section.
 ///
-/// * Who asks is said by the token alone, the verified access token of the caller; each section verifies it again by itself.
-/// * No call outlives the deadline of the work in hand.
-/// * A call whose caller is gone is abandoned at the section too.
-/// * A read that found nobody is tried again.
-/// * So is a command, under one key, the client's or one of the orchestrator's own that no client can have given: it has one effect.
-/// * A section that says of such a further attempt that the command is still being done has not answered yet.
-/// * What a section refuses is passed on as it said it.
-/// * In a refusal that it has kept under the client's key, `idempotency_replayed` says so.
-/// * Where nobody serves a section it is unavailable.
-/// * A section that keeps failing is left in peace for a while, and the others are not.
-/// * A section that is given up too often is left in peace too.
-/// * A question that is costly by itself (texts of many articles, a comparison) never counts as a failure of its section.
-/// * One that can't write can still be read.
+/// * The token alone says who the caller is: the verified access token of the client. Each section verifies it again.
+/// * No call outlives the deadline of the current request.
+/// * If the caller of a call has gone, the section stops working on it.
+/// * A read that reached no section is tried again.
+/// * A command is tried again too, always under one key: the client's, or a key of the orchestrator that no client can send. So it
+///   has one effect.
+/// * If the section says of a further attempt that the command is still running, that is not taken for the answer.
+/// * A refusal of a section is passed on unchanged.
+/// * A refusal that was kept under the client's key says so.
+/// * A section that has no process is unavailable.
+/// * A section that keeps failing is not called for a while; the others are.
+/// * Answers that were abandoned count as failures of their section.
+/// * A costly question (texts of many articles, a comparison) never counts as a failure of its section.
+/// * A section that can't write can still be read.
 /// * An answer that can't be read is a failure of the section.
 #[async_trait]
-pub trait NewsDesks: Send + Sync {
-    /// An article as its section tells it, with its content. With `min_version` the section waits up to a second until it can show that version.
-    /// What the caller may not see is refused as if it were not there.
+pub trait NewsSections: Send + Sync {
+    /// Returns an article with its content. With `min_version` the section waits up to a second until it can show that version. An
+    /// article that the caller may not see is refused as if it did not exist.
     async fn get(
         &self,
         section: Section,
         id: ArticleId,
         min_version: Option<Version>,
         token: Option<&str>,
-    ) -> Result<Article, DeskError>;
+    ) -> Result<Article, SectionError>;
 
-    /// Those of these articles that are in one of `states` (none named: published) and that the caller may see, in the order of `ids`, at
-    /// most 100; with their texts if `content` says so, and then only as many as one page holds. What is not there any more is
-    /// left out.
+    /// Returns those of these articles that are in one of `states` (empty: published) and that the caller may see, in the order of
+    /// `ids`, at most 100. With `content` they have their texts, and only as many come as fit into one page. Articles that no longer
+    /// exist are left out.
     async fn get_many(
         &self,
         section: Section,
@@ -76,102 +85,42 @@ pub trait NewsDesks: Send + Sync {
         states: &[State],
         content: bool,
         token: Option<&str>,
-    ) -> Result<Picked, DeskError>;
+    ) -> Result<Picked, SectionError>;
 
-    /// How many bytes the texts of the same articles have, in no order.
+    /// Returns how many bytes the texts of the same articles have, in no order.
     async fn sizes(
         &self,
         section: Section,
         ids: &[ArticleId],
         states: &[State],
         token: Option<&str>,
-    ) -> Result<Vec<(ArticleId, u64)>, DeskError>;
+    ) -> Result<Vec<(ArticleId, u64)>, SectionError>;
 
-    /// Counts an answer that was not waited for any longer, because others had answered, as a failure of its section.
-    fn given_up(&self, section: Section);
+    /// Counts an answer as a failure of its section, because the request did not wait for it any longer: other sections had answered.
+    fn count_failure(&self, section: Section);
 
-    /// A part of the section's articles without their texts, as far as the caller may see them, and how many pass the filter in all.
+    /// Returns a part of the section's articles without their texts, as far as the caller may see them, and the total that passes the
+    /// filter.
     async fn list(
         &self,
         section: Section,
         part: &Part,
         token: Option<&str>,
-    ) -> Result<SectionList, DeskError>;
+    ) -> Result<SectionList, SectionError>;
 
-    /// The places of the same part, without the articles.
+    /// Returns the positions of the same part, without the articles.
     async fn positions(
         &self,
         section: Section,
         part: &Part,
         token: Option<&str>,
-    ) -> Result<SectionPositions, DeskError>;
+    ) -> Result<SectionPositions, SectionError>;
 
-    /// A new draft of what the author said; with `publish` it is public at once, or nothing is created.
-    async fn create(
-        &self,
-        section: Section,
-        fields: Fields,
-        publish: bool,
-        giver: Giver<'_>,
-    ) -> Result<Done<Article>, DeskError>;
+    /// Sends a command. All commands take this way: the section decides what they mean and who is allowed to send them.
+    async fn command(&self, section: Section, command: Command) -> Result<Done, SectionError>;
 
-    /// A new version of what the writer has seen, in all fields or in some.
-    async fn revise(
-        &self,
-        section: Section,
-        id: ArticleId,
-        expected: &Expected,
-        change: Change,
-        giver: Giver<'_>,
-    ) -> Result<Done<Article>, DeskError>;
-
-    /// Makes an article public, at the version that was seen.
-    async fn publish(
-        &self,
-        section: Section,
-        id: ArticleId,
-        expected: &Expected,
-        giver: Giver<'_>,
-    ) -> Result<Done<Article>, DeskError>;
-
-    /// Puts away an article that is not public; the answer is the version in which it was put away.
-    async fn delete(
-        &self,
-        section: Section,
-        id: ArticleId,
-        expected: &Expected,
-        giver: Giver<'_>,
-    ) -> Result<Done<Version>, DeskError>;
-
-    /// Takes a published article back from readers, at the version that was seen.
-    async fn unpublish(
-        &self,
-        section: Section,
-        id: ArticleId,
-        expected: &Expected,
-        giver: Giver<'_>,
-    ) -> Result<Done<Article>, DeskError>;
-
-    /// A new version that says what the version `old` said.
-    async fn restore(
-        &self,
-        section: Section,
-        id: ArticleId,
-        expected: &Expected,
-        old: Version,
-        giver: Giver<'_>,
-    ) -> Result<Done<Article>, DeskError>;
-
-    /// Brings back what was put away, at the version that was seen.
-    async fn undelete(
-        &self,
-        section: Section,
-        id: ArticleId,
-        expected: &Expected,
-        giver: Giver<'_>,
-    ) -> Result<Done<Article>, DeskError>;
-
-    /// What happened to an article before the version `before` (or ever), the newest first; at most `limit` versions are looked at.
+    /// Returns the history of an article before the version `before` (or all of it), the newest version first. The section looks at no
+    /// more than `limit` versions.
     async fn history(
         &self,
         section: Section,
@@ -179,18 +128,18 @@ pub trait NewsDesks: Send + Sync {
         before: Option<Version>,
         limit: u32,
         token: Option<&str>,
-    ) -> Result<History, DeskError>;
+    ) -> Result<History, SectionError>;
 
-    /// An article as it was at a version or at a moment, with its content.
+    /// Returns an article at a version or at a moment, with its content.
     async fn version(
         &self,
         section: Section,
         id: ArticleId,
         which: Which,
         token: Option<&str>,
-    ) -> Result<Article, DeskError>;
+    ) -> Result<Article, SectionError>;
 
-    /// The words in which two versions differ.
+    /// Returns the words in which two versions differ.
     async fn diff(
         &self,
         section: Section,
@@ -198,54 +147,54 @@ pub trait NewsDesks: Send + Sync {
         from: Version,
         to: Version,
         token: Option<&str>,
-    ) -> Result<Vec<DiffPart>, DeskError>;
+    ) -> Result<Vec<DiffPart>, SectionError>;
 }
 
-/// Why a section did not do what it was asked.
+/// The reason why a section did not answer a request.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
-    /// The section, or the bus on the way to it, said no. Passed on word for word.
+pub enum SectionError {
+    /// The section, or the bus on the way to it, has refused. The refusal is passed on unchanged.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The section failed too often just now and is left in peace for a moment.
-    #[error("the section {section} is left in peace after too many failures")]
+    /// The section failed too often and is not called for a moment.
+    #[error("the section {section} has failed too often and is not called for a moment")]
     Resting {
-        /// Which section.
+        /// The section.
         section: Section,
-        /// When it is asked again.
+        /// The time until it is called again.
         retry_after: Duration,
     },
-    /// The section answered something that is no answer.
-    #[error("the section {section} gave an answer that cannot be read: {reason}")]
+    /// The answer of the section can't be read.
+    #[error("the answer of the section {section} can't be read: {reason}")]
     Unreadable {
-        /// Which section.
+        /// The section.
         section: Section,
-        /// What is wrong with the answer.
+        /// The fault of the answer.
         reason: String,
     },
 }
 
-impl DeskError {
-    /// True where the section is to be counted as away: the same request may succeed later, or at another section.
-    pub fn is_away(&self) -> bool {
+impl SectionError {
+    /// True if the section counts as unavailable: the same request may succeed later, or at another section.
+    pub fn is_unavailable(&self) -> bool {
         self.kind().is_server_error() || self.kind().is_transient()
     }
 }
 
-impl Fault for DeskError {
+impl Fault for SectionError {
     fn classify(&self) -> Class<'_> {
         match self {
-            DeskError::Refused(refusal) => Class::Inner(refusal),
-            DeskError::Resting { .. } => Class::own(Kind::Unavailable, "section_unavailable"),
-            DeskError::Unreadable { .. } => Class::own(Kind::Internal, "internal"),
+            SectionError::Refused(refusal) => Class::Inner(refusal),
+            SectionError::Resting { .. } => Class::own(Kind::Unavailable, "section_unavailable"),
+            SectionError::Unreadable { .. } => Class::own(Kind::Internal, "internal"),
         }
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            DeskError::Refused(refusal) => refusal.retry_after,
-            DeskError::Resting { retry_after, .. } => Some(*retry_after),
-            DeskError::Unreadable { .. } => None,
+            SectionError::Refused(refusal) => refusal.retry_after,
+            SectionError::Resting { retry_after, .. } => Some(*retry_after),
+            SectionError::Unreadable { .. } => None,
         }
     }
 }

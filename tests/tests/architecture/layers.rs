@@ -7,10 +7,10 @@ use crate::workspace::{Source, sources};
 /// The crates that are built after the one pattern.
 const SERVICES: [&str; 5] = ["users", "news", "orchestrator", "recommendations", "web"];
 
-/// What may lie in the `src` of a service. `calls` answers over the bus as `grpc` does over HTTP/2; `wire` translates between
+/// What may lie in the `src` of a service. `calls` answers over the bus as `grpc` does over HTTP/2; `codec` translates between
 /// the domain and messages.
 const PARTS: &str =
-    "main bin lib config domain ports app store http grpc calls consumers wire clients workers metrics";
+    "main bin lib config domain ports app store http grpc calls consumers codec clients workers metrics";
 
 /// What a part of a service must not name (`sqlx` stands for `sqlx::`). A part that is not here may name everything.
 const FORBIDDEN: &[(&str, &str)] = &[

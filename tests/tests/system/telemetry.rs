@@ -90,8 +90,8 @@ async fn a_publication_is_told_from_the_click_through_the_outbox_to_everyone_who
     in_trace(publish, &TRACE, "01").send().await.expect_status(200);
     let way: [Step; 4] = [
         ("orchestrator", Server, "POST /{type}/{id}/publish"),
-        ("orchestrator", Client, "news.politics.calls/PublishArticle"),
-        ("politics-news", Server, "news.politics.calls/PublishArticle"),
+        ("orchestrator", Client, "news.politics.calls/Command"),
+        ("politics-news", Server, "news.politics.calls/Command"),
         ("politics-news", Producer, "publish news.politics.published"),
     ];
     for heard in [

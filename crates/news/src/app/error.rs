@@ -4,7 +4,7 @@ use chassis::StoreFailure;
 use kernel::{Class, Fault, FieldFault, Kind, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{Denied, IllegalTransition};
+use crate::domain::{ActionError, Denied, IllegalTransition, Transition};
 use crate::ports::AppendError;
 
 /// Why a section did not do what it was asked.
@@ -46,6 +46,15 @@ pub enum NewsError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
+}
+
+impl From<ActionError> for NewsError {
+    fn from(error: ActionError) -> Self {
+        match error {
+            ActionError::Illegal(illegal) => NewsError::Illegal(illegal),
+            ActionError::Invalid(faults) => NewsError::Invalid(faults),
+        }
+    }
 }
 
 impl From<AppendError> for NewsError {
@@ -97,7 +106,7 @@ impl Fault for NewsError {
             }
             NewsError::Illegal(illegal) => {
                 let allowed: Vec<&str> =
-                    illegal.state.allowed().into_iter().map(|command| command.as_str()).collect();
+                    illegal.state.allowed().into_iter().map(Transition::as_str).collect();
                 extra.insert("state".to_owned(), illegal.state.as_str().into());
                 extra.insert("allowed".to_owned(), allowed.into());
             }

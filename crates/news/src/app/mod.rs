@@ -1,7 +1,7 @@
-//! What a news section can do: one file for each use case.
+//! The use cases of a news section: one file for each, and one for all commands on articles.
 
+mod command;
 mod create;
-mod delete;
 mod erase;
 mod error;
 mod get;
@@ -9,33 +9,27 @@ mod list;
 mod once;
 mod past;
 mod project;
-mod publish;
 mod replay;
-mod restore;
-mod revise;
-mod undelete;
-mod unpublish;
 mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::{Context, StoreFailure};
-use kernel::{ArticleId, Clock, Expected, Identity, Ids, MessageId, Section};
+use chassis::StoreFailure;
+use kernel::{Clock, Ids, Section};
 use tokio::sync::{Semaphore, watch};
 
-use crate::domain::{Article, Change, Command, Denied, Newsroom, may_change};
-use crate::ports::{AppendError, EventStore, Fact, NewsView, Once};
-use crate::wire;
+use self::command::newest;
+use crate::domain::Newsroom;
+use crate::ports::{EventStore, NewsView};
 
-pub use create::CreateArticle;
+pub use command::{Command, Target};
+pub use create::NewArticle;
 pub use error::NewsError;
 pub use list::Texts;
 pub use once::{Done, KEPT};
 pub use past::{History, Which};
 pub use replay::Replayed;
-pub use restore::RestoreArticle;
-pub use revise::{ReviseArticle, Revision};
 pub use verify::{Audited, ChainError, Verified};
 
 /// One news section: its two stores and its rules.
@@ -52,15 +46,6 @@ pub struct App {
     running: once::Running,
     // Comparing long texts is work for a processor: only so many at once, however many ask.
     comparing: Arc<Semaphore>,
-}
-
-/// Who gives a command, and under which key, if under any.
-#[derive(Debug, Clone, Copy)]
-pub struct Writer<'a> {
-    /// Who; nobody without a token.
-    pub who: Option<&'a Identity>,
-    /// The key. What is appended is appended once under it.
-    pub once: Option<&'a Once>,
 }
 
 /// What an [`App`] is made of.
@@ -128,68 +113,5 @@ impl App {
     pub async fn close(&self) {
         self.events.close().await;
         self.view.close().await;
-    }
-
-    /// One step of an article that is there: who may, on which version, whether the state machine has it, in this order.
-    ///
-    /// A writer who expects any version does not lose to others: the step is tried on what they made of the article.
-    async fn change(
-        &self,
-        writer: Writer<'_>,
-        command: Command,
-        id: ArticleId,
-        expected: &Expected,
-        make: impl Fn(&Identity, &Article) -> Result<Change, NewsError> + Send + Sync,
-    ) -> Result<Article, NewsError> {
-        let who = writer.who.ok_or(Denied::Anonymous)?;
-        loop {
-            let now = self.changeable(who, command, id, expected).await?;
-            let change = make(who, &now)?;
-            let article = change.article.clone();
-            match self.append(vec![change], writer.once).await {
-                Ok(()) => return Ok(article),
-                Err(AppendError::Stale { .. }) if *expected == Expected::Any => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// The article as it is, if `who` may change it and has seen its version.
-    async fn changeable(
-        &self,
-        who: &Identity,
-        command: Command,
-        id: ArticleId,
-        expected: &Expected,
-    ) -> Result<Article, NewsError> {
-        let now = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
-        may_change(who, command, &now, &self.newsroom)?;
-        if !expected.admits(now.version) {
-            return Err(NewsError::Stale { current: Some(now.version) });
-        }
-        Ok(now)
-    }
-
-    /// Stores what happened together with the messages that tell of it.
-    async fn append(&self, changes: Vec<Change>, once: Option<&Once>) -> Result<(), AppendError> {
-        let trace = Context::current().trace;
-        let fact = |change: Change| {
-            let message = wire::announcement(&change, MessageId::new(self.ids.next()), trace);
-            Fact { change, message }
-        };
-        let facts: Vec<Fact> = changes.into_iter().map(fact).collect();
-        self.events.append(&facts, once).await?;
-        for fact in &facts {
-            let article = &fact.change.article;
-            tracing::info!(
-                article = %article.id,
-                version = article.version.number(),
-                section = %article.section,
-                by = %fact.change.by,
-                event = %fact.change.event,
-                "an article has a new version"
-            );
-        }
-        Ok(())
     }
 }

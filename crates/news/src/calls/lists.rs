@@ -3,20 +3,20 @@
 use bytes::Bytes;
 use kernel::{ArticleId, FieldFault, Kind, Refusal, Timestamp};
 use prost::Message;
-use proto::news::v1 as wire;
+use proto::news::v1 as messages;
 
 use super::unreadable;
 use crate::app::Texts;
+use crate::codec::encode;
 use crate::domain::{Article, Filter, Order, Part, Position, Start, State};
 use crate::ports::{Listing, Positions, Sizes};
-use crate::wire::encode;
 
 /// The part that is asked for.
-pub(super) fn part(request: wire::ListArticlesRequest) -> Result<Part, Refusal> {
+pub(super) fn part(request: messages::ListArticlesRequest) -> Result<Part, Refusal> {
     let order = match request.order() {
-        wire::ListOrder::Newest => Order::Newest,
-        wire::ListOrder::Oldest => Order::Oldest,
-        wire::ListOrder::Updated => Order::Updated,
+        messages::ListOrder::Newest => Order::Newest,
+        messages::ListOrder::Oldest => Order::Oldest,
+        messages::ListOrder::Updated => Order::Updated,
     };
     let start = match (request.after, request.before) {
         (None, None) => Start::Offset(request.offset),
@@ -45,7 +45,7 @@ pub(super) fn states(names: &[String]) -> Result<Vec<State>, Refusal> {
     })
 }
 
-fn position(from: &wire::ListPosition) -> Result<Position, Refusal> {
+fn position(from: &messages::ListPosition) -> Result<Position, Refusal> {
     let id: ArticleId = from.id.parse().map_err(|_| unreadable("its place has no id"))?;
     Ok(Position { at: Timestamp::from_millis(from.at_ms), id })
 }
@@ -53,34 +53,35 @@ fn position(from: &wire::ListPosition) -> Result<Position, Refusal> {
 /// A part of a list, without texts.
 pub(super) fn listed(listing: &Listing) -> Bytes {
     let articles = listing.articles.iter().map(|article| encode(article, false)).collect();
-    reply(wire::ListArticlesReply { articles, total: listing.total, ..Default::default() })
+    reply(messages::ListArticlesReply { articles, total: listing.total, ..Default::default() })
 }
 
 /// Articles that were named, without texts.
 pub(super) fn picked(articles: &[Article]) -> Bytes {
     let articles = articles.iter().map(|article| encode(article, false)).collect();
-    reply(wire::ListArticlesReply { articles, ..Default::default() })
+    reply(messages::ListArticlesReply { articles, ..Default::default() })
 }
 
 /// Articles with their texts, as far as one reply holds them.
 pub(super) fn with_texts(texts: &Texts, total: u64) -> Bytes {
     let articles = texts.articles.iter().map(|article| encode(article, true)).collect();
-    reply(wire::ListArticlesReply { articles, total, cut: texts.cut, ..Default::default() })
+    reply(messages::ListArticlesReply { articles, total, cut: texts.cut, ..Default::default() })
 }
 
 /// How long texts are.
 pub(super) fn sized(sizes: &Sizes) -> Bytes {
-    let size = |(id, bytes): (&ArticleId, &u64)| wire::TextSize { id: id.to_string(), bytes: *bytes };
-    reply(wire::ListArticlesReply { sizes: sizes.iter().map(size).collect(), ..Default::default() })
+    let size = |(id, bytes): (&ArticleId, &u64)| messages::TextSize { id: id.to_string(), bytes: *bytes };
+    reply(messages::ListArticlesReply { sizes: sizes.iter().map(size).collect(), ..Default::default() })
 }
 
-fn reply(reply: wire::ListArticlesReply) -> Bytes {
+fn reply(reply: messages::ListArticlesReply) -> Bytes {
     reply.encode_to_vec().into()
 }
 
 /// A part of a list as places alone.
 pub(super) fn positioned(positions: &Positions) -> Bytes {
-    let key = |place: &Position| wire::ListPosition { at_ms: place.at.millis(), id: place.id.to_string() };
+    let key =
+        |place: &Position| messages::ListPosition { at_ms: place.at.millis(), id: place.id.to_string() };
     let keys = positions.positions.iter().map(key).collect();
-    reply(wire::ListArticlesReply { total: positions.total, keys, ..Default::default() })
+    reply(messages::ListArticlesReply { total: positions.total, keys, ..Default::default() })
 }

@@ -1,6 +1,6 @@
 use kernel::{Identity, Role, Section};
 
-use super::{Article, Command, State};
+use super::{Article, Permission, State, Transition};
 
 /// How a newsroom wants to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,30 +78,28 @@ pub fn may_create(
     if publish { may_publish(who, section, true, newsroom) } else { Ok(()) }
 }
 
-/// Whether `who` may give this command for this article. Whether the command is legal in the article's state is
+/// Checks that `who` is allowed to request this transition of this article. Whether the transition is legal in the article's state is
 /// another question, asked afterwards.
+///
+/// # Errors
+/// [`Denied`] with the reason.
 pub fn may_change(
     who: &Identity,
-    command: Command,
+    transition: Transition,
     article: &Article,
     newsroom: &Newsroom,
 ) -> Result<(), Denied> {
     let editor = is_editor(who, article.section);
-    // An editor meets what was put away: the state machine refuses, and says what is allowed.
+    // An editor may meet a deleted article: the state machine refuses, and says what is allowed.
     if !editor && !may_see(Some(who), article) {
         return Err(Denied::NotThere);
     }
     let own = is_author(who, article);
-    match command {
-        Command::Publish => may_publish(who, article.section, own, newsroom),
+    match transition.permission() {
+        Permission::Reviewer => may_publish(who, article.section, own, newsroom),
+        Permission::AuthorOfDraft if own && article.state == State::Draft => Ok(()),
         _ if editor => Ok(()),
-        // To go back to an older version is to revise.
-        Command::Revise | Command::Restore | Command::Delete if own && article.state == State::Draft => {
-            Ok(())
-        }
-        Command::Revise | Command::Restore | Command::Delete | Command::Unpublish | Command::Undelete => {
-            Err(Denied::Role(Role::Editor))
-        }
+        Permission::AuthorOfDraft | Permission::Editor => Err(Denied::Role(Role::Editor)),
     }
 }
 
@@ -193,35 +191,36 @@ mod tests {
 
     #[test]
     fn authors_revise_and_delete_their_own_drafts_only() {
-        for command in [Command::Revise, Command::Restore, Command::Delete] {
+        for transition in [Transition::Revise, Transition::Restore, Transition::Delete] {
             let own = who(OWN, Role::Author, Sections::All);
-            assert_eq!(may_change(&own, command, &article(State::Draft), &STRICT), Ok(()));
+            assert_eq!(may_change(&own, transition, &article(State::Draft), &STRICT), Ok(()));
             for state in [State::InReview, State::Approved, State::Published, State::Unpublished] {
-                let denied = may_change(&own, command, &article(state), &STRICT);
+                let denied = may_change(&own, transition, &article(state), &STRICT);
                 assert_eq!(denied, Err(Denied::Role(Role::Editor)), "{state}");
             }
             let other = who(OTHER, Role::Author, Sections::All);
-            let denied = may_change(&other, command, &article(State::Draft), &STRICT);
+            let denied = may_change(&other, transition, &article(State::Draft), &STRICT);
             assert_eq!(denied, Err(Denied::NotThere));
-            let denied = may_change(&other, command, &article(State::Published), &STRICT);
+            let denied = may_change(&other, transition, &article(State::Published), &STRICT);
             assert_eq!(denied, Err(Denied::Role(Role::Editor)));
         }
     }
 
     #[test]
     fn only_editors_of_the_section_take_back_what_is_public_and_bring_back_what_was_put_away() {
-        for (command, state) in [(Command::Unpublish, State::Published), (Command::Undelete, State::Deleted)]
+        for (transition, state) in
+            [(Transition::Unpublish, State::Published), (Transition::Undelete, State::Deleted)]
         {
             // An editor's own article too: neither makes anything public.
             for editor in [who(OTHER, Role::Editor, Sections::All), who(OWN, Role::Editor, Sections::All)] {
-                assert_eq!(may_change(&editor, command, &article(state), &STRICT), Ok(()));
+                assert_eq!(may_change(&editor, transition, &article(state), &STRICT), Ok(()));
             }
             for other in [
                 who(OWN, Role::Author, Sections::All),
                 who(OTHER, Role::Reader, Sections::All),
                 who(OTHER, Role::Editor, elsewhere()),
             ] {
-                assert!(may_change(&other, command, &article(state), &STRICT).is_err(), "{command}");
+                assert!(may_change(&other, transition, &article(state), &STRICT).is_err(), "{transition}");
             }
         }
     }
@@ -256,7 +255,7 @@ mod tests {
     fn authors_publish_nothing() {
         for newsroom in [STRICT, ALONE] {
             let own = who(OWN, Role::Author, Sections::All);
-            let denied = may_change(&own, Command::Publish, &article(State::Draft), &newsroom);
+            let denied = may_change(&own, Transition::Publish, &article(State::Draft), &newsroom);
             assert_eq!(denied, Err(Denied::Role(Role::Editor)));
             let denied = may_create(&own, Section::Sports, true, &newsroom);
             assert_eq!(denied, Err(Denied::Role(Role::Editor)));
@@ -266,7 +265,7 @@ mod tests {
     #[test]
     fn an_editor_publishes_others_and_their_own_only_where_the_newsroom_allows_it() {
         let publish =
-            |who: &Identity, newsroom| may_change(who, Command::Publish, &article(State::Draft), newsroom);
+            |who: &Identity, newsroom| may_change(who, Transition::Publish, &article(State::Draft), newsroom);
         assert_eq!(publish(&who(OTHER, Role::Editor, Sections::All), &STRICT), Ok(()));
         assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &STRICT), Err(Denied::SelfReview));
         assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &ALONE), Ok(()));
@@ -288,8 +287,8 @@ mod tests {
     fn an_editor_meets_the_state_machine_at_what_was_put_away_and_others_meet_nothing() {
         let deleted = article(State::Deleted);
         let editor = who(OTHER, Role::Editor, Sections::All);
-        assert_eq!(may_change(&editor, Command::Revise, &deleted, &STRICT), Ok(()));
+        assert_eq!(may_change(&editor, Transition::Revise, &deleted, &STRICT), Ok(()));
         let author = who(OWN, Role::Author, Sections::All);
-        assert_eq!(may_change(&author, Command::Revise, &deleted, &STRICT), Err(Denied::NotThere));
+        assert_eq!(may_change(&author, Transition::Revise, &deleted, &STRICT), Err(Denied::NotThere));
     }
 }

@@ -8,7 +8,7 @@ const MAX_TAGS: usize = 20;
 const MAX_DESCRIPTION: usize = 1_000;
 const MAX_IMAGE: usize = 2_000;
 
-/// What an article says: everything that its author writes, but the byline. Text is kept exactly as given.
+/// The text of an article: everything that its author writes, except the byline. It is kept exactly as given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Story {
     /// One line of 1 to 200 characters.
@@ -27,7 +27,7 @@ pub struct Story {
     pub region: Option<String>,
 }
 
-/// A story as somebody sent it: nothing in it is checked.
+/// A story and its byline as a client sent them. Nothing in it is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoryInput {
     /// See [`Story::title`].
@@ -44,9 +44,11 @@ pub struct StoryInput {
     pub image: Option<String>,
     /// See [`Story::region`]; empty means none.
     pub region: Option<String>,
+    /// The byline. Absent: the account's name on creation, unchanged on revision.
+    pub byline: Option<String>,
 }
 
-/// Some fields of a story as somebody sent them; what is absent stays.
+/// Some fields of a story, and its byline, as a client sent them. A field that is absent stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoryPatch {
     /// See [`Story::title`].
@@ -63,10 +65,15 @@ pub struct StoryPatch {
     pub image: Option<String>,
     /// See [`Story::region`]; empty means none from now on.
     pub region: Option<String>,
+    /// The byline.
+    pub byline: Option<String>,
 }
 
 impl Story {
-    /// Checks everything at once: an author learns every fault from one answer.
+    /// Checks all fields except the byline. An author learns every fault from one answer.
+    ///
+    /// # Errors
+    /// All faults, in the order of the fields.
     pub fn parse(input: StoryInput) -> Result<Self, Vec<FieldFault>> {
         let mut faults = Faults(Vec::new());
         faults.check("/title", line(&input.title, MAX_TITLE));
@@ -118,6 +125,7 @@ impl Story {
             lang: self.lang.clone(),
             image: self.image.clone(),
             region: self.region.clone(),
+            byline: None,
         }
     }
 
@@ -132,6 +140,7 @@ impl Story {
             lang: patch.lang.or(now.lang),
             image: patch.image.or(now.image),
             region: patch.region.or(now.region),
+            byline: None,
         })
     }
 }
@@ -243,6 +252,7 @@ mod tests {
             lang: Some("a language".to_owned()),
             image: Some("javascript:alert(1)".to_owned()),
             region: Some("?".to_owned()),
+            byline: None,
         });
         assert_eq!(
             faults,

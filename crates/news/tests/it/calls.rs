@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use kernel::{Kind, Section};
+use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 
 use crate::people::{Person, admin, author, editor, other_author, reader};
-use crate::world::{Place, World, exactly, fields, said, told};
+use crate::world::{Place, World, creation, exactly, fields, request, said, told};
 
 #[tokio::test]
 async fn a_draft_is_seen_by_its_author_and_editors_and_by_nobody_else() {
@@ -93,11 +94,11 @@ async fn an_empty_patch_changes_nothing_and_makes_no_version() {
 async fn nobody_writes_without_a_token_and_a_broken_one_is_worse_than_none() {
     let place = Place::new();
     let world = World::start(&place).await;
-    let create = || CreateArticleRequest { fields: Some(fields("Unseen")), publish: false };
-    let anonymous = world.call(None, "CreateArticle", create()).await;
+    let create = || creation(fields("Unseen"), false);
+    let anonymous = world.call(None, "Command", create()).await;
     assert_eq!(told(anonymous), said(Kind::Unauthenticated, "unauthenticated"));
     for token in ["nonsense".to_owned(), admin().old_token(), admin().forged_token()] {
-        let refused = world.call(Some(token.clone()), "CreateArticle", create()).await;
+        let refused = world.call(Some(token.clone()), "Command", create()).await;
         assert_eq!(told(refused), said(Kind::Unauthenticated, "invalid_token"));
         let read = GetArticleRequest { id: "x".to_owned(), min_version: None };
         let refused = world.call(Some(token), "GetArticle", read).await;
@@ -193,18 +194,18 @@ async fn a_writer_who_expects_any_version_changes_what_is_there() {
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("First")).await.expect("a draft");
     world.revise(&author(), &draft, fields("Second")).await.expect("a new version");
-    let publish = |expected| PublishArticleRequest { id: draft.id.clone(), expected };
-    let token = Some(editor().token());
+    let publish = |expected| request(&draft.id, expected, Action::Publish(PublishArticle {}));
+    let editor = editor();
     let none = Some(Expected { any: false, versions: Vec::new() });
-    let refused = world.call(token.clone(), "PublishArticle", publish(none)).await;
+    let refused = world.command(&editor, publish(none)).await;
     assert_eq!(told(refused), said(Kind::Stale, "stale_version"));
-    let refused = world.call(token.clone(), "PublishArticle", publish(None)).await;
+    let refused = world.command(&editor, publish(None)).await;
     assert_eq!(told(refused), said(Kind::Malformed, "malformed_call"));
     let any = Some(Expected { any: true, versions: Vec::new() });
-    world.call(token.clone(), "PublishArticle", publish(any)).await.expect("whatever is there is published");
+    world.command(&editor, publish(any)).await.expect("whatever is there is published");
     let unknown =
-        PublishArticleRequest { id: "01934d00-0000-7000-8000-000000000000".to_owned(), expected: exactly(1) };
-    assert_eq!(told(world.call(token, "PublishArticle", unknown).await), said(Kind::NotFound, "not_found"));
+        CommandRequest { id: "01934d00-0000-7000-8000-000000000000".to_owned(), ..publish(exactly(1)) };
+    assert_eq!(told(world.command(&editor, unknown).await), said(Kind::NotFound, "not_found"));
     world.stop().await;
 }
 
@@ -244,8 +245,8 @@ async fn what_can_not_be_read_is_refused_and_not_a_failure() {
     }
     let unknown = world.call(None, "EraseEverything", GetArticleRequest::default()).await;
     assert_eq!(told(unknown), said(Kind::Malformed, "malformed_call"));
-    let empty = ReviseArticleRequest { id: String::new(), expected: exactly(1), change: None };
-    let refused = world.call(Some(author().token()), "ReviseArticle", empty).await;
+    let empty = CommandRequest { id: String::new(), expected: exactly(1), action: None };
+    let refused = world.command(&author(), empty).await;
     assert_eq!(told(refused), said(Kind::Malformed, "malformed_call"));
     world.stop().await;
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bus::Handler;
 use kernel::{Kind, MessageId, Trace, UserId};
+use news::codec::{decode, event_message};
 use news::consumers::Projection;
 use news::domain::{Byline, Change, Event, State};
-use news::wire::{announcement, decode};
 use proto::news::v1::*;
 
 use crate::people::{author, editor};
@@ -79,7 +79,7 @@ fn life(draft: &Article) -> Vec<bus::Envelope> {
     }
     assert_eq!(article.state, State::Published);
     let message =
-        |change: &Change| announcement(change, MessageId::new(uuid::Uuid::new_v4()), Trace::start());
+        |change: &Change| event_message(change, MessageId::new(uuid::Uuid::new_v4()), Trace::start());
     changes.iter().map(message).collect()
 }
 

@@ -78,6 +78,9 @@ async fn after_an_erasure_another_byline_shows_and_the_name_of_another_person_st
     // Her own name is hers, also if she types it.
     let typed = world.create(&author(), by(" Ada O'Neill")).await.expect("a draft");
     let guest = world.create(&author(), by("Gus Guest")).await.expect("a draft");
+    for draft in [&own, &typed, &guest] {
+        world.get_since(Some(&editor()), draft).await.expect("it is projected");
+    }
     world.tell(erased(author().id.to_string())).await;
     for hers in [&own, &typed] {
         testkit::wait_until("the article without a byline", testkit::PATIENCE, async || {

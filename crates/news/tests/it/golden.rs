@@ -2,9 +2,9 @@
 //! A test compares and never writes; a new form gets new files, old ones are never edited.
 
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId, Version};
+use news::codec::{article_of_event, event_message};
 use news::domain::{Article, Byline, Change, Correction, Drafting, Event, Slug, Story, StoryInput};
 use news::store::{BylineColumns, read_event, write_event};
-use news::wire::{announced, announcement};
 use uuid::Uuid;
 
 const BYLINE: &str = "Ada O'Neill";
@@ -67,6 +67,7 @@ fn story(title: &str) -> Story {
         lang: Some("en".to_owned()),
         image: Some("https://example.org/a.jpg".to_owned()),
         region: Some("GB".to_owned()),
+        byline: None,
     })
     .expect("a valid story")
 }
@@ -118,7 +119,7 @@ fn changes() -> Vec<Change> {
 /// A message as text: its attributes, then its body in hexadecimal digits, sixteen bytes a line.
 fn shown(change: &Change) -> String {
     let id = MessageId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_0e0e));
-    let message = announcement(change, id, TRACE.parse::<Trace>().expect("a trace"));
+    let message = event_message(change, id, TRACE.parse::<Trace>().expect("a trace"));
     let mut text = format!(
         "id {}\nkind {}\nkey {}\nsource {}\nsubject {}\nversion {}\ntime {}\ntrace {}\n\n",
         message.id,
@@ -171,7 +172,7 @@ fn every_message_is_sent_as_its_golden_file_says() {
 #[test]
 fn every_message_that_was_ever_sent_is_read_by_todays_code() {
     for (change, (event, _, sent)) in changes().into_iter().zip(GOLDEN) {
-        assert_eq!(announced(&body(sent)).expect("it is readable"), change.article, "{event}");
+        assert_eq!(article_of_event(&body(sent)).expect("it is readable"), change.article, "{event}");
     }
 }
 

@@ -3,10 +3,11 @@
 use kernel::{Kind, Section, Version};
 use news::domain::Broken;
 use prost::Message;
+use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 
 use crate::people::{Person, admin, author, editor, other_author, reader};
-use crate::world::{Place, World, exactly, fields, said, shut, told};
+use crate::world::{Place, World, exactly, fields, request, said, shut, told};
 
 fn not_there() -> (Kind, String) {
     said(Kind::NotFound, "not_found")
@@ -115,9 +116,8 @@ async fn whatever_is_there_may_be_brought_back_by_a_star() {
     let draft = world.create(&author(), fields("A draft")).await.expect("a draft");
     world.delete(&author(), &draft).await.expect("it is put away");
     let any = Some(Expected { any: true, versions: Vec::new() });
-    let request = UndeleteArticleRequest { id: draft.id.clone(), expected: any };
-    let reply = world.call(Some(editor().token()), "UndeleteArticle", request).await.expect("it comes back");
-    let back = ArticleReply::decode(reply).expect("a reply").article.expect("an article");
+    let request = request(&draft.id, any, Action::Undelete(UndeleteArticle {}));
+    let back = world.command(&editor(), request).await.expect("it comes back");
     assert_eq!((back.version, back.state.as_str()), (3, "draft"));
     world.stop().await;
 }
@@ -299,15 +299,14 @@ async fn commands_on_the_past_name_a_version_and_know_their_article() {
     let place = Place::new();
     let world = World::start(&place).await;
     let unknown = "01934d00-0000-7000-8000-000000000000".to_owned();
-    let who = Some(editor().token());
-    let request = RestoreArticleRequest { id: unknown.clone(), expected: exactly(1), version: 1 };
-    assert_eq!(told(world.call(who.clone(), "RestoreArticle", request).await), not_there());
-    let request = UndeleteArticleRequest { id: unknown.clone(), expected: exactly(1) };
-    assert_eq!(told(world.call(who.clone(), "UndeleteArticle", request).await), not_there());
-    let request = UnpublishArticleRequest { id: unknown, expected: None };
+    let restore = request(&unknown, exactly(1), Action::Restore(RestoreArticle { version: 1 }));
+    assert_eq!(told(world.command(&editor(), restore).await), not_there());
+    let undelete = request(&unknown, exactly(1), Action::Undelete(UndeleteArticle {}));
+    assert_eq!(told(world.command(&editor(), undelete).await), not_there());
     let malformed = said(Kind::Malformed, "malformed_call");
-    assert_eq!(told(world.call(who.clone(), "UnpublishArticle", request).await), malformed);
+    let unpublish = request(&unknown, None, Action::Unpublish(UnpublishArticle {}));
+    assert_eq!(told(world.command(&editor(), unpublish).await), malformed);
     let request = GetVersionRequest { id: "x".to_owned(), which: None };
-    assert_eq!(told(world.call(who, "GetVersion", request).await), malformed);
+    assert_eq!(told(world.call(Some(editor().token()), "GetVersion", request).await), malformed);
     world.stop().await;
 }

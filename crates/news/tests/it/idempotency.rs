@@ -4,19 +4,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kernel::Kind;
-use prost::Message;
+use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 use testkit::{PATIENCE, Process, Program, at_once, wait_until};
 
 use crate::people::{Person, admin, author, editor};
-use crate::world::{Place, World, exactly, fields, said, shut, told};
+use crate::world::{Place, World, creation, exactly, fields, on, request, said, shut, told};
 
 const ROUNDS: usize = 20;
 const ACKNOWLEDGED: &str = "acknowledged ";
-
-fn draft(title: &str) -> CreateArticleRequest {
-    CreateArticleRequest { fields: Some(fields(title)), publish: false }
-}
 
 impl World {
     async fn create_once(
@@ -25,9 +21,7 @@ impl World {
         key: &str,
         title: &str,
     ) -> Result<(Article, bool), kernel::Refusal> {
-        let reply = self.call_once(who, key, "CreateArticle", draft(title)).await?;
-        let ArticleReply { article, replayed } = ArticleReply::decode(reply).expect("a reply");
-        Ok((article.expect("an article"), replayed))
+        self.command_once(who, key, creation(fields(title), false)).await
     }
 }
 
@@ -54,12 +48,10 @@ async fn the_same_command_under_one_key_is_answered_again_and_another_one_is_ref
     // The key is one account's and one command's.
     let (others, replayed) = world.create_once(&editor(), "a", "Mine").await.expect("a draft");
     assert!(!replayed);
-    let publish = || PublishArticleRequest { id: others.id.clone(), expected: exactly(others.version) };
-    world.call_once(&admin(), "a", "PublishArticle", publish()).await.expect("it is published");
-    let reply = world.call_once(&admin(), "a", "PublishArticle", publish()).await.expect("the same answer");
-    let reply = ArticleReply::decode(reply).expect("a reply");
-    assert!(reply.replayed);
-    assert_eq!(reply.article.expect("an article").version, 2);
+    let publish = || on(&others, Action::Publish(PublishArticle {}));
+    world.command_once(&admin(), "a", publish()).await.expect("it is published");
+    let (published, replayed) = world.command_once(&admin(), "a", publish()).await.expect("the same answer");
+    assert_eq!((published.version, replayed), (2, true));
     world.stop().await;
     assert_eq!(articles(&place).await, 2);
 }
@@ -78,16 +70,17 @@ async fn a_refusal_burns_no_key_and_the_corrected_command_is_done_under_it() {
     assert_eq!(world.create_once(&author(), "a", "A title").await.expect("the same answer"), (first, true));
     // What depends on the state, on the version, or on who asks, is asked again too.
     let public = world.published("Public").await;
-    let step = async |who: &Person, command: &str, version: u32| {
-        let message = UnpublishArticleRequest { id: public.id.clone(), expected: exactly(version) };
-        world.call_once(who, "b", command, message).await.map(drop)
+    let step = async |who: &Person, action: Action, version: u32| {
+        world.command_once(who, "b", request(&public.id, exactly(version), action)).await.map(drop)
     };
-    assert_eq!(told(step(&author(), "UnpublishArticle", 2).await), said(Kind::Forbidden, "role_required"));
-    assert_eq!(told(step(&editor(), "UnpublishArticle", 1).await), said(Kind::Stale, "stale_version"));
-    assert_eq!(told(step(&editor(), "DeleteArticle", 2).await), said(Kind::Conflict, "illegal_transition"));
+    let unpublish = || Action::Unpublish(UnpublishArticle {});
+    let delete = || Action::Delete(DeleteArticle {});
+    assert_eq!(told(step(&author(), unpublish(), 2).await), said(Kind::Forbidden, "role_required"));
+    assert_eq!(told(step(&editor(), unpublish(), 1).await), said(Kind::Stale, "stale_version"));
+    assert_eq!(told(step(&editor(), delete(), 2).await), said(Kind::Conflict, "illegal_transition"));
     assert_eq!(answers(&place).await, 1, "what was done is kept, and nothing else");
-    step(&editor(), "UnpublishArticle", 2).await.expect("it is unpublished");
-    step(&editor(), "DeleteArticle", 3).await.expect("it is deleted");
+    step(&editor(), unpublish(), 2).await.expect("it is unpublished");
+    step(&editor(), delete(), 3).await.expect("it is deleted");
     world.stop().await;
 }
 
@@ -96,20 +89,16 @@ async fn an_erased_byline_does_not_come_back_in_an_old_answer() {
     let place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("Ada's")).await.expect("a draft");
-    let publish = || PublishArticleRequest { id: draft.id.clone(), expected: exactly(1) };
-    let reply = world.call_once(&editor(), "a", "PublishArticle", publish()).await.expect("it is published");
-    assert_eq!(
-        ArticleReply::decode(reply).expect("a reply").article.expect("an article").author,
-        "Ada O'Neill"
-    );
+    let publish = || on(&draft, Action::Publish(PublishArticle {}));
+    let (published, _) = world.command_once(&editor(), "a", publish()).await.expect("it is published");
+    assert_eq!(published.author, "Ada O'Neill");
     world.stop().await;
     let app = place.open().await;
     app.erase(author().id).await.expect("she is erased");
     shut(app).await;
     let world = World::start(&place).await;
-    let reply = world.call_once(&editor(), "a", "PublishArticle", publish()).await.expect("the same answer");
-    let reply = ArticleReply::decode(reply).expect("a reply");
-    assert_eq!((reply.article.expect("an article").author.as_str(), reply.replayed), ("", true));
+    let (again, replayed) = world.command_once(&editor(), "a", publish()).await.expect("the same answer");
+    assert_eq!((again.author.as_str(), replayed), ("", true));
     world.stop().await;
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use kernel::{ArticleId, Expected, Identity, Version};
 use news::App;
-use news::app::{ChainError, CreateArticle, Writer};
-use news::domain::Part;
-use news::domain::{Article, Broken, StoryInput};
+use news::app::{ChainError, Command, NewArticle, Target};
+use news::domain::{Action, Article, Broken, Part, StoryInput};
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
@@ -167,7 +166,12 @@ async fn a_history_that_was_moved_under_another_article_is_found() {
 
 /// Writes as a busy newsroom does, each change delivered to the view at once.
 async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
-    let by = Writer { who: Some(&admin), once: None };
+    let command = async |target: Target| {
+        let command = Command { caller: Some(admin.clone()), once: None, target };
+        let article = app.command(command).await.expect("it is done").article;
+        app.project(&article).await.expect("it is projected");
+        article
+    };
     let mut newest = Vec::new();
     for number in 0..40 {
         let story = StoryInput {
@@ -175,11 +179,9 @@ async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
             content: "text".to_owned(),
             ..Default::default()
         };
-        let draft = app.create(by, CreateArticle { story, ..Default::default() }).await.expect("a draft");
-        app.project(&draft).await.expect("it is projected");
-        let published = app.publish(by, draft.id, &Expected::Any).await.expect("it is published");
-        app.project(&published).await.expect("it is projected");
-        newest.push(published);
+        let draft = command(Target::New(NewArticle { story, publish: false })).await;
+        let (expected, action) = (Expected::Any, Action::Publish);
+        newest.push(command(Target::Existing { id: draft.id, expected, action }).await);
     }
     newest
 }

@@ -11,6 +11,7 @@ use chassis::{Closer, Context, Service, Surroundings, Worker, drive};
 use kernel::{Kind, Refusal, Section};
 use news::{App, Config};
 use prost::Message;
+use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -218,25 +219,11 @@ impl World {
     }
 
     pub async fn create(&self, who: &Person, fields: ArticleFields) -> Result<Article, Refusal> {
-        article(
-            self.call(
-                Some(who.token()),
-                "CreateArticle",
-                CreateArticleRequest { fields: Some(fields), publish: false },
-            )
-            .await,
-        )
+        self.command(who, creation(fields, false)).await
     }
 
     pub async fn create_published(&self, who: &Person, fields: ArticleFields) -> Result<Article, Refusal> {
-        article(
-            self.call(
-                Some(who.token()),
-                "CreateArticle",
-                CreateArticleRequest { fields: Some(fields), publish: true },
-            )
-            .await,
-        )
+        self.command(who, creation(fields, true)).await
     }
 
     pub async fn revise(
@@ -245,48 +232,50 @@ impl World {
         seen: &Article,
         fields: ArticleFields,
     ) -> Result<Article, Refusal> {
-        let request = ReviseArticleRequest {
-            id: seen.id.clone(),
-            expected: exactly(seen.version),
-            change: Some(revise_article_request::Change::Full(fields)),
-        };
-        article(self.call(Some(who.token()), "ReviseArticle", request).await)
+        self.command(who, on(seen, Action::Revise(fields))).await
     }
 
     pub async fn patch(&self, who: &Person, seen: &Article, patch: ArticlePatch) -> Result<Article, Refusal> {
-        let request = ReviseArticleRequest {
-            id: seen.id.clone(),
-            expected: exactly(seen.version),
-            change: Some(revise_article_request::Change::Patch(patch)),
-        };
-        article(self.call(Some(who.token()), "ReviseArticle", request).await)
+        self.command(who, on(seen, Action::Patch(patch))).await
     }
 
     pub async fn publish(&self, who: &Person, seen: &Article) -> Result<Article, Refusal> {
-        let request = PublishArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
-        article(self.call(Some(who.token()), "PublishArticle", request).await)
+        self.command(who, on(seen, Action::Publish(PublishArticle {}))).await
     }
 
     pub async fn unpublish(&self, who: &Person, seen: &Article) -> Result<Article, Refusal> {
-        let request = UnpublishArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
-        article(self.call(Some(who.token()), "UnpublishArticle", request).await)
+        self.command(who, on(seen, Action::Unpublish(UnpublishArticle {}))).await
     }
 
     pub async fn undelete(&self, who: &Person, id: &str, version: u32) -> Result<Article, Refusal> {
-        let request = UndeleteArticleRequest { id: id.to_owned(), expected: exactly(version) };
-        article(self.call(Some(who.token()), "UndeleteArticle", request).await)
+        self.command(who, request(id, exactly(version), Action::Undelete(UndeleteArticle {}))).await
     }
 
     pub async fn restore(&self, who: &Person, seen: &Article, version: u32) -> Result<Article, Refusal> {
-        let (id, expected) = (seen.id.clone(), exactly(seen.version));
-        let request = RestoreArticleRequest { id, expected, version };
-        article(self.call(Some(who.token()), "RestoreArticle", request).await)
+        self.command(who, on(seen, Action::Restore(RestoreArticle { version }))).await
     }
 
-    pub async fn delete(&self, who: &Person, seen: &Article) -> Result<DeleteArticleReply, Refusal> {
-        let request = DeleteArticleRequest { id: seen.id.clone(), expected: exactly(seen.version) };
-        let reply = self.call(Some(who.token()), "DeleteArticle", request).await?;
-        Ok(DeleteArticleReply::decode(reply).expect("a reply"))
+    pub async fn delete(&self, who: &Person, seen: &Article) -> Result<Article, Refusal> {
+        self.command(who, on(seen, Action::Delete(DeleteArticle {}))).await
+    }
+
+    /// Sends a command without an idempotency key.
+    pub async fn command(&self, who: &Person, request: CommandRequest) -> Result<Article, Refusal> {
+        let reply = self.call(Some(who.token()), "Command", request).await?;
+        let reply = CommandReply::decode(reply).expect("a reply");
+        Ok(reply.article.expect("with an article"))
+    }
+
+    /// Sends a command under a key. Returns the article, and whether the answer was given before.
+    pub async fn command_once(
+        &self,
+        who: &Person,
+        key: &str,
+        request: CommandRequest,
+    ) -> Result<(Article, bool), Refusal> {
+        let reply = self.call_once(who, key, "Command", request).await?;
+        let CommandReply { article, replayed } = CommandReply::decode(reply).expect("a reply");
+        Ok((article.expect("with an article"), replayed))
     }
 
     /// What the view has, without waiting.
@@ -336,6 +325,21 @@ impl World {
 fn article(reply: Result<Bytes, Refusal>) -> Result<Article, Refusal> {
     let reply = ArticleReply::decode(reply?).expect("a reply");
     Ok(reply.article.expect("with an article"))
+}
+
+/// A command on an article at a version.
+pub fn request(id: &str, expected: Option<Expected>, action: Action) -> CommandRequest {
+    CommandRequest { id: id.to_owned(), expected, action: Some(action) }
+}
+
+/// A command on an article at the version that was seen.
+pub fn on(seen: &Article, action: Action) -> CommandRequest {
+    request(&seen.id, exactly(seen.version), action)
+}
+
+/// The creation of an article.
+pub fn creation(fields: ArticleFields, publish: bool) -> CommandRequest {
+    request("", None, Action::Create(CreateArticle { fields: Some(fields), publish }))
 }
 
 pub fn exactly(version: u32) -> Option<Expected> {

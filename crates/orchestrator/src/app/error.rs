@@ -3,14 +3,14 @@ use std::time::Duration;
 use kernel::{Class, Fault, FieldFault, Kind, Section};
 use serde_json::{Map, Value};
 
-use crate::ports::DeskError;
+use crate::ports::SectionError;
 
 /// Why a request for news failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ArticleError {
     /// The section said no, or could not be reached.
     #[error(transparent)]
-    Desk(#[from] DeskError),
+    Section(#[from] SectionError),
     /// None of the sections that were asked has answered.
     #[error("no section answered; the first said: {first}")]
     AllAway {
@@ -18,7 +18,7 @@ pub enum ArticleError {
         missing: Vec<Section>,
         /// What the first of them failed with.
         #[source]
-        first: Box<DeskError>,
+        first: Box<SectionError>,
     },
     /// The texts of a page by its number exceed the bound of a page.
     #[error(
@@ -37,7 +37,7 @@ pub enum ArticleError {
 impl Fault for ArticleError {
     fn classify(&self) -> Class<'_> {
         match self {
-            ArticleError::Desk(error) => Class::Inner(error),
+            ArticleError::Section(error) => Class::Inner(error),
             ArticleError::AllAway { .. } => Class::own(Kind::Unavailable, "section_unavailable"),
             ArticleError::PageTooLarge { .. } => Class::own(Kind::Invalid, "page_too_large"),
         }
@@ -45,7 +45,7 @@ impl Fault for ArticleError {
 
     fn fields(&self) -> Vec<FieldFault> {
         match self {
-            ArticleError::Desk(error) => error.fields(),
+            ArticleError::Section(error) => error.fields(),
             ArticleError::AllAway { .. } => Vec::new(),
             ArticleError::PageTooLarge { most, .. } => {
                 let detail = format!("The content of a page must not exceed {most} bytes.");
@@ -56,7 +56,7 @@ impl Fault for ArticleError {
 
     fn extra(&self) -> Map<String, Value> {
         match self {
-            ArticleError::Desk(error) => error.extra(),
+            ArticleError::Section(error) => error.extra(),
             ArticleError::AllAway { missing, .. } => {
                 let missing: Vec<Value> = missing.iter().map(|section| section.as_str().into()).collect();
                 Map::from_iter([("missing".to_owned(), Value::from(missing))])
@@ -67,7 +67,7 @@ impl Fault for ArticleError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            ArticleError::Desk(error) => error.retry_after(),
+            ArticleError::Section(error) => error.retry_after(),
             ArticleError::AllAway { first, .. } => first.retry_after().or(Some(Duration::from_secs(1))),
             ArticleError::PageTooLarge { .. } => None,
         }

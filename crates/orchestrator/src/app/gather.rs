@@ -5,7 +5,7 @@ use futures::{FutureExt, StreamExt};
 use kernel::{Fault, Kind, Refusal, Section};
 
 use super::ArticleError;
-use crate::ports::{DeskError, NewsDesks};
+use crate::ports::{NewsSections, SectionError};
 
 /// The answers of sections, and the sections that did not answer.
 pub(super) type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
@@ -13,7 +13,7 @@ pub(super) type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
 /// A question to several sections at once.
 pub(super) struct Gather<'a> {
     /// The sections.
-    pub desks: &'a dyn NewsDesks,
+    pub sections: &'a dyn NewsSections,
     /// How long all of them are waited for. After that the answer is made of those that have answered. As long as none has, the
     /// deadline of the request alone counts: an answer without any section is none.
     pub patience: Duration,
@@ -31,7 +31,7 @@ impl Gather<'_> {
         asked: impl IntoIterator<Item = (Section, F)>,
     ) -> Result<Answered<T>, ArticleError>
     where
-        F: Future<Output = Result<T, DeskError>>,
+        F: Future<Output = Result<T, SectionError>>,
     {
         let mut waiting = Vec::new();
         let mut running: FuturesUnordered<_> = asked
@@ -59,7 +59,8 @@ impl Gather<'_> {
                 }
             };
             let Some((section, outcome)) = next else { break };
-            answered |= outcome.as_ref().map_or_else(|error: &DeskError| !error.is_away(), |_| true);
+            answered |=
+                outcome.as_ref().map_or_else(|error: &SectionError| !error.is_unavailable(), |_| true);
             waiting.retain(|each| *each != section);
             outcomes.push((section, outcome));
         }
@@ -67,7 +68,7 @@ impl Gather<'_> {
         drop(running);
         for section in waiting {
             if !self.costly {
-                self.desks.given_up(section);
+                self.sections.count_failure(section);
             }
             let late = Refusal::new(Kind::Timeout, "deadline_exceeded", Kind::Timeout.sentence());
             outcomes.push((section, Err(late.into())));
@@ -78,12 +79,12 @@ impl Gather<'_> {
 }
 
 /// Separates answers from failures. A refusal of the request itself is the caller's, whichever section said it.
-fn sort_out<T>(outcomes: Vec<(Section, Result<T, DeskError>)>) -> Result<Answered<T>, ArticleError> {
+fn sort_out<T>(outcomes: Vec<(Section, Result<T, SectionError>)>) -> Result<Answered<T>, ArticleError> {
     let (mut answers, mut missing, mut first) = (Vec::new(), Vec::new(), None);
     for (section, outcome) in outcomes {
         match outcome {
             Ok(answer) => answers.push((section, answer)),
-            Err(error) if error.is_away() => {
+            Err(error) if error.is_unavailable() => {
                 tracing::warn!(section = section.as_str(), code = error.code().as_str(), %error, "a section is missing from an aggregate");
                 missing.push(section);
                 first.get_or_insert(error);

@@ -19,7 +19,7 @@ impl App {
         min_version: Option<Version>,
         caller: &Caller,
     ) -> Result<Article, ArticleError> {
-        Ok(self.desks.get(section, id, min_version, caller.token.as_deref()).await?)
+        Ok(self.sections.get(section, id, min_version, caller.token.as_deref()).await?)
     }
 
     /// The reading that answering `article` to `caller` is, if that may be told at all.

@@ -6,7 +6,7 @@ use kernel::{Fault, Section, UserId};
 use super::gather::Answered;
 use super::{App, ArticleError};
 use crate::domain::{Article, BLOCK, FOR_YOU, Front, Part, Suggestion, TOP, Taste, for_you};
-use crate::ports::{DeskError, TastesError};
+use crate::ports::{SectionError, TastesError};
 
 /// As many of the newest of a section as the front page can need.
 const NEWEST: usize = TOP + BLOCK;
@@ -102,9 +102,9 @@ impl App {
         section: Section,
         label: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Article>, DeskError> {
+    ) -> Result<Vec<Article>, SectionError> {
         let mut part = Part::newest(0, u32::try_from(limit).unwrap_or(u32::MAX));
         part.filter.label = label.map(str::to_owned);
-        Ok(self.desks.list(section, &part, None).await?.articles)
+        Ok(self.sections.list(section, &part, None).await?.articles)
     }
 }

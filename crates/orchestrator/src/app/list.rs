@@ -82,7 +82,7 @@ impl App {
         let share = &share(&list.part, list.scope);
         let asked = sections
             .iter()
-            .map(|section| (*section, self.desks.list(*section, share, caller.token.as_deref())));
+            .map(|section| (*section, self.sections.list(*section, share, caller.token.as_deref())));
         let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let lists = lists.into_iter().map(|(_, SectionList { articles, .. })| articles).collect();
@@ -98,7 +98,7 @@ impl App {
         let share = &share(&list.part, list.scope);
         let asked = sections
             .iter()
-            .map(|section| (*section, self.desks.positions(*section, share, caller.token.as_deref())));
+            .map(|section| (*section, self.sections.positions(*section, share, caller.token.as_deref())));
         let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let of_section = |(section, list): (Section, SectionPositions)| {

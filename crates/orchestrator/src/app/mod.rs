@@ -1,5 +1,6 @@
 //! The use cases, one file each.
 
+mod command;
 mod error;
 mod gather;
 mod get_article;
@@ -10,7 +11,6 @@ mod readings;
 mod shelf;
 mod text_budget;
 mod texts;
-mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +23,13 @@ pub use list::{ListNews, NewsList};
 pub use readings::ReadingQueue;
 pub use shelf::{Key, Rendered, Served, Shelf, Shown, Source, Times};
 pub use text_budget::{TextBudget, TextPermit};
-pub use write::Write;
 
-use crate::ports::{NewsDesks, Tastes};
+use crate::ports::{NewsSections, Tastes};
 
 /// What the use cases share.
 pub struct App {
     /// The news sections.
-    pub desks: Arc<dyn NewsDesks>,
+    pub sections: Arc<dyn NewsSections>,
     /// Answers that everybody gets.
     pub shelf: Arc<Shelf>,
     /// What readers like.

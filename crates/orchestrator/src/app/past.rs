@@ -18,7 +18,7 @@ impl App {
         limit: u32,
         caller: &Caller,
     ) -> Result<History, ArticleError> {
-        Ok(self.desks.history(section, id, before, limit, caller.token.as_deref()).await?)
+        Ok(self.sections.history(section, id, before, limit, caller.token.as_deref()).await?)
     }
 
     /// An article as it was.
@@ -32,7 +32,7 @@ impl App {
         which: Which,
         caller: &Caller,
     ) -> Result<Article, ArticleError> {
-        Ok(self.desks.version(section, id, which, caller.token.as_deref()).await?)
+        Ok(self.sections.version(section, id, which, caller.token.as_deref()).await?)
     }
 
     /// The words in which two versions differ.
@@ -47,6 +47,6 @@ impl App {
         to: Version,
         caller: &Caller,
     ) -> Result<Vec<DiffPart>, ArticleError> {
-        Ok(self.desks.diff(section, id, from, to, caller.token.as_deref()).await?)
+        Ok(self.sections.diff(section, id, from, to, caller.token.as_deref()).await?)
     }
 }

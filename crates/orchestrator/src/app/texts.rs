@@ -61,7 +61,10 @@ impl App {
     ) -> Result<(HashMap<ArticleId, u64>, Vec<Section>), ArticleError> {
         let states = &list.part.filter.states;
         let asked = of_each_section(places).map(|(section, ids)| {
-            (section, async move { self.desks.sizes(section, &ids, states, caller.token.as_deref()).await })
+            (
+                section,
+                async move { self.sections.sizes(section, &ids, states, caller.token.as_deref()).await },
+            )
         });
         let (sizes, missing) = self.gather(true).ask(asked).await?;
         Ok((sizes.into_iter().flat_map(|(_, sizes)| sizes).collect(), missing))
@@ -77,8 +80,10 @@ impl App {
         let states = &list.part.filter.states;
         let asked = of_each_section(places).map(|(section, ids)| {
             let picked = async move {
-                let picked =
-                    self.desks.get_many(section, &ids, states, list.content, caller.token.as_deref()).await?;
+                let picked = self
+                    .sections
+                    .get_many(section, &ids, states, list.content, caller.token.as_deref())
+                    .await?;
                 Ok((left_out(&ids, &picked), picked.articles))
             };
             (section, picked)
@@ -94,7 +99,7 @@ impl App {
 
     /// A question to several sections, in a request that may be costly by itself.
     pub(super) fn gather(&self, costly: bool) -> Gather<'_> {
-        Gather { desks: &*self.desks, patience: self.section_deadline, costly }
+        Gather { sections: &*self.sections, patience: self.section_deadline, costly }
     }
 }
 

@@ -1,13 +1,13 @@
-//! Adapters to other services: the news sections and the readers' events over the bus, readers' tastes over gRPC.
+//! Adapters to other services: the news sections and the readings over the bus, readers' tastes over gRPC.
 
-mod desks;
+mod codec;
 mod past;
 mod readings;
 mod retry;
+mod sections;
 mod tastes;
-mod wire;
 
-pub use desks::BusDesks;
 pub use readings::BusReadings;
 pub use retry::RetryRule;
+pub use sections::BusSections;
 pub use tastes::GrpcTastes;

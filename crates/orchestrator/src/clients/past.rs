@@ -1,26 +1,26 @@
-//! Messages about the past of an article to values and back.
+//! Values about the past of an article as messages, and back.
 
 use kernel::{Timestamp, Version};
-use proto::news::v1 as wire;
+use proto::news::v1 as messages;
 
-use super::wire::{Wrong, parse};
+use super::codec::{Wrong, parse};
 use crate::domain::{DiffOp, DiffPart, History, Step};
 use crate::ports::Which;
 
-pub(super) fn which(which: Which) -> wire::get_version_request::Which {
-    use wire::get_version_request::Which as To;
+pub(super) fn which(which: Which) -> messages::get_version_request::Which {
+    use messages::get_version_request::Which as To;
     match which {
         Which::Version(version) => To::Version(version.number()),
         Which::At(at) => To::AtMs(at.millis()),
     }
 }
 
-pub(super) fn history(reply: wire::GetHistoryReply) -> Result<History, Wrong> {
+pub(super) fn history(reply: messages::GetHistoryReply) -> Result<History, Wrong> {
     let steps = reply.entries.into_iter().map(step).collect::<Result<_, _>>()?;
     Ok(History { steps, next: reply.next_before.map(Version::new) })
 }
 
-fn step(from: wire::HistoryEntry) -> Result<Step, Wrong> {
+fn step(from: messages::HistoryEntry) -> Result<Step, Wrong> {
     Ok(Step {
         version: Version::new(from.version),
         event: from.event,
@@ -31,12 +31,12 @@ fn step(from: wire::HistoryEntry) -> Result<Step, Wrong> {
     })
 }
 
-pub(super) fn diff(reply: wire::DiffVersionsReply) -> Vec<DiffPart> {
-    let part = |part: wire::DiffPart| {
+pub(super) fn diff(reply: messages::DiffVersionsReply) -> Vec<DiffPart> {
+    let part = |part: messages::DiffPart| {
         let op = match part.op() {
-            wire::DiffOp::Equal => DiffOp::Equal,
-            wire::DiffOp::Insert => DiffOp::Insert,
-            wire::DiffOp::Delete => DiffOp::Delete,
+            messages::DiffOp::Equal => DiffOp::Equal,
+            messages::DiffOp::Insert => DiffOp::Insert,
+            messages::DiffOp::Delete => DiffOp::Delete,
         };
         DiffPart { field: part.field, op, text: part.text }
     };

@@ -4,8 +4,18 @@ use std::time::Duration;
 use chassis::metrics;
 use kernel::{Deadline, Kind, Refusal};
 
-use super::desks::is_well;
-use crate::ports::DeskError;
+use crate::ports::SectionError;
+
+/// The section has waited for a version that was asked for and does not have it yet.
+const NOT_YET_PROJECTED: &str = "not_yet_projected";
+/// The section has no room for one more comparison.
+const BUSY: &str = "busy";
+
+/// True if the section works well although it is unavailable for this request. Another attempt would not help, and neither would a
+/// pause for the section.
+pub(super) fn is_well(refusal: &Refusal) -> bool {
+    [NOT_YET_PROJECTED, BUSY].contains(&refusal.code.as_str())
+}
 
 /// When a call that failed is tried again.
 #[derive(Debug, Clone, Copy)]
@@ -49,10 +59,10 @@ impl Retries {
         &self,
         dependency: &'static str,
         tried: u32,
-        error: &DeskError,
+        error: &SectionError,
         deadline: Deadline,
     ) -> Option<Duration> {
-        let DeskError::Refused(refusal) = error else { return None };
+        let SectionError::Refused(refusal) = error else { return None };
         self.pause_after(dependency, tried, refusal, deadline)
     }
 
@@ -88,7 +98,7 @@ impl Retries {
 mod tests {
     use super::*;
 
-    fn away(code: &'static str) -> DeskError {
+    fn away(code: &'static str) -> SectionError {
         Refusal::new(Kind::Unavailable, code, "away").into()
     }
 

@@ -93,57 +93,6 @@ impl Article {
     }
 }
 
-/// Everything that an author says about an article. The section checks it; here only its shape is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields {
-    /// One line.
-    pub title: String,
-    /// The text.
-    pub content: String,
-    /// What it is about.
-    pub tags: Vec<String>,
-    /// The byline, where it is not the account's name.
-    pub author: Option<String>,
-    /// A few sentences for lists.
-    pub description: Option<String>,
-    /// BCP 47 tag of the language, where it is not the section's own.
-    pub lang: Option<String>,
-    /// URL of a picture.
-    pub image: Option<String>,
-    /// ISO 3166 code or a continent.
-    pub region: Option<String>,
-}
-
-/// A change of some fields; what is absent stays. An empty text takes away what may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Patch {
-    /// As in [`Fields`].
-    pub title: Option<String>,
-    /// As in [`Fields`].
-    pub content: Option<String>,
-    /// Replaces all tags.
-    pub tags: Option<Vec<String>>,
-    /// As in [`Fields`].
-    pub author: Option<String>,
-    /// As in [`Fields`].
-    pub description: Option<String>,
-    /// As in [`Fields`].
-    pub lang: Option<String>,
-    /// As in [`Fields`].
-    pub image: Option<String>,
-    /// As in [`Fields`].
-    pub region: Option<String>,
-}
-
-/// What a new version changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Everything (PUT).
-    Full(Fields),
-    /// Some fields (PATCH).
-    Some(Patch),
-}
-
 #[cfg(test)]
 impl Article {
     /// A published article for tests of this crate's own modules.

@@ -10,7 +10,7 @@ mod merge;
 mod past;
 mod reading;
 
-pub use article::{Article, Change, Correction, Fields, Patch, State};
+pub use article::{Article, Correction, State};
 pub use cursor::{BadCursor, Cursor, Fingerprint, Toward};
 pub use home::{BLOCK, Block, FOR_YOU, Front, Suggestion, TOP, Taste, for_you};
 pub use list::{Filter, Order, Part, Position, Scope, Start};

@@ -1,24 +1,21 @@
-//! The past of an article, and the ways back to it.
+//! The past of an article.
 
 use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chassis::http::{
-    Caller, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, etag_matches,
-};
+use chassis::http::{Caller, Path, Problem, ProblemBody, Query, etag_matches};
 use http::header::LINK;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use kernel::{ArticleId, Refusal, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::articles::{ArticlePath, answered, shown, told};
+use super::News;
+use super::articles::{ArticlePath, shown};
 use super::caching::{Cache, answer, digest, encode};
 use super::list_query::bad_cursor;
-use super::views::{ArticleAnswer, Status, VersionBody};
-use super::{News, Seen};
-use crate::app::Write;
+use super::views::{ArticleAnswer, Status};
 use crate::domain::{DiffOp, DiffPart, Step};
 use crate::ports::Which;
 
@@ -55,13 +52,6 @@ pub(super) struct DiffQuery {
     from: u32,
     /// The new version.
     to: u32,
-}
-
-/// Which version comes back.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct RestoreBody {
-    /// The version whose text comes back. What the caller has seen is said by `If-Match` alone.
-    version: u32,
 }
 
 /// What happened to an article, the newest first.
@@ -214,81 +204,6 @@ pub(super) async fn get_diff(
     let words = news.app.get_diff(section, id, from, to, &caller).await?;
     let words: Vec<WordsView> = words.into_iter().map(WordsView::from).collect();
     Ok(digested(&headers, caller.identity.is_some(), encode(&words)?))
-}
-
-/// Takes a published article back from readers, quietly; it may be published again.
-#[utoipa::path(post, path = "/{type}/{id}/unpublish", tag = "news",
-    params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
-    request_body = Option<VersionBody>, security(("bearer" = [])), responses(
-    (status = 200, description = "The article, which readers do not see any more.", body = ArticleAnswer),
-    (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`illegal_transition`, with `state` and `allowed`; `still_running`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 412, description = "`stale_version`, with `current_version`.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`idempotency_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 428, description = "Neither `If-Match` nor `version` says what the caller has seen.", body = ProblemBody, content_type = "application/problem+json"),
-))]
-pub(super) async fn unpublish_article(
-    State(news): State<News>,
-    Path(ArticlePath { section, id }): Path<ArticlePath>,
-    caller: Caller,
-    IdempotencyKey(key): IdempotencyKey,
-    Seen(expected): Seen,
-) -> Result<Response, Problem> {
-    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
-    answered(StatusCode::OK, news.app.unpublish_article(write).await.map_err(told)?)
-}
-
-/// A new version that says what an older one said. The state stays, and so do public corrections.
-#[utoipa::path(post, path = "/{type}/{id}/restore", tag = "news",
-    params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
-    request_body = RestoreBody, security(("bearer" = [])), responses(
-    (status = 200, description = "The new version.", body = ArticleAnswer),
-    (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`: authors may go back in their own drafts.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`illegal_transition`, with `state` and `allowed`; `still_running`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 412, description = "`stale_version`, with `current_version`.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "There is no such version; `idempotency_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 428, description = "No `If-Match` says what the caller has seen.", body = ProblemBody, content_type = "application/problem+json"),
-))]
-pub(super) async fn restore_article(
-    State(news): State<News>,
-    Path(ArticlePath { section, id }): Path<ArticlePath>,
-    caller: Caller,
-    IdempotencyKey(key): IdempotencyKey,
-    precondition: Precondition,
-    Json(RestoreBody { version }): Json<RestoreBody>,
-) -> Result<Response, Problem> {
-    let expected = precondition.or_version(None)?;
-    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
-    let restored = news.app.restore_article(write, Version::new(version)).await;
-    answered(StatusCode::OK, restored.map_err(told)?)
-}
-
-/// Brings back what was put away, to where it stood.
-#[utoipa::path(post, path = "/{type}/{id}/undelete", tag = "news",
-    params(ArticlePath, ("Idempotency-Key" = Option<String>, Header, description = "Under one key the command has one effect within 24 hours, and one answer.")),
-    request_body = Option<VersionBody>, security(("bearer" = [])), responses(
-    (status = 200, description = "The article, as it was before.", body = ArticleAnswer),
-    (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`unknown_type`, `not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`illegal_transition`, with `state` and `allowed`; `still_running`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 412, description = "`stale_version`, with `current_version`.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`idempotency_key_reused`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 428, description = "Neither `If-Match` nor `version` says what the caller has seen.", body = ProblemBody, content_type = "application/problem+json"),
-))]
-pub(super) async fn undelete_article(
-    State(news): State<News>,
-    Path(ArticlePath { section, id }): Path<ArticlePath>,
-    caller: Caller,
-    IdempotencyKey(key): IdempotencyKey,
-    Seen(expected): Seen,
-) -> Result<Response, Problem> {
-    let write = Write { section, id, expected, caller: &caller, key: key.as_deref() };
-    answered(StatusCode::OK, news.app.undelete_article(write).await.map_err(told)?)
 }
 
 /// An answer without a version of its own, under the digest of its bytes.

@@ -1,7 +1,9 @@
 //! The public news API: short handlers that decode, ask `app` and encode.
 
 mod articles;
+mod bodies;
 mod caching;
+mod commands;
 #[cfg(test)]
 mod fuzz;
 mod history;
@@ -13,11 +15,9 @@ mod views;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::HttpBody;
-use axum::extract::{FromRequest, FromRequestParts, Request};
 use chassis::Verifier;
-use chassis::http::{Api, Json, Matrix, MatrixError, Precondition, Problem};
-use kernel::{Expected, Fault, Kind, Refusal};
+use chassis::http::{Api, Matrix, MatrixError};
+use kernel::{Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
@@ -40,26 +40,22 @@ pub struct News {
 /// # Errors
 /// Where `access.toml` can't be read.
 pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
-    Ok(Api::new("orchestrator", &Matrix::parse(ACCESS)?, verifier)
+    let api = Api::new("orchestrator", &Matrix::parse(ACCESS)?, verifier)
         .routes(routes!(home::home))
         .routes(routes!(lists::list_all))
         .routes(routes!(lists::page_of_all))
         .routes(routes!(lists::page_of_section))
-        .routes(routes!(lists::list_section, articles::create_article, articles::revise_named_article))
+        .routes(routes!(lists::list_section, commands::create_article, commands::revise_named_article))
         .routes(routes!(
             articles::get_article,
-            articles::revise_article,
-            articles::patch_article,
-            articles::delete_article
+            commands::revise_article,
+            commands::patch_article,
+            commands::delete_article
         ))
-        .routes(routes!(articles::publish_article))
-        .routes(routes!(history::unpublish_article))
-        .routes(routes!(history::restore_article))
-        .routes(routes!(history::undelete_article))
         .routes(routes!(history::get_history))
         .routes(routes!(history::get_version))
-        .routes(routes!(history::get_diff))
-        .build(news))
+        .routes(routes!(history::get_diff));
+    Ok(commands::routes(api).build(news))
 }
 
 /// What the caller is told of a failure that others may wait for too. A defect is logged here, where its cause is still known.
@@ -72,23 +68,4 @@ fn refused(error: &ArticleError) -> Refusal {
         );
     }
     error.refusal()
-}
-
-/// What a writer without anything else to say has seen: `If-Match`, or else `version` in a body, which may be left out.
-struct Seen(Expected);
-
-impl<S: Send + Sync> FromRequest<S> for Seen {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let precondition = Precondition::from_request_parts(&mut parts, state).await?;
-        let version = if body.is_end_stream() {
-            None
-        } else {
-            let request = Request::from_parts(parts, body);
-            Json::<views::VersionBody>::from_request(request, state).await?.0.version
-        };
-        precondition.or_version(version).map(Self)
-    }
 }

@@ -1,10 +1,10 @@
 //! What the routes read and write, as JSON.
 
 use kernel::{ArticleId, Kind, Page, Refusal, Section, Timestamp, Version};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Article, Correction, Fields, Patch};
+use crate::domain::{Article, Correction};
 
 /// A public correction of a published article.
 #[derive(Debug, Serialize, ToSchema)]
@@ -251,144 +251,6 @@ impl ListView {
         let news = articles.into_iter().map(|article| Item::of(article, fields)).collect::<Result<_, _>>()?;
         Ok(Self { status: Status::Success, news, page, partial: !missing.is_empty(), missing })
     }
-}
-
-/// A new article. Its section checks the lengths and answers 422 with a pointer to each field that breaks a rule.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct DraftBody {
-    /// One line of 1 to 200 characters.
-    title: String,
-    /// The text, at most 500,000 bytes.
-    content: String,
-    /// At most 20 of 1 to 50 characters.
-    #[serde(default)]
-    tags: Vec<String>,
-    /// The byline, 1 to 50 characters; by default the account's name.
-    #[serde(default)]
-    author: Option<String>,
-    /// A few sentences for lists.
-    #[serde(default)]
-    description: Option<String>,
-    /// BCP 47 tag of the language; by default the section's own.
-    #[serde(default)]
-    lang: Option<String>,
-    /// Absolute URL of a picture.
-    #[serde(default)]
-    image: Option<String>,
-    /// ISO 3166 code or a continent.
-    #[serde(default)]
-    region: Option<String>,
-}
-
-impl From<DraftBody> for Fields {
-    fn from(body: DraftBody) -> Self {
-        let DraftBody { title, content, tags, author, description, lang, image, region } = body;
-        Self { title, content, tags, author, description, lang, image, region }
-    }
-}
-
-/// A whole new version: what is absent is taken away, but for byline and language, which stay.
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct ReviseBody {
-    /// Which article. Required where the address does not say it.
-    #[serde(default)]
-    #[schema(value_type = Option<uuid::Uuid>)]
-    pub(super) id: Option<ArticleId>,
-    /// The version that the writer has seen; required where there is no `If-Match`.
-    #[serde(default)]
-    pub(super) version: Option<u32>,
-    /// One line of 1 to 200 characters.
-    title: String,
-    /// The text, at most 500,000 bytes.
-    content: String,
-    /// At most 20 of 1 to 50 characters.
-    #[serde(default)]
-    tags: Vec<String>,
-    /// The byline, 1 to 50 characters; or empty, as it is read after an erasure.
-    #[serde(default)]
-    author: Option<String>,
-    /// A few sentences for lists.
-    #[serde(default)]
-    description: Option<String>,
-    /// BCP 47 tag of the language.
-    #[serde(default)]
-    lang: Option<String>,
-    /// Absolute URL of a picture.
-    #[serde(default)]
-    image: Option<String>,
-    /// ISO 3166 code or a continent.
-    #[serde(default)]
-    region: Option<String>,
-}
-
-impl From<ReviseBody> for Fields {
-    fn from(body: ReviseBody) -> Self {
-        let ReviseBody { id: _, version: _, title, content, tags, author, description, lang, image, region } =
-            body;
-        Self { title, content, tags, author, description, lang, image, region }
-    }
-}
-
-/// Some new fields; what is absent stays. `null` takes away a description, image or region.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-pub struct PatchBody {
-    /// The version that the writer has seen; required where there is no `If-Match`.
-    #[serde(default)]
-    pub(super) version: Option<u32>,
-    /// One line of 1 to 200 characters.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
-    title: Option<String>,
-    /// The text, at most 500,000 bytes.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
-    content: Option<String>,
-    /// At most 20 of 1 to 50 characters; replaces all.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<String>, required = false)]
-    tags: Option<Vec<String>>,
-    /// The byline, 1 to 50 characters; or empty, as it is read after an erasure.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
-    author: Option<String>,
-    /// A few sentences for lists.
-    #[serde(default, deserialize_with = "given_or_none")]
-    description: Option<String>,
-    /// BCP 47 tag of the language.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = String, required = false)]
-    lang: Option<String>,
-    /// Absolute URL of a picture.
-    #[serde(default, deserialize_with = "given_or_none")]
-    image: Option<String>,
-    /// ISO 3166 code or a continent.
-    #[serde(default, deserialize_with = "given_or_none")]
-    region: Option<String>,
-}
-
-impl From<PatchBody> for Patch {
-    fn from(body: PatchBody) -> Self {
-        let PatchBody { version: _, title, content, tags, author, description, lang, image, region } = body;
-        Self { title, content, tags, author, description, lang, image, region }
-    }
-}
-
-/// A field that may be absent but not `null`: there is no article without it.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// A field that `null` takes away; the section knows that as an empty text.
-fn given_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Some(Option::<String>::deserialize(deserializer)?.unwrap_or_default()))
-}
-
-/// The version that the writer has seen, where a header does not say it.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-pub struct VersionBody {
-    /// The version that the writer has seen; required where there is no `If-Match`.
-    #[serde(default)]
-    pub(super) version: Option<u32>,
 }
 
 #[cfg(test)]

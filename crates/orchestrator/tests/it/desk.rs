@@ -10,6 +10,7 @@ use bus::{Call, CallHandler};
 use bytes::Bytes;
 use kernel::{ArticleId, Fault, Kind, Refusal, Section};
 use prost::Message;
+use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 use tokio::sync::Barrier;
 use uuid::Uuid;
@@ -120,6 +121,11 @@ impl Desk {
         self.calls().into_iter().map(|call| call.method).collect()
     }
 
+    /// The last call, which must be a command.
+    pub fn last_command(&self) -> CommandRequest {
+        self.last("Command")
+    }
+
     /// The last call, which must be a `method`.
     pub fn last<M: Message + Default>(&self, method: &str) -> M {
         let call = self.calls().pop().expect("a call");
@@ -130,7 +136,7 @@ impl Desk {
     fn answer(&self, call: &Call) -> Result<Bytes, Refusal> {
         let inner = self.inner();
         let replayed = matches!(inner.mood, Mood::Replaying);
-        let done = |article: Article| ArticleReply { article: Some(article), replayed }.encode_to_vec();
+        let done = |article: Article| CommandReply { article: Some(article), replayed }.encode_to_vec();
         let find = |id: &str| {
             let found = inner.articles.iter().find(|article| article.id == id).cloned();
             found.ok_or_else(|| Refusal::new(Kind::NotFound, "not_found", "There is no such article."))
@@ -140,12 +146,18 @@ impl Desk {
             "GetArticle" => reply(find(&read::<GetArticleRequest>(body).id)?),
             "GetArticles" => pick(&inner.articles, &read(body)).encode_to_vec(),
             "ListArticles" => list(&inner.articles, &read(body)).encode_to_vec(),
-            "CreateArticle" => done(article(self.section, 77, 0, "draft")),
-            "UnpublishArticle" => {
-                done(next(find(&read::<UnpublishArticleRequest>(body).id)?, Some("unpublished")))
+            "Command" => {
+                let request = read::<CommandRequest>(body);
+                let state = match request.action.expect("an action") {
+                    Action::Create(_) => return Ok(done(article(self.section, 77, 0, "draft")).into()),
+                    Action::Publish(_) => Some("published"),
+                    Action::Unpublish(_) => Some("unpublished"),
+                    Action::Delete(_) => Some("deleted"),
+                    Action::Undelete(_) => Some("draft"),
+                    Action::Revise(_) | Action::Patch(_) | Action::Restore(_) => None,
+                };
+                done(next(find(&request.id)?, state))
             }
-            "RestoreArticle" => done(next(find(&read::<RestoreArticleRequest>(body).id)?, None)),
-            "UndeleteArticle" => done(next(find(&read::<UndeleteArticleRequest>(body).id)?, Some("draft"))),
             "GetHistory" => {
                 let asked = read::<GetHistoryRequest>(body);
                 let newest = find(&asked.id)?.version.min(asked.before.unwrap_or(u32::MAX) - 1);
@@ -181,12 +193,6 @@ impl Desk {
                     part(DiffOp::Insert, "Tuesday"),
                 ];
                 DiffVersionsReply { parts }.encode_to_vec()
-            }
-            "ReviseArticle" => done(next(find(&read::<ReviseArticleRequest>(body).id)?, None)),
-            "PublishArticle" => done(next(find(&read::<PublishArticleRequest>(body).id)?, Some("published"))),
-            "DeleteArticle" => {
-                let found = next(find(&read::<DeleteArticleRequest>(body).id)?, None);
-                DeleteArticleReply { id: found.id, version: found.version, replayed }.encode_to_vec()
             }
             other => panic!("no such method: {other}"),
         }
@@ -264,7 +270,7 @@ fn read<M: Message + Default>(body: Bytes) -> M {
 }
 
 fn reply(article: Article) -> Vec<u8> {
-    ArticleReply { article: Some(article), ..ArticleReply::default() }.encode_to_vec()
+    ArticleReply { article: Some(article) }.encode_to_vec()
 }
 
 fn entry(version: u32) -> HistoryEntry {

@@ -1,6 +1,7 @@
 //! The past of an article, and the ways back to it.
 
 use kernel::{Kind, Refusal, Role, Section};
+use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 use serde_json::{Value, json};
 
@@ -149,8 +150,10 @@ async fn the_ways_back_name_what_was_seen_and_are_answered_with_the_article() {
     let restore = world.ask("POST", &path).by(&editor).header("if-match", "\"v7\"");
     let answer = restore.json(&json!({"version": 3})).send().await;
     assert_eq!((answer.status.as_u16(), answer.header("etag")), (200, "\"v8\""));
-    let asked = desk.last::<RestoreArticleRequest>("RestoreArticle");
-    assert_eq!((asked.version, asked.expected), (3, Some(Expected { any: false, versions: vec![7] })));
+    let restore = Action::Restore(RestoreArticle { version: 3 });
+    let expected = Some(Expected { any: false, versions: vec![7] });
+    let request = CommandRequest { id: id.to_string(), expected, action: Some(restore) };
+    assert_eq!(desk.last_command(), request);
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
 use kernel::{FieldFault, Kind, Refusal, Role, Section};
-use proto::news::v1::revise_article_request::Change;
+use proto::news::v1::command_request::Action;
 use proto::news::v1::{
-    ArticleFields, ArticlePatch, CreateArticleRequest, DeleteArticleRequest, Expected, PublishArticleRequest,
-    ReviseArticleRequest, Tags,
+    ArticleFields, ArticlePatch, CommandRequest, CreateArticle, DeleteArticle, Expected, PublishArticle, Tags,
 };
 use serde_json::json;
 
@@ -26,7 +25,7 @@ async fn a_new_article_is_a_201_with_its_place_and_its_tag() {
     let id = answer.json["news"]["id"].as_str().expect("an id");
     assert_eq!(answer.header("location"), format!("/news/v1/politics/{id}"));
     assert_eq!(answer.header("etag"), format!("\"v{}\"", answer.json["news"]["version"]));
-    let asked = world.desk(Section::Politics).last::<CreateArticleRequest>("CreateArticle");
+    let request = world.desk(Section::Politics).last_command();
     let fields = ArticleFields {
         title: "Steuern & Co".to_owned(),
         content: text.to_owned(),
@@ -37,7 +36,8 @@ async fn a_new_article_is_a_201_with_its_place_and_its_tag() {
         image: Some("https://example.org/i.png".to_owned()),
         region: Some("DE".to_owned()),
     };
-    assert_eq!(asked, CreateArticleRequest { fields: Some(fields), publish: false });
+    let create = Action::Create(CreateArticle { fields: Some(fields), publish: false });
+    assert_eq!(request, CommandRequest { id: String::new(), expected: None, action: Some(create) });
     assert_eq!(world.desk(Section::Politics).calls()[0].token, Some(author));
 }
 
@@ -46,7 +46,8 @@ async fn publishing_at_once_is_asked_for_in_the_query() {
     let world = World::new().await;
     let body = json!({"title": "t", "content": "c"});
     world.ask("POST", "/sports?publish=true").by(&token(Role::Admin)).json(&body).send().await;
-    assert!(world.desk(Section::Sports).last::<CreateArticleRequest>("CreateArticle").publish);
+    let action = world.desk(Section::Sports).last_command().action;
+    assert!(matches!(action, Some(Action::Create(CreateArticle { publish: true, .. }))), "{action:?}");
 }
 
 #[tokio::test]
@@ -130,8 +131,7 @@ async fn the_tag_of_a_compressing_proxy_is_that_of_the_version_and_an_odd_one_is
     };
     for tag in ["\"v7-gzip\"", "\"v7;br\"", "\"v7--gzip\"", "W/\"v7\"", "\"other\", \"v7\""] {
         assert_eq!(publish(tag, json!({})).await.status, 200, "{tag}");
-        let asked = world.desk(Section::Sports).last::<PublishArticleRequest>("PublishArticle");
-        assert_eq!(asked.expected, version(7));
+        assert_eq!(world.desk(Section::Sports).last_command().expected, version(7));
     }
     for tag in ["\"v07\"", "v7", "\"v7"] {
         assert_eq!(publish(tag, json!({})).await.problem(), (400, "bad_request"), "{tag}");
@@ -165,6 +165,11 @@ async fn a_write_names_the_version_that_its_writer_has_seen() {
     let id = desk.put(article(Section::Sports, 1, 0, "draft"));
     let any = Some(Expected { any: true, versions: Vec::new() });
     let several = Some(Expected { any: false, versions: vec![6, 7] });
+    let command = |action, expected: &Option<Expected>| CommandRequest {
+        id: id.to_string(),
+        expected: expected.clone(),
+        action,
+    };
     for (tag, expected) in
         [("\"v7\"", version(7)), ("W/\"v7\"", version(7)), ("*", any), ("\"v6\", \"v7\"", several)]
     {
@@ -172,15 +177,17 @@ async fn a_write_names_the_version_that_its_writer_has_seen() {
         let publish =
             world.ask("POST", &format!("{path}/publish")).by(&editor).header("if-match", tag).send().await;
         assert_eq!((publish.status.as_u16(), publish.header("etag")), (200, "\"v8\""), "{tag}");
-        assert_eq!(desk.last::<PublishArticleRequest>("PublishArticle").expected, expected);
+        let publish = Some(Action::Publish(PublishArticle {}));
+        assert_eq!(desk.last_command(), command(publish, &expected));
         let delete = world.ask("DELETE", &path).by(&editor).header("if-match", tag).send().await;
         assert_eq!(delete.json, json!({"status": "success", "news_id": id.to_string()}));
         assert_eq!(delete.header("etag"), "\"v8\"");
-        assert_eq!(desk.last::<DeleteArticleRequest>("DeleteArticle").expected, expected);
+        let delete = Some(Action::Delete(DeleteArticle {}));
+        assert_eq!(desk.last_command(), command(delete, &expected));
         let body = json!({"title": "t", "content": "c"});
         let put = world.ask("PUT", &path).by(&editor).header("if-match", tag).json(&body).send().await;
         assert_eq!((put.status.as_u16(), put.header("etag")), (200, "\"v8\""), "{tag}");
-        assert_eq!(desk.last::<ReviseArticleRequest>("ReviseArticle").expected, expected);
+        assert_eq!(desk.last_command().expected, expected);
     }
 }
 
@@ -206,13 +213,7 @@ async fn the_version_may_stand_in_the_body_too_and_without_either_it_is_a_428() 
         body["version"] = 7.into();
         let answer = world.ask(method, &path).by(&editor).json(&body).send().await;
         assert_eq!(answer.status, 200, "{method} {path}");
-        let call = desk.calls().pop().expect("a call");
-        let expected = match call.method.as_str() {
-            "PublishArticle" => desk.last::<PublishArticleRequest>("PublishArticle").expected,
-            "DeleteArticle" => desk.last::<DeleteArticleRequest>("DeleteArticle").expected,
-            other => desk.last::<ReviseArticleRequest>(other).expected,
-        };
-        assert_eq!(expected, version(7), "{method} {path}");
+        assert_eq!(desk.last_command().expected, version(7), "{method} {path}");
         desk.forget();
     }
     for (method, path) in [("POST", format!("/sports/{id}/publish")), ("DELETE", format!("/sports/{id}"))] {
@@ -232,7 +233,7 @@ async fn a_patch_changes_what_it_names_and_null_takes_away_what_may_be_absent() 
     };
     let answer = patch(json!({"title": "new", "tags": [], "description": null, "region": "FR"})).await;
     assert_eq!(answer.status, 200);
-    let asked = desk.last::<ReviseArticleRequest>("ReviseArticle");
+    let request = desk.last_command();
     let expected = ArticlePatch {
         title: Some("new".to_owned()),
         tags: Some(Tags { tags: Vec::new() }),
@@ -240,7 +241,7 @@ async fn a_patch_changes_what_it_names_and_null_takes_away_what_may_be_absent() 
         region: Some("FR".to_owned()),
         ..ArticlePatch::default()
     };
-    assert_eq!((asked.id, asked.change), (id.to_string(), Some(Change::Patch(expected))));
+    assert_eq!((request.id, request.action), (id.to_string(), Some(Action::Patch(expected))));
     for field in ["title", "content", "tags", "author", "lang"] {
         let answer = patch(json!({field: null})).await;
         assert_eq!(answer.errors(), [(format!("/{field}").as_str(), "invalid_value")]);
@@ -264,9 +265,9 @@ async fn a_put_names_its_article_once_in_the_address_or_in_the_body() {
     let body = json!({"id": id.to_string(), "version": 7, "title": "t", "content": "c"});
     assert_eq!(put(format!("/sports/{id}"), body.clone()).await.status, 200);
     assert_eq!(put("/sports".to_owned(), body).await.status, 200);
-    let asked = desk.last::<ReviseArticleRequest>("ReviseArticle");
+    let request = desk.last_command();
     let fields = ArticleFields { title: "t".to_owned(), content: "c".to_owned(), ..ArticleFields::default() };
-    assert_eq!((asked.id, asked.change), (id.to_string(), Some(Change::Full(fields))));
+    assert_eq!((request.id, request.action), (id.to_string(), Some(Action::Revise(fields))));
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use kernel::{
     ArticleId, Expected, Fault, Identity, Kind, MessageId, Role, Section, Sections, SessionId, Timestamp,
     Version,
 };
-use news::app::{CreateArticle, NewsError, ReviseArticle, Revision, Which, Writer};
-use news::domain::{StoryInput, StoryPatch};
+use news::app::{Command, NewArticle, NewsError, Target, Which};
+use news::domain::{Action, StoryInput, StoryPatch};
 use recommendations::MAX_ENTRIES;
 use tokio_util::sync::CancellationToken;
 use users::{Choice, Email, Name, Password, Register};
@@ -210,28 +210,24 @@ impl Filling<'_> {
         people: &[Identity],
     ) -> anyhow::Result<()> {
         let id = self.id(planned);
-        let writer = Writer { who: people.get(planned.steps[step].by), once: None };
         let expected = Expected::exactly(Version::new(u32::try_from(step)?));
-        match &planned.steps[step].what {
+        let existing = |action| Target::Existing { id, expected, action };
+        let target = match &planned.steps[step].what {
             What::Draft(text) => {
                 desk.ids.plan(id.uuid());
-                let story = input(text, &planned.tags);
-                let new = CreateArticle { story, ..CreateArticle::default() };
-                let article = desk.app.create(writer, new).await?;
-                ensure!(article.id == id, "a new article did not get the id that was planned");
+                Target::New(NewArticle { story: input(text, &planned.tags), publish: false })
             }
-            What::Revise(text) => {
-                let patch = StoryPatch {
-                    title: Some(text.title.clone()),
-                    description: Some(text.description.clone()),
-                    content: Some(text.content.clone()),
-                    ..StoryPatch::default()
-                };
-                let revise = ReviseArticle { id, expected, revision: Revision::Patch(patch), byline: None };
-                desk.app.revise(writer, revise).await?;
-            }
-            What::Publish => drop(desk.app.publish(writer, id, &expected).await?),
-        }
+            What::Revise(text) => existing(Action::Patch(StoryPatch {
+                title: Some(text.title.clone()),
+                description: Some(text.description.clone()),
+                content: Some(text.content.clone()),
+                ..StoryPatch::default()
+            })),
+            What::Publish => existing(Action::Publish),
+        };
+        let caller = people.get(planned.steps[step].by).cloned();
+        let done = desk.app.command(Command { caller, once: None, target }).await?;
+        ensure!(done.article.id == id, "a new article did not get the id that was planned");
         Ok(())
     }
 

@@ -3,9 +3,9 @@
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId};
 use uuid::Uuid;
 
+use crate::codec::event_message;
 use crate::domain::{Article, Byline, Change, Drafting, Slug, Story, StoryInput};
 use crate::ports::Fact;
-use crate::wire::announcement;
 
 /// The account that writes everything here.
 pub fn author() -> UserId {
@@ -33,6 +33,7 @@ pub fn story(title: &str) -> Story {
         lang: Some("en".to_owned()),
         image: Some("https://example.org/a.jpg".to_owned()),
         region: Some("GB".to_owned()),
+        byline: None,
     };
     Story::parse(input).expect("a valid story")
 }
@@ -61,7 +62,7 @@ pub fn revised(article: &Article, title: &str) -> Change {
 }
 
 pub fn fact(change: Change) -> Fact {
-    let message = announcement(&change, MessageId::new(Uuid::new_v4()), Trace::start());
+    let message = event_message(&change, MessageId::new(Uuid::new_v4()), Trace::start());
     Fact { change, message }
 }
 

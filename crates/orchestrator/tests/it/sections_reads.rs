@@ -1,12 +1,12 @@
-//! What each reading method of `NewsDesks` promises; `desks` asks it of every adapter.
+//! What each reading method of `NewsSections` promises; `sections` asks it of every adapter.
 
 use kernel::{ArticleId, Kind, Refusal, Timestamp, UserId, Version};
 use orchestrator::domain::{Article, DiffOp, Filter, History, Order, Part, Picked, Position, Start, State};
-use orchestrator::ports::{DeskError, Which};
+use orchestrator::ports::{SectionError, Which};
 use proto::news::v1 as wire;
 
 use crate::desk::{Desk, Mood, article};
-use crate::desks::{Given, SPORTS, article_id};
+use crate::sections::{Given, SPORTS, article_id};
 
 pub async fn an_article_comes_as_its_section_tells_it(given: Given) {
     let told = wire::Article {
@@ -52,7 +52,7 @@ pub async fn with_a_least_version_the_section_is_told_what_to_wait_for(given: Gi
     given.desk(SPORTS).set(Mood::Refusing(waited.clone()));
     for _ in 0..20 {
         let fault = given.port.get(SPORTS, id, Some(Version::new(8)), None).await.expect_err("not yet");
-        assert!(matches!(fault, DeskError::Refused(refusal) if refusal == waited));
+        assert!(matches!(fault, SectionError::Refused(refusal) if refusal == waited));
     }
     assert_eq!(given.desk(SPORTS).calls().len(), 20);
 }
@@ -60,8 +60,8 @@ pub async fn with_a_least_version_the_section_is_told_what_to_wait_for(given: Gi
 pub async fn what_the_caller_may_not_see_is_refused_as_if_it_were_not_there(given: Given) {
     let draft = given.desk(SPORTS).put(article(SPORTS, 1, 0, "draft"));
     given.desk(SPORTS).set(Mood::Discreet);
-    let told = |fault: DeskError| match fault {
-        DeskError::Refused(refusal) => refusal,
+    let told = |fault: SectionError| match fault {
+        SectionError::Refused(refusal) => refusal,
         other => panic!("{other:?}"),
     };
     let hidden = told(given.get(SPORTS, draft).await.expect_err("not for everybody"));

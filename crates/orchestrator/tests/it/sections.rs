@@ -1,5 +1,5 @@
-//! The laws of `NewsDesks`. Each case is one sentence of the port's documentation, asked of played sections behind the bus in
-//! process and over AMQP. Here are those of every call; what each method promises is in `desks_reads` and `desks_commands`.
+//! The laws of `NewsSections`. Each case is one sentence of the port's documentation, asked of played sections behind the bus in
+//! process and over AMQP. Here are those of every call; what each method promises is in `sections_reads` and `sections_commands`.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use bus::{AmqpBus, Bus, Schedule};
 use chassis::{Context, Runnable, Surroundings};
 use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
-use orchestrator::clients::{BusDesks, RetryRule};
-use orchestrator::domain::{Article, Fields, Part};
-use orchestrator::ports::{DeskError, Done, Giver, NewsDesks};
+use orchestrator::clients::{BusSections, RetryRule};
+use orchestrator::domain::{Article, Part};
+use orchestrator::ports::{Action, Command, Done, NewsSections, SectionError};
+use proto::news::v1::{ArticleFields, CreateArticle, PublishArticle};
 use testkit::{Folder, PATIENCE, Vhost, wait_until};
 
 use crate::desk::{Desk, Mood};
@@ -20,7 +21,7 @@ pub const SPORTS: Section = Section::Sports;
 
 /// The port, and the three sections behind it.
 pub struct Given {
-    pub port: Arc<dyn NewsDesks>,
+    pub port: Arc<dyn NewsSections>,
     desks: [Arc<Desk>; 3],
     servers: [Option<Box<dyn Runnable>>; 3],
     /// The file or the virtual host.
@@ -49,7 +50,7 @@ macro_rules! every_case {
                 a_section_that_is_busy_comparing_is_not_left_in_peace_for_it,
                 an_answer_that_can_not_be_read_is_a_failure_of_the_section,
             }
-            in (crate::desks_reads) {
+            in (crate::sections_reads) {
                 an_article_comes_as_its_section_tells_it,
                 with_a_least_version_the_section_is_told_what_to_wait_for,
                 what_the_caller_may_not_see_is_refused_as_if_it_were_not_there,
@@ -62,15 +63,10 @@ macro_rules! every_case {
                 an_article_comes_as_it_was_at_a_version_or_at_a_moment,
                 a_difference_is_the_words_of_two_versions,
             }
-            in (crate::desks_commands) {
-                a_new_draft_is_what_the_author_said,
-                a_new_version_is_of_what_the_writer_has_seen_in_all_fields_or_in_some,
-                an_article_is_made_public_at_the_version_that_was_seen,
-                the_answer_to_putting_away_is_the_version_in_which_it_was_put_away,
-                a_published_article_is_taken_back_at_the_version_that_was_seen,
-                a_restored_article_says_what_the_old_version_said,
-                what_was_put_away_is_brought_back_at_the_version_that_was_seen,
-                what_was_done_before_under_the_same_key_says_so,
+            in (crate::sections_commands) {
+                a_command_reaches_its_section_unchanged,
+                the_answer_to_a_command_is_the_article_after_it,
+                a_command_that_was_done_before_under_the_same_key_says_so,
             }
         }
     };
@@ -110,7 +106,7 @@ async fn given(bus: Arc<dyn Bus>, place: Box<dyn Any + Send + Sync>) -> Given {
         servers[section as usize] = Some(server);
     }
     let rule = RetryRule { retries: 2, pause: Duration::from_millis(1) };
-    Given { port: Arc::new(BusDesks::new(bus, rule)), desks, servers, _place: place }
+    Given { port: Arc::new(BusSections::new(bus, rule)), desks, servers, _place: place }
 }
 
 impl Given {
@@ -118,16 +114,16 @@ impl Given {
         &self.desks[section as usize]
     }
 
-    pub async fn get(&self, section: Section, id: ArticleId) -> Result<Article, DeskError> {
+    pub async fn get(&self, section: Section, id: ArticleId) -> Result<Article, SectionError> {
         self.port.get(section, id, None, None).await
     }
 
-    async fn create(&self, key: Option<&str>) -> Result<Done<Article>, DeskError> {
-        self.port.create(SPORTS, fields("New"), false, Giver { token: None, key }).await
+    async fn create(&self, key: Option<&str>) -> Result<Done, SectionError> {
+        self.port.command(SPORTS, Command { key: key.map(str::to_owned), ..creation() }).await
     }
 
-    async fn publish(&self, id: ArticleId) -> Result<Done<Article>, DeskError> {
-        self.port.publish(SPORTS, id, &seen(7), nobody()).await
+    async fn publish(&self, id: ArticleId) -> Result<Done, SectionError> {
+        self.port.command(SPORTS, on(id, Action::Publish(PublishArticle {}))).await
     }
 
     /// The section stops in order.
@@ -138,21 +134,28 @@ impl Given {
     }
 }
 
-pub fn nobody() -> Giver<'static> {
-    Giver::default()
+/// The creation of a draft, without a token and without a key.
+pub fn creation() -> Command {
+    let action = Action::Create(CreateArticle { fields: Some(fields("New")), publish: false });
+    Command { id: None, expected: None, action, token: None, key: None }
+}
+
+/// An action on an article at version 7, without a token and without a key.
+pub fn on(id: ArticleId, action: Action) -> Command {
+    Command { id: Some(id), expected: Some(seen(7)), ..Command { action, ..creation() } }
 }
 
 pub fn seen(version: u32) -> Expected {
     Expected::OneOf(vec![Version::new(version)])
 }
 
-pub fn fields(title: &str) -> Fields {
-    Fields {
+pub fn fields(title: &str) -> ArticleFields {
+    ArticleFields {
         title: title.to_owned(),
         content: "It's \"quoted\" \u{202b}שלום\u{202c}".to_owned(),
         tags: vec!["budget".to_owned()],
         author: Some("Ada Byron".to_owned()),
-        ..Fields::default()
+        ..ArticleFields::default()
     }
 }
 
@@ -163,8 +166,8 @@ fn away() -> Refusal {
 async fn who_asks_is_said_by_the_token_alone(given: Given) {
     let id = given.desk(SPORTS).published(1, 10);
     given.port.get(SPORTS, id, None, Some("a.b.c")).await.expect("an article");
-    let giver = Giver { token: Some("d.e.f"), key: None };
-    given.port.create(SPORTS, fields("New"), false, giver).await.expect("a draft");
+    let command = Command { token: Some("d.e.f".into()), ..creation() };
+    given.port.command(SPORTS, command).await.expect("a draft");
     given.get(SPORTS, id).await.expect("an article");
     let tokens: Vec<Option<String>> = given.desk(SPORTS).calls().into_iter().map(|call| call.token).collect();
     assert_eq!(tokens, [Some("a.b.c".to_owned()), Some("d.e.f".to_owned()), None]);
@@ -231,13 +234,13 @@ async fn a_command_still_at_work_under_its_own_key_is_not_taken_for_its_answer(g
     // The first attempt got lost on its way back, the second met it at work; the third has its answer. The last is said first.
     desk.set(Mood::RefusingOnce(vec![running.clone(), away()]));
     given.create(Some("a")).await.expect("at the third time");
-    assert_eq!(desk.methods(), ["CreateArticle"; 3]);
+    assert_eq!(desk.methods(), ["Command"; 3]);
     // What is said of somebody else's attempt is the answer.
     desk.forget();
     desk.set(Mood::Refusing(running.clone()));
     let fault = given.create(Some("a")).await.expect_err("somebody is at it");
-    assert!(matches!(fault, DeskError::Refused(refusal) if refusal == running));
-    assert_eq!(desk.methods(), ["CreateArticle"]);
+    assert!(matches!(fault, SectionError::Refused(refusal) if refusal == running));
+    assert_eq!(desk.methods(), ["Command"]);
 }
 
 async fn what_a_section_refuses_is_passed_on_as_it_said_it(given: Given) {
@@ -250,7 +253,7 @@ async fn what_a_section_refuses_is_passed_on_as_it_said_it(given: Given) {
     for refusal in said {
         given.desk(SPORTS).set(Mood::Refusing(refusal.clone()));
         let fault = given.create(None).await.expect_err("no");
-        let DeskError::Refused(passed_on) = fault else { panic!("{fault:?}") };
+        let SectionError::Refused(passed_on) = fault else { panic!("{fault:?}") };
         assert_eq!(passed_on, refusal);
     }
 }
@@ -267,7 +270,7 @@ async fn where_nobody_serves_a_section_it_is_unavailable(mut given: Given) {
     given.stop(SPORTS).await;
     let fault = given.publish(article_id(1)).await.expect_err("nobody");
     assert_eq!(fault.kind(), Kind::Unavailable);
-    assert!(fault.is_away());
+    assert!(fault.is_unavailable());
 }
 
 async fn a_section_that_keeps_failing_is_left_in_peace_and_the_others_are_not(given: Given) {
@@ -278,7 +281,7 @@ async fn a_section_that_keeps_failing_is_left_in_peace_and_the_others_are_not(gi
     }
     assert_eq!(given.desk(SPORTS).calls().len(), 5, "then it is left in peace");
     let fault = given.publish(article_id(1)).await.expect_err("it rests");
-    assert!(matches!(fault, DeskError::Resting { section: SPORTS, .. }), "{fault:?}");
+    assert!(matches!(fault, SectionError::Resting { section: SPORTS, .. }), "{fault:?}");
     assert!(fault.retry_after().is_some());
     given.get(Section::Famous, id).await.expect("another section answers");
 }
@@ -287,10 +290,10 @@ async fn a_section_that_is_given_up_too_often_is_left_in_peace_too(given: Given)
     let id = given.desk(SPORTS).published(1, 10);
     for _ in 0..5 {
         given.get(Section::Famous, id).await.expect_err("another section does not have it");
-        given.port.given_up(SPORTS);
+        given.port.count_failure(SPORTS);
     }
     let fault = given.get(SPORTS, id).await.expect_err("it rests");
-    assert!(matches!(fault, DeskError::Resting { section: SPORTS, .. }), "{fault:?}");
+    assert!(matches!(fault, SectionError::Resting { section: SPORTS, .. }), "{fault:?}");
 }
 
 async fn a_question_that_is_costly_by_itself_never_counts_as_a_failure_of_its_section(given: Given) {
@@ -315,7 +318,7 @@ async fn a_section_that_can_not_write_can_still_be_read(given: Given) {
     }
     given.desk(SPORTS).set(Mood::Well);
     let fault = given.publish(id).await.expect_err("it rests");
-    assert!(matches!(fault, DeskError::Resting { .. }), "{fault:?}");
+    assert!(matches!(fault, SectionError::Resting { .. }), "{fault:?}");
     given.get(SPORTS, id).await.expect("it is read");
 }
 
@@ -327,7 +330,7 @@ async fn a_section_that_can_not_tell_of_the_past_can_still_be_read_and_written(g
     }
     given.desk(SPORTS).set(Mood::Well);
     let fault = given.port.history(SPORTS, id, None, 3, None).await.expect_err("it rests");
-    assert!(matches!(fault, DeskError::Resting { .. }), "{fault:?}");
+    assert!(matches!(fault, SectionError::Resting { .. }), "{fault:?}");
     given.get(SPORTS, id).await.expect("it is read");
     given.create(None).await.expect("it is written");
 }
@@ -349,7 +352,7 @@ async fn an_answer_that_can_not_be_read_is_a_failure_of_the_section(given: Given
     for bytes in [&b"\xff\xff\xff"[..], b""] {
         given.desk(SPORTS).set(Mood::Saying(bytes));
         let fault = given.get(SPORTS, article_id(1)).await.expect_err("no answer");
-        assert!(matches!(fault, DeskError::Unreadable { section: SPORTS, .. }), "{fault:?}");
+        assert!(matches!(fault, SectionError::Unreadable { section: SPORTS, .. }), "{fault:?}");
         assert_eq!(fault.kind(), Kind::Internal);
     }
 }

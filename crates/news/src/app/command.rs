@@ -1,0 +1,123 @@
+//! The one way in which articles change.
+
+use chassis::{Context, StoreFailure};
+use kernel::{ArticleId, Expected, Identity, MessageId};
+
+use super::{App, Done, NewArticle, NewsError};
+use crate::codec;
+use crate::domain::{Action, Article, Change, Denied, may_change};
+use crate::ports::{AppendError, Fact, Once};
+
+/// A change that a caller wants.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// The caller; `None` without a token.
+    pub caller: Option<Identity>,
+    /// The idempotency key, if the command came under one. The effect is stored once under it.
+    pub once: Option<Once>,
+    /// The article and the change.
+    pub target: Target,
+}
+
+/// The article that a command is about.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// An article that does not exist yet.
+    New(NewArticle),
+    /// An article that exists.
+    Existing {
+        /// The article.
+        id: ArticleId,
+        /// The version that the caller has seen.
+        expected: Expected,
+        /// The change.
+        action: Action,
+    },
+}
+
+impl App {
+    /// Carries out a command, or returns the answer that it got before under the same key.
+    pub async fn command(&self, command: Command) -> Result<Done, NewsError> {
+        let Command { caller, once, target } = command;
+        let work = async {
+            let caller = caller.as_ref().ok_or(Denied::Anonymous)?;
+            match target {
+                Target::New(new) => self.create(caller, new, once.as_ref()).await,
+                Target::Existing { id, expected, action } => {
+                    self.change(caller, id, &expected, &action, once.as_ref()).await
+                }
+            }
+        };
+        self.once(once.as_ref(), work).await
+    }
+
+    /// Adds a version to an article that exists. It asks in this order: whether the caller is allowed to, whether the caller has seen
+    /// the version, whether the state machine has the transition, whether the fields are valid.
+    ///
+    /// A caller who expects any version does not lose against others: the action is tried again on the version that they wrote.
+    async fn change(
+        &self,
+        caller: &Identity,
+        id: ArticleId,
+        expected: &Expected,
+        action: &Action,
+        once: Option<&Once>,
+    ) -> Result<Article, NewsError> {
+        let at = self.clock.now();
+        loop {
+            let article = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
+            may_change(caller, action.transition(), &article, &self.newsroom)?;
+            if !expected.admits(article.version) {
+                return Err(NewsError::Stale { current: Some(article.version) });
+            }
+            let older = match action.older_version(&article) {
+                Some(version) => self.events.version(id, version).await?,
+                None => None,
+            };
+            let Some(change) = action.apply(&article, older.as_ref(), caller, at)? else {
+                return Ok(article);
+            };
+            let facts = self.facts(vec![change]);
+            match self.append(&facts, once).await {
+                Err(AppendError::Stale { .. }) if *expected == Expected::Any => {}
+                outcome => {
+                    outcome?;
+                    return newest(facts);
+                }
+            }
+        }
+    }
+
+    /// Joins changes with the messages that announce them.
+    pub(super) fn facts(&self, changes: Vec<Change>) -> Vec<Fact> {
+        let trace = Context::current().trace;
+        let fact = |change: Change| {
+            let message = codec::event_message(&change, MessageId::new(self.ids.next()), trace);
+            Fact { change, message }
+        };
+        changes.into_iter().map(fact).collect()
+    }
+
+    /// Stores changes together with their messages.
+    pub(super) async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
+        self.events.append(facts, once).await?;
+        for Fact { change, .. } in facts {
+            let article = &change.article;
+            tracing::info!(
+                article = %article.id,
+                version = article.version.number(),
+                section = %article.section,
+                by = %change.by,
+                event = %change.event,
+                "an article has a new version"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Returns the article after the last of some changes.
+pub(super) fn newest(facts: Vec<Fact>) -> Result<Article, NewsError> {
+    let last = facts.into_iter().next_back().map(|fact| fact.change.article);
+    last.ok_or_else(|| StoreFailure::broken("a command without a change was stored").into())
+}

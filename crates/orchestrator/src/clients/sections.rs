@@ -1,0 +1,270 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, Call};
+use bytes::Bytes;
+use chassis::{Breaker, BreakerSettings, Broken, Context};
+use kernel::{ArticleId, Refusal, Section, Version};
+use prost::Message;
+use proto::news::v1 as messages;
+use uuid::Uuid;
+
+use super::retry::{Retries, RetryRule, is_well};
+use super::{codec, past};
+use crate::domain::{Article, DiffPart, History, Part, Picked, SectionList, SectionPositions, State};
+use crate::ports::{Command, Done, NewsSections, SectionError, Which};
+
+/// The refusal of a command that is still running under the same key.
+const STILL_RUNNING: &str = "still_running";
+/// A call ends this long before its caller's deadline (at most a tenth of the time that is left). So the caller can still see that the
+/// section was too slow, count the failure and answer.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// The news sections over the bus: a call to `news.<section>.calls` for each request.
+///
+/// Each section has three breakers of its own. So a section that fails costs the others nothing; and a section whose event store is
+/// unavailable, which can neither write nor answer questions about the past, can still be read.
+pub struct BusSections {
+    bus: Arc<dyn Bus>,
+    reads: Breakers,
+    past: Breakers,
+    writes: Breakers,
+    retries: Retries,
+}
+
+/// The work that a question takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    Usual,
+    /// Far more than a read. A failure says nothing about the section: otherwise one client with costly requests could open the breaker
+    /// for all clients.
+    High,
+}
+
+/// One breaker for each section.
+type Breakers = [Breaker; Section::ALL.len()];
+
+impl BusSections {
+    /// Creates the client of the sections that this bus reaches.
+    pub fn new(bus: Arc<dyn Bus>, rule: RetryRule) -> Self {
+        let breakers = |of: &str| {
+            let name = |section: Section| format!("{}:{of}", section.service());
+            Section::ALL.map(|section| Breaker::new(name(section), BreakerSettings::default()))
+        };
+        let (reads, past, writes) = (breakers("reads"), breakers("past"), breakers("writes"));
+        Self { bus, reads, past, writes, retries: Retries::new(rule) }
+    }
+
+    /// Sends a call, and sends it again if that may help and the deadline and the retry budget allow it.
+    async fn send<A: Message + Default>(
+        &self,
+        breakers: &Breakers,
+        cost: Cost,
+        section: Section,
+        call: Call,
+    ) -> Result<A, SectionError> {
+        self.retries.earn();
+        let deadline = Context::current().deadline;
+        let (mut attempt, mut first_error) = (1, None);
+        loop {
+            let outcome = self.send_once(&breakers[section as usize], cost, section, call.clone()).await;
+            let error = match (outcome, first_error.take()) {
+                (Ok(reply), _) => return Ok(reply),
+                // Our own first attempt is still running, and its answer comes in a moment.
+                (Err(SectionError::Refused(refusal)), Some(error)) if refusal.code == *STILL_RUNNING => error,
+                (Err(error), _) => error,
+            };
+            let Some(pause) = self.retries.pause(section.service(), attempt, &error, deadline) else {
+                return Err(error);
+            };
+            let method = call.method.as_str();
+            tracing::debug!(section = section.as_str(), method, attempt, "a call failed and is sent again");
+            chassis::pause(pause).await;
+            (attempt, first_error) = (attempt + 1, Some(error));
+        }
+    }
+
+    /// Sends a call once, unless the breaker is open.
+    async fn send_once<A: Message + Default>(
+        &self,
+        breaker: &Breaker,
+        cost: Cost,
+        section: Section,
+        call: Call,
+    ) -> Result<A, SectionError> {
+        let counts = |_: &Refusal| cost == Cost::Usual;
+        match breaker.call_if(self.call(section, call), counts).await {
+            Ok(Ok(reply)) => readable(section, A::decode(reply).map_err(|error| error.to_string())),
+            Ok(Err(refusal)) | Err(Broken::Failed(refusal)) => Err(refusal.into()),
+            Err(Broken::Resting(retry_after)) => Err(SectionError::Resting { section, retry_after }),
+        }
+    }
+
+    /// Makes a call. The breaker counts the outer result, and the caller gets the inner one. They differ if the section works well and
+    /// only waited in vain for a version, or has no room for one more comparison: otherwise any client could open the breaker with
+    /// requests for versions that never come, or with many comparisons.
+    async fn call(&self, section: Section, call: Call) -> Result<Result<Bytes, Refusal>, Refusal> {
+        let context = Context::current();
+        let left = context.deadline.left();
+        let address = format!("news.{section}.calls");
+        let call = context.within(left - MARGIN.min(left / 10)).scope(self.bus.call(&address, call));
+        match call.await {
+            Err(refusal) if is_well(&refusal) => Ok(Err(refusal)),
+            outcome => outcome.map(Ok),
+        }
+    }
+
+    /// Asks a question of which the answer does not depend on how often it is asked.
+    async fn read<A: Message + Default>(
+        &self,
+        breakers: &Breakers,
+        cost: Cost,
+        section: Section,
+        method: &str,
+        request: &impl Message,
+        token: Option<&str>,
+    ) -> Result<A, SectionError> {
+        self.send(breakers, cost, section, call(method, request, token, None)).await
+    }
+}
+
+fn call(method: &str, request: &impl Message, token: Option<&str>, idempotency_key: Option<String>) -> Call {
+    let (method, body) = (method.to_owned(), request.encode_to_vec().into());
+    Call { method, body, token: token.map(str::to_owned), idempotency_key }
+}
+
+fn readable<T>(section: Section, value: Result<T, codec::Wrong>) -> Result<T, SectionError> {
+    value.map_err(|reason| SectionError::Unreadable { section, reason })
+}
+
+#[async_trait]
+impl NewsSections for BusSections {
+    async fn get(
+        &self,
+        section: Section,
+        id: ArticleId,
+        min_version: Option<Version>,
+        token: Option<&str>,
+    ) -> Result<Article, SectionError> {
+        let request =
+            messages::GetArticleRequest { id: id.to_string(), min_version: min_version.map(Version::number) };
+        let reply = self.read(&self.reads, Cost::Usual, section, "GetArticle", &request, token).await?;
+        readable(section, codec::article_of(reply))
+    }
+
+    async fn get_many(
+        &self,
+        section: Section,
+        ids: &[ArticleId],
+        states: &[State],
+        content: bool,
+        token: Option<&str>,
+    ) -> Result<Picked, SectionError> {
+        let request = messages::GetArticlesRequest {
+            ids: ids.iter().map(ArticleId::to_string).collect(),
+            without_content: !content,
+            states: codec::states(states),
+            sizes_only: false,
+        };
+        let cost = if content { Cost::High } else { Cost::Usual };
+        let reply = self.read(&self.reads, cost, section, "GetArticles", &request, token).await?;
+        readable(section, codec::picked_of(reply))
+    }
+
+    async fn sizes(
+        &self,
+        section: Section,
+        ids: &[ArticleId],
+        states: &[State],
+        token: Option<&str>,
+    ) -> Result<Vec<(ArticleId, u64)>, SectionError> {
+        let request = messages::GetArticlesRequest {
+            ids: ids.iter().map(ArticleId::to_string).collect(),
+            // A section of an older program does not know `sizes_only`. It leaves at least the texts out.
+            without_content: true,
+            states: codec::states(states),
+            sizes_only: true,
+        };
+        let reply = self.read(&self.reads, Cost::High, section, "GetArticles", &request, token).await?;
+        readable(section, codec::sizes_of(reply))
+    }
+
+    fn count_failure(&self, section: Section) {
+        self.reads[section as usize].fail();
+    }
+
+    async fn list(
+        &self,
+        section: Section,
+        part: &Part,
+        token: Option<&str>,
+    ) -> Result<SectionList, SectionError> {
+        let reply =
+            self.read(&self.reads, Cost::Usual, section, "ListArticles", &codec::part(part), token).await?;
+        readable(section, codec::articles_of(reply))
+    }
+
+    async fn positions(
+        &self,
+        section: Section,
+        part: &Part,
+        token: Option<&str>,
+    ) -> Result<SectionPositions, SectionError> {
+        let request = messages::ListArticlesRequest { keys_only: true, ..codec::part(part) };
+        let reply = self.read(&self.reads, Cost::Usual, section, "ListArticles", &request, token).await?;
+        readable(section, codec::positions_of(reply))
+    }
+
+    async fn command(&self, section: Section, command: Command) -> Result<Done, SectionError> {
+        let Command { id, expected, action, token, key } = command;
+        let request = messages::CommandRequest {
+            id: id.map(|id| id.to_string()).unwrap_or_default(),
+            expected: expected.as_ref().map(codec::expected),
+            action: Some(action),
+        };
+        // Under a key the command has one effect, however often it is sent. No key of a client begins with a space.
+        let key = key.unwrap_or_else(|| format!(" {}", Uuid::new_v4()));
+        let call = call("Command", &request, token.as_deref(), Some(key));
+        readable(section, codec::done(self.send(&self.writes, Cost::Usual, section, call).await?))
+    }
+
+    async fn history(
+        &self,
+        section: Section,
+        id: ArticleId,
+        before: Option<Version>,
+        limit: u32,
+        token: Option<&str>,
+    ) -> Result<History, SectionError> {
+        let before = before.map(Version::number);
+        let request = messages::GetHistoryRequest { id: id.to_string(), limit, before };
+        let reply = self.read(&self.past, Cost::Usual, section, "GetHistory", &request, token).await?;
+        readable(section, past::history(reply))
+    }
+
+    async fn version(
+        &self,
+        section: Section,
+        id: ArticleId,
+        which: Which,
+        token: Option<&str>,
+    ) -> Result<Article, SectionError> {
+        let request = messages::GetVersionRequest { id: id.to_string(), which: Some(past::which(which)) };
+        let reply = self.read(&self.past, Cost::Usual, section, "GetVersion", &request, token).await?;
+        readable(section, codec::article_of(reply))
+    }
+
+    async fn diff(
+        &self,
+        section: Section,
+        id: ArticleId,
+        from: Version,
+        to: Version,
+        token: Option<&str>,
+    ) -> Result<Vec<DiffPart>, SectionError> {
+        let (from, to) = (from.number(), to.number());
+        let request = messages::DiffVersionsRequest { id: id.to_string(), from, to };
+        Ok(past::diff(self.read(&self.past, Cost::High, section, "DiffVersions", &request, token).await?))
+    }
+}
