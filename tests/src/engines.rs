@@ -3,9 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use testkit::wait_until;
-
-use crate::{given, program};
+use testkit::{engine, program, wait_until};
 
 /// How long Neo4j may take from its handshake to its first answer.
 const WARM: Duration = Duration::from_secs(60);
@@ -56,7 +54,7 @@ impl Engine {
 
     /// The same where nothing can be awaited. A failure is only said.
     pub fn start_now(self) {
-        let mut command = std::process::Command::new(program("PORTAL_TEST_XTASK"));
+        let mut command = std::process::Command::new(program("XTASK"));
         let status = command.args(["engines", "start", self.name()]).stdin(Stdio::null()).status();
         if !status.is_ok_and(|status| status.success()) {
             eprintln!("{} was not started again", self.name());
@@ -65,7 +63,7 @@ impl Engine {
 }
 
 async fn asked() -> neo4rs::Result<()> {
-    let url = given("PORTAL_TEST_NEO4J_URL");
+    let url = engine("NEO4J");
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (login, server) = rest.split_once('@').expect("a URL with a login");
     let (user, password) = login.split_once(':').expect("a name and a password");
@@ -74,7 +72,7 @@ async fn asked() -> neo4rs::Result<()> {
 }
 
 async fn xtask(arguments: &[&str]) {
-    let mut command = tokio::process::Command::new(program("PORTAL_TEST_XTASK"));
+    let mut command = tokio::process::Command::new(program("XTASK"));
     let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("xtask can be run");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "`cargo xtask {}`: {said}", arguments.join(" "));

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use testkit::{Client, Folder, Process, Program, free_address};
+use testkit::{Client, Folder, Process, Program, free_address, program};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::{program, repository, text};
+use crate::{repository, text};
 
 /// Where nobody listens.
 pub const NOBODY: &str = "server 127.0.0.1:1 max_fails=0;";
@@ -171,7 +171,7 @@ fn nginx(folder: &Path) -> Program {
     // At this level it says when it is there. As root its workers would become somebody who can't enter the test's folder;
     // for everybody else the line has no effect.
     let globals = "daemon off; user root; error_log /dev/stdout notice;";
-    Program::new(program("PORTAL_TEST_NGINX"), "start worker processes")
+    Program::new(program("NGINX"), "start worker processes")
         .args(["-e", "stderr", "-g", globals, "-p"])
         .args([folder.as_os_str(), "-c".as_ref(), folder.join("nginx.conf").as_os_str()])
 }

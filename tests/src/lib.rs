@@ -37,30 +37,6 @@ pub fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What an environment variable says of the engines: where one is, or which program plays a part.
-///
-/// # Panics
-/// Where it is unset: what was asked for and can't be run has failed.
-#[track_caller]
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a test has no configuration; this finds what it is run against"
-)]
-pub fn given(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: `cargo xtask test` starts the engines and sets it")
-    })
-}
-
-/// The program that an environment variable names.
-///
-/// # Panics
-/// Where it is unset.
-#[track_caller]
-pub fn program(variable: &str) -> PathBuf {
-    given(variable).into()
-}
-
 /// Makes tests of scenarios. Each is written once, as `async fn name(shape: Shape)`, and stands here; one that doesn't is dead code
 /// and does not compile. What has no meaning on one of the shapes says why.
 ///

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
-use testkit::Vhost;
-
-use crate::given;
+use testkit::{Vhost, engine, engine_with};
 
 /// The services with tables, as SQL names them.
 const SCHEMAS: [&str; 4] = ["users", "famous_news", "politics_news", "sports_news"];
@@ -26,31 +24,30 @@ impl Stores {
         let vhost = Vhost::new().await;
         let stores = Self { name: vhost.name().replace("test-", "system_"), vhost };
         let make = SCHEMAS.map(|service| format!("create schema {};", stores.place(service))).concat();
-        run(&given("PORTAL_TEST_POSTGRES_URL"), make).await;
+        run(make).await;
         stores
     }
 
     /// Where a service keeps its tables.
     pub fn postgres(&self, service: &str) -> String {
-        let url = given("PORTAL_TEST_POSTGRES_URL");
-        with(&url, &format!("options[search_path]={}", self.place(service)))
+        engine_with("POSTGRES", &format!("options[search_path]={}", self.place(service)))
     }
 
     /// Where a section keeps its view.
     pub fn mongodb(&self, service: &str) -> String {
-        let url = given("PORTAL_TEST_MONGODB_URL");
+        let url = engine("MONGODB");
         let (server, query) = url.split_once('?').unwrap_or((&url, ""));
         format!("{}/{}?{query}", server.trim_end_matches('/'), self.place(service))
     }
 
     /// Where users keeps what it looks up.
     pub fn cache(&self) -> String {
-        with(&given("PORTAL_TEST_REDIS_CACHE_URL"), &format!("prefix={}", self.prefix()))
+        engine_with("REDIS_CACHE", &format!("prefix={}", self.prefix()))
     }
 
     /// Where users keeps what it has acknowledged.
     pub fn intake(&self) -> String {
-        with(&given("PORTAL_TEST_REDIS_INTAKE_URL"), &format!("prefix={}", self.prefix()))
+        engine_with("REDIS_INTAKE", &format!("prefix={}", self.prefix()))
     }
 
     /// The broker.
@@ -60,7 +57,7 @@ impl Stores {
 
     /// Where recommendations keeps tastes. Each `number` is another graph.
     pub fn neo4j(&self, number: usize) -> String {
-        with(&given("PORTAL_TEST_NEO4J_URL"), &format!("tenant={}-{number}", self.name))
+        engine_with("NEO4J", &format!("tenant={}-{number}", self.name))
     }
 
     fn place(&self, service: &str) -> String {
@@ -80,12 +77,12 @@ impl Drop for Stores {
         let cleaning = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime can be made").block_on(async {
-                run(&given("PORTAL_TEST_POSTGRES_URL"), tables).await;
+                run(tables).await;
                 for url in views {
                     drop_database(&url).await;
                 }
-                for variable in ["PORTAL_TEST_REDIS_CACHE_URL", "PORTAL_TEST_REDIS_INTAKE_URL"] {
-                    delete_keys(&given(variable), &keys).await;
+                for server in ["REDIS_CACHE", "REDIS_INTAKE"] {
+                    delete_keys(&engine(server), &keys).await;
                 }
             });
         });
@@ -110,14 +107,10 @@ async fn delete_keys(url: &str, pattern: &str) {
     }
 }
 
-async fn run(server: &str, statements: String) {
-    let mut connection = PgConnection::connect(server).await.expect("the server for tests answers");
+async fn run(statements: String) {
+    let mut connection = PgConnection::connect(&engine("POSTGRES")).await.expect("the server answers");
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.expect("it is done");
     connection.close().await.expect("the connection closes");
-}
-
-fn with(url: &str, parameter: &str) -> String {
-    format!("{url}{}{parameter}", if url.contains('?') { '&' } else { '?' })
 }
 
 /// A connection that is the one writer of a SQLite file, until it is dropped: nobody else can write into it.

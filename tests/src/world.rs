@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
-use testkit::{Answer, Client, Folder, NoAnswer, Portal, Process, portal_binary};
+use testkit::{Client, Folder, NoResponse, Portal, Process, Response, portal_binary};
 
 use crate::fleet::Fleet;
 use crate::gateway::Settings;
@@ -382,12 +382,12 @@ fn remove_files(folder: &Path, beginning: &str) {
 }
 
 /// Registers an account.
-pub async fn register(client: &Client, name: &str, email: &str) -> Answer {
+pub async fn register(client: &Client, name: &str, email: &str) -> Response {
     try_register(client, name, email).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Registers an account with a portal that may go meanwhile.
-pub async fn try_register(client: &Client, name: &str, email: &str) -> Result<Answer, NoAnswer> {
+pub async fn try_register(client: &Client, name: &str, email: &str) -> Result<Response, NoResponse> {
     let body = json!({"name": name, "email": email, "password": PASSWORD});
     client.post("/users/v1/").json(&body).try_send().await
 }

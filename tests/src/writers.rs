@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use testkit::{Answer, Client, NoAnswer, wait_until};
+use testkit::{Client, NoResponse, Response, wait_until};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -97,13 +97,13 @@ impl Writer {
     }
 
     /// An account and an article; every fourth account is erased. False where something was refused.
-    async fn round(&mut self, round: usize) -> Result<bool, NoAnswer> {
+    async fn round(&mut self, round: usize) -> Result<bool, NoResponse> {
         let account = self.account(round).await?;
         let article = self.article(SECTIONS[round % 3], round).await?;
         Ok(account && article)
     }
 
-    async fn account(&mut self, round: usize) -> Result<bool, NoAnswer> {
+    async fn account(&mut self, round: usize) -> Result<bool, NoResponse> {
         let email = format!("{}-{round}@example.org", self.name);
         let answer = try_register(&self.client, &self.name, &email).await?;
         if !self.is_done(&answer) {
@@ -124,7 +124,7 @@ impl Writer {
         Ok(erased)
     }
 
-    async fn article(&mut self, section: &'static str, round: usize) -> Result<bool, NoAnswer> {
+    async fn article(&mut self, section: &'static str, round: usize) -> Result<bool, NoResponse> {
         let body =
             json!({"title": format!("News {} {round}", self.name), "content": "Hello.", "tags": ["crash"]});
         let path = format!("/news/v1/{section}");
@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// Whether it was acknowledged. A refusal that is none of ours is a defect: nothing that is asked here is wrong.
-    fn is_done(&self, answer: &Answer) -> bool {
+    fn is_done(&self, answer: &Response) -> bool {
         assert!(answer.is_success() || answer.status > 500 || answer.status == 429, "{answer}");
         answer.is_success()
     }

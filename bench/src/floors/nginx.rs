@@ -23,7 +23,7 @@ impl Static {
         let (folder, address) = (Folder::new(), free_address());
         std::fs::write(folder.join("file.json"), "x".repeat(1024)).context("the file")?;
         std::fs::write(folder.join("nginx.conf"), configuration(address)).context("the configuration")?;
-        let nginx = system_tests::program("PORTAL_TEST_NGINX");
+        let nginx = testkit::program("NGINX");
         let globals = "daemon off; user root; error_log /dev/stdout notice;";
         let program = Program::new(nginx, "start worker processes")
             .args(["-e", "stderr", "-g", globals, "-p"])

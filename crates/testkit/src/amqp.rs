@@ -2,7 +2,7 @@ use http::Method;
 use rand::Rng;
 use serde_json::{Value, json};
 
-use crate::{Client, wait_until};
+use crate::{Client, engine, wait_until};
 
 /// How long the broker may take to show in its management what has happened: it collects that every few seconds.
 const STATISTICS: std::time::Duration = std::time::Duration::from_secs(30);
@@ -21,8 +21,8 @@ impl Vhost {
     /// # Panics
     /// Where `PORTAL_TEST_AMQP_URL` or `PORTAL_TEST_AMQP_MANAGEMENT_URL` is not set, or the broker does not make it.
     pub async fn new() -> Self {
-        let broker = variable("PORTAL_TEST_AMQP_URL");
-        let management = Client::new(&variable("PORTAL_TEST_AMQP_MANAGEMENT_URL"));
+        let broker = engine("AMQP");
+        let management = Client::new(&engine("AMQP_MANAGEMENT"));
         let name = format!("test-{:016x}", rand::rng().next_u64());
         let (broker, _its_own) =
             broker.rsplit_once('/').expect("PORTAL_TEST_AMQP_URL ends with a virtual host");
@@ -127,11 +127,4 @@ impl Drop for Vhost {
         });
         let _panicked = removal.join();
     }
-}
-
-/// A setting of the engines. A missing one is a failure: a test that needs a server and has none has shown nothing.
-#[allow(clippy::disallowed_methods, reason = "tests find the engines by their environment")]
-fn variable(name: &str) -> String {
-    std::env::var(name)
-        .unwrap_or_else(|_| panic!("{name} is not set: `cargo xtask test` starts the engines and sets it"))
 }

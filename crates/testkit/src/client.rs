@@ -1,259 +1,252 @@
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::ConnectInfo;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http_body_util::BodyExt;
 use serde_json::Value;
+use tower::ServiceExt;
 
-/// How long an answer may take. Far above every budget of the portal, so that it ends only what hangs.
+use crate::{NoResponse, Response};
+
+/// How long a response may take. It is far above every time budget of the portal, so it ends only requests that hang.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client of one server. Its clones share their connections; redirects are shown, not followed.
+/// A client of one server. The server is a process on the network, or a router in the process of the test.
+///
+/// A new client is anonymous. [`with_token`](Client::with_token) and [`with_cookie`](Client::with_cookie) return
+/// clients whose requests all carry a credential. Clones share their connections. Redirects are returned, not followed.
 #[derive(Debug, Clone)]
 pub struct Client {
-    base: String,
-    http: reqwest::Client,
+    server: Server,
+    /// Headers of every request.
+    headers: HeaderMap,
+}
+
+#[derive(Debug, Clone)]
+enum Server {
+    Network { base: String, http: reqwest::Client },
+    InProcess(Router),
 }
 
 impl Client {
-    /// A client of the server at `base`, such as `http://127.0.0.1:8080`, with connections of its own.
-    #[allow(clippy::disallowed_methods, reason = "the portal's own client is what is tested")]
+    /// Returns a client of the server at `base`, such as `http://127.0.0.1:8080`, with its own connections.
+    #[allow(clippy::disallowed_methods, reason = "the client under test must not be the portal's own")]
     pub fn new(base: &str) -> Self {
         static PROVIDER: Once = Once::new();
-        // reqwest wants a TLS provider even for plain HTTP; where somebody has installed one already, that stays.
+        // reqwest needs a TLS provider even for plain HTTP. A provider that is already installed stays.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
-            .tls_certs_only([]) // no https here: spares reading the system's certificates for every client
+            .tls_certs_only([]) // No https here, so no client has to read the system's certificates.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without certificates can be built");
-        Self { base: base.trim_end_matches('/').to_owned(), http }
+        Self::of(Server::Network { base: base.trim_end_matches('/').to_owned(), http })
     }
 
-    /// The URL it was made with, without a slash at the end.
+    /// Returns a client that calls this router without a socket.
+    pub fn in_process(router: Router) -> Self {
+        Self::of(Server::InProcess(router))
+    }
+
+    fn of(server: Server) -> Self {
+        Self { server, headers: HeaderMap::new() }
+    }
+
+    /// Returns the same client with this access token on every request.
+    pub fn with_token(&self, token: &str) -> Self {
+        self.with_header("authorization", format!("Bearer {token}"))
+    }
+
+    /// Returns the same client with this cookie on every request.
+    pub fn with_cookie(&self, name: &str, value: &str) -> Self {
+        self.with_header("cookie", format!("{name}={value}"))
+    }
+
+    fn with_header(&self, name: &'static str, value: String) -> Self {
+        let mut client = self.clone();
+        client.headers.append(name, header_value(value));
+        client
+    }
+
+    /// Returns the URL of the server, without a slash at the end.
+    ///
+    /// # Panics
+    /// If the server is a router in this process.
     pub fn base(&self) -> &str {
-        &self.base
+        match &self.server {
+            Server::Network { base, .. } => base,
+            Server::InProcess(_) => panic!("a router in this process has no URL"),
+        }
     }
 
-    /// A request with any method; `path` begins with a slash.
-    pub fn request(&self, method: Method, path: &str) -> Call {
-        let what = format!("{method} {path}");
-        Call { request: self.http.request(method, format!("{}{path}", self.base)), what }
+    /// Begins a request with any method. `path` begins with a slash.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        let (server, headers) = (self.server.clone(), self.headers.clone());
+        Request { server, method, path: path.to_owned(), headers, body: None, address: None }
     }
 
-    /// GET.
-    pub fn get(&self, path: &str) -> Call {
+    /// Begins a GET.
+    pub fn get(&self, path: &str) -> Request {
         self.request(Method::GET, path)
     }
 
-    /// POST.
-    pub fn post(&self, path: &str) -> Call {
+    /// Begins a POST.
+    pub fn post(&self, path: &str) -> Request {
         self.request(Method::POST, path)
     }
 
-    /// PUT.
-    pub fn put(&self, path: &str) -> Call {
+    /// Begins a PUT.
+    pub fn put(&self, path: &str) -> Request {
         self.request(Method::PUT, path)
     }
 
-    /// PATCH.
-    pub fn patch(&self, path: &str) -> Call {
+    /// Begins a PATCH.
+    pub fn patch(&self, path: &str) -> Request {
         self.request(Method::PATCH, path)
     }
 
-    /// DELETE.
-    pub fn delete(&self, path: &str) -> Call {
+    /// Begins a DELETE.
+    pub fn delete(&self, path: &str) -> Request {
         self.request(Method::DELETE, path)
     }
 }
 
-/// A request that is being put together.
-#[derive(Debug)]
-#[must_use = "a call does nothing until it is sent"]
-pub struct Call {
-    request: reqwest::RequestBuilder,
-    what: String,
+/// A request that can still be changed.
+#[derive(Debug, Clone)]
+#[must_use = "a request has no effect until it is sent"]
+pub struct Request {
+    server: Server,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    address: Option<SocketAddr>,
 }
 
-impl Call {
-    /// With a header.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.request = self.request.header(name, value);
-        self
-    }
-
-    /// With an access token.
-    pub fn token(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
-    }
-
-    /// With a JSON body.
-    pub fn json(mut self, body: &Value) -> Self {
-        self.request = self.request.json(body);
-        self
-    }
-
-    /// With a body of any bytes; the content type is the caller's to set.
-    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.request = self.request.body(body.into());
-        self
-    }
-
-    /// Sends it and gives the whole answer.
+impl Request {
+    /// Adds a header, beside those of the same name.
     ///
     /// # Panics
-    /// Where no answer comes.
-    pub async fn send(self) -> Answer {
+    /// If the name or the value can't be a header.
+    #[track_caller]
+    pub fn header<V: TryInto<HeaderValue>>(mut self, name: &str, value: V) -> Self {
+        let name: HeaderName = name.parse().expect("a name of a header");
+        self.headers.append(name, header_value(value));
+        self
+    }
+
+    /// Adds an access token.
+    #[track_caller]
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    /// Adds a cookie.
+    #[track_caller]
+    pub fn cookie(self, name: &str, value: &str) -> Self {
+        self.header("cookie", format!("{name}={value}"))
+    }
+
+    /// Adds `If-Match` with the entity tag of this version.
+    pub fn if_match(self, version: u32) -> Self {
+        self.header("if-match", format!("\"v{version}\""))
+    }
+
+    /// Sets a JSON body.
+    pub fn json(self, body: &Value) -> Self {
+        self.json_text(body.to_string())
+    }
+
+    /// Sets a body of any bytes with the content type of JSON, unless the request already has a content type.
+    pub fn json_text(mut self, body: impl Into<Bytes>) -> Self {
+        let json = HeaderValue::from_static("application/json");
+        self.headers.entry(http::header::CONTENT_TYPE).or_insert(json);
+        self.body(body)
+    }
+
+    /// Sets a body of any bytes, without a content type.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Makes the request come from a connection of this address. Without it the server knows no address.
+    ///
+    /// # Panics
+    /// If the server is on the network, where the connection has an address of its own.
+    #[track_caller]
+    pub fn from_address(mut self, address: impl Into<IpAddr>) -> Self {
+        assert!(
+            matches!(self.server, Server::InProcess(_)),
+            "only a router in this process takes any address"
+        );
+        self.address = Some(SocketAddr::new(address.into(), 40_000));
+        self
+    }
+
+    /// Sends the request and returns the complete response.
+    ///
+    /// # Panics
+    /// If there is no response.
+    pub async fn send(self) -> Response {
         self.try_send().await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Sends it to a server that may be killed meanwhile: then whether it had an effect is unknown.
-    pub async fn try_send(self) -> Result<Answer, NoAnswer> {
-        let Self { request, what } = self;
-        let no_answer = |error: reqwest::Error| NoAnswer(format!("no answer to {what}: {}", words(&error)));
-        let answer = request.send().await.map_err(no_answer)?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = answer.bytes().await.map_err(no_answer)?;
-        Ok(Answer { status, headers, body, what })
+    /// Sends the request to a server that may be killed meanwhile. After an error it is unknown whether the request
+    /// had an effect.
+    pub async fn try_send(self) -> Result<Response, NoResponse> {
+        let name = format!("{} {}", self.method, self.path);
+        match self.server.clone() {
+            Server::Network { base, http } => self.send_to(&base, &http, name).await,
+            Server::InProcess(router) => Ok(self.call(router, name).await),
+        }
+    }
+
+    async fn send_to(self, base: &str, http: &reqwest::Client, name: String) -> Result<Response, NoResponse> {
+        let no_response =
+            |error: reqwest::Error| NoResponse(format!("no response to {name}: {}", with_causes(&error)));
+        let mut request = http.request(self.method, format!("{base}{}", self.path)).headers(self.headers);
+        if let Some(body) = self.body {
+            request = request.body(body);
+        }
+        let response = request.send().await.map_err(no_response)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.map_err(no_response)?;
+        Ok(Response { status, headers, body, request: name })
+    }
+
+    async fn call(self, router: Router, name: String) -> Response {
+        let body = self.body.unwrap_or_default().into();
+        let mut request: http::Request<axum::body::Body> = http::Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.path.parse().expect("a path is a URI");
+        *request.headers_mut() = self.headers;
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(ConnectInfo(address));
+        }
+        let response = router.oneshot(request).await.expect("a router always responds");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the body is complete").to_bytes();
+        Response { status: parts.status.as_u16(), headers: parts.headers, body, request: name }
     }
 }
 
-/// The error with its causes: reqwest's own text leaves them out.
-fn words(error: &reqwest::Error) -> String {
+#[track_caller]
+fn header_value<V: TryInto<HeaderValue>>(value: V) -> HeaderValue {
+    value.try_into().unwrap_or_else(|_| panic!("a value of a header has no control characters"))
+}
+
+/// Formats an error with its causes, which reqwest's own text leaves out.
+fn with_causes(error: &reqwest::Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The server was gone, or went while it was answering.
-#[derive(Debug)]
-pub struct NoAnswer(String);
-
-impl std::fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for NoAnswer {}
-
-/// A whole answer.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body, unpacked if it was compressed.
-    pub body: Bytes,
-    what: String,
-}
-
-impl Answer {
-    /// True for 2xx: the server has acknowledged.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-
-    /// A header's first value, if there is one.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("our headers are visible ASCII"))
-    }
-
-    /// The body as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// The body as JSON.
-    ///
-    /// # Panics
-    /// Where it is none, with the body.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{self} is not JSON ({error})"))
-    }
-
-    /// The `code` of a problem (RFC 9457); empty where the answer is none.
-    pub fn code(&self) -> String {
-        let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        problem["code"].as_str().unwrap_or_default().to_owned()
-    }
-
-    /// The answer itself, where it has this status.
-    ///
-    /// # Panics
-    /// Where it has another, with the request and the body.
-    #[track_caller]
-    pub fn expect_status(self, status: u16) -> Self {
-        assert!(self.status == status, "{self}, where {status} was expected");
-        self
-    }
-
-    /// The answer itself, where it is a problem of this status and code.
-    ///
-    /// # Panics
-    /// Where it is not, with the request and the body.
-    #[track_caller]
-    pub fn expect_problem(self, status: u16, code: &str) -> Self {
-        let is_problem =
-            self.header("content-type").is_some_and(|kind| kind.starts_with("application/problem+json"));
-        let as_expected = self.status == status && self.code() == code && is_problem;
-        assert!(as_expected, "{self}, where the problem {status} `{code}` was expected");
-        self
-    }
-}
-
-impl std::fmt::Display for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text: String = self.text().chars().take(2_000).collect();
-        write!(f, "the answer {} to {} with the body `{text}`", self.status, self.what)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-
-    /// A server that gives one answer, whatever it is asked, and then closes.
-    fn server(answer: &'static str) -> Client {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("the client connects");
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).expect("the client asks");
-            stream.write_all(answer.as_bytes()).expect("the client listens");
-        });
-        Client::new(&format!("http://{address}/"))
-    }
-
-    const STALE: &str = "HTTP/1.1 412 Precondition Failed\r\ncontent-type: application/problem+json\r\n\
-                         etag: \"v8\"\r\ncontent-length: 24\r\n\r\n{\"code\":\"stale_version\"}";
-
-    #[tokio::test]
-    async fn an_answer_has_its_status_headers_and_code() {
-        let answer = server(STALE).put("/users/v1/1").token("t").send().await;
-        let answer = answer.expect_problem(412, "stale_version");
-        assert_eq!(answer.header("ETag"), Some("\"v8\""));
-        assert_eq!(answer.json()["code"], "stale_version");
-    }
-
-    #[tokio::test]
-    #[should_panic(
-        expected = "the answer 412 to GET /x with the body `{\"code\":\"stale_version\"}`, where 200 was expected"
-    )]
-    async fn another_status_fails_with_the_request_and_the_body() {
-        let answer = server(STALE).get("/x").send().await;
-        let _ = answer.expect_status(200);
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_breaks_is_no_answer() {
-        let error = server("").get("/x").try_send().await.expect_err("the server said nothing");
-        assert!(error.to_string().starts_with("no answer to GET /x: "), "{error}");
-    }
-}
+mod tests;

@@ -86,7 +86,7 @@ pub fn shipped() -> Uses {
     uses
 }
 
-/// Every file of text that belongs to the repository, but for what Cargo and the portal write.
+/// Returns every text file of the repository, without the files that Cargo and the portal write.
 pub fn sources() -> Vec<Source> {
     let mut found = Vec::new();
     collect(root(), &mut found);
@@ -98,19 +98,20 @@ pub fn sources() -> Vec<Source> {
 fn collect(folder: &Path, found: &mut Vec<Source>) {
     let entries = std::fs::read_dir(folder).expect("a folder of the workspace can be read");
     for path in entries.map(|entry| entry.expect("an entry can be read").path()) {
+        if is_generated(&path) {
+            continue;
+        }
         if path.is_dir() {
-            if !is_written(&path) {
-                collect(&path, found);
-            }
+            collect(&path, found);
         } else if let Ok(text) = std::fs::read_to_string(&path) {
             found.push(Source { path: relative(&path), text });
         }
     }
 }
 
-/// Folders that `.gitignore` names, and git's own.
-fn is_written(folder: &Path) -> bool {
-    folder == root().join("target") || folder == root().join("data") || folder.ends_with(".git")
+/// Returns true for folders that `.gitignore` names, and for git's own folder. In a worktree `.git` is a file.
+fn is_generated(path: &Path) -> bool {
+    path == root().join("target") || path == root().join("data") || path.ends_with(".git")
 }
 
 fn relative(path: &Path) -> String {

@@ -253,7 +253,7 @@ fn what_goes_over_it_names_only_what_it_has_and_publishes_to_this_machine_alone(
 #[test]
 #[ignore = "needs docker-compose"]
 fn compose_itself_knows_every_key() {
-    let program = program("PORTAL_TEST_COMPOSE");
+    let program = program("COMPOSE");
     for over in [None, Some("docker-compose.consoles.yml"), Some("docker-compose.test.yml")] {
         let mut compose = Command::new(&program);
         compose.current_dir(repository(".")).args(["-f", "docker-compose.yml"]);

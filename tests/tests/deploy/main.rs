@@ -18,4 +18,5 @@ mod secrets;
 mod upstream;
 mod variables;
 
-use system_tests::{program, repository, text};
+use system_tests::{repository, text};
+use testkit::program;

@@ -124,8 +124,8 @@ async fn headers_over_32_kib_together_are_431_and_a_longer_address_is_414() {
     let gateway = Gateway::start(in_front_of(&users)).await;
     let client = gateway.client();
     // One long header, and many short ones.
-    client.get("/users/v1/x").header("x-long", &"x".repeat(31_000)).send().await.expect_status(200);
-    let answer = client.get("/users/v1/x").header("x-long", &"x".repeat(34_000)).send().await;
+    client.get("/users/v1/x").header("x-long", "x".repeat(31_000)).send().await.expect_status(200);
+    let answer = client.get("/users/v1/x").header("x-long", "x".repeat(34_000)).send().await;
     whole(&answer.expect_problem(431, "headers_too_large").json(), 431, "headers_too_large", "/users/v1/x");
     let many: String = (0..40).map(|n| format!("x-{n}: {}\r\n", "x".repeat(1_000))).collect();
     let request = format!("GET /users/v1/x HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n{many}\r\n");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use system_tests::{Account, Shape, World, scenarios, text_of};
-use testkit::{Answer, Client, PATIENCE, at_once, wait_until};
+use testkit::{Client, PATIENCE, Response, at_once, wait_until};
 use tokio::task::JoinSet;
 
 scenarios! {
@@ -33,7 +33,7 @@ fn addresses(id: &str) -> [String; 9] {
 }
 
 /// How often the draft was shown, to the author as the only one.
-fn seen(answer: &Answer, caller: Option<&Account>, author: &Account) -> usize {
+fn seen(answer: &Response, caller: Option<&Account>, author: &Account) -> usize {
     let shows = answer.text().contains(DRAFT);
     let may_be_shared = answer.header("cache-control").is_some_and(|control| control.contains("public"));
     assert!(!(shows && may_be_shared), "{answer} may be kept by anybody");
@@ -82,7 +82,7 @@ async fn a_draft_is_in_no_shared_cache_and_shown_to_nobody_while_its_author_work
         for version in 1..=ROUNDS {
             let body = json!({"content": format!("{DRAFT}, the {version}. time.")});
             let patch = world.client().patch(&path).token(&author.token);
-            patch.header("if-match", &format!("\"v{version}\"")).json(&body).send().await.expect_status(200);
+            patch.header("if-match", format!("\"v{version}\"")).json(&body).send().await.expect_status(200);
         }
     };
     let (shown, ()) = tokio::join!(readers, changes);
@@ -112,7 +112,7 @@ impl Watch {
     }
 
     /// An answer and what it shows: the old text, the new one, the rumour.
-    async fn look(&self) -> (Answer, [bool; 3]) {
+    async fn look(&self) -> (Response, [bool; 3]) {
         let answer = self.replica.get(&self.address).send().await;
         assert!(matches!(answer.status, 200 | 404), "{answer}");
         let text = answer.text();
@@ -136,7 +136,7 @@ impl Watch {
 }
 
 /// What is not there is kept by nobody.
-fn is_kept(answer: &Answer) -> bool {
+fn is_kept(answer: &Response) -> bool {
     answer.status == 404 || answer.header("cache-status") == Some("orchestrator; hit")
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use system_tests::{Account, Shape, World, scenarios, text_of};
-use testkit::{Answer, PATIENCE, wait_until};
+use testkit::{PATIENCE, Response, wait_until};
 
 scenarios! {
     on the fleet, because "the sections of one process come and go together":
@@ -69,7 +69,7 @@ async fn published_of(world: &World, author: &Account, title: &str, admin: &Acco
 }
 
 /// Asks until the orchestrator says this of where its answer comes from.
-async fn from_the_cache(world: &World, path: &str, status: &str) -> Answer {
+async fn from_the_cache(world: &World, path: &str, status: &str) -> Response {
     wait_until("an answer from the cache", PATIENCE, || async {
         let answer = world.client().get(path).send().await;
         (answer.header("cache-status") == Some(status)).then_some(answer)

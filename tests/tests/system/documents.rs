@@ -2,7 +2,7 @@
 
 use portal::documents::{Document, POLICY_OF_DOCS, POLICY_OF_PAGES};
 use serde_json::json;
-use testkit::Answer;
+use testkit::Response;
 
 use system_tests::{Shape, World, register, scenarios};
 
@@ -64,7 +64,7 @@ async fn every_document_is_served_as_the_code_has_it(shape: Shape) {
 }
 
 /// A refusal of many kinds each: from the gateway, the edge, the guard, the extractors, the rules and the stores.
-async fn refusals(world: &World) -> Vec<Answer> {
+async fn refusals(world: &World) -> Vec<Response> {
     let client = world.client();
     let (admin, reader) = (world.admin().await, world.reader("vera").await);
     let id = world.published("sports", "A final", &["tennis"], &admin).await;

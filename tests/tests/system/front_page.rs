@@ -17,7 +17,7 @@ fn ids(list: &Value) -> Vec<&str> {
     list.as_array().expect("a list").iter().map(|article| article["id"].as_str().expect("an id")).collect()
 }
 
-async fn home(world: &World, reader: Option<&Account>) -> testkit::Answer {
+async fn home(world: &World, reader: Option<&Account>) -> testkit::Response {
     let call = world.client().get("/news/v1/home");
     reader.iter().fold(call, |call, reader| call.token(&reader.token)).send().await.expect_status(200)
 }

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use system_tests::{Shape, World, program};
+use system_tests::{Shape, World};
+use testkit::program;
 
 /// How long requests are generated for each caller, in seconds.
 const SECONDS: &str = "30";
@@ -37,7 +38,7 @@ async fn send_generated_requests(shape: Shape) {
     std::fs::write(&config, CHECKS).expect("the configuration is written");
     // One worker: with several, Python 3.11 now and then fails to parse a lambda that the generator describes.
     for authorization in [None, Some(format!("Authorization: Bearer {}", admin.token))] {
-        let mut run = Command::new(program("PORTAL_TEST_SCHEMATHESIS"));
+        let mut run = Command::new(program("SCHEMATHESIS"));
         run.arg("--config-file").arg(&config).arg("run");
         run.args(["--max-time", SECONDS, "--phases", "coverage,fuzzing", "--workers", "1", "--seed", "1"]);
         run.args([

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
-use testkit::{Answer, Client, at_once, portal_binary};
+use testkit::{Client, Response, at_once, portal_binary};
 
 use system_tests::{Account, Shape, World, scenarios};
 
@@ -20,7 +20,7 @@ scenarios! {
         of_posts_to_two_replicas_under_one_key_one_makes_a_draft_and_a_restart_remembers_it;
 }
 
-async fn step(world: &World, path: &str, version: u64, body: Value, by: &Account) -> Answer {
+async fn step(world: &World, path: &str, version: u64, body: Value, by: &Account) -> Response {
     let seen = format!("\"v{version}\"");
     world.client().post(path).token(&by.token).header("if-match", &seen).json(&body).send().await
 }
@@ -57,7 +57,7 @@ async fn an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be
     let back = world.client().get(&format!("{path}?min_version=6")).send().await.expect_status(200).json();
     assert_eq!(back["news"]["title"], "The budget falls");
 
-    let events = |answer: Answer| -> Vec<String> {
+    let events = |answer: Response| -> Vec<String> {
         let history = answer.expect_status(200).json()["history"].as_array().expect("a history").clone();
         history
             .iter()
@@ -223,7 +223,7 @@ async fn of_posts_to_two_replicas_under_one_key_one_makes_a_draft_and_a_restart_
             let again = post(replica, &body).await.expect_status(201);
             assert_eq!(again.header("idempotency-replayed"), Some("true"), "restarted: {restarted}");
             let headers =
-                |answer: &Answer| ["location", "etag"].map(|name| answer.header(name).map(str::to_owned));
+                |answer: &Response| ["location", "etag"].map(|name| answer.header(name).map(str::to_owned));
             assert_eq!((&again.body, headers(&again)), (&first.body, headers(first)));
             post(replica, &other).await.expect_problem(422, "idempotency_key_reused");
         }

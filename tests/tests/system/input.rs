@@ -1,7 +1,7 @@
 //! Bad input of every kind gets its status and code, and never a 500.
 
 use serde_json::{Value, json};
-use testkit::Answer;
+use testkit::Response;
 
 use system_tests::{Account, PASSWORD, Shape, World, scenarios};
 
@@ -21,7 +21,7 @@ async fn world_with_admin(shape: Shape) -> (World, Account) {
     (world, admin)
 }
 
-fn pointers(answer: &Answer) -> Vec<(String, String)> {
+fn pointers(answer: &Response) -> Vec<(String, String)> {
     let body = answer.json();
     let errors = body["errors"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

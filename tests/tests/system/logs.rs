@@ -72,7 +72,7 @@ async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Sh
     let path = format!("/users/v1/{}/consent", reader.id);
     let consent = json!({"personalisation": true, "history": true});
     let call = world.client().put(&path).token(&reader.token).json(&consent);
-    call.header("traceparent", &parent(CONSENT)).send().await.expect_status(200);
+    call.header("traceparent", parent(CONSENT)).send().await.expect_status(200);
     // Over HTTP, through the outbox, and over the bus.
     let wanted = [("users", "answered"), ("recommendations", "a consent was put on record")];
     found_in(&world, CONSENT, &wanted).await;
@@ -82,7 +82,7 @@ async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Sh
     let reader = login(world.client(), &reader.email, PASSWORD).await;
     let id = world.published("politics", "A vote", &["vote"], &admin).await;
     let read = world.client().get(&format!("/news/v1/politics/{id}?min_version=2")).token(&reader.token);
-    read.header("traceparent", &parent(READ)).send().await.expect_status(200);
+    read.header("traceparent", parent(READ)).send().await.expect_status(200);
     // Over HTTP, by a call and a message on the bus, and over gRPC.
     let wanted = [
         ("orchestrator", "answered"),

@@ -1,7 +1,7 @@
 //! Every cell of the matrix of roles and routes, requested through the gateway.
 
 use serde_json::json;
-use testkit::Answer;
+use testkit::Response;
 
 use system_tests::access::{Row, every_row};
 use system_tests::{Account, Shape, World, scenarios};
@@ -24,7 +24,7 @@ fn may(row: &Row, role: &str, own: bool) -> bool {
     })
 }
 
-async fn ask(world: &World, row: &Row, subject: &str, caller: Option<&Account>) -> Answer {
+async fn ask(world: &World, row: &Row, subject: &str, caller: Option<&Account>) -> Response {
     let method = row.method.parse().expect("a method");
     let call = world.client().request(method, &row.filled(subject));
     let call = caller.iter().fold(call, |call, account| call.token(&account.token));

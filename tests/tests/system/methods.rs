@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use testkit::{Answer, Call};
+use testkit::{Request, Response};
 
 use system_tests::{Account, Shape, World, scenarios};
 
@@ -50,12 +50,12 @@ fn filled(path: &str, user: &Account, article: &str) -> String {
     if path.ends_with("/diff") { path + "?from=1&to=2" } else { path }
 }
 
-fn allowed(answer: &Answer) -> BTreeSet<String> {
+fn allowed(answer: &Response) -> BTreeSet<String> {
     let allow = answer.header("allow").unwrap_or_else(|| panic!("{answer} has no Allow"));
     allow.split(',').map(|method| method.trim().to_owned()).collect()
 }
 
-fn request(world: &World, method: &str, path: &str) -> Call {
+fn request(world: &World, method: &str, path: &str) -> Request {
     world.client().request(method.parse().expect("a method"), path)
 }
 
@@ -107,7 +107,7 @@ async fn head_answers_as_get_does_without_a_body(shape: Shape) {
             let (get, head) = (ask("GET").send().await, ask("HEAD").send().await);
             assert_eq!(get.status, head.status, "{path}: {get} and {head}");
             assert!(head.body.is_empty(), "{head}");
-            let names = |answer: &Answer| -> BTreeSet<String> {
+            let names = |answer: &Response| -> BTreeSet<String> {
                 let names = answer.headers.keys().map(|name| name.as_str().to_owned());
                 names.filter(|name| !OF_ONE_REQUEST.contains(&name.as_str())).collect()
             };

@@ -2,7 +2,7 @@
 //! comes along.
 
 use serde_json::json;
-use testkit::{Answer, Call};
+use testkit::{Request, Response};
 
 use system_tests::{Shape, World, scenarios};
 
@@ -22,29 +22,29 @@ async fn world(shape: Shape) -> World {
     World::with(shape, &[("PROCESS__EDGE__WRITING_ORIGINS", "[\"https://desk.example.org\"]")]).await
 }
 
-fn from(origin: &str, call: Call) -> Call {
+fn from(origin: &str, call: Request) -> Request {
     call.header("origin", origin)
 }
 
 /// Who may see the answer. With a wildcard or without: never with credentials.
-fn open_to(answer: &Answer) -> Option<&str> {
+fn open_to(answer: &Response) -> Option<&str> {
     assert!(answer.header("access-control-allow-credentials").is_none(), "{answer}");
     let all: Vec<_> = answer.headers.get_all("access-control-allow-origin").iter().collect();
     assert!(all.len() <= 1, "a browser takes one and no more: {all:?}");
     answer.header("access-control-allow-origin")
 }
 
-fn varies_by_origin(answer: &Answer) -> bool {
+fn varies_by_origin(answer: &Response) -> bool {
     let lines = answer.headers.get_all("vary").iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).any(|name| name.trim().eq_ignore_ascii_case("origin"))
 }
 
-fn names(answer: &Answer, header: &str) -> Vec<String> {
+fn names(answer: &Response, header: &str) -> Vec<String> {
     let text = answer.header(header).unwrap_or_else(|| panic!("{answer} has no {header}"));
     text.split(',').map(|name| name.trim().to_ascii_lowercase()).collect()
 }
 
-async fn preflight(world: &World, origin: &str, method: &str, path: &str) -> Answer {
+async fn preflight(world: &World, origin: &str, method: &str, path: &str) -> Response {
     let call = world.client().request("OPTIONS".parse().expect("a method"), path);
     let call = from(origin, call).header("access-control-request-method", method);
     let call = call.header("access-control-request-headers", "authorization, content-type, if-match");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use testkit::{Answer, at_once};
+use testkit::{Response, at_once};
 
 use system_tests::{PASSWORD, Shape, World, login, scenarios};
 
@@ -17,12 +17,12 @@ fn ann() -> Value {
     json!({"name": "Ann", "email": "ann@example.org", "password": PASSWORD})
 }
 
-async fn send(world: &World, body: &Value) -> Answer {
+async fn send(world: &World, body: &Value) -> Response {
     world.client().post("/users/v1/").header("idempotency-key", "a-key").json(body).send().await
 }
 
 #[track_caller]
-fn same(again: &Answer, first: &Answer) {
+fn same(again: &Response, first: &Response) {
     assert_eq!(
         (first.header("idempotency-replayed"), again.header("idempotency-replayed")),
         (None, Some("true"))

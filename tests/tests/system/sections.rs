@@ -1,7 +1,7 @@
 //! Roles that hold in one section.
 
 use serde_json::{Value, json};
-use testkit::Answer;
+use testkit::Response;
 
 use system_tests::{Account, Shape, World, scenarios, text_of};
 
@@ -13,7 +13,7 @@ scenarios! {
 /// Everything that somebody can do to an article of others, in an order in which each leads to where the next begins.
 const TRANSITIONS: [&str; 7] = ["publish", "patch", "put", "unpublish", "restore", "delete", "undelete"];
 
-async fn change(world: &World, what: &str, path: &str, version: u64, by: &Account) -> Answer {
+async fn change(world: &World, what: &str, path: &str, version: u64, by: &Account) -> Response {
     let client = world.client();
     let text = json!({"title": "Another headline", "content": "And another text.", "tags": ["desk"]});
     let (call, body) = match what {
@@ -23,10 +23,10 @@ async fn change(world: &World, what: &str, path: &str, version: u64, by: &Accoun
         "restore" => (client.post(&format!("{path}/restore")), json!({"version": 1})),
         step => (client.post(&format!("{path}/{step}")), json!({})),
     };
-    call.token(&by.token).header("if-match", &format!("\"v{version}\"")).json(&body).send().await
+    call.token(&by.token).header("if-match", format!("\"v{version}\"")).json(&body).send().await
 }
 
-fn version(answer: &Answer) -> Option<u64> {
+fn version(answer: &Response) -> Option<u64> {
     answer.header("etag")?.trim_matches(['"', 'v']).parse().ok()
 }
 

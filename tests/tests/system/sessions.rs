@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use system_tests::{Account, PASSWORD, Shape, World, scenarios};
-use testkit::{Answer, at_once};
+use testkit::{Response, at_once};
 
 scenarios! {
     on both shapes:
@@ -20,7 +20,7 @@ const PREFIXES: [&str; 2] = ["/users/v1", "/v1/users"];
 struct Jar(Vec<(String, String, String)>);
 
 impl Jar {
-    fn keep(&mut self, answer: &Answer) {
+    fn keep(&mut self, answer: &Response) {
         for line in answer.headers.get_all("set-cookie") {
             let line = line.to_str().expect("text");
             let (pair, rest) = line.split_once("; ").expect("attributes");
@@ -50,16 +50,16 @@ async fn register(world: &World, name: &str) -> String {
     email
 }
 
-async fn log_in(world: &World, jar: &mut Jar, prefix: &str, email: &str) -> Answer {
+async fn log_in(world: &World, jar: &mut Jar, prefix: &str, email: &str) -> Response {
     let body = json!({"email": email, "password": PASSWORD});
     let answer = world.client().post(&format!("{prefix}/sessions")).json(&body).send().await;
     jar.keep(&answer);
     answer.expect_status(201)
 }
 
-async fn refresh(world: &World, jar: &mut Jar, prefix: &str) -> Answer {
+async fn refresh(world: &World, jar: &mut Jar, prefix: &str) -> Response {
     let path = format!("{prefix}/sessions/refresh");
-    let answer = world.client().post(&path).header("cookie", &jar.sent_to(&path)).send().await;
+    let answer = world.client().post(&path).header("cookie", jar.sent_to(&path)).send().await;
     jar.keep(&answer);
     answer
 }
@@ -75,7 +75,7 @@ async fn a_browser_stays_logged_in_by_either_prefix_and_by_both_in_turn(shape: S
                 refresh(&world, &mut jar, prefix).await.expect_status(200);
             }
             let path = format!("{other}/sessions/current");
-            let out = world.client().delete(&path).header("cookie", &jar.sent_to(&path)).send().await;
+            let out = world.client().delete(&path).header("cookie", jar.sent_to(&path)).send().await;
             jar.keep(&out.expect_status(204));
             assert!(jar.0.is_empty(), "{first}, {other}: {:?}", jar.0);
         }
@@ -120,7 +120,7 @@ async fn a_cookie_that_is_none_of_ours_hides_no_session(shape: Shape) {
 async fn a_token_of_a_session_that_has_ended_erases_nobody(shape: Shape) {
     let world = World::new(shape).await;
     let email = register(&world, "vera").await;
-    let vera = |answer: Answer| {
+    let vera = |answer: Response| {
         let json = answer.json();
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
         (text(&json["user"]["id"]), text(&json["access_token"]))

@@ -4,7 +4,7 @@ mod collector;
 
 use serde_json::json;
 use system_tests::{Account, PASSWORD, Shape, World, login, scenarios, text_of};
-use testkit::{Call, PATIENCE, wait_until};
+use testkit::{PATIENCE, Request, wait_until};
 
 use self::collector::SpanKind::{Client, Consumer, Producer, Server};
 use self::collector::{Collector, Step};
@@ -23,9 +23,9 @@ scenarios! {
 const TEST: [u8; 8] = *b"thetests";
 
 /// A call in this trace.
-fn in_trace(call: Call, trace: &[u8; 16], flags: &str) -> Call {
+fn in_trace(call: Request, trace: &[u8; 16], flags: &str) -> Request {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    call.header("traceparent", &format!("00-{}-{}-{flags}", hex(trace), hex(&TEST)))
+    call.header("traceparent", format!("00-{}-{}-{flags}", hex(trace), hex(&TEST)))
 }
 
 async fn told_world(shape: Shape) -> (Collector, World) {

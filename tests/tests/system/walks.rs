@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use system_tests::{Account, Shape, World, scenarios, text_of};
-use testkit::{Client, NoAnswer, wait_until};
+use testkit::{Client, NoResponse, wait_until};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -79,7 +79,7 @@ async fn change(
     section: &str,
     round: usize,
     path: &str,
-) -> Result<bool, NoAnswer> {
+) -> Result<bool, NoResponse> {
     let body = json!({"title": format!("Meanwhile {round}"), "content": "News.", "tags": ["walk"]});
     let new = client.post(&format!("/news/v1/{section}?publish=true")).token(&admin.token).json(&body);
     let new = new.try_send().await?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chassis::postgres::Database;
 use sqlx::migrate::Migrator;
 use sqlx::{Connection, PgConnection};
-use testkit::{PATIENCE, wait_until};
+use testkit::{PATIENCE, engine, engine_with, wait_until};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -14,17 +14,14 @@ use super::{Bell, PostgresOutbox, TABLE, enqueue};
 use crate::outbox::contract::messages;
 use crate::{Envelope, Outbox};
 
-/// The URL of a new schema with the table.
-#[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
+/// Creates a schema with the table of the outbox, and returns its URL.
 pub(crate) async fn schema() -> String {
-    let url = std::env::var("PORTAL_TEST_POSTGRES_URL");
-    let url = url.expect("PORTAL_TEST_POSTGRES_URL says where the server for tests is");
     let schema = format!("bus_{}", Uuid::new_v4().simple());
-    let mut connection = PgConnection::connect(&url).await.expect("the server for tests answers");
+    let mut connection = PgConnection::connect(&engine("POSTGRES")).await.expect("the server answers");
     let make = format!("create schema {schema}; set search_path = {schema}; {TABLE}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(make)).execute(&mut connection).await.expect("the table is made");
     connection.close().await.expect("the connection closes");
-    format!("{url}{}options[search_path]={schema}", if url.contains('?') { '&' } else { '?' })
+    engine_with("POSTGRES", &format!("options[search_path]={schema}"))
 }
 
 struct Replica {

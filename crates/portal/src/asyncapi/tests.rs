@@ -92,7 +92,7 @@ impl Listened {
     async fn step(&self, token: &str, method: &str, path: &str, version: &mut u32, body: Option<Value>) {
         let call = self.client.request(method.parse().expect("a method"), path).token(token);
         let call = body.iter().fold(call, |call, body| call.json(body));
-        let answer = call.header("if-match", &format!("\"v{version}\"")).send().await;
+        let answer = call.header("if-match", format!("\"v{version}\"")).send().await;
         assert!(answer.is_success(), "{answer}");
         *version += 1;
     }

@@ -2,23 +2,13 @@
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use testkit::{engine, engine_with};
 use uuid::Uuid;
 
 use crate::people::{Answer, PASSWORD, Person, Users};
 
-#[allow(clippy::disallowed_methods, reason = "a message from the test command, not a setting")]
-fn given(variable: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} says where the server for tests is; `cargo xtask test` sets it")
-    })
-}
-
-fn with(url: &str, parameter: &str) -> String {
-    format!("{url}{}{parameter}", if url.contains('?') { '&' } else { '?' })
-}
-
 async fn statement(text: String) {
-    let mut connection = PgConnection::connect(&given("PORTAL_TEST_POSTGRES_URL")).await.expect("it answers");
+    let mut connection = PgConnection::connect(&engine("POSTGRES")).await.expect("it answers");
     sqlx::query(AssertSqlSafe(text)).execute(&mut connection).await.expect("it is done");
     connection.close().await.expect("it closes");
 }
@@ -38,9 +28,9 @@ impl Place {
     fn name_in(&self, config: &mut users::Config) {
         let schema = format!("options[search_path]={}", self.name);
         let prefix = format!("prefix=users:test-{}:", self.name);
-        config.store.url = with(&given("PORTAL_TEST_POSTGRES_URL"), &schema).into();
-        config.intake.url = with(&given("PORTAL_TEST_REDIS_INTAKE_URL"), &prefix).into();
-        config.cache.url = with(&given("PORTAL_TEST_REDIS_CACHE_URL"), &prefix).into();
+        config.store.url = engine_with("POSTGRES", &schema).into();
+        config.intake.url = engine_with("REDIS_INTAKE", &prefix).into();
+        config.cache.url = engine_with("REDIS_CACHE", &prefix).into();
     }
 
     /// A second replica of `one`, which stands here: the same stores and the same key.

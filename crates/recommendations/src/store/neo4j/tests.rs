@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use chassis::{Context, causes};
 use kernel::{ArticleId, MessageId};
-use testkit::{PATIENCE, at_once, wait_until};
+use testkit::{PATIENCE, at_once, engine, wait_until};
 use tokio::sync::{Barrier, OnceCell};
 use uuid::Uuid;
 
@@ -18,13 +18,6 @@ use crate::store::contract::TestGraph;
 use proxy::Proxy;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Returns the URL of the server for tests.
-#[allow(clippy::disallowed_methods, reason = "where the engines are is no configuration of the service")]
-fn server() -> String {
-    std::env::var("PORTAL_TEST_NEO4J_URL")
-        .expect("PORTAL_TEST_NEO4J_URL says where a Neo4j server is for tests")
-}
 
 /// Returns a URL with a new tenant at this server. Its data stays until the server is removed.
 fn new_tenant(server: &str) -> String {
@@ -40,7 +33,7 @@ async fn open(url: &str) -> Neo4jTasteGraph {
 /// Waits until the server has answered each kind of query once. A server that has just started plans and compiles for longer
 /// than readers would wait.
 async fn warm_up() {
-    let graph = Neo4jTasteGraph::open(&new_tenant(&server()), PATIENCE).await;
+    let graph = Neo4jTasteGraph::open(&new_tenant(&engine("NEO4J")), PATIENCE).await;
     let graph = graph.expect("the server for tests answers");
     wait_until("a server that is warm", 4 * PATIENCE, || async {
         graph.set_consent(reader(1), &consent(1)).await.ok()?;
@@ -56,7 +49,7 @@ async fn warm_up() {
 
 /// Opens an empty graph.
 pub async fn open_tenant() -> TestGraph {
-    TestGraph::new(Arc::new(open(&new_tenant(&server())).await), None)
+    TestGraph::new(Arc::new(open(&new_tenant(&engine("NEO4J"))).await), None)
 }
 
 crate::store::contract::every_case!(open_tenant, ignore = "needs neo4j");
@@ -87,7 +80,7 @@ fn reading(by: u128, article: u128, minutes: i64, labels: impl IntoIterator<Item
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs neo4j"]
 async fn a_server_that_answers_accepts_writes() {
-    let graph = open(&new_tenant(&server())).await;
+    let graph = open(&new_tenant(&engine("NEO4J"))).await;
     graph.ping().await.expect("it answers");
     graph.try_write().await.expect("it is not read-only");
 }
@@ -110,7 +103,7 @@ async fn lock_both(
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs neo4j"]
 async fn two_transactions_in_a_deadlock_both_succeed_in_the_end() {
-    let graph = open(&new_tenant(&server())).await;
+    let graph = open(&new_tenant(&engine("NEO4J"))).await;
     for number in 1..=2 {
         graph.set_consent(reader(number), &consent(1)).await.expect("a consent is stored");
     }
@@ -136,7 +129,7 @@ async fn two_transactions_in_a_deadlock_both_succeed_in_the_end() {
 #[ignore = "needs neo4j"]
 async fn sixty_concurrent_readings_with_the_same_labels_all_succeed_and_count_once() {
     const READERS: u128 = 20;
-    let graph = open(&new_tenant(&server())).await;
+    let graph = open(&new_tenant(&engine("NEO4J"))).await;
     for number in 1..=READERS {
         graph.set_consent(reader(number), &consent(1)).await.expect("a consent is stored");
     }
@@ -160,7 +153,7 @@ async fn sixty_concurrent_readings_with_the_same_labels_all_succeed_and_count_on
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs neo4j"]
 async fn replicas_that_delete_visits_and_record_readings_at_once_do_not_disturb_each_other() {
-    let graph = open(&new_tenant(&server())).await;
+    let graph = open(&new_tenant(&engine("NEO4J"))).await;
     graph.set_consent(reader(1), &consent(1)).await.expect("a consent is stored");
     for article in 0..40 {
         let reading = reading(1, article, 0, ["budget".to_owned()]);
@@ -196,7 +189,7 @@ async fn is_unavailable(graph: &Neo4jTasteGraph) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs neo4j"]
 async fn a_graph_behind_a_cut_or_frozen_connection_is_unavailable_and_recovers() {
-    let url = server();
+    let url = engine("NEO4J");
     let (login, address) = url.rsplit_once('@').expect("a URL with a login");
     let proxy = Proxy::before(address).await;
     let graph = open(&new_tenant(&format!("{login}@{}", proxy.address()))).await;
@@ -220,7 +213,7 @@ async fn a_graph_behind_a_cut_or_frozen_connection_is_unavailable_and_recovers()
 
 /// Opens a graph with all of its connections, so that an open transaction on one of them is not found by chance.
 async fn open_with_all_connections() -> Neo4jTasteGraph {
-    let graph = open(&new_tenant(&server())).await;
+    let graph = open(&new_tenant(&engine("NEO4J"))).await;
     graph.set_consent(reader(1), &consent(1)).await.expect("a consent is stored");
     let all = at_once(10, |_| {
         let graph = graph.clone();
@@ -264,7 +257,7 @@ async fn a_cancelled_transaction_leaves_no_lock_behind() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs neo4j"]
 async fn a_wrong_password_is_refused_and_not_quoted() {
-    let url = server();
+    let url = engine("NEO4J");
     let (_, address) = url.rsplit_once('@').expect("a URL with a login");
     let opened = Neo4jTasteGraph::open(&format!("neo4j://neo4j:geheim@{address}"), SECOND).await;
     let failure = opened.err().expect("it is refused");
