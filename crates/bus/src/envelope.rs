@@ -1,25 +1,27 @@
 use bytes::Bytes;
 use kernel::{MessageId, Timestamp, Trace};
 
-/// A message with what the bus and its consumers need to know about it, after the attributes of CloudEvents.
+/// A message with its metadata, which follow the attributes of CloudEvents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// Minted by whoever has the effect that this tells of. A consumer that must not act twice stores it with its effect.
+    /// The id, created with the effect that the message reports. A consumer that must not act twice stores it with its
+    /// own effect.
     pub id: MessageId,
-    /// The full name of the message in `proto/`, such as `portal.news.v1.ArticlePublished`: says how to read `body`.
+    /// The full name of the message in `proto/`, such as `portal.news.v1.ArticlePublished`. It says how to decode `body`.
     pub kind: String,
     /// The routing key that subscriptions match, such as `news.sports.published`.
     pub key: String,
-    /// The service that it comes from.
+    /// The service that publishes it.
     pub source: String,
-    /// The id of what it is about: an article, an account.
+    /// The id of the article or account that it is about.
     pub subject: String,
-    /// The version of the subject that it tells of. Who applies only newer versions may receive in any order.
+    /// The version of the subject that it reports. A consumer that applies only newer versions may receive messages in
+    /// any order.
     pub version: u32,
-    /// When it happened.
+    /// The time of the event.
     pub time: Timestamp,
-    /// The trace of the request that caused it: it goes on in every handler.
+    /// The trace of the request that caused it. Every handler continues it.
     pub trace: Trace,
-    /// The message itself in protobuf.
+    /// The message in protobuf.
     pub body: Bytes,
 }

@@ -1,4 +1,4 @@
-//! Erasure is a duty that is repeated until it is true.
+//! The worker that repeats an erasure until it is true.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,16 +11,17 @@ use tokio::sync::Notify;
 
 use crate::Bus;
 
-/// The least time between two rounds that wiped everything: many erasures at once cost as much as one.
-const PACE: Duration = Duration::from_secs(15);
-/// The least time between two attempts while something is in the way.
-const AGAIN: Duration = Duration::from_secs(1);
+/// The shortest time between two complete rounds, so that many erasures together cost as much as one.
+const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(15);
+/// The shortest time between two attempts while something prevents an erasure.
+const PAUSE_AFTER_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// A worker that makes erasures true: it removes what dead letters say about the erased, wipes the stores of its service and the
-/// bus, and only then counts the erasure as done.
+/// A worker that makes erasures true. It removes dead letters about the erased persons, wipes the stores of its service and
+/// the bus, and only then records the erasure as done.
 ///
-/// It begins right after an erasure, and again after a crash, because the duty is a row in the store. As long as anything is in the
-/// way (a message about the person that still waits, a reader that holds a log, a server that is down) it tries again.
+/// It begins right after an erasure, and again after a crash, because the duty is a row in the store. It tries again while
+/// anything prevents the erasure: a message about the person that still waits, a reader that holds a log, a server that is
+/// down.
 pub struct Erasing {
     name: &'static str,
     stores: Vec<Arc<dyn Erasable>>,
@@ -30,12 +31,12 @@ pub struct Erasing {
 }
 
 impl Erasing {
-    /// Creates the worker of this name, `<service>.<purpose>`, for these stores.
+    /// Creates a worker named `<service>.<purpose>` for these stores.
     pub fn new(name: &'static str, stores: Vec<Arc<dyn Erasable>>, bus: Arc<dyn Bus>) -> Self {
         Self { name, stores, bus, next: Mutex::default(), wake: Arc::default() }
     }
 
-    /// Uses this to be woken by.
+    /// Sets the signal that wakes the worker.
     #[must_use]
     pub fn woken_by(self, wake: Arc<Notify>) -> Self {
         Self { wake, ..self }
@@ -49,7 +50,7 @@ impl Erasing {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + pause);
     }
 
-    /// Does everything once. Returns whether the erasure of these persons is true now.
+    /// Wipes everything once. Returns whether the erasure of these persons is true now.
     async fn wipe(&self, persons: &[UserId]) -> Result<bool, Box<dyn Fault>> {
         for person in persons {
             if !self.bus.forget(&person.to_string()).await? {
@@ -83,15 +84,15 @@ impl Worker for Erasing {
             return Ok(Step::Idle);
         }
         let owed: Vec<UserId> = owed.into_iter().collect();
-        // A failure is tried again with the pauses of every worker.
+        // The worker's loop tries again after a failure.
         if !self.wipe(&owed).await? {
-            self.rest(AGAIN);
+            self.rest(PAUSE_AFTER_ATTEMPT);
             return Ok(Step::Idle);
         }
         for store in &self.stores {
             store.done(&owed).await?;
         }
-        self.rest(PACE);
+        self.rest(PAUSE_AFTER_SUCCESS);
         tracing::info!(persons = owed.len(), worker = self.name, "erasures are true in every file");
         Ok(Step::Idle)
     }

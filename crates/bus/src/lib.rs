@@ -9,6 +9,7 @@ use chassis::{Closer, Dependency, Surroundings};
 mod amqp;
 mod envelope;
 mod erasing;
+mod instrument;
 mod local;
 pub mod metrics;
 mod outbox;
@@ -19,7 +20,6 @@ mod relay;
 mod row;
 mod schedule;
 pub mod sqlite_outbox;
-mod told;
 mod topic;
 
 #[cfg(test)]
@@ -28,87 +28,89 @@ mod contract;
 pub use amqp::AmqpBus;
 pub use envelope::Envelope;
 pub use erasing::Erasing;
-pub use local::{BusLocal, DeadLetter, Depth, Listing};
+pub use local::{Declarations, LocalBus, QueueDepth};
 pub use outbox::Outbox;
-pub use port::{Bus, BusError, Call, CallHandler, HANDLER_BUDGET, Handler, Queue, Subscription};
+pub use port::{Bus, BusError, Call, CallHandler, DeadLetter, HANDLER_BUDGET, Handler, Queue, Subscription};
 pub use relay::Relay;
 pub use schedule::Schedule;
-pub use topic::{NotAPattern, Pattern};
+pub use topic::{InvalidPattern, Pattern};
 
-/// A bus that was opened for a service.
-pub struct Opened {
+/// A bus that was opened for one service.
+pub struct OpenBus {
     /// The bus.
     pub bus: Arc<dyn Bus>,
-    /// How it is closed, for whoever opened it. None where the services of a process share one and another has it already.
+    /// The steps that close the bus. Empty if services of one process share the bus and another one closes it.
     pub closers: Vec<Closer>,
 }
 
-/// Opens the bus that `url` names: `local:data/bus.db` is a file that belongs to this process, opened once however many
-/// services ask for it; `amqp://user:password@host:port/vhost` is a RabbitMQ, and the user is the service.
+/// Opens the bus at `url`.
+///
+/// * `local:data/bus.db` is a file that belongs to this process. It is opened once, however many services ask for it.
+/// * `amqp://user:password@host:port/vhost` is a RabbitMQ. The user is the service.
 ///
 /// # Errors
-/// Where the URL is not understood or not allowed here, the file can't be opened, or no broker answers within seconds.
-pub async fn open(url: &str, surroundings: &Surroundings) -> Result<Opened, BusError> {
-    let (bus, first): (Arc<dyn Bus>, bool) = if is_amqp(url) {
+/// If the URL is not valid or not allowed here, if the file can't be opened, or if no broker answers within seconds.
+pub async fn open(url: &str, surroundings: &Surroundings) -> Result<OpenBus, BusError> {
+    let (bus, is_first): (Arc<dyn Bus>, bool) = if is_amqp(url) {
         (Arc::new(AmqpBus::open(url, Schedule::default()).await?), true)
     } else {
-        let (bus, first) = share_local(url, surroundings).await?;
-        (bus, first)
+        let (bus, is_first) = share_local(url, surroundings).await?;
+        (bus, is_first)
     };
-    let closing = bus.clone();
-    let closer: Closer = Box::pin(async move { closing.close().await });
-    Ok(Opened { bus, closers: first.then_some(closer).into_iter().collect() })
+    let to_close = bus.clone();
+    let closer: Closer = Box::pin(async move { to_close.close().await });
+    Ok(OpenBus { bus, closers: is_first.then_some(closer).into_iter().collect() })
 }
 
 fn is_amqp(url: &str) -> bool {
     url.starts_with("amqp:") || url.starts_with("amqps:")
 }
 
-/// The address of a bus among the keys of a configuration, which all services have as `bus.url`.
+/// Returns the configuration key `bus.url`, which every service has, with the addresses that it accepts.
 pub fn place(address: &Address) -> Place {
-    let read = |url: &str| if is_amqp(url) { amqp::read(url).map(drop) } else { Ok(()) };
+    let read = |url: &str| if is_amqp(url) { amqp::parse_url(url).map(drop) } else { Ok(()) };
     Place::new("bus.url", address.url.expose(), &[Form::Local, Form::Amqp]).read_by(read)
 }
 
-/// The bus among what a service can't do without.
+/// Returns the bus as a dependency that a service can't work without.
 pub fn dependency(bus: &Arc<dyn Bus>) -> Dependency {
-    let (asked, written) = (bus.clone(), bus.clone());
+    let (to_ping, to_write) = (bus.clone(), bus.clone());
     Dependency::new("bus", move || {
-        let bus = asked.clone();
+        let bus = to_ping.clone();
         async move { bus.ping().await }
     })
     .that_writes(move || {
-        let bus = written.clone();
+        let bus = to_write.clone();
         async move { bus.try_write().await }
     })
 }
 
-/// Opens the local bus that `url` names, with what only it can tell: its dead letters and the depth of its queues.
+/// Opens the local bus at `url` with the methods that only this adapter has: dead letters, depths, declarations.
 ///
 /// # Errors
-/// Where the URL is not understood or not allowed here, or the file can't be opened.
-pub async fn open_local(url: &str, surroundings: &Surroundings) -> Result<Arc<BusLocal>, BusError> {
+/// If the URL is not valid or not allowed here, or if the file can't be opened.
+pub async fn open_local(url: &str, surroundings: &Surroundings) -> Result<Arc<LocalBus>, BusError> {
     Ok(share_local(url, surroundings).await?.0)
 }
 
-/// The local bus, and whether it was opened just now.
-async fn share_local(url: &str, surroundings: &Surroundings) -> Result<(Arc<BusLocal>, bool), BusError> {
+/// Returns the local bus, and whether this call has opened it.
+async fn share_local(url: &str, surroundings: &Surroundings) -> Result<(Arc<LocalBus>, bool), BusError> {
     let path = url.strip_prefix("local:").filter(|path| !path.is_empty() && !path.starts_with("//"));
     let Some(path) = path else {
-        return Err(BusError::Url(format!("{url:?} is no address of a bus such as local:data/bus.db")));
+        return Err(BusError::Url(format!("{url:?} is not an address of a bus such as local:data/bus.db")));
     };
     if !surroundings.allows_in_process() {
         return Err(BusError::Url(format!(
-            "{url} joins services of one process and this one is on its own: set its bus.url to an amqp:// address"
+            "{url} connects services of one process, but this service runs alone: set its bus.url to an amqp:// address"
         )));
     }
-    let (clock, first) = (surroundings.clock.clone(), AtomicBool::new(false));
-    let opening = || {
-        first.store(true, Ordering::Relaxed);
-        BusLocal::open(path, clock, Schedule::default())
+    let (clock, is_first) = (surroundings.clock.clone(), AtomicBool::new(false));
+    let open = || {
+        is_first.store(true, Ordering::Relaxed);
+        LocalBus::open(path, clock, Schedule::default())
     };
-    let bus = surroundings.shared(path, opening).await?;
-    Ok((bus, first.load(Ordering::Relaxed)))
+    let bus = surroundings.shared(path, open).await?;
+    Ok((bus, is_first.load(Ordering::Relaxed)))
 }
 
 #[cfg(test)]
@@ -116,12 +118,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_bus_that_services_share_is_closed_by_whoever_opened_it_and_nobody_else() {
+    async fn a_shared_bus_is_closed_only_by_the_service_that_opened_it() {
         let folder = testkit::Folder::new();
         let url = format!("local:{}", folder.join("bus.db").display());
         let surroundings = Surroundings::one_process();
-        let first = open(&url, &surroundings).await.expect("opens");
-        let second = open(&url, &surroundings).await.expect("is shared");
+        let first = open(&url, &surroundings).await.expect("the bus opens");
+        let second = open(&url, &surroundings).await.expect("the bus is shared");
         assert_eq!((first.closers.len(), second.closers.len()), (1, 0));
         for closer in first.closers {
             closer.await;
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_the_driver_can_not_read_is_refused_before_anything_is_opened() {
+    fn an_address_that_the_driver_cannot_read_is_refused_before_anything_is_opened() {
         use chassis::config::Profile;
 
         let fault = |url: &str| place(&Address { url: url.into() }).fault(Profile::Development, true);

@@ -4,37 +4,43 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::{Runnable, StoreFailure};
-use kernel::{Class, Fault, Kind, Refusal};
+use kernel::{Class, Fault, Kind, Refusal, Timestamp};
 
 use crate::Envelope;
 
-/// How long a handler may take with one message unless its subscription says otherwise.
+/// The time that a handler has for one message, unless its subscription sets another.
 pub const HANDLER_BUDGET: Duration = Duration::from_secs(10);
 
-/// What carries messages and calls between the services. The laws are in the crate's documentation; each is a case of
-/// the contract suite that every adapter passes.
+/// The port that carries messages and calls between the services.
+///
+/// The laws are in the crate's documentation. Each is a case of the contract suite that every adapter passes.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Takes all messages or none. `Ok` means that every durable queue that wants them has them and that they survive
-    /// a crash of this process. After an error, or where the caller does not wait for the answer, they may be there or
-    /// not: send them again, under the same ids.
+    /// Publishes all messages or none. `Ok` means that every durable queue that subscribes to them has stored them, and
+    /// that they survive a crash of this process. After an error it is unknown whether they were stored, and likewise if
+    /// the caller stops waiting. In both cases publish them again under the same ids.
     async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError>;
 
-    /// Makes the queue, if it is not there, and gives back its consumer, which receives while it runs. A durable queue
-    /// takes messages from the moment this returns, whether its consumer runs or not.
+    /// Creates the queue if it does not exist, and returns its consumer, which receives while it runs. A durable queue
+    /// collects messages from the moment this returns, whether its consumer runs or not.
     async fn subscribe(
         &self,
         subscription: Subscription,
         handler: Arc<dyn Handler>,
     ) -> Result<Box<dyn Runnable>, BusError>;
 
-    /// Asks whoever serves `address`, for as long as the deadline of `Context::current()` allows. What the server
-    /// refuses comes back as it was refused. Nobody there: `Unavailable`; the time is over: `Timeout` with the code
-    /// `deadline_exceeded`; the server panicked: `Internal`. A caller that stops waiting stops the server's work too.
+    /// Sends a call to `address` and waits for the reply until the deadline of `Context::current()`.
+    ///
+    /// * A refusal of the server is returned unchanged.
+    /// * `Unavailable`: no process serves the address.
+    /// * `Timeout` with the code `deadline_exceeded`: the time is over.
+    /// * `Internal`: the server panicked.
+    ///
+    /// If the caller stops waiting, the server's work is stopped too.
     async fn call(&self, address: &str, call: Call) -> Result<Bytes, Refusal>;
 
-    /// Answers calls to `address` on behalf of `service` until the runnable that this gives back stops or is dropped.
-    /// Several servers of one address share its calls.
+    /// Serves calls to `address` on behalf of `service` until the returned runnable stops or is dropped. Several servers
+    /// of one address share its calls.
     async fn serve(
         &self,
         service: &'static str,
@@ -42,46 +48,46 @@ pub trait Bus: Send + Sync + 'static {
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError>;
 
-    /// Removes the dead letters that name this person, and what is left of messages about them that were handled. Only letters whose
-    /// subject is the person stay: they say what becomes of the account, and nothing else. Returns false if messages that
-    /// name the person still wait to be handled: call it again later.
+    /// Removes the dead letters that name this person, and the remains of handled messages about them. Only letters whose
+    /// subject is the person stay, because they say what happens to the account and nothing else. Returns false if
+    /// messages that name the person still wait to be handled. In that case call it again later.
     async fn forget(&self, person: &str) -> Result<bool, BusError>;
 
-    /// Whether the bus answers at this moment; for `/readyz`.
+    /// Succeeds if the bus answers now. For `/readyz`.
     async fn ping(&self) -> Result<(), BusError>;
 
-    /// Whether messages can be taken at this moment; for `/readyz`.
+    /// Succeeds if the bus accepts messages now. For `/readyz`.
     async fn try_write(&self) -> Result<(), BusError>;
 
-    /// Lets go of connections and files. Called once consumers and workers have stopped; a second time does nothing.
+    /// Closes connections and files, after consumers and workers have stopped. A second call does nothing.
     async fn close(&self);
 }
 
-/// Where the messages of a subscription wait.
+/// The queue in which the messages of a subscription wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Queue {
-    /// A queue of this name (`<service>.<purpose>`) that survives crashes. Everyone who subscribes to it shares its
-    /// messages: each is handled by one of them.
+    /// A queue of this name (`<service>.<purpose>`) that survives crashes. Its subscribers share the messages: each
+    /// message is handled by one of them.
     Durable(String),
-    /// A queue in memory for this subscription alone: every process gets every message that comes while it runs.
+    /// A queue in memory for this subscription alone. Every process gets every message that is published while it runs.
     Broadcast,
 }
 
-/// Which messages a service wants, and how.
+/// The messages that a service receives, and the way in which it receives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// Where they wait.
+    /// The queue in which they wait.
     pub queue: Queue,
-    /// The routing keys: topic patterns with `*` and `#`. Everyone who shares a queue names the same ones.
+    /// The routing keys: topic patterns with `*` and `#`. All subscribers of one queue name the same keys.
     pub keys: Vec<String>,
-    /// The service that handles them: the name in its logs.
+    /// The service that handles them, as its logs name it.
     pub service: &'static str,
-    /// How long the handler may take with one message. When it is over the handler is dropped, which counts as `Timeout`.
+    /// The time that the handler has for one message. When it is over, the handler is dropped, which counts as `Timeout`.
     pub budget: Duration,
 }
 
 impl Subscription {
-    /// A share in the durable queue `name`, with the usual budget.
+    /// Returns a subscription of the durable queue `name`, with the default budget.
     pub fn durable<K: Into<String>>(
         service: &'static str,
         name: impl Into<String>,
@@ -90,12 +96,13 @@ impl Subscription {
         Self::new(service, Queue::Durable(name.into()), keys)
     }
 
-    /// Everything that comes while it runs, with the usual budget.
+    /// Returns a subscription of everything that is published while it runs, with the default budget.
     pub fn broadcast<K: Into<String>>(service: &'static str, keys: impl IntoIterator<Item = K>) -> Self {
         Self::new(service, Queue::Broadcast, keys)
     }
 
-    /// The same with another budget for each message.
+    /// Sets another budget for each message.
+    #[must_use]
     pub fn with_budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
         self
@@ -107,60 +114,81 @@ impl Subscription {
     }
 }
 
-/// What a service does with a message. It runs in a `Context` of its service, with the message's trace and a deadline.
+/// The handler of a service for messages. It runs in a `Context` of its service, with the message's trace and a deadline.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// `Ok` means that the effect is stored: the message is gone from the queue. Else its kind decides: what is
-    /// transient comes later, `Stale` once more, anything else goes to the dead letters. The same message may come
-    /// again after `Ok`, so the effect must be one that can be repeated. The bus logs the failure with all its causes; a
-    /// handler does not.
+    /// Handles one message. `Ok` means that the effect is stored, and the message leaves the queue. After an error its
+    /// kind decides: a transient one is retried later, `Stale` is retried once, any other goes to the dead letters.
+    ///
+    /// The same message may be delivered again after `Ok`, so the effect must be repeatable. The bus logs a failure with
+    /// all its causes, so the handler does not.
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>>;
 }
 
-/// A request to a service that answers over the bus.
+/// A request to a service over the bus.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     /// The name of the request in `proto/`, such as `GetArticle`.
     pub method: String,
-    /// The request itself in protobuf.
+    /// The request in protobuf.
     pub body: Bytes,
-    /// The caller's token, which the server verifies by itself.
+    /// The caller's token. The server verifies it again.
     pub token: Option<String>,
-    /// Under one key a command has one effect, however often it is sent.
+    /// The key under which a command has one effect, however often it is sent.
     pub idempotency_key: Option<String>,
 }
 
-/// Neither the token nor the body may reach a log.
+/// Leaves out the token and the body, which must not reach a log.
 impl std::fmt::Debug for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Call").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
-/// What a service answers to calls. It runs in a `Context` of its service, with the caller's trace and deadline.
+/// The handler of a service for calls. It runs in a `Context` of its service, with the caller's trace and deadline.
 #[async_trait]
 pub trait CallHandler: Send + Sync + 'static {
-    /// The reply in protobuf, or why there is none: the caller gets its refusal. Where the cause lies with us the bus logs
-    /// it; a handler does not. Dropped when the caller stops waiting.
+    /// Returns the reply in protobuf. The caller receives an error as its refusal. If the cause is a fault of ours, the
+    /// bus logs it, so the handler does not. The future is dropped when the caller stops waiting.
     async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>>;
 }
 
-/// What keeps the bus from doing what it was asked.
+/// A message that was given up, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its position in the queue.
+    pub position: i64,
+    /// The time at which it was given up.
+    pub died_at: Timestamp,
+    /// The number of deliveries.
+    pub deliveries: u32,
+    /// The kind of the last refusal, in snake case.
+    pub kind: String,
+    /// The code of the last refusal.
+    pub code: String,
+    /// The sentence of the last refusal.
+    pub detail: String,
+    /// The message.
+    pub message: Envelope,
+}
+
+/// A failure of the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The store of the local bus failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-    /// No adapter speaks this.
+    /// The URL is not an address of any adapter, or not allowed here.
     #[error("{0}")]
     Url(String),
-    /// The broker is away, or did not answer in time.
+    /// The broker is unavailable, or did not answer in time.
     #[error("{0}")]
-    Away(String),
-    /// The broker will not do it however often it is asked: a permission that lacks, a queue that is there and different.
+    Unavailable(String),
+    /// The broker refuses the operation, and repeating it does not help: a permission is missing, or the queue exists
+    /// with other properties.
     #[error("{0}")]
     Refused(String),
-    /// A name or pattern that no queue can have: a defect of the program.
+    /// The name or pattern is not valid for a queue. This is a defect of the program.
     #[error("{0}")]
     Name(String),
 }
@@ -170,7 +198,7 @@ impl Fault for BusError {
         match self {
             BusError::Store(failure) => Class::Inner(failure),
             BusError::Url(_) => Class::own(Kind::Internal, "bus_url"),
-            BusError::Away(_) => Class::own(Kind::Unavailable, "bus_unavailable"),
+            BusError::Unavailable(_) => Class::own(Kind::Unavailable, "bus_unavailable"),
             BusError::Refused(_) => Class::own(Kind::Internal, "bus_refused"),
             BusError::Name(_) => Class::own(Kind::Internal, "bus_name"),
         }

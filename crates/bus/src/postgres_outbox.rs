@@ -1,7 +1,7 @@
 //! The outbox in a service's own PostgreSQL database, shared by the service's replicas.
 //!
-//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the effect, and rings the
-//! [`Bell`] after its commit.
+//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the effect, and rings
+//! the [`Bell`] after its commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use uuid::Uuid;
 
 use crate::{Envelope, Outbox};
 
-/// The statement that makes the table. A service's migration holds the same words.
+/// The statement that creates the table. A service's migration contains the same text.
 pub const TABLE: &str = include_str!("../../../db/bus/outbox.postgres.sql");
 
-/// The pause before the listener connects again …
+/// The pause before the listener's second attempt to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// … and the longest.
+/// The longest pause between two attempts to connect.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// After so long a silence the listener asks whether its connection is still one.
+/// The listener checks its connection after this long without a notification.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Writes a message into the outbox, within the transaction of the effect that it tells of.
+/// Writes a message into the outbox, in the transaction of the effect that it reports.
 pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<()> {
     sqlx::query(
         "insert into outbox (message_id, kind, routing_key, source, subject, version, happened_at, trace, body)
@@ -39,7 +39,7 @@ pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<
     .bind(&message.key)
     .bind(&message.source)
     .bind(&message.subject)
-    // Versions count single changes of one thing: they do not reach the end of an `integer`.
+    // A version counts the changes of one article or account, which do not reach the end of an `integer`.
     .bind(i32::try_from(message.version).unwrap_or(i32::MAX))
     .bind(timestamptz(message.time))
     .bind(message.trace.to_string())
@@ -49,63 +49,64 @@ pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<
     Ok(())
 }
 
-/// Wakes the relays of all replicas.
+/// A signal to the relays of all replicas.
 ///
-/// Not by a `notify` in the transaction of the effect: PostgreSQL commits one notifying transaction at a time, its flush to the disk
-/// included, and sixteen writers would be as slow as one. Here many commits become one notification that waits for no disk.
+/// It is not a `notify` in the transaction of the effect: PostgreSQL commits one notifying transaction at a time, including
+/// the flush to disk, so sixteen writers would be as slow as one. Here many commits share one notification, which waits for
+/// no disk.
 #[derive(Debug, Clone)]
 pub struct Bell(Arc<Notify>);
 
 impl Bell {
-    /// The bell of the outbox in `database`, until that is closed.
+    /// Returns the bell of the outbox in `database`. It works until the database is closed.
     pub fn new(database: &Database) -> Self {
-        let rung = Arc::new(Notify::new());
-        chassis::spawn("outbox.bell", toll(database.pool().clone(), rung.clone()));
-        Self(rung)
+        let signal = Arc::new(Notify::new());
+        chassis::spawn("outbox.bell", notify_replicas(database.pool().clone(), signal.clone()));
+        Self(signal)
     }
 
-    /// Called after a commit that enqueued something. Where that is missed, as by a process that is killed between the two, the
-    /// relays find the message when they look by themselves.
+    /// Wakes the relays after a commit that has stored a message. If the process is killed between the two, the relays
+    /// find the message at their next regular look.
     pub fn ring(&self) {
         self.0.notify_one();
     }
 }
 
-async fn toll(pool: PgPool, rung: Arc<Notify>) {
+async fn notify_replicas(pool: PgPool, signal: Arc<Notify>) {
     loop {
         tokio::select! {
-            () = rung.notified() => {}
+            () = signal.notified() => {}
             () = pool.close_event() => return,
         }
         let notify = sqlx::query(
             "select set_config('synchronous_commit', 'off', true), pg_notify('outbox.' || current_schema(), '')",
         );
         if let Err(error) = notify.execute(&pool).await {
-            tracing::debug!(%error, "the relays were not woken; they look by themselves");
+            tracing::debug!(%error, "the relays could not be woken and will look at their next regular time");
         }
     }
 }
 
 /// The outbox of one PostgreSQL database.
 ///
-/// Of all replicas one at a time has a batch in hand: it holds an advisory lock from reading the rows until they are deleted,
-/// in one transaction. So no message is published by two, and their order is kept. The lock goes with the transaction: a
-/// replica that was killed frees it at once, one that is frozen when the server ends its idle transaction.
+/// Only one replica at a time works on a batch. It holds an advisory lock in one transaction, from reading the rows until
+/// they are deleted. So no message is published by two replicas, and the order is kept. The lock ends with the transaction:
+/// immediately if the replica is killed, and if it is frozen, when the server ends its idle transaction.
 pub struct PostgresOutbox {
     database: Database,
     wake: Arc<Notify>,
-    in_hand: InHand,
+    batch: OpenBatch,
 }
 
-/// The transaction in which the batch in hand was read.
-type InHand = Arc<Mutex<Option<Transaction<'static, Postgres>>>>;
+/// The transaction in which the current batch was read.
+type OpenBatch = Arc<Mutex<Option<Transaction<'static, Postgres>>>>;
 
 impl PostgresOutbox {
-    /// The outbox in `database`. Listens for its [`Bell`] from now until the database is closed.
+    /// Returns the outbox in `database`. It listens for its [`Bell`] until the database is closed.
     pub fn new(database: Database) -> Self {
-        let (wake, in_hand) = (Arc::new(Notify::new()), InHand::default());
-        chassis::spawn("outbox.listen", listen(database.pool().clone(), wake.clone(), in_hand.clone()));
-        Self { database, wake, in_hand }
+        let (wake, batch) = (Arc::new(Notify::new()), OpenBatch::default());
+        chassis::spawn("outbox.listen", listen(database.pool().clone(), wake.clone(), batch.clone()));
+        Self { database, wake, batch }
     }
 }
 
@@ -133,7 +134,7 @@ impl From<Row> for (i64, Envelope) {
             subject: row.subject,
             version: u32::try_from(row.version).unwrap_or_default(),
             time: timestamp(row.happened_at),
-            // A trace that can't be read must not keep a message from being sent: its story starts anew.
+            // A trace that can't be parsed must not prevent the message from being sent, so it starts a new trace.
             trace: row.trace.parse().unwrap_or_else(|_| Trace::start()),
             body: row.body.into(),
         };
@@ -143,16 +144,16 @@ impl From<Row> for (i64, Envelope) {
 
 #[async_trait]
 impl Outbox for PostgresOutbox {
-    /// Empty, too, while another replica has a batch in hand.
+    /// Returns the oldest messages. The list is also empty while another replica works on a batch.
     async fn unsent(&self, limit: u32) -> Result<Vec<(i64, Envelope)>, StoreFailure> {
-        let mut in_hand = self.in_hand.lock().await;
+        let mut batch = self.batch.lock().await;
         in_time(async {
-            if let Some(before) = in_hand.take() {
-                // What was read before was not sent. A connection that is gone took the lock with it.
-                let _ = before.rollback().await;
+            if let Some(unsent) = batch.take() {
+                // The previous batch was not sent. If its connection is lost, the lock has ended with it.
+                let _ = unsent.rollback().await;
             }
             let mut tx = self.database.begin().await?;
-            if !my_turn(&mut tx).await? {
+            if !try_lock(&mut tx).await? {
                 return Ok(Vec::new());
             }
             let rows: Vec<Row> = sqlx::query_as(
@@ -163,7 +164,7 @@ impl Outbox for PostgresOutbox {
             .fetch_all(&mut *tx)
             .await?;
             if !rows.is_empty() {
-                *in_hand = Some(tx);
+                *batch = Some(tx);
             }
             Ok(rows.into_iter().map(Row::into).collect())
         })
@@ -171,9 +172,9 @@ impl Outbox for PostgresOutbox {
     }
 
     async fn mark_sent(&self, positions: &[i64]) -> Result<(), StoreFailure> {
-        let in_hand = self.in_hand.lock().await.take();
+        let batch = self.batch.lock().await.take();
         in_time(async {
-            let mut tx = match in_hand {
+            let mut tx = match batch {
                 Some(tx) => tx,
                 None => self.database.begin().await?,
             };
@@ -192,21 +193,22 @@ impl Outbox for PostgresOutbox {
     }
 }
 
-/// Whether this replica may take a batch: held until the end of the transaction.
-async fn my_turn(tx: &mut PgConnection) -> sqlx::Result<bool> {
+/// Takes the lock that allows this replica to work on a batch until the end of the transaction. Returns false if another
+/// replica holds it.
+async fn try_lock(tx: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended('outbox.' || current_schema(), 0))")
         .fetch_one(tx)
         .await
 }
 
-/// Wakes the relay when the bell is rung, in whatever replica. Where it can't, the relay's own poll finds the rows.
-async fn listen(pool: PgPool, wake: Arc<Notify>, in_hand: InHand) {
+/// Wakes the relay when any replica rings the bell. While it can't, the relay finds the rows by polling.
+async fn listen(pool: PgPool, wake: Arc<Notify>, batch: OpenBatch) {
     let mut failures = 0u32;
     while !pool.is_closed() {
         match listen_once(&pool, &wake, &mut failures).await {
             Ok(()) | Err(sqlx::Error::PoolClosed) => {}
             Err(error) => {
-                tracing::warn!(%error, "the outbox is polled until the listener is connected again")
+                tracing::warn!(%error, "the outbox is polled until the listener has reconnected")
             }
         }
         failures = failures.saturating_add(1);
@@ -215,8 +217,8 @@ async fn listen(pool: PgPool, wake: Arc<Notify>, in_hand: InHand) {
             () = pool.close_event() => {}
         }
     }
-    // A closing pool waits for its connections: a batch that could not be sent must not keep one.
-    in_hand.lock().await.take();
+    // A closing pool waits for its connections, so a batch that could not be sent must not keep one.
+    batch.lock().await.take();
 }
 
 async fn listen_once(pool: &PgPool, wake: &Notify, failures: &mut u32) -> sqlx::Result<()> {
@@ -225,7 +227,7 @@ async fn listen_once(pool: &PgPool, wake: &Notify, failures: &mut u32) -> sqlx::
     let schema: String = sqlx::query_scalar("select current_schema()").fetch_one(&mut listener).await?;
     listener.listen(&format!("outbox.{schema}")).await?;
     *failures = 0;
-    // What was committed while nobody listened.
+    // Messages may have been committed while the listener was not connected.
     wake.notify_one();
     loop {
         match tokio::time::timeout(SILENCE, listener.try_recv()).await {

@@ -8,48 +8,48 @@ use futures::FutureExt;
 use kernel::{Deadline, Fault, Kind, Refusal};
 
 use crate::metrics::{DEAD, HANDLE, REDELIVERED};
-use crate::{Envelope, Handler, told};
+use crate::{Envelope, Handler, instrument};
 
-/// Why a message could not be handled: what decides its fate, and what the log is told.
-pub(crate) struct Failed {
+/// The failure of a handler: the refusal, which decides the message's fate, and the cause for the log.
+pub(crate) struct HandlerFailure {
     pub(crate) refusal: Refusal,
     /// The whole chain of causes.
     pub(crate) cause: String,
 }
 
-impl From<Box<dyn Fault>> for Failed {
+impl From<Box<dyn Fault>> for HandlerFailure {
     fn from(fault: Box<dyn Fault>) -> Self {
         Self { refusal: fault.refusal(), cause: causes(&*fault) }
     }
 }
 
-impl From<Refusal> for Failed {
+impl From<Refusal> for HandlerFailure {
     fn from(refusal: Refusal) -> Self {
         Self { cause: refusal.to_string(), refusal }
     }
 }
 
-/// How a handler is run, the same for every kind of subscription on every bus.
+/// The runner of one handler, the same for every kind of subscription on every bus.
 pub(crate) struct Receiver {
     pub(crate) service: &'static str,
     /// The name of the queue, as in metrics and traces.
     queue: Arc<str>,
-    /// Which bus it is, as in traces.
+    /// The name of the adapter in traces.
     system: &'static str,
     budget: Duration,
     handler: Arc<dyn Handler>,
-    counted: OnceLock<Counted>,
+    metrics: OnceLock<QueueMetrics>,
 }
 
-/// What is counted of one queue, found at its first message.
-struct Counted {
+/// The metrics of one queue, looked up at its first message.
+struct QueueMetrics {
     ok: Timing,
     failed: Timing,
     redelivered: Counting,
     dead: Counting,
 }
 
-impl Counted {
+impl QueueMetrics {
     fn of(queue: &Arc<str>) -> Self {
         let queue = || Value::from(queue.clone());
         Self {
@@ -62,7 +62,7 @@ impl Counted {
 }
 
 impl Receiver {
-    /// A handler of what comes to the durable queue of this name, or without one as a broadcast.
+    /// Creates a receiver for the durable queue of this name, or for broadcasts if there is no name.
     pub(crate) fn new(
         system: &'static str,
         service: &'static str,
@@ -71,24 +71,24 @@ impl Receiver {
         handler: Arc<dyn Handler>,
     ) -> Self {
         let queue = queue.map_or_else(|| format!("{service}.broadcast").into(), Arc::from);
-        Self { service, queue, system, budget, handler, counted: OnceLock::new() }
+        Self { service, queue, system, budget, handler, metrics: OnceLock::new() }
     }
 
-    fn counted(&self) -> &Counted {
-        self.counted.get_or_init(|| Counted::of(&self.queue))
+    fn metrics(&self) -> &QueueMetrics {
+        self.metrics.get_or_init(|| QueueMetrics::of(&self.queue))
     }
 
-    /// A delivery of this queue was delivered before.
-    pub(crate) fn comes_again(&self) {
-        self.counted().redelivered.count();
+    /// Counts a delivery whose message was delivered before.
+    pub(crate) fn count_redelivery(&self) {
+        self.metrics().redelivered.count();
     }
 
-    /// A message of this queue was given up.
-    pub(crate) fn buried(&self) {
-        self.counted().dead.count();
+    /// Counts a message that was given up.
+    pub(crate) fn count_dead(&self) {
+        self.metrics().dead.count();
     }
 
-    /// The context in which a message is handled, and in which is logged what came of it.
+    /// Returns the context in which a message is handled and its outcome is logged.
     pub(crate) fn context(&self, message: &Envelope) -> Context {
         Context {
             service: self.service,
@@ -99,42 +99,43 @@ impl Receiver {
         }
     }
 
-    /// Runs the handler within the current context. A panic is `Internal`; a handler over its budget is dropped and is
-    /// `Timeout`.
-    pub(crate) async fn handle(&self, message: &Envelope) -> Result<(), Failed> {
-        let span = told::process(self.system, self.service, &self.queue, message, Context::current().trace);
-        let (counted, begun) = (self.counted(), Instant::now());
+    /// Runs the handler within the current context. A panic is `Internal`. A handler that exceeds its budget is dropped,
+    /// which is `Timeout`.
+    pub(crate) async fn handle(&self, message: &Envelope) -> Result<(), HandlerFailure> {
+        let trace = Context::current().trace;
+        let span = instrument::start_process(self.system, self.service, &self.queue, message, trace);
+        let (metrics, begun) = (self.metrics(), Instant::now());
         let outcome = self.run(message).await;
         match &outcome {
             Ok(()) => {
-                counted.ok.took(begun.elapsed());
+                metrics.ok.took(begun.elapsed());
                 span.end();
             }
-            Err(Failed { refusal, .. }) => {
-                counted.failed.took(begun.elapsed());
+            Err(HandlerFailure { refusal, .. }) => {
+                metrics.failed.took(begun.elapsed());
                 span.fail(refusal.code.as_str().to_owned());
             }
         }
         outcome
     }
 
-    async fn run(&self, message: &Envelope) -> Result<(), Failed> {
+    async fn run(&self, message: &Envelope) -> Result<(), HandlerFailure> {
         let work = AssertUnwindSafe(async { self.handler.handle(message).await }).catch_unwind();
         match tokio::time::timeout(self.budget, work).await {
-            Ok(Ok(outcome)) => outcome.map_err(Failed::from),
+            Ok(Ok(outcome)) => outcome.map_err(HandlerFailure::from),
             Ok(Err(_panic)) => {
                 Err(Refusal::new(Kind::Internal, "handler_panicked", "The handler panicked.").into())
             }
             Err(_elapsed) => {
-                let said = format!("The handler took longer than {:?}.", self.budget);
-                Err(Refusal::new(Kind::Timeout, "handler_timed_out", said).into())
+                let detail = format!("The handler took longer than {:?}.", self.budget);
+                Err(Refusal::new(Kind::Timeout, "handler_timed_out", detail).into())
             }
         }
     }
 
-    /// Handles a message that nobody keeps: what is refused is gone, with a line in the log.
-    pub(crate) async fn hear(&self, message: &Envelope) {
-        if let Err(Failed { refusal, cause }) = self.handle(message).await {
+    /// Handles a broadcast. A refused one is lost, with a line in the log.
+    pub(crate) async fn handle_broadcast(&self, message: &Envelope) {
+        if let Err(HandlerFailure { refusal, cause }) = self.handle(message).await {
             tracing::warn!(
                 message_id = %message.id, kind = message.kind, code = refusal.code.as_str(), cause,
                 "a broadcast could not be handled"
@@ -143,8 +144,8 @@ impl Receiver {
     }
 }
 
-/// What the caller is told of a call that failed. Where the cause lies with us this is where it is logged.
-pub(crate) fn refused(fault: &dyn Fault) -> Refusal {
+/// Returns the refusal for the caller of a failed call. If the cause is a fault of ours, logs it here.
+pub(crate) fn refusal_of_call(fault: &dyn Fault) -> Refusal {
     let refusal = fault.refusal();
     if refusal.kind.is_server_error() {
         let code = refusal.code.as_str();
@@ -160,20 +161,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_answered_to_a_call_does_not_grow_with_what_it_asked() {
+    fn a_refusal_does_not_grow_with_the_call() {
         let fields = vec![kernel::FieldFault::new("/x".repeat(10_000), "odd", "y".repeat(10_000)); 1_000];
         let large = Refusal::new(Kind::Invalid, "invalid", "z".repeat(100_000)).with_fields(fields);
-        assert!(serde_json::to_vec(&refused(&large)).expect("JSON").len() < 64 * 1024);
+        assert!(serde_json::to_vec(&refusal_of_call(&large)).expect("JSON").len() < 64 * 1024);
     }
 
     #[test]
-    fn what_a_driver_said_is_kept_for_the_log_and_told_to_nobody() {
+    fn the_message_of_a_driver_goes_to_the_log_and_not_to_the_caller() {
         let fault = || StoreFailure::Unavailable("connection refused".into());
-        let Failed { refusal, cause } = Failed::from(Box::<dyn Fault>::from(fault()));
+        let HandlerFailure { refusal, cause } = HandlerFailure::from(Box::<dyn Fault>::from(fault()));
         assert!(cause.contains("connection refused"), "{cause}");
         assert_eq!(refusal.kind, Kind::Unavailable);
-        for told in [refusal, refused(&fault())] {
-            assert!(!format!("{told:?}").contains("connection"), "{told:?}");
+        for refusal in [refusal, refusal_of_call(&fault())] {
+            assert!(!format!("{refusal:?}").contains("connection"), "{refusal:?}");
         }
     }
 }

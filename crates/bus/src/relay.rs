@@ -11,20 +11,20 @@ use crate::{Bus, Envelope, Outbox};
 #[cfg(test)]
 mod tests;
 
-/// The most messages that are on their way at once.
+/// The most messages of one publication.
 const BATCH: u32 = 200;
 
-/// Carries messages from an outbox to the bus, in order, each at least once.
+/// A worker that publishes the messages of an outbox, in order, each at least once.
 ///
-/// A batch counts as sent only after the bus has confirmed all of it; a failure between the two sends it again. One relay
-/// for each outbox keeps the order; a second one would only repeat messages.
+/// A batch counts as sent only after the bus has confirmed all of it. After a failure between the two it is sent again. One
+/// relay for each outbox keeps the order. A second one would only repeat messages.
 pub struct Relay {
     outbox: Arc<dyn Outbox>,
     bus: Arc<dyn Bus>,
 }
 
 impl Relay {
-    /// A relay from `outbox` to `bus`, to be run as a worker of the service that owns the outbox.
+    /// Creates a relay from `outbox` to `bus`. It runs as a worker of the service that owns the outbox.
     pub fn new(outbox: Arc<dyn Outbox>, bus: Arc<dyn Bus>) -> Self {
         Self { outbox, bus }
     }
@@ -38,7 +38,7 @@ impl Worker for Relay {
 
     async fn step(&self) -> Result<Step, Box<dyn Fault>> {
         let unsent = self.outbox.unsent(BATCH).await.map_err(boxed)?;
-        tell_age(unsent.first().map(|(_, oldest)| oldest.time));
+        report_age(unsent.first().map(|(_, oldest)| oldest.time));
         if unsent.is_empty() {
             return Ok(Step::Idle);
         }
@@ -54,8 +54,8 @@ impl Worker for Relay {
     }
 }
 
-/// Says how far behind this relay is.
-fn tell_age(oldest: Option<Timestamp>) {
+/// Sets the metric for the age of the oldest message.
+fn report_age(oldest: Option<Timestamp>) {
     let age = oldest.map_or(0.0, |since| SystemClock.now().since(since).as_secs_f64());
     OUTBOX_OLDEST.set([Context::current().service.into()], age);
 }

@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use crate::Envelope;
 
-/// An envelope as the columns of the outbox and of the local bus.
+/// The columns of an envelope in the outbox and in the local bus.
 #[derive(sqlx::FromRow)]
 pub(crate) struct EnvelopeRow {
     message_id: Uuid,
@@ -27,7 +27,7 @@ impl From<EnvelopeRow> for Envelope {
             subject: row.subject,
             version: row.version,
             time: Timestamp::from_millis(row.happened_at),
-            // A trace that can't be read must not keep a message from being sent: its story starts anew.
+            // A trace that can't be parsed must not prevent the message from being sent, so it starts a new trace.
             trace: row.trace.parse().unwrap_or_else(|_| Trace::start()),
             body: row.body.into(),
         }

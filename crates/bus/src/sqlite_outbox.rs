@@ -14,10 +14,10 @@ use tokio::sync::Notify;
 use crate::row::EnvelopeRow;
 use crate::{Envelope, Outbox};
 
-/// The statement that makes the table. A service's migration holds the same words.
+/// The statement that creates the table. A service's migration contains the same text.
 pub const TABLE: &str = include_str!("../../../db/bus/outbox.sql");
 
-/// Writes a message into the outbox, within the transaction of the effect that it tells of. Notify the outbox's wake
+/// Writes a message into the outbox, in the transaction of the effect that it reports. Notify the outbox's wake signal
 /// after the commit.
 pub async fn enqueue(tx: &mut SqliteConnection, message: &Envelope) -> sqlx::Result<()> {
     sqlx::query(
@@ -45,7 +45,7 @@ pub struct SqliteOutbox {
 }
 
 impl SqliteOutbox {
-    /// The outbox in `database`; `wake` is what the store notifies after each commit that enqueued something.
+    /// Returns the outbox in `database`. The store notifies `wake` after each commit that has stored a message.
     pub fn new(database: Database, wake: Arc<Notify>) -> Self {
         Self { database, wake }
     }
@@ -74,7 +74,7 @@ impl Outbox for SqliteOutbox {
     async fn mark_sent(&self, positions: &[i64]) -> Result<(), StoreFailure> {
         let mut tx = self.database.write().await?;
         sqlx::query("delete from outbox where position in (select value from json_each(?))")
-            .bind(json(positions))
+            .bind(json_list(positions))
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
@@ -86,7 +86,7 @@ impl Outbox for SqliteOutbox {
     }
 }
 
-/// Numbers as a JSON list: one statement for any number of rows.
-pub(crate) fn json(numbers: &[i64]) -> String {
+/// Formats numbers as a JSON list, so that one statement serves any number of rows.
+pub(crate) fn json_list(numbers: &[i64]) -> String {
     serde_json::Value::from(numbers).to_string()
 }

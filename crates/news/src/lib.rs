@@ -35,7 +35,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
     let name = section.service();
     // First what may be refused here, then what leaves files behind.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
-    let bus::Opened { bus, closers } =
+    let bus::OpenBus { bus, closers } =
         bus::open(config.bus.of(name).expose(), &surroundings).await.context("bus.url")?;
     let (app, outbox) = open(section, &config, &surroundings).await?;
 

@@ -34,7 +34,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     // First what may be refused here, then what leaves files behind.
     Verifier::new(&config.identity, &surroundings)?;
     surroundings.transport(&config.recommendations.url).context("recommendations.url")?;
-    let bus::Opened { bus, closers } =
+    let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let (service, _) = build_on(bus, config, &surroundings).await?;
     Ok(Service { closers, ..service })

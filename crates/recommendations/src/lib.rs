@@ -43,7 +43,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let transport = surroundings.transport(&config.users.url).context("users.url")?;
     let transport = transport.with_token(&config.users.token);
-    let bus::Opened { bus, closers } =
+    let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let budget = Duration::from_millis(config.store.budget_ms);
     let OpenedGraph { graph, engine } = store::open(&config.store.url, budget).await.context("store.url")?;

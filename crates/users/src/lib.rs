@@ -76,7 +76,7 @@ pub struct Opened {
 /// # Errors
 /// Where a store can't be opened; each says which key of the configuration.
 pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<Opened> {
-    let bus::Opened { bus, closers } =
+    let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;

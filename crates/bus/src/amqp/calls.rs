@@ -1,4 +1,4 @@
-//! The side that asks.
+//! The side of the caller.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,215 +15,235 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::connection::{Link, away, channel, failure};
-use super::publisher::{Parcel, Publisher};
+use super::codec;
+use super::connection::{Link, bus_error, open_channel, unavailable};
+use super::publisher::{OutboundMessage, Publisher};
 use super::topology::{self, CALLS, REPLIES};
-use super::wire;
-use crate::{BusError, Call, told};
+use crate::{BusError, Call, instrument};
 
-/// The type of a reply that is no answer but a refusal, as JSON.
+/// The message type of a reply that is a refusal, as JSON.
 pub(super) const REFUSAL: &str = "Refusal";
 const TRANSIENT: u8 = 1;
-/// The most callers that have given up and whose servers are not told yet. One more is stopped by its deadline alone.
-const GIVEN_UP: usize = 1024;
+/// The most calls that were given up and whose servers are not notified yet. The servers of any more stop only at the
+/// deadline.
+const MAX_GIVEN_UP: usize = 1024;
 
-type Answer = Result<Bytes, Refusal>;
+/// The reply to a call.
+type Reply = Result<Bytes, Refusal>;
 
 /// The calls that wait for their reply, by correlation id.
-type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Answer>>>>;
+type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Reply>>>>;
 
-/// Asks, and knows who waits for which reply.
-pub(super) struct Caller {
+/// The sender of calls. It assigns each reply to its call.
+pub(super) struct CallSender {
     service: String,
     link: Arc<Link>,
     requests: Arc<Publisher>,
     pending: Pending,
-    /// Where replies arrive, on the connection that there is.
-    desk: Arc<tokio::sync::Mutex<Option<Desk>>>,
+    /// The queue of replies on the current connection.
+    replies: Arc<tokio::sync::Mutex<Option<ReplyQueue>>>,
+    /// Address and id of each call that was given up, for its server.
     given_up: mpsc::Sender<(String, String)>,
 }
 
-/// The reply queue of this process.
+/// The queue of this process for replies.
 #[derive(Clone)]
-struct Desk {
-    queue: String,
-    /// Cancelled when the queue is gone, and with it every reply that was to come.
-    gone: CancellationToken,
+struct ReplyQueue {
+    name: String,
+    /// Cancelled when the queue is lost, and with it every outstanding reply.
+    lost: CancellationToken,
 }
 
-impl Caller {
-    /// Asks over `outgoing` and hears over `incoming`; the queue of replies begins with `service`.
+impl CallSender {
+    /// Creates a sender that sends over `outgoing` and receives over `incoming`. The name of its reply queue begins with
+    /// `service`.
     pub(super) fn new(service: &str, outgoing: &Arc<Link>, incoming: &Arc<Link>) -> Self {
         let pending = Pending::default();
-        let waiting = pending.clone();
+        let pending_calls = pending.clone();
         let requests = Arc::new(Publisher::confirming(outgoing, move |returned| {
             let id = returned.properties.correlation_id().as_ref().map_or("", |id| id.as_str());
-            resolve(&waiting, id, Err(unavailable()));
+            resolve(&pending_calls, id, Err(no_server()));
         }));
-        let (given_up, giving_up) = mpsc::channel(GIVEN_UP);
-        chassis::spawn("bus.given-up", tell_servers(giving_up, requests.clone()));
+        let (given_up, to_notify) = mpsc::channel(MAX_GIVEN_UP);
+        chassis::spawn("bus.given-up", notify_servers(to_notify, requests.clone()));
         Self {
             service: service.to_owned(),
             link: incoming.clone(),
             requests,
             pending,
-            desk: Arc::default(),
+            replies: Arc::default(),
             given_up,
         }
     }
 
-    pub(super) async fn call(&self, address: &str, call: Call) -> Answer {
+    /// Sends a call and waits for its reply until the deadline of the current context.
+    pub(super) async fn call(&self, address: &str, call: Call) -> Reply {
         let caller = Context::current();
-        let (asking, trace) = told::asking(caller.service, address, &call.method, caller.trace);
-        let answer = self.answer(address, call, &Context { trace, ..caller }).await;
-        told::answered(asking, &answer);
-        answer
+        let (span, trace) = instrument::start_client(caller.service, address, &call.method, caller.trace);
+        let reply = self.call_in(&Context { trace, ..caller }, address, call).await;
+        instrument::end_call(span, &reply);
+        reply
     }
 
-    async fn answer(&self, address: &str, call: Call, caller: &Context) -> Answer {
+    async fn call_in(&self, caller: &Context, address: &str, call: Call) -> Reply {
         let deadline = caller.deadline.instant().into();
         if caller.deadline.left().is_zero() {
-            return Err(too_late());
+            return Err(deadline_exceeded());
         }
-        let asked = tokio::time::timeout_at(deadline, self.ask(address, call, caller)).await;
-        let (desk, mut waiting) = match asked {
-            Ok(asked) => asked.map_err(|fault| {
+        let sent = tokio::time::timeout_at(deadline, self.send(address, call, caller)).await;
+        let (replies, mut pending) = match sent {
+            Ok(sent) => sent.map_err(|fault| {
                 tracing::warn!(address, cause = causes(&fault), "a call could not be sent");
-                unavailable()
+                no_server()
             })?,
-            Err(_elapsed) => return Err(too_late()),
+            Err(_elapsed) => return Err(deadline_exceeded()),
         };
-        let answered = async {
+        let replied = async {
             tokio::select! {
                 biased;
-                answer = &mut waiting.reply => answer.unwrap_or_else(|_| Err(unavailable())),
-                () = desk.gone.cancelled() => Err(unavailable()),
+                reply = &mut pending.reply => reply.unwrap_or_else(|_| Err(no_server())),
+                () = replies.lost.cancelled() => Err(no_server()),
             }
         };
-        let answer = tokio::time::timeout_at(deadline, answered).await;
-        waiting.ended = true;
-        answer.unwrap_or_else(|_elapsed| Err(too_late()))
+        let reply = tokio::time::timeout_at(deadline, replied).await;
+        pending.has_ended = true;
+        reply.unwrap_or_else(|_elapsed| Err(deadline_exceeded()))
     }
 
-    /// Sends the request. It is on its way, not confirmed, when this returns: the reply says more.
-    async fn ask(&self, address: &str, call: Call, caller: &Context) -> Result<(Desk, Waiting), BusError> {
-        let desk = self.desk().await?;
+    /// Sends the request. When this returns, the request is on its way, but not confirmed: the reply follows it anyway.
+    async fn send(
+        &self,
+        address: &str,
+        call: Call,
+        caller: &Context,
+    ) -> Result<(ReplyQueue, PendingCall), BusError> {
+        let replies = self.reply_queue().await?;
         let id = Uuid::new_v4().to_string();
-        let properties = request(&id, &desk.queue, &call, caller)?;
-        let key = wire::short("an address", address)?.to_string();
-        let (answer, reply) = oneshot::channel();
-        lock(&self.pending).insert(id.clone(), answer);
-        let waiting = Waiting {
+        let properties = request_properties(&id, &replies.name, &call, caller)?;
+        let key = codec::short("an address", address)?.to_string();
+        let (sender, reply) = oneshot::channel();
+        lock(&self.pending).insert(id.clone(), sender);
+        let pending_call = PendingCall {
             id: id.clone(),
             address: key.clone(),
             reply,
             pending: self.pending.clone(),
             given_up: self.given_up.clone(),
-            ended: false,
+            has_ended: false,
         };
-        let parcel = Parcel { exchange: CALLS.to_owned(), key, properties, body: call.body, mandatory: true };
+        let exchange = CALLS.to_owned();
+        let message = OutboundMessage { exchange, key, properties, body: call.body, mandatory: true };
         let (requests, pending, deadline) = (self.requests.clone(), self.pending.clone(), caller.deadline);
-        // In a task of its own, so that a reply may overtake the confirmation.
+        // A separate task, so that a reply may arrive before the confirmation.
         chassis::spawn("bus.call", async move {
-            if let Err(fault) = requests.send(vec![parcel], deadline).await
-                && resolve(&pending, &id, Err(unavailable()))
+            if let Err(fault) = requests.send(vec![message], deadline).await
+                && resolve(&pending, &id, Err(no_server()))
             {
                 tracing::warn!(cause = causes(&fault), "a call could not be sent");
             }
         });
-        Ok((desk, waiting))
+        Ok((replies, pending_call))
     }
 
-    /// The reply queue, a new one where the last has ended with its connection.
-    async fn desk(&self) -> Result<Desk, BusError> {
-        let (desk, link) = (self.desk.clone(), self.link.clone());
+    /// Returns the reply queue, a new one if the last one has ended with its connection.
+    async fn reply_queue(&self) -> Result<ReplyQueue, BusError> {
+        let (replies, link) = (self.replies.clone(), self.link.clone());
         let (service, pending) = (self.service.clone(), self.pending.clone());
-        // In a task of its own: a caller whose time is over meanwhile leaves no half of a queue behind.
-        let opening = chassis::spawn("bus.desk", async move {
-            let mut desk = desk.lock().await;
-            match desk.as_ref().filter(|desk| !desk.gone.is_cancelled()) {
-                Some(desk) => Ok(desk.clone()),
-                None => Ok(desk.insert(Desk::open(&link, &service, pending).await?).clone()),
+        // A separate task, so that a caller whose time is over leaves no half-declared queue behind.
+        let opening = chassis::spawn("bus.reply-queue", async move {
+            let mut replies = replies.lock().await;
+            match replies.as_ref().filter(|replies| !replies.lost.is_cancelled()) {
+                Some(replies) => Ok(replies.clone()),
+                None => Ok(replies.insert(ReplyQueue::open(&link, &service, pending).await?).clone()),
             }
         });
-        opening.await.unwrap_or_else(|_panicked| Err(away("the queue of replies could not be opened")))
+        opening.await.unwrap_or_else(|_panicked| Err(unavailable("the queue of replies could not be opened")))
     }
 }
 
-impl Desk {
+impl ReplyQueue {
+    /// Declares the queue, and starts to assign its replies to the pending calls.
     async fn open(link: &Link, service: &str, pending: Pending) -> Result<Self, BusError> {
-        let connection = link.now()?;
-        topology::exchanges(&connection).await?;
-        let channel = channel(&connection).await?;
-        let queue = format!("{service}.replies.{}", Uuid::new_v4());
-        topology::exclusive(&channel, &queue).await?;
-        topology::bind(&channel, &queue, REPLIES, &queue).await?;
+        let connection = link.current()?;
+        topology::ensure_shared_exchanges(&connection).await?;
+        let channel = open_channel(&connection).await?;
+        let name = format!("{service}.replies.{}", Uuid::new_v4());
+        topology::declare_exclusive_queue(&channel, &name).await?;
+        topology::bind(&channel, &name, REPLIES, &name).await?;
         let options = BasicConsumeOptions { no_ack: true, ..Default::default() };
-        let replies = channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
-        let mut replies = replies.await.map_err(|error| failure(&error))?;
-        let gone = CancellationToken::new();
-        let told = gone.clone();
+        let replies = channel.basic_consume(name.as_str().into(), "".into(), options, FieldTable::default());
+        let mut replies = replies.await.map_err(|error| bus_error(&error))?;
+        let lost = CancellationToken::new();
+        let guard = lost.clone().drop_guard();
         chassis::spawn("bus.replies", async move {
-            let _gone = told.drop_guard();
-            let _open = channel;
+            let (_guard, _channel) = (guard, channel);
             while let Some(Ok(reply)) = replies.next().await {
                 let id = reply.properties.correlation_id().as_ref().map_or("", |id| id.as_str());
-                // Nobody waits for it any more: it came too late.
-                let _late = resolve(&pending, id, answer(&reply.properties, reply.data));
+                // False if the reply came too late and its caller has stopped waiting.
+                let _in_time = resolve(&pending, id, decode_reply(&reply.properties, reply.data));
             }
         });
-        Ok(Self { queue, gone })
+        Ok(Self { name, lost })
     }
 }
 
-/// A call under way. Dropped before it has ended, its caller has given up.
-struct Waiting {
+/// A call that waits for its reply. If it is dropped before it has ended, its caller has given up.
+struct PendingCall {
     id: String,
     address: String,
-    reply: oneshot::Receiver<Answer>,
+    reply: oneshot::Receiver<Reply>,
     pending: Pending,
     given_up: mpsc::Sender<(String, String)>,
-    ended: bool,
+    has_ended: bool,
 }
 
-impl Drop for Waiting {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         lock(&self.pending).remove(&self.id);
-        if !self.ended {
-            // Full or closed: then the deadline alone stops the server.
-            let _full =
+        if !self.has_ended {
+            // If the channel is full or closed, only the deadline stops the server.
+            let _is_full =
                 self.given_up.try_send((std::mem::take(&mut self.address), std::mem::take(&mut self.id)));
         }
     }
 }
 
-/// The key under which the servers of an address hear which calls nobody waits for any more.
-pub(super) fn given_up(address: &str) -> String {
+/// Returns the routing key under which the servers of an address are notified of calls that were given up.
+pub(super) fn given_up_key(address: &str) -> String {
     format!("{address}.given-up")
 }
 
-async fn tell_servers(mut giving_up: mpsc::Receiver<(String, String)>, requests: Arc<Publisher>) {
-    while let Some((address, id)) = giving_up.recv().await {
+async fn notify_servers(mut to_notify: mpsc::Receiver<(String, String)>, requests: Arc<Publisher>) {
+    while let Some((address, id)) = to_notify.recv().await {
         let properties = BasicProperties::default().with_correlation_id(id.into());
-        let (exchange, key) = (CALLS.to_owned(), given_up(&address));
-        let parcel = Parcel { exchange, key, properties, body: Bytes::new(), mandatory: false };
+        let (exchange, key) = (CALLS.to_owned(), given_up_key(&address));
+        let message = OutboundMessage { exchange, key, properties, body: Bytes::new(), mandatory: false };
         let deadline = kernel::Deadline::after(Duration::from_secs(1));
-        if let Err(fault) = requests.send(vec![parcel], deadline).await {
-            tracing::debug!(address, cause = causes(&fault), "a server was not told that its caller gave up");
+        if let Err(fault) = requests.send(vec![message], deadline).await {
+            tracing::debug!(
+                address,
+                cause = causes(&fault),
+                "a server could not be notified that its caller has given up"
+            );
         }
     }
 }
 
-fn request(id: &str, reply_to: &str, call: &Call, caller: &Context) -> Result<BasicProperties, BusError> {
+fn request_properties(
+    id: &str,
+    reply_to: &str,
+    call: &Call,
+    caller: &Context,
+) -> Result<BasicProperties, BusError> {
     let left = caller.deadline.left();
-    let over_at = kernel::Clock::now(&kernel::SystemClock).plus(left);
+    let deadline = kernel::Clock::now(&kernel::SystemClock).plus(left);
     let mut headers = FieldTable::default();
     let mut put = |name: &str, value: &str| {
-        headers.insert(name.into(), wire::text(value));
+        headers.insert(name.into(), codec::text(value));
     };
     put("ce-source", caller.service);
     put("traceparent", &caller.trace.to_string());
-    put("deadline", &over_at.to_string());
+    put("deadline", &deadline.to_string());
     for (name, value) in [
         ("token", call.token.as_deref()),
         ("idempotency-key", call.idempotency_key.as_deref()),
@@ -236,16 +256,16 @@ fn request(id: &str, reply_to: &str, call: &Call, caller: &Context) -> Result<Ba
     Ok(BasicProperties::default()
         .with_content_type("application/protobuf".into())
         .with_delivery_mode(TRANSIENT)
-        .with_type(wire::short("the name of a request", &call.method)?)
+        .with_type(codec::short("the name of a request", &call.method)?)
         .with_correlation_id(id.into())
         .with_reply_to(reply_to.into())
-        // The broker drops what was not taken by then.
+        // The broker drops the request if no server has taken it by then.
         .with_expiration(left.as_millis().max(1).to_string().into())
         .with_headers(headers))
 }
 
-/// What a reply says.
-fn answer(properties: &BasicProperties, body: Vec<u8>) -> Answer {
+/// Decodes a reply.
+fn decode_reply(properties: &BasicProperties, body: Vec<u8>) -> Reply {
     if properties.kind().as_ref().is_none_or(|kind| kind.as_str() != REFUSAL) {
         return Ok(body.into());
     }
@@ -253,19 +273,20 @@ fn answer(properties: &BasicProperties, body: Vec<u8>) -> Answer {
         .unwrap_or_else(|_| Refusal::new(Kind::Internal, "internal", Kind::Internal.sentence())))
 }
 
-/// Gives the caller its answer. False where nobody waits for it.
-fn resolve(pending: &Pending, id: &str, answer: Answer) -> bool {
-    lock(pending).remove(id).is_some_and(|waiting| waiting.send(answer).is_ok())
+/// Passes a reply to its caller. Returns false if the caller no longer waits.
+fn resolve(pending: &Pending, id: &str, reply: Reply) -> bool {
+    lock(pending).remove(id).is_some_and(|caller| caller.send(reply).is_ok())
 }
 
-fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Answer>>> {
+fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Reply>>> {
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn unavailable() -> Refusal {
+/// Returns the refusal for a call that no server answers.
+pub(super) fn no_server() -> Refusal {
     Refusal::new(Kind::Unavailable, "unavailable", Kind::Unavailable.sentence())
 }
 
-fn too_late() -> Refusal {
+fn deadline_exceeded() -> Refusal {
     Refusal::new(Kind::Timeout, "deadline_exceeded", Kind::Timeout.sentence())
 }

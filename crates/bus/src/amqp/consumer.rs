@@ -10,33 +10,48 @@ use lapin::Connection;
 use lapin::message::Delivery;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Link, away, back_off};
-use super::intake::{Intake, acknowledge};
-use super::publisher::{Parcel, Publisher};
+use super::codec::{self, RefusalHistory};
+use super::connection::{Link, back_off, unavailable};
+use super::inbound::{Deliveries, acknowledge};
+use super::publisher::{OutboundMessage, Publisher};
 use super::topology::DurableQueue;
-use super::wire::{self, Past};
-use crate::receiver::{Failed, Receiver};
+use crate::receiver::{HandlerFailure, Receiver};
 use crate::schedule::Fate;
 use crate::{BusError, Envelope, Schedule};
 
-/// How a consumer begins: one at a time. What waits is anybody's, and a message that ends its process is the only one
-/// that the broker counts it against.
-const CAREFUL: u16 = 1;
-/// How it goes on while its handler is quick: so many on their way that the broker is never waited for.
-const BRISK: u16 = 32;
-/// So many quick ones in a row make a consumer brisk.
-const TRUST: u32 = 100;
-/// After so long a handler is slow: what is on its way to it goes back to the others.
+/// The number of quick deliveries in a row after which a consumer becomes fast.
+const QUICK_DELIVERIES: u32 = 100;
+/// The time after which a delivery is slow. A fast consumer then returns the deliveries that it has not begun.
 const SLOW: Duration = Duration::from_millis(200);
-/// How long putting a message aside may take.
-const PUT_ASIDE: Duration = Duration::from_secs(10);
+/// The longest time for moving a message to another queue.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Receives from a durable queue, one message after the other, on whatever connection there is.
+/// The number of deliveries that a consumer takes in advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// One at a time. Every consumer begins so: waiting messages are free for the others, and the broker counts a crash
+    /// only against the message that has caused it.
+    Careful,
+    /// As many as keep a quick handler busy without waiting for the broker.
+    Fast,
+}
+
+impl Pace {
+    fn prefetch(self) -> u16 {
+        match self {
+            Self::Careful => 1,
+            Self::Fast => 32,
+        }
+    }
+}
+
+/// A consumer of a durable queue. It handles one message after the other, and reconnects when the connection is lost.
 pub(super) struct Consumer {
     pub(super) queue: DurableQueue,
     pub(super) link: Arc<Link>,
-    /// Its own: with one publication at a time it knows what came back.
-    pub(super) aside: Publisher,
+    /// Moves messages to the queues of retries and dead letters. It is not shared: with one publication at a time its result
+    /// says whether this message was returned.
+    pub(super) mover: Publisher,
     pub(super) schedule: Arc<Schedule>,
     pub(super) receiver: Receiver,
 }
@@ -54,13 +69,17 @@ impl Runnable for Consumer {
                 () = stop.cancelled() => return,
                 connection = self.link.wait() => connection,
             };
-            // The bus is closed: nothing will ever come, but the service runs on.
+            // The bus is closed, so nothing will come. The service keeps running.
             let Some(connection) = connection else { return stop.cancelled().await };
-            match self.receive(&connection, &stop, &mut failures).await {
+            match self.consume(&connection, &stop, &mut failures).await {
                 Ok(()) => return,
                 Err(fault) => {
                     let queue = &self.queue.name;
-                    tracing::warn!(queue, cause = causes(&fault), "receiving ended and will begin again");
+                    tracing::warn!(
+                        queue,
+                        cause = causes(&fault),
+                        "the consumer has stopped and will start again"
+                    );
                 }
             }
             failures = failures.saturating_add(1);
@@ -73,8 +92,9 @@ impl Runnable for Consumer {
 }
 
 impl Consumer {
-    /// Receives until it is stopped or something is lost. What is not acknowledged then comes again.
-    async fn receive(
+    /// Handles messages until the consumer is stopped. Returns an error if the connection is lost. Messages that are not
+    /// acknowledged then are delivered again.
+    async fn consume(
         &self,
         connection: &Connection,
         stop: &CancellationToken,
@@ -85,120 +105,128 @@ impl Consumer {
             declared = self.queue.declare(connection) => declared,
         };
         declared?;
-        let mut prefetch = CAREFUL;
+        let mut pace = Pace::Careful;
         loop {
-            let opening = Intake::open(connection, &self.queue.name, prefetch);
-            let mut intake = tokio::select! {
+            let opening = Deliveries::open(connection, &self.queue.name, pace.prefetch());
+            let mut deliveries = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                intake = opening => intake?,
+                deliveries = opening => deliveries?,
             };
-            let outcome = match prefetch {
-                CAREFUL => self.go_carefully(&mut intake, stop, failures).await?,
-                _ => self.go_briskly(&mut intake, stop).await?,
+            let next = match pace {
+                Pace::Careful => self.consume_carefully(&mut deliveries, stop, failures).await?,
+                Pace::Fast => self.consume_fast(&mut deliveries, stop).await?,
             };
-            intake.goodbye().await;
-            match outcome {
-                Some(next) => prefetch = next,
+            deliveries.close().await;
+            match next {
+                Some(next) => pace = next,
                 None => return Ok(()),
             }
         }
     }
 
-    /// Takes one after the other until it is stopped, which is nothing, or may go on briskly.
-    async fn go_carefully(
+    /// Handles deliveries one at a time. Returns `Fast` after enough quick ones, and `None` when stopped.
+    async fn consume_carefully(
         &self,
-        intake: &mut Intake,
+        deliveries: &mut Deliveries,
         stop: &CancellationToken,
         failures: &mut u32,
-    ) -> Result<Option<u16>, BusError> {
+    ) -> Result<Option<Pace>, BusError> {
         let mut quick = 0;
-        while let Some(delivery) = intake.next(stop).await? {
+        while let Some(delivery) = deliveries.next(stop).await? {
             let begun = Instant::now();
             self.settle(&delivery).await?;
             *failures = 0;
             quick = if begun.elapsed() < SLOW { quick + 1 } else { 0 };
-            if quick == TRUST {
-                intake.cancel().await?;
-                while let Some(delivery) = intake.rest().await? {
+            if quick == QUICK_DELIVERIES {
+                deliveries.cancel().await?;
+                while let Some(delivery) = deliveries.receive_rest().await? {
                     self.settle(&delivery).await?;
                 }
-                return Ok(Some(BRISK));
+                return Ok(Some(Pace::Fast));
             }
         }
         Ok(None)
     }
 
-    /// Takes many, one after the other, until it is stopped, which is nothing, or is to be careful again.
-    async fn go_briskly(
+    /// Handles deliveries that arrive in advance. Returns `Careful` after a slow one, and `None` when stopped.
+    async fn consume_fast(
         &self,
-        intake: &mut Intake,
+        deliveries: &mut Deliveries,
         stop: &CancellationToken,
-    ) -> Result<Option<u16>, BusError> {
-        while let Some(delivery) = intake.next(stop).await? {
+    ) -> Result<Option<Pace>, BusError> {
+        while let Some(delivery) = deliveries.next(stop).await? {
             let mut settling = pin!(self.settle(&delivery));
             match tokio::time::timeout(SLOW, &mut settling).await {
                 Ok(settled) => settled?,
                 Err(_elapsed) => {
-                    let given_back = intake.give_back().await;
+                    let requeued = deliveries.requeue_rest().await;
                     settling.await?;
-                    given_back?;
-                    return Ok(Some(CAREFUL));
+                    requeued?;
+                    return Ok(Some(Pace::Careful));
                 }
             }
         }
-        intake.give_back().await?;
+        deliveries.requeue_rest().await?;
         Ok(None)
     }
 
-    /// Handles a delivery, and acknowledges it when its effect is stored or it lies somewhere else.
+    /// Handles a delivery, and acknowledges it when its effect is stored or the message is in another queue.
     async fn settle(&self, delivery: &Delivery) -> Result<(), BusError> {
-        let past = wire::past(delivery);
-        if delivery.redelivered || past.refused > 0 {
-            self.receiver.comes_again();
+        let history = codec::refusal_history(delivery);
+        if delivery.redelivered || history.refused > 0 {
+            self.receiver.count_redelivery();
         }
-        match wire::message(delivery) {
+        match codec::decode_message(delivery) {
             Ok(message) => {
                 let context = self.receiver.context(&message);
-                let handled = async {
+                let handle = async {
                     match self.receiver.handle(&message).await {
                         Ok(()) => Ok(()),
-                        Err(failed) => self.refuse(delivery, &message, past, &failed).await,
+                        Err(failure) => self.refuse(delivery, &message, history, &failure).await,
                     }
                 };
-                context.scope(handled).await?;
+                context.scope(handle).await?;
             }
             Err(why) => {
                 let reason = Refusal::new(Kind::Malformed, "unreadable_message", why);
-                self.bury(delivery, past.refused.saturating_add(1), &reason.into()).await?;
+                self.move_to_dead_letters(delivery, history.refused.saturating_add(1), &reason.into())
+                    .await?;
             }
         }
         acknowledge(delivery).await
     }
 
+    /// Moves a refused message to the queue of its pause or to the dead letters.
     async fn refuse(
         &self,
         delivery: &Delivery,
         message: &Envelope,
-        past: Past,
-        failed: &Failed,
+        history: RefusalHistory,
+        failure: &HandlerFailure,
     ) -> Result<(), BusError> {
-        let attempts = past.refused.saturating_add(1);
-        let Failed { refusal, cause } = failed;
-        let Fate::Again(pause) = self.schedule.fate(refusal, attempts, past.was_stale) else {
-            return self.bury(delivery, attempts, failed).await;
+        let attempts = history.refused.saturating_add(1);
+        let HandlerFailure { refusal, cause } = failure;
+        let Fate::Retry(pause) = self.schedule.fate(refusal, attempts, history.was_stale) else {
+            return self.move_to_dead_letters(delivery, attempts, failure).await;
         };
         tracing::warn!(
             queue = self.queue.name, message_id = %message.id, kind = message.kind,
             attempts, code = refusal.code.as_str(), cause, again_in_ms = pause.as_millis(),
-            "a message could not be handled and will come again"
+            "a message could not be handled and will be retried"
         );
-        let past = Past { refused: attempts, was_stale: refusal.kind == Kind::Stale };
-        let properties = wire::again(message, past)?;
-        self.put_aside(self.queue.retry(pause), properties, message.body.clone()).await
+        let was_stale = history.was_stale || refusal.kind == Kind::Stale;
+        let history = RefusalHistory { refused: attempts, was_stale };
+        let properties = codec::retry_properties(message, history)?;
+        self.move_to(self.queue.retry_queue(pause), properties, message.body.clone()).await
     }
 
-    async fn bury(&self, delivery: &Delivery, attempts: u32, failed: &Failed) -> Result<(), BusError> {
-        let Failed { refusal, cause } = failed;
+    async fn move_to_dead_letters(
+        &self,
+        delivery: &Delivery,
+        attempts: u32,
+        failure: &HandlerFailure,
+    ) -> Result<(), BusError> {
+        let HandlerFailure { refusal, cause } = failure;
         tracing::error!(
             queue = self.queue.name,
             message_id = delivery.properties.message_id().as_ref().map(|id| id.as_str()),
@@ -207,24 +235,25 @@ impl Consumer {
             cause,
             "a message went to the dead letters"
         );
-        let properties = wire::dead(delivery, attempts, refusal);
-        self.put_aside(self.queue.dead(), properties, Bytes::copy_from_slice(&delivery.data)).await?;
-        self.receiver.buried();
+        let properties = codec::dead_properties(delivery, attempts, refusal);
+        self.move_to(self.queue.dead_queue(), properties, Bytes::copy_from_slice(&delivery.data)).await?;
+        self.receiver.count_dead();
         Ok(())
     }
 
-    /// Lays a message in another queue of the family. Until the broker has confirmed that, it stays in its own too.
-    async fn put_aside(
+    /// Publishes a message to another queue of the family. Until the broker has confirmed it, the message also stays in its
+    /// own queue.
+    async fn move_to(
         &self,
         queue: String,
         properties: lapin::BasicProperties,
         body: Bytes,
     ) -> Result<(), BusError> {
         let exchange = self.queue.exchange.clone();
-        let parcel = Parcel { exchange, key: queue, properties, body, mandatory: true };
-        match self.aside.send(vec![parcel], Deadline::after(PUT_ASIDE)).await? {
+        let message = OutboundMessage { exchange, key: queue, properties, body, mandatory: true };
+        match self.mover.send(vec![message], Deadline::after(MOVE_TIMEOUT)).await? {
             0 => Ok(()),
-            _ => Err(away("a queue of this subscription is not there any more")),
+            _ => Err(unavailable("a queue of this subscription no longer exists")),
         }
     }
 }

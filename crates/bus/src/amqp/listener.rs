@@ -5,45 +5,47 @@ use chassis::{Runnable, causes};
 use lapin::{Channel, Connection};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Link, back_off, channel};
-use super::intake::{Intake, acknowledge};
-use super::{topology, wire};
+use super::connection::{Link, back_off, open_channel};
+use super::inbound::{Deliveries, acknowledge};
+use super::{codec, topology};
 use crate::BusError;
 use crate::receiver::Receiver;
 use crate::topic::Pattern;
 
-/// Receives broadcasts, one after the other, from a queue that lives as long as its connection.
+/// A listener for broadcasts. It handles them one after the other, from a queue that lives as long as its connection.
 pub(super) struct Listener {
-    pub(super) ears: Option<Ears>,
+    /// The queue that is open from the subscription on. It is `None` while the listener reconnects.
+    pub(super) queue: Option<BroadcastQueue>,
     pub(super) link: Arc<Link>,
     pub(super) patterns: Vec<Pattern>,
     pub(super) receiver: Receiver,
 }
 
-/// A queue that hears what is published from now on.
-pub(super) struct Ears {
+/// A queue that collects what is published from now on.
+pub(super) struct BroadcastQueue {
     channel: Channel,
-    queue: String,
+    name: String,
 }
 
-/// Broadcasts on their way to one listener.
-const HEARING: u16 = 100;
+/// The most broadcasts that are on their way to one listener.
+const PREFETCH: u16 = 100;
 
-impl Ears {
+impl BroadcastQueue {
+    /// Declares the queue and binds it to the patterns.
     pub(super) async fn open(
         connection: &Connection,
         service: &str,
         patterns: &[Pattern],
     ) -> Result<Self, BusError> {
-        topology::exchanges(connection).await?;
-        let channel = channel(connection).await?;
-        // A new name each time: the broker may not know yet that the last connection is gone.
-        let queue = format!("{service}.broadcast.{}", uuid::Uuid::new_v4());
-        topology::exclusive(&channel, &queue).await?;
+        topology::ensure_shared_exchanges(connection).await?;
+        let channel = open_channel(connection).await?;
+        // A new name each time, because the broker may not have noticed yet that the last connection is lost.
+        let name = format!("{service}.broadcast.{}", uuid::Uuid::new_v4());
+        topology::declare_exclusive_queue(&channel, &name).await?;
         for pattern in patterns {
-            topology::bind(&channel, &queue, topology::EVENTS, pattern.as_str()).await?;
+            topology::bind(&channel, &name, topology::EVENTS, pattern.as_str()).await?;
         }
-        Ok(Self { channel, queue })
+        Ok(Self { channel, name })
     }
 }
 
@@ -61,7 +63,11 @@ impl Runnable for Listener {
                 Err(fault) => {
                     let service = self.receiver.service;
                     let cause = causes(&fault);
-                    tracing::warn!(service, cause, "broadcasts may have been missed; listening begins again");
+                    tracing::warn!(
+                        service,
+                        cause,
+                        "broadcasts may have been missed; the listener starts again"
+                    );
                 }
             }
             failures = failures.saturating_add(1);
@@ -74,31 +80,32 @@ impl Runnable for Listener {
 }
 
 impl Listener {
+    /// Handles broadcasts until the listener is stopped. Returns an error if the connection is lost.
     async fn listen(&mut self, stop: &CancellationToken, failures: &mut u32) -> Result<(), BusError> {
-        let ears = match self.ears.take() {
-            Some(ears) => ears,
+        let queue = match self.queue.take() {
+            Some(queue) => queue,
             None => {
                 let connection = tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     connection = self.link.wait() => connection,
                 };
                 let Some(connection) = connection else { return Ok(()) };
-                Ears::open(&connection, self.receiver.service, &self.patterns).await?
+                BroadcastQueue::open(&connection, self.receiver.service, &self.patterns).await?
             }
         };
-        let mut intake = Intake::on(ears.channel, &ears.queue, HEARING).await?;
-        while let Some(delivery) = intake.next(stop).await? {
-            match wire::message(&delivery) {
+        let mut deliveries = Deliveries::open_on(queue.channel, &queue.name, PREFETCH).await?;
+        while let Some(delivery) = deliveries.next(stop).await? {
+            match codec::decode_message(&delivery) {
                 Ok(message) => {
                     let context = self.receiver.context(&message);
-                    context.scope(self.receiver.hear(&message)).await;
+                    context.scope(self.receiver.handle_broadcast(&message)).await;
                 }
-                Err(why) => tracing::warn!(why, "a broadcast can not be read"),
+                Err(why) => tracing::warn!(why, "a broadcast cannot be decoded"),
             }
             acknowledge(&delivery).await?;
             *failures = 0;
         }
-        intake.goodbye().await;
+        deliveries.close().await;
         Ok(())
     }
 }

@@ -13,66 +13,66 @@ use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::instrument::Publication;
 use crate::receiver::Receiver;
-use crate::told::Publishing;
-use crate::topic::parse;
+use crate::topic::parse_all;
 use crate::{Bus, BusError, Call, CallHandler, DeadLetter, Envelope, Handler, Queue, Schedule, Subscription};
 
 mod calls;
+mod codec;
 mod connection;
 mod consumer;
-mod intake;
+mod inbound;
 mod listener;
 mod publisher;
 mod server;
 #[cfg(test)]
 mod tests;
 mod topology;
-mod wire;
 
-use calls::Caller;
-use connection::{Link, channel, failure};
+use calls::CallSender;
+use connection::{Link, bus_error, open_channel};
 use consumer::Consumer;
-use listener::{Ears, Listener};
-use publisher::{Parcel, Publisher};
+use listener::{BroadcastQueue, Listener};
+use publisher::{OutboundMessage, Publisher};
 use server::Server;
 use topology::DurableQueue;
 
-/// How long opening, subscribing and serving wait for a broker that does not answer yet.
+/// How long `open`, `subscribe` and `serve` wait for a broker that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What traces call this bus, as OpenTelemetry does.
+/// The name of this adapter in traces, as OpenTelemetry defines it.
 const SYSTEM: &str = "rabbitmq";
 
 /// The bus of a fleet.
 ///
-/// Two connections: one to send and one to receive. A broker that is short of memory or disk stops reading from
-/// connections that publish, and acknowledgements must still reach it then.
+/// It has two connections, one to send and one to receive. A broker that is short of memory or disk stops reading from
+/// connections that publish, and acknowledgements must still reach it.
 pub struct AmqpBus {
     outgoing: Arc<Link>,
     incoming: Arc<Link>,
     publisher: Publisher,
     /// The exchange that it publishes to.
-    way_out: String,
-    caller: Caller,
+    exchange: String,
+    calls: CallSender,
     schedule: Arc<Schedule>,
-    /// The durable queues that this service subscribed to.
+    /// The durable queues that this service has subscribed to.
     queues: Mutex<BTreeSet<String>>,
     _close_when_dropped: DropGuard,
 }
 
 impl AmqpBus {
-    /// Connects to the broker at `url`, such as `amqp://users:password@rabbitmq:5672/portal`, and waits for it for five
-    /// seconds. From then on a lost connection comes again by itself.
+    /// Connects to the broker at `url`, such as `amqp://users:password@rabbitmq:5672/portal`, and waits for it for at most
+    /// five seconds. After that a lost connection is reopened automatically.
     ///
     /// # Errors
-    /// Where the URL can't be read or nobody answers in that time.
+    /// If the URL is not valid, or no broker answers in that time.
     pub async fn open(url: &str, schedule: Schedule) -> Result<Self, BusError> {
-        let uri: AMQPUri = read(url)?;
+        let uri: AMQPUri = parse_url(url)?;
         let user = uri.authority.userinfo.username.clone();
         Self::open_as(&user, &uri, schedule).await
     }
 
-    /// The same under a name of its own for the queue of replies.
+    /// Connects under the name of this service, which begins the names of its exchange and its queue of replies.
     async fn open_as(service: &str, uri: &AMQPUri, schedule: Schedule) -> Result<Self, BusError> {
         Self::open_within(PATIENCE, service, uri, schedule).await
     }
@@ -89,11 +89,11 @@ impl AmqpBus {
         let bus = Self {
             publisher: Publisher::confirming(&outgoing, |returned| {
                 let kind = returned.properties.kind().as_ref().map(|kind| kind.as_str());
-                tracing::warn!(key = returned.key, kind, "nobody subscribes to the key of this message");
+                tracing::warn!(key = returned.key, kind, "no subscription matches the key of this message");
             })
-            .through(topology::outgoing(service)),
-            way_out: topology::outgoing(service),
-            caller: Caller::new(service, &outgoing, &incoming),
+            .through(topology::service_exchange(service)),
+            exchange: topology::service_exchange(service),
+            calls: CallSender::new(service, &outgoing, &incoming),
             outgoing,
             incoming,
             schedule: Arc::new(schedule),
@@ -102,89 +102,92 @@ impl AmqpBus {
         };
         let deadline = Deadline::after(patience);
         for link in [&bus.incoming, &bus.outgoing] {
-            link.within(deadline).await.map_err(|fault| {
+            link.wait_until(deadline).await.map_err(|fault| {
                 let (host, port) = (&uri.authority.host, uri.authority.port);
                 let (user, vhost) = (&uri.authority.userinfo.username, &uri.vhost);
-                BusError::Away(format!(
-                    "no broker at {host}:{port} let {user} into the virtual host {vhost} within {patience:?} (bus.url): {fault}"
+                BusError::Unavailable(format!(
+                    "no broker at {host}:{port} accepted the user {user} for the virtual host {vhost} within {patience:?} (bus.url): {fault}"
                 ))
             })?;
         }
         Ok(bus)
     }
 
-    /// The oldest dead letters of a durable queue, at most `limit`. They stay where they are; for this moment nobody
-    /// else sees them.
+    /// Returns the oldest dead letters of a durable queue, at most `limit`. They stay in the queue. During the call no other
+    /// client sees them.
     ///
     /// # Errors
-    /// Where the broker is away, or there is no such queue.
+    /// If the broker is unavailable, or the queue does not exist.
     pub async fn dead_letters(&self, queue: &str, limit: u32) -> Result<Vec<DeadLetter>, BusError> {
-        let channel = channel(&*self.incoming.now()?).await?;
-        let name = wire::short("the name of a queue", &topology::dead(queue))?;
+        let channel = open_channel(&*self.incoming.current()?).await?;
+        let name = codec::short("the name of a queue", &topology::dead_queue(queue))?;
         let mut letters = Vec::new();
         for position in 0..i64::from(limit) {
-            let got = channel.basic_get(name.clone(), BasicGetOptions::default()).await;
-            let Some(got) = got.map_err(|error| failure(&error))? else { break };
-            match wire::dead_letter(position, &got.delivery) {
+            let letter = channel.basic_get(name.clone(), BasicGetOptions::default()).await;
+            let Some(letter) = letter.map_err(|error| bus_error(&error))? else { break };
+            match codec::decode_dead_letter(position, &letter.delivery) {
                 Ok(letter) => letters.push(letter),
-                Err(why) => tracing::warn!(queue, why, "a dead letter can not be read"),
+                Err(why) => tracing::warn!(queue, why, "a dead letter cannot be decoded"),
             }
         }
-        // What was looked at and not acknowledged goes back to its place.
-        channel.close(200, "OK".into()).await.map_err(|error| failure(&error))?;
+        // Letters that are not acknowledged go back to their positions.
+        channel.close(200, "OK".into()).await.map_err(|error| bus_error(&error))?;
         Ok(letters)
     }
 
-    /// Removes those dead letters of a queue that name `person`, as far as the queue is long now.
+    /// Removes the dead letters of a queue that name `person`, among those that are in the queue now.
     async fn forget_in(&self, queue: &str, person: &str) -> Result<(), BusError> {
-        let channel = channel(&*self.incoming.now()?).await?;
-        let name = wire::short("the name of a queue", &topology::dead(queue))?;
+        let channel = open_channel(&*self.incoming.current()?).await?;
+        let name = codec::short("the name of a queue", &topology::dead_queue(queue))?;
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let there = channel.queue_declare(name.clone(), passive, FieldTable::default()).await;
-        let letters = there.map_err(|error| failure(&error))?.message_count();
-        for _ in 0..letters {
-            let got = channel.basic_get(name.clone(), BasicGetOptions::default()).await;
-            let Some(got) = got.map_err(|error| failure(&error))? else { break };
-            // One that can't be read may hold anything, and stays for whoever looks at dead letters.
-            if wire::dead_letter(0, &got.delivery).is_ok_and(|letter| names(&letter.message, person)) {
-                got.delivery.ack(BasicAckOptions::default()).await.map_err(|error| failure(&error))?;
+        let declared = channel.queue_declare(name.clone(), passive, FieldTable::default()).await;
+        let count = declared.map_err(|error| bus_error(&error))?.message_count();
+        for _ in 0..count {
+            let letter = channel.basic_get(name.clone(), BasicGetOptions::default()).await;
+            let Some(letter) = letter.map_err(|error| bus_error(&error))? else { break };
+            // A letter that can't be decoded may contain anything, so it stays for the operator.
+            if codec::decode_dead_letter(0, &letter.delivery)
+                .is_ok_and(|letter| names(&letter.message, person))
+            {
+                letter.delivery.ack(BasicAckOptions::default()).await.map_err(|error| bus_error(&error))?;
             }
         }
-        // What was looked at and not acknowledged goes back to its place.
-        channel.close(200, "OK".into()).await.map_err(|error| failure(&error))
+        // Letters that are not acknowledged go back to their positions.
+        channel.close(200, "OK".into()).await.map_err(|error| bus_error(&error))
     }
 
-    /// Sends messages and waits until the broker has them.
+    /// Sends messages and waits until the broker has confirmed them.
     async fn send(&self, messages: Vec<Envelope>) -> Result<(), BusError> {
-        let parcel = |message: Envelope| {
-            let properties = wire::properties(&message)?;
-            let key = wire::short("a routing key", &message.key)?.to_string();
-            let (exchange, body) = (self.way_out.clone(), message.body);
-            Ok(Parcel { exchange, key, properties, body, mandatory: true })
+        let outbound = |message: Envelope| {
+            let properties = codec::properties(&message)?;
+            let key = codec::short("a routing key", &message.key)?.to_string();
+            let (exchange, body) = (self.exchange.clone(), message.body);
+            Ok(OutboundMessage { exchange, key, properties, body, mandatory: true })
         };
-        let parcels = messages.into_iter().map(parcel).collect::<Result<Vec<_>, BusError>>()?;
-        // A message that nobody subscribes to is confirmed and gone, with a warning.
-        self.publisher.send(parcels, Context::current().deadline).await?;
+        let messages = messages.into_iter().map(outbound).collect::<Result<Vec<_>, BusError>>()?;
+        // A message without a subscription is confirmed and dropped, with a warning.
+        self.publisher.send(messages, Context::current().deadline).await?;
         Ok(())
     }
 }
 
-/// Whether a message names a person and says more of them than what becomes of their account.
+/// Returns true if a message names a person and says more about them than what happens to their account.
 fn names(message: &Envelope, person: &str) -> bool {
     message.subject != person && message.body.windows(person.len()).any(|bytes| bytes == person.as_bytes())
 }
 
-pub(crate) fn read(url: &str) -> Result<AMQPUri, BusError> {
-    // Neither the URL nor what its parser says of it is repeated: they hold a password.
-    let sentence = "bus.url is no address such as amqp://user:password@host:5672/vhost";
+/// Parses the address of a broker.
+pub(crate) fn parse_url(url: &str) -> Result<AMQPUri, BusError> {
+    // Neither the URL nor the parser's message is repeated, because they contain a password.
+    let sentence = "bus.url is not an address such as amqp://user:password@host:5672/vhost";
     url.parse().map_err(|_| BusError::Url(sentence.to_owned()))
 }
 
 #[async_trait]
 impl Bus for AmqpBus {
     async fn publish(&self, mut messages: Vec<Envelope>) -> Result<(), BusError> {
-        let publishing = Publishing::begin(SYSTEM, &mut messages);
-        publishing.end(self.send(messages).await)
+        let publication = Publication::begin(SYSTEM, &mut messages);
+        publication.end(self.send(messages).await)
     }
 
     async fn subscribe(
@@ -193,30 +196,30 @@ impl Bus for AmqpBus {
         handler: Arc<dyn Handler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
         let Subscription { queue, keys, service, budget } = subscription;
-        let patterns = parse(&keys)?;
+        let patterns = parse_all(&keys)?;
         let receiver = |queue: Option<&str>| Receiver::new(SYSTEM, service, queue, budget, handler);
-        let connection = self.incoming.within(Deadline::after(PATIENCE)).await?;
+        let connection = self.incoming.wait_until(Deadline::after(PATIENCE)).await?;
         let name = match queue {
             Queue::Broadcast => {
-                let ears = Some(Ears::open(&connection, service, &patterns).await?);
+                let queue = Some(BroadcastQueue::open(&connection, service, &patterns).await?);
                 let receiver = receiver(None);
-                return Ok(Box::new(Listener { ears, link: self.incoming.clone(), patterns, receiver }));
+                return Ok(Box::new(Listener { queue, link: self.incoming.clone(), patterns, receiver }));
             }
             Queue::Durable(name) => name,
         };
         if !name.starts_with(&format!("{service}.")) {
             return Err(BusError::Name(format!(
-                "{name:?} is no name of a durable queue of {service} such as {service}.projection"
+                "{name:?} is not a name of a durable queue of {service}, such as {service}.projection"
             )));
         }
         let queue = DurableQueue::new(service, &name, patterns, &self.schedule);
-        wire::short("the name of a queue", &queue.retry(Duration::from_millis(u64::from(u32::MAX))))?;
+        codec::short("the name of a queue", &queue.retry_queue(Duration::from_millis(u64::from(u32::MAX))))?;
         queue.declare(&connection).await?;
         self.queues.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
         Ok(Box::new(Consumer {
             queue,
             link: self.incoming.clone(),
-            aside: Publisher::confirming(&self.outgoing, |_| {}),
+            mover: Publisher::confirming(&self.outgoing, |_| {}),
             schedule: self.schedule.clone(),
             receiver: receiver(Some(&name)),
         }))
@@ -224,7 +227,7 @@ impl Bus for AmqpBus {
 
     async fn call(&self, address: &str, call: Call) -> Result<Bytes, Refusal> {
         let _counting = Context::current().upstream.count();
-        self.caller.call(address, call).await
+        self.calls.call(address, call).await
     }
 
     async fn serve(
@@ -233,19 +236,19 @@ impl Bus for AmqpBus {
         address: &str,
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
-        wire::short("an address", &calls::given_up(address))?;
-        let connection = self.incoming.within(Deadline::after(PATIENCE)).await?;
+        codec::short("an address", &calls::given_up_key(address))?;
+        let connection = self.incoming.wait_until(Deadline::after(PATIENCE)).await?;
         let server = Server::new(service, address, handler, &self.incoming, &self.outgoing);
         let open = match server.open(&connection).await {
-            // The last server of this address may have taken its queue away between our two steps.
-            Err(BusError::Away(_)) => server.open(&connection).await?,
+            // The queue may have been removed with the last server of this address, between our two steps.
+            Err(BusError::Unavailable(_)) => server.open(&connection).await?,
             opened => opened?,
         };
         Ok(Box::new(server.start(open)))
     }
 
-    /// The broker deletes what is acknowledged by itself, some time later; what waits is handled, or becomes a dead letter, and can't be
-    /// looked at from here.
+    /// Always returns true. The broker deletes acknowledged messages some time later. Waiting messages will be handled or
+    /// become dead letters, and can't be searched from here.
     async fn forget(&self, person: &str) -> Result<bool, BusError> {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for queue in queues {
@@ -255,12 +258,12 @@ impl Bus for AmqpBus {
     }
 
     async fn ping(&self) -> Result<(), BusError> {
-        self.incoming.now()?;
+        self.incoming.current()?;
         self.publisher.ping().await
     }
 
     async fn try_write(&self) -> Result<(), BusError> {
-        self.publisher.is_taking()
+        self.publisher.check_accepting()
     }
 
     async fn close(&self) {

@@ -6,180 +6,190 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::connection::{Link, away, channel, failure};
+use super::connection::{Link, bus_error, open_channel, unavailable};
 use super::topology;
 use crate::BusError;
 
-/// The most messages of one publisher that wait for their confirmation. A broker that confirms nothing costs no more
-/// memory than these.
-pub(super) const WINDOW: usize = 200;
+/// The most unconfirmed messages of one publisher. They bound the memory that a broker costs which confirms nothing.
+pub(super) const MAX_UNCONFIRMED: usize = 200;
 
-/// Something to be published.
-pub(super) struct Parcel {
+/// A message with its exchange and routing key.
+pub(super) struct OutboundMessage {
     pub(super) exchange: String,
     pub(super) key: String,
     pub(super) properties: BasicProperties,
     pub(super) body: Bytes,
-    /// Whether it comes back where no queue takes it.
+    /// Whether the broker returns it if no queue accepts it.
     pub(super) mandatory: bool,
 }
 
-/// A message that no queue took.
-pub(super) struct Returned {
+/// A message that no queue has accepted.
+pub(super) struct ReturnedMessage {
     pub(super) key: String,
     pub(super) properties: BasicProperties,
 }
 
-type OnReturn = dyn Fn(Returned) + Send + Sync;
+type OnReturn = dyn Fn(ReturnedMessage) + Send + Sync;
 
-/// Publishes on a channel of its own and waits for confirmations.
+/// A publisher with its own channel.
 pub(super) struct Publisher {
     link: Arc<Link>,
     window: Arc<Semaphore>,
-    /// One at a time: the order on the wire must be that in which the driver numbers the confirmations.
-    channel: Arc<Mutex<Option<Way>>>,
+    /// Used by one task at a time. Messages must be sent in the order in which the driver numbers the confirmations.
+    channel: Arc<Mutex<Option<OpenChannel>>>,
     confirms: bool,
-    /// The exchange that has to be there besides those that all share, before the first message. Who never sends needs none.
-    way_out: Option<String>,
-    /// With several publications under way, the driver may tell one of them that a message of another came back. So
-    /// all of them tell this.
+    /// The service's own exchange, which must exist before the first message. Publishers of calls and replies have none.
+    service_exchange: Option<String>,
+    /// Called for every returned message. If several publications are in progress, the driver may report a returned message
+    /// to the wrong one.
     on_return: Arc<OnReturn>,
 }
 
 impl Publisher {
-    /// A publisher whose `send` waits until the broker has taken the messages.
-    pub(super) fn confirming(link: &Arc<Link>, on_return: impl Fn(Returned) + Send + Sync + 'static) -> Self {
+    /// Creates a publisher whose `send` waits until the broker has confirmed the messages.
+    pub(super) fn confirming(
+        link: &Arc<Link>,
+        on_return: impl Fn(ReturnedMessage) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             link: link.clone(),
-            window: Arc::new(Semaphore::new(WINDOW)),
+            window: Arc::new(Semaphore::new(MAX_UNCONFIRMED)),
             channel: Arc::default(),
             confirms: true,
-            way_out: None,
+            service_exchange: None,
             on_return: Arc::new(on_return),
         }
     }
 
-    /// The same for what a service tells through its own exchange of this name.
-    pub(super) fn through(self, way_out: String) -> Self {
-        Self { way_out: Some(way_out), ..self }
+    /// Makes sure that the service's own exchange of this name exists before the first message.
+    pub(super) fn through(self, service_exchange: String) -> Self {
+        Self { service_exchange: Some(service_exchange), ..self }
     }
 
-    /// A publisher whose `send` only writes.
-    pub(super) fn plain(link: &Arc<Link>) -> Self {
+    /// Creates a publisher whose `send` does not wait for confirmations.
+    pub(super) fn unconfirmed(link: &Arc<Link>) -> Self {
         Self { confirms: false, ..Self::confirming(link, |_| {}) }
     }
 
-    /// Publishes in order. `Ok` says that the broker has confirmed all, and how many of them no queue took.
-    pub(super) async fn send(&self, parcels: Vec<Parcel>, deadline: Deadline) -> Result<usize, BusError> {
-        let sent = tokio::time::timeout_at(deadline.instant().into(), self.send_all(parcels));
-        sent.await.unwrap_or_else(|_elapsed| Err(away("the broker did not confirm in time")))
+    /// Publishes messages in order. `Ok` means that the broker has confirmed all of them. Returns the number of messages that
+    /// no queue has accepted.
+    pub(super) async fn send(
+        &self,
+        messages: Vec<OutboundMessage>,
+        deadline: Deadline,
+    ) -> Result<usize, BusError> {
+        let sent = tokio::time::timeout_at(deadline.instant().into(), self.send_all(messages));
+        sent.await.unwrap_or_else(|_elapsed| Err(unavailable("the broker did not confirm in time")))
     }
 
-    /// Whether the broker answers at this moment.
+    /// Succeeds if the broker answers now.
     pub(super) async fn ping(&self) -> Result<(), BusError> {
-        let connection = self.link.now()?;
+        let connection = self.link.current()?;
         if connection.status().blocked() {
-            // It answers nothing on this connection; that it has said so is an answer.
+            // The broker answers nothing on a blocked connection. Its notice that it blocks is an answer.
             return Ok(());
         }
         let open = self.open(None).await?;
-        let asked = open.channel()?.basic_qos(0, Default::default());
-        asked.await.map_err(|error| failure(&error))
+        let request = open.channel()?.basic_qos(0, Default::default());
+        request.await.map_err(|error| bus_error(&error))
     }
 
-    /// Whether the broker takes messages: one that is short of memory or disk says so.
-    pub(super) fn is_taking(&self) -> Result<(), BusError> {
-        let blocked = self.link.now()?.status().blocked();
-        if blocked { Err(away("the broker takes no messages for now")) } else { Ok(()) }
+    /// Succeeds if the broker accepts messages. A broker that is short of memory or disk blocks the connection.
+    pub(super) fn check_accepting(&self) -> Result<(), BusError> {
+        let blocked = self.link.current()?.status().blocked();
+        if blocked { Err(unavailable("the broker accepts no messages now")) } else { Ok(()) }
     }
 
-    async fn send_all(&self, parcels: Vec<Parcel>) -> Result<usize, BusError> {
+    async fn send_all(&self, messages: Vec<OutboundMessage>) -> Result<usize, BusError> {
         let (sent, confirms) = mpsc::unbounded_channel();
-        // In a task of its own: a confirmation that nobody waits for any more is still waited for, so that the window
-        // stays true and no message that came back is lost.
+        // A separate task that also waits for confirmations whose caller has stopped waiting. So the number of unconfirmed
+        // messages stays right, and no returned message is lost.
         let collecting = chassis::spawn("bus.confirms", collect(confirms, self.on_return.clone()));
-        for parcel in parcels {
+        for message in messages {
             let permit = self.window.clone().acquire_owned().await;
-            let permit = permit.map_err(|_closed| away("the bus is closed"))?;
-            let confirm = self.write(parcel).await?;
+            let permit = permit.map_err(|_closed| unavailable("the bus is closed"))?;
+            let confirm = self.write(message).await?;
             if sent.send((confirm, permit)).is_err() {
                 break;
             }
         }
         drop(sent);
-        collecting.await.map_err(|_panicked| away("the confirmations were not read"))?
+        collecting.await.map_err(|_panicked| unavailable("the confirmations were not read"))?
     }
 
-    async fn write(&self, parcel: Parcel) -> Result<PublisherConfirm, BusError> {
-        let Parcel { exchange, key, properties, body, mandatory } = parcel;
-        let open = self.open(self.way_out.clone()).await?;
+    async fn write(&self, message: OutboundMessage) -> Result<PublisherConfirm, BusError> {
+        let OutboundMessage { exchange, key, properties, body, mandatory } = message;
+        let open = self.open(self.service_exchange.clone()).await?;
         let options = BasicPublishOptions { mandatory, ..Default::default() };
         let written = open.channel()?.basic_publish(exchange.into(), key.into(), options, &body, properties);
-        written.await.map_err(|error| failure(&error))
+        written.await.map_err(|error| bus_error(&error))
     }
 
-    /// The channel, a new one where there was none or the last one has ended, or was opened without this way out. Nobody else has it
-    /// meanwhile.
-    async fn open(&self, way_out: Option<String>) -> Result<Open, BusError> {
+    /// Returns the channel for exclusive use. Opens a new one if there is none, if the last one has ended, or if it was opened
+    /// without this exchange.
+    async fn open(&self, service_exchange: Option<String>) -> Result<ChannelGuard, BusError> {
         let slot = self.channel.clone().lock_owned().await;
-        let connection = self.link.now()?;
+        let connection = self.link.current()?;
         if connection.status().blocked() {
-            return Err(away("the broker takes no messages for now"));
+            return Err(unavailable("the broker accepts no messages now"));
         }
-        if slot.as_ref().is_some_and(|way| way.leads_to(way_out.as_ref())) {
-            return Ok(Open(slot));
+        if slot.as_ref().is_some_and(|open| open.serves(service_exchange.as_ref())) {
+            return Ok(ChannelGuard(slot));
         }
-        // In a task of its own, which keeps the place: somebody whose time is over meanwhile (a readiness check, every second)
-        // would leave a channel half open, and at a broker that is silent for a while they add up to the most that there may be.
+        // A separate task, which keeps the lock. A caller that gives up meanwhile (a readiness check, every second) would leave
+        // a half-open channel. While the broker is silent, these would add up to the limit of channels.
         let confirms = self.confirms;
-        let opening =
-            chassis::spawn("bus.channel", async move { renew(slot, &connection, way_out, confirms).await });
-        opening.await.unwrap_or_else(|_panicked| Err(away("a channel could not be opened")))
+        let opening = chassis::spawn("bus.channel", async move {
+            replace_channel(slot, &connection, service_exchange, confirms).await
+        });
+        opening.await.unwrap_or_else(|_panicked| Err(unavailable("a channel could not be opened")))
     }
 }
 
-/// A channel, and the exchange that is known to be there.
-struct Way {
+/// An open channel with the service's exchange that is known to exist.
+struct OpenChannel {
     channel: Channel,
-    out: Option<String>,
+    service_exchange: Option<String>,
 }
 
-impl Way {
-    fn leads_to(&self, out: Option<&String>) -> bool {
-        self.channel.status().connected() && (out.is_none() || out == self.out.as_ref())
+impl OpenChannel {
+    /// Returns true if the channel is open and the exchange is known to exist.
+    fn serves(&self, exchange: Option<&String>) -> bool {
+        self.channel.status().connected()
+            && (exchange.is_none() || exchange == self.service_exchange.as_ref())
     }
 }
 
-/// The place of an open channel, and the turn to use it.
-struct Open(OwnedMutexGuard<Option<Way>>);
+/// Exclusive access to the channel of a publisher.
+struct ChannelGuard(OwnedMutexGuard<Option<OpenChannel>>);
 
-impl Open {
+impl ChannelGuard {
     fn channel(&self) -> Result<&Channel, BusError> {
-        self.0.as_ref().map(|way| &way.channel).ok_or_else(|| away("there is no channel"))
+        self.0.as_ref().map(|open| &open.channel).ok_or_else(|| unavailable("there is no channel"))
     }
 }
 
-async fn renew(
-    mut slot: OwnedMutexGuard<Option<Way>>,
+async fn replace_channel(
+    mut slot: OwnedMutexGuard<Option<OpenChannel>>,
     connection: &Connection,
-    way_out: Option<String>,
+    service_exchange: Option<String>,
     confirms: bool,
-) -> Result<Open, BusError> {
+) -> Result<ChannelGuard, BusError> {
     *slot = None;
-    topology::exchanges(connection).await?;
-    if let Some(name) = &way_out {
-        topology::way_out(connection, name).await?;
+    topology::ensure_shared_exchanges(connection).await?;
+    if let Some(name) = &service_exchange {
+        topology::ensure_service_exchange(connection, name).await?;
     }
-    let opened = channel(connection).await?;
+    let channel = open_channel(connection).await?;
     if confirms {
-        let confirming = opened.confirm_select(ConfirmSelectOptions::default());
-        confirming.await.map_err(|error| failure(&error))?;
+        let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+        confirming.await.map_err(|error| bus_error(&error))?;
     }
-    *slot = Some(Way { channel: opened, out: way_out });
-    Ok(Open(slot))
+    *slot = Some(OpenChannel { channel, service_exchange });
+    Ok(ChannelGuard(slot))
 }
 
-/// Waits for all confirmations, whatever becomes of the first of them.
+/// Waits for all confirmations, even after one of them has failed. Returns the number of returned messages.
 async fn collect(
     mut confirms: mpsc::UnboundedReceiver<(PublisherConfirm, OwnedSemaphorePermit)>,
     on_return: Arc<OnReturn>,
@@ -190,18 +200,21 @@ async fn collect(
             Ok(Confirmation::Ack(message)) => message,
             Ok(Confirmation::NotRequested) => None,
             Ok(Confirmation::Nack(message)) => {
-                outcome = Err(away("the broker could not take a message"));
+                outcome = Err(unavailable("the broker could not store a message"));
                 message
             }
             Err(error) => {
-                outcome = Err(failure(&error));
+                outcome = Err(bus_error(&error));
                 None
             }
         };
         if let Some(message) = message {
             returned += 1;
             let message = message.delivery;
-            on_return(Returned { key: message.routing_key.to_string(), properties: message.properties });
+            on_return(ReturnedMessage {
+                key: message.routing_key.to_string(),
+                properties: message.properties,
+            });
         }
     }
     outcome.map(|()| returned)

@@ -1,4 +1,4 @@
-//! The side that answers calls.
+//! The side of the server.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -16,35 +16,35 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::calls::{REFUSAL, given_up, unavailable};
-use super::connection::{Link, back_off, channel};
-use super::intake::{Intake, acknowledge};
-use super::publisher::{Parcel, Publisher};
+use super::calls::{REFUSAL, given_up_key, no_server};
+use super::codec;
+use super::connection::{Link, back_off, open_channel};
+use super::inbound::{Deliveries, acknowledge};
+use super::publisher::{OutboundMessage, Publisher};
 use super::topology::{self, CALLS, REPLIES};
-use super::wire;
-use crate::receiver::refused;
-use crate::{BusError, Call, CallHandler, told};
+use crate::receiver::refusal_of_call;
+use crate::{BusError, Call, CallHandler, instrument};
 
-/// The most calls of one address that a process works on at once. The others wait at the broker, and expire there.
-const AT_ONCE: u16 = 128;
-/// How long sending a reply may take when the caller's own deadline is over.
-const REPLYING: Duration = Duration::from_secs(1);
+/// The most calls of one address that a process works on at a time. The others wait at the broker, and expire there.
+const MAX_CALLS: u16 = 128;
+/// The longest time for sending a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a server is and has in hand.
+/// A server of one address, with the calls that it works on.
 pub(super) struct Server {
     pub(super) service: &'static str,
     pub(super) address: String,
     pub(super) handler: Arc<dyn CallHandler>,
     pub(super) link: Arc<Link>,
     pub(super) replies: Publisher,
-    /// The calls in hand, by correlation id, and how to stop each.
-    in_hand: Mutex<HashMap<String, CancellationToken>>,
+    /// The token that stops each call in progress, by correlation id.
+    in_progress: Mutex<HashMap<String, CancellationToken>>,
 }
 
 /// The queues of a server on one connection.
-pub(super) struct Open {
-    requests: Intake,
-    given_up: Intake,
+pub(super) struct ServerQueues {
+    requests: Deliveries,
+    given_up: Deliveries,
 }
 
 impl Server {
@@ -60,56 +60,56 @@ impl Server {
             address: address.to_owned(),
             handler,
             link: incoming.clone(),
-            replies: Publisher::plain(outgoing),
-            in_hand: Mutex::default(),
+            replies: Publisher::unconfirmed(outgoing),
+            in_progress: Mutex::default(),
         }
     }
 
-    /// Takes calls from now on.
-    pub(super) async fn open(&self, connection: &Connection) -> Result<Open, BusError> {
-        topology::exchanges(connection).await?;
-        let given_up_on = channel(connection).await?;
+    /// Declares the queues and starts to receive calls.
+    pub(super) async fn open(&self, connection: &Connection) -> Result<ServerQueues, BusError> {
+        topology::ensure_shared_exchanges(connection).await?;
+        let channel = open_channel(connection).await?;
         let name = format!("{}.given-up.{}", self.service, uuid::Uuid::new_v4());
-        topology::exclusive(&given_up_on, &name).await?;
-        topology::bind(&given_up_on, &name, CALLS, &given_up(&self.address)).await?;
-        let given_up = Intake::on(given_up_on, &name, AT_ONCE).await?;
-        let requests_on = channel(connection).await?;
-        topology::address(&requests_on, &self.address).await?;
-        let requests = Intake::on(requests_on, &self.address, AT_ONCE).await?;
-        Ok(Open { requests, given_up })
+        topology::declare_exclusive_queue(&channel, &name).await?;
+        topology::bind(&channel, &name, CALLS, &given_up_key(&self.address)).await?;
+        let given_up = Deliveries::open_on(channel, &name, MAX_CALLS).await?;
+        let channel = open_channel(connection).await?;
+        topology::declare_address_queue(&channel, &self.address).await?;
+        let requests = Deliveries::open_on(channel, &self.address, MAX_CALLS).await?;
+        Ok(ServerQueues { requests, given_up })
     }
 
-    /// Begins to answer. `open` is where the calls come from until the connection is lost for the first time.
-    pub(super) fn start(self, open: Open) -> Serving {
+    /// Starts to serve. Calls come from `queues` until the connection is lost for the first time.
+    pub(super) fn start(self, queues: ServerQueues) -> RunningServer {
         let (address, stop) = (self.address.clone(), CancellationToken::new());
-        let task = chassis::spawn("bus.serve", Arc::new(self).run(open, stop.clone()));
-        Serving { address, stop: stop.drop_guard(), task }
+        let task = chassis::spawn("bus.serve", Arc::new(self).run(queues, stop.clone()));
+        RunningServer { address, stop: stop.drop_guard(), task }
     }
 
-    async fn run(self: Arc<Self>, open: Open, stop: CancellationToken) {
-        // Held by every call in hand, and nothing is ever sent: closed when the last of them has ended.
+    async fn run(self: Arc<Self>, queues: ServerQueues, stop: CancellationToken) {
+        // Every call in progress holds a sender, and no value is ever sent. The channel closes when the last call has ended.
         let (busy, mut idle) = mpsc::channel::<()>(1);
-        let mut next = Some(open);
+        let mut queues = Some(queues);
         let mut failures = 0u32;
         while !stop.is_cancelled() {
-            let outcome = match &mut next {
-                Some(open) => self.answer(open, &stop, &busy).await,
+            let outcome = match &mut queues {
+                Some(queues) => self.serve(queues, &stop, &busy).await,
                 None => tokio::select! {
                     () = stop.cancelled() => break,
-                    opened = self.open_again() => match opened {
-                        Ok(Some(open)) => { next = Some(open); failures = 0; continue },
-                        // The bus is closed: no call will ever come, but the service runs on.
+                    reopened = self.reopen() => match reopened {
+                        Ok(Some(reopened)) => { queues = Some(reopened); failures = 0; continue },
+                        // The bus is closed, so no call will come. The service keeps running.
                         Ok(None) => break,
                         Err(fault) => Err(fault),
                     },
                 },
             };
             let Err(fault) = outcome else { break };
-            next = None;
+            queues = None;
             tracing::warn!(
                 address = self.address,
                 cause = causes(&fault),
-                "serving ended and will begin again"
+                "the server has stopped and will start again"
             );
             failures = failures.saturating_add(1);
             tokio::select! {
@@ -119,21 +119,22 @@ impl Server {
         }
         drop(busy);
         let _none = idle.recv().await;
-        // The channels stay until now: the calls in hand are acknowledged on them.
-        drop(next);
+        // The channels stay open until now, because the calls in progress are acknowledged on them.
+        drop(queues);
     }
 
-    async fn open_again(&self) -> Result<Option<Open>, BusError> {
+    /// Opens the queues on the next connection. Returns `None` if the bus is closed.
+    async fn reopen(&self) -> Result<Option<ServerQueues>, BusError> {
         match self.link.wait().await {
             Some(connection) => self.open(&connection).await.map(Some),
             None => Ok(None),
         }
     }
 
-    /// Answers until it is stopped, which is `Ok`, or something is lost.
-    async fn answer(
+    /// Serves until the server is stopped, which is `Ok`. Returns an error if the connection is lost.
+    async fn serve(
         self: &Arc<Self>,
-        open: &mut Open,
+        queues: &mut ServerQueues,
         stop: &CancellationToken,
         busy: &mpsc::Sender<()>,
     ) -> Result<(), BusError> {
@@ -141,13 +142,13 @@ impl Server {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                given_up = open.given_up.any() => self.give_up(&given_up?).await?,
-                request = open.requests.any() => self.accept(request?, busy),
+                given_up = queues.given_up.receive() => self.stop_call(&given_up?).await?,
+                request = queues.requests.receive() => self.accept(request?, busy),
             }
         }
-        open.requests.cancel().await?;
-        // What was given to us before the broker knew is answered as well.
-        while let Some(request) = open.requests.rest().await? {
+        queues.requests.cancel().await?;
+        // Calls that the broker has sent before it knew of the stop are served too.
+        while let Some(request) = queues.requests.receive_rest().await? {
             self.accept(request, busy);
         }
         Ok(())
@@ -155,70 +156,58 @@ impl Server {
 
     fn accept(self: &Arc<Self>, request: Delivery, busy: &mpsc::Sender<()>) {
         let given_up = CancellationToken::new();
-        self.hand().insert(correlation(&request.properties), given_up.clone());
-        chassis::spawn("bus.answer", self.clone().take(request, given_up, busy.clone()));
+        self.in_progress().insert(correlation_id(&request.properties), given_up.clone());
+        chassis::spawn("bus.answer", self.clone().process(request, given_up, busy.clone()));
     }
 
-    async fn give_up(&self, told: &Delivery) -> Result<(), BusError> {
-        let id = correlation(&told.properties);
-        if let Some(stop) = self.hand().get(&id) {
-            stop.cancel();
+    /// Stops the call whose caller has given up.
+    async fn stop_call(&self, notification: &Delivery) -> Result<(), BusError> {
+        let id = correlation_id(&notification.properties);
+        if let Some(given_up) = self.in_progress().get(&id) {
+            given_up.cancel();
         }
-        acknowledge(told).await
+        acknowledge(notification).await
     }
 
-    /// Answers one call.
-    async fn take(self: Arc<Self>, request: Delivery, given_up: CancellationToken, _busy: mpsc::Sender<()>) {
-        let asked: Option<Trace> = header(&request, "traceparent").and_then(|text| text.parse().ok());
+    /// Serves one call in its own context and acknowledges it.
+    async fn process(
+        self: Arc<Self>,
+        request: Delivery,
+        given_up: CancellationToken,
+        _busy: mpsc::Sender<()>,
+    ) {
+        let received: Option<Trace> = header(&request, "traceparent").and_then(|text| text.parse().ok());
         let context = Context {
             service: self.service,
-            trace: asked.map_or_else(Trace::start, Trace::child),
+            trace: received.map_or_else(Trace::start, Trace::child),
             request_id: header(&request, "request-id").map(Into::into),
-            deadline: Deadline::after(left(&request)),
+            deadline: Deadline::after(time_left(&request)),
             upstream: Upstream::default(),
         };
-        context.scope(self.reply(&request, asked, &given_up)).await;
+        context.scope(self.reply(&request, received, &given_up)).await;
         if let Err(fault) = acknowledge(&request).await {
             tracing::debug!(
                 address = self.address,
                 cause = causes(&fault),
-                "a call was answered and not acknowledged"
+                "a call was served and could not be acknowledged"
             );
         }
-        self.hand().remove(&correlation(&request.properties));
+        self.in_progress().remove(&correlation_id(&request.properties));
     }
 
-    async fn reply(&self, request: &Delivery, asked: Option<Trace>, given_up: &CancellationToken) {
+    /// Runs the handler and sends its reply.
+    async fn reply(&self, request: &Delivery, received: Option<Trace>, given_up: &CancellationToken) {
         let Context { deadline, trace, .. } = Context::current();
         let method = request.properties.kind().as_ref().map_or("", |kind| kind.as_str());
         if deadline.left().is_zero() {
-            // Either it waited for long, or the clocks of two machines differ.
+            // Either it has waited for long, or the clocks of two machines differ.
             tracing::warn!(address = self.address, method, "a call came after its deadline and was dropped");
             return;
         }
-        let answering = told::answering(self.service, &self.address, method, trace, asked);
-        let outcome = if request.redelivered {
-            // It was in the hand of a server that has ended. Calls are at most once: its caller decides.
-            Err(unavailable())
-        } else {
-            let call = call(request, method);
-            let work = AssertUnwindSafe(async { self.handler.call(&call).await }).catch_unwind();
-            let done = tokio::select! {
-                biased;
-                () = given_up.cancelled() => return,
-                done = tokio::time::timeout_at(deadline.instant().into(), work) => done,
-            };
-            // The caller knows by itself when the time is over.
-            let Ok(done) = done else { return };
-            match done {
-                Ok(reply) => reply.map_err(|fault| refused(&*fault)),
-                Err(_panic) => {
-                    tracing::error!(address = self.address, method, "a call handler panicked");
-                    Err(Refusal::new(Kind::Internal, "internal", Kind::Internal.sentence()))
-                }
-            }
-        };
-        told::answered(answering, &outcome);
+        let span = instrument::start_server(self.service, &self.address, method, trace, received);
+        // If there is no outcome, the caller no longer waits.
+        let Some(outcome) = self.outcome(request, method, given_up).await else { return };
+        instrument::end_call(span, &outcome);
         tracing::debug!(address = self.address, method, ok = outcome.is_ok(), "a call was served");
         if let Err(fault) = self.send(request, outcome).await {
             tracing::warn!(
@@ -230,15 +219,44 @@ impl Server {
         }
     }
 
+    /// Runs the handler. Returns `None` if the caller has given up or its time is over.
+    async fn outcome(
+        &self,
+        request: &Delivery,
+        method: &str,
+        given_up: &CancellationToken,
+    ) -> Option<Result<Bytes, Refusal>> {
+        if request.redelivered {
+            // A server ended while it worked on this call. Calls happen at most once, so the caller decides.
+            return Some(Err(no_server()));
+        }
+        let call = decode_call(request, method);
+        let work = AssertUnwindSafe(async { self.handler.call(&call).await }).catch_unwind();
+        let deadline = Context::current().deadline.instant().into();
+        let done = tokio::select! {
+            biased;
+            () = given_up.cancelled() => return None,
+            done = tokio::time::timeout_at(deadline, work) => done.ok()?,
+        };
+        Some(match done {
+            Ok(reply) => reply.map_err(|fault| refusal_of_call(&*fault)),
+            Err(_panic) => {
+                tracing::error!(address = self.address, method, "a call handler panicked");
+                Err(Refusal::new(Kind::Internal, "internal", Kind::Internal.sentence()))
+            }
+        })
+    }
+
     async fn send(&self, request: &Delivery, outcome: Result<Bytes, Refusal>) -> Result<(), BusError> {
         let reply_to = request.properties.reply_to().as_ref().map_or("", |name| name.as_str());
         let properties =
-            BasicProperties::default().with_correlation_id(correlation(&request.properties).into());
+            BasicProperties::default().with_correlation_id(correlation_id(&request.properties).into());
         let (properties, body) = match outcome {
             Ok(body) => (properties.with_content_type("application/protobuf".into()), body),
             Err(refusal) => {
-                let json = serde_json::to_vec(&refusal)
-                    .map_err(|error| BusError::Name(format!("a refusal is no JSON: {error}")))?;
+                let json = serde_json::to_vec(&refusal).map_err(|error| {
+                    BusError::Name(format!("a refusal cannot be encoded as JSON: {error}"))
+                })?;
                 (
                     properties.with_type(REFUSAL.into()).with_content_type("application/json".into()),
                     json.into(),
@@ -246,25 +264,25 @@ impl Server {
             }
         };
         let (exchange, key) = (REPLIES.to_owned(), reply_to.to_owned());
-        let parcel = Parcel { exchange, key, properties, body, mandatory: false };
-        self.replies.send(vec![parcel], Deadline::after(REPLYING)).await?;
+        let message = OutboundMessage { exchange, key, properties, body, mandatory: false };
+        self.replies.send(vec![message], Deadline::after(REPLY_TIMEOUT)).await?;
         Ok(())
     }
 
-    fn hand(&self) -> std::sync::MutexGuard<'_, HashMap<String, CancellationToken>> {
-        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_progress(&self) -> std::sync::MutexGuard<'_, HashMap<String, CancellationToken>> {
+        self.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A server at work. It stops when this is dropped.
-pub(super) struct Serving {
+/// A running server. It stops when this is dropped.
+pub(super) struct RunningServer {
     address: String,
     stop: DropGuard,
     task: JoinHandle<()>,
 }
 
 #[async_trait]
-impl Runnable for Serving {
+impl Runnable for RunningServer {
     fn name(&self) -> String {
         self.address.clone()
     }
@@ -272,12 +290,12 @@ impl Runnable for Serving {
     async fn run(self: Box<Self>, stop: CancellationToken) {
         stop.cancelled().await;
         drop(self.stop);
-        // That it panicked would have been logged.
+        // A panic would have been logged.
         let _ended = self.task.await;
     }
 }
 
-fn call(request: &Delivery, method: &str) -> Call {
+fn decode_call(request: &Delivery, method: &str) -> Call {
     Call {
         method: method.to_owned(),
         body: Bytes::copy_from_slice(&request.data),
@@ -286,18 +304,18 @@ fn call(request: &Delivery, method: &str) -> Call {
     }
 }
 
-/// How long the caller still waits: no longer than it said when it asked, and not beyond the moment that it named.
-fn left(request: &Delivery) -> Duration {
-    let said = request.properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok());
-    let said = Duration::from_millis(said.unwrap_or(0));
-    let over_at: Option<Timestamp> = header(request, "deadline").and_then(|text| text.parse().ok());
-    over_at.map_or(said, |over_at| said.min(over_at.since(SystemClock.now())))
+/// Returns the time for which the caller still waits: at most its budget when it sent the call, and not beyond its deadline.
+fn time_left(request: &Delivery) -> Duration {
+    let budget = request.properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok());
+    let budget = Duration::from_millis(budget.unwrap_or(0));
+    let deadline: Option<Timestamp> = header(request, "deadline").and_then(|text| text.parse().ok());
+    deadline.map_or(budget, |deadline| budget.min(deadline.since(SystemClock.now())))
 }
 
 fn header(request: &Delivery, name: &str) -> Option<String> {
-    wire::string(request.properties.headers().as_ref(), name)
+    codec::string(request.properties.headers().as_ref(), name)
 }
 
-fn correlation(properties: &BasicProperties) -> String {
+fn correlation_id(properties: &BasicProperties) -> String {
     properties.correlation_id().as_ref().map(|id| id.to_string()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What only the bus over AMQP promises: what becomes of a lost connection, of a silent broker, of a stranger's message.
+//! Promises of the bus over AMQP alone: lost connections, silent brokers, messages of other programs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,40 +18,40 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::topology::EVENTS;
-use super::{AmqpBus, read};
+use super::{AmqpBus, parse_url};
 use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Schedule, Subscription};
 
 mod cuts;
 mod permissions;
 
-/// Tells the subject of what it gets, and waits for ever with what is named so.
-struct Tell(UnboundedSender<String>);
+/// Tells the subjects of its messages, and never finishes one named `endless`.
+struct Report(UnboundedSender<String>);
 
 #[async_trait]
-impl Handler for Tell {
+impl Handler for Report {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let _gone = self.0.send(message.subject.clone());
         if message.subject == "endless" { std::future::pending().await } else { Ok(()) }
     }
 }
 
-fn telling() -> (Arc<dyn Handler>, UnboundedReceiver<String>) {
-    let (told, seen) = unbounded_channel();
-    (Arc::new(Tell(told)), seen)
+fn reporting() -> (Arc<dyn Handler>, UnboundedReceiver<String>) {
+    let (reports, received) = unbounded_channel();
+    (Arc::new(Report(reports)), received)
 }
 
 /// Counts its calls, and never answers the method `Wait`.
 #[derive(Default)]
-struct Desk(AtomicUsize);
+struct CountingServer(AtomicUsize);
 
-impl Desk {
+impl CountingServer {
     fn calls(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
 
 #[async_trait]
-impl CallHandler for Desk {
+impl CallHandler for CountingServer {
     async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>> {
         self.0.fetch_add(1, Ordering::SeqCst);
         if call.method == "Wait" { std::future::pending().await } else { Ok(call.body.clone()) }
@@ -89,14 +89,14 @@ fn start(runnable: Box<dyn Runnable>) -> (CancellationToken, JoinHandle<()>) {
     (stop.clone(), chassis::spawn("test.runnable", runnable.run(stop)))
 }
 
-async fn next<T>(seen: &mut UnboundedReceiver<T>) -> T {
-    tokio::time::timeout(PATIENCE, seen.recv())
+async fn next<T>(received: &mut UnboundedReceiver<T>) -> T {
+    tokio::time::timeout(PATIENCE, received.recv())
         .await
-        .expect("it comes in time")
-        .expect("somebody may still send")
+        .expect("it arrives in time")
+        .expect("the sender still exists")
 }
 
-/// Publishes until it is taken.
+/// Publishes until the message is published.
 async fn publish(bus: &AmqpBus, subject: &str) {
     wait_until("a broker that takes messages", PATIENCE, || async {
         bus.publish(vec![message("test.happened", subject)]).await.ok()
@@ -106,13 +106,14 @@ async fn publish(bus: &AmqpBus, subject: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn calls_in_flight_fail_at_once_when_the_connection_is_cut_and_the_next_are_answered() {
+async fn calls_in_flight_fail_immediately_when_the_connection_is_cut_and_later_ones_succeed() {
     let vhost = Vhost::new().await;
     let proxy = Proxy::of(vhost.address()).await;
     let caller = Arc::new(open(&vhost.url_through(proxy.address())).await);
     let there = open(&vhost.url()).await;
-    let desk = Arc::new(Desk::default());
-    let (stop, done) = start(there.serve("test", "test.calls", desk.clone()).await.expect("serves"));
+    let server_calls = Arc::new(CountingServer::default());
+    let (stop, done) =
+        start(there.serve("test", "test.calls", server_calls.clone()).await.expect("the address is served"));
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let caller = caller.clone();
@@ -120,7 +121,7 @@ async fn calls_in_flight_fail_at_once_when_the_connection_is_cut_and_the_next_ar
         })
         .collect();
     wait_until("a hundred calls in flight", PATIENCE, || {
-        std::future::ready((desk.calls() == 100).then_some(()))
+        std::future::ready((server_calls.calls() == 100).then_some(()))
     })
     .await;
     let begun = Instant::now();
@@ -134,37 +135,42 @@ async fn calls_in_flight_fail_at_once_when_the_connection_is_cut_and_the_next_ar
         wait_until("an answer", PATIENCE, || async { caller.call("test.calls", call("Find")).await.ok() });
     assert_eq!(answer.await, Bytes::from_static(b"body"));
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn servers_and_listeners_are_back_after_the_broker_has_closed_every_connection() {
+async fn servers_and_listeners_recover_after_the_broker_has_closed_every_connection() {
     let vhost = Vhost::new().await;
     let bus = open(&vhost.url()).await;
-    let (handler, mut heard) = telling();
-    let listener =
-        bus.subscribe(Subscription::broadcast("test", ["test.#"]), handler).await.expect("subscribes");
-    let serving = bus.serve("test", "test.calls", Arc::new(Desk::default())).await.expect("serves");
+    let (handler, mut received) = reporting();
+    let listener = bus
+        .subscribe(Subscription::broadcast("test", ["test.#"]), handler)
+        .await
+        .expect("the subscription is accepted");
+    let serving = bus
+        .serve("test", "test.calls", Arc::new(CountingServer::default()))
+        .await
+        .expect("the address is served");
     let running = [start(listener), start(serving)];
     assert!(vhost.close_connections(2).await >= 2);
     let answer =
         wait_until("an answer", PATIENCE, || async { bus.call("test.calls", call("Find")).await.ok() });
     assert_eq!(answer.await, Bytes::from_static(b"body"));
-    wait_until("a broadcast that is heard", PATIENCE, || {
-        let heard = heard.try_recv().ok();
+    wait_until("a broadcast that is received", PATIENCE, || {
+        let received = received.try_recv().ok();
         async {
-            if heard.is_none() {
+            if received.is_none() {
                 bus.publish(vec![message("test.happened", "here")]).await.ok();
             }
-            heard
+            received
         }
     })
     .await;
     bus.ping().await.expect("the broker answers");
     for (stop, done) in running {
         stop.cancel();
-        done.await.expect("it stops");
+        done.await.expect("the task does not panic");
     }
 }
 
@@ -180,7 +186,7 @@ async fn publishing_to_a_broker_that_confirms_nothing_fails_within_the_deadline(
     for _ in 0..3 {
         let messages = (0..300).map(|_| message("test.happened", "lost?")).collect();
         let context = Context::for_work("test", Duration::from_millis(200));
-        let fault = context.scope(bus.publish(messages)).await.expect_err("nobody confirms");
+        let fault = context.scope(bus.publish(messages)).await.expect_err("the broker confirms nothing");
         assert_eq!(fault.kind(), Kind::Unavailable);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
@@ -192,7 +198,7 @@ async fn publishing_to_a_broker_that_confirms_nothing_fails_within_the_deadline(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn readiness_checks_that_give_up_use_no_channels_up() {
+async fn readiness_checks_that_give_up_do_not_exhaust_the_channels() {
     let vhost = Vhost::new().await;
     let proxy = Proxy::of(vhost.address()).await;
     let bus = open(&format!("{}?channel_max=8", vhost.url_through(proxy.address()))).await;
@@ -213,15 +219,16 @@ async fn readiness_checks_that_give_up_use_no_channels_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_peer_that_falls_silent_is_noticed_by_its_heartbeat() {
+async fn a_silent_peer_is_detected_by_its_heartbeat() {
     let vhost = Vhost::new().await;
     let proxy = Proxy::of(vhost.address()).await;
     let bus = open(&format!("{}?heartbeat=1", vhost.url_through(proxy.address()))).await;
-    let desk = Arc::new(Desk::default());
-    let (stop, done) = start(bus.serve("test", "test.calls", desk.clone()).await.expect("serves"));
+    let server_calls = Arc::new(CountingServer::default());
+    let (stop, done) =
+        start(bus.serve("test", "test.calls", server_calls.clone()).await.expect("the address is served"));
     let freezing = async {
         wait_until("the call at its server", PATIENCE, || {
-            std::future::ready((desk.calls() == 1).then_some(()))
+            std::future::ready((server_calls.calls() == 1).then_some(()))
         })
         .await;
         proxy.freeze();
@@ -234,19 +241,20 @@ async fn a_peer_that_falls_silent_is_noticed_by_its_heartbeat() {
     proxy.thaw();
     publish(&bus, "after the thaw").await;
     stop.cancel();
-    // The server's call in hand has a deadline of a minute, and its caller is gone.
+    // The call in progress has a deadline of a minute, and its caller has gone.
     done.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_call_that_reaches_its_server_after_the_deadline_is_dropped() {
+async fn a_server_drops_a_call_that_arrives_after_its_deadline() {
     let vhost = Vhost::new().await;
     let proxy = Proxy::of(vhost.address()).await;
     let there = open(&vhost.url_through(proxy.address())).await;
     let caller = open(&vhost.url()).await;
-    let desk = Arc::new(Desk::default());
-    let (stop, done) = start(there.serve("test", "test.calls", desk.clone()).await.expect("serves"));
+    let server_calls = Arc::new(CountingServer::default());
+    let (stop, done) =
+        start(there.serve("test", "test.calls", server_calls.clone()).await.expect("the address is served"));
     assert!(caller.call("test.calls", call("Find")).await.is_ok());
     proxy.freeze();
     let context = Context::for_work("test", Duration::from_millis(100));
@@ -254,143 +262,150 @@ async fn a_call_that_reaches_its_server_after_the_deadline_is_dropped() {
     assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Timeout, "deadline_exceeded"));
     proxy.thaw();
     assert!(caller.call("test.calls", call("Find")).await.is_ok());
-    assert_eq!(desk.calls(), 2);
+    assert_eq!(server_calls.calls(), 2);
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_message_that_nobody_can_read_is_a_dead_letter_and_blocks_nobody() {
+async fn a_message_that_cannot_be_decoded_becomes_a_dead_letter_and_blocks_no_other() {
     let vhost = Vhost::new().await;
     let bus = open(&vhost.url()).await;
-    let (handler, mut seen) = telling();
-    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
-    let stranger =
-        Connection::connect(&vhost.url(), ConnectionProperties::default()).await.expect("connects");
-    let channel = stranger.create_channel().await.expect("a channel");
+    let (handler, mut received) = reporting();
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("the subscription is accepted"));
+    let other_program = Connection::connect(&vhost.url(), ConnectionProperties::default())
+        .await
+        .expect("the broker accepts the connection");
+    let channel = other_program.create_channel().await.expect("a channel");
     let options = BasicPublishOptions::default();
     let properties = BasicProperties::default();
     let sent = channel.basic_publish(EVENTS.into(), "test.strange".into(), options, b"?", properties).await;
     drop(sent.expect("is sent"));
     channel.close(200, "OK".into()).await.expect("closes");
     publish(&bus, "neighbour").await;
-    assert_eq!(next(&mut seen).await, "neighbour");
+    assert_eq!(next(&mut received).await, "neighbour");
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
     let look = serde_json::json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
     let path = format!("/api/queues/{}/test.queue.dead/get", vhost.name());
     let dead = vhost.manage(http::Method::POST, &path, Some(&look)).await;
     assert_eq!(dead[0]["payload"], "?");
     let headers = &dead[0]["properties"]["headers"];
     assert_eq!(headers["reason-code"], "unreadable_message");
-    assert_eq!(headers["reason-detail"], "the header ce-id lacks");
+    assert_eq!(headers["reason-detail"], "the header ce-id is missing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_message_that_ends_every_consumer_is_given_up_by_the_broker() {
+async fn the_broker_gives_up_a_message_that_crashes_every_consumer() {
     let vhost = Vhost::new().await;
     let bus = open(&vhost.url()).await;
-    let (handler, mut seen) = telling();
-    drop(bus.subscribe(queue(), handler.clone()).await.expect("subscribes"));
+    let (handler, mut received) = reporting();
+    drop(bus.subscribe(queue(), handler.clone()).await.expect("the subscription is accepted"));
     publish(&bus, "endless").await;
     publish(&bus, "neighbour").await;
-    let stranger =
-        Connection::connect(&vhost.url(), ConnectionProperties::default()).await.expect("connects");
-    let channel = stranger.create_channel().await.expect("a channel");
-    let looking = || async {
+    let other_program = Connection::connect(&vhost.url(), ConnectionProperties::default())
+        .await
+        .expect("the broker accepts the connection");
+    let channel = other_program.create_channel().await.expect("a channel");
+    let both_wait = || async {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
-        let looked = channel.queue_declare("test.queue".into(), passive, FieldTable::default()).await;
-        (looked.expect("it is there").message_count() == 2).then_some(())
+        let declared = channel.queue_declare("test.queue".into(), passive, FieldTable::default()).await;
+        (declared.expect("it is there").message_count() == 2).then_some(())
     };
     for _ in 0..=20 {
-        // The broker hears of the end of a consumer later than we do, and would give the neighbour to the next one.
-        wait_until("both messages back in the queue", PATIENCE, looking).await;
-        let (_stop, done) = start(bus.subscribe(queue(), handler.clone()).await.expect("subscribes"));
-        assert_eq!(next(&mut seen).await, "endless");
+        // The broker notices the end of a consumer later than we do, and would give the neighbour to the next one.
+        wait_until("both messages back in the queue", PATIENCE, both_wait).await;
+        let (_stop, done) =
+            start(bus.subscribe(queue(), handler.clone()).await.expect("the subscription is accepted"));
+        assert_eq!(next(&mut received).await, "endless");
         done.abort();
         let _aborted = done.await;
     }
-    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
-    assert_eq!(next(&mut seen).await, "neighbour");
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("the subscription is accepted"));
+    assert_eq!(next(&mut received).await, "neighbour");
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
     let dead = wait_until("the dead letter", PATIENCE, || async {
         let dead = bus.dead_letters("test.queue", 10).await.expect("the broker answers");
         (!dead.is_empty()).then_some(dead)
     });
     let dead = dead.await;
-    let told: Vec<_> = dead.iter().map(|dead| (&*dead.message.subject, &*dead.code)).collect();
-    assert_eq!(told, [("endless", "delivery_limit")]);
+    let reports: Vec<_> = dead.iter().map(|dead| (&*dead.message.subject, &*dead.code)).collect();
+    assert_eq!(reports, [("endless", "delivery_limit")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_quick_consumer_that_becomes_slow_keeps_nothing_from_the_others() {
+async fn a_fast_consumer_that_becomes_slow_releases_messages_to_the_others() {
     let vhost = Vhost::new().await;
     let bus = open(&vhost.url()).await;
-    let (one, mut at_one) = telling();
-    let (two, mut at_two) = telling();
-    let (_never, first) = start(bus.subscribe(queue(), one).await.expect("subscribes"));
+    let (one, mut at_one) = reporting();
+    let (two, mut at_two) = reporting();
+    let (_never, first) = start(bus.subscribe(queue(), one).await.expect("the subscription is accepted"));
     let names: Vec<String> = (0..300).map(|n| n.to_string()).collect();
-    bus.publish(names.iter().map(|name| message("test.happened", name)).collect()).await.expect("confirms");
+    bus.publish(names.iter().map(|name| message("test.happened", name)).collect())
+        .await
+        .expect("the bus confirms");
     for name in &names {
         assert_eq!(&next(&mut at_one).await, name);
     }
     let behind: Vec<String> = (300..310).map(|n| n.to_string()).collect();
     let endless = ["endless".to_owned()];
     let messages = endless.iter().chain(&behind).map(|name| message("test.happened", name));
-    bus.publish(messages.collect()).await.expect("confirms");
+    bus.publish(messages.collect()).await.expect("the bus confirms");
     assert_eq!(next(&mut at_one).await, "endless");
-    let (stop, second) = start(bus.subscribe(queue(), two).await.expect("subscribes"));
+    let (stop, second) = start(bus.subscribe(queue(), two).await.expect("the subscription is accepted"));
     for name in &behind {
         assert_eq!(&next(&mut at_two).await, name);
     }
     stop.cancel();
-    second.await.expect("it stops");
+    second.await.expect("the task does not panic");
     first.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_queue_must_bear_the_name_of_its_service() {
+async fn the_name_of_a_queue_must_begin_with_its_service() {
     let vhost = Vhost::new().await;
     let bus = open(&vhost.url()).await;
     for name in ["", "queue", "tests.queue"] {
         let strange = Subscription::durable("test", name, ["test.#"]);
-        assert!(matches!(bus.subscribe(strange, telling().0).await, Err(BusError::Name(_))), "{name}");
+        assert!(matches!(bus.subscribe(strange, reporting().0).await, Err(BusError::Name(_))), "{name}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_closed_bus_says_so_and_closes_a_second_time() {
+async fn a_closed_bus_reports_that_it_is_closed_and_can_be_closed_again() {
     let vhost = Vhost::new().await;
     let bus = open(&vhost.url()).await;
-    let (handler, _seen) = telling();
-    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
+    let (handler, _seen) = reporting();
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("the subscription is accepted"));
     bus.close().await;
     bus.close().await;
     assert_eq!(bus.ping().await.expect_err("is closed").to_string(), "the bus is closed");
     let refusal = bus.call("test.calls", call("Find")).await.expect_err("is closed");
     assert_eq!(refusal.kind, Kind::Unavailable);
     stop.cancel();
-    tokio::time::timeout(PATIENCE, done).await.expect("in time").expect("it stops");
+    tokio::time::timeout(PATIENCE, done).await.expect("in time").expect("the task does not panic");
 }
 
 #[tokio::test]
-async fn a_broker_that_is_not_there_is_named_without_its_password() {
-    let uri = read("amqp://users:hidden@127.0.0.1:1/portal").expect("an address");
+async fn the_error_for_an_unreachable_broker_names_it_without_the_password() {
+    let uri = parse_url("amqp://users:hidden@127.0.0.1:1/portal").expect("an address");
     let patience = Duration::from_millis(200);
     let Err(fault) = AmqpBus::open_within(patience, "users", &uri, Schedule::default()).await else {
-        panic!("nobody listens there")
+        panic!("no broker listens there")
     };
     assert_eq!(fault.kind(), Kind::Unavailable);
-    let said = fault.to_string();
+    let text = fault.to_string();
     assert!(
-        said.starts_with("no broker at 127.0.0.1:1 let users into the virtual host portal within 200ms"),
-        "{said}"
+        text.starts_with(
+            "no broker at 127.0.0.1:1 accepted the user users for the virtual host portal within 200ms"
+        ),
+        "{text}"
     );
-    assert!(!said.contains("hidden"), "{said}");
+    assert!(!text.contains("hidden"), "{text}");
 }

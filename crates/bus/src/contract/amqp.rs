@@ -15,7 +15,7 @@ pub(super) struct AmqpFixture {
 
 impl AmqpFixture {
     async fn open(&self) -> Arc<AmqpBus> {
-        // Pauses that the broker itself keeps, two of them in one queue.
+        // The broker keeps these pauses. Two messages of equal pause share a queue.
         let schedule = Schedule::new([1, 2, 2, 5, 10].map(Duration::from_millis));
         let open = || async { AmqpBus::open(&self.url(), schedule).await.map(Arc::new) };
         self.bus.get_or_try_init(open).await.expect("the bus opens").clone()

@@ -9,27 +9,27 @@ use testkit::PATIENCE;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::{Fixture, call, next, serve, tell};
+use super::{Fixture, call, next, report, serve};
 
 const ADDRESS: &str = "test.calls";
 
-pub(super) async fn a_call_is_answered_by_the_server_of_its_address(fixture: impl Fixture) {
+pub(super) async fn a_call_reaches_the_server_of_its_address(fixture: impl Fixture) {
     let bus = fixture.bus().await;
-    let (told, mut seen) = unbounded_channel();
+    let (reports, mut received) = unbounded_channel();
     let here = serve(&bus, ADDRESS, move |call| {
-        tell(&told, call);
+        report(&reports, call);
         async { Ok(Bytes::from_static(b"here")) }
     })
     .await;
     let there = serve(&bus, "test.others", |_| async { Ok(Bytes::from_static(b"there")) }).await;
     assert_eq!(bus.call(ADDRESS, call("Find")).await, Ok(Bytes::from_static(b"here")));
     assert_eq!(bus.call("test.others", call("Find")).await, Ok(Bytes::from_static(b"there")));
-    assert_eq!(next(&mut seen).await, call("Find"));
+    assert_eq!(next(&mut received).await, call("Find"));
     here.stop().await;
     there.stop().await;
 }
 
-pub(super) async fn a_refusal_crosses_unchanged(fixture: impl Fixture) {
+pub(super) async fn a_refusal_reaches_the_caller_unchanged(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let mut refusal = Refusal::new(Kind::Stale, "stale_version", "It has changed.")
         .with_fields(vec![FieldFault::new("/title", "too_long", "At most 200 characters.")])
@@ -45,21 +45,23 @@ pub(super) async fn a_refusal_crosses_unchanged(fixture: impl Fixture) {
     server.stop().await;
 }
 
-pub(super) async fn a_call_that_nobody_answers_is_unavailable(fixture: impl Fixture) {
+pub(super) async fn a_call_to_an_address_without_a_server_is_unavailable(fixture: impl Fixture) {
     let bus = fixture.bus().await;
-    let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("nobody is there");
+    let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("no process serves the address");
     assert_eq!(refusal.kind, Kind::Unavailable);
     let server = serve(&bus, ADDRESS, |_| async { Ok(Bytes::new()) }).await;
     assert_eq!(bus.call(ADDRESS, call("Find")).await, Ok(Bytes::new()));
     server.stop().await;
-    let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("nobody is there any more");
+    let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("the server has stopped");
     assert_eq!(refusal.kind, Kind::Unavailable);
 }
 
-pub(super) async fn a_call_ends_with_its_callers_deadline_and_so_does_the_server(fixture: impl Fixture) {
+pub(super) async fn a_call_and_the_work_of_its_server_end_with_the_deadline_of_the_caller(
+    fixture: impl Fixture,
+) {
     let bus = fixture.bus().await;
-    let (told, mut ended) = unbounded_channel();
-    let server = serve(&bus, ADDRESS, move |_| endless(&told)).await;
+    let (reports, mut ended) = unbounded_channel();
+    let server = serve(&bus, ADDRESS, move |_| endless(&reports)).await;
     let begun = Instant::now();
     let context = Context::for_work("test", Duration::from_millis(200));
     let refusal = context.scope(bus.call(ADDRESS, call("Find"))).await.expect_err("the server never answers");
@@ -69,7 +71,7 @@ pub(super) async fn a_call_ends_with_its_callers_deadline_and_so_does_the_server
     server.stop().await;
 }
 
-pub(super) async fn a_call_whose_deadline_is_over_asks_nobody(fixture: impl Fixture) {
+pub(super) async fn a_call_after_its_deadline_reaches_no_server(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
@@ -87,11 +89,11 @@ pub(super) async fn a_call_whose_deadline_is_over_asks_nobody(fixture: impl Fixt
 
 pub(super) async fn a_caller_that_stops_waiting_stops_the_server(fixture: impl Fixture) {
     let bus = fixture.bus().await;
-    let (told, mut ended) = unbounded_channel();
+    let (reports, mut ended) = unbounded_channel();
     let (begin, mut begun) = unbounded_channel();
     let server = serve(&bus, ADDRESS, move |_| {
-        tell(&begin, ());
-        endless(&told)
+        report(&begin, ());
+        endless(&reports)
     })
     .await;
     {
@@ -105,13 +107,15 @@ pub(super) async fn a_caller_that_stops_waiting_stops_the_server(fixture: impl F
     server.stop().await;
 }
 
-pub(super) async fn a_panic_of_the_server_is_an_internal_refusal_and_it_serves_on(fixture: impl Fixture) {
+pub(super) async fn a_panic_of_a_server_is_an_internal_refusal_and_the_server_continues(
+    fixture: impl Fixture,
+) {
     let bus = fixture.bus().await;
     let server = serve(&bus, ADDRESS, |call| {
-        assert_ne!(call.method, "PanicAtOnce", "as the test wants it");
+        assert_ne!(call.method, "PanicAtOnce", "as the test intends");
         async move {
             tokio::task::yield_now().await;
-            assert_ne!(call.method, "PanicLater", "as the test wants it");
+            assert_ne!(call.method, "PanicLater", "as the test intends");
             Ok(Bytes::from_static(b"well"))
         }
     })
@@ -127,9 +131,9 @@ pub(super) async fn a_panic_of_the_server_is_an_internal_refusal_and_it_serves_o
 
 pub(super) async fn a_call_carries_the_trace_and_the_deadline_of_its_caller(fixture: impl Fixture) {
     let bus = fixture.bus().await;
-    let (told, mut seen) = unbounded_channel();
+    let (reports, mut received) = unbounded_channel();
     let server = serve(&bus, ADDRESS, move |_| {
-        tell(&told, (Context::current(), Context::current().deadline.left()));
+        report(&reports, (Context::current(), Context::current().deadline.left()));
         async { Ok(Bytes::new()) }
     })
     .await;
@@ -137,10 +141,10 @@ pub(super) async fn a_call_carries_the_trace_and_the_deadline_of_its_caller(fixt
     caller.request_id = Some("request-1".into());
     let answered = caller.clone().scope(bus.call(ADDRESS, call("Find"))).await;
     assert_eq!(answered, Ok(Bytes::new()));
-    let (context, left) = next(&mut seen).await;
+    let (context, left) = next(&mut received).await;
     assert_eq!(context.service, "test-server");
     assert_eq!(context.trace.id(), caller.trace.id());
-    assert_ne!(context.trace, caller.trace, "it is a step of its own");
+    assert_ne!(context.trace, caller.trace, "the server has its own span");
     assert_eq!(context.request_id.as_deref(), Some("request-1"));
     assert!(left <= Duration::from_secs(7), "{left:?}");
     server.stop().await;
@@ -160,14 +164,14 @@ pub(super) async fn servers_of_one_address_share_its_calls(fixture: impl Fixture
     two.stop().await;
 }
 
-pub(super) async fn a_server_that_stops_finishes_the_calls_in_hand(fixture: impl Fixture) {
+pub(super) async fn a_server_that_stops_finishes_the_calls_in_progress(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let gate = Arc::new(Semaphore::new(0));
-    let (told, mut begun) = unbounded_channel();
+    let (reports, mut begun) = unbounded_channel();
     let server = {
         let gate = gate.clone();
         serve(&bus, ADDRESS, move |_| {
-            tell(&told, ());
+            report(&reports, ());
             let gate = gate.clone();
             async move {
                 let _passed = gate.acquire().await;
@@ -188,19 +192,19 @@ pub(super) async fn a_server_that_stops_finishes_the_calls_in_hand(fixture: impl
     server.stop().await;
 }
 
-/// Never answers, and tells when it is stopped.
-fn endless(told: &UnboundedSender<()>) -> impl Future<Output = Result<Bytes, Refusal>> + Send + use<> {
-    let guard = TellWhenDropped(told.clone());
+/// Never answers, and reports when it is dropped.
+fn endless(reports: &UnboundedSender<()>) -> impl Future<Output = Result<Bytes, Refusal>> + Send + use<> {
+    let guard = ReportWhenDropped(reports.clone());
     async move {
         let _guard = guard;
         std::future::pending().await
     }
 }
 
-struct TellWhenDropped(UnboundedSender<()>);
+struct ReportWhenDropped(UnboundedSender<()>);
 
-impl Drop for TellWhenDropped {
+impl Drop for ReportWhenDropped {
     fn drop(&mut self) {
-        tell(&self.0, ());
+        report(&self.0, ());
     }
 }

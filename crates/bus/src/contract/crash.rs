@@ -1,4 +1,4 @@
-//! Crashes are real: another process of this test binary is killed with SIGKILL in the middle of its work.
+//! Real crashes: another process of this test binary is killed with SIGKILL in the middle of its work.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -7,60 +7,60 @@ use std::sync::Arc;
 use chassis::Surroundings;
 use testkit::{PATIENCE, Process, Program, wait_until};
 
-use super::{Fixture, consume, handler, message, next, publish, queue, recording, text};
+use super::{Fixture, accept_all, consume, handler, message, next, publish, queue, text};
 use crate::Bus;
 
-/// What the other process writes before each fact that it reports.
-const MARK: &str = "fact ";
+/// The text before each message that the other process reports.
+const MARK: &str = "report ";
 
 pub(super) async fn a_confirmed_message_survives_kill_9(fixture: impl Fixture) {
     let mut confirmed = BTreeSet::new();
     for moment in [1, 2, 23, 60] {
         let mut other = start("publish", &fixture.url()).await;
         wait_until("messages that the bus has confirmed", PATIENCE, || {
-            std::future::ready((facts(&other).len() >= moment).then_some(()))
+            std::future::ready((reports(&other).len() >= moment).then_some(()))
         })
         .await;
         other.kill9();
-        confirmed.extend(facts(&other));
+        confirmed.extend(reports(&other));
     }
     let bus = fixture.bus().await;
-    let (handler, mut seen) = recording();
+    let (handler, mut received) = accept_all();
     let running = consume(&bus, "test.one", handler).await;
     while !confirmed.is_empty() {
-        confirmed.remove(&text(&next(&mut seen).await));
+        confirmed.remove(&text(&next(&mut received).await));
     }
     running.stop().await;
 }
 
-pub(super) async fn a_message_in_the_hand_of_a_killed_consumer_comes_again(fixture: impl Fixture) {
+pub(super) async fn a_message_that_a_killed_consumer_held_is_delivered_again(fixture: impl Fixture) {
     let mut other = start("consume", &fixture.url()).await;
-    let first = facts(&other).remove(0);
+    let first = reports(&other).remove(0);
     other.kill9();
     let bus = fixture.bus().await;
-    let (handler, mut seen) = recording();
+    let (handler, mut received) = accept_all();
     let running = consume(&bus, "test.one", handler).await;
-    assert_eq!(text(&next(&mut seen).await), first);
-    assert_eq!(text(&next(&mut seen).await), "another");
+    assert_eq!(text(&next(&mut received).await), first);
+    assert_eq!(text(&next(&mut received).await), "another");
     running.stop().await;
 }
 
-/// Another process that works on the same bus, once it has reported its first fact.
+/// Starts another process on the same bus, and returns when it has reported its first message.
 async fn start(role: &str, url: &str) -> Process {
     let name = "contract::crash::a_process_that_will_be_killed";
     Process::start(&Program::this_test(name, format!("{role} {url}"), MARK)).await
 }
 
-/// What it has reported so far. The test harness may have written something before a fact on its line, and the last line
-/// may be half a line.
-fn facts(other: &Process) -> Vec<String> {
-    let fact = |line: &String| line.split_once(MARK)?.1.strip_suffix('.').map(str::to_owned);
-    other.output().iter().filter_map(fact).collect()
+/// Returns the reports of a process so far. The test harness may have written before a report on its line, and the last line
+/// may be incomplete.
+fn reports(other: &Process) -> Vec<String> {
+    let report = |line: &String| line.split_once(MARK)?.1.strip_suffix('.').map(str::to_owned);
+    other.output().iter().filter_map(report).collect()
 }
 
-fn report(fact: &str) {
+fn report(text: &str) {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{MARK}{fact}.").and_then(|()| out.flush()).expect("the parent listens");
+    writeln!(out, "{MARK}{text}.").and_then(|()| out.flush()).expect("the parent reads the output");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,17 +68,17 @@ fn report(fact: &str) {
 async fn a_process_that_will_be_killed() {
     let Some(argument) = Program::argument() else { return };
     let (role, url) = argument.split_once(' ').expect("a role and a URL");
-    let bus = crate::open(url, &Surroundings::one_process()).await.expect("opens the bus").bus;
+    let bus = crate::open(url, &Surroundings::one_process()).await.expect("the bus opens").bus;
     match role {
-        "publish" => publish_for_ever(&bus).await,
-        "consume" => consume_one_for_ever(&bus).await,
-        other => panic!("{other} is no role"),
+        "publish" => publish_forever(&bus).await,
+        "consume" => consume_one_forever(&bus).await,
+        other => panic!("{other} is not a role"),
     }
 }
 
-async fn publish_for_ever(bus: &Arc<dyn Bus>) {
-    let (never, _unseen) = recording();
-    drop(bus.subscribe(queue("test.one"), never).await.expect("subscribes"));
+async fn publish_forever(bus: &Arc<dyn Bus>) {
+    let (never, _unseen) = accept_all();
+    drop(bus.subscribe(queue("test.one"), never).await.expect("the subscription is accepted"));
     loop {
         let mut sent = message("test.happened", "");
         sent.body = bytes::Bytes::from(sent.id.to_string());
@@ -88,12 +88,12 @@ async fn publish_for_ever(bus: &Arc<dyn Bus>) {
     }
 }
 
-async fn consume_one_for_ever(bus: &Arc<dyn Bus>) {
+async fn consume_one_forever(bus: &Arc<dyn Bus>) {
     let endless = handler(|message| {
         report(&text(&message));
         std::future::pending()
     });
-    let consumer = bus.subscribe(queue("test.one"), endless).await.expect("subscribes");
+    let consumer = bus.subscribe(queue("test.one"), endless).await.expect("the subscription is accepted");
     publish(bus, "test.happened", "one").await;
     publish(bus, "test.happened", "another").await;
     consumer.run(tokio_util::sync::CancellationToken::new()).await;

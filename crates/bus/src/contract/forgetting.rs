@@ -1,15 +1,15 @@
 use kernel::Kind;
 
-use super::{Fixture, answering, bodies, consume, message, refused, text};
+use super::{Fixture, bodies, consume, message, refusal, respond_with, text};
 use crate::Envelope;
 
 const PERSON: &str = "0190b2c4-0000-7000-8000-00000000000a";
 
-pub(super) async fn dead_letters_that_name_a_person_are_gone_once_they_are_forgotten_and_no_others(
+pub(super) async fn forgetting_a_person_removes_the_dead_letters_that_name_them_and_no_others(
     fixture: impl Fixture,
 ) {
     let bus = fixture.bus().await;
-    let (handler, mut seen) = answering(|_| Err(refused(Kind::Invalid)));
+    let (handler, mut received) = respond_with(|_| Err(refusal(Kind::Invalid)));
     let running = consume(&bus, "test.one", handler).await;
     let about = format!("by {PERSON}, called Rumpelstiltskin");
     let fate = Envelope { subject: PERSON.to_owned(), ..message("test.erased", PERSON) };
@@ -20,7 +20,7 @@ pub(super) async fn dead_letters_that_name_a_person_are_gone_once_they_are_forgo
         message("test.happened", "by 0190b2c4-0000-7000-8000-00000000000b"),
     ];
     bus.publish(sent.to_vec()).await.expect("the bus confirms");
-    bodies(&mut seen, 4).await;
+    bodies(&mut received, 4).await;
     running.stop().await;
     for _ in 0..2 {
         assert!(bus.forget(PERSON).await.expect("the bus answers"));

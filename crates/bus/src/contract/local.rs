@@ -6,19 +6,19 @@ use testkit::Folder;
 use tokio::sync::OnceCell;
 
 use super::{Fixture, every_case};
-use crate::{Bus, BusLocal, DeadLetter, Schedule};
+use crate::{Bus, DeadLetter, LocalBus, Schedule};
 
 pub(super) struct LocalFixture {
     folder: Folder,
-    bus: OnceCell<Arc<BusLocal>>,
+    bus: OnceCell<Arc<LocalBus>>,
 }
 
 impl LocalFixture {
-    async fn open(&self) -> Arc<BusLocal> {
+    async fn open(&self) -> Arc<LocalBus> {
         let path = self.folder.join("bus.db");
         let schedule = Schedule::new([std::time::Duration::ZERO; 5]);
         let open = || async {
-            BusLocal::open(path.to_str().expect("a plain path"), Arc::new(SystemClock), schedule)
+            LocalBus::open(path.to_str().expect("a plain path"), Arc::new(SystemClock), schedule)
                 .await
                 .map(Arc::new)
         };

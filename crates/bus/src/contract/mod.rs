@@ -1,4 +1,4 @@
-//! The laws of the bus. Each case is one sentence of the crate's documentation; every adapter runs all of them.
+//! The laws of the bus. Each case is one sentence of the crate's documentation, and every adapter passes all of them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -25,80 +25,80 @@ mod forgetting;
 mod local;
 mod model;
 
-/// A bus of its own for one case.
+/// A new bus for one case.
 #[async_trait]
 trait Fixture: Send + Sync {
-    /// Prepares it; nothing is open yet, so that another process may open it first.
+    /// Prepares the bus without opening it, so that another process may open it first.
     async fn new() -> Self;
-    /// How another process reaches it.
+    /// Returns the URL for another process.
     fn url(&self) -> String;
-    /// The bus, with five retries after pauses of at most some milliseconds.
+    /// Returns the bus, with five retries after pauses of at most some milliseconds.
     async fn bus(&self) -> Arc<dyn Bus>;
-    /// The dead letters of a queue.
+    /// Returns the dead letters of a queue.
     async fn dead_letters(&self, queue: &str) -> Vec<DeadLetter>;
 }
 
-/// The one list of cases. `every_case!(LocalFixture::new)`, or with `ignore = "needs rabbitmq"` for an adapter that needs a server.
+/// The list of all cases: `every_case!(LocalFixture::new)`, with `ignore = "needs rabbitmq"` if the adapter needs a server.
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
             in (super::deliveries) {
-                a_message_reaches_every_queue_that_wants_it,
-                a_message_comes_with_all_that_its_publisher_wrote,
-                a_message_that_matches_two_keys_of_a_queue_comes_once,
+                a_message_reaches_every_queue_that_subscribes_to_it,
+                a_message_arrives_as_its_publisher_wrote_it,
+                a_message_that_matches_two_keys_of_a_queue_is_delivered_once,
                 keys_are_topic_patterns,
-                a_queue_takes_messages_while_nobody_consumes_it,
-                messages_come_in_the_order_of_their_publication,
-                a_handled_message_does_not_come_again,
-                a_delivery_is_in_the_hand_of_one_consumer_at_a_time,
+                a_queue_collects_messages_while_it_has_no_consumer,
+                messages_are_delivered_in_the_order_of_their_publication,
+                a_handled_message_is_not_delivered_again,
+                only_one_consumer_at_a_time_holds_a_delivery,
                 consumers_of_one_queue_share_its_messages,
-                an_unfinished_delivery_comes_again,
-                a_consumer_that_stops_finishes_what_it_has_in_hand,
-                a_handler_runs_under_its_publishers_trace_and_its_own_service,
+                an_unfinished_delivery_is_delivered_again,
+                a_consumer_that_stops_finishes_the_message_that_it_handles,
+                a_handler_runs_with_the_trace_of_the_publisher_and_its_own_service_name,
             }
             in (super::failures) {
-                a_message_refused_for_a_passing_reason_comes_again,
-                a_message_refused_at_every_delivery_is_dead_after_six,
-                a_stale_message_comes_once_more,
-                any_other_refusal_is_dead_at_once_with_its_reason,
-                a_poison_message_does_not_block_its_neighbours,
-                a_panicking_handler_counts_as_a_defect_and_its_consumer_goes_on,
-                a_handler_over_its_budget_is_stopped_and_gets_the_message_again,
+                a_message_refused_for_a_transient_reason_is_retried,
+                a_message_that_is_always_refused_is_dead_after_six_deliveries,
+                a_stale_message_is_retried_once,
+                a_message_refused_for_another_reason_is_dead_immediately_with_the_reason,
+                a_poison_message_does_not_block_others,
+                a_panic_of_a_handler_makes_the_message_dead_and_the_consumer_continues,
+                a_handler_that_exceeds_its_budget_is_stopped_and_the_message_is_retried,
             }
             in (super::forgetting) {
-                dead_letters_that_name_a_person_are_gone_once_they_are_forgotten_and_no_others,
+                forgetting_a_person_removes_the_dead_letters_that_name_them_and_no_others,
             }
             in (super::broadcast) {
                 a_broadcast_reaches_every_subscriber,
-                a_message_goes_to_queues_and_broadcasts_alike,
-                a_refused_broadcast_is_gone_and_the_next_one_comes,
+                a_message_reaches_both_queues_and_subscribers_of_broadcasts,
+                a_refused_broadcast_is_lost_and_the_next_one_arrives,
             }
             in (super::calls) {
-                a_call_is_answered_by_the_server_of_its_address,
-                a_refusal_crosses_unchanged,
-                a_call_that_nobody_answers_is_unavailable,
-                a_call_ends_with_its_callers_deadline_and_so_does_the_server,
-                a_call_whose_deadline_is_over_asks_nobody,
+                a_call_reaches_the_server_of_its_address,
+                a_refusal_reaches_the_caller_unchanged,
+                a_call_to_an_address_without_a_server_is_unavailable,
+                a_call_and_the_work_of_its_server_end_with_the_deadline_of_the_caller,
+                a_call_after_its_deadline_reaches_no_server,
                 a_caller_that_stops_waiting_stops_the_server,
-                a_panic_of_the_server_is_an_internal_refusal_and_it_serves_on,
+                a_panic_of_a_server_is_an_internal_refusal_and_the_server_continues,
                 a_call_carries_the_trace_and_the_deadline_of_its_caller,
                 servers_of_one_address_share_its_calls,
-                a_server_that_stops_finishes_the_calls_in_hand,
+                a_server_that_stops_finishes_the_calls_in_progress,
             }
             in (super::counts) {
-                what_is_handled_comes_again_or_dies_is_counted,
-                publications_are_counted_by_how_they_end,
+                handled_retried_and_dead_messages_are_counted,
+                publications_are_counted_by_their_outcome,
             }
             in (super::crash) {
                 a_confirmed_message_survives_kill_9,
-                a_message_in_the_hand_of_a_killed_consumer_comes_again,
+                a_message_that_a_killed_consumer_held_is_delivered_again,
             }
         }
     };
 }
 use every_case;
 
-/// A part of a service that runs in the background, as the chassis would run it.
+/// A runnable in a background task, as the chassis runs it.
 struct Running {
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -111,7 +111,7 @@ impl Running {
         Self { stop, task }
     }
 
-    /// Stops it in order: what it had in hand is finished and settled when this returns.
+    /// Stops it in order. When this returns, the message that it handled is finished and settled.
     async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.task)
@@ -120,17 +120,17 @@ impl Running {
             .expect("it does not panic");
     }
 
-    /// Tears it away in the middle of whatever it does.
-    async fn tear_away(self) {
+    /// Aborts it in the middle of its work.
+    async fn abort(self) {
         self.task.abort();
         let _cancelled = self.task.await;
     }
 }
 
-struct Handle<F>(F);
+struct HandlerFn<F>(F);
 
 #[async_trait]
-impl<F, A> Handler for Handle<F>
+impl<F, A> Handler for HandlerFn<F>
 where
     F: Fn(Envelope) -> A + Send + Sync + 'static,
     A: Future<Output = Result<(), Refusal>> + Send + 'static,
@@ -145,43 +145,43 @@ where
     F: Fn(Envelope) -> A + Send + Sync + 'static,
     A: Future<Output = Result<(), Refusal>> + Send + 'static,
 {
-    Arc::new(Handle(handle))
+    Arc::new(HandlerFn(handle))
 }
 
-/// A handler that answers with what `answer` says and tells afterwards what it got.
-fn answering(
+/// Returns a handler that responds with the result of `answer`, and the messages that it receives.
+fn respond_with(
     answer: impl Fn(&Envelope) -> Result<(), Refusal> + Send + Sync + 'static,
 ) -> (Arc<dyn Handler>, UnboundedReceiver<Envelope>) {
-    let (told, seen) = unbounded_channel();
+    let (reports, received) = unbounded_channel();
     let handle = handler(move |message: Envelope| {
         let outcome = answer(&message);
-        tell(&told, message);
+        report(&reports, message);
         async move { outcome }
     });
-    (handle, seen)
+    (handle, received)
 }
 
-/// A handler that is content with everything, and what it got.
-fn recording() -> (Arc<dyn Handler>, UnboundedReceiver<Envelope>) {
-    answering(|_| Ok(()))
+/// Returns a handler that accepts every message, and the messages that it receives.
+fn accept_all() -> (Arc<dyn Handler>, UnboundedReceiver<Envelope>) {
+    respond_with(|_| Ok(()))
 }
 
-/// Nobody may listen any more: a test that has ended does not care.
-fn tell<T>(told: &UnboundedSender<T>, value: T) {
-    let _gone = told.send(value);
+/// Sends a value to the test, which may have ended.
+fn report<T>(reports: &UnboundedSender<T>, value: T) {
+    let _test_has_ended = reports.send(value);
 }
 
-async fn next<T>(seen: &mut UnboundedReceiver<T>) -> T {
-    tokio::time::timeout(PATIENCE, seen.recv())
+async fn next<T>(received: &mut UnboundedReceiver<T>) -> T {
+    tokio::time::timeout(PATIENCE, received.recv())
         .await
-        .expect("it comes in time")
-        .expect("somebody may still send")
+        .expect("it arrives in time")
+        .expect("the sender still exists")
 }
 
-async fn bodies(seen: &mut UnboundedReceiver<Envelope>, count: usize) -> Vec<String> {
+async fn bodies(received: &mut UnboundedReceiver<Envelope>, count: usize) -> Vec<String> {
     let mut bodies = Vec::new();
     for _ in 0..count {
-        bodies.push(text(&next(seen).await));
+        bodies.push(text(&next(received).await));
     }
     bodies
 }
@@ -214,17 +214,17 @@ fn queue(name: &str) -> Subscription {
 }
 
 async fn consume(bus: &Arc<dyn Bus>, name: &str, handler: Arc<dyn Handler>) -> Running {
-    Running::start(bus.subscribe(queue(name), handler).await.expect("subscribes"))
+    Running::start(bus.subscribe(queue(name), handler).await.expect("the subscription is accepted"))
 }
 
-fn refused(kind: Kind) -> Refusal {
-    Refusal::new(kind, "refused_by_test", "The test wants it so.")
+fn refusal(kind: Kind) -> Refusal {
+    Refusal::new(kind, "refused_by_test", "The test refuses it.")
 }
 
-struct Answer<F>(F);
+struct CallHandlerFn<F>(F);
 
 #[async_trait]
-impl<F, A> CallHandler for Answer<F>
+impl<F, A> CallHandler for CallHandlerFn<F>
 where
     F: Fn(Call) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Bytes, Refusal>> + Send + 'static,
@@ -239,7 +239,11 @@ where
     F: Fn(Call) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Bytes, Refusal>> + Send + 'static,
 {
-    Running::start(bus.serve("test-server", address, Arc::new(Answer(answer))).await.expect("serves"))
+    Running::start(
+        bus.serve("test-server", address, Arc::new(CallHandlerFn(answer)))
+            .await
+            .expect("the address is served"),
+    )
 }
 
 fn call(method: &str) -> Call {

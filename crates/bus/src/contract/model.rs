@@ -1,4 +1,4 @@
-//! The two buses and a model of five lines under the same random work.
+//! Both adapters and a small model under the same random work.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use testkit::{PATIENCE, random, wait_until};
 
 use super::amqp::AmqpFixture;
 use super::local::LocalFixture;
-use super::{Fixture, Running, answering, message, refused, text};
+use super::{Fixture, Running, message, refusal, respond_with, text};
 use crate::Subscription;
 
 const QUEUES: [(&str, &[&str]); 3] = [
@@ -20,19 +20,19 @@ const QUEUES: [(&str, &[&str]); 3] = [
 ];
 const KEYS: [&str; 5] = ["test.left.a", "test.left.b", "test.right.a", "test.right.b", "test"];
 
-/// What is done to a bus, one thing after the other.
+/// One step of the work on a bus.
 #[derive(Debug)]
 enum Work {
-    /// Messages with their keys and what becomes of them in every queue.
+    /// Publishes messages with these keys and fates. The fate is the same in every queue.
     Publish(Vec<(&'static str, &'static str)>),
-    /// The consumer of a queue begins or ends.
+    /// Starts or stops the consumer of a queue.
     Toggle(usize),
 }
 
-/// What becomes of a message is written in its body: `number:fate`.
+/// The fates of messages. A body has the form `number:fate`.
 const FATES: [&str; 6] = ["ok", "twice", "five", "never", "stale", "poison"];
 
-/// How often a message of this fate is delivered, and whether it is dead then.
+/// Returns how often a message of this fate is delivered, and whether it is dead then.
 fn expected(fate: &str) -> (usize, bool) {
     match fate {
         "twice" => (3, false),
@@ -44,10 +44,10 @@ fn expected(fate: &str) -> (usize, bool) {
     }
 }
 
-/// What came of it in one queue: the bodies in the order of their first delivery, how often each was delivered, and the
-/// dead with their number of deliveries.
+/// The deliveries of one queue: the bodies in the order of their first delivery, the number of deliveries of each, and the
+/// dead ones with their number.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Seen {
+struct Observation {
     order: Vec<String>,
     deliveries: BTreeMap<String, usize>,
     dead: BTreeMap<String, usize>,
@@ -67,21 +67,21 @@ fn work(random: &mut StdRng) -> Vec<Work> {
     (0..25).map(|_| one(random)).collect()
 }
 
-fn model(work: &[Work]) -> Vec<Seen> {
-    let mut queues: Vec<Seen> = QUEUES.iter().map(|_| Seen::default()).collect();
+fn model(work: &[Work]) -> Vec<Observation> {
+    let mut queues: Vec<Observation> = QUEUES.iter().map(|_| Observation::default()).collect();
     let published = work.iter().flat_map(|work| match work {
         Work::Publish(messages) => messages.as_slice(),
         Work::Toggle(_) => &[],
     });
     for (number, (key, fate)) in published.enumerate() {
-        for (seen, (_, patterns)) in queues.iter_mut().zip(QUEUES) {
-            let wanted = |text: &&str| text.parse::<crate::Pattern>().expect("a pattern").matches(key);
-            if patterns.iter().any(wanted) {
+        for (observed, (_, patterns)) in queues.iter_mut().zip(QUEUES) {
+            let is_match = |text: &&str| text.parse::<crate::Pattern>().expect("a pattern").matches(key);
+            if patterns.iter().any(is_match) {
                 let (body, (deliveries, dead)) = (format!("{number}:{fate}"), expected(fate));
-                seen.order.push(body.clone());
-                seen.deliveries.insert(body.clone(), deliveries);
+                observed.order.push(body.clone());
+                observed.deliveries.insert(body.clone(), deliveries);
                 if dead {
-                    seen.dead.insert(body, deliveries);
+                    observed.dead.insert(body, deliveries);
                 }
             }
         }
@@ -89,34 +89,34 @@ fn model(work: &[Work]) -> Vec<Seen> {
     queues
 }
 
-/// Does the work on a bus, lets it come to rest, and tells what was seen.
-async fn observe(fixture: &impl Fixture, work: &[Work], expected: &[Seen]) -> Vec<Seen> {
+/// Does the work on a bus, waits until it is done, and returns the observations.
+async fn observe(fixture: &impl Fixture, work: &[Work], expected: &[Observation]) -> Vec<Observation> {
     let bus = fixture.bus().await;
-    let seen: Vec<Arc<Mutex<Seen>>> = QUEUES.iter().map(|_| Arc::default()).collect();
+    let observed: Vec<Arc<Mutex<Observation>>> = QUEUES.iter().map(|_| Arc::default()).collect();
     let subscribe = |queue: usize| {
-        let (bus, seen) = (bus.clone(), seen[queue].clone());
+        let (bus, observed) = (bus.clone(), observed[queue].clone());
         async move {
-            let (handler, _told) = answering(move |message| {
+            let (handler, _told) = respond_with(move |message| {
                 let body = text(message);
-                let mut seen = seen.lock().expect("nobody panics with it");
-                let times = seen.deliveries.entry(body.clone()).or_default();
+                let mut observed = observed.lock().expect("no test panics while it holds the lock");
+                let times = observed.deliveries.entry(body.clone()).or_default();
                 *times += 1;
                 let times = *times;
                 if times == 1 {
-                    seen.order.push(body.clone());
+                    observed.order.push(body.clone());
                 }
                 match body.split_once(':').expect("number:fate").1 {
-                    "twice" if times <= 2 => Err(refused(Kind::Unavailable)),
-                    "five" if times <= 5 => Err(refused(Kind::TooMany)),
-                    "never" => Err(refused(Kind::Timeout)),
-                    "stale" => Err(refused(Kind::Stale)),
-                    "poison" => Err(refused(Kind::Invalid)),
+                    "twice" if times <= 2 => Err(refusal(Kind::Unavailable)),
+                    "five" if times <= 5 => Err(refusal(Kind::TooMany)),
+                    "never" => Err(refusal(Kind::Timeout)),
+                    "stale" => Err(refusal(Kind::Stale)),
+                    "poison" => Err(refusal(Kind::Invalid)),
                     _ => Ok(()),
                 }
             });
             let (name, patterns) = QUEUES[queue];
             let subscription = Subscription::durable("test", name, patterns.iter().copied());
-            bus.subscribe(subscription, handler).await.expect("subscribes")
+            bus.subscribe(subscription, handler).await.expect("the subscription is accepted")
         }
     };
     let mut consumers: Vec<Option<Running>> = Vec::new();
@@ -147,29 +147,34 @@ async fn observe(fixture: &impl Fixture, work: &[Work], expected: &[Seen]) -> Ve
             Some(running) => running,
             None => Running::start(subscribe(queue).await),
         };
-        // While anything moves there is hope: a hundred retries on a busy machine take their time.
+        // Waits as long as deliveries make progress: a hundred retries on a busy machine take their time.
         let mut left = usize::MAX;
         while left > 0 {
             left = wait_until("a delivery that the model knows of", PATIENCE, || {
-                let came: usize =
-                    seen[queue].lock().expect("nobody panics with it").deliveries.values().sum();
+                let came: usize = observed[queue]
+                    .lock()
+                    .expect("no test panics while it holds the lock")
+                    .deliveries
+                    .values()
+                    .sum();
                 let missing = expected[queue].deliveries.values().sum::<usize>().saturating_sub(came);
                 std::future::ready((missing == 0 || missing < left).then_some(missing))
             })
             .await;
         }
         running.stop().await;
-        let mut seen = std::mem::take(&mut *seen[queue].lock().expect("nobody panics with it"));
+        let mut observed =
+            std::mem::take(&mut *observed[queue].lock().expect("no test panics while it holds the lock"));
         for letter in fixture.dead_letters(QUEUES[queue].0).await {
-            seen.dead.insert(text(&letter.message), usize::try_from(letter.deliveries).expect("few"));
+            observed.dead.insert(text(&letter.message), usize::try_from(letter.deliveries).expect("few"));
         }
-        all.push(seen);
+        all.push(observed);
     }
     all
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_local_bus_does_what_the_model_does() {
+async fn the_local_bus_behaves_like_the_model() {
     for seed in 0..10 {
         let work = work(&mut random(seed));
         let model = model(&work);
@@ -180,7 +185,7 @@ async fn the_local_bus_does_what_the_model_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn the_bus_over_amqp_does_what_the_model_and_the_local_bus_do() {
+async fn the_bus_over_amqp_behaves_like_the_model_and_the_local_bus() {
     for seed in 0..10 {
         let work = work(&mut random(seed));
         let model = model(&work);

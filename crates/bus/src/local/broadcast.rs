@@ -10,51 +10,52 @@ use crate::Envelope;
 use crate::receiver::Receiver;
 use crate::topic::Pattern;
 
-/// How many messages wait for a subscriber before it misses some.
-const WAITING: usize = 1024;
+/// The most messages that wait for one subscriber. It misses the messages after these.
+const MAX_WAITING: usize = 1024;
 
-/// Who gets messages as they come, without a queue that outlives the process.
+/// The subscribers of broadcasts, which have no queue that outlives the process.
 #[derive(Default)]
-pub(super) struct Audience {
-    members: Mutex<Vec<Member>>,
+pub(super) struct Broadcasts {
+    subscribers: Mutex<Vec<Subscriber>>,
 }
 
-struct Member {
+struct Subscriber {
     patterns: Vec<Pattern>,
     sender: mpsc::Sender<Arc<Envelope>>,
     missed: Arc<AtomicU64>,
 }
 
-impl Audience {
-    pub(super) fn join(&self, patterns: Vec<Pattern>, receiver: Receiver) -> Listener {
-        let (sender, messages) = mpsc::channel(WAITING);
+impl Broadcasts {
+    /// Adds a subscriber and returns its listener.
+    pub(super) fn subscribe(&self, patterns: Vec<Pattern>, receiver: Receiver) -> Listener {
+        let (sender, messages) = mpsc::channel(MAX_WAITING);
         let missed = Arc::new(AtomicU64::new(0));
-        self.members().push(Member { patterns, sender, missed: missed.clone() });
+        self.subscribers().push(Subscriber { patterns, sender, missed: missed.clone() });
         Listener { messages, missed, receiver }
     }
 
-    /// Passes a message to everybody who wants it, without waiting for anybody. True where somebody does.
-    pub(super) fn tell(&self, message: &Envelope) -> bool {
-        let mut members = self.members();
-        members.retain(|member| !member.sender.is_closed());
+    /// Sends a message to its subscribers without waiting for any of them. Returns whether there is one.
+    pub(super) fn send(&self, message: &Envelope) -> bool {
+        let mut subscribers = self.subscribers();
+        subscribers.retain(|subscriber| !subscriber.sender.is_closed());
         let mut shared: Option<Arc<Envelope>> = None;
-        for member in members.iter() {
-            if member.patterns.iter().any(|pattern| pattern.matches(&message.key)) {
+        for subscriber in subscribers.iter() {
+            if subscriber.patterns.iter().any(|pattern| pattern.matches(&message.key)) {
                 let copy = shared.get_or_insert_with(|| Arc::new(message.clone())).clone();
-                if member.sender.try_send(copy).is_err() {
-                    member.missed.fetch_add(1, Ordering::Relaxed);
+                if subscriber.sender.try_send(copy).is_err() {
+                    subscriber.missed.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
         shared.is_some()
     }
 
-    fn members(&self) -> std::sync::MutexGuard<'_, Vec<Member>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn subscribers(&self) -> std::sync::MutexGuard<'_, Vec<Subscriber>> {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Receives broadcasts, one after the other. A refused message is gone: there is nothing to keep it in.
+/// The listener of one subscriber. It handles broadcasts one after the other. A refused one is lost, because no queue keeps it.
 pub(super) struct Listener {
     messages: mpsc::Receiver<Arc<Envelope>>,
     missed: Arc<AtomicU64>,
@@ -74,7 +75,7 @@ impl Runnable for Listener {
                 () = stop.cancelled() => return,
                 message = self.messages.recv() => message,
             };
-            // The bus is gone: nothing will ever come, but the service runs on.
+            // The bus is closed, so nothing will come. The service keeps running.
             let Some(message) = message else { return stop.cancelled().await };
             let missed = self.missed.swap(0, Ordering::Relaxed);
             if missed > 0 {
@@ -85,7 +86,7 @@ impl Runnable for Listener {
                 );
             }
             let context = self.receiver.context(&message);
-            context.scope(self.receiver.hear(&message)).await;
+            context.scope(self.receiver.handle_broadcast(&message)).await;
         }
     }
 }

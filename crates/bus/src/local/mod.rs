@@ -6,88 +6,69 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use bytes::Bytes;
 use chassis::Runnable;
-use kernel::{Clock, Refusal, Timestamp};
+use kernel::{Clock, Refusal};
 
+use crate::instrument::Publication;
 use crate::receiver::Receiver;
 use crate::schedule::Schedule;
-use crate::told::Publishing;
-use crate::topic::{Pattern, parse};
-use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Subscription};
+use crate::topic::{Pattern, parse_all};
+use crate::{Bus, BusError, Call, CallHandler, DeadLetter, Envelope, Handler, Queue, Subscription};
 
 mod broadcast;
 mod calls;
 mod consumer;
-mod listing;
+mod declarations;
 mod queue;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use broadcast::Audience;
+use broadcast::Broadcasts;
 use calls::Exchange;
 use consumer::Consumer;
-pub use listing::Listing;
-use listing::Register;
-use queue::Queue;
+use declarations::DeclarationLog;
+pub use declarations::Declarations;
+use queue::QueueState;
 use store::Store;
 
-/// What traces call this bus.
+/// The name of this adapter in traces.
 const SYSTEM: &str = "portal.local";
 
 /// The bus of a portal that is one process.
-pub struct BusLocal {
+pub struct LocalBus {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     schedule: Arc<Schedule>,
-    queues: RwLock<BTreeMap<String, Arc<Queue>>>,
-    /// Held while a queue is made or changed.
+    queues: RwLock<BTreeMap<String, Arc<QueueState>>>,
+    /// Held while a queue is created or changed.
     declaring: tokio::sync::Mutex<()>,
-    audience: Audience,
+    broadcasts: Broadcasts,
     exchange: Arc<Exchange>,
-    register: Register,
+    declared: DeclarationLog,
 }
 
-/// A message that was given up.
+/// The numbers of messages in a durable queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Its place in the queue.
-    pub position: i64,
-    /// When it was given up.
-    pub died_at: Timestamp,
-    /// How often it was delivered.
-    pub deliveries: u32,
-    /// The kind of the last refusal, in snake case.
-    pub kind: String,
-    /// The code of the last refusal.
-    pub code: String,
-    /// What the handler said.
-    pub detail: String,
-    /// The message.
-    pub message: Envelope,
-}
-
-/// How full a durable queue is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Depth {
-    /// Its name.
+pub struct QueueDepth {
+    /// The name of the queue.
     pub queue: String,
-    /// Messages that wait or are in a consumer's hand.
+    /// Messages that wait or are being handled.
     pub waiting: u64,
     /// Messages that were given up.
     pub dead: u64,
 }
 
-impl BusLocal {
-    /// Opens (and creates) the file at `path`.
+impl LocalBus {
+    /// Opens the file at `path`, and creates it if it does not exist.
     ///
     /// # Errors
-    /// Where it can't be opened or is open in another process.
+    /// If the file can't be opened, or is open in another process.
     pub async fn open(path: &str, clock: Arc<dyn Clock>, schedule: Schedule) -> Result<Self, BusError> {
         let store = Store::open(path).await?;
         let mut queues = BTreeMap::new();
         for (name, (id, patterns)) in store.queues().await? {
-            let patterns = parse(&patterns)?;
-            queues.insert(name.clone(), Arc::new(Queue::new(id, &name, patterns)));
+            let patterns = parse_all(&patterns)?;
+            queues.insert(name.clone(), Arc::new(QueueState::new(id, &name, patterns)));
         }
         Ok(Self {
             store: Arc::new(store),
@@ -95,67 +76,67 @@ impl BusLocal {
             schedule: Arc::new(schedule),
             queues: RwLock::new(queues),
             declaring: tokio::sync::Mutex::default(),
-            audience: Audience::default(),
+            broadcasts: Broadcasts::default(),
             exchange: Arc::default(),
-            register: Register::default(),
+            declared: DeclarationLog::default(),
         })
     }
 
-    /// The oldest dead letters of a durable queue, at most `limit`.
+    /// Returns the oldest dead letters of a durable queue, at most `limit`.
     ///
     /// # Errors
-    /// Where the store fails.
+    /// If the store fails.
     pub async fn dead_letters(&self, queue: &str, limit: u32) -> Result<Vec<DeadLetter>, BusError> {
         Ok(self.store.dead_letters(queue, limit).await?)
     }
 
-    /// How full each durable queue is, by name.
+    /// Returns the depth of each durable queue, by name.
     ///
     /// # Errors
-    /// Where the store fails.
-    pub async fn depths(&self) -> Result<Vec<Depth>, BusError> {
+    /// If the store fails.
+    pub async fn depths(&self) -> Result<Vec<QueueDepth>, BusError> {
         Ok(self.store.depths().await?)
     }
 
-    /// Makes every consumer look at what is due now: for whoever moves the clock.
-    pub fn look_again(&self) {
-        self.all().iter().for_each(|queue| queue.wake());
+    /// Wakes every consumer, so that it looks for due messages. For tests that have advanced the clock.
+    pub fn wake_consumers(&self) {
+        self.all_queues().iter().for_each(|queue| queue.wake());
     }
 
-    fn all(&self) -> Vec<Arc<Queue>> {
+    fn all_queues(&self) -> Vec<Arc<QueueState>> {
         self.queues.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    async fn declare(&self, name: &str, patterns: Vec<Pattern>) -> Result<Arc<Queue>, BusError> {
+    async fn declare(&self, name: &str, patterns: Vec<Pattern>) -> Result<Arc<QueueState>, BusError> {
         let _one_at_a_time = self.declaring.lock().await;
         let texts: Vec<&str> = patterns.iter().map(Pattern::as_str).collect();
         let id = self.store.declare(name, &texts).await?;
         let mut queues = self.queues.write().unwrap_or_else(PoisonError::into_inner);
         let queue =
-            queues.entry(name.to_owned()).or_insert_with(|| Arc::new(Queue::new(id, name, Vec::new())));
+            queues.entry(name.to_owned()).or_insert_with(|| Arc::new(QueueState::new(id, name, Vec::new())));
         queue.rebind(patterns);
         Ok(queue.clone())
     }
 
-    /// Puts messages where they are wanted.
+    /// Stores messages in the queues that subscribe to them, and sends them to the subscribers of broadcasts.
     async fn deliver(&self, messages: &[Envelope]) -> Result<(), BusError> {
-        let queues = self.all();
-        let wanted_by = |message: &Envelope| -> Vec<i64> {
+        let queues = self.all_queues();
+        let queues_of = |message: &Envelope| -> Vec<i64> {
             queues.iter().filter(|queue| queue.wants(&message.key)).map(|queue| queue.id).collect()
         };
         let addressed: Vec<(&Envelope, Vec<i64>)> =
-            messages.iter().map(|message| (message, wanted_by(message))).collect();
+            messages.iter().map(|message| (message, queues_of(message))).collect();
         if addressed.iter().any(|(_, queues)| !queues.is_empty()) {
             self.store.append(&addressed, self.clock.now()).await?;
         }
         for (message, queues) in &addressed {
-            let heard = self.audience.tell(message);
-            if !heard && queues.is_empty() {
+            let is_broadcast = self.broadcasts.send(message);
+            if !is_broadcast && queues.is_empty() {
                 tracing::warn!(
                     key = message.key,
                     kind = message.kind,
                     caused_by = message.trace.id(),
-                    "nobody subscribes to the key of this message"
+                    "no subscription matches the key of this message"
                 );
             }
         }
@@ -167,10 +148,10 @@ impl BusLocal {
 }
 
 #[async_trait]
-impl Bus for BusLocal {
+impl Bus for LocalBus {
     async fn publish(&self, mut messages: Vec<Envelope>) -> Result<(), BusError> {
-        let publishing = Publishing::begin(SYSTEM, &mut messages);
-        publishing.end(self.deliver(&messages).await)
+        let publication = Publication::begin(SYSTEM, &mut messages);
+        publication.end(self.deliver(&messages).await)
     }
 
     async fn subscribe(
@@ -178,13 +159,13 @@ impl Bus for BusLocal {
         subscription: Subscription,
         handler: Arc<dyn Handler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
-        let patterns = parse(&subscription.keys)?;
-        self.register.subscribed(&subscription);
+        let patterns = parse_all(&subscription.keys)?;
+        self.declared.add_subscription(&subscription);
         let Subscription { queue, service, budget, .. } = subscription;
         let receiver = |queue: Option<&str>| Receiver::new(SYSTEM, service, queue, budget, handler);
         let name = match queue {
-            crate::Queue::Broadcast => return Ok(Box::new(self.audience.join(patterns, receiver(None)))),
-            crate::Queue::Durable(name) => name,
+            Queue::Broadcast => return Ok(Box::new(self.broadcasts.subscribe(patterns, receiver(None)))),
+            Queue::Durable(name) => name,
         };
         if name.is_empty() {
             return Err(BusError::Name("a durable queue needs a name such as news.projection".to_owned()));
@@ -209,8 +190,8 @@ impl Bus for BusLocal {
         address: &str,
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
-        self.register.serves(service, address);
-        Ok(Box::new(self.exchange.open(service, address, handler)))
+        self.declared.add_address(service, address);
+        Ok(Box::new(self.exchange.serve(service, address, handler)))
     }
 
     async fn forget(&self, person: &str) -> Result<bool, BusError> {

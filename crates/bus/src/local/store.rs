@@ -7,31 +7,31 @@ use kernel::{Refusal, Timestamp};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 
-use super::{DeadLetter, Depth};
-use crate::Envelope;
+use super::QueueDepth;
 use crate::row::EnvelopeRow;
-use crate::sqlite_outbox::json;
+use crate::sqlite_outbox::json_list;
+use crate::{DeadLetter, Envelope};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../db/bus/sqlite");
 
-/// The tables of the local bus. It knows nothing of who consumes.
+/// The tables of the local bus. The store does not know the consumers.
 pub(super) struct Store {
     database: Database,
 }
 
-/// A message in the hand of one consumer.
+/// A message that one consumer has taken.
 pub(super) struct Delivery {
     pub(super) position: i64,
-    /// How often it was refused before.
+    /// The number of earlier refusals.
     pub(super) refused: u32,
     pub(super) was_stale: bool,
     pub(super) message: Envelope,
 }
 
-/// What became of a delivery.
-pub(super) enum Outcome {
+/// The outcome of a delivery.
+pub(super) enum DeliveryOutcome {
     Done,
-    Again { due_at: Timestamp, stale: bool },
+    Retry { due_at: Timestamp, stale: bool },
     Dead { reason: Refusal },
 }
 
@@ -69,8 +69,8 @@ impl Store {
         self.database.try_write().await
     }
 
-    /// Deletes the dead letters that name a person, unless they are their subject, and wipes the file once no message that names them
-    /// waits any more.
+    /// Deletes the dead letters that name a person, except those whose subject is the person. Wipes the file if no waiting
+    /// message names the person.
     pub(super) async fn forget(&self, person: &str) -> Result<bool, StoreFailure> {
         let mut tx = self.database.write().await?;
         sqlx::query("delete from dead_letter where subject <> ?1 and instr(body, cast(?1 as blob)) > 0")
@@ -87,7 +87,7 @@ impl Store {
         if waits {
             return Ok(false);
         }
-        // A file that has grown beyond that is full of messages that wait: it gets smaller, and is vacuumed then.
+        // `vacuum` skips a very large file. Such a file is full of waiting messages; it shrinks, and is vacuumed then.
         Ok(self.database.vacuum().await? && self.database.empty_log().await?)
     }
 
@@ -95,7 +95,7 @@ impl Store {
         self.database.close().await;
     }
 
-    /// Every durable queue by name, with its id and patterns.
+    /// Returns every durable queue by name, with its id and patterns.
     pub(super) async fn queues(&self) -> Result<BTreeMap<String, (i64, Vec<String>)>, StoreFailure> {
         let rows: Vec<(String, i64, Option<String>)> = sqlx::query_as(
             "select queue.name, queue.id, binding.pattern
@@ -111,7 +111,7 @@ impl Store {
         Ok(queues)
     }
 
-    /// Makes the queue if it is not there and gives it these patterns; its id.
+    /// Creates the queue if it does not exist, sets its patterns, and returns its id.
     pub(super) async fn declare(&self, name: &str, patterns: &[&str]) -> Result<i64, StoreFailure> {
         let mut tx = self.database.write().await?;
         sqlx::query("insert into queue (name) values (?) on conflict (name) do nothing")
@@ -132,7 +132,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Puts each message into its queues, all or none.
+    /// Stores each message in its queues, all or none.
     pub(super) async fn append(
         &self,
         messages: &[(&Envelope, Vec<i64>)],
@@ -148,14 +148,14 @@ impl Store {
         Ok(())
     }
 
-    /// The first deliveries of a queue that are due and in nobody's hand. A delivery that has not been refused is always due. One that
-    /// is due after more than the `longest` pause was put off by a clock that has gone back since, and is due too.
+    /// Returns the first deliveries of a queue that are due and not `taken`. A delivery that has not been refused is always
+    /// due. One that is due later than after the `longest` pause was postponed before the clock went back, and is due too.
     pub(super) async fn due(
         &self,
         queue: i64,
         now: Timestamp,
         longest: Duration,
-        in_hand: &[i64],
+        taken: &[i64],
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreFailure> {
         let rows: Vec<DeliveryRow> = sqlx::query_as(
@@ -169,7 +169,7 @@ impl Store {
         .bind(queue)
         .bind(now.millis())
         .bind(now.plus(longest).millis())
-        .bind(json(in_hand))
+        .bind(json_list(taken))
         .bind(limit)
         .fetch_all(self.database.reader())
         .await?;
@@ -182,51 +182,53 @@ impl Store {
         Ok(rows.into_iter().map(delivery).collect())
     }
 
-    /// When the next delivery of a queue is due that is in nobody's hand.
+    /// Returns the time at which the next delivery of a queue is due that is not `taken`.
     pub(super) async fn next_due(
         &self,
         queue: i64,
-        in_hand: &[i64],
+        taken: &[i64],
     ) -> Result<Option<Timestamp>, StoreFailure> {
         let (due,): (Option<i64>,) = sqlx::query_as(
             "select min(due_at) from delivery
              where queue = ? and position not in (select value from json_each(?))",
         )
         .bind(queue)
-        .bind(json(in_hand))
+        .bind(json_list(taken))
         .fetch_one(self.database.reader())
         .await?;
         Ok(due.map(Timestamp::from_millis))
     }
 
-    /// Writes down what became of some deliveries, in one transaction.
+    /// Stores the outcomes of deliveries, in one transaction.
     pub(super) async fn settle(
         &self,
-        outcomes: &[(i64, Outcome)],
+        outcomes: &[(i64, DeliveryOutcome)],
         now: Timestamp,
     ) -> Result<(), StoreFailure> {
         let done: Vec<i64> = outcomes
             .iter()
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Done))
+            .filter(|(_, outcome)| matches!(outcome, DeliveryOutcome::Done))
             .map(|(position, _)| *position)
             .collect();
         let mut tx = self.database.write().await?;
         sqlx::query("delete from delivery where position in (select value from json_each(?))")
-            .bind(json(&done))
+            .bind(json_list(&done))
             .execute(&mut *tx)
             .await?;
         for (position, outcome) in outcomes {
             match outcome {
-                Outcome::Done => {}
-                Outcome::Again { due_at, stale } => again(&mut tx, *position, *due_at, *stale).await?,
-                Outcome::Dead { reason } => bury(&mut tx, *position, reason, now).await?,
+                DeliveryOutcome::Done => {}
+                DeliveryOutcome::Retry { due_at, stale } => {
+                    postpone(&mut tx, *position, *due_at, *stale).await?
+                }
+                DeliveryOutcome::Dead { reason } => bury(&mut tx, *position, reason, now).await?,
             }
         }
         tx.commit().await?;
         Ok(())
     }
 
-    /// The oldest dead letters of a queue.
+    /// Returns the oldest dead letters of a queue.
     pub(super) async fn dead_letters(
         &self,
         queue: &str,
@@ -253,8 +255,8 @@ impl Store {
         Ok(rows.into_iter().map(letter).collect())
     }
 
-    /// How many messages wait and how many are dead, for each queue by name.
-    pub(super) async fn depths(&self) -> Result<Vec<Depth>, StoreFailure> {
+    /// Returns the numbers of waiting and dead messages of each queue, by name.
+    pub(super) async fn depths(&self) -> Result<Vec<QueueDepth>, StoreFailure> {
         let rows: Vec<(String, i64, i64)> = sqlx::query_as(
             "select name, (select count(*) from delivery where delivery.queue = queue.id),
                     (select count(*) from dead_letter where dead_letter.queue = queue.id)
@@ -263,7 +265,7 @@ impl Store {
         .fetch_all(self.database.reader())
         .await?;
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        let depth = |(queue, waiting, dead)| Depth { queue, waiting: count(waiting), dead: count(dead) };
+        let depth = |(queue, waiting, dead)| QueueDepth { queue, waiting: count(waiting), dead: count(dead) };
         Ok(rows.into_iter().map(depth).collect())
     }
 }
@@ -295,7 +297,7 @@ async fn insert(
     Ok(())
 }
 
-async fn again(
+async fn postpone(
     tx: &mut SqliteConnection,
     position: i64,
     due_at: Timestamp,
@@ -336,7 +338,7 @@ async fn bury(
     Ok(())
 }
 
-/// The name of the kind as it stands in messages, so that a reader of the table needs no second vocabulary.
+/// Returns the name of the kind as messages write it, so that the table needs no second vocabulary.
 fn kind_name(reason: &Refusal) -> String {
     serde_json::to_value(reason.kind)
         .ok()

@@ -1,4 +1,4 @@
-//! What replicas with one outbox do. What every outbox promises is in `outbox/contract.rs`.
+//! The behaviour of replicas that share one outbox. The laws of every outbox are in `outbox/contract.rs`.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,23 +31,24 @@ struct Replica {
 }
 
 async fn replica(url: &str, name: &str) -> Replica {
-    let database = Database::open(url, name, &Migrator::with_migrations(Vec::new())).await.expect("opens");
+    let database =
+        Database::open(url, name, &Migrator::with_migrations(Vec::new())).await.expect("the database opens");
     Replica { outbox: Arc::new(PostgresOutbox::new(database.clone())), bell: Bell::new(&database), database }
 }
 
 impl Replica {
     async fn store(&self, messages: &[Envelope]) {
-        let mut tx = self.database.begin().await.expect("begins");
+        let mut tx = self.database.begin().await.expect("the transaction begins");
         for message in messages {
-            enqueue(&mut tx, message).await.expect("enqueues");
+            enqueue(&mut tx, message).await.expect("the message is enqueued");
         }
-        tx.commit().await.expect("commits");
+        tx.commit().await.expect("the transaction commits");
         self.bell.ring();
     }
 
-    /// What this replica gets, once it is its turn.
-    async fn turn(&self) -> Vec<(i64, Envelope)> {
-        wait_until("this replica's turn", PATIENCE, || async {
+    /// Waits until this replica gets a batch, and returns it.
+    async fn next_batch(&self) -> Vec<(i64, Envelope)> {
+        wait_until("a batch for this replica", PATIENCE, || async {
             let unsent = self.outbox.unsent(1_000).await.expect("the outbox answers");
             (!unsent.is_empty()).then_some(unsent)
         })
@@ -61,18 +62,18 @@ fn split(batch: Vec<(i64, Envelope)>) -> (Vec<i64>, Vec<Envelope>) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn of_two_replicas_one_at_a_time_has_a_batch_in_hand() {
+async fn only_one_of_two_replicas_at_a_time_works_on_a_batch() {
     let url = schema().await;
     let (one, other) = (replica(&url, "one").await, replica(&url, "other").await);
     let sent = messages(2);
     one.store(&sent).await;
-    let (positions, batch) = split(one.turn().await);
+    let (positions, batch) = split(one.next_batch().await);
     assert_eq!(batch, sent);
     assert_eq!(other.outbox.unsent(10).await.expect("the outbox answers"), []);
-    // Who has nothing in hand writes on meanwhile.
+    // A replica without a batch can store messages meanwhile.
     other.store(&messages(1)).await;
-    one.outbox.mark_sent(&positions).await.expect("they are taken away");
-    assert_eq!(other.turn().await.len(), 1);
+    one.outbox.mark_sent(&positions).await.expect("they are deleted");
+    assert_eq!(other.next_batch().await.len(), 1);
     assert_eq!(one.outbox.unsent(10).await.expect("the outbox answers"), []);
     for each in [one, other] {
         each.database.close().await;
@@ -81,12 +82,12 @@ async fn of_two_replicas_one_at_a_time_has_a_batch_in_hand() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn what_a_dead_replica_had_in_hand_is_sent_by_another() {
+async fn another_replica_sends_the_batch_of_a_dead_one() {
     let url = schema().await;
     let (one, other) = (replica(&url, "one").await, replica(&url, "other").await);
     let sent = messages(2);
     one.store(&sent).await;
-    let (positions, _) = split(one.turn().await);
+    let (positions, _) = split(one.next_batch().await);
     // The server sees a killed process as connections that end.
     sqlx::query(
         "select pg_terminate_backend(a.pid) from pg_stat_activity a join pg_locks l on l.pid = a.pid
@@ -95,8 +96,8 @@ async fn what_a_dead_replica_had_in_hand_is_sent_by_another() {
     .execute(other.database.pool())
     .await
     .expect("it is killed");
-    assert_eq!(split(other.turn().await).1, sent);
-    one.outbox.mark_sent(&positions).await.expect_err("whether they were confirmed, nobody knows");
+    assert_eq!(split(other.next_batch().await).1, sent);
+    one.outbox.mark_sent(&positions).await.expect_err("it is unknown whether they were confirmed");
     for each in [one, other] {
         each.database.close().await;
     }
@@ -104,7 +105,7 @@ async fn what_a_dead_replica_had_in_hand_is_sent_by_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn a_frozen_replica_does_not_keep_its_batch_for_ever() {
+async fn a_frozen_replica_loses_its_batch_after_a_time() {
     let replica = replica(&schema().await, "test").await;
     let limit: String = sqlx::query_scalar("show idle_in_transaction_session_timeout")
         .fetch_one(replica.database.pool())
@@ -138,7 +139,7 @@ async fn a_commit_wakes_the_relays_of_all_replicas() {
 async fn closing_does_not_wait_for_a_batch_that_could_not_be_sent() {
     let replica = replica(&schema().await, "test").await;
     replica.store(&messages(1)).await;
-    assert_eq!(replica.turn().await.len(), 1);
+    assert_eq!(replica.next_batch().await.len(), 1);
     let begin = Instant::now();
     replica.database.close().await;
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
@@ -155,11 +156,11 @@ async fn racing_relays_send_every_message_once_and_in_order() {
     for replica in &replicas {
         let (replica, sent) = (replica.clone(), sent.clone());
         running.spawn(async move {
-            while sent.lock().expect("nobody panics").len() < ALL {
+            while sent.lock().expect("no task panics").len() < ALL {
                 let batch = replica.outbox.unsent(7).await.expect("the outbox answers");
                 let (positions, messages) = split(batch);
-                sent.lock().expect("nobody panics").extend(messages.iter().map(|message| message.version));
-                replica.outbox.mark_sent(&positions).await.expect("they are taken away");
+                sent.lock().expect("no task panics").extend(messages.iter().map(|message| message.version));
+                replica.outbox.mark_sent(&positions).await.expect("they are deleted");
             }
         });
     }
@@ -171,7 +172,7 @@ async fn racing_relays_send_every_message_once_and_in_order() {
         ended.expect("no relay panics");
     }
     let expected: Vec<u32> = stored.iter().map(|message| message.version).collect();
-    assert_eq!(*sent.lock().expect("nobody panics"), expected);
+    assert_eq!(*sent.lock().expect("no task panics"), expected);
     for each in replicas {
         each.database.close().await;
     }

@@ -6,7 +6,7 @@ mod described;
 #[cfg(test)]
 mod tests;
 
-use bus::{Listing, Pattern, Queue, Subscription};
+use bus::{Declarations, Pattern, Queue, Subscription};
 use chassis::Surroundings;
 use kernel::Section;
 use serde_json::{Map, Value, json};
@@ -35,16 +35,16 @@ pub async fn document() -> anyhow::Result<String> {
     let around = Surroundings::one_process();
     let bus = bus::open_local(config.users.bus.url.expose(), &around).await?;
     let services = Box::pin(run::build(config, &around)).await?;
-    let listing = bus.listing();
+    let declarations = bus.declarations();
     for closer in services.into_iter().flat_map(|service| service.closers) {
         closer.await;
     }
     bus::Bus::close(&*bus).await;
-    Ok(serde_json::to_string_pretty(&of(&described::all()?, &listing))? + "\n")
+    Ok(serde_json::to_string_pretty(&of(&described::all()?, &declarations))? + "\n")
 }
 
 /// The document of these messages and of who takes them.
-fn of(messages: &[Described], listing: &Listing) -> Value {
+fn of(messages: &[Described], declarations: &Declarations) -> Value {
     let facts: Vec<Fact<'_>> = messages.iter().filter_map(Fact::of).collect();
     let calls: Vec<Asked<'_>> = messages.iter().filter_map(Asked::of).collect();
     let (mut channels, mut operations) = (Map::new(), Map::new());
@@ -52,12 +52,12 @@ fn of(messages: &[Described], listing: &Listing) -> Value {
         channels.insert(fact.channel(), fact.as_channel());
         operations.insert(format!("{}.send", fact.channel()), fact.as_operation());
     }
-    for subscription in &listing.subscriptions {
+    for subscription in &declarations.subscriptions {
         let (name, channel, operation) = taken(subscription, &facts);
         channels.insert(name.clone(), channel);
         operations.insert(format!("{name}.receive"), operation);
     }
-    channels.insert("news.calls".to_owned(), call_channel(&calls, listing));
+    channels.insert("news.calls".to_owned(), call_channel(&calls, declarations));
     channels.insert("news.replies".to_owned(), reply_channel(&calls));
     for asked in &calls {
         operations.insert(format!("news.calls.{}", asked.method), asked.as_operation());
@@ -255,11 +255,11 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn call_channel(calls: &[Asked<'_>], listing: &Listing) -> Value {
+fn call_channel(calls: &[Asked<'_>], declarations: &Declarations) -> Value {
     let messages: Map<String, Value> =
         calls.iter().map(|it| (it.message.name.clone(), component(&it.message.name))).collect();
     let served: Map<String, Value> =
-        listing.served.iter().map(|(service, address)| (address.clone(), (*service).into())).collect();
+        declarations.served.iter().map(|(service, address)| (address.clone(), (*service).into())).collect();
     json!({
         "address": "news.{section}.calls",
         "description": "Calls to a section. Its replicas share them; a call whose time is over is dropped.",

@@ -44,7 +44,7 @@ impl Handler for Everything {
 /// A portal of this test's own, and all that goes over its bus.
 struct Listened {
     client: Client,
-    bus: Arc<bus::BusLocal>,
+    bus: Arc<bus::LocalBus>,
     seen: Everything,
     stop: CancellationToken,
     _folder: Folder,
@@ -211,7 +211,7 @@ async fn every_queue_that_is_subscribed_is_in_the_document_with_its_keys_and_no_
         Queue::Durable(name) => name.clone(),
         Queue::Broadcast => format!("{}.broadcast", subscription.service),
     };
-    let real = portal.bus.listing().subscriptions.into_iter().filter(|it| it.service != "listener");
+    let real = portal.bus.declarations().subscriptions.into_iter().filter(|it| it.service != "listener");
     let real: BTreeSet<_> = real.map(|it| (name(&it), it.service.to_owned(), it.keys)).collect();
     let operations = document["operations"].as_object().expect("operations");
     let received = operations.iter().filter(|(_, operation)| operation["action"] == "receive");
@@ -233,7 +233,7 @@ async fn a_section_knows_every_call_of_the_document_and_the_document_every_call_
     let document = written().await;
     let addresses = document["channels"]["news.calls"]["x-served-by"].as_object().expect("addresses").clone();
     let served: BTreeSet<_> =
-        portal.bus.listing().served.into_iter().map(|(by, at)| (at, by.to_owned())).collect();
+        portal.bus.declarations().served.into_iter().map(|(by, at)| (at, by.to_owned())).collect();
     let said: BTreeSet<_> =
         addresses.iter().map(|(at, by)| (at.clone(), by.as_str().expect("a service").to_owned())).collect();
     assert_eq!(said, served);

@@ -81,7 +81,7 @@ impl Stage {
         let around = Surroundings::one_process();
         let (mut running, mut closers) = (Running::default(), Vec::<Closer>::new());
         // The bus first, with the true time: what waits in its queues was put there by the portal.
-        let bus::Opened { closers: bus_closers, .. } =
+        let bus::OpenBus { closers: bus_closers, .. } =
             bus::open(config.users.bus.url.expose(), &around).await.context("users.bus.url")?;
         let users_clock = Arc::<Walking>::default();
         let users = users::open(&config.users, &around.clone().with_clock(users_clock.clone()))
@@ -163,7 +163,7 @@ impl Desk {
         let clock = Arc::<Walking>::default();
         let ids = Arc::new(PlannedIds::new(clock.clone()));
         let name = section.service();
-        let bus::Opened { bus, closers: bus_closers } =
+        let bus::OpenBus { bus, closers: bus_closers } =
             bus::open(config.bus.of(name).expose(), around).await.context("bus.url")?;
         let walking = around.clone().with_clock(clock.clone()).with_ids(ids.clone());
         let (app, outbox) = news::open(section, config, &walking).await?;
@@ -186,7 +186,7 @@ async fn tastes(
     let budget = Duration::from_millis(config.store.budget_ms);
     let opened = recommendations::open_graph(&config.store.url, budget).await.context("store.url")?;
     let directory: Arc<dyn UserDirectory> = Arc::new(Directory(users.clone()));
-    let bus::Opened { bus, closers: bus_closers } =
+    let bus::OpenBus { bus, closers: bus_closers } =
         bus::open(config.bus.url.expose(), around).await.context("bus.url")?;
     let app = |clock| {
         let (graph, users) = (opened.graph.clone(), directory.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ::http::{HeaderMap, Method, Request, StatusCode};
 use axum::Router;
 use axum::body::Body;
-use bus::{Bus, BusLocal, Envelope};
+use bus::{Bus, Envelope, LocalBus};
 use bytes::Bytes;
 use chassis::config::Address;
 use chassis::http::{EdgeConfig, edge};
@@ -32,7 +32,7 @@ pub const START: i64 = 1_795_248_000_000;
 pub struct TestService {
     pub clock: Arc<ManualClock>,
     pub users: FakeUsers,
-    pub bus: Arc<BusLocal>,
+    pub bus: Arc<LocalBus>,
     pub doc: utoipa::openapi::OpenApi,
     pub workers: Vec<Arc<dyn Worker>>,
     pub grpc: tonic::service::Routes,
@@ -155,7 +155,7 @@ impl TestService {
     /// Advances the clock.
     pub fn advance(&self, duration: Duration) {
         self.clock.advance(duration);
-        self.bus.look_again();
+        self.bus.wake_consumers();
     }
 
     fn envelope(

@@ -6,34 +6,34 @@ use std::time::{Duration, Instant};
 use kernel::{Fault, Kind};
 use testkit::{PATIENCE, Proxy, Vhost};
 
-use super::{message, next, open, publish, queue, start, telling};
+use super::{message, next, open, publish, queue, reporting, start};
 use crate::Bus;
 
-/// A cut seldom falls between the end of a message's handler and its acknowledgement: there are many.
+/// There are many cuts, because one seldom falls between the end of a handler and its acknowledgement.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn a_consumer_is_back_after_each_of_many_cuts() {
+async fn a_consumer_recovers_after_each_of_many_cuts() {
     let vhost = Vhost::new().await;
     let proxy = Proxy::of(vhost.address()).await;
     let there = open(&vhost.url()).await;
     let here = open(&vhost.url_through(proxy.address())).await;
-    let (handler, mut seen) = telling();
-    let (stop, done) = start(here.subscribe(queue(), handler).await.expect("subscribes"));
+    let (handler, mut received) = reporting();
+    let (stop, done) = start(here.subscribe(queue(), handler).await.expect("the subscription is accepted"));
     for cut in 0..10 {
         let names: Vec<String> = (0..200).map(|n| format!("{cut}.{n}")).collect();
         let messages = names.iter().map(|name| message("test.happened", name)).collect();
-        there.publish(messages).await.expect("confirms");
+        there.publish(messages).await.expect("the bus confirms");
         let mut missing: BTreeSet<String> = names.into_iter().collect();
         while missing.len() > 100 {
-            missing.remove(&next(&mut seen).await);
+            missing.remove(&next(&mut received).await);
         }
         assert!(proxy.cut() >= 1);
         while !missing.is_empty() {
-            missing.remove(&next(&mut seen).await);
+            missing.remove(&next(&mut received).await);
         }
     }
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,8 +42,8 @@ async fn a_connection_that_is_cut_while_publishing_loses_nothing_that_was_confir
     let vhost = Vhost::new().await;
     let proxy = Proxy::of(vhost.address()).await;
     let bus = open(&vhost.url_through(proxy.address())).await;
-    let (handler, mut seen) = telling();
-    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("subscribes"));
+    let (handler, mut received) = reporting();
+    let (stop, done) = start(bus.subscribe(queue(), handler).await.expect("the subscription is accepted"));
     let (mut confirmed, mut got) = (BTreeSet::new(), BTreeSet::new());
     let mut failed = 0;
     for round in 0..5 {
@@ -63,13 +63,13 @@ async fn a_connection_that_is_cut_while_publishing_loses_nothing_that_was_confir
         };
         let cutting = async {
             for _ in 0..20 {
-                got.insert(next(&mut seen).await);
+                got.insert(next(&mut received).await);
             }
             assert!(proxy.cut() >= 2);
         };
         tokio::time::timeout(PATIENCE, async { tokio::join!(publishing, cutting) })
             .await
-            .expect("publishing fails at once");
+            .expect("publishing fails immediately");
         let begun = Instant::now();
         publish(&bus, "after the cut").await;
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -78,10 +78,10 @@ async fn a_connection_that_is_cut_while_publishing_loses_nothing_that_was_confir
     // The consumer is back by itself.
     publish(&bus, "last").await;
     while !got.contains("last") {
-        got.insert(next(&mut seen).await);
+        got.insert(next(&mut received).await);
     }
     let missing: Vec<_> = confirmed.difference(&got).collect();
     assert!(missing.is_empty(), "{missing:?} of {} confirmed messages are missing", confirmed.len());
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// The services of the test on a virtual host of its own, with the permissions that they have in the fleet.
+/// Services on a new virtual host, with the permissions that they have in the fleet.
 struct Fleet {
     vhost: Vhost,
     suffix: String,
@@ -50,8 +50,8 @@ impl Fleet {
             let body = json!({"exchange": topic["exchange"], "write": topic["write"], "read": topic["read"]});
             self.vhost.manage(http::Method::PUT, &path, Some(&body)).await;
         }
-        // The names of its queues begin with the service's name, as they do where the user is called so.
-        let uri = crate::amqp::read(&url).expect("a URL");
+        // Its names begin with the service's name, although the user has a suffix.
+        let uri = crate::amqp::parse_url(&url).expect("a URL");
         AmqpBus::open_as(name, &uri, Schedule::new([Duration::from_millis(5)])).await.expect("the bus opens")
     }
 
@@ -70,7 +70,7 @@ fn text<'a>(entry: &'a Value, name: &str) -> &'a str {
     entry[name].as_str().expect("text")
 }
 
-fn refused<T>(outcome: Result<T, BusError>, what: &str) {
+fn assert_refused<T>(outcome: Result<T, BusError>, what: &str) {
     match outcome {
         Err(BusError::Refused(_)) => {}
         Err(other) => panic!("{what}: {other}"),
@@ -84,78 +84,83 @@ async fn each_service_can_do_its_own_work_with_its_own_credentials() {
     let fleet = Fleet::new().await;
     let (orchestrator, sports) = (fleet.service("orchestrator").await, fleet.service("sports-news").await);
     let recommendations = fleet.service("recommendations").await;
-    // Also of who has nothing to tell, and no exchange to tell it on.
+    // This includes a service that publishes nothing and has no exchange.
     for bus in [&orchestrator, &sports, &recommendations] {
         bus.ping().await.expect("the broker answers");
     }
     let projection = Subscription::durable("sports-news", "sports-news.projection", ["news.sports.#"]);
     let reading = Subscription::durable("recommendations", "recommendations.reading", ["reading.#"]);
     let live = Subscription::broadcast("orchestrator", ["news.#"]);
-    let (handler, mut seen) = telling();
+    let (handler, mut received) = reporting();
     let running = [
         start(sports.subscribe(projection, handler.clone()).await.expect("its own queue")),
         start(recommendations.subscribe(reading, handler.clone()).await.expect("its own queue")),
         start(orchestrator.subscribe(live, handler).await.expect("its own queue")),
         start(
             sports
-                .serve("sports-news", "news.sports.calls", Arc::new(Desk::default()))
+                .serve("sports-news", "news.sports.calls", Arc::new(CountingServer::default()))
                 .await
-                .expect("serves"),
+                .expect("the address is served"),
         ),
     ];
     let answer = orchestrator.call("news.sports.calls", call("Find")).await;
     assert_eq!(answer, Ok(Bytes::from_static(b"body")));
     sports.publish(vec![message("news.sports.published", "news")]).await.expect("its own key");
     orchestrator.publish(vec![message("reading.sports.read", "reading")]).await.expect("its own key");
-    let mut got = [next(&mut seen).await, next(&mut seen).await, next(&mut seen).await];
+    let mut got = [next(&mut received).await, next(&mut received).await, next(&mut received).await];
     got.sort();
     assert_eq!(got, ["news", "news", "reading"]);
     for (stop, done) in running {
         stop.cancel();
-        done.await.expect("it stops");
+        done.await.expect("the task does not panic");
     }
     fleet.end(&["orchestrator", "sports-news", "recommendations"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn no_service_can_touch_what_is_anothers() {
+async fn no_service_can_use_the_queues_keys_or_addresses_of_another() {
     let fleet = Fleet::new().await;
     let (users, sports) = (fleet.service("users").await, fleet.service("sports-news").await);
-    let (handler, _seen) = telling();
+    let (handler, _seen) = reporting();
     let foreign = Subscription::durable("recommendations", "recommendations.reading", ["reading.#"]);
-    refused(users.subscribe(foreign, handler.clone()).await.map(drop), "a queue of another service");
+    assert_refused(users.subscribe(foreign, handler.clone()).await.map(drop), "a queue of another service");
     let published = users.publish(vec![message("news.sports.published", "forged")]).await;
-    refused(published, "an event of another service");
-    let desk = Arc::new(Desk::default());
-    refused(users.serve("users", "news.sports.calls", desk.clone()).await.map(drop), "an address of another");
-    refused(
-        sports.serve("sports-news", "news.famous.calls", desk.clone()).await.map(drop),
+    assert_refused(published, "an event of another service");
+    let server_calls = Arc::new(CountingServer::default());
+    assert_refused(
+        users.serve("users", "news.sports.calls", server_calls.clone()).await.map(drop),
+        "an address of another",
+    );
+    assert_refused(
+        sports.serve("sports-news", "news.famous.calls", server_calls.clone()).await.map(drop),
         "a sister's address",
     );
-    let (stop, done) = start(sports.serve("sports-news", "news.sports.calls", desk).await.expect("serves"));
+    let (stop, done) = start(
+        sports.serve("sports-news", "news.sports.calls", server_calls).await.expect("the address is served"),
+    );
     let refusal =
         users.call("news.sports.calls", call("Find")).await.expect_err("only the orchestrator calls");
     assert_eq!(refusal.kind, Kind::Unavailable);
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
     fleet.end(&["users", "sports-news"]).await;
 }
 
-/// What a program says to the broker under the name of a service, without our adapter in between. Each time on a channel of
-/// its own: a refusal closes it.
+/// A connection to the broker with the credentials of a service, without our adapter. Each request has its own channel,
+/// because a refusal closes the channel.
 struct Raw(std::sync::Arc<lapin::Connection>);
 
 impl Raw {
     fn of(bus: &AmqpBus) -> Self {
-        Self(bus.incoming.now().expect("it is connected"))
+        Self(bus.incoming.current().expect("it is connected"))
     }
 
     async fn channel(&self) -> lapin::Channel {
         self.0.create_channel().await.expect("a channel")
     }
 
-    /// What came of a publication to `exchange`: the broker says no by closing the channel.
+    /// Publishes to `exchange`. The broker refuses by closing the channel.
     async fn publish(&self, exchange: &str, key: &str) -> lapin::Result<()> {
         let channel = self.channel().await;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -165,8 +170,13 @@ impl Raw {
         written.await?.await.map(drop)
     }
 
-    /// Makes a queue that passes on to `exchange` what dies in it.
-    async fn queue_that_dies_into(&self, name: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    /// Declares a queue whose dead letters go to `exchange`.
+    async fn declare_queue_with_dead_letters_to(
+        &self,
+        name: &str,
+        exchange: &str,
+        key: &str,
+    ) -> lapin::Result<()> {
         let mut arguments = FieldTable::default();
         arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString(exchange.into()));
         arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(key.into()));
@@ -174,8 +184,8 @@ impl Raw {
         self.channel().await.queue_declare(name.into(), options, arguments).await.map(drop)
     }
 
-    /// Makes an exchange that passes on to `exchange` what nobody wants.
-    async fn exchange_with_an_alternate(&self, name: &str, exchange: &str) -> lapin::Result<()> {
+    /// Declares an exchange whose unrouted messages go to `exchange`.
+    async fn declare_exchange_with_alternate(&self, name: &str, exchange: &str) -> lapin::Result<()> {
         let mut arguments = FieldTable::default();
         arguments.insert("alternate-exchange".into(), AMQPValue::LongString(exchange.into()));
         let options = ExchangeDeclareOptions { auto_delete: true, ..Default::default() };
@@ -197,38 +207,42 @@ impl Raw {
     }
 }
 
-fn denied(outcome: lapin::Result<()>, what: &str) {
+fn assert_denied(outcome: lapin::Result<()>, what: &str) {
     let error = outcome.expect_err(what);
-    let fault = super::super::connection::failure(&error);
+    let fault = super::super::connection::bus_error(&error);
     assert!(matches!(fault, BusError::Refused(_)), "{what}: {fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn nobody_tells_anothers_news_by_a_way_around_its_own_exchange() {
+async fn no_service_can_publish_the_events_of_another_by_bypassing_its_own_exchange() {
     let fleet = Fleet::new().await;
     let users = fleet.service("users").await;
     let raw = Raw::of(&users);
     for exchange in ["portal.events", "sports-news.events", "", "amq.direct", "amq.topic", "portal.calls"] {
         let published = raw.publish(exchange, "news.sports.published").await;
-        denied(published, &format!("a publication to {exchange:?}"));
-        let queue = raw.queue_that_dies_into("users.trap", exchange, "news.sports.published").await;
-        denied(queue, &format!("dead letters for {exchange:?}"));
+        assert_denied(published, &format!("a publication to {exchange:?}"));
+        let queue =
+            raw.declare_queue_with_dead_letters_to("users.trap", exchange, "news.sports.published").await;
+        assert_denied(queue, &format!("dead letters for {exchange:?}"));
         if !exchange.is_empty() {
-            let made = raw.exchange_with_an_alternate("users.trap", exchange).await;
-            denied(made, &format!("what nobody wants for {exchange:?}"));
+            let declared = raw.declare_exchange_with_alternate("users.trap", exchange).await;
+            assert_denied(declared, &format!("unrouted messages for {exchange:?}"));
         }
     }
-    denied(raw.publish("users.events", "news.sports.published").await, "a foreign key");
-    // Its own exchange under its own key is the one way, and what passes there can't be changed.
+    assert_denied(raw.publish("users.events", "news.sports.published").await, "a foreign key");
+    // A service publishes only to its own exchange under its own keys, and can't change what the exchange forwards.
     raw.publish("users.events", "users.erased").await.expect("its own key");
-    denied(raw.bind_exchange("portal.events", "users.events", "#").await, "another key for its own exchange");
-    denied(raw.unbind_exchange("portal.events", "users.events", "users.#").await, "its way out");
-    let made_by_itself = raw.exchange_with_an_alternate("users.own", "users.events").await;
-    made_by_itself.expect("an exchange of its own");
-    denied(raw.bind_exchange("portal.events", "users.own", "#").await, "a second way out");
+    assert_denied(
+        raw.bind_exchange("portal.events", "users.events", "#").await,
+        "another key for its own exchange",
+    );
+    assert_denied(raw.unbind_exchange("portal.events", "users.events", "users.#").await, "its binding");
+    let declared = raw.declare_exchange_with_alternate("users.own", "users.events").await;
+    declared.expect("an exchange of its own");
+    assert_denied(raw.bind_exchange("portal.events", "users.own", "#").await, "a second binding");
     let channel = raw.channel().await;
-    denied(
+    assert_denied(
         channel.exchange_delete("users.events".into(), Default::default()).await,
         "its own exchange deleted",
     );
@@ -237,26 +251,26 @@ async fn nobody_tells_anothers_news_by_a_way_around_its_own_exchange() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn what_goes_around_the_permissions_of_keys_ends_at_the_exchange_of_its_service() {
+async fn a_message_that_bypasses_the_permissions_of_keys_gets_no_further_than_the_exchange_of_its_service() {
     let fleet = Fleet::new().await;
     let (users, sports) = (fleet.service("users").await, fleet.service("sports-news").await);
-    let (handler, mut seen) = telling();
+    let (handler, mut received) = reporting();
     let own = Subscription::durable("sports-news", "sports-news.all", ["news.sports.#", "users.#"]);
     let (stop, done) = start(sports.subscribe(own, handler).await.expect("its own queue"));
-    // RabbitMQ does not ask for the key where an exchange hands on to another.
+    // RabbitMQ does not check the key when an exchange forwards to another.
     let raw = Raw::of(&users);
-    raw.exchange_with_an_alternate("users.trap", "users.events").await.expect("both are its own");
+    raw.declare_exchange_with_alternate("users.trap", "users.events").await.expect("both are its own");
     raw.publish("users.trap", "news.sports.published").await.expect("an exchange of its own");
     users.publish(vec![message("users.erased", "erased")]).await.expect("its own key");
-    assert_eq!(next(&mut seen).await, "erased", "the forged message would have come before");
+    assert_eq!(next(&mut received).await, "erased", "the forged message would have arrived before");
     stop.cancel();
-    done.await.expect("it stops");
+    done.await.expect("the task does not panic");
     fleet.end(&["users", "sports-news"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn no_service_hears_what_is_not_meant_for_it() {
+async fn no_service_receives_messages_that_are_not_meant_for_it() {
     let fleet = Fleet::new().await;
     let forbidden: [(&'static str, &[&str]); 4] = [
         ("users", &["news.#", "reading.#", "#", "*.sports.*"]),
@@ -264,48 +278,57 @@ async fn no_service_hears_what_is_not_meant_for_it() {
         ("orchestrator", &["reading.#", "#", "*.*.read"]),
         ("recommendations", &["#", "*.erased"]),
     ];
-    let (handler, _seen) = telling();
+    let (handler, _seen) = reporting();
     for (service, keys) in forbidden {
         let bus = fleet.service(service).await;
         for key in keys {
-            let durable = Subscription::durable(service, format!("{service}.ear"), [*key]);
-            refused(
+            let durable = Subscription::durable(service, format!("{service}.listen"), [*key]);
+            assert_refused(
                 bus.subscribe(durable, handler.clone()).await.map(drop),
-                &format!("{service} hears {key}"),
+                &format!("{service} receives {key}"),
             );
         }
-        // The same with an exchange of its own as the ear.
+        // Likewise with an exchange of its own instead of a queue.
         let raw = Raw::of(&bus);
-        let ear = format!("{service}.ear");
-        raw.exchange_with_an_alternate(&ear, &format!("{service}.queues")).await.ok();
-        denied(raw.bind_exchange(&ear, "portal.events", "#").await, &format!("the exchange of {service}"));
+        let listener = format!("{service}.listen");
+        raw.declare_exchange_with_alternate(&listener, &format!("{service}.queues")).await.ok();
+        assert_denied(
+            raw.bind_exchange(&listener, "portal.events", "#").await,
+            &format!("the exchange of {service}"),
+        );
     }
     fleet.end(&["users", "sports-news", "orchestrator", "recommendations"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs rabbitmq"]
-async fn nobody_takes_looks_at_empties_or_deletes_the_queue_of_another() {
+async fn no_service_can_consume_read_empty_or_delete_the_queue_of_another() {
     let fleet = Fleet::new().await;
     let (users, recommendations) = (fleet.service("users").await, fleet.service("recommendations").await);
-    let (handler, _seen) = telling();
+    let (handler, _seen) = reporting();
     let reading = Subscription::durable("recommendations", "recommendations.reading", ["reading.#"]);
     drop(recommendations.subscribe(reading, handler).await.expect("its own queue"));
     let raw = Raw::of(&users);
     for queue in ["recommendations.reading", "recommendations.reading.dead"] {
         let (channel, none) = (raw.channel().await, FieldTable::default());
         let consumed = channel.basic_consume(queue.into(), "".into(), Default::default(), none).await;
-        denied(consumed.map(drop), "consuming");
-        denied(raw.channel().await.basic_get(queue.into(), Default::default()).await.map(drop), "getting");
-        denied(raw.channel().await.queue_purge(queue.into(), Default::default()).await.map(drop), "emptying");
-        denied(
+        assert_denied(consumed.map(drop), "consuming");
+        assert_denied(
+            raw.channel().await.basic_get(queue.into(), Default::default()).await.map(drop),
+            "getting",
+        );
+        assert_denied(
+            raw.channel().await.queue_purge(queue.into(), Default::default()).await.map(drop),
+            "emptying",
+        );
+        assert_denied(
             raw.channel().await.queue_delete(queue.into(), Default::default()).await.map(drop),
             "deleting",
         );
         let (channel, none) = (raw.channel().await, FieldTable::default());
         let own = "users.events".into();
         let bound = channel.queue_bind(queue.into(), own, "#".into(), Default::default(), none).await;
-        denied(bound, "filling it from its own exchange");
+        assert_denied(bound, "filling it from its own exchange");
     }
     fleet.end(&["users", "recommendations"]).await;
 }

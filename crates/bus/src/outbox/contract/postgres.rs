@@ -2,49 +2,49 @@ use chassis::postgres::Database;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
-use super::{End, Place, every_case};
+use super::{OutboxFixture, TransactionEnd, every_case};
 use crate::postgres_outbox::tests::schema;
 use crate::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use crate::{Envelope, Outbox};
 
-struct Schema {
+struct PostgresFixture {
     url: String,
     database: Database,
     outbox: PostgresOutbox,
     bell: Bell,
 }
 
-impl Schema {
+impl PostgresFixture {
     async fn at(url: String) -> Self {
-        // By this name its connections are known, and nobody else's.
+        // The name identifies its connections.
         let name = format!("outbox-{}", Uuid::new_v4().simple());
         let none = Migrator::with_migrations(Vec::new());
-        let database = Database::open(&url, &name, &none).await.expect("opens");
+        let database = Database::open(&url, &name, &none).await.expect("the database opens");
         let (outbox, bell) = (PostgresOutbox::new(database.clone()), Bell::new(&database));
         Self { outbox, bell, database, url }
     }
 }
 
-impl Place for Schema {
+impl OutboxFixture for PostgresFixture {
     fn outbox(&self) -> &dyn Outbox {
         &self.outbox
     }
 
-    async fn store_until(&self, messages: &[Envelope], end: impl Future<Output = End>) {
-        let mut tx = self.database.begin().await.expect("begins");
+    async fn store_until(&self, messages: &[Envelope], end: impl Future<Output = TransactionEnd>) {
+        let mut tx = self.database.begin().await.expect("the transaction begins");
         for message in messages {
-            enqueue(&mut tx, message).await.expect("enqueues");
+            enqueue(&mut tx, message).await.expect("the message is enqueued");
         }
         match end.await {
-            End::Committed => {
-                tx.commit().await.expect("commits");
+            TransactionEnd::Committed => {
+                tx.commit().await.expect("the transaction commits");
                 self.bell.ring();
             }
-            End::RolledBack => tx.rollback().await.expect("rolls back"),
+            TransactionEnd::RolledBack => tx.rollback().await.expect("the transaction rolls back"),
         }
     }
 
-    async fn after_a_crash(self) -> Self {
+    async fn after_crash(self) -> Self {
         // The server sees a killed process as connections that end.
         sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
@@ -62,8 +62,8 @@ impl Place for Schema {
     }
 }
 
-async fn open() -> Schema {
-    Schema::at(schema().await).await
+async fn open() -> PostgresFixture {
+    PostgresFixture::at(schema().await).await
 }
 
 every_case!(open, ignore = "needs postgres");

@@ -1,4 +1,4 @@
-//! What goes over the bus as those see it who watch: how long it took, and its place in the trace. The same on every adapter.
+//! Durations and spans of what travels over the bus, the same for every adapter.
 //!
 //! Names and attributes of spans are OpenTelemetry's: `publish` and `process` for messages, client and server for calls.
 
@@ -10,22 +10,22 @@ use kernel::{Refusal, Trace};
 use crate::metrics::PUBLISH;
 use crate::{BusError, Envelope};
 
-/// A publication under way. Dropped before its end it was given up.
-pub(crate) struct Publishing {
+/// A measured publication. If it is dropped before its end, it counts as given up.
+pub(crate) struct Publication {
     begun: Instant,
     outcome: &'static str,
     spans: Vec<Span>,
 }
 
-impl Publishing {
-    /// From now on. Where a message's trace is told, its consumers go on from the publication and not from the effect.
+impl Publication {
+    /// Begins to measure. If a message's trace is exported, its consumers continue from the publication, not from the effect.
     pub(crate) fn begin(system: &'static str, messages: &mut [Envelope]) -> Self {
-        let told = messages.iter_mut().filter(|message| wanted(message.trace));
-        let spans = told.map(|message| publish(system, message)).collect();
+        let traced = messages.iter_mut().filter(|message| wanted(message.trace));
+        let spans = traced.map(|message| start_publish(system, message)).collect();
         Self { begun: Instant::now(), outcome: "given_up", spans }
     }
 
-    /// Until now.
+    /// Ends the measurement and returns the outcome.
     pub(crate) fn end(mut self, outcome: Result<(), BusError>) -> Result<(), BusError> {
         self.outcome = if outcome.is_ok() { "ok" } else { "failed" };
         for span in self.spans.drain(..) {
@@ -35,21 +35,21 @@ impl Publishing {
     }
 }
 
-impl Drop for Publishing {
+impl Drop for Publication {
     fn drop(&mut self) {
         PUBLISH.took([self.outcome.into()], self.begun.elapsed());
     }
 }
 
-fn publish(system: &'static str, message: &mut Envelope) -> Span {
+fn start_publish(system: &'static str, message: &mut Envelope) -> Span {
     let parent = message.trace;
     message.trace = parent.child();
     let span = Span::producer(format!("publish {}", message.key), message.trace, parent);
-    about(span, system, "publish", "send", message).with("portal.service", message.source.clone())
+    describe_message(span, system, "publish", "send", message).with("portal.service", message.source.clone())
 }
 
-/// The span of a handler at work.
-pub(crate) fn process(
+/// Starts the span of a handler that processes a message.
+pub(crate) fn start_process(
     system: &'static str,
     service: &'static str,
     queue: &str,
@@ -60,12 +60,12 @@ pub(crate) fn process(
         return Span::none();
     }
     let span = Span::consumer(format!("process {queue}"), own, message.trace);
-    about(span, system, "process", "process", message)
+    describe_message(span, system, "process", "process", message)
         .with("messaging.consumer.group.name", queue.to_owned())
         .with("portal.service", service)
 }
 
-fn about(
+fn describe_message(
     span: Span,
     system: &'static str,
     name: &'static str,
@@ -79,39 +79,45 @@ fn about(
         .with("messaging.message.id", message.id.to_string())
 }
 
-/// The span of somebody who asks, and the trace that goes along with the question: where the span is told to nobody the caller's
-/// own.
-pub(crate) fn asking(service: &'static str, address: &str, method: &str, caller: Trace) -> (Span, Trace) {
+/// Starts the span of a caller. Returns it with the trace to send along, which is the caller's own if the trace is not
+/// exported.
+pub(crate) fn start_client(
+    service: &'static str,
+    address: &str,
+    method: &str,
+    caller: Trace,
+) -> (Span, Trace) {
     if !wanted(caller) {
         return (Span::none(), caller);
     }
-    let asked = caller.child();
-    (named(Span::client(format!("{address}/{method}"), asked, caller), service, address, method), asked)
+    let sent = caller.child();
+    let span = Span::client(format!("{address}/{method}"), sent, caller);
+    (describe_call(span, service, address, method), sent)
 }
 
-/// The span of somebody who answers; `own` is the trace of the work, `asked` what came with the question.
-pub(crate) fn answering(
+/// Starts the span of a server. `own` is the trace of its work, `received` the one that came with the call.
+pub(crate) fn start_server(
     service: &'static str,
     address: &str,
     method: &str,
     own: Trace,
-    asked: Option<Trace>,
+    received: Option<Trace>,
 ) -> Span {
     if !wanted(own) {
         return Span::none();
     }
-    named(Span::server(format!("{address}/{method}"), own, asked), service, address, method)
+    describe_call(Span::server(format!("{address}/{method}"), own, received), service, address, method)
 }
 
-fn named(span: Span, service: &'static str, address: &str, method: &str) -> Span {
+fn describe_call(span: Span, service: &'static str, address: &str, method: &str) -> Span {
     span.with("rpc.system", "portal.bus")
         .with("rpc.service", address.to_owned())
         .with("rpc.method", method.to_owned())
         .with("portal.service", service)
 }
 
-/// Ends the span of a call.
-pub(crate) fn answered<T>(mut span: Span, outcome: &Result<T, Refusal>) {
+/// Ends the span of a call with its outcome.
+pub(crate) fn end_call<T>(mut span: Span, outcome: &Result<T, Refusal>) {
     match outcome {
         Ok(_) => span.end(),
         Err(_) if !span.is_told() => {}
