@@ -1,4 +1,4 @@
-//! Compiles every file under `proto/` with protox: nobody has to install protoc.
+//! Compiles every file under `proto/` with protox, so that protoc need not be installed.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "Cargo tells a build script where to write by the environment")]
+#[allow(clippy::disallowed_methods, reason = "a build script finds its output folder in the environment")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());

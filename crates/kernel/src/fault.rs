@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::text::clip;
 
-/// The kind of a failure. One table each in `chassis` and `bus` maps it to an HTTP status, a gRPC code and what a queue does with the message.
+/// The kind of a failure. One table each in `chassis` and `bus` maps it to an HTTP status, a gRPC code and
+/// what a queue does with the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -58,7 +59,8 @@ impl Kind {
         matches!(self, Kind::TooMany | Kind::Timeout | Kind::Unavailable)
     }
 
-    /// True if the failure is on the server's side: a dependency or a defect. The caller then gets no details.
+    /// True if the failure is on the server's side: a dependency or a defect. The caller then gets no
+    /// details.
     pub const fn is_server_error(self) -> bool {
         matches!(self, Kind::Timeout | Kind::Unavailable | Kind::Internal)
     }
@@ -160,10 +162,11 @@ impl Class<'_> {
     }
 }
 
-/// An error that one table can turn into an answer over HTTP, gRPC and the bus. Every error enum of a port and of `app` is one.
+/// An error that one table can turn into an answer over HTTP, gRPC and the bus. Every error enum of a port
+/// and of `app` is one.
 ///
-/// An implementation classifies its variants in one `match`. It overrides `fields`, `extra` or `retry_after` only for variants of its own:
-/// what a wrapped fault says is passed on by the defaults.
+/// An implementation classifies its variants in one `match`. It overrides `fields`, `extra` or `retry_after`
+/// only for variants of its own: what a wrapped fault says is passed on by the defaults.
 pub trait Fault: std::error::Error + Send + Sync + 'static {
     /// Returns the kind and the code, or the fault that this one wraps.
     fn classify(&self) -> Class<'_>;
@@ -207,8 +210,8 @@ pub trait Fault: std::error::Error + Send + Sync + 'static {
         }
     }
 
-    /// Returns what the caller is allowed to know. The sentence is the error's own text, unless the cause is on our side: then it is the
-    /// general sentence of its kind, because a driver's text may hold secrets.
+    /// Returns what the caller is allowed to know. The sentence is the error's own text, unless the cause is
+    /// on our side: then it is the general sentence of its kind, because a driver's text may hold secrets.
     fn refusal(&self) -> Refusal {
         let (kind, code) = match self.classify() {
             Class::Own(kind, code) => (kind, code),
@@ -260,14 +263,15 @@ impl Refusal {
         self
     }
 
-    /// Cuts the refusal to a size that does not depend on the request. It holds at most [`MAX_FAULTS`] faults, pointers of at most
-    /// [`MAX_ECHO`] characters, and 24 KiB each for all faults and all further members. Every adapter that sends a refusal
-    /// calls this first.
+    /// Cuts the refusal to a size that does not depend on the request. It holds at most [`MAX_FAULTS`]
+    /// faults, pointers of at most [`MAX_ECHO`] characters, and 24 KiB each for all faults and all further
+    /// members. Every adapter that sends a refusal calls this first.
     pub fn bounded(self) -> Self {
         self.bounded_to(MAX_BYTES)
     }
 
-    /// Cuts the refusal like [`Self::bounded`], to at most `bytes` of JSON for all faults and the same for all further members.
+    /// Cuts the refusal like [`Self::bounded`], to at most `bytes` of JSON for all faults and the same for
+    /// all further members.
     pub fn bounded_to(mut self, bytes: usize) -> Self {
         clip(&mut self.detail, MAX_DETAIL);
         self.fields.truncate(MAX_FAULTS);
@@ -403,7 +407,7 @@ mod tests {
         }
         let small = Refusal::new(Kind::Stale, "stale_version", "It has changed.").with("current_version", 8);
         assert_eq!(small.clone().bounded(), small);
-        let many = vec![FieldFault::new("/a", "unknown_field", "there is no such field"); 200];
+        let many = vec![FieldFault::new("/a", "unknown_field", "is not a field of this object"); 200];
         let many = Refusal::new(Kind::Invalid, "invalid", "See errors.").with_fields(many).bounded();
         assert_eq!(many.fields.len(), MAX_FAULTS);
     }

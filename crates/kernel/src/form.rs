@@ -1,4 +1,5 @@
-//! The forms in which texts are compared. What was typed is kept as it was typed; two texts are one if their forms are equal.
+//! Normal forms for the comparison of texts. A text is stored as it was typed; two texts are the same if
+//! their forms are equal.
 
 use std::borrow::Cow;
 
@@ -8,10 +9,10 @@ use unicode_normalization::char::canonical_combining_class;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The combining class of the marks that take the vowel from a letter (virama, halant) in the scripts of India.
+/// The combining class of marks that remove the vowel of a letter (virama, halant) in the scripts of India.
 const VIRAMA: u8 = 9;
 
-/// Returns the text in NFC: a letter with its marks has one form, however it was typed.
+/// Returns the text in NFC: a letter with its marks has one form in all spellings.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         Cow::Borrowed(text)
@@ -22,7 +23,8 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
 
 /// Returns the text in NFC and without differences of case.
 ///
-/// This is the simple case folding of Unicode: each letter becomes one letter, so ß stays apart from ss, and ı from i.
+/// This is the simple case folding of Unicode: each letter becomes one letter, so ß remains different from
+/// ss, and ı from i.
 pub fn fold_case(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -34,8 +36,9 @@ pub fn fold_case(text: &str) -> String {
     }
 }
 
-/// Goes up and down again, because lower case alone depends on the place in the word: Σ is σ or ς. A letter whose capital is
-/// several letters (ß) or the capital of another letter (ı) stays as it is.
+/// Folds a character to upper case and then to lower case, because lower case alone depends on the position
+/// in the word: Σ is σ or ς. A letter remains unchanged if its capital is several letters (ß) or the capital
+/// of another letter (ı).
 fn folded(c: char) -> std::char::ToLowercase {
     let mut capital = c.to_uppercase();
     let capital = match (capital.next(), capital.next()) {
@@ -45,32 +48,35 @@ fn folded(c: char) -> std::char::ToLowercase {
     capital.to_lowercase()
 }
 
-/// Returns what all spellings of one label have in common: case, normalisation and outer spaces make no difference.
+/// Returns the key that all spellings of a label share. It ignores case, normalisation and outer spaces.
 pub fn match_key(label: &str) -> String {
     fold_case(label.trim())
 }
 
-/// Returns whether a reader can see the character.
+/// Returns true if a reader can see the character.
 pub fn is_visible(c: char) -> bool {
-    // A blank pattern, a note without a head and the marks around annotations are drawn as nothing, whatever their categories say.
+    // A blank pattern, a note without a head and the marks around annotations are invisible, although their
+    // categories differ.
     let blank = matches!(c, '\u{2800}' | '\u{1d159}' | '\u{fff9}'..='\u{fffb}');
     c.is_ascii_graphic() || !(c.is_whitespace() || c.is_control() || blank || is_ignorable(c))
 }
 
-/// Returns whether the character is drawn as nothing and only changes how others are drawn (`Default_Ignorable_Code_Point`).
+/// Returns true if the character is invisible and only changes how others are drawn
+/// (`Default_Ignorable_Code_Point`).
 pub fn is_ignorable(c: char) -> bool {
     !c.is_ascii() && CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// Returns whether the character is a combining mark that belongs to the letter before it: an accent, a vowel.
+/// Returns true if the character is a combining mark that belongs to the letter before it: an accent, a
+/// vowel.
 pub fn is_mark(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     matches!(category, GeneralCategory::NonspacingMark | GeneralCategory::SpacingMark) && !is_ignorable(c)
 }
 
-/// Returns whether the text consists of letters, marks and digits alone, and begins with none of the marks.
+/// Returns true if the text consists only of letters, marks and digits, and does not begin with a mark.
 ///
-/// A joiner counts as part of a word after a virama, as the rules of domain names have it.
+/// A joiner counts as part of a word after a virama, as in the rules of domain names.
 pub fn is_word(text: &str) -> bool {
     let mut before = None;
     !text.is_empty()
@@ -84,12 +90,13 @@ pub fn is_word(text: &str) -> bool {
         })
 }
 
-/// Returns the beginning of the text, without outer spaces: at most `most` code points, and no character of a reader's cut in two.
+/// Returns the beginning of the text without outer spaces. It has at most `most` code points and ends between
+/// two visible characters.
 pub fn cut(text: &str, most: usize) -> &str {
     let text = text.trim();
     let Some((limit, _)) = text.char_indices().nth(most) else { return text };
     let whole = text.grapheme_indices(true).map(|(start, character)| start + character.len());
-    // A single character may have more marks than there is room for.
+    // A single character may have more marks than fit.
     let end = whole.take_while(|end| *end <= limit).last().unwrap_or(limit);
     text[..end].trim_end()
 }
@@ -113,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn case_normalisation_and_outer_spaces_make_no_other_label() {
+    fn case_normalisation_and_outer_spaces_do_not_change_a_label() {
         for same in ["Zürich", "zürich", "ZU\u{308}RICH", " zu\u{308}rich ", "\u{a0}Zürich\u{3000}"] {
             assert_eq!(match_key(same), "zürich", "{same:?}");
         }
@@ -122,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_drawn_as_nothing_is_not_visible() {
+    fn characters_that_are_drawn_as_nothing_are_not_visible() {
         let invisible = " \t\n\u{a0}\u{ad}\u{200b}\u{200d}\u{200e}\u{2028}\u{2800}\u{3000}\u{3164}\u{ffa0}\u{feff}\u{e0041}";
         assert!(!invisible.chars().any(is_visible));
         assert!("aÄ漢ก.–😀\u{301}\u{600}".chars().all(is_visible));

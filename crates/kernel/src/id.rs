@@ -8,25 +8,25 @@ use uuid::Uuid;
 
 use crate::Clock;
 
-/// The text is not an id.
+/// A text that is not an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be an id such as 0190b2c4-5d1e-7a3f-8b6c-9e2d4f708152")]
 pub struct NotAnId;
 
-/// Characters of an id: 32 digits in five groups.
+/// The number of characters of an id: 32 digits in five groups.
 const LENGTH: usize = 36;
 
-/// Reads the one spelling of an id (RFC 9562 §4), in small or capital letters. Braces, `urn:uuid:` and 32 bare digits are
-/// refused: one thing with several addresses would be several things to a cache.
+/// Parses the one spelling of an id (RFC 9562 §4), in lower or upper case. Braces, `urn:uuid:` and 32 bare
+/// digits are refused: a cache would store a resource with several addresses several times.
 fn canonical(text: &str) -> Result<Uuid, NotAnId> {
-    // No other spelling that the parser knows has this length.
+    // No other spelling that the parser accepts has this length.
     if text.len() != LENGTH {
         return Err(NotAnId);
     }
     Uuid::try_parse(text).map_err(|_| NotAnId)
 }
 
-/// Reads an id out of a format that people can read, such as JSON.
+/// Deserializes an id from a text format such as JSON.
 struct Text;
 
 impl Visitor<'_> for Text {
@@ -49,12 +49,12 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// Wraps an id that was minted before.
+            /// Wraps an id that already exists.
             pub const fn new(id: Uuid) -> Self {
                 Self(id)
             }
 
-            /// The bare UUID, for stores and messages.
+            /// Returns the UUID, for stores and messages.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -86,36 +86,36 @@ macro_rules! id {
 }
 
 id! {
-    /// An account.
+    /// The id of an account.
     UserId
 }
 id! {
-    /// An article, unique over all sections.
+    /// The id of an article, unique over all sections.
     ArticleId
 }
 id! {
-    /// A message on the bus. Whoever has an effect on receiving it stores the id with the effect.
+    /// The id of a message on the bus. A consumer stores it together with the effect of the message.
     MessageId
 }
 id! {
-    /// A login.
+    /// The id of a session.
     SessionId
 }
 
-/// The source of new ids; injected, so that a test can know them beforehand.
+/// A source of new ids. It is injected, so that a test can predict them.
 pub trait Ids: Send + Sync {
-    /// A new id, never given out before.
+    /// Returns an id that was never returned before.
     fn next(&self) -> Uuid;
 }
 
-/// UUIDv7 (RFC 9562 §5.7): ordered by time, minted without asking a store.
+/// A source of UUIDv7 (RFC 9562 §5.7): ordered by time, and created without a store.
 pub struct TimeOrderedIds {
     clock: Arc<dyn Clock>,
     counter: Mutex<uuid::ContextV7>,
 }
 
 impl TimeOrderedIds {
-    /// Ids that carry this clock's time.
+    /// Creates a source of ids that contain the time of this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, counter: Mutex::new(uuid::ContextV7::new()) }
     }
@@ -123,7 +123,7 @@ impl TimeOrderedIds {
 
 impl Ids for TimeOrderedIds {
     fn next(&self) -> Uuid {
-        // A poisoned lock guards a counter, nothing that could be half done.
+        // The lock protects a counter, so a poisoned lock is harmless.
         let counter = self.counter.lock().unwrap_or_else(PoisonError::into_inner);
         let millis = self.clock.now().millis().unsigned_abs();
         let nanos = u32::try_from(millis % 1000).unwrap_or(0) * 1_000_000;
@@ -137,7 +137,7 @@ mod tests {
     use crate::{ManualClock, Timestamp};
 
     #[test]
-    fn an_id_has_one_spelling_and_capitals_are_answered_in_small_letters() {
+    fn an_id_has_one_spelling_and_is_formatted_in_lower_case() {
         let small = "0190b2c4-5d1e-7a3f-8b6c-9e2d4f708152";
         let id: ArticleId = small.parse().expect("an id");
         assert_eq!(small.to_uppercase().parse(), Ok(id));

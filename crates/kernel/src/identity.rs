@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Section, SessionId, UserId};
 
-/// What an account may do; each role may do what those before it may.
+/// The permissions of an account. Each role includes the roles before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Reads.
+    /// Reads articles.
     Reader,
-    /// Writes drafts of their own.
+    /// Writes its own drafts.
     Author,
-    /// Reviews and publishes what others wrote.
+    /// Reviews and publishes the articles of others.
     Editor,
     /// Manages users and roles.
     Admin,
 }
 
 impl Role {
-    /// Every role, the least first.
+    /// All roles, in ascending order.
     pub const ALL: [Role; 4] = [Role::Reader, Role::Author, Role::Editor, Role::Admin];
 
-    /// The name in tokens, stores and the matrix of roles and routes.
+    /// Returns the name in tokens, stores and the matrix of roles and routes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Role::Reader => "reader",
@@ -34,7 +34,7 @@ impl Role {
         }
     }
 
-    /// True for everybody who works on the news: their public profile shows the role.
+    /// True for authors, editors and admins, whose public profile shows the role.
     pub fn is_staff(self) -> bool {
         self > Role::Reader
     }
@@ -46,9 +46,9 @@ impl fmt::Display for Role {
     }
 }
 
-/// The text names no role.
+/// A text that is not the name of a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no role of this name")]
+#[error("must be one of reader, author, editor, admin")]
 pub struct UnknownRole;
 
 impl FromStr for Role {
@@ -59,19 +59,20 @@ impl FromStr for Role {
     }
 }
 
-/// The sections in which a role holds. On the wire: absent for all of them, else a list.
+/// The sections in which a role holds. In tokens and messages they are absent for all sections, and a list
+/// otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Sections {
-    /// Every section, those of the future too.
+    /// All sections, including future ones.
     #[default]
     All,
-    /// These only.
+    /// Only these sections.
     Only(BTreeSet<Section>),
 }
 
 impl Sections {
-    /// True where the role holds in `section`.
+    /// Returns true if the role holds in `section`.
     pub fn contain(&self, section: Section) -> bool {
         match self {
             Sections::All => true,
@@ -79,31 +80,31 @@ impl Sections {
         }
     }
 
-    /// True where the role is not limited.
+    /// Returns true if the role holds in all sections.
     pub fn is_all(&self) -> bool {
         matches!(self, Sections::All)
     }
 }
 
-/// Who asks, as a verified access token says. There is no other source of identity.
+/// The claims of a verified access token. There is no other source of identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The account.
     pub user: UserId,
-    /// Its display name when the token was made; an author's byline.
+    /// The display name of the account when the token was issued. It is the byline of an author.
     pub name: String,
-    /// What it may do.
+    /// The role of the account.
     pub role: Role,
-    /// Where it may do so.
+    /// The sections in which the role holds.
     pub sections: Sections,
-    /// Whether the person consented to a history of what they read.
+    /// True if the user consented to a history of the articles that they read.
     pub history: bool,
-    /// The login that the token belongs to.
+    /// The session that the token belongs to.
     pub session: SessionId,
 }
 
 impl Identity {
-    /// True for a role of at least `role` that holds in `section`.
+    /// Returns true if the identity has at least `role` in `section`.
     pub fn may_act_as(&self, role: Role, section: Section) -> bool {
         self.role >= role && self.sections.contain(section)
     }

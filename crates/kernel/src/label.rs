@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 use crate::text::{TextError, line};
 use crate::{is_visible, match_key};
 
-/// What an article is about, in its author's words. 1 to 50 characters, kept as they were typed.
+/// A topic of an article in its author's words: 1 to 50 characters, stored as they were typed.
 ///
-/// Two labels are equal if they were typed alike. Whether they are the same label is what [`Label::key`] says.
+/// Two labels are equal if their spelling is equal. They are the same label if their [`Label::key`] is equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Label(String);
 
 impl Label {
-    /// The most characters of a label.
+    /// The maximum number of characters of a label.
     pub const MAX: usize = 50;
 
     /// Checks a label as it was typed.
     ///
     /// # Errors
-    /// [`TextError`], if it is not one line of 1 to 50 characters of which at least one can be seen.
+    /// [`TextError`] if it is not one line of 1 to 50 characters, at least one of them visible.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         line(text, Self::MAX).map(|()| Self(text.to_owned()))
     }
 
-    /// Wraps a label that was stored before. It passed the rules of its day.
+    /// Wraps a stored label. It passed the rules of its time.
     pub fn stored(text: String) -> Self {
         Self(text)
     }
@@ -36,12 +36,12 @@ impl Label {
         &self.0
     }
 
-    /// Returns what all spellings of this label have in common.
+    /// Returns the key that all spellings of this label share.
     pub fn key(&self) -> String {
         match_key(&self.0)
     }
 
-    /// Returns whether a reader can see anything of it. Labels of older programs may have nothing.
+    /// Returns true if a reader can see at least one character. Labels of older releases may be invisible.
     pub fn is_visible(&self) -> bool {
         self.0.chars().any(is_visible)
     }
@@ -53,7 +53,7 @@ impl fmt::Display for Label {
     }
 }
 
-/// A label that equals each of its other spellings. It is shown as it was typed.
+/// A label that is equal to all of its other spellings. It is displayed as it was typed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "Label", into = "Label")]
 pub struct MatchedLabel {
@@ -67,7 +67,7 @@ impl MatchedLabel {
         &self.typed
     }
 
-    /// Returns what is equal for all spellings.
+    /// Returns the key that all spellings share.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_one_label_are_equal_and_shown_as_typed() {
+    fn spellings_of_one_label_are_equal_and_displayed_as_typed() {
         let matched = |text: &str| MatchedLabel::from(Label::parse(text).expect("a label"));
         let (typed, other) = (matched(" Zürich"), matched("ZU\u{308}RICH"));
         assert_eq!(typed, other);

@@ -4,10 +4,11 @@ use std::str::FromStr;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A section of the portal. [`Section::ALL`] is the one list of them: CONTRIBUTING says what a fourth takes.
+/// A section of the portal. [`Section::ALL`] is the only list of them; CONTRIBUTING explains how to add a
+/// fourth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Section {
-    /// People everybody knows.
+    /// Celebrities.
     Famous,
     /// Government, parliament, elections.
     Politics,
@@ -16,10 +17,10 @@ pub enum Section {
 }
 
 impl Section {
-    /// Every section, in the order in which answers list them.
+    /// All sections, in the order of responses.
     pub const ALL: [Section; 3] = [Section::Famous, Section::Politics, Section::Sports];
 
-    /// The name in URLs, messages and stores.
+    /// Returns the name in URLs, messages and stores.
     pub const fn as_str(self) -> &'static str {
         match self {
             Section::Famous => "famous",
@@ -28,7 +29,7 @@ impl Section {
         }
     }
 
-    /// The name of the service that owns this section.
+    /// Returns the name of the service that owns this section.
     pub const fn service(self) -> &'static str {
         match self {
             Section::Famous => "famous-news",
@@ -44,9 +45,9 @@ impl fmt::Display for Section {
     }
 }
 
-/// The text names no section.
+/// A text that is not the name of a section.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no section of this name")]
+#[error("must be one of famous, politics, sports")]
 pub struct UnknownSection;
 
 impl FromStr for Section {
@@ -63,7 +64,8 @@ impl Serialize for Section {
     }
 }
 
-/// Reads text, not as serde reads an enum: only then can axum say which parameter of a path was refused.
+/// Deserializes from a string and not as an enum: only then axum reports which parameter of a path was
+/// refused.
 impl<'de> Deserialize<'de> for Section {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Name;
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_section_is_read_back_from_its_name() {
+    fn every_section_is_parsed_from_its_name() {
         for section in Section::ALL {
             assert_eq!(section.as_str().parse(), Ok(section));
             let json = serde_json::to_value(section).expect("a section is JSON");

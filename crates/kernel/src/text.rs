@@ -1,21 +1,21 @@
 use crate::is_visible;
 
-/// Why a text was refused.
+/// The reason why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// Nothing that a reader can see.
+    /// No character that a reader can see.
     #[error("must have at least one visible character")]
     Empty,
     /// More characters than allowed.
     #[error("must have at most {0} characters")]
     TooLong(usize),
-    /// A control character such as NUL, or a line end in a text of one line.
+    /// A control character such as NUL, or a line break in a text of one line.
     #[error("must not contain control characters")]
     Control,
 }
 
 impl TextError {
-    /// The stable code of this refusal.
+    /// Returns the stable code of this refusal.
     pub const fn code(self) -> &'static str {
         match self {
             TextError::Empty => "empty",
@@ -32,28 +32,31 @@ fn check(text: &str, max: usize, allowed: impl Fn(char) -> bool) -> Result<(), T
     if text.chars().count() > max {
         return Err(TextError::TooLong(max));
     }
-    // Bidirectional marks are format characters, not control characters: they stay, names need them.
+    // Bidirectional marks are format characters, not control characters. They are allowed because names need
+    // them.
     if text.chars().any(|c| c.is_control() && !allowed(c)) {
         return Err(TextError::Control);
     }
     Ok(())
 }
 
-/// Accepts a text of one line with at most `max` characters, of which at least one can be seen. It is kept as given.
+/// Accepts a text of one line with at most `max` characters, at least one of them visible. The text is stored
+/// unchanged.
 pub fn line(text: &str, max: usize) -> Result<(), TextError> {
-    // These end a line as `\n` does, though they are no control characters.
+    // These end a line as `\n` does, although they are not control characters.
     if text.contains(['\u{2028}', '\u{2029}']) {
         return Err(TextError::Control);
     }
     check(text, max, |_| false)
 }
 
-/// Accepts a text of several lines with at most `max` characters, of which at least one can be seen. It is kept as given.
+/// Accepts a text of several lines with at most `max` characters, at least one of them visible. The text is
+/// stored unchanged.
 pub fn multiline(text: &str, max: usize) -> Result<(), TextError> {
     check(text, max, |c| matches!(c, '\n' | '\r' | '\t'))
 }
 
-/// Cuts `text` at `max` characters, the last of which is then an ellipsis.
+/// Cuts `text` to `max` characters. The last of them is then an ellipsis.
 pub fn clip(text: &mut String, max: usize) {
     if text.len() <= max || text.chars().nth(max).is_none() {
         return;
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_refused_and_bidirectional_marks_kept() {
+    fn control_characters_are_refused_and_bidirectional_marks_are_allowed() {
         assert_eq!(line("a\u{0}b", 10), Err(TextError::Control));
         assert_eq!(line("two\nlines", 10), Err(TextError::Control));
         assert_eq!(multiline("two\nlines", 10), Ok(()));
@@ -76,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_between_two_characters_and_shows_it() {
+    fn a_text_is_cut_between_two_characters_and_ends_with_an_ellipsis() {
         let cut = |text: &str, max| {
             let mut text = text.to_owned();
             clip(&mut text, max);
@@ -98,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_separator_is_no_part_of_one_line() {
+    fn a_line_separator_is_refused_in_a_text_of_one_line() {
         for separator in ["a\u{2028}b", "a\u{2029}b"] {
             assert_eq!(line(separator, 10), Err(TextError::Control));
             assert_eq!(multiline(separator, 10), Ok(()));

@@ -7,34 +7,34 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment in UTC, in whole milliseconds, so that every store and message keeps it exactly.
+/// A moment in UTC in whole milliseconds, which every store and message can represent exactly.
 ///
-/// Text is RFC 3339 with `Z` and always three decimals: texts sort as the moments do.
+/// It is formatted as RFC 3339 with `Z` and always three decimals, so that texts sort like moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// A moment so many milliseconds after the Unix epoch.
+    /// Creates a moment from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn millis(self) -> i64 {
         self.0
     }
 
-    /// This moment and `duration` later.
+    /// Returns the moment `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This moment and `duration` earlier.
+    /// Returns the moment `duration` earlier.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long after `earlier` this is; zero where it is not.
+    /// Returns the duration since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -58,9 +58,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The text is no RFC 3339 time.
+/// A text that is not an RFC 3339 time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a time such as 2026-11-21T08:00:00.000Z")]
+#[error("must be a time such as 2026-11-21T08:00:00.000Z")]
 pub struct NotATime;
 
 impl std::str::FromStr for Timestamp {
@@ -85,17 +85,17 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// The only source of the present. Everything stored is compared with it, so tests can move it.
+/// The only source of the current time. Tests replace it, because stored times are compared with it.
 pub trait Clock: Send + Sync {
-    /// The present, cut to milliseconds.
+    /// Returns the current time, truncated to milliseconds.
     fn now(&self) -> Timestamp;
 
-    /// The time since some fixed moment. Unlike [`Clock::now`] it never goes back, also if the machine's clock is set: durations
-    /// inside a process are measured by it.
+    /// Returns the time since a fixed moment. Unlike [`Clock::now`] it never goes back, even if the machine's
+    /// clock is set. Durations inside a process are measured by it.
     fn elapsed(&self) -> Duration;
 }
 
-/// The machine's clock.
+/// The clock of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -112,7 +112,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved: for tests and replays.
+/// A clock for tests and replays that stands still until it is moved.
 #[derive(Debug)]
 pub struct ManualClock {
     now: AtomicI64,
@@ -120,18 +120,18 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `at`.
+    /// Creates a clock that shows `at`.
     pub fn at(at: Timestamp) -> Self {
         Self { now: AtomicI64::new(at.millis()), elapsed: AtomicU64::new(0) }
     }
 
-    /// Moves it forward.
+    /// Moves the clock forward.
     pub fn advance(&self, duration: Duration) {
         self.now.fetch_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
         self.elapsed.fetch_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
-    /// Sets it to another time, as an operator or NTP sets the clock of a machine. No time passes by that.
+    /// Sets the clock to another time, as an operator or NTP does. No time passes by that.
     pub fn set(&self, at: Timestamp) {
         self.now.store(at.millis(), Ordering::SeqCst);
     }
@@ -147,27 +147,28 @@ impl Clock for ManualClock {
     }
 }
 
-/// When work stops being worth doing. It travels with a request over every hop, as the time that is left.
+/// The moment after which work is no longer useful. It travels with a request over every hop, as the
+/// remaining time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
 impl Deadline {
-    /// A deadline so long from now.
+    /// Creates a deadline `duration` from now.
     pub fn after(duration: Duration) -> Self {
         Self(Instant::now() + duration)
     }
 
-    /// The time that is left; zero once it is over.
+    /// Returns the remaining time; zero after the deadline.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
 
-    /// The earlier of this and one so long from now: no hop has more time than its caller.
+    /// Returns the earlier of this deadline and `duration` from now: no hop has more time than its caller.
     pub fn within(self, duration: Duration) -> Self {
         self.min(Self::after(duration))
     }
 
-    /// The moment, for timers.
+    /// Returns the moment, for timers.
     pub const fn instant(self) -> Instant {
         self.0
     }
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_takes_back_no_time_that_has_passed() {
+    fn setting_a_clock_back_does_not_undo_elapsed_time() {
         let clock = ManualClock::at(Timestamp::from_millis(10_000));
         clock.advance(Duration::from_secs(1));
         clock.set(Timestamp::from_millis(0));

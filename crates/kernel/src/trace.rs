@@ -1,9 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A W3C trace context (Trace Context level 1, §3.2): one trace id finds one click in every service.
+/// A W3C trace context (Trace Context level 1, §3.2). One trace id identifies a request in all services.
 ///
-/// Only version 00 is written; the flags are passed on as they came.
+/// Only version 00 is written. The flags are passed on unchanged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Trace {
     trace: [u8; 16],
@@ -12,27 +12,27 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// A new trace, for work that nobody asked for over the wire.
+    /// Starts a new trace, for work that no request caused.
     pub fn start() -> Self {
         Self { trace: random(), span: random(), flags: 1 }
     }
 
-    /// The same trace with a new span: what goes on to the next hop.
+    /// Returns the same trace with a new span, for the next hop.
     pub fn child(self) -> Self {
         Self { span: random(), ..self }
     }
 
-    /// The trace id as 32 lower-case hexadecimal digits, as it stands in every log line.
+    /// Returns the trace id as 32 lower-case hexadecimal digits, as in every log line.
     pub fn id(self) -> String {
         hex::encode(self.trace)
     }
 
-    /// The trace id and the span id, as bytes (§3.2.2.3 and §3.2.2.4).
+    /// Returns the trace id and the span id as bytes (§3.2.2.3 and §3.2.2.4).
     pub const fn ids(self) -> ([u8; 16], [u8; 8]) {
         (self.trace, self.span)
     }
 
-    /// Whether the caller asks for the trace to be recorded (§3.2.2.5.1).
+    /// Returns true if the caller asks to record the trace (§3.2.2.5.1).
     pub const fn is_sampled(self) -> bool {
         self.flags & 1 == 1
     }
@@ -40,9 +40,9 @@ impl Trace {
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0u8; N];
-    // Without a random source nothing in this process is safe to run, so this may end it.
+    // Without a random source this process is not safe to run, so this may end it.
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    // All zeroes means "no trace" (§3.2.2.3).
+    // An id of zeroes means "no trace" (§3.2.2.3).
     if bytes.iter().all(|byte| *byte == 0) {
         bytes[0] = 1;
     }
@@ -61,7 +61,7 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// The text is no trace context that can be continued.
+/// A text that is not a trace context.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent")]
 pub struct NotATrace;
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trace_goes_on_under_the_same_id_with_a_new_span() {
+    fn a_trace_continues_with_the_same_id_and_a_new_span() {
         let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let trace: Trace = given.parse().expect("the example of the standard");
         assert_eq!(trace.to_string(), given);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_standard_forbids_is_no_trace() {
+    fn a_header_that_the_standard_forbids_is_refused() {
         for bad in [
             "",
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",

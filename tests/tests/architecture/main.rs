@@ -4,6 +4,7 @@
 //! something made up that breaks it, so that a rule that finds nothing is known to look.
 
 mod arrows;
+mod english;
 mod layers;
 mod routes;
 mod sources;

@@ -1,50 +1,53 @@
+//! The matrix of roles and routes: `access.toml` of each service.
+
 use std::collections::BTreeMap;
 
 use http::Method;
 use kernel::{Identity, Role, UserId};
 use serde::Deserialize;
 
-/// Who may call a route.
+/// A group of callers that may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
-    /// Everybody, logged in or not.
+    /// Every caller, logged in or not.
     Anyone,
-    /// A role and every role above it.
+    /// Accounts with this role or a higher one.
     AtLeast(Role),
-    /// The account that the path's `{id}` or `{user_id}` names.
+    /// The account whose id is `{id}` or `{user_id}` in the path.
     Own,
 }
 
-/// One route of the matrix.
+/// A row of the matrix: one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The method.
+    /// The HTTP method.
     pub method: Method,
-    /// The path, as the router writes it.
+    /// The path in the syntax of the router.
     pub path: String,
-    /// Who may call it; one of them is enough.
+    /// The callers that may use the route: those that any of these grants admits.
     pub grants: Vec<Grant>,
-    /// When an answer takes far more work than a read, so that a client may ask for few of them.
+    /// The requests that need far more work than other reads and therefore have a limit of their own.
     pub costly: Costly,
-    /// Whether an access token that is missing, broken or over is no reason to refuse: the word `lenient` in its row.
+    /// True if a missing, invalid or expired access token is ignored: the word `lenient` in the row.
     pub lenient: bool,
-    /// Whether its body carries the text of an article, and so may be larger than others: the word `text` in its row.
+    /// True if the body contains the text of an article and may therefore be larger: the word `text` in the
+    /// row.
     pub text: bool,
 }
 
-/// When an answer takes far more work than a read.
+/// The requests of a route that need far more work than other reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Costly {
-    /// Never.
+    /// None.
     Never,
-    /// If the query asks for the content of articles: the words `costly with content` in the row.
+    /// Those whose query asks for the content of articles: the words `costly with content` in the row.
     WithContent,
-    /// Always: the word `costly` in the row.
+    /// All: the word `costly` in the row.
     Always,
 }
 
 impl Costly {
-    /// Returns whether a request with this query takes so much.
+    /// Returns true if a request with this query is costly.
     pub fn applies(self, query: Option<&str>) -> bool {
         match self {
             Costly::Never => false,
@@ -59,7 +62,7 @@ impl Costly {
 }
 
 impl Row {
-    /// True where `caller`, who calls for `subject` (the account that the path names), may pass.
+    /// Returns true if `caller` may use the route for `subject`, the account that the path names.
     pub fn admits(&self, caller: Option<&Identity>, subject: Option<UserId>) -> bool {
         self.grants.iter().any(|grant| match grant {
             Grant::Anyone => true,
@@ -69,21 +72,21 @@ impl Row {
     }
 }
 
-/// The matrix of roles and routes of one service: the data file `access.toml`, which the guard enforces and the tests read.
-/// What is not in it is denied; a route without a row does not start.
+/// The matrix of roles and routes of one service. The guard enforces the data file `access.toml`, and the
+/// tests read it. A service with a route that has no row does not start.
 #[derive(Debug, Clone)]
 pub struct Matrix {
     rows: Vec<Row>,
 }
 
-/// Why a matrix can't be read.
+/// A defect of a matrix.
 #[derive(Debug, thiserror::Error)]
 pub enum MatrixError {
-    /// It is no TOML of the right shape.
-    #[error("the matrix of roles and routes can't be read: {0}")]
+    /// The file is not valid TOML or has the wrong structure.
+    #[error("the matrix of roles and routes is not valid: {0}")]
     Toml(#[from] toml::de::Error),
-    /// A key is not `METHOD /path`, or a grant is none.
-    #[error("the matrix of roles and routes has a row that can't be read: {0}")]
+    /// A key is not `METHOD /path`, or a word of a row is not known.
+    #[error("the matrix of roles and routes has an invalid row: {0}")]
     Row(String),
 }
 
@@ -100,13 +103,13 @@ struct File {
 }
 
 impl Matrix {
-    /// Reads `access.toml`.
+    /// Parses the text of `access.toml`.
     pub fn parse(text: &str) -> Result<Self, MatrixError> {
         let file: File = toml::from_str(text)?;
         let rows = file.routes.into_iter().map(|(route, words)| {
-            let unreadable = || MatrixError::Row(route.clone());
-            let (method, path) = route.split_once(' ').ok_or_else(unreadable)?;
-            let method = method.parse().map_err(|_| unreadable())?;
+            let invalid = || MatrixError::Row(route.clone());
+            let (method, path) = route.split_once(' ').ok_or_else(invalid)?;
+            let method = method.parse().map_err(|_| invalid())?;
             let (mut costly, mut lenient, mut text) = (Costly::Never, false, false);
             let mut grants = Vec::new();
             for word in &words {
@@ -114,18 +117,18 @@ impl Matrix {
                     Some((_, when)) => costly = *when,
                     None if word == LENIENT => lenient = true,
                     None if word == TEXT => text = true,
-                    None => grants.push(read_grant(word).ok_or_else(unreadable)?),
+                    None => grants.push(read_grant(word).ok_or_else(invalid)?),
                 }
             }
             if lenient && !grants.contains(&Grant::Anyone) {
-                return Err(unreadable());
+                return Err(invalid());
             }
             Ok(Row { method, path: path.to_owned(), grants, costly, lenient, text })
         });
         Ok(Self { rows: rows.collect::<Result<_, MatrixError>>()? })
     }
 
-    /// Every route.
+    /// Returns the rows of all routes.
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_admits_whom_it_names_and_nobody_else() {
+    fn a_row_admits_only_the_callers_that_it_names() {
         let matrix = Matrix::parse("[routes]\n\"PUT /{id}\" = [\"own\", \"admin\"]").expect("a matrix");
         let row = &matrix.rows()[0];
         let (own, other) = (Some(UserId::new(Uuid::from_u128(1))), Some(UserId::new(Uuid::from_u128(2))));
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_grants_admits_nobody_and_an_unknown_grant_is_an_error() {
+    fn a_row_without_grants_admits_no_caller_and_an_unknown_grant_is_an_error() {
         let matrix = Matrix::parse("[routes]\n\"GET /x\" = []").expect("a matrix");
         assert!(!matrix.rows()[0].admits(Some(&caller(Role::Admin)), None));
         assert!(Matrix::parse("[routes]\n\"GET /x\" = [\"everyone\"]").is_err());
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn lenient_is_said_of_a_route_that_is_open_to_anyone_and_of_no_other() {
+    fn only_a_route_that_is_open_to_anyone_may_be_lenient() {
         let lenient = Matrix::parse("[routes]\n\"POST /x\" = [\"anyone\", \"lenient\"]").expect("a matrix");
         let plain = Matrix::parse("[routes]\n\"POST /x\" = [\"anyone\"]").expect("a matrix");
         assert!(lenient.rows()[0].lenient && !plain.rows()[0].lenient);
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_costly_however_its_query_spells_that_it_wants_content() {
+    fn a_list_with_content_is_costly_in_every_spelling_of_its_query() {
         let lists =
             Matrix::parse("[routes]\n\"GET /x\" = [\"anyone\", \"costly with content\"]").expect("a matrix");
         let (row, anyone) = (&lists.rows()[0], [Grant::Anyone]);
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn costly_is_said_of_a_route_and_lets_nobody_in() {
+    fn costly_and_text_are_not_grants() {
         let costly = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\", \"costly\"]").expect("a matrix");
         let plain = Matrix::parse("[routes]\n\"GET /x\" = [\"reader\"]").expect("a matrix");
         let (always, never) = (costly.rows()[0].costly, plain.rows()[0].costly);

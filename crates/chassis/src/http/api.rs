@@ -1,3 +1,5 @@
+//! The routes of a service behind their guards, and the OpenAPI document of these routes.
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -5,43 +7,45 @@ use axum::Router;
 use http::Method;
 use utoipa::openapi::path::{Operation, PathItem, Paths};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{ComponentsBuilder, ContentBuilder, Info, OpenApi, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, ContentBuilder, Info, OpenApi, Ref, RefOr, ResponseBuilder,
+};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::access::{Costly, Grant, Matrix, Row};
 use super::guard::{Guard, guard};
 use super::parameters::Parameters;
-use super::problem::{FieldProblem, ProblemBody};
+use super::problem::{FieldProblem, PROBLEM_JSON, ProblemBody};
 use crate::Verifier;
 
-/// The version of the API that documents name; it is the one in the gateway's prefixes.
+/// The version of the API in documents; the gateway's prefixes contain the same.
 const VERSION: &str = "1";
 
-/// The routes of a service, each behind its row of the matrix, together with their document.
+/// The routes of a service, each guarded by its row of the matrix, and their OpenAPI document.
 pub struct Api<S> {
     service: &'static str,
     matrix: Matrix,
     verifier: Arc<Verifier>,
     router: OpenApiRouter<S>,
-    seen: BTreeSet<(String, String)>,
+    documented: BTreeSet<(String, String)>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Api<S> {
-    /// No routes yet.
+    /// Creates the router of `service` without routes.
     pub fn new(service: &'static str, matrix: &Matrix, verifier: Arc<Verifier>) -> Self {
         Self {
             service,
             matrix: matrix.clone(),
             verifier,
             router: OpenApiRouter::with_openapi(blank(service)),
-            seen: BTreeSet::new(),
+            documented: BTreeSet::new(),
         }
     }
 
     /// Adds the handlers of one path: `utoipa_axum::routes!(get_user, put_user)`.
     ///
     /// # Panics
-    /// Where a route has no row in the matrix: a defect that every test that builds the service finds.
+    /// If a route has no row in the matrix. Every test that builds the service finds this defect.
     pub fn routes(mut self, (schemas, mut paths, handlers): UtoipaMethodRouter<S>) -> Self {
         let (path, rows) = self.rows_of(&mut paths);
         let parameters = Parameters::of(paths.paths.values_mut().flat_map(operations));
@@ -49,6 +53,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
             let row = rows.iter().find(|row| row.method == method);
             let open = row.is_some_and(|row| row.grants.contains(&Grant::Anyone));
             document_refusals(operation, open, row);
+            document_problem_bodies(operation);
             document_login(operation, open);
         });
         let guarded = handlers.route_layer(axum::middleware::from_fn_with_state(
@@ -76,19 +81,19 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
                     panic!("{method} {path} of {} has no row in access.toml", self.service)
                 });
                 rows.push(row.clone());
-                self.seen.insert((method.to_string(), path.clone()));
+                self.documented.insert((method.to_string(), path.clone()));
             }
         }
         (template, rows)
     }
 
-    /// The router and its document.
+    /// Returns the router and its document.
     ///
     /// # Panics
-    /// Where a row of the matrix has no route.
+    /// If a row of the matrix has no route.
     pub fn build(self, state: S) -> (Router, OpenApi) {
         for row in self.matrix.rows() {
-            let known = self.seen.contains(&(row.method.to_string(), row.path.clone()));
+            let known = self.documented.contains(&(row.method.to_string(), row.path.clone()));
             assert!(
                 known,
                 "{} {} of {} is in access.toml and has no route",
@@ -100,7 +105,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     }
 }
 
-/// A document without routes: what every refusal looks like is in it from the start.
+/// Returns a document without routes that holds the schemas of problems.
 fn blank(service: &str) -> OpenApi {
     let mut document = OpenApi::new(Info::new(service, VERSION), Paths::new());
     let components = ComponentsBuilder::new().schema_from::<ProblemBody>().schema_from::<FieldProblem>();
@@ -108,24 +113,23 @@ fn blank(service: &str) -> OpenApi {
     document
 }
 
-/// Adds what the guard, the extractors and the edge can answer to any operation, where the operation does not say it itself.
+/// Adds the refusals of the guard, the extractors and the edge, unless the operation documents them itself.
 fn document_refusals(operation: &mut Operation, open_to_anyone: bool, row: Option<&Row>) {
     let (costly, text) = row.map_or((Costly::Never, false), |row| (row.costly, row.text));
     let mut refusals = vec![
-        ("401", "`invalid_token`; without a token `unauthenticated`, unless anyone may"),
-        ("default", "Every other refusal; see the codes of ProblemBody"),
+        ("401", "`invalid_token`; `unauthenticated` without a token, unless the route is open to everyone"),
+        ("default", "Any other refusal; see the codes of ProblemBody"),
     ];
     if !open_to_anyone {
         refusals.push(("403", "`role_required`"));
     }
     match costly {
         Costly::Never => {}
-        Costly::Always => {
-            refusals.push(("429", "`too_many_requests`: this route is costly; `Retry-After` says when again"))
-        }
+        Costly::Always => refusals
+            .push(("429", "`too_many_requests`: this route is costly; `Retry-After` is the time to wait")),
         Costly::WithContent => refusals.push((
             "429",
-            "`too_many_requests`: lists with content are costly; `Retry-After` says when again",
+            "`too_many_requests`: lists with content are costly; `Retry-After` is the time to wait",
         )),
     }
     if operation.request_body.is_some() {
@@ -134,38 +138,57 @@ fn document_refusals(operation: &mut Operation, open_to_anyone: bool, row: Optio
             (
                 "413",
                 if text {
-                    "`body_too_large`: over 3 MiB, unpacked"
+                    "`body_too_large`: more than 3 MiB after decompression"
                 } else {
-                    "`body_too_large`: over 1 MiB, unpacked"
+                    "`body_too_large`: more than 1 MiB after decompression"
                 },
             ),
             ("415", "`unsupported_media_type`, `unsupported_encoding`"),
-            ("422", "`invalid`: `errors` names every fault by a JSON pointer; `unknown_parameter`"),
+            ("422", "`invalid`: `errors` lists each fault with a JSON pointer; `unknown_parameter`"),
         ]);
     } else {
         refusals.extend([
-            ("400", "`malformed_query`: the query is not UTF-8"),
+            ("400", "`malformed_query`: the query is not valid UTF-8"),
             (
                 "422",
-                "`unknown_parameter`: the query has a name that this route does not know; `errors` names it",
+                "`unknown_parameter`: the query has a parameter that this route does not know; `errors` names it",
             ),
         ]);
     }
     for (status, sentence) in refusals {
-        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
-            let schema = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build();
-            let refusal = ResponseBuilder::new().description(sentence);
-            RefOr::T(refusal.content("application/problem+json", schema).build())
-        });
+        let refusal = || RefOr::T(ResponseBuilder::new().description(sentence).build());
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(refusal);
     }
 }
 
-/// Says that a token may come along where anyone may call: many answers are fuller then. Where one must, the operation says it.
+/// Gives every 4xx, 5xx and default response without a body the body of a problem. Handlers document only
+/// status and description.
+fn document_problem_bodies(operation: &mut Operation) {
+    let refusals = operation
+        .responses
+        .responses
+        .iter_mut()
+        .filter(|(status, _)| status.starts_with('4') || status.starts_with('5') || *status == "default");
+    for (_, response) in refusals {
+        if let RefOr::T(response) = response
+            && response.content.is_empty()
+        {
+            response.content.insert(PROBLEM_JSON.to_owned(), RefOr::T(problem_content()));
+        }
+    }
+}
+
+fn problem_content() -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build()
+}
+
+/// Documents that a token is optional on a route that is open to everyone. Routes that need a token document
+/// this themselves.
 fn document_login(operation: &mut Operation, open_to_anyone: bool) {
     if open_to_anyone && operation.security.is_none() {
-        let nobody = SecurityRequirement::default();
-        let somebody = SecurityRequirement::new("bearer", std::iter::empty::<&str>());
-        operation.security = Some(vec![nobody, somebody]);
+        let anonymous = SecurityRequirement::default();
+        let bearer = SecurityRequirement::new("bearer", std::iter::empty::<&str>());
+        operation.security = Some(vec![anonymous, bearer]);
     }
 }
 

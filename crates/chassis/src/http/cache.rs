@@ -1,4 +1,4 @@
-//! What caches may keep of an answer, and the answer to a client that has it already.
+//! Caching of responses: `Cache-Control`, entity tags and 304.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, ETAG, HeaderValue, VARY};
@@ -9,25 +9,26 @@ use sha2::{Digest, Sha256};
 use super::conditional::etag_matches;
 use super::input::Json;
 
-/// How far an answer may travel (RFC 9111).
+/// The caches that may store a response (RFC 9111).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cache {
-    /// Everybody gets the same: any cache may keep it for a moment, and up to an hour while we are unavailable.
+    /// Any cache: the response is the same for all clients. It is fresh for 5 s, and may be used for an hour
+    /// while the portal is unavailable.
     Public,
-    /// For one person. Their browser may keep it, and asks each time whether it still holds.
+    /// The browser of one user, which revalidates it before each use.
     Private,
-    /// Not even that: it is incomplete, or the answer to a write.
+    /// No cache: the response is incomplete, or answers a write.
     Never,
 }
 
 impl Cache {
-    /// For what everybody may see: a signed-in caller's copy stays with them all the same, so that no shared cache ever has to
-    /// tell answers with a token from those without.
+    /// Returns the caching of a public resource. The copy of a signed-in caller stays private, so that shared
+    /// caches never have to distinguish responses to requests with and without a token.
     pub fn of_public(signed_in: bool) -> Self {
         if signed_in { Cache::Private } else { Cache::Public }
     }
 
-    /// The value of `Cache-Control`.
+    /// Returns the value of `Cache-Control`.
     pub fn control(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Cache::Public => "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600",
@@ -36,8 +37,8 @@ impl Cache {
         })
     }
 
-    /// Says so on `response`, and that who asks makes a difference: the same address shows more to its owner, and what is kept for
-    /// one must not be given to the other.
+    /// Sets `Cache-Control` and `Vary` on `response`. The response depends on `Authorization`: the same
+    /// address shows more to its owner, and a copy for one caller must not be given to another.
     pub fn on(self, response: impl IntoResponse) -> Response {
         let mut response = response.into_response();
         let headers = response.headers_mut();
@@ -47,17 +48,18 @@ impl Cache {
     }
 }
 
-/// `body` for whoever asked and nobody else.
+/// Returns `body` as a response that only the caller's browser may store.
 pub fn private(status: StatusCode, body: impl Serialize) -> Response {
     Cache::Private.on((status, Json(body)))
 }
 
-/// `body` with its entity tag.
+/// Returns `body` as a response with an entity tag.
 pub fn tagged(status: StatusCode, etag: &str, cache: Cache, body: impl Serialize) -> Response {
     tag(cache.on((status, Json(body))), etag)
 }
 
-/// The answer to a GET: `body` with its entity tag, or 304 where the client has it (RFC 9110 §13.1.2).
+/// Returns the response to a GET: `body` with its entity tag, or 304 if the client has it already (RFC 9110
+/// §13.1.2).
 pub fn fresh(headers: &HeaderMap, etag: &str, cache: Cache, body: impl Serialize) -> Response {
     if etag_matches(headers, etag) {
         return tag(cache.on(StatusCode::NOT_MODIFIED), etag);
@@ -65,22 +67,23 @@ pub fn fresh(headers: &HeaderMap, etag: &str, cache: Cache, body: impl Serialize
     tagged(StatusCode::OK, etag, cache, body)
 }
 
-/// The same for something without a version: its tag is a digest of its bytes.
+/// Returns the response to a GET of a resource without a version: its entity tag is a digest of its bytes.
 pub fn fresh_by_content(headers: &HeaderMap, cache: Cache, body: impl Serialize) -> Response {
     match serde_json::to_value(&body) {
         Ok(value) => fresh(headers, &digest(value.to_string().as_bytes()), cache, body),
-        // It can't be written: as an answer it says so.
+        // A body that cannot be serialized becomes a 500.
         Err(_) => Json(body).into_response(),
     }
 }
 
-/// Puts the entity tag on an answer.
+/// Sets the entity tag of a response.
 pub fn tag(mut response: Response, etag: &str) -> Response {
     response.headers_mut().extend(HeaderValue::from_str(etag).map(|etag| (ETAG, etag)));
     response
 }
 
-/// The entity tag of something without a version: a digest of its bytes. Half of SHA-256 is plenty to tell pages apart.
+/// Returns the entity tag of a resource without a version: a digest of its bytes. Half of SHA-256 is enough
+/// to distinguish pages.
 pub fn digest(body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     format!("\"{}\"", hex::encode(&digest[..16]))
@@ -97,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_the_client_has_is_304_with_the_same_headers_and_no_body() {
+    fn a_response_that_the_client_already_has_is_304_with_the_same_headers_and_no_body() {
         let first = fresh_by_content(&HeaderMap::new(), Cache::Public, "text");
         assert_eq!(first.status(), StatusCode::OK);
         let etag = first.headers()[ETAG].to_str().expect("text").to_owned();
@@ -111,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_one_person_never_says_public() {
+    fn a_response_for_one_user_is_never_public() {
         for cache in [Cache::Private, Cache::Never, Cache::of_public(true)] {
             let control = cache.control().to_str().expect("text").to_owned();
             assert!(!control.contains("public"), "{control}");

@@ -16,7 +16,8 @@ use super::problem::Problem;
 
 /// The sender of a request: its identity if it is signed in, and its network address.
 ///
-/// The guard of a route makes it from the verified access token. No other part of a request can name a caller.
+/// The guard of a route makes it from the verified access token. No other part of a request can name a
+/// caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The claims of the access token; `None` for an anonymous request.

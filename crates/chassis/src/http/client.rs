@@ -1,4 +1,4 @@
-//! The client at the other end: its address and how it reached the portal, also if it comes through a proxy.
+//! The client of a connection: its address, scheme and host, also behind trusted proxies.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,14 +13,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::forwarded::{self, Hop};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// The scheme of the URL that the client used, as a trusted proxy names it. The edge removes what others claim, so a handler
-/// may believe it.
+/// The scheme of the URL that the client used, according to a trusted proxy. The edge removes this header
+/// from all other peers, so a handler can trust it.
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The host of the URL that the client used, likewise.
+/// The host of the URL that the client used, according to a trusted proxy.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The address of the client: that of the connection, or the one that a trusted proxy names. `0.0.0.0` if the request came over no
-/// connection. Requests are counted by this address.
+/// The address of the client: that of the connection, or the one that a trusted proxy names. `0.0.0.0` if the
+/// request came over no connection. Requests are counted by this address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ClientAddress(pub IpAddr);
 
@@ -28,16 +28,16 @@ impl ClientAddress {
     /// The address of a request without a connection.
     pub(super) const UNKNOWN: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
-    /// Reads it from a request, believing `proxies` and nobody else. What the headers say beside it is left in the request only if
-    /// a trusted proxy said it.
+    /// Reads the address of the client, which only `proxies` may override. Scheme and host stay in the
+    /// request's headers only if a trusted proxy set them.
     pub(super) fn of(request: &mut Request, proxies: &TrustedProxies) -> Self {
         let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-        let seen = peer.map(|peer| proxies.seen(peer, request.headers()));
+        let origin = peer.map(|peer| proxies.origin(peer, request.headers()));
         let headers = request.headers_mut();
         headers.remove(forwarded::FORWARDED);
         for (name, value) in [
-            (X_FORWARDED_PROTO, seen.as_ref().and_then(|seen| seen.scheme)),
-            (X_FORWARDED_HOST, seen.as_ref().and_then(|seen| seen.host.as_deref())),
+            (X_FORWARDED_PROTO, origin.as_ref().and_then(|origin| origin.scheme)),
+            (X_FORWARDED_HOST, origin.as_ref().and_then(|origin| origin.host.as_deref())),
         ] {
             match value.and_then(|value| HeaderValue::from_str(value).ok()) {
                 Some(value) => {
@@ -48,7 +48,7 @@ impl ClientAddress {
                 }
             }
         }
-        seen.map_or(Self::UNKNOWN, |seen| Self(seen.client))
+        origin.map_or(Self::UNKNOWN, |origin| Self(origin.client))
     }
 
     /// Returns the address that the edge found, or [`Self::UNKNOWN`] without an edge.
@@ -62,7 +62,8 @@ impl ClientAddress {
     }
 }
 
-/// The unit that limits count by: an IPv4 address, or the first 64 bits of an IPv6 address, which is what one household has.
+/// The key of per-client limits: an IPv4 address, or the first 64 bits of an IPv6 address, which one
+/// household shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientKey(IpAddr);
 
@@ -84,51 +85,56 @@ impl fmt::Display for ClientKey {
     }
 }
 
-/// What is known of a client.
-struct Seen {
+/// The origin of a request.
+struct Origin {
     client: IpAddr,
-    /// The scheme of the URL that it used.
+    /// The scheme of the URL that the client used.
     scheme: Option<&'static str>,
     /// The host of that URL.
     host: Option<String>,
 }
 
-/// The proxies whose `X-Forwarded-For` (or `Forwarded`) is believed: addresses and networks, as `["10.0.0.7", "fd00::/8"]`.
+/// The proxies whose `X-Forwarded-For` (or `Forwarded`) is trusted: addresses and networks, such as
+/// `["10.0.0.7", "fd00::/8"]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// The client behind `peer`, and how it reached the proxies. Each proxy adds the address that it saw at the right end, so the
-    /// entries are read from there for as long as they were written by a proxy that is trusted; what stands further left a client may
-    /// have made up. `X-Forwarded-…` goes before `Forwarded`: a proxy that writes the former may pass on a client's own `Forwarded`.
-    fn seen(&self, peer: IpAddr, headers: &HeaderMap) -> Seen {
-        let mut seen = Seen { client: peer.to_canonical(), scheme: None, host: None };
-        if !self.trusts(seen.client) {
+    /// Returns the client behind `peer`, and how it reached the proxies. Each proxy appends the address of
+    /// its peer on the right, so the entries are read from the right while they were written by a trusted
+    /// proxy. A client may have invented the entries further left. `X-Forwarded-…` takes precedence over
+    /// `Forwarded`: a proxy that writes the former may pass on a client's `Forwarded`.
+    fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Origin {
+        let mut origin = Origin { client: peer.to_canonical(), scheme: None, host: None };
+        if !self.trusts(origin.client) {
             if headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(forwarded::FORWARDED) {
-                hint(seen.client);
+                log_untrusted(origin.client);
             }
-            return seen;
+            return origin;
         }
-        let hops =
-            if headers.contains_key(X_FORWARDED_FOR) { listed(headers) } else { forwarded::hops(headers) };
+        let hops = if headers.contains_key(X_FORWARDED_FOR) {
+            x_forwarded_for(headers)
+        } else {
+            forwarded::hops(headers)
+        };
         for hop in hops.into_iter().rev() {
-            if !self.trusts(seen.client) {
+            if !self.trusts(origin.client) {
                 break;
             }
-            (seen.scheme, seen.host) = (hop.scheme.or(seen.scheme), hop.host.or(seen.host));
+            (origin.scheme, origin.host) = (hop.scheme.or(origin.scheme), hop.host.or(origin.host));
             match hop.client {
-                Some(before) => seen.client = before,
-                // One that names nobody: then all that is known is who passed it on.
+                Some(before) => origin.client = before,
+                // The entry has no address, so the last known hop is the best answer.
                 None => break,
             }
         }
         let first = |name: &HeaderName| headers.get(name)?.to_str().ok()?.split(',').next().map(str::trim);
-        seen.scheme = first(&X_FORWARDED_PROTO).and_then(forwarded::scheme).or(seen.scheme);
-        seen.host = first(&X_FORWARDED_HOST).map(str::to_owned).or(seen.host);
-        seen
+        origin.scheme = first(&X_FORWARDED_PROTO).and_then(forwarded::scheme).or(origin.scheme);
+        origin.host = first(&X_FORWARDED_HOST).map(str::to_owned).or(origin.host);
+        origin
     }
 
-    /// Whether `address` is one of them.
+    /// Returns true if `address` belongs to a trusted proxy.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -138,26 +144,27 @@ impl TrustedProxies {
     }
 }
 
-/// Logs once that a proxy which is not trusted names its clients: until it is, they all share one limit.
-fn hint(peer: IpAddr) {
+/// Logs once that an untrusted proxy names its clients: until it is trusted, they all share the limits of one
+/// client.
+fn log_untrusted(peer: IpAddr) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::warn!(
             %peer,
-            "X-Forwarded-For of a peer that is not trusted is ignored: if it is your proxy, name it in \
-             process.edge.trusted_proxies, or all visitors behind it share the limits of one client"
+            "X-Forwarded-For of an untrusted peer is ignored: if the peer is your proxy, add it to \
+             process.edge.trusted_proxies, or all clients behind it share the limits of one client"
         );
     });
 }
 
-/// The entries of `X-Forwarded-For`, from left to right.
-fn listed(headers: &HeaderMap) -> Vec<Hop> {
+/// Returns the entries of `X-Forwarded-For`, from left to right.
+fn x_forwarded_for(headers: &HeaderMap) -> Vec<Hop> {
     let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or("?"));
     let entries = lines.flat_map(|line| line.split(',').map(str::trim));
     entries.map(|entry| Hop { client: address_of(entry), scheme: None, host: None }).collect()
 }
 
-/// An entry of a header, with or without a port.
+/// Parses an entry of a header, with or without a port.
 pub(super) fn address_of(entry: &str) -> Option<IpAddr> {
     let address: Option<IpAddr> = entry.trim_matches(['[', ']']).parse().ok();
     address
@@ -171,21 +178,22 @@ impl Serialize for TrustedProxies {
     }
 }
 
-/// Reads a list, or one text with commas, as is handy in an environment.
+/// Accepts a list, or one string with commas, which suits environment variables.
 impl<'de> Deserialize<'de> for TrustedProxies {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Networks;
 
         fn network<E: Error>(text: &str) -> Result<IpNet, E> {
-            TrustedProxies::read(text.trim())
-                .ok_or_else(|| E::custom(format!("{text:?} is no address and no network such as 10.0.0.0/8")))
+            TrustedProxies::read(text.trim()).ok_or_else(|| {
+                E::custom(format!("{text:?} is neither an IP address nor a network such as 10.0.0.0/8"))
+            })
         }
 
         impl<'de> Visitor<'de> for Networks {
             type Value = Vec<IpNet>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("addresses or networks of proxies")
+                f.write_str("IP addresses or networks of proxies")
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Vec<IpNet>, E> {
@@ -220,17 +228,17 @@ mod tests {
         for line in lines {
             headers.append(X_FORWARDED_FOR, HeaderValue::from_str(line).expect("a value"));
         }
-        proxies(trusted).seen(peer.parse().expect("an address"), &headers).client.to_string()
+        proxies(trusted).origin(peer.parse().expect("an address"), &headers).client.to_string()
     }
 
     #[test]
-    fn who_is_no_proxy_of_ours_is_the_client_whatever_it_claims() {
+    fn an_untrusted_peer_is_the_client_whatever_its_headers_say() {
         assert_eq!(client(&[], "203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         assert_eq!(client(&["10.0.0.0/8"], "203.0.113.9", &["10.0.0.1", "127.0.0.1"]), "203.0.113.9");
     }
 
     #[test]
-    fn a_proxy_of_ours_says_who_its_client_is_and_what_the_client_made_up_is_passed_over() {
+    fn a_trusted_proxy_names_the_client_and_entries_that_the_client_invented_are_ignored() {
         let trusted = ["10.0.0.7"];
         assert_eq!(client(&trusted, "10.0.0.7", &["203.0.113.9"]), "203.0.113.9");
         assert_eq!(client(&trusted, "10.0.0.7", &["198.51.100.1, 10.0.0.7, 203.0.113.9"]), "203.0.113.9");
@@ -243,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn several_proxies_in_a_row_are_passed_from_the_right() {
+    fn a_chain_of_proxies_is_followed_from_the_right() {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&trusted, "10.0.0.7", &["203.0.113.9, fd00::5, 10.1.1.1"]), "203.0.113.9");
         assert_eq!(
@@ -254,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_names_nobody_ends_the_search_at_whoever_passed_it_on() {
+    fn an_entry_without_an_address_ends_the_search_at_the_last_known_hop() {
         let trusted = ["10.0.0.0/8"];
-        for nobody in ["unknown", "_hidden", "", "203.0.113.9, garbage", "203.0.113.9, \u{e9}"] {
-            assert_eq!(client(&trusted, "10.0.0.7", &[nobody]), "10.0.0.7", "{nobody:?}");
+        for unknown in ["unknown", "_hidden", "", "203.0.113.9, garbage", "203.0.113.9, \u{e9}"] {
+            assert_eq!(client(&trusted, "10.0.0.7", &[unknown]), "10.0.0.7", "{unknown:?}");
         }
         assert_eq!(client(&trusted, "10.0.0.7", &[]), "10.0.0.7");
     }
@@ -278,13 +286,13 @@ mod tests {
             request.headers_mut().append(*name, HeaderValue::from_str(value).expect("a value"));
         }
         let client = ClientAddress::of(&mut request, &proxies(&[trusted]));
-        let said = |name| request.headers().get(name).map_or("-", |value| value.to_str().expect("text"));
+        let header = |name| request.headers().get(name).map_or("-", |value| value.to_str().expect("text"));
         assert!(!request.headers().contains_key("forwarded"));
-        (client.0.to_string(), format!("{}://{}", said(X_FORWARDED_PROTO), said(X_FORWARDED_HOST)))
+        (client.0.to_string(), format!("{}://{}", header(X_FORWARDED_PROTO), header(X_FORWARDED_HOST)))
     }
 
     #[test]
-    fn scheme_and_host_of_a_trusted_proxy_are_left_in_the_request_and_of_nobody_else() {
+    fn only_scheme_and_host_from_a_trusted_proxy_stay_in_the_request() {
         let claims = [
             ("x-forwarded-for", "203.0.113.9"),
             ("x-forwarded-proto", "HTTPS"),
@@ -298,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_says_the_same_from_the_right_for_as_long_as_it_is_trusted() {
+    fn forwarded_is_read_from_the_right_like_x_forwarded_for() {
         let one = [(
             "forwarded",
             "for=198.51.100.1;proto=http, For=\"[2001:db8::1]:443\";Proto=https;host=\"news.example:8443\"",
@@ -311,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_household_is_one_client_and_a_mapped_address_is_what_it_maps() {
+    fn a_household_is_one_client_and_a_mapped_address_equals_its_ipv4_address() {
         let key = |text: &str| ClientKey::from(text.parse::<IpAddr>().expect("an address"));
         assert_eq!(key("2001:db8::1"), key("2001:db8::ffff"));
         assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
@@ -323,13 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_and_a_text_with_commas_are_read_alike_and_what_is_no_network_is_refused() {
+    fn a_list_and_a_string_with_commas_are_equal_and_an_invalid_network_is_refused() {
         let listed: TrustedProxies =
             serde_json::from_str("[\"127.0.0.1\", \"172.16.0.0/12\"]").expect("a list");
-        let written: TrustedProxies = serde_json::from_str("\"127.0.0.1, 172.16.0.0/12\"").expect("a text");
-        assert_eq!(listed, written);
+        let string: TrustedProxies = serde_json::from_str("\"127.0.0.1, 172.16.0.0/12\"").expect("a string");
+        assert_eq!(listed, string);
         assert_eq!(
-            serde_json::from_str::<TrustedProxies>("\"\"").expect("nobody"),
+            serde_json::from_str::<TrustedProxies>("\"\"").expect("an empty list"),
             TrustedProxies::default()
         );
         for bad in ["[\"gateway\"]", "\"10.0.0.0/33\"", "7"] {

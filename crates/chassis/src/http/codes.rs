@@ -1,5 +1,5 @@
-//! Every code that an answer of the portal can carry: one table, `codes.toml`, which the document shows, every test of an answer
-//! checks, and the pages of problems are made from.
+//! The table of all problem codes, `codes.toml`. The OpenAPI document lists it, every test of a response
+//! checks against it, and the pages of problems are generated from it.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,54 +8,54 @@ use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-/// What a code says to a person.
+/// The explanation of a code for people.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meaning {
-    /// The HTTP statuses that it comes with.
+    /// The HTTP statuses that the code comes with.
     #[serde(deserialize_with = "statuses")]
     pub status: Vec<StatusCode>,
-    /// Who says it.
+    /// The sender of the code.
     #[serde(default)]
     pub by: By,
-    /// What has happened.
+    /// A sentence about what has happened.
     pub means: String,
-    /// When it happens.
+    /// The situations in which it happens.
     pub when: String,
-    /// What a client should do.
+    /// The advice for clients.
     pub client: String,
 }
 
-/// Who answers with a code.
+/// The sender of a code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
-    /// The services, in both shapes.
+    /// The services, in a fleet and in one process.
     #[default]
     Services,
-    /// The gateway of the fleet alone.
+    /// Only the gateway of the fleet.
     Gateway,
-    /// The services, and the gateway where it refuses before it asks them.
+    /// The services, and the gateway if it refuses a request itself.
     Both,
 }
 
-/// The codes of refusals, alphabetically, with their meanings.
+/// Returns all codes in alphabetical order with their meanings.
 pub fn codes() -> &'static BTreeMap<String, Meaning> {
     static CODES: LazyLock<BTreeMap<String, Meaning>> =
         LazyLock::new(|| toml::from_str(include_str!("codes.toml")).expect("a test reads the same text"));
     &CODES
 }
 
-/// The schema of a code: a text, and which texts there are.
+/// Returns the schema of a code: a string with the list of its values.
 pub(super) fn schema() -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
-        .description(Some("What happened, for a program: stable."))
+        .description(Some("The stable code of the problem, for programs."))
         .enum_values(Some(codes().keys().map(String::as_str)))
         .build()
 }
 
-/// In debug builds, which is where tests run: a code that the document does not show is a defect.
+/// Panics in debug builds, and therefore in tests, if the table lacks `code`.
 pub(super) fn check(code: &str) {
     debug_assert!(codes().contains_key(code), "the code {code} is not in chassis/src/http/codes.toml");
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_codes_stand_in_order_and_none_twice() {
+    fn the_codes_are_sorted_and_unique() {
         let heads = include_str!("codes.toml").lines().filter_map(|line| line.strip_prefix('['));
         let heads: Vec<_> = heads.map(|head| head.trim_end_matches(']')).collect();
         assert!(heads.windows(2).all(|pair| pair[0] < pair[1]), "{heads:?}");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_has_a_status_of_a_refusal_and_says_what_it_means_when_and_what_to_do() {
+    fn every_code_has_an_error_status_and_three_complete_sentences() {
         for (code, meaning) in codes() {
             assert!(!meaning.status.is_empty(), "{code}");
             assert!(

@@ -1,3 +1,5 @@
+//! Conditional requests: `If-Match` and `If-None-Match`.
+
 use axum::extract::FromRequestParts;
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
@@ -6,23 +8,23 @@ use kernel::{Expected, FieldFault, Kind, Refusal, Version};
 
 use super::problem::{Problem, of_status};
 
-/// What the writer says it has seen: `If-Match` (RFC 9110 §13.1.1), if it says so at all.
+/// The versions that the writer expects: the header `If-Match` (RFC 9110 §13.1.1), or `None` without it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Precondition(pub Option<Expected>);
 
 impl Precondition {
-    /// The expectation of the header, or else of `version` in the body. Both must agree if both are given.
+    /// Returns the expectation of the header, or of `version` in the body without the header.
     ///
     /// # Errors
-    /// 428 if neither was given; 422 if they differ.
+    /// 428 if both are missing; 422 if they differ.
     pub fn or_version(self, version: Option<u32>) -> Result<Expected, Problem> {
         let Some(number) = version else {
             return self.0.ok_or_else(|| of_status(StatusCode::PRECONDITION_REQUIRED));
         };
         let version = Version::new(number);
         if self.0.is_some_and(|header| !header.admits(version)) {
-            let fault = FieldFault::new("/version", "differs", "must be the version that If-Match names");
-            let detail = "If-Match and version in the body name different versions; send one of them.";
+            let fault = FieldFault::new("/version", "differs", "must be a version that If-Match names");
+            let detail = "If-Match and `version` in the body name different versions; send only one of them.";
             return Err(Refusal::new(Kind::Invalid, "invalid", detail).with_fields(vec![fault]).into());
         }
         Ok(Expected::exactly(version))
@@ -33,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match seen(&parts.headers) {
+        match if_match(&parts.headers) {
             Some(Ok(expected)) => Ok(Self(Some(expected))),
             Some(Err(Unreadable)) => Err(unreadable()),
             None => Ok(Self(None)),
@@ -41,30 +43,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     }
 }
 
-/// `If-Match` holds something that is not an entity tag, or a tag that looks like that of a version and is not one.
+/// `If-Match` contains text that is not an entity tag, or a tag that resembles that of a version but is not
+/// valid.
 #[derive(Debug, PartialEq, Eq)]
 struct Unreadable;
 
 fn unreadable() -> Problem {
-    let detail = "If-Match can't be read: send the ETag of an answer as it was, such as \"v7\", or *.";
+    let detail = "If-Match is not valid: send the ETag of a response unchanged, such as \"v7\", or *.";
     Problem::of_http(StatusCode::BAD_REQUEST, "bad_request", detail)
 }
 
-/// The expectation of `If-Match`. A tag that no version ever has, such as one of a cache in between, matches nothing.
-fn seen(headers: &HeaderMap) -> Option<Result<Expected, Unreadable>> {
+/// Returns the expectation of `If-Match`. A tag that no version has, such as that of an intermediate cache,
+/// matches nothing.
+fn if_match(headers: &HeaderMap) -> Option<Result<Expected, Unreadable>> {
     let list = joined(headers, &IF_MATCH)?;
     if list.trim_ascii() == b"*" {
         return Some(Ok(Expected::Any));
     }
     let tags: Result<Vec<&[u8]>, Unreadable> = tags(&list).collect();
     let versions = tags.and_then(|tags| {
-        // An empty list is not a list.
+        // RFC 9110 does not allow an empty list.
         if tags.is_empty() { Err(Unreadable) } else { tags.into_iter().filter_map(version_of).collect() }
     });
     Some(versions.map(Expected::OneOf))
 }
 
-/// The version whose tag this is; `None` for a tag that is not a version's.
+/// Returns the version that this tag names; `None` if it is not the tag of a version.
 fn version_of(tag: &[u8]) -> Option<Result<Version, Unreadable>> {
     let text = std::str::from_utf8(tag).ok()?;
     let digits = text.strip_prefix('v')?;
@@ -74,17 +78,18 @@ fn version_of(tag: &[u8]) -> Option<Result<Version, Unreadable>> {
     Some(format!("\"{text}\"").parse().map_err(|_| Unreadable))
 }
 
-/// Whether `If-Match` was read and names nothing but tags that no version has. Then nothing has changed since the client read it:
-/// the client sent the tag of something else, and a refusal has to say so.
+/// Returns true if `If-Match` is valid but names only tags that no version has. The resource may not have
+/// changed then: the client sent the tag of another resource, and the refusal must say so.
 pub(super) fn names_no_version(headers: &HeaderMap) -> bool {
-    matches!(seen(headers), Some(Ok(Expected::OneOf(versions))) if versions.is_empty())
+    matches!(if_match(headers), Some(Ok(Expected::OneOf(versions))) if versions.is_empty())
 }
 
 /// The sentence for a client whose `If-Match` names no version.
 pub(super) const NO_VERSION: &str =
-    "If-Match names no version: its tags are not ETags of this address. Send the one that ETag says now.";
+    "The tags in If-Match are not ETags of this address. Send the tag from the header ETag of this response.";
 
-/// Whether `If-None-Match` names `etag` (RFC 9110 §13.1.2, weak comparison): then the answer is 304.
+/// Returns true if `If-None-Match` names `etag` (RFC 9110 §13.1.2, weak comparison): the response is then
+/// 304.
 pub fn etag_matches(headers: &HeaderMap, etag: &str) -> bool {
     let Some(list) = joined(headers, &IF_NONE_MATCH) else { return false };
     if list.trim_ascii() == b"*" {
@@ -94,13 +99,15 @@ pub fn etag_matches(headers: &HeaderMap, etag: &str) -> bool {
     tags(&list).any(|tag| tag.is_ok() && own.contains(&tag))
 }
 
-/// All lines of a header as one list. Bytes and not text: a tag may hold any byte, and one that is odd does not spoil its neighbours.
+/// Joins all lines of a header into one list. It is a list of bytes because a tag may hold any byte; an
+/// unusual tag must not invalidate its neighbours.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
     let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
     (!lines.is_empty()).then(|| lines.join(&b","[..]))
 }
 
-/// The tags of a list, each without quotes, without its weakness, and without what a compressing proxy has added to it.
+/// Returns the tags of a list, each without quotes, without `W/`, and without the suffix of a compressing
+/// proxy.
 fn tags(list: &[u8]) -> impl Iterator<Item = Result<&[u8], Unreadable>> {
     let mut rest = list;
     std::iter::from_fn(move || {
@@ -118,7 +125,7 @@ fn after_commas(list: &[u8]) -> &[u8] {
     start.map_or(&[], |start| &list[start..])
 }
 
-/// The first element of a list that begins with one, and what comes after it.
+/// Splits a list that begins with an element into this element and the rest.
 fn first_tag(list: &[u8]) -> (Result<&[u8], Unreadable>, &[u8]) {
     let quoted = list.strip_prefix(b"W/").unwrap_or(list).strip_prefix(b"\"");
     if let Some(quoted) = quoted
@@ -127,7 +134,7 @@ fn first_tag(list: &[u8]) -> (Result<&[u8], Unreadable>, &[u8]) {
         let (tag, after) = (&quoted[..length], &quoted[length + 1..]);
         let end = after_blanks(after);
         if end.is_empty() || end[0] == b',' {
-            // RFC 9110 §8.8.3: no blank and no control character.
+            // RFC 9110 §8.8.3: a tag has no spaces and no control characters.
             let readable = tag.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
             return (if readable { Ok(tag) } else { Err(Unreadable) }, after);
         }
@@ -141,8 +148,8 @@ fn after_blanks(text: &[u8]) -> &[u8] {
     start.map_or(&[], |start| &text[start..])
 }
 
-/// A proxy that compresses an answer makes another representation of it, and some say so within the tag: Apache writes `"v4-gzip"`,
-/// Jetty `"v4--gzip"`, others `"v4;br"`. Writers and caches send it back, and mean the version.
+/// Removes the suffix that a compressing proxy adds to a tag: Apache writes `"v4-gzip"`, Jetty `"v4--gzip"`,
+/// others `"v4;br"`. Clients and caches send such a tag back and mean the version.
 fn without_coding(tag: &[u8]) -> &[u8] {
     const CODINGS: [&[u8]; 4] = [b"gzip", b"br", b"zstd", b"deflate"];
     const SEPARATORS: [&[u8]; 3] = [b"--", b"-", b";"];
@@ -162,7 +169,7 @@ mod tests {
     }
 
     fn expected(line: &str) -> Option<Expected> {
-        seen(&headers(IF_MATCH, &[line.as_bytes()])).expect("a header").ok()
+        if_match(&headers(IF_MATCH, &[line.as_bytes()])).expect("a header").ok()
     }
 
     fn exactly(version: u32) -> Option<Expected> {
@@ -176,7 +183,7 @@ mod tests {
         assert_eq!(expected("\"abc\", \"v4\" ,, \"a,b\""), exactly(4));
         assert_eq!(expected(" * "), Some(Expected::Any));
         let two_lines = headers(IF_MATCH, &[b"\"v3\"", b"\"v4\""]);
-        assert!(seen(&two_lines).expect("a header").expect("a list").admits(Version::new(4)));
+        assert!(if_match(&two_lines).expect("a header").expect("a list").admits(Version::new(4)));
     }
 
     #[test]
@@ -198,14 +205,14 @@ mod tests {
     #[test]
     fn a_tag_that_is_not_ascii_does_not_spoil_its_neighbours() {
         let mixed: &[u8] = b"\"caf\xe9\", \"v4\"";
-        let read = seen(&headers(IF_MATCH, &[mixed])).expect("a header");
+        let read = if_match(&headers(IF_MATCH, &[mixed])).expect("a header");
         assert_eq!(read.ok(), exactly(4));
         assert!(etag_matches(&headers(IF_NONE_MATCH, &[mixed]), "\"v4\""));
         assert!(etag_matches(&headers(IF_NONE_MATCH, &[b"\xff\xff", b"\"v4\""]), "\"v4\""));
     }
 
     #[test]
-    fn what_can_not_be_read_is_refused_and_a_foreign_tag_is_known_as_such() {
+    fn an_invalid_header_is_refused_and_a_foreign_tag_is_recognized() {
         for bad in
             ["v4", "\"v06\"", "\"v0\"", "\"v99999999999\"", "\"v\"", "\"v4", "", ",", "\"a\"b", "\"v4\", *"]
         {
@@ -219,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_in_the_body_serves_if_the_header_is_missing() {
+    fn a_version_in_the_body_is_used_if_the_header_is_missing() {
         let from_body = Precondition(None).or_version(Some(2)).expect("an expectation");
         assert!(from_body.admits(Version::new(2)));
         let missing = Precondition(None).or_version(None).expect_err("a refusal");
@@ -239,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_the_client_has_is_found_by_weak_comparison() {
+    fn a_response_that_the_client_already_has_is_recognized_by_weak_comparison() {
         let asked = headers(IF_NONE_MATCH, &[b"\"v1\", W/\"v7\""]);
         assert!(etag_matches(&asked, "\"v7\""));
         assert!(!etag_matches(&asked, "\"v8\""));

@@ -6,13 +6,13 @@ use http::HeaderMap;
 
 use super::client::address_of;
 
-/// Its name.
+/// The name of the header.
 pub(super) const FORWARDED: &str = "forwarded";
 
-/// What one proxy says of its peer.
+/// An entry of the header: a proxy's description of its peer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Hop {
-    /// Its address, if it is named and can be read.
+    /// The address of the peer, if the entry has a valid one.
     pub client: Option<IpAddr>,
     /// The scheme of the request.
     pub scheme: Option<&'static str>,
@@ -20,7 +20,7 @@ pub(super) struct Hop {
     pub host: Option<String>,
 }
 
-/// The entries of all lines, from left to right.
+/// Returns the entries of all lines, from left to right.
 pub(super) fn hops(headers: &HeaderMap) -> Vec<Hop> {
     let lines = headers.get_all(FORWARDED).iter().map(|line| line.to_str().unwrap_or("?"));
     lines.flat_map(|line| split(line, ',').into_iter().map(hop).collect::<Vec<_>>()).collect()
@@ -41,12 +41,12 @@ fn hop(entry: &str) -> Hop {
     hop
 }
 
-/// A scheme that the portal is reached by.
+/// Returns the scheme if the portal can be reached by it.
 pub(super) fn scheme(text: &str) -> Option<&'static str> {
     ["https", "http"].into_iter().find(|known| text.eq_ignore_ascii_case(known))
 }
 
-/// The parts between the separators that do not stand in quotation marks.
+/// Splits a text at separators outside of quotation marks.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let mut quoted = false;
     let parts = text.split(|next: char| {
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_read_with_quotation_marks_in_any_order_and_unknown_ones_are_passed_over() {
+    fn entries_are_parsed_with_quotation_marks_in_any_order_and_unknown_pairs_are_ignored() {
         let read = |line: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(FORWARDED, line.parse().expect("a value"));

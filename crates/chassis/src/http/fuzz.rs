@@ -1,4 +1,5 @@
-//! Fuzz targets for what comes in over HTTP. Whatever a client sends, it gets an answer that is worded, bounded and its own fault.
+//! Fuzz targets for what comes in over HTTP. Whatever a client sends, it gets an answer that is worded,
+//! bounded and its own fault.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::IntoResponse;

@@ -20,7 +20,7 @@ use super::problem::Problem;
 use super::throttle::Throttle;
 use crate::{Context, Verifier, VerifyError};
 
-/// What the guard adds to a response, for the access line and the metrics.
+/// The mark that the guard adds to a response, for the access line and the metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Handled {
     /// The service that the route belongs to.
@@ -85,7 +85,8 @@ impl Guard {
         self.rows.iter().find(|row| row.method == *method)
     }
 
-    /// Refuses a query with names that the route does not know, and a body that is larger than the route accepts.
+    /// Refuses a query with names that the route does not know, and a body that is larger than the route
+    /// accepts.
     fn bound(&self, request: &mut Request) -> Result<(), Problem> {
         self.parameters.check(request.method(), request.uri().query())?;
         let limit = BodyLimit::of(self.row(request.method()).is_some_and(|row| row.text));
@@ -95,7 +96,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Counts an authorized request for its account and, if it is costly, for its address. Without an edge nothing is counted.
+    /// Counts an authorized request for its account and, if it is costly, for its address. Without an edge
+    /// nothing is counted.
     fn count(&self, request: &Request, caller: &Caller) -> Result<(), Problem> {
         let Some(throttle) = request.extensions().get::<Arc<Throttle>>() else { return Ok(()) };
         let row = self.row(request.method());
@@ -110,8 +112,8 @@ impl Guard {
         Ok(())
     }
 
-    /// Verifies the bearer token, if the request has one. Other schemes are ignored: a browser or a proxy in front of the portal may
-    /// use them for itself.
+    /// Verifies the bearer token, if the request has one. Other schemes are ignored: a browser or a proxy in
+    /// front of the portal may use them for itself.
     async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -124,7 +126,8 @@ impl Guard {
     }
 }
 
-/// Returns the token of the scheme `Bearer`: `None` for another scheme, `Some(None)` if the text cannot be a token.
+/// Returns the token of the scheme `Bearer`: `None` for another scheme, `Some(None)` if the text cannot be a
+/// token.
 fn bearer(value: &HeaderValue) -> Option<Option<&str>> {
     const SCHEME: &[u8] = b"bearer";
     let bytes = value.as_bytes().trim_ascii();
@@ -134,7 +137,8 @@ fn bearer(value: &HeaderValue) -> Option<Option<&str>> {
     is_bearer.then(|| std::str::from_utf8(rest).ok().map(str::trim))
 }
 
-/// Checks a request, runs its handler in the context of the service, and labels the response for the access line.
+/// Checks a request, runs its handler in the context of the service, and labels the response for the access
+/// line.
 pub(crate) async fn guard(
     State(guard): State<Guard>,
     params: RawPathParams,

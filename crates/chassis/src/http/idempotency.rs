@@ -1,3 +1,5 @@
+//! Idempotency keys and replayed responses.
+
 use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::request::Parts;
@@ -5,21 +7,22 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::problem::Problem;
 
-/// The header in which a client names a request that must have one effect, however often it is sent.
+/// The request header with the key under which a request has one effect, even if it is sent repeatedly.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The header of an answer that was given before, and is given again.
+/// The response header of a replayed response.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The longest key.
+/// The maximum length of a key in characters.
 const MAX: usize = 255;
 
-/// The key that the client sent with a request, if it did: 1 to 255 visible ASCII characters, which mean nothing but
-/// themselves. It belongs to the account, the method and the path: whoever keeps answers keeps them under all of these.
+/// The idempotency key of a request, if it has one: 1 to 255 visible ASCII characters without further
+/// meaning. A key belongs to the account, the method and the path: stored responses are found by all of these
+/// together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IdempotencyKey(pub Option<String>);
 
 impl IdempotencyKey {
-    /// What the header may hold.
+    /// Parses the value of the header; `None` if it is not a valid key.
     fn parse(value: &HeaderValue) -> Option<String> {
         let visible = |byte: &u8| byte.is_ascii_graphic();
         let bytes = value.as_bytes();
@@ -34,15 +37,15 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let mut lines = parts.headers.get_all(IDEMPOTENCY_KEY).iter();
         let Some(value) = lines.next() else { return Ok(Self(None)) };
-        // A key that is dropped in silence would be a promise that is not kept.
+        // A key that is silently ignored would be a broken promise.
         let key = IdempotencyKey::parse(value).filter(|_| lines.next().is_none());
-        let why = "Idempotency-Key is given once, as 1 to 255 visible ASCII characters.";
-        let key = key.ok_or_else(|| Problem::of_http(StatusCode::BAD_REQUEST, "bad_request", why))?;
+        let detail = "Idempotency-Key must be sent once, with 1 to 255 visible ASCII characters.";
+        let key = key.ok_or_else(|| Problem::of_http(StatusCode::BAD_REQUEST, "bad_request", detail))?;
         Ok(Self(Some(key)))
     }
 }
 
-/// Says on `response` that it was given before.
+/// Marks `response` as one that was already given to an earlier request.
 pub fn say_replayed(response: &mut Response) {
     response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
 }
@@ -64,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_is_one_line_of_1_to_255_visible_characters() {
+    async fn a_key_is_one_line_with_1_to_255_visible_characters() {
         assert_eq!(read(&[]).await, Ok(None));
         assert_eq!(read(&["a-key"]).await, Ok(Some("a-key".to_owned())));
         assert_eq!(read(&["\"8e03978e\""]).await, Ok(Some("\"8e03978e\"".to_owned())));

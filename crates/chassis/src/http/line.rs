@@ -1,4 +1,4 @@
-//! The access line: one for every request, at its end, whichever that is.
+//! The access line: one for every request, however it ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +15,11 @@ use crate::metrics::{HTTP, Value};
 use crate::observe::LogLimit;
 use crate::spans::Span;
 
-/// What stands in the access line of a client that left before it was answered, as nginx writes it.
+/// The status in the access line of a client that disconnected before it got a response; nginx uses the same.
 const CLIENT_LEFT: u16 = 499;
 
-/// Clients whose refusals are being counted, so that each writes one line a second and not one for each request.
+/// The clients whose refusals are counted. Each of them causes one line a second and not one for each
+/// request.
 #[derive(Clone)]
 pub(super) struct Refusals(Cache<ClientKey, Arc<LogLimit>>);
 
@@ -31,7 +32,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// How many requests a line stands for; `None` if no line is written now.
+    /// Returns the number of requests that the line stands for; `None` if no line is written now.
     fn count(&self, client: ClientAddress, status: u16) -> Option<u64> {
         match client.known().filter(|_| status == 429) {
             Some(address) => self.0.get_with(address.into(), Arc::default).count(),
@@ -40,7 +41,7 @@ impl Refusals {
     }
 }
 
-/// The line of one request. Dropped unwritten, its client has left.
+/// The access line of one request. If it is dropped before it is written, the client has disconnected.
 pub(super) struct Access {
     context: Context,
     method: Method,
@@ -63,7 +64,8 @@ impl Access {
         Self { context, method, started, client, span, refusals, written: false }
     }
 
-    pub(super) fn answered(mut self, response: &Response) {
+    /// Writes the line of a request that got this response.
+    pub(super) fn finish(mut self, response: &Response) {
         self.written = true;
         let handled = response.extensions().get::<Handled>();
         let actor = handled.map_or("anonymous", |handled| &handled.actor);
@@ -71,7 +73,7 @@ impl Access {
         self.write(handled, response.status().as_u16(), bytes, actor);
     }
 
-    /// Writes it on behalf of the service that answered.
+    /// Writes the line in the name of the service that answered.
     fn write(&mut self, handled: Option<&Handled>, status: u16, bytes: u64, actor: &str) {
         let service = handled.map_or(self.context.service, |handled| handled.service);
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -98,9 +100,9 @@ impl Access {
 }
 
 impl Access {
-    /// The same for those who count and for those who follow a trace.
+    /// Records the request in the metrics and in its span.
     fn measure(&mut self, service: &'static str, handled: Option<&Handled>, status: u16) {
-        // Anybody can make up a method.
+        // A client can invent methods, and each would be a new series.
         const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = KNOWN.into_iter().find(|known| *known == self.method.as_str()).unwrap_or("_OTHER");
         let template = handled.map_or(Value::from("-"), |handled| handled.template.clone().into());

@@ -1,4 +1,5 @@
-//! The HTTP edge: one way in, one way to refuse.
+//! HTTP: the listener, the edge in front of all routes, the guard of each route, extractors, problems and
+//! caching.
 
 mod access;
 mod api;
@@ -16,6 +17,7 @@ mod guard;
 mod idempotency;
 mod input;
 mod line;
+mod links;
 pub(crate) mod listener;
 mod parameters;
 mod problem;
@@ -24,7 +26,7 @@ mod shares;
 mod throttle;
 mod writes;
 
-/// How many items a whole collection has, of which an answer shows a page.
+/// The response header with the number of items of the whole collection.
 pub const X_TOTAL_COUNT: http::HeaderName = http::HeaderName::from_static("x-total-count");
 
 pub use access::{Grant, Matrix, MatrixError, Row};
@@ -38,6 +40,7 @@ pub use edge::{EdgeConfig, edge};
 pub(crate) use edge::{edge_with, probes};
 pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, say_replayed};
 pub use input::{Json, MAX_BODY, MAX_TEXT_BODY, Path, Query, query_time};
+pub use links::Links;
 pub use problem::{FieldProblem, Problem, ProblemBody};
 pub use problem_pages::{PROBLEM_STYLE, problem_index, problem_page};
 pub(crate) use shares::Share;

@@ -1,5 +1,5 @@
-//! Query parameters that a route does not know. A name with a typo would otherwise change nothing, and the client would take the answer
-//! for what it asked.
+//! Query parameters that a route does not know. A misspelled name would otherwise be ignored, and the client
+//! would not notice that the response does not match its request.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use utoipa::openapi::path::{Operation, ParameterIn};
 use super::input::{invalid_query, pairs};
 use super::problem::Problem;
 
-/// The query parameters of each method of one path, as its document names them.
+/// The documented query parameters of each method of one path.
 #[derive(Clone, Default)]
 pub(super) struct Parameters(Arc<[(Method, Vec<String>)]>);
 
 impl Parameters {
-    /// The parameters that the document of these operations names.
+    /// Collects the parameters from the document of these operations.
     pub(super) fn of<'a>(operations: impl Iterator<Item = (Method, &'a mut Operation)>) -> Self {
         let names = |operation: &Operation| {
             let all = operation.parameters.iter().flatten().filter_map(|parameter| match parameter {
@@ -29,11 +29,11 @@ impl Parameters {
         Self(operations.map(|(method, operation)| (method, names(operation))).collect())
     }
 
-    /// Refuses a query that can't be decoded, and one with a name that the route does not know.
+    /// Refuses a query that cannot be decoded or that has an unknown name.
     pub(super) fn check(&self, method: &Method, query: Option<&str>) -> Result<(), Problem> {
         let Some(query) = query.filter(|query| !query.is_empty()) else { return Ok(()) };
-        let wanted = if method == Method::HEAD { &Method::GET } else { method };
-        let known = self.0.iter().find(|(method, _)| method == wanted).map_or(&[][..], |(_, names)| names);
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        let known = self.0.iter().find(|(known, _)| known == method).map_or(&[][..], |(_, names)| names);
         let pairs = pairs(query)?;
         let unknown =
             pairs.iter().filter(|(name, _)| !is_ignored(name) && !known.iter().any(|other| other == name));
@@ -45,35 +45,35 @@ impl Parameters {
 fn fault(name: &str, known: &[String]) -> FieldFault {
     let mut name = name.to_owned();
     kernel::clip(&mut name, MAX_ECHO);
-    // Names of a few letters are near to everything: half of one may differ at most.
-    let near = |known: &&String| strsim::osa_distance(known, &name.to_ascii_lowercase());
-    let nearest = known.iter().min_by_key(near).filter(|known| near(known) * 2 <= known.len());
+    // Short names are similar to everything, so at most half of a name may differ.
+    let distance = |known: &&String| strsim::osa_distance(known, &name.to_ascii_lowercase());
+    let nearest = known.iter().min_by_key(distance).filter(|known| distance(known) * 2 <= known.len());
     let detail = match nearest {
-        Some(nearest) => format!("there is no such parameter; did you mean {nearest}?"),
-        None if known.is_empty() => "this address takes no parameters".to_owned(),
-        None => format!("there is no such parameter; there are {}", known.join(", ")),
+        Some(nearest) => format!("is not a parameter of this address; did you mean {nearest}?"),
+        None if known.is_empty() => "is not a parameter of this address, which has none".to_owned(),
+        None => format!("is not a parameter of this address; its parameters are {}", known.join(", ")),
     };
     let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
     FieldFault::new(pointer, "unknown_parameter", detail)
 }
 
-/// Whether a parameter is never looked at: what pages and mail programs add to follow their readers, and what makes an address new to
-/// a cache. nginx has the same rule (`$shared_args`).
+/// Returns true if a parameter is always ignored: web pages and mail programs add such names to track readers
+/// or to bypass a cache. nginx has the same rule (`$shared_args`).
 fn is_ignored(name: &str) -> bool {
     name.starts_with('_') || name.starts_with("utm_")
 }
 
-/// An address as it is compared with others: without the parameters that are never looked at.
+/// Removes the ignored parameters from an address, so that it can be compared with others.
 pub(super) fn without_ignored(address: &str) -> Cow<'_, str> {
     let Some((path, query)) = address.split_once('?') else { return Cow::Borrowed(address) };
-    let looked_at = |part: &&str| {
+    let is_known = |part: &&str| {
         let name = part.split('=').next().unwrap_or_default();
         pairs(name).is_ok_and(|names| names.first().is_some_and(|(name, _)| !is_ignored(name)))
     };
-    if query.split('&').all(|part| looked_at(&part)) {
+    if query.split('&').all(|part| is_known(&part)) {
         return Cow::Borrowed(address);
     }
-    let kept: Vec<&str> = query.split('&').filter(looked_at).collect();
+    let kept: Vec<&str> = query.split('&').filter(is_known).collect();
     if kept.is_empty() { Cow::Borrowed(path) } else { Cow::Owned(format!("{path}?{}", kept.join("&"))) }
 }
 
@@ -97,15 +97,15 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_parameter_is_named_with_the_one_that_was_probably_meant() {
+    fn an_unknown_parameter_is_named_with_the_most_similar_known_one() {
         for (query, pointer, detail) in [
-            ("lable=x&label=y", "/lable", "there is no such parameter; did you mean label?"),
-            ("Limit=5", "/Limit", "there is no such parameter; did you mean limit?"),
-            ("authorid=5", "/authorid", "there is no such parameter; did you mean author_id?"),
+            ("lable=x&label=y", "/lable", "is not a parameter of this address; did you mean label?"),
+            ("Limit=5", "/Limit", "is not a parameter of this address; did you mean limit?"),
+            ("authorid=5", "/authorid", "is not a parameter of this address; did you mean author_id?"),
             (
                 "q%2Fz=5",
                 "/q~1z",
-                "there is no such parameter; there are label, author, author_id, limit, from, to",
+                "is not a parameter of this address; its parameters are label, author, author_id, limit, from, to",
             ),
         ] {
             let found = faults(&Method::GET, query);
@@ -113,14 +113,14 @@ mod tests {
             assert_eq!((found[0].pointer.as_str(), found[0].detail.as_str()), (pointer, detail));
         }
         let none = faults(&Method::POST, "label=x");
-        assert_eq!(none[0].detail, "this address takes no parameters");
+        assert_eq!(none[0].detail, "is not a parameter of this address, which has none");
         assert_eq!(faults(&Method::HEAD, "lable=x").len(), 1);
         assert_eq!(faults(&Method::GET, &"x=1&".repeat(1_000)).len(), MAX_FAULTS);
         assert_eq!(faults(&Method::GET, &"x".repeat(10_000))[0].pointer.chars().count(), MAX_ECHO + 1);
     }
 
     #[test]
-    fn what_trackers_and_caches_add_is_ignored_and_everything_must_be_text() {
+    fn parameters_of_trackers_and_caches_are_ignored_but_must_be_valid_utf_8() {
         for query in
             ["", "_=1764280000", "utm_source=mail&utm_campaign=x&label=a", "%5Ft=1", "_&&utm_=", "limit=x"]
         {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_differ_in_ignored_parameters_are_one() {
+    fn addresses_that_differ_only_in_ignored_parameters_are_equal() {
         for (address, same) in [
             ("/a", "/a"),
             ("/a?_=1", "/a"),

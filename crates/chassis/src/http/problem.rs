@@ -1,3 +1,5 @@
+//! Problems: refusals as `application/problem+json` (RFC 9457).
+
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -8,12 +10,16 @@ use utoipa::ToSchema;
 
 use crate::causes;
 
-/// A refusal on its way to the client. The edge turns it into `application/problem+json` (RFC 9457), adds the request's id
-/// and address, and logs it once where its cause lies with us.
+/// The media type of problems.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A refusal on its way to the client. The edge renders it as `application/problem+json` (RFC 9457), adds the
+/// id and the address of the request, and logs it once if its cause is on the server's side.
 #[derive(Debug, Clone)]
 pub struct Problem(Box<Parts>);
 
-/// Boxed, since most answers are no problem and a `Result` is as large as its larger side.
+/// The content of a problem. It is boxed because a `Result` is as large as its larger variant, and most
+/// responses are not problems.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
     pub(crate) status: StatusCode,
@@ -23,19 +29,20 @@ pub(crate) struct Parts {
 }
 
 impl Problem {
-    /// A refusal that HTTP itself knows: a method, a media type, a size.
+    /// Creates a refusal by the rules of HTTP itself: the method, the media type or the size is not
+    /// acceptable.
     pub fn of_http(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         let refusal = Refusal::new(kind_of(status), code, detail);
         Self(Box::new(Parts { status, refusal, cause: None, headers: HeaderMap::new() }))
     }
 
-    /// The same with a header of the answer.
+    /// Sets a header of the response.
     pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }
 
-    /// The same with one more line of a header that may come several times, such as `Set-Cookie`.
+    /// Adds one more line of a header that may be repeated, such as `Set-Cookie`.
     pub fn and_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.0.headers.append(name, value);
         self
@@ -54,7 +61,7 @@ impl Problem {
         self.0.cause.as_deref()
     }
 
-    /// Says `detail` in an answer that refuses a writer as stale.
+    /// Replaces the sentence of a response that refuses a writer as stale.
     pub(super) fn explain_stale(response: &mut Response, detail: &str) {
         if let Some(Problem(parts)) = response.extensions_mut().get_mut::<Problem>()
             && parts.refusal.kind == Kind::Stale
@@ -63,12 +70,12 @@ impl Problem {
         }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &Code {
         &self.0.refusal.code
     }
@@ -82,7 +89,7 @@ impl<F: Fault> From<F> for Problem {
         if refusal.kind == Kind::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, challenge(refusal.code.as_str()));
         }
-        // A stale writer learns the newest tag, so that it can read and try again.
+        // A stale writer gets the current tag, so that it can read the resource and try again.
         if let Some(current) = refusal.extra.get("current_version").and_then(Value::as_u64) {
             headers.extend(HeaderValue::from_str(&format!("\"v{current}\"")).map(|tag| (header::ETAG, tag)));
         }
@@ -99,7 +106,8 @@ impl<F: Fault> From<F> for Problem {
     }
 }
 
-/// What a client is to send (RFC 6750 §3): if it sent a token, why that was not good enough.
+/// Returns the value of `WWW-Authenticate` (RFC 6750 §3). If the client sent a token, it contains the reason
+/// of the refusal.
 fn challenge(code: &str) -> HeaderValue {
     HeaderValue::from_static(if code == "invalid_token" {
         "Bearer error=\"invalid_token\""
@@ -117,10 +125,10 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The most characters of the address that a problem repeats.
+/// The maximum number of characters of the address in a problem.
 const MAX_INSTANCE: usize = 500;
 
-/// The HTTP status of a failure: one table.
+/// Returns the HTTP status of a kind of failure.
 pub(crate) fn status_of(kind: Kind) -> StatusCode {
     match kind {
         Kind::Malformed => StatusCode::BAD_REQUEST,
@@ -146,27 +154,30 @@ fn kind_of(status: StatusCode) -> Kind {
     })
 }
 
-/// What HTTP refuses without asking a handler: the second small table.
+/// Returns the problem of a status that axum or the edge sets without a handler.
 pub(crate) fn of_status(status: StatusCode) -> Problem {
     let (code, detail) = match status {
-        StatusCode::NOT_FOUND => ("not_found", "There is nothing at this address."),
+        StatusCode::NOT_FOUND => ("not_found", "There is no resource at this address."),
         StatusCode::METHOD_NOT_ALLOWED => {
-            ("method_not_allowed", "This address has no such method; see Allow.")
+            ("method_not_allowed", "This address does not support the method; see the header Allow.")
         }
         StatusCode::REQUEST_TIMEOUT => ("body_too_slow", "The body did not arrive in time."),
         StatusCode::PAYLOAD_TOO_LARGE => {
-            ("body_too_large", "The body is larger than 3 MiB, which is more than any address takes.")
+            ("body_too_large", "The body is larger than 3 MiB, the limit of all routes.")
         }
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported_media_type", "Bodies are application/json."),
-        StatusCode::PRECONDITION_REQUIRED => {
-            ("precondition_required", "Say which version you change: If-Match, or version in the body.")
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            ("unsupported_media_type", "The body must be JSON, with Content-Type: application/json.")
         }
+        StatusCode::PRECONDITION_REQUIRED => (
+            "precondition_required",
+            "Name the version that you change: send If-Match, or `version` in the body.",
+        ),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            ("headers_too_large", "The headers are larger than 32 KiB together.")
+            ("headers_too_large", "The headers are larger than 32 KiB in total.")
         }
         StatusCode::SERVICE_UNAVAILABLE => ("overloaded", Kind::Unavailable.sentence()),
         StatusCode::TOO_MANY_REQUESTS => {
-            ("too_many_requests", "Too many requests from this client; see Retry-After.")
+            ("too_many_requests", "Too many requests from this client; see the header Retry-After.")
         }
         StatusCode::GATEWAY_TIMEOUT => ("deadline_exceeded", Kind::Timeout.sentence()),
         status if status.is_server_error() => ("internal", Kind::Internal.sentence()),
@@ -175,33 +186,33 @@ pub(crate) fn of_status(status: StatusCode) -> Problem {
     Problem::of_http(status, code, detail)
 }
 
-/// The body of every 4xx and 5xx answer (RFC 9457). Some carry further members, such as `current_version`.
+/// The body of every 4xx and 5xx response (RFC 9457). Some have further members, such as `current_version`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProblemBody {
-    /// An identifier of this code.
+    /// The address of the page that explains the code.
     #[serde(rename = "type")]
     #[schema(example = "/problems/email_taken")]
     pub kind: String,
-    /// The status in words.
+    /// The HTTP status in words.
     #[schema(example = "Conflict")]
     pub title: String,
     /// The HTTP status.
     #[schema(example = 409)]
     pub status: u16,
-    /// What happened, for a person.
+    /// A sentence about what happened, for people.
     pub detail: String,
-    /// The path that was asked for, cut at 500 characters.
+    /// The path of the request, cut to 500 characters.
     pub instance: String,
-    /// What happened, for a program: stable.
+    /// The stable code of the problem, for programs.
     #[schema(schema_with = super::codes::schema)]
     pub code: String,
-    /// What to name when asking for help.
+    /// The id of the request, to be quoted in a request for help.
     pub request_id: String,
     /// The fields that break a rule, at most 64.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub errors: Vec<FieldProblem>,
-    /// Further members.
+    /// Further members, which depend on the code.
     #[serde(flatten)]
     #[schema(ignore)]
     pub extra: Map<String, Value>,
@@ -210,13 +221,14 @@ pub struct ProblemBody {
 /// One field that breaks a rule.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FieldProblem {
-    /// A JSON pointer into the body (RFC 6901), or the name of a query parameter behind a slash; cut at 200 characters.
+    /// A JSON pointer into the body (RFC 6901), or a slash and the name of a query parameter; cut to 200
+    /// characters.
     #[schema(example = "/title")]
     pub pointer: String,
-    /// What is wrong, for a program.
+    /// The stable code of the fault, for programs.
     #[schema(example = "too_long")]
     pub code: String,
-    /// What is wrong, for a person.
+    /// A sentence about the fault, for people.
     pub detail: String,
 }
 
@@ -227,7 +239,7 @@ impl From<FieldFault> for FieldProblem {
 }
 
 impl Parts {
-    /// The answer that the client sees.
+    /// Renders the response to the client.
     pub(crate) fn render(mut self, instance: &str, request_id: &str) -> Response {
         self.refusal = self.refusal.bounded();
         let code = self.refusal.code.as_str().to_owned();
@@ -245,12 +257,12 @@ impl Parts {
             errors: self.refusal.fields.into_iter().map(FieldProblem::from).collect(),
             extra: self.refusal.extra,
         };
-        // Strings, numbers and maps with text keys always are JSON.
+        // Strings, numbers and maps with string keys can always be serialized.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (self.status, bytes).into_response();
         let headers = response.headers_mut();
         headers.extend(self.headers);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
@@ -261,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_status_and_every_status_its_kind() {
+    fn kinds_and_statuses_are_mapped_to_each_other() {
         for kind in Kind::ALL {
             assert_eq!(kind_of(status_of(kind)), kind);
         }
@@ -270,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_problem_has_at_most_64_kib_whatever_was_asked() {
+    async fn a_problem_has_at_most_64_kib_for_every_request() {
         use http_body_util::BodyExt;
 
         let faults =
@@ -288,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_with_a_bad_token_learns_that_it_was_the_token() {
+    fn a_client_with_an_invalid_token_learns_that_the_token_is_the_reason() {
         for (code, wanted) in
             [("invalid_token", "Bearer error=\"invalid_token\""), ("unauthenticated", "Bearer")]
         {
@@ -298,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_writer_learns_the_newest_tag() {
+    fn a_stale_writer_gets_the_current_tag() {
         let refusal = Refusal::new(Kind::Stale, "stale_version", "changed").with("current_version", 8);
         let problem = Problem::from(refusal);
         assert_eq!(problem.status(), StatusCode::PRECONDITION_FAILED);

@@ -1,5 +1,6 @@
-//! The pages to which the `type` of a problem leads (RFC 9457 §3.1.1), written from the table of codes. They are whole without
-//! scripts, and their style is a file of its own, so that a strict Content-Security-Policy fits.
+//! The pages that the `type` of a problem points to (RFC 9457 §3.1.1), generated from the table of codes.
+//! They need no scripts, and their style is a separate file, so that a strict Content-Security-Policy is
+//! possible.
 
 use std::fmt::Write;
 
@@ -7,7 +8,7 @@ use http::StatusCode;
 
 use super::codes::{By, Meaning, codes};
 
-/// The page of one code; `None` where there is no such code.
+/// Returns the page of a code; `None` if the code does not exist.
 pub fn problem_page(code: &str) -> Option<String> {
     let meaning = codes().get(code)?;
     let mut body = format!("<h1><code>{code}</code></h1>\n<p class=\"status\">{}</p>\n", statuses(meaning));
@@ -19,18 +20,18 @@ pub fn problem_page(code: &str) -> Option<String> {
         let _ = write!(body, "<h2>{title}</h2>\n<p>{}</p>\n", marked(text));
     }
     if meaning.by == By::Gateway {
-        body.push_str("<p class=\"note\">Said by the gateway in front of a fleet, and by no service.</p>\n");
+        body.push_str("<p class=\"note\">Only the gateway in front of a fleet sends this code.</p>\n");
     }
     body.push_str("<p><a href=\"/problems/\">All problems</a> · <a href=\"/docs/\">The API</a></p>\n");
     Some(page(code, &body))
 }
 
-/// The list of all of them.
+/// Returns the page that lists all codes.
 pub fn problem_index() -> String {
     let mut body = String::from(
-        "<h1>Problems</h1>\n<p>Every refusal is <code>application/problem+json</code> (RFC 9457). A program looks at \
-         <code>code</code>, which is stable; <code>type</code> leads to the page of the code; <code>request_id</code> is what to \
-         name when asking for help.</p>\n<table>\n<tr><th>code</th><th>status</th><th>what it means</th></tr>\n",
+        "<h1>Problems</h1>\n<p>Every refusal is <code>application/problem+json</code> (RFC 9457). Programs match \
+         on <code>code</code>, which is stable. <code>type</code> points to the page of the code. Quote <code>request_id</code> \
+         in a request for help.</p>\n<table>\n<tr><th>code</th><th>status</th><th>what it means</th></tr>\n",
     );
     for (code, meaning) in codes() {
         let status = meaning.status.iter().map(StatusCode::as_str).collect::<Vec<_>>().join(", ");
@@ -44,7 +45,7 @@ pub fn problem_index() -> String {
     page("Problems", &body)
 }
 
-/// The style of these pages, which stands at `/problems/style.css`.
+/// The stylesheet of these pages, served at `/problems/style.css`.
 pub const PROBLEM_STYLE: &str = include_str!("problem_pages.css");
 
 fn page(title: &str, body: &str) -> String {
@@ -62,7 +63,7 @@ fn statuses(meaning: &Meaning) -> String {
     meaning.status.iter().map(one).collect::<Vec<_>>().join(" · ")
 }
 
-/// Text as HTML: what stands between backticks is code.
+/// Converts text to HTML. Text between backticks becomes code.
 fn marked(text: &str) -> String {
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let parts = escaped.split('`').enumerate();
@@ -76,12 +77,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_page_that_says_all_of_it_and_the_index_leads_there() {
+    fn every_code_has_a_complete_page_and_a_link_in_the_index() {
         let index = problem_index();
         for (code, meaning) in codes() {
             let page = problem_page(code).expect("a page");
             for text in [&meaning.means, &meaning.when, &meaning.client] {
-                assert!(page.contains(&marked(text)), "{code} does not say: {text}");
+                assert!(page.contains(&marked(text)), "the page of {code} lacks: {text}");
             }
             assert!(page.contains(meaning.status[0].as_str()), "{code}");
             assert!(index.contains(&format!("href=\"/problems/{code}\"")), "{code}");
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_page_runs_and_what_is_not_ours_is_escaped() {
+    fn a_page_has_no_scripts_and_escapes_text() {
         assert_eq!(marked("a `b<c>` & d"), "a <code>b&lt;c&gt;</code> &amp; d");
         let all: String = codes().keys().filter_map(|code| problem_page(code)).collect();
         for forbidden in ["<script", "style=\"", "<style", "onclick", "http://", "https://"] {

@@ -1,29 +1,30 @@
-//! How much of a listener one client may use at the same time.
+//! The share of a listener that one client may use at the same time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::client::ClientKey;
 
-/// Counts what each client has in hand. A client without anything in hand takes no memory.
+/// Counts the units that each client holds. A client that holds nothing uses no memory.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    /// The most for one client; 0 for no limit.
-    most: usize,
+    /// The maximum number of units of one client; 0 means no limit.
+    limit: usize,
     held: Mutex<HashMap<ClientKey, usize>>,
 }
 
 impl Shares {
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, held: Mutex::default() })
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, held: Mutex::default() })
     }
 
-    /// One more for a client, until the guard is dropped; `None` if its share is used up. A client that is not known has no limit.
+    /// Takes one unit for a client until the guard is dropped; `None` if its share is used up. An unknown
+    /// client has no limit.
     pub(super) fn take(self: &Arc<Self>, client: Option<ClientKey>) -> Option<Share> {
-        let Some(client) = client.filter(|_| self.most > 0) else { return Some(Share(None)) };
+        let Some(client) = client.filter(|_| self.limit > 0) else { return Some(Share(None)) };
         let mut held = self.lock();
         let own = held.entry(client).or_default();
-        if *own >= self.most {
+        if *own >= self.limit {
             return None;
         }
         *own += 1;
@@ -36,7 +37,7 @@ impl Shares {
     }
 }
 
-/// One of a client's share.
+/// A unit that a client holds.
 #[derive(Debug)]
 pub(crate) struct Share(Option<(Arc<Shares>, ClientKey)>);
 
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn each_client_has_its_own_share_and_what_it_gives_back_is_free_again() {
+    fn each_client_has_its_own_share_and_returned_units_are_free_again() {
         let shares = Shares::new(2);
         let take = |from| shares.take(client(from));
         let (first, second) = (take("192.0.2.1"), take("192.0.2.1"));
@@ -73,11 +74,11 @@ mod tests {
         drop(first);
         assert!(take("192.0.2.1").is_some());
         drop(second);
-        assert!(shares.lock().is_empty(), "nothing is remembered of a client that has nothing in hand");
+        assert!(shares.lock().is_empty(), "a client that holds nothing uses no memory");
     }
 
     #[test]
-    fn zero_is_no_limit() {
+    fn zero_means_no_limit() {
         let shares = Shares::new(0);
         let all: Vec<_> = (0..1_000).map(|_| shares.take(client("192.0.2.1"))).collect();
         assert!(all.iter().all(Option::is_some));

@@ -1,4 +1,4 @@
-//! Writes are done to their end, also when nobody waits for it any more.
+//! Writes run to completion, even if the client no longer waits for the response.
 
 use std::any::Any;
 use std::time::Duration;
@@ -11,52 +11,56 @@ use tokio_util::task::TaskTracker;
 use super::problem::Problem;
 use crate::{Context, spawn};
 
-/// What became of a handler: its answer, or what its panic said.
-pub(super) type Outcome = Result<Response, Box<dyn Any + Send>>;
+/// The result of a handler: its response, or its panic.
+pub(super) type HandlerResult = Result<Response, Box<dyn Any + Send>>;
 
-/// A write goes on without its client for no longer than so many times its budget.
-const PATIENCE: u32 = 3;
+/// The maximum duration of a write, as a multiple of its budget.
+const MAX_BUDGETS: u32 = 3;
 
-/// A write that has begun is done to its end, also when the client leaves or the time is over: dropped between two stores, it
-/// would leave the second one (a cache, say) with what the first one has changed. `budget` is that of a write.
-pub(super) async fn to_the_end(
-    work: impl Future<Output = Outcome> + Send + 'static,
+/// Runs a write to completion, even if the client disconnects or the deadline passes. If it were dropped
+/// between two stores, the second one (a cache, for example) would lack the change of the first. `budget` is
+/// the budget of a write.
+pub(super) async fn run_to_completion(
+    work: impl Future<Output = HandlerResult> + Send + 'static,
     deadline: Deadline,
     budget: Duration,
     writes: &TaskTracker,
-) -> Result<Outcome, Elapsed> {
-    let (tell, told) = tokio::sync::oneshot::channel();
+) -> Result<HandlerResult, Elapsed> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
     let context = Context::current();
     let task = async move {
-        let Ok(outcome) = tokio::time::timeout(budget * PATIENCE, work).await else {
-            tracing::error!("a write was given up: it took three times its budget");
+        let Ok(result) = tokio::time::timeout(budget * MAX_BUDGETS, work).await else {
+            tracing::error!("a write was cancelled: it took three times its budget");
             return;
         };
-        if let Err(unheard) = tell.send(outcome) {
-            log_unheard(&unheard);
+        if let Err(result) = sender.send(result) {
+            log_abandoned(&result);
         }
     };
     spawn("edge.write", writes.track_future(context.scope(task)));
-    let heard = tokio::time::timeout(deadline.left(), told).await?;
-    // The task ends without telling only where it was given up, and that is after the deadline.
-    Ok(heard.unwrap_or_else(|lost| Err(Box::new(lost.to_string()))))
+    let received = tokio::time::timeout(deadline.left(), receiver).await?;
+    // The task ends without a result only if it was cancelled, and that is after the deadline.
+    Ok(received.unwrap_or_else(|error| Err(Box::new(error.to_string()))))
 }
 
-/// The end of a write that nobody waited for.
-fn log_unheard(outcome: &Outcome) {
-    let problem = outcome.as_ref().ok().and_then(|response| response.extensions().get::<Problem>());
-    match (outcome, problem.and_then(Problem::cause)) {
-        (Err(panic), _) => tracing::error!(cause = said(&**panic), "a write that nobody waited for panicked"),
-        (Ok(_), Some(cause)) => tracing::error!(cause, "a write that nobody waited for failed"),
+/// Logs the result of a write whose client no longer waited.
+fn log_abandoned(result: &HandlerResult) {
+    let problem = result.as_ref().ok().and_then(|response| response.extensions().get::<Problem>());
+    match (result, problem.and_then(Problem::cause)) {
+        (Err(panic), _) => tracing::error!(
+            cause = panic_text(&**panic),
+            "a write panicked after its client had stopped waiting"
+        ),
+        (Ok(_), Some(cause)) => tracing::error!(cause, "a write failed after its client had stopped waiting"),
         (Ok(response), None) => {
             let status = response.status().as_u16();
-            tracing::info!(status, "a write that nobody waited for was done to its end");
+            tracing::info!(status, "a write was completed after its client had stopped waiting");
         }
     }
 }
 
-/// What a panic said.
-pub(super) fn said(panic: &(dyn Any + Send)) -> &str {
+/// Returns the message of a panic.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -22,9 +22,9 @@ pub enum ArticleError {
     },
     /// The texts of a page by its number exceed the bound of a page.
     #[error(
-        "The texts of this page exceed {most} bytes{}. Ask for fewer articles on a page, or walk the list by `cursor`, \
-         whose pages end at that size.",
-        bytes.map(|bytes| format!(": they have {bytes}")).unwrap_or_default()
+        "The content of this page must not exceed {most} bytes{}. Ask for fewer articles on a page, or walk the list by \
+         `cursor`, whose pages end at that size.",
+        bytes.map(|bytes| format!(", got {bytes}")).unwrap_or_default()
     )]
     PageTooLarge {
         /// How many bytes they have, if that is known.
@@ -48,7 +48,7 @@ impl Fault for ArticleError {
             ArticleError::Section(error) => error.fields(),
             ArticleError::AllAway { .. } => Vec::new(),
             ArticleError::PageTooLarge { most, .. } => {
-                let detail = format!("The content of a page must not exceed {most} bytes.");
+                let detail = format!("must be lower: the content of a page must not exceed {most} bytes");
                 vec![FieldFault::new("/limit", "page_too_large", detail)]
             }
         }

@@ -8,8 +8,8 @@ use kernel::{Identity, Role, UserId};
 use super::Users;
 use crate::domain::{Session, User};
 
-/// A signed-in caller and their account as the store has it now. If the account was erased or has lost the role of the token, the
-/// request is refused with 401.
+/// A signed-in caller and their account as the store has it now. If the account was erased or has lost the
+/// role of the token, the request is refused with 401.
 pub struct CurrentUser {
     /// The claims of the token.
     pub identity: Identity,
@@ -34,7 +34,8 @@ impl FromRequestParts<Users> for CurrentUser {
     }
 }
 
-/// `None` for an anonymous request. A request with a token is refused under the same conditions as on other routes.
+/// `None` for an anonymous request. A request with a token is refused under the same conditions as on other
+/// routes.
 impl OptionalFromRequestParts<Users> for CurrentUser {
     type Rejection = Problem;
 
@@ -47,8 +48,8 @@ impl OptionalFromRequestParts<Users> for CurrentUser {
     }
 }
 
-/// A signed-in caller whose session has not ended, for changes that cannot be undone. An access token is valid for 15 minutes even if
-/// its session ends, so these routes look the session up.
+/// A signed-in caller whose session has not ended, for changes that cannot be undone. An access token is
+/// valid for 15 minutes even if its session ends, so these routes look the session up.
 pub struct LiveSession {
     /// The claims of the token.
     pub identity: Identity,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;
-use crate::http::Caller;
+use crate::http::{Caller, ThrottleConfig};
 
 async fn ask(router: Router, config: EdgeConfig, request: http::request::Builder) -> (Response<()>, Value) {
     let request = request.body(Body::empty()).expect("a request");
@@ -30,7 +30,7 @@ fn router() -> Router {
 }
 
 #[tokio::test]
-async fn what_axum_refuses_by_itself_is_a_problem_too() {
+async fn a_refusal_of_axum_is_a_problem_too() {
     let config = EdgeConfig { public_base: "/users/v1".to_owned(), ..EdgeConfig::default() };
     let (answer, body) =
         ask(router(), config.clone(), Request::get("/nowhere").header("x-request-id", "r-1")).await;
@@ -44,7 +44,7 @@ async fn what_axum_refuses_by_itself_is_a_problem_too() {
 }
 
 #[tokio::test]
-async fn an_unknown_path_is_a_problem_also_where_more_routes_stand_beside_the_edge() {
+async fn an_unknown_path_is_a_problem_even_if_another_router_is_merged() {
     let beside = Router::new().route("/livez", get(|| async { "live" }));
     let app = edge("test", router(), EdgeConfig::default()).merge(beside);
     let answer = app.oneshot(Request::get("/nowhere").body(Body::empty()).expect("a request")).await;
@@ -53,7 +53,7 @@ async fn an_unknown_path_is_a_problem_also_where_more_routes_stand_beside_the_ed
 }
 
 #[tokio::test]
-async fn a_panic_is_a_500_that_says_nothing_of_it() {
+async fn a_panic_is_a_500_without_its_message() {
     let (answer, body) = ask(router(), EdgeConfig::default(), Request::get("/panic")).await;
     assert_eq!((answer.status().as_u16(), &body["code"]), (500, &"internal".into()));
     assert!(!body.to_string().contains("on purpose"));
@@ -67,7 +67,7 @@ async fn a_handler_that_takes_too_long_is_a_504() {
 }
 
 #[tokio::test]
-async fn a_write_whose_client_leaves_is_done_to_its_end_and_a_read_is_not() {
+async fn a_write_is_completed_although_its_client_disconnects_and_a_read_is_not() {
     use tokio::sync::Notify;
 
     let (begun, go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -83,7 +83,7 @@ async fn a_write_whose_client_leaves_is_done_to_its_end_and_a_read_is_not() {
     for (method, finishes) in [(Method::POST, true), (Method::GET, false)] {
         let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
         tokio::select! {
-            _ = router.clone().oneshot(request) => panic!("answered before it was told to"),
+            _ = router.clone().oneshot(request) => panic!("answered before the handler was released"),
             () = begun.notified() => {}
         }
         go.notify_one();
@@ -107,7 +107,7 @@ async fn headers_over_32_kib_are_431_and_an_announced_large_body_413() {
 }
 
 #[tokio::test]
-async fn bodies_that_never_come_take_no_reader_a_place_and_are_408() {
+async fn bodies_that_never_arrive_do_not_block_readers_and_are_408() {
     let config = EdgeConfig { in_flight: 1, write_budget_ms: 50, ..EdgeConfig::default() };
     let router = edge("test", router().route("/write", axum::routing::post(|| async {})), config);
     let never = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
@@ -119,7 +119,7 @@ async fn bodies_that_never_come_take_no_reader_a_place_and_are_408() {
 }
 
 #[tokio::test]
-async fn more_requests_than_may_be_in_flight_are_shed() {
+async fn requests_beyond_the_limit_in_flight_are_shed() {
     let config = EdgeConfig { in_flight: 0, ..EdgeConfig::default() };
     let (answer, _) = ask(router(), config, Request::get("/ok")).await;
     assert_eq!(answer.status(), 503);
@@ -127,7 +127,7 @@ async fn more_requests_than_may_be_in_flight_are_shed() {
 }
 
 #[tokio::test]
-async fn a_trace_goes_on_and_a_dangerous_request_id_is_replaced() {
+async fn a_trace_is_continued_and_a_dangerous_request_id_is_replaced() {
     let given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let request = Request::get("/ok").header("traceparent", given).header("x-request-id", "a b\tc");
     let (answer, _) = ask(router(), EdgeConfig::default(), request).await;
@@ -160,7 +160,7 @@ fn from(peer: &str, request: http::request::Builder) -> Request {
     request.extension(axum::extract::ConnectInfo(peer)).body(Body::empty()).expect("a request")
 }
 
-/// A route whose handlers count themselves and wait for ever.
+/// A route whose handlers count themselves and wait forever.
 fn stuck(begun: &Arc<std::sync::atomic::AtomicUsize>) -> Router {
     let begun = begun.clone();
     let handler = move || {
@@ -171,7 +171,7 @@ fn stuck(begun: &Arc<std::sync::atomic::AtomicUsize>) -> Router {
 }
 
 #[tokio::test]
-async fn of_many_requests_for_one_address_at_once_only_the_burst_is_at_work() {
+async fn of_many_parallel_requests_for_one_address_only_the_burst_is_handled() {
     let begun = Arc::default();
     let throttle = ThrottleConfig {
         same_address: vec!["1/day burst 20".parse().expect("a limit")],
@@ -188,7 +188,7 @@ async fn of_many_requests_for_one_address_at_once_only_the_burst_is_at_work() {
 }
 
 #[tokio::test]
-async fn one_client_has_a_share_of_the_requests_in_flight_until_it_has_taken_their_answers() {
+async fn one_client_has_a_share_of_the_requests_in_flight_until_it_has_received_the_responses() {
     let config = EdgeConfig { in_flight_per_address: 2, ..EdgeConfig::default() };
     let trusted_proxies = serde_json::from_str("\"10.0.0.7\"").expect("a proxy");
     let router = edge("test", router(), EdgeConfig { trusted_proxies, ..config });
@@ -229,7 +229,7 @@ async fn preflights_are_counted_like_every_request() {
         ThrottleConfig { client: vec!["3/day".parse().expect("a limit")], ..ThrottleConfig::none() };
     let router = edge("test", router(), EdgeConfig { throttle, ..EdgeConfig::default() });
     let ask = || {
-        let request = Request::options("/ok").header("origin", "https://anybody.example");
+        let request = Request::options("/ok").header("origin", "https://other.example");
         router.clone().oneshot(from("192.0.2.1:1", request.header("access-control-request-method", "GET")))
     };
     for _ in 0..3 {
@@ -239,7 +239,7 @@ async fn preflights_are_counted_like_every_request() {
 }
 
 #[tokio::test]
-async fn probes_are_counted_by_a_limit_of_their_own() {
+async fn probes_have_a_separate_limit() {
     let throttle = ThrottleConfig {
         client: vec!["1/day".parse().expect("a limit")],
         probes: vec!["3/day".parse().expect("a limit")],

@@ -1,9 +1,11 @@
-//! What comes in over HTTP. axum's own extractors answer in plain text; these refuse as everything else does.
+//! Extractors for bodies, paths and queries. Those of axum refuse in plain text; these refuse with a problem.
 
 mod body;
+mod complete;
 mod json;
 mod node;
 mod query;
+mod value;
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
@@ -16,15 +18,15 @@ use kernel::{Kind, Refusal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use self::body::unpacked;
-pub(super) use self::body::{BodyLimit, MAX_DISCARDED, received};
+use self::body::decompress;
+pub(super) use self::body::{BodyLimit, MAX_DISCARDED, receive_body};
 pub use self::body::{MAX_BODY, MAX_TEXT_BODY};
 pub use self::query::{Query, query_time};
 pub(super) use self::query::{invalid as invalid_query, pairs};
 use super::problem::{Problem, of_status};
 
-/// A JSON body. As an extractor it reads a struct with named fields, and names everything that is wrong by a JSON pointer; as an answer
-/// it is `application/json`.
+/// A JSON body. As an extractor it reads a struct with named fields and reports every fault with a JSON
+/// pointer. As a response it is `application/json`.
 #[derive(Debug, Clone, Copy)]
 pub struct Json<T>(pub T);
 
@@ -47,9 +49,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             return Err(of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         let limit = parts.extensions.get::<BodyLimit>().copied().unwrap_or_default();
-        // Behind the edge it has arrived already; this is for a router without one.
-        let bytes = received(body).await?;
-        json::parse(&unpacked(&parts.headers, bytes, limit)?).map(Json)
+        // Behind the edge the body has already arrived; this is for a router without an edge.
+        let bytes = receive_body(body).await?;
+        json::parse(&decompress(&parts.headers, bytes, limit)?).map(Json)
     }
 }
 
@@ -65,8 +67,8 @@ fn malformed(code: &'static str, detail: impl Into<String>) -> Problem {
     Refusal::new(Kind::Malformed, code, detail).into()
 }
 
-/// The parameters of a path, as a struct with their names. A name decides what a bad value means: `type` names no section
-/// (404 `unknown_type`), an `id` names nothing that could exist (404 `not_found`), the rest can't be read (400).
+/// The parameters of a path, as a struct with their names. The name decides how an invalid value is refused:
+/// 404 `unknown_type` for `type`, 404 `not_found` for an id, 400 for all others.
 #[derive(Debug, Clone, Copy)]
 pub struct Path<T>(pub T);
 
@@ -75,8 +77,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     #[allow(clippy::disallowed_types, reason = "this is the wrapper")]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let taken = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        taken.map(|axum::extract::Path(value)| Path(value)).map_err(|rejection| path_problem(&rejection))
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(value)| Path(value)).map_err(|rejection| path_problem(&rejection))
     }
 }
 
@@ -97,7 +99,7 @@ fn path_problem(rejection: &PathRejection) -> Problem {
                 .into()
         }
         id if id == "id" || id.ends_with("_id") => of_status(StatusCode::NOT_FOUND),
-        "" => malformed("malformed_path", "The path can't be read."),
-        name => malformed("malformed_path", format!("{name} in the path can't be read.")),
+        "" => malformed("malformed_path", "The path is not valid."),
+        name => malformed("malformed_path", format!("`{name}` in the path is not valid.")),
     }
 }

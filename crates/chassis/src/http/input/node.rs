@@ -1,5 +1,6 @@
-//! Values as a client wrote them, and how they become what a handler wants. serde's own messages name Rust types and repeat values, of
-//! which one may be a password; these name what was expected and what kind of value came instead.
+//! Values of a request, and their conversion to the types of a handler. serde's own messages contain Rust
+//! types and repeat values, and one of them may be a password. These messages contain only the expected and
+//! the actual kind of value.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,16 +23,17 @@ pub(super) enum Node<'a> {
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
-    /// The value of a query's parameter: a text, which may mean a number.
+    /// The value of a query parameter: a text that may stand for a number.
     Parameter(Cow<'a, str>),
-    /// Fits wherever it is put. It takes the place of what was refused, so that the rest can be looked at.
-    StandIn,
+    /// A placeholder that suits every type. It replaces a refused value, so that the other fields can be
+    /// checked.
+    Placeholder,
 }
 
 impl Node<'_> {
     fn kind(&self) -> &'static str {
         match self {
-            Node::Null | Node::StandIn => "null",
+            Node::Null | Node::Placeholder => "null",
             Node::Bool(_) => "true or false",
             Node::Unsigned(_) | Node::Signed(_) | Node::Float(_) => "a number",
             Node::Text(_) | Node::Parameter(_) => "a string",
@@ -40,13 +42,13 @@ impl Node<'_> {
         }
     }
 
-    /// The refusal of a value of another kind. It never repeats the value.
-    pub(super) fn is_not(&self, wanted: &str) -> ReadError {
-        ReadError::new("invalid_value", format!("must be {wanted}, got {}", self.kind()))
+    /// Returns the refusal of a value of the wrong kind. It never repeats the value.
+    pub(super) fn is_not(&self, expected: &str) -> ReadError {
+        ReadError::new("invalid_value", format!("must be {expected}, got {}", self.kind()))
     }
 }
 
-/// Why a value can't be what a handler wants: faults whose pointers begin at the value.
+/// The faults of a value. Their pointers begin at the value.
 #[derive(Debug)]
 pub(super) struct ReadError(pub(super) Vec<FieldFault>);
 
@@ -56,7 +58,7 @@ impl ReadError {
         Self(vec![FieldFault::new("", code, detail)])
     }
 
-    /// The same as seen from the value that holds this one under `segment`.
+    /// Prefixes the pointers with `segment`, under which another value contains this one.
     fn below(mut self, segment: &str) -> Self {
         for fault in &mut self.0 {
             fault.pointer = pointer(segment, &fault.pointer);
@@ -65,7 +67,7 @@ impl ReadError {
     }
 }
 
-/// The pointer (RFC 6901) of `rest` below a member, of a bounded length.
+/// Returns the pointer (RFC 6901) of `rest` below a member, with a bounded length.
 pub(super) fn pointer(segment: &str, rest: &str) -> String {
     let start: String = segment.chars().take(MAX_ECHO).collect();
     let mut pointer = format!("/{}{rest}", start.replace('~', "~0").replace('/', "~1"));
@@ -75,20 +77,20 @@ pub(super) fn pointer(segment: &str, rest: &str) -> String {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value can't be read")
+        f.write_str("the value is not valid")
     }
 }
 
 impl std::error::Error for ReadError {}
 
 impl de::Error for ReadError {
-    /// What our own types say of a text, such as "must be an id".
+    /// Creates the fault of a type of ours, such as "must be an id".
     fn custom<T: fmt::Display>(sentence: T) -> Self {
         Self::new("invalid_value", sentence.to_string())
     }
 
     fn invalid_type(_: Unexpected<'_>, _: &dyn de::Expected) -> Self {
-        Self::custom("is of the wrong type")
+        Self::custom("has the wrong type")
     }
 
     fn invalid_value(_: Unexpected<'_>, _: &dyn de::Expected) -> Self {
@@ -108,20 +110,20 @@ impl de::Error for ReadError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new("required", "must be given".to_owned()).below(field)
+        Self::new("required", "is required".to_owned()).below(field)
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        twice(field)
+        duplicate(field)
     }
 }
 
 pub(super) fn unknown(field: &str) -> ReadError {
-    ReadError::new("unknown_field", "there is no such field".to_owned()).below(field)
+    ReadError::new("unknown_field", "is not a field of this object".to_owned()).below(field)
 }
 
-pub(super) fn twice(field: &str) -> ReadError {
-    ReadError::new("duplicate_field", "must be given once".to_owned()).below(field)
+pub(super) fn duplicate(field: &str) -> ReadError {
+    ReadError::new("duplicate_field", "must not be repeated".to_owned()).below(field)
 }
 
 macro_rules! numbers {
@@ -131,7 +133,7 @@ macro_rules! numbers {
                 Node::Unsigned(number) => (*number).try_into().ok(),
                 Node::Signed(number) => (*number).try_into().ok(),
                 Node::Parameter(text) => number_in(text)?.parse().ok(),
-                Node::StandIn => Some(0),
+                Node::Placeholder => Some(0),
                 Node::Float(_) => return Err(ReadError::new("invalid_value", "must be a whole number".to_owned())),
                 other => return Err(other.is_not("a whole number")),
             };
@@ -141,7 +143,7 @@ macro_rules! numbers {
     )*};
 }
 
-/// The text of a whole number, which may be out of every range.
+/// Returns the text if it is a whole number, even one that no type can hold.
 fn number_in(text: &str) -> Result<&str, ReadError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -157,7 +159,7 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
-            Node::Null | Node::StandIn => visitor.visit_unit(),
+            Node::Null | Node::Placeholder => visitor.visit_unit(),
             Node::Bool(value) => visitor.visit_bool(*value),
             Node::Unsigned(number) => visitor.visit_u64(*number),
             Node::Signed(number) => visitor.visit_i64(*number),
@@ -171,7 +173,7 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
             Node::Bool(value) => visitor.visit_bool(*value),
-            Node::StandIn => visitor.visit_bool(false),
+            Node::Placeholder => visitor.visit_bool(false),
             Node::Parameter(text) if matches!(&**text, "true" | "false") => {
                 visitor.visit_bool(text == "true")
             }
@@ -189,7 +191,7 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
             Node::Text(text) | Node::Parameter(text) => visitor.visit_borrowed_str(text),
-            Node::StandIn => visitor.visit_borrowed_str(""),
+            Node::Placeholder => visitor.visit_borrowed_str(""),
             other => Err(other.is_not("a string")),
         }
     }
@@ -200,7 +202,7 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
-            Node::Null | Node::StandIn => visitor.visit_none(),
+            Node::Null | Node::Placeholder => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
@@ -216,7 +218,7 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
             Node::List(nodes) => visitor.visit_seq(Elements { nodes, next: 0 }),
-            Node::StandIn => visitor.visit_seq(Elements { nodes: &[], next: 0 }),
+            Node::Placeholder => visitor.visit_seq(Elements { nodes: &[], next: 0 }),
             other => Err(other.is_not("a list")),
         }
     }
@@ -224,12 +226,12 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
             Node::Object(members) => visitor.visit_map(Members::of(members)),
-            Node::StandIn => visitor.visit_map(Members::of(&[])),
+            Node::Placeholder => visitor.visit_map(Members::of(&[])),
             other => Err(other.is_not("an object")),
         }
     }
 
-    /// A list is not an object, although serde would take its elements for the fields in their order.
+    /// Refuses a list, although serde would accept its elements as the fields in their order.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -244,7 +246,7 @@ impl<'de> Deserializer<'de> for &'de Node<'_> {
             if !fields.contains(&name) {
                 faults.extend(unknown(name).0);
             } else if known.iter().any(|(other, _)| other == name) {
-                faults.extend(twice(name).0);
+                faults.extend(duplicate(name).0);
             } else {
                 known.push(member);
             }
@@ -293,7 +295,7 @@ impl<'de> SeqAccess<'de> for Elements<'de, '_> {
     }
 }
 
-/// The members of an object, of which a struct asks one after the other.
+/// The members of an object, which a struct reads one after the other.
 pub(super) struct Members<'n, 'a, I> {
     pub(super) left: I,
     pub(super) value: Option<(&'n str, &'n Node<'a>)>,
@@ -320,98 +322,4 @@ impl<'n, 'a, I: Iterator<Item = (&'n str, &'n Node<'a>)>> MapAccess<'n> for Memb
         let (name, node) = self.value.take().ok_or_else(|| de::Error::custom("has no value"))?;
         seed.deserialize(node).map_err(|error| error.below(name))
     }
-}
-
-/// Makes a `T` of named values, and names everything that keeps it from being one. Every field is looked at: what was refused is
-/// stood in for while the others are read.
-pub(super) fn complete<'a, T: de::DeserializeOwned>(
-    mut members: Vec<(&'static str, Node<'a>)>,
-    mut faults: Vec<FieldFault>,
-) -> Result<T, Vec<FieldFault>> {
-    let mut refused: Vec<String> = Vec::new();
-    loop {
-        let error = match T::deserialize(Whole(&members)) {
-            Ok(value) if faults.is_empty() => return Ok(value),
-            Ok(_) => return Err(faults),
-            Err(error) => error,
-        };
-        let field = error.0.first().map(|fault| first_segment(&fault.pointer)).unwrap_or_default();
-        let place = members.iter().position(|(name, _)| *name == field);
-        match place {
-            // It was stood in for, and the type takes no stand-in.
-            Some(place) if refused.contains(&field) => drop(members.remove(place)),
-            Some(place) => {
-                members[place].1 = Node::StandIn;
-                refused.push(field);
-                faults.extend(error.0);
-            }
-            // It is missing, or is named already and was taken out.
-            None => {
-                let known = fields_of::<T>().unwrap_or_default().iter().find(|name| **name == field);
-                let named = refused.contains(&field);
-                if !named {
-                    refused.push(field);
-                    faults.extend(error.0);
-                }
-                match known {
-                    Some(name) if !named => members.push((name, Node::StandIn)),
-                    _ => return Err(faults),
-                }
-            }
-        }
-    }
-}
-
-fn first_segment(pointer: &str) -> String {
-    let segment = pointer.split('/').nth(1).unwrap_or_default();
-    segment.replace("~1", "/").replace("~0", "~")
-}
-
-/// Named values as a deserializer.
-struct Whole<'n, 'a>(&'n [(&'static str, Node<'a>)]);
-
-impl<'de> Deserializer<'de> for Whole<'de, '_> {
-    type Error = ReadError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        let members = self.0.iter().map(|(name, node)| (*name, node));
-        visitor.visit_map(Members { left: members, value: None })
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// The names of the fields of `T`, if it is a struct with names.
-pub(super) fn fields_of<T: de::DeserializeOwned>() -> Option<&'static [&'static str]> {
-    struct Ask<'f>(&'f mut Option<&'static [&'static str]>);
-
-    impl<'de> Deserializer<'de> for Ask<'_> {
-        type Error = ReadError;
-
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, ReadError> {
-            Err(de::Error::custom("only its fields are asked for"))
-        }
-
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            fields: &'static [&'static str],
-            visitor: V,
-        ) -> Result<V::Value, ReadError> {
-            *self.0 = Some(fields);
-            self.deserialize_any(visitor)
-        }
-
-        forward_to_deserialize_any! {
-            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-        }
-    }
-
-    let mut fields = None;
-    let _ = T::deserialize(Ask(&mut fields));
-    fields
 }

@@ -1,4 +1,5 @@
-//! The query of an address. What can't be decoded is 400; every other fault is 422 with the parameter's name as its pointer.
+//! The query of an address. A query that cannot be decoded is 400. Every other fault is 422, with the
+//! parameter's name as its pointer.
 
 use std::borrow::Cow;
 
@@ -8,12 +9,13 @@ use kernel::{FieldFault, Kind, NotATime, Refusal, Timestamp};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 
+use super::complete::{complete, fields_of};
 use super::malformed;
-use super::node::{Node, complete, fields_of, pointer};
+use super::node::{Node, pointer};
 use crate::http::problem::Problem;
 
-/// The parameters of a query, as a struct with their names. Those that the struct does not have are not looked at here: the guard
-/// refuses what the route's document does not name.
+/// The parameters of a query, as a struct with their names. Other parameters are ignored here: the guard
+/// refuses those that the route's document does not name.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<T>(pub T);
 
@@ -36,22 +38,23 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
         }
         let pointer = pointer(field, "");
         if faults.iter().all(|fault: &FieldFault| fault.pointer != pointer) {
-            faults.push(FieldFault::new(pointer, "duplicate_parameter", "must be given once"));
+            faults.push(FieldFault::new(pointer, "duplicate_parameter", "must not be repeated"));
         }
     }
     complete(members, faults).map_err(|faults| invalid("invalid", faults))
 }
 
-/// The refusal of a query.
+/// Returns the refusal of a query.
 pub(in crate::http) fn invalid(code: &'static str, faults: Vec<FieldFault>) -> Problem {
-    let detail = "The query of the address breaks a rule; see errors.";
+    let detail = "The query breaks a rule; see `errors`.";
     Refusal::new(Kind::Invalid, code, detail).with_fields(faults).into()
 }
 
-/// A name and its value, decoded.
+/// A decoded name and its decoded value.
 pub(in crate::http) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// The names and values of a query (the URL standard, "application/x-www-form-urlencoded"), one after the other.
+/// Decodes the names and values of a query in their order (the URL standard,
+/// "application/x-www-form-urlencoded").
 pub(in crate::http) fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     let pairs = parts.map(|part| {
@@ -59,8 +62,8 @@ pub(in crate::http) fn pairs(query: &str) -> Result<Vec<Pair<'_>>, Problem> {
         Some((decoded(name)?, decoded(value)?))
     });
     pairs.collect::<Option<_>>().ok_or_else(|| {
-        let detail = "The query of the address can't be decoded: a percent sign and two hexadecimal digits must \
-                      stand for a byte of UTF-8.";
+        let detail = "The query cannot be decoded: it must be percent-encoded UTF-8, with two hexadecimal digits after each \
+                      percent sign.";
         malformed("malformed_query", detail)
     })
 }
@@ -77,8 +80,8 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(&spaced).decode_utf8().ok().map(|text| Cow::Owned(text.into_owned()))
 }
 
-/// A moment in a query. The plus sign of an offset is often sent as it is, and decoding makes a space of it: `08:00:00 01:00` means
-/// `08:00:00+01:00`, since no time has a space there.
+/// Parses a time in a query. Clients often forget to encode the plus sign of an offset, and decoding turns it
+/// into a space. A time never contains a space there, so `08:00:00 01:00` is read as `08:00:00+01:00`.
 ///
 /// # Errors
 /// If the text is not a time by RFC 3339.
@@ -117,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_read_by_the_names_of_its_parameters() {
+    fn a_query_is_parsed_by_the_names_of_its_parameters() {
         let read =
             parse::<Slice>("start=-3&count=7&publish=true&label=a%26b+c%2B&&other=1").expect("a query");
         let label = Some("a&b c+".to_owned());
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_a_query_is_named_at_once() {
+    fn all_faults_of_a_query_are_reported_together() {
         let found = faults("start=many&count=99999999999&publish=maybe&count=1");
         for expected in [
             pair("/start", "not_a_number"),
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_decoded_is_400() {
+    fn a_query_that_cannot_be_decoded_is_400() {
         for query in ["label=%FF", "label=%zz", "label=%", "%C3%28=1", "label=%E2%82"] {
             let problem = parse::<Slice>(query).expect_err("a refusal");
             assert_eq!(
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_plus_in_a_time_is_read_as_it_was_meant() {
+    fn an_unencoded_plus_in_a_time_is_read_as_an_offset() {
         let at = query_time("2026-11-21T09:00:00+01:00").expect("a time");
         assert_eq!(query_time("2026-11-21T09:00:00 01:00"), Ok(at));
         assert_eq!(at.to_string(), "2026-11-21T08:00:00.000Z");

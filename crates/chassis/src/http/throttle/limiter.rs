@@ -1,3 +1,5 @@
+//! A rate limiter for many keys, with several windows each.
+
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +10,15 @@ use moka::sync::Cache;
 
 use super::window::Window;
 
-/// The most keys that one limiter remembers. Where more clients come than that, those that come seldom are forgotten first, and
-/// begin anew: a crowd costs no memory, and hides nobody who comes often.
-const MOST_KEYS: u64 = 50_000;
+/// The maximum number of keys in one limiter. If there are more clients, those with few requests are evicted
+/// first and start again. A crowd then uses no memory and does not hide frequent clients.
+const MAX_KEYS: u64 = 50_000;
 
-/// Counts what each key does, within every one of its windows.
+/// Counts the requests of each key in all of its windows.
 ///
-/// Each window is the generic cell rate algorithm (ITU-T I.371) in its form with one number: the moment at which the client would have
-/// used up nothing any more. A request moves it on by one pace; it is refused where it would then lie further ahead than the burst.
+/// Each window is the generic cell rate algorithm (ITU-T I.371) in its form with one number: the moment at
+/// which the client's use will have drained to zero. A request moves this moment by one pace. It is refused
+/// if the moment would then lie further ahead than the burst allows.
 pub(super) struct Limiter<K> {
     class: Class,
     windows: Vec<Window>,
@@ -23,8 +26,8 @@ pub(super) struct Limiter<K> {
     epoch: Instant,
 }
 
-/// What a limiter counts, for the names of its windows: those of a client are called by their stretch alone (`day`), all others by both
-/// (`writes-day`).
+/// The subject that a limiter counts, for the names of its windows. A window of a client is named by its
+/// period (`day`), all others by both (`writes-day`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     Client,
@@ -32,7 +35,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    /// The name of one of its windows, as in `RateLimit: "writes-day"`.
+    /// Returns the name of a window, as in `RateLimit: "writes-day"`.
     pub(super) fn name(self, window: &str) -> String {
         match self {
             Class::Client => window.to_owned(),
@@ -41,18 +44,18 @@ impl Class {
     }
 }
 
-/// What a limiter says to a request.
+/// The decision of a limiter about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// What is counted.
+    /// The subject that is counted.
     pub class: Class,
-    /// The window that has the least left.
+    /// The window with the fewest requests left.
     pub window: &'static str,
-    /// How many requests are left in it.
+    /// The number of requests left in this window.
     pub left: u32,
-    /// After how long there is one more.
+    /// The time after which one more request is allowed.
     pub more_after: Duration,
-    /// Whether this one may pass.
+    /// True if this request may pass.
     pub passes: bool,
 }
 
@@ -60,23 +63,23 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
     pub(super) fn new(class: Class, windows: &[Window]) -> Self {
         let memory = windows.iter().map(Window::memory).max().unwrap_or_default();
         let keys =
-            Cache::builder().max_capacity(MOST_KEYS).time_to_idle(memory.max(Duration::from_secs(1))).build();
+            Cache::builder().max_capacity(MAX_KEYS).time_to_idle(memory.max(Duration::from_secs(1))).build();
         Self { class, windows: windows.to_vec(), keys, epoch: Instant::now() }
     }
 
-    /// What its windows are, as `RateLimit-Policy` says it; `None` where there is no limit.
+    /// Returns the value of `RateLimit-Policy` for its windows; `None` if there is no limit.
     pub(super) fn policy(&self) -> Option<HeaderValue> {
         let each = self.windows.iter().map(|window| window.policy(&self.class.name(window.name())));
         let policy = each.collect::<Vec<_>>().join(", ");
         HeaderValue::from_str(&policy).ok().filter(|policy| !policy.is_empty())
     }
 
-    /// Counts one request of `key`. `None` where there is no limit. A request that is refused is not counted.
+    /// Counts one request of `key`. Returns `None` if there is no limit. A refused request is not counted.
     pub(super) fn take(&self, key: K) -> Option<Verdict> {
         self.take_at(key, self.epoch.elapsed())
     }
 
-    /// Takes back that a request of `key` was counted.
+    /// Undoes the counting of one request of `key`.
     pub(super) fn give_back(&self, key: K) {
         let Some(cells) = self.cells(key) else { return };
         for (window, cell) in self.windows.iter().zip(&*cells) {
@@ -87,17 +90,17 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
 
     fn take_at(&self, key: K, now: Duration) -> Option<Verdict> {
         let cells = self.cells(key)?;
-        let looked =
+        let preview =
             self.verdict(&cells, now, |window, cell| ahead(window, cell.load(Ordering::Relaxed), now, 1));
-        if looked.is_some_and(|verdict| !verdict.passes) {
-            return looked;
+        if preview.is_some_and(|verdict| !verdict.passes) {
+            return preview;
         }
         self.verdict(&cells, now, |window, cell| {
             let moved = cell.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 let next = ahead(window, used, now, 1);
                 (next <= limit(window, now)).then_some(next)
             });
-            // The one that lost against a neighbour is told where it would have come.
+            // A request that lost a race gets the position that it would have had.
             moved.map_or_else(|used| ahead(window, used, now, 1), |used| ahead(window, used, now, 1))
         })
     }
@@ -107,7 +110,8 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
         (!self.windows.is_empty()).then(|| self.keys.get_with(key, fresh))
     }
 
-    /// The verdict of the strictest window, where `moved` says how far each one is after this request.
+    /// Returns the verdict of the strictest window. `moved` returns the position of a window after this
+    /// request.
     fn verdict(
         &self,
         cells: &[AtomicU64],
@@ -119,7 +123,7 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
             let pace = nanos(window.pace());
             let left = limit.saturating_sub(next) / pace;
             let more_after = if left == 0 { (next + pace).saturating_sub(limit) } else { 0 };
-            // Where it passes, one more is due when the next pace is over; where not, when this one would have passed.
+            // For a refused request, this is the time after which it would have passed.
             let more_after = if next > limit { next - limit } else { more_after };
             Verdict {
                 class: self.class,
@@ -133,18 +137,18 @@ impl<K: Hash + Eq + Send + Sync + 'static> Limiter<K> {
     }
 
     #[cfg(test)]
-    fn remembered(&self) -> u64 {
+    fn key_count(&self) -> u64 {
         self.keys.run_pending_tasks();
         self.keys.entry_count()
     }
 }
 
-/// Where a cell comes to lie after so many requests more.
+/// Returns the position of a cell after further requests.
 fn ahead(window: &Window, used: u64, now: Duration, requests: u64) -> u64 {
     used.max(nanos(now)) + nanos(window.pace()) * requests
 }
 
-/// How far ahead a cell may lie.
+/// Returns the position that a cell may have at most.
 fn limit(window: &Window, now: Duration) -> u64 {
     nanos(now) + nanos(window.memory())
 }
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_and_then_the_pace_holds() {
+    fn a_burst_passes_and_then_the_pace_applies() {
         let limiter = limiter(&["10/second burst 20"]);
         let start = Duration::from_secs(5);
         let passed = (0..50).filter(|_| limiter.take_at(1, start).expect("a limit").passes).count();
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_strictest_window_speaks_and_a_refused_request_costs_nothing() {
+    fn the_strictest_window_decides_and_a_refused_request_is_not_counted() {
         let limiter = limiter(&["100/second", "5/day"]);
         let verdicts: Vec<_> = (0..6).map(|_| limiter.take_at(1, Duration::ZERO).expect("a limit")).collect();
         assert!(verdicts[..5].iter().all(|verdict| verdict.passes));
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_is_free_again_and_no_window_is_no_limit() {
+    fn an_undone_request_is_free_again_and_no_windows_means_no_limit() {
         let limiter = limiter(&["1/minute"]);
         let passes = || limiter.take_at(1, Duration::ZERO).expect("a limit").passes;
         assert!(passes() && !passes());
@@ -202,16 +206,16 @@ mod tests {
     }
 
     #[test]
-    fn four_times_as_many_clients_as_it_remembers_do_not_grow_its_memory() {
+    fn more_clients_than_its_maximum_do_not_grow_its_memory() {
         let limiter = limiter(&["50/second burst 200", "100000/day"]);
-        for client in 0..4 * MOST_KEYS {
+        for client in 0..4 * MAX_KEYS {
             limiter.take_at(client, Duration::ZERO);
         }
-        assert!(limiter.remembered() <= MOST_KEYS);
+        assert!(limiter.key_count() <= MAX_KEYS);
     }
 
     #[test]
-    fn threads_that_race_get_no_more_than_the_burst() {
+    fn racing_threads_get_no_more_than_the_burst() {
         let limiter = limiter(&["1/hour burst 100"]);
         let passed = std::sync::atomic::AtomicU32::new(0);
         std::thread::scope(|scope| {
@@ -230,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn in_no_stretch_do_more_pass_than_the_burst_and_the_pace_allow(
+        fn no_interval_has_more_requests_than_the_burst_and_the_pace_allow(
             gaps in prop::collection::vec(0u64..400, 1..200),
         ) {
             let limiter = limiter(&["10/second burst 5"]);

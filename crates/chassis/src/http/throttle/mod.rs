@@ -1,10 +1,11 @@
-//! Throttling: how much one client, and one account, may ask for. Refused is what comes faster: 429 with `Retry-After`.
+//! Throttling: the request limits of one client and of one account. Faster requests are refused with 429 and
+//! `Retry-After`.
 //!
-//! Every process counts by itself and in memory. Replicas together allow as often as much; what must hold over all of them (logins)
-//! is counted in a store.
+//! Every process counts separately and in memory, so N replicas together allow N times as much. Limits that
+//! must hold over all replicas (logins) are counted in a store.
 //!
-//! What a request counts as is seen at two places: the edge knows the client, the method and the address; the guard knows the account
-//! and the row of the matrix, which says whether the route is costly.
+//! Requests are counted in two places. The edge knows the client, the method and the address. The guard knows
+//! the account and the row of the matrix, and therefore whether the route is costly.
 
 mod limiter;
 mod window;
@@ -24,26 +25,27 @@ use super::client::ClientKey;
 use super::problem::{Problem, of_status};
 use crate::metrics::SHED;
 
-/// The limits of a listener, each a list of windows that all hold; an empty list is no limit.
+/// The limits of a listener. Each is a list of windows that all apply; an empty list means no limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThrottleConfig {
-    /// Of one client: an IPv4 address, or the first 64 bits of an IPv6 address, which is what one household has.
+    /// The requests of one client: an IPv4 address, or the first 64 bits of an IPv6 address, which one
+    /// household shares.
     pub client: Vec<Window>,
-    /// Of one account, wherever it comes from.
+    /// The requests of one account from all addresses.
     pub account: Vec<Window>,
-    /// Of one client's writes.
+    /// The writes of one client.
     pub writes: Vec<Window>,
-    /// Of one client's GETs of the same address that no cache answers.
+    /// The GETs of one client for the same address that are not answered from a cache.
     pub same_address: Vec<Window>,
-    /// Of one client's requests to all routes together whose row of the matrix says `costly`.
+    /// The requests of one client to all costly routes of the matrix together.
     pub costly: Vec<Window>,
-    /// Of one client's requests to `/livez` and `/readyz`.
+    /// The requests of one client to `/livez` and `/readyz`.
     pub probes: Vec<Window>,
 }
 
 impl ThrottleConfig {
-    /// No limit at all.
+    /// Returns a configuration without limits.
     pub fn none() -> Self {
         Self {
             client: Vec::new(),
@@ -57,7 +59,7 @@ impl ThrottleConfig {
 }
 
 impl Default for ThrottleConfig {
-    /// The defaults of the product.
+    /// Returns the defaults of the product.
     fn default() -> Self {
         let windows = |texts: &[&str]| -> Vec<Window> {
             texts.iter().map(|text| text.parse().expect("the defaults are limits")).collect()
@@ -73,11 +75,11 @@ impl Default for ThrottleConfig {
     }
 }
 
-/// An answer that cost no work: a cache had it. The limit of the same address gives it back.
+/// The mark of a response from a cache, which cost no work. The limit of the same address does not count it.
 #[derive(Debug, Clone, Copy)]
 pub struct FromCache;
 
-/// Counts requests and refuses those that are too many.
+/// The request counters of a listener.
 pub(crate) struct Throttle {
     client: Limiter<ClientKey>,
     account: Limiter<UserId>,
@@ -89,9 +91,9 @@ pub(crate) struct Throttle {
     policy: Option<HeaderValue>,
 }
 
-/// What is known of a request that passed, for the headers of its answer.
+/// The counters of an admitted request, for the headers of its response.
 #[derive(Clone, Copy)]
-pub(crate) struct Passed {
+pub(crate) struct Admission {
     verdict: Option<Verdict>,
     address: Option<(ClientKey, u64)>,
 }
@@ -114,54 +116,57 @@ impl Throttle {
         }
     }
 
-    /// Counts a request of the client at `peer` before anything is done for it: many at once would otherwise all be at work before
-    /// the first is counted. A client whose address is not known (a test in process) is not limited.
+    /// Counts a request of the client at `peer` before any work is done for it. Otherwise many parallel
+    /// requests would all run before the first one is counted. A client without a known address (an
+    /// in-process test) is not limited.
     pub(crate) fn admit(
         &self,
         peer: Option<IpAddr>,
         method: &Method,
         address: &str,
-    ) -> Result<Passed, Problem> {
+    ) -> Result<Admission, Problem> {
         let Some(client) = peer.map(ClientKey::from) else {
-            return Ok(Passed { verdict: None, address: None });
+            return Ok(Admission { verdict: None, address: None });
         };
-        let verdict = passed(&self.client, self.client.take(client))?;
+        let verdict = check(&self.client, self.client.take(client))?;
         if matches!(*method, Method::GET | Method::HEAD) {
             let address = (client, self.hasher.hash_one(address));
-            passed(&self.same_address, self.same_address.take(address))?;
-            return Ok(Passed { verdict, address: Some(address) });
+            check(&self.same_address, self.same_address.take(address))?;
+            return Ok(Admission { verdict, address: Some(address) });
         }
         if *method != Method::OPTIONS {
-            passed(&self.writes, self.writes.take(client))?;
+            check(&self.writes, self.writes.take(client))?;
         }
-        Ok(Passed { verdict, address: None })
+        Ok(Admission { verdict, address: None })
     }
 
     /// Counts a request of a verified account.
     pub(crate) fn admit_account(&self, account: UserId) -> Result<(), Problem> {
-        passed(&self.account, self.account.take(account)).map(drop)
+        check(&self.account, self.account.take(account)).map(drop)
     }
 
-    /// Counts a request of the client at `peer` to a costly route, also if a cache will have the answer.
+    /// Counts a request of the client at `peer` to a costly route, even if a cache will answer it.
     pub(crate) fn admit_costly(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
         let Some(client) = peer.map(ClientKey::from) else { return Ok(()) };
-        passed(&self.costly, self.costly.take(client)).map(drop)
+        check(&self.costly, self.costly.take(client)).map(drop)
     }
 
-    /// Counts one probe of the client at `peer`. Probes have a limit of their own: a client that asks for too much else must not make
-    /// its process look dead.
+    /// Counts a probe of the client at `peer`. Probes have their own limit: a client that sends too many
+    /// other requests must not make the process look dead.
     pub(crate) fn admit_probe(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
         let Some(client) = peer.map(ClientKey::from) else { return Ok(()) };
-        passed(&self.probes, self.probes.take(client)).map(drop)
+        check(&self.probes, self.probes.take(client)).map(drop)
     }
 
-    /// Gives back what a GET did not cost, and says in the answer what is left (draft-ietf-httpapi-ratelimit-headers). An answer that
-    /// anybody may keep says the policy alone: what is left is one client's own. One that was refused has cost nothing, and says what
-    /// it was refused for, or nothing if a store counts (logins): what is left of another limit would not tell when to come again.
-    pub(crate) fn answered(&self, passed: Passed, response: &mut Response) {
+    /// Undoes the counting of a GET that cost no work, and adds the rest of the limit to the response
+    /// (draft-ietf-httpapi-ratelimit-headers). A response that shared caches may store has only the policy,
+    /// because the rest belongs to one client. A refused request cost no work. Its response has the limit
+    /// that refused it, or none if a store counts (logins): the rest of another limit would not say when to
+    /// retry.
+    pub(crate) fn annotate(&self, admission: Admission, response: &mut Response) {
         let refused = response.status() == StatusCode::TOO_MANY_REQUESTS;
         let free = refused || response.extensions().get::<FromCache>().is_some();
-        if let Some(address) = passed.address.filter(|_| free) {
+        if let Some(address) = admission.address.filter(|_| free) {
             self.same_address.give_back(address);
         }
         let Some(policy) = self.policy.clone() else { return };
@@ -169,7 +174,7 @@ impl Throttle {
         let headers = response.headers_mut();
         headers.entry(RATELIMIT_POLICY).or_insert(policy);
         if let Some(left) =
-            passed.verdict.filter(|_| !shared && !refused).and_then(|verdict| verdict.header())
+            admission.verdict.filter(|_| !shared && !refused).and_then(|verdict| verdict.header())
         {
             headers.insert(RATELIMIT, left);
         }
@@ -183,8 +188,9 @@ fn is_public(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.contains("public"))
 }
 
-/// A refusal names the windows of who refuses.
-fn passed<K>(limiter: &Limiter<K>, verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem>
+/// Turns the verdict of a limiter into a refusal with the policy of that limiter, if the request may not
+/// pass.
+fn check<K>(limiter: &Limiter<K>, verdict: Option<Verdict>) -> Result<Option<Verdict>, Problem>
 where
     K: Hash + Eq + Send + Sync + 'static,
 {
@@ -211,7 +217,7 @@ impl Verdict {
 
 impl From<Verdict> for Problem {
     fn from(verdict: Verdict) -> Self {
-        // Whole seconds, and never "at once".
+        // Whole seconds, and at least one.
         let seconds = verdict.more_after.as_secs_f64().ceil().max(1.0);
         let problem = of_status(StatusCode::TOO_MANY_REQUESTS);
         let problem = match HeaderValue::from_str(&seconds.to_string()) {
@@ -249,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_have_a_limit_of_their_own_and_other_clients_theirs() {
+    fn writes_have_a_separate_limit_and_so_has_each_client() {
         let throttle = throttle(few());
         let post = |client| throttle.admit(peer(client), &Method::POST, "/users/v1/");
         assert!(post("192.0.2.1").is_ok() && post("192.0.2.1").is_ok());
@@ -262,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_household_is_one_client_and_a_mapped_address_is_what_it_maps() {
+    fn a_household_is_one_client_and_a_mapped_address_equals_its_ipv4_address() {
         let throttle = throttle(few());
         let read = |client: &str, path: &str| throttle.admit(peer(client), &Method::GET, path).is_ok();
         assert!((0..5).all(|host| read(&format!("2001:db8::{host}"), &format!("/{host}"))));
@@ -273,15 +279,15 @@ mod tests {
     }
 
     #[test]
-    fn the_same_address_is_counted_unless_a_cache_answers() {
+    fn reads_of_the_same_address_are_counted_unless_a_cache_answers() {
         let throttle = throttle(few());
         let read = |path| throttle.admit(peer("192.0.2.1"), &Method::GET, path);
-        let answer = |passed, cached: bool| {
+        let answer = |admission, cached: bool| {
             let mut response = StatusCode::OK.into_response();
             if cached {
                 response.extensions_mut().insert(FromCache);
             }
-            throttle.answered(passed, &mut response);
+            throttle.annotate(admission, &mut response);
             response
         };
         let first = answer(read("/a").expect("passes"), true);
@@ -294,18 +300,18 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_may_keep_says_nothing_of_one_client() {
+    fn a_shared_response_has_no_data_of_one_client() {
         let throttle = throttle(few());
-        let passed = throttle.admit(peer("192.0.2.1"), &Method::GET, "/").expect("passes");
+        let admission = throttle.admit(peer("192.0.2.1"), &Method::GET, "/").expect("passes");
         let mut response = ([(CACHE_CONTROL, "public, max-age=5")], "news").into_response();
-        throttle.answered(passed, &mut response);
+        throttle.annotate(admission, &mut response);
         assert!(
             response.headers().contains_key(RATELIMIT_POLICY) && !response.headers().contains_key(RATELIMIT)
         );
     }
 
     #[test]
-    fn probes_have_a_limit_of_their_own() {
+    fn probes_have_a_separate_limit() {
         let throttle = throttle(few());
         let probe = || throttle.admit_probe(peer("192.0.2.1"));
         let read = |path: &str| throttle.admit(peer("192.0.2.1"), &Method::GET, path).is_ok();
@@ -315,19 +321,19 @@ mod tests {
     }
 
     #[test]
-    fn a_get_is_counted_when_it_is_admitted_and_not_when_it_is_answered() {
+    fn a_get_is_counted_when_it_is_admitted() {
         let throttle = throttle(few());
         let read = || throttle.admit(peer("192.0.2.1"), &Method::GET, "/a");
         let admitted: Vec<_> = (0..3).map(|_| read().expect("passes")).collect();
-        assert!(read().is_err(), "three are at work");
+        assert!(read().is_err(), "three are in progress");
         let mut answer = StatusCode::OK.into_response();
         answer.extensions_mut().insert(FromCache);
-        throttle.answered(admitted[0], &mut answer);
-        assert!(read().is_ok(), "one of them was no work");
+        throttle.annotate(admitted[0], &mut answer);
+        assert!(read().is_ok(), "one of them was answered from a cache");
     }
 
     #[test]
-    fn an_account_has_its_limit_wherever_it_comes_from() {
+    fn an_account_has_one_limit_for_all_addresses() {
         let throttle = throttle(few());
         let account = UserId::new(uuid::Uuid::from_u128(1));
         assert!(throttle.admit_account(account).is_ok() && throttle.admit_account(account).is_ok());
@@ -335,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn all_costly_routes_together_have_one_limit_of_a_client_and_leave_the_others_alone() {
+    fn all_costly_routes_share_one_limit_of_a_client() {
         let throttle = throttle(few());
         let costly = |client| throttle.admit_costly(peer(client));
         assert!(costly("192.0.2.1").is_ok());
@@ -347,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_it_is_refused_for_and_does_not_count_against_its_address() {
+    fn a_refusal_names_its_limit_and_does_not_count_for_its_address() {
         let throttle = throttle(few());
         let read = || throttle.admit(peer("192.0.2.1"), &Method::GET, "/a").expect("passes");
         assert!(throttle.admit_costly(peer("192.0.2.1")).is_ok());
@@ -355,7 +361,7 @@ mod tests {
             let admitted = read();
             let problem = throttle.admit_costly(peer("192.0.2.1")).expect_err("one too many");
             let mut refused = problem.into_response();
-            throttle.answered(admitted, &mut refused);
+            throttle.annotate(admitted, &mut refused);
             assert_eq!(refused.headers()[RATELIMIT], "\"costly-minute\";r=0;t=60");
             assert_eq!(refused.headers()[RATELIMIT_POLICY], "\"costly-minute\";q=1;w=60;burst=1");
         }

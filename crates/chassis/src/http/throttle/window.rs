@@ -1,11 +1,13 @@
+//! The notation of limits, such as `50/second burst 200`.
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// So many requests in a stretch of time, of which some may come at once. Written as `50/second burst 200`; without `burst` all of
-/// a stretch may come at once.
+/// A number of requests in a period, and the number of them that may arrive together. It is written as
+/// `50/second burst 200`. Without `burst`, all requests of a period may arrive together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     limit: u32,
@@ -13,7 +15,7 @@ pub struct Window {
     burst: u32,
 }
 
-/// The stretches that a limit can be told in.
+/// The periods that a limit can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Per {
     Second,
@@ -45,30 +47,30 @@ impl Per {
 }
 
 impl Window {
-    /// The name of its stretch, as `day`.
+    /// Returns the name of its period, such as `day`.
     pub(super) fn name(&self) -> &'static str {
         self.per.name()
     }
 
-    /// After how long one more request is allowed.
+    /// Returns the time after which one more request is allowed.
     pub(super) fn pace(&self) -> Duration {
         Duration::from_nanos(self.per.seconds() * 1_000_000_000 / u64::from(self.limit))
     }
 
-    /// How long it takes until nothing is left of what a client did.
+    /// Returns the time after which the requests of a client no longer count.
     pub(super) fn memory(&self) -> Duration {
         self.pace() * self.burst
     }
 
-    /// What `RateLimit-Policy` says of it under this name: `q` requests in `w` seconds, `burst` of them at once.
+    /// Returns its item in `RateLimit-Policy`: `q` requests in `w` seconds, `burst` of them together.
     pub(super) fn policy(&self, name: &str) -> String {
         format!("\"{name}\";q={};w={};burst={}", self.limit, self.per.seconds(), self.burst)
     }
 }
 
-/// The text is no limit.
+/// A text that is not a limit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a limit such as `50/second burst 200`, `20/minute`, `1000/hour` or `100000/day`")]
+#[error("must be a limit such as `50/second burst 200`, `20/minute`, `1000/hour` or `100000/day`")]
 pub struct NotAWindow;
 
 impl FromStr for Window {
@@ -88,7 +90,7 @@ impl FromStr for Window {
     }
 }
 
-/// A million is enough for everybody, and keeps a pace from becoming zero.
+/// Parses a number from 1 to a million. The maximum keeps the pace above zero.
 fn positive(text: &str) -> Result<u32, NotAWindow> {
     text.parse().ok().filter(|number| (1..=1_000_000).contains(number)).ok_or(NotAWindow)
 }
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_is_read_as_it_is_written() {
+    fn a_parsed_limit_is_formatted_as_it_was_written() {
         for text in ["50/second burst 200", "20/minute", "1000/hour", "100000/day"] {
             assert_eq!(text.parse::<Window>().expect("a limit").to_string(), text);
         }
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_says_requests_seconds_and_burst() {
+    fn a_policy_has_requests_seconds_and_burst() {
         let window: Window = "50/second burst 200".parse().expect("a limit");
         assert_eq!(window.policy("second"), "\"second\";q=50;w=1;burst=200");
         assert_eq!(window.pace(), Duration::from_millis(20));

@@ -49,7 +49,7 @@ fn pair(pointer: &str, code: &str) -> (String, String) {
 }
 
 #[test]
-fn every_unknown_field_is_named_by_its_pointer() {
+fn every_unknown_field_is_reported_with_its_pointer() {
     let found = faults::<Outer>(r#"{"list":[{"n":1,"a/b":2},{"n":2}],"x~y":{"z":1},"":0}"#);
     let expected =
         [pair("/", "unknown_field"), pair("/list/0/a~1b", "unknown_field"), pair("/x~0y", "unknown_field")];
@@ -57,12 +57,12 @@ fn every_unknown_field_is_named_by_its_pointer() {
 }
 
 #[test]
-fn a_value_of_the_wrong_type_is_named_by_its_pointer() {
+fn a_value_of_the_wrong_type_is_reported_with_its_pointer() {
     assert_eq!(faults::<Outer>(r#"{"list":[{"n":1},{"n":"two"}]}"#), [pair("/list/1/n", "invalid_value")]);
 }
 
 #[test]
-fn every_fault_is_named_at_once_whichever_comes_first() {
+fn all_faults_are_reported_together_in_any_order() {
     let found = faults::<Account>(r#"{"age":"old","name":1,"emal":2}"#);
     let expected = [
         pair("/age", "invalid_value"),
@@ -75,7 +75,7 @@ fn every_fault_is_named_at_once_whichever_comes_first() {
 }
 
 #[test]
-fn a_field_whose_type_takes_no_stand_in_hides_no_other_fault() {
+fn a_field_whose_type_refuses_the_placeholder_hides_no_other_fault() {
     #[derive(Debug, Deserialize)]
     #[allow(dead_code, reason = "read by serde only")]
     struct Named {
@@ -87,7 +87,7 @@ fn a_field_whose_type_takes_no_stand_in_hides_no_other_fault() {
 }
 
 #[test]
-fn what_is_not_an_object_is_refused_and_never_repeated() {
+fn a_body_that_is_not_an_object_is_refused_and_never_repeated() {
     for (text, kind) in [
         (r#"["vera@example.org","hunter2-hunter2"]"#, "a list"),
         (r#""hunter2-hunter2""#, "a string"),
@@ -107,7 +107,7 @@ fn what_is_not_an_object_is_refused_and_never_repeated() {
 }
 
 #[test]
-fn a_password_is_a_string_and_no_refusal_repeats_it_or_names_a_type_of_rust() {
+fn a_refusal_of_a_password_contains_neither_its_value_nor_a_rust_type() {
     let good = parse::<Login>(br#"{"email":"a@example.org","password":"12345678"}"#).expect("a login");
     assert_eq!(good.email, "a@example.org");
     drop(good.password);
@@ -128,7 +128,7 @@ fn a_password_is_a_string_and_no_refusal_repeats_it_or_names_a_type_of_rust() {
 }
 
 #[test]
-fn every_sentence_is_one_for_clients() {
+fn no_detail_contains_a_rust_type() {
     #[derive(Debug, Deserialize)]
     #[allow(dead_code, reason = "read by serde only")]
     struct All {
@@ -162,7 +162,7 @@ fn every_sentence_is_one_for_clients() {
 }
 
 #[test]
-fn a_member_that_is_given_twice_is_named_by_its_pointer() {
+fn a_repeated_member_is_reported_with_its_pointer() {
     let found = faults::<Account>(r#"{"name":"a","email":"b","name":"c","name":"d"}"#);
     assert_eq!(found, [pair("/name", "duplicate_field"), pair("/name", "duplicate_field")]);
     let nested = faults::<Outer>(r#"{"list":[{"n":1,"n":2}]}"#);
@@ -170,7 +170,7 @@ fn a_member_that_is_given_twice_is_named_by_its_pointer() {
 }
 
 #[test]
-fn at_most_64_faults_are_named_however_many_there_are() {
+fn at_most_64_faults_are_reported() {
     let many = format!(r#"{{"name":"a","email":"b"{}}}"#, r#","":1"#.repeat(200_000));
     assert_eq!(refused::<Account>(&many).len(), MAX_FAULTS);
     let long = format!(r#"{{"{}":1}}"#, "x".repeat(500_000));
@@ -178,7 +178,7 @@ fn at_most_64_faults_are_named_however_many_there_are() {
 }
 
 #[test]
-fn a_field_keeps_at_most_10000_values() {
+fn a_field_has_at_most_10000_values() {
     #[derive(Debug, Deserialize)]
     struct Tags {
         tags: Vec<String>,
@@ -191,7 +191,7 @@ fn a_field_keeps_at_most_10000_values() {
 }
 
 #[test]
-fn what_is_not_json_is_400_wherever_it_is_cut() {
+fn invalid_json_is_400_wherever_it_is_cut() {
     let whole =
         r#"{"email":"a@example.org","password":"hunter2-hunter2","list":[{"n":-1.5e3}],"x":{"y":null}}"#;
     for length in 0..whole.len() {
@@ -215,7 +215,7 @@ fn a_byte_order_mark_before_json_is_skipped() {
 }
 
 #[test]
-fn escapes_mean_what_they_stand_for_in_names_and_values() {
+fn escapes_are_decoded_in_names_and_values() {
     let text = r#"{"n\u0061me":"\ud83d\ude00","email":"\"\\\/"}"#;
     let body = parse::<Account>(text.as_bytes()).expect("a body");
     assert_eq!((body.name.as_str(), body.email.as_str()), ("😀", "\"\\/"));
