@@ -24,14 +24,15 @@ pub use files::{
 pub use grpc::{Described, GrpcCaller, GrpcConfig, Transport, token_fault, transport};
 pub use host::{Host, Internal, Service, asked_to_stop, failed, main, prepare};
 pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
-pub use net::{Breaker, BreakerSettings, Broken, Surroundings, own_client};
+pub use net::{Breaker, BreakerSettings, Broken, Retry, RetryRule, Surroundings, own_client};
 pub use observe::{
     Context, Counting, Upstream, causes, log_failure, mention, metrics, print, said, say, spans, telemetry,
 };
 pub use store::{
-    Erasable, PostgresErasure, SqliteErasure, StoreFailure, in_time, owe_postgres, owe_sqlite, postgres,
-    sqlite,
+    Erasable, OpenedStore, PostgresErasure, SqliteErasure, StoreFailure, in_time, owe_postgres, owe_sqlite,
+    postgres, sqlite,
 };
 pub use work::{
-    Closer, Dependency, Forgetting, Kept, POLL, Runnable, Step, Worker, back_off, drive, pause, spawn,
+    Closer, Dependency, Forgetting, Kept, POLL, ProbeFuture, Runnable, Step, Worker, back_off, drive, pause,
+    spawn,
 };

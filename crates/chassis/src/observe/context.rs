@@ -79,6 +79,14 @@ impl Context {
         self
     }
 
+    /// Ends 50 ms before the deadline of the caller (a tenth earlier for a short one), so that a call that takes too long
+    /// still leaves time to count it and to answer.
+    pub fn with_margin(self) -> Self {
+        const MARGIN: Duration = Duration::from_millis(50);
+        let left = self.deadline.left();
+        self.within(left - MARGIN.min(left / 10))
+    }
+
     /// The same on behalf of another service.
     pub fn of(mut self, service: &'static str) -> Self {
         self.service = service;

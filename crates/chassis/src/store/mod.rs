@@ -2,6 +2,7 @@
 
 mod erasure;
 mod failure;
+mod opened;
 mod pool;
 pub mod postgres;
 pub mod sqlite;
@@ -9,4 +10,5 @@ mod time_limit;
 
 pub use erasure::{Erasable, PostgresErasure, SqliteErasure, owe_postgres, owe_sqlite};
 pub use failure::StoreFailure;
+pub use opened::OpenedStore;
 pub use time_limit::in_time;

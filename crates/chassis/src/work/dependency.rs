@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::observe::causes;
 
-type Probe = dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync;
+type Probe = dyn Fn() -> ProbeFuture<'static, String> + Send + Sync;
+
+/// The future of a probe of a port, as `async_trait` makes it.
+pub type ProbeFuture<'a, E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send + 'a>>;
 
 /// How long the answer of a store to a probe that writes is kept.
 const KEPT: Duration = Duration::from_secs(5);
@@ -36,6 +39,22 @@ impl Kept {
             asked.map_or_else(|_| Err(no_answer()), |outcome| outcome.map_err(|error| causes(&error)));
         *last = Some((Instant::now(), outcome.clone()));
         outcome
+    }
+}
+
+/// Turns a method of a port into a function that owns the port.
+fn calls<P, E>(
+    port: &Arc<P>,
+    method: for<'a> fn(&'a P) -> ProbeFuture<'a, E>,
+) -> impl Fn() -> ProbeFuture<'static, E> + Send + Sync + use<P, E>
+where
+    P: ?Sized + Send + Sync + 'static,
+    E: 'static,
+{
+    let port = port.clone();
+    move || {
+        let port = port.clone();
+        Box::pin(async move { method(&port).await })
     }
 }
 
@@ -71,6 +90,25 @@ impl Dependency {
             write_probe: None,
             optional: false,
         }
+    }
+
+    /// Creates a dependency that is probed by a method of its port, as
+    /// `Dependency::of("store", &store, |store| store.ping())`. A probe that takes more than a second has failed.
+    pub fn of<P, E>(name: &'static str, port: &Arc<P>, ping: for<'a> fn(&'a P) -> ProbeFuture<'a, E>) -> Self
+    where
+        P: ?Sized + Send + Sync + 'static,
+        E: std::error::Error + 'static,
+    {
+        Self::new(name, calls(port, ping))
+    }
+
+    /// Adds a probe that writes a byte, by a method of the port. A store that takes no writes is reported and goes on serving reads.
+    pub fn and_writes<P, E>(self, port: &Arc<P>, try_write: for<'a> fn(&'a P) -> ProbeFuture<'a, E>) -> Self
+    where
+        P: ?Sized + Send + Sync + 'static,
+        E: std::error::Error + 'static,
+    {
+        self.that_writes(calls(port, try_write))
     }
 
     /// Says that the service does all its work without it: that it is away is told, and the service is ready nevertheless.
@@ -132,6 +170,34 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    #[async_trait::async_trait]
+    trait Port: Send + Sync {
+        async fn ping(&self) -> Result<(), std::fmt::Error>;
+        async fn try_write(&self) -> Result<(), std::fmt::Error>;
+    }
+
+    struct ReadOnly;
+
+    #[async_trait::async_trait]
+    impl Port for ReadOnly {
+        async fn ping(&self) -> Result<(), std::fmt::Error> {
+            Ok(())
+        }
+
+        async fn try_write(&self) -> Result<(), std::fmt::Error> {
+            Err(std::fmt::Error)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_is_probed_by_its_own_methods() {
+        let port: Arc<dyn Port> = Arc::new(ReadOnly);
+        let dependency =
+            Dependency::of("store", &port, |port| port.ping()).and_writes(&port, |port| port.try_write());
+        assert_eq!(dependency.check().await.1, Ok(()));
+        assert_eq!(dependency.check_writes().await, Err(std::fmt::Error.to_string()));
+    }
 
     #[tokio::test]
     async fn a_probe_that_writes_is_made_once_in_five_seconds_however_many_ask() {

@@ -6,6 +6,6 @@ mod task;
 mod worker;
 
 pub use cleanup::Forgetting;
-pub use dependency::{Closer, Dependency, Kept};
+pub use dependency::{Closer, Dependency, Kept, ProbeFuture};
 pub use task::{back_off, pause, spawn};
 pub use worker::{POLL, Runnable, Step, Worker, drive};
