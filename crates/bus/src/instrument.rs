@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use chassis::spans::{Span, wanted};
+use chassis::spans::{Span, is_exported};
 use kernel::{Refusal, Trace};
 
 use crate::metrics::PUBLISH;
@@ -20,7 +20,7 @@ pub(crate) struct Publication {
 impl Publication {
     /// Begins to measure. If a message's trace is exported, its consumers continue from the publication, not from the effect.
     pub(crate) fn begin(system: &'static str, messages: &mut [Envelope]) -> Self {
-        let traced = messages.iter_mut().filter(|message| wanted(message.trace));
+        let traced = messages.iter_mut().filter(|message| is_exported(message.trace));
         let spans = traced.map(|message| start_publish(system, message)).collect();
         Self { begun: Instant::now(), outcome: "given_up", spans }
     }
@@ -56,7 +56,7 @@ pub(crate) fn start_process(
     message: &Envelope,
     own: Trace,
 ) -> Span {
-    if !wanted(own) {
+    if !is_exported(own) {
         return Span::none();
     }
     let span = Span::consumer(format!("process {queue}"), own, message.trace);
@@ -87,7 +87,7 @@ pub(crate) fn start_client(
     method: &str,
     caller: Trace,
 ) -> (Span, Trace) {
-    if !wanted(caller) {
+    if !is_exported(caller) {
         return (Span::none(), caller);
     }
     let sent = caller.child();
@@ -103,7 +103,7 @@ pub(crate) fn start_server(
     own: Trace,
     received: Option<Trace>,
 ) -> Span {
-    if !wanted(own) {
+    if !is_exported(own) {
         return Span::none();
     }
     describe_call(Span::server(format!("{address}/{method}"), own, received), service, address, method)
@@ -120,7 +120,7 @@ fn describe_call(span: Span, service: &'static str, address: &str, method: &str)
 pub(crate) fn end_call<T>(mut span: Span, outcome: &Result<T, Refusal>) {
     match outcome {
         Ok(_) => span.end(),
-        Err(_) if !span.is_told() => {}
+        Err(_) if !span.is_recording() => {}
         Err(refusal) if refusal.kind.is_server_error() => span.fail(refusal.code.as_str().to_owned()),
         Err(refusal) => {
             span.set("error.type", refusal.code.as_str().to_owned());

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-/// Each password hash takes 19 MiB. The system's allocator keeps such blocks in the arena of whichever thread asked for them,
-/// so that a storm of logins stays in memory for good; this one gives them back.
+/// Each password hash takes 19 MiB. The allocator of the system keeps such blocks in the arena of the thread that allocated them, so a
+/// storm of logins would stay in memory for good. This one returns them.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -14,9 +14,9 @@ mod identity;
 mod net;
 mod observe;
 mod store;
+mod values;
 mod work;
 
-pub use config::Url;
 pub use files::{
     FOLDER_LOCK, claim_folder, keep_files_private, make_private_folder, open_private, read_secret,
     replace_private, write_private,
@@ -26,12 +26,13 @@ pub use host::{Host, Internal, Service, asked_to_stop, failed, main, prepare};
 pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
 pub use net::{Breaker, BreakerSettings, Broken, Retry, RetryRule, Surroundings, own_client};
 pub use observe::{
-    Context, Counting, Upstream, causes, log_failure, mention, metrics, print, said, say, spans, telemetry,
+    Context, Counting, Upstream, log_failure, mention, metrics, print, said, say, spans, telemetry,
 };
 pub use store::{
     Erasable, OpenedStore, PostgresErasure, SqliteErasure, StoreFailure, in_time, owe_postgres, owe_sqlite,
     postgres, sqlite,
 };
+pub use values::{Url, UrlParts, causes};
 pub use work::{
     Closer, Dependency, Forgetting, Kept, POLL, ProbeFuture, Runnable, Step, Worker, back_off, drive, pause,
     spawn,

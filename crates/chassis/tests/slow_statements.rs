@@ -14,7 +14,7 @@ const SLOW: Duration = Duration::from_millis(1_100);
 #[ignore = "a child of a_slow_statement_is_logged_as_an_operation_and_a_time_and_never_as_sql"]
 async fn a_statement_that_is_slow() {
     let process = Process { log: "info,sqlx=debug,sqlx::query=trace".to_owned(), ..Process::default() };
-    let _log = telemetry::start("test", &Process { log_format: LogFormat::Json, ..process }).expect("a log");
+    let _log = telemetry::start("test", &process.log, LogFormat::Json).expect("a log");
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}", folder.path().join("store.db").display());
     let database = Database::open(&url, &Migrator::with_migrations(Vec::new())).await.expect("opens");

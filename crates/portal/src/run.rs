@@ -25,7 +25,7 @@ use crate::{gateway, whole};
 /// Where the configuration is bad, the address or the data folder is taken, or a store can't be opened.
 pub async fn run(flags: &Serving) -> anyhow::Result<()> {
     let asked = config::load_serving(flags, None)?;
-    let _log = telemetry::start("portal", &asked.process)?;
+    let _log = telemetry::start("portal", &asked.process.log, asked.process.log_format)?;
     let listener = TcpListener::bind(&asked.process.listen)
         .await
         .with_context(|| format!("{} can't be listened on", asked.process.listen))?;

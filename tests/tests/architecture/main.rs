@@ -4,10 +4,14 @@
 //! something made up that breaks it, so that a rule that finds nothing is known to look.
 
 mod arrows;
+mod circles;
 mod english;
 mod layers;
+mod modules;
+mod rooms;
 mod routes;
 mod sources;
+mod tokens;
 mod workspace;
 
 /// Fails with everything that breaks the rule, a line for each.

@@ -2,56 +2,34 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::address::path_fault;
+use crate::http::EdgeConfig;
+use crate::values::{LogFormat, Profile, log_filter, path_fault};
 
-/// What every process can be told, whatever it holds: the table `[process]`.
+/// The settings that every process has: the table `[process]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// For what it runs: `development`, or `production`, which refuses what is good for development alone.
+    /// The purpose: `development`, or `production`, which refuses settings that are good for development only.
     pub profile: Profile,
-    /// Where HTTP is served.
+    /// The address on which HTTP is served.
     pub listen: String,
-    /// Where gRPC is served, if the service has any.
+    /// The address on which gRPC is served, if the service has any.
     pub grpc_listen: String,
-    /// Where `/metrics` is served, with `/livez` and `/readyz` once more; empty for nowhere but where the port above is an internal one,
-    /// as that of a service in a fleet is.
+    /// The address on which `/metrics`, and `/livez` and `/readyz` again, are served. If it is empty they are served on the
+    /// address above, provided that it is an internal one, as that of a service in a fleet.
     pub internal_listen: String,
-    /// Which lines are logged, as `info` or `info,sqlx=warn`.
+    /// The filter of the log, as `info` or `info,sqlx=warn`.
     pub log: String,
-    /// How they look: `text`, `json`, or `auto` (text on a terminal).
+    /// The format of log lines: `text`, `json`, or `auto` (text on a terminal).
     pub log_format: LogFormat,
-    /// How long a stop waits for requests in flight, and again for workers to run dry, in milliseconds.
+    /// The time that a stop allows for requests in flight, and then again for the workers, in milliseconds.
     pub grace_ms: u64,
     /// The limits of the listener.
-    pub edge: crate::http::EdgeConfig,
-}
-
-/// For what a process runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Profile {
-    /// A laptop, a demo, a test, a small site in one process: whatever works is allowed.
-    Development,
-    /// Refuses at the start passwords that everybody knows, debug switches, and `local:` and `inproc:` addresses, which hold
-    /// one process together and no fleet.
-    Production,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
+    pub edge: EdgeConfig,
 }
 
 impl Process {
-    /// Every fault that types alone can't rule out.
+    /// Returns the faults that types can't rule out.
     pub(super) fn validate(&self) -> Vec<String> {
         const TEN_MINUTES: u64 = 600_000;
         let mut faults = Vec::new();
@@ -72,25 +50,22 @@ impl Process {
         within("edge.unsent_bytes_per_address", self.edge.unsent_bytes_per_address as u64, 0..=1 << 40);
         for (key, address) in [("listen", &self.listen), ("grpc_listen", &self.grpc_listen)] {
             if port_of(address).is_none() {
-                faults.push(format!("process.{key} must be an address with a port, as 127.0.0.1:8080"));
+                faults.push(format!("process.{key} must be an address with a port, such as 127.0.0.1:8080"));
             }
         }
         let internal = &self.internal_listen;
         if !internal.is_empty() && port_of(internal).is_none() {
             faults.push("process.internal_listen must be an address with a port, or empty".to_owned());
-        } else if are_one_place(internal, &self.listen) {
-            faults.push(
-                "process.internal_listen must be another address than process.listen, which is taken then"
-                    .to_owned(),
-            );
+        } else if collide(internal, &self.listen) {
+            faults.push("process.internal_listen must be another address than process.listen".to_owned());
         }
         faults.extend(path_fault("process.edge.public_base", &self.edge.public_base));
-        if let Err(fault) = crate::telemetry::filter(&self.log) {
+        if let Err(fault) = log_filter(&self.log) {
             faults.push(format!("process.log: {fault}"));
         }
-        if self.profile == Profile::Production && logs_all_details(&self.log) {
+        if self.profile == Profile::Production && debugs_everything(&self.log) {
             faults.push(
-                "process.log must be info or less in production; a module may have debug of its own, as info,users=debug"
+                "process.log must be info or less in production; a single module may have debug, as info,users=debug"
                     .to_owned(),
             );
         }
@@ -108,7 +83,7 @@ impl Default for Process {
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             grace_ms: 8_000, // containers are killed after 10 s
-            edge: crate::http::EdgeConfig::default(),
+            edge: EdgeConfig::default(),
         }
     }
 }
@@ -117,15 +92,16 @@ fn port_of(address: &str) -> Option<u16> {
     address.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
-/// True where nobody can listen on both: one port of one address, or of one and of all addresses. Port 0 is a free one each time.
-fn are_one_place(one: &str, other: &str) -> bool {
+/// True if two listeners can't have these addresses: the port is the same, and so is the address, or one of them means all
+/// addresses. Port 0 means a free port, so it is never the same.
+fn collide(one: &str, other: &str) -> bool {
     let same_port = port_of(one).is_some_and(|port| port != 0 && port_of(other) == Some(port));
     let of_all = |address: &str| address.parse::<SocketAddr>().is_ok_and(|it| it.ip().is_unspecified());
     same_port && (one == other || of_all(one) || of_all(other))
 }
 
-/// True where the level of everything is one for debugging.
-fn logs_all_details(filter: &str) -> bool {
+/// True if the level of everything is `debug` or `trace`.
+fn debugs_everything(filter: &str) -> bool {
     filter
         .split(',')
         .map(str::trim)
@@ -137,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_internal_address_is_empty_or_a_free_place_of_its_own() {
+    fn the_internal_address_is_empty_or_differs_from_the_public_one() {
         let faults = |listen: &str, internal: &str| {
             let (listen, internal_listen) = (listen.to_owned(), internal.to_owned());
             Process { listen, internal_listen, ..Process::default() }.validate()

@@ -4,11 +4,11 @@ use std::path::Path;
 #[cfg(unix)]
 use super::ownership::{self, OWNER_ONLY_FOLDER};
 
-/// The file that the one process locks in its data folder, and by which such a folder is known.
+/// The file that the one process locks in its data folder. A folder with this file is a data folder.
 pub const FOLDER_LOCK: &str = "portal.lock";
 
-/// Makes a folder, and what is missing above it, for the owner of this process alone: it holds e-mails and hashes. An existing folder
-/// keeps its mode; but if it belongs to another user, or other users can write to it, it is refused.
+/// Creates a private folder, and missing folders above it: it holds e-mail addresses and hashes. An existing folder keeps its mode. It
+/// is refused if it belongs to another user, or if other users can write to it.
 ///
 /// # Errors
 /// If the folder is refused, or the operating system refuses.
@@ -21,12 +21,12 @@ pub fn make_private_folder(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
         let metadata = std::fs::metadata(path)?;
-        if let Some(fault) = ownership::foreign(path, &metadata) {
-            return Err(refused(fault));
+        if let Some(fault) = ownership::foreign_owner(path, &metadata) {
+            return Err(refusal(fault));
         }
-        if ownership::writable_by_others(&metadata) {
+        if ownership::is_writable_by_others(&metadata) {
             let path = path.display();
-            return Err(refused(format!(
+            return Err(refusal(format!(
                 "other users of this machine can write to the folder {path}: run `chmod go-w {path}`, or choose another folder"
             )));
         }
@@ -34,30 +34,31 @@ pub fn make_private_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes the data folder of a portal as [`make_private_folder`] does, and takes an existing one away from other users, unless it holds
-/// more than a portal's data: the mode of a folder such as `/srv` is not ours to change.
+/// Creates the data folder of a portal as [`make_private_folder`] does. An existing folder becomes private, unless it holds more than
+/// the data of a portal: the mode of a folder such as `/srv` is not ours to change.
 ///
 /// # Errors
 /// If the folder is refused, or the operating system refuses.
 pub fn claim_folder(path: &Path) -> Result<()> {
     #[cfg(unix)]
     if let Ok(metadata) = std::fs::metadata(path)
-        && ownership::foreign(path, &metadata).is_none()
-        && ownership::open_to_others(&metadata)
+        && ownership::foreign_owner(path, &metadata).is_none()
+        && ownership::is_open_to_others(&metadata)
     {
         if ownership::is_shared(&metadata) || !is_of_a_portal(path)? {
             let path = path.display();
-            return Err(refused(format!(
-                "other users of this machine can look into {path}, and it holds more than a portal's data: choose a folder of its own, such as {path}/portal"
+            return Err(refusal(format!(
+                "other users of this machine can read {path}, and it holds more than the data of a portal: choose a folder for the portal alone, \
+                 such as {path}/portal"
             )));
         }
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(OWNER_ONLY_FOLDER))?;
-        tracing::warn!(folder = %path.display(), "other users could look into the data folder: now they can't");
+        tracing::warn!(folder = %path.display(), "other users could read the data folder; it is private now");
     }
     make_private_folder(path)
 }
 
-/// True if a portal has lived there, or there is nothing but files, as an operator may have put there for the first start.
+/// True if a portal has used the folder, or if it holds only files, as an operator may have put there for the first start.
 #[cfg(unix)]
 fn is_of_a_portal(path: &Path) -> Result<bool> {
     if path.join(FOLDER_LOCK).exists() {
@@ -72,7 +73,7 @@ fn is_of_a_portal(path: &Path) -> Result<bool> {
 }
 
 #[cfg(unix)]
-fn refused(sentence: String) -> Error {
+fn refusal(sentence: String) -> Error {
     Error::new(ErrorKind::PermissionDenied, sentence)
 }
 
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_data_folder_that_was_made_beforehand_is_closed_to_others() {
+    fn a_data_folder_that_exists_before_the_first_start_becomes_private() {
         let outer = tempfile::tempdir().expect("a folder");
         let data = outer.path().join("data");
         for wide in [0o755, 0o777, 0o750] {
@@ -104,30 +105,30 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_holds_more_than_a_portal_is_refused_and_left_as_it_is() {
+    fn a_folder_with_other_data_is_refused_and_left_as_it_is() {
         let outer = tempfile::tempdir().expect("a folder");
         let srv = outer.path().join("srv");
         std::fs::create_dir_all(srv.join("www")).expect("is made");
         set_mode(&srv, 0o755);
         let refused = claim_folder(&srv).expect_err("it is not ours alone").to_string();
-        assert!(refused.contains("choose a folder of its own"), "{refused}");
+        assert!(refused.contains("choose a folder for the portal alone"), "{refused}");
         assert_eq!(mode(&srv), 0o755);
         set_mode(&srv, 0o1777);
         std::fs::write(srv.join(FOLDER_LOCK), "").expect("writes");
-        claim_folder(&srv).expect_err("everybody puts files there");
+        claim_folder(&srv).expect_err("all users put files there");
         set_mode(&srv, 0o755);
-        claim_folder(&srv).expect("a portal has lived there");
+        claim_folder(&srv).expect("a portal has used it");
         assert_eq!(mode(&srv), 0o700);
     }
 
     #[test]
-    fn a_store_is_not_opened_where_others_can_replace_its_file() {
+    fn a_folder_that_others_can_write_to_is_refused() {
         let outer = tempfile::tempdir().expect("a folder");
         set_mode(outer.path(), 0o777);
         let refused = make_private_folder(outer.path()).expect_err("others can write there").to_string();
         assert!(refused.contains("chmod go-w"), "{refused}");
         set_mode(outer.path(), 0o755);
-        make_private_folder(outer.path()).expect("files there are private by themselves");
+        make_private_folder(outer.path()).expect("the files in it are private themselves");
         assert_eq!(mode(outer.path()), 0o755);
     }
 }

@@ -1,4 +1,4 @@
-//! Files and folders that hold secrets or personal data: for the owner of this process alone, whatever the umask.
+//! Private files: those with secrets or personal data belong to the owner of this process alone, whatever the umask is.
 //!
 //! `docs/decisions/016-files-and-their-owners.md` has the rules and their reasons.
 
@@ -6,23 +6,27 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::path::{Path, PathBuf};
 
+use super::folder::make_private_folder;
 #[cfg(unix)]
 use super::ownership::{self, OWNER_ONLY};
+use super::parent::folder_of;
 
-/// Makes files and folders that a library creates private as well: the umask of this process leaves nothing to others.
+/// Sets the umask of this process, so that files and folders created by libraries are private too.
 pub fn keep_files_private() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
 }
 
-/// Creates a file for the owner of this process alone, unless there is one: it appears whole or not at all, survives a power cut
-/// from then on, and an existing one is never replaced, even if two processes create it together. True if it was created here.
+/// Creates a private file unless it exists. Returns true if this call created it.
+///
+/// The file appears whole or not at all, and then survives a power cut. An existing file is never replaced, even if two processes
+/// create it at the same time.
 ///
 /// # Errors
 /// If the operating system refuses.
 pub fn write_private(path: &Path, contents: &[u8]) -> Result<bool> {
     let folder = folder_of(path);
-    crate::make_private_folder(folder)?;
+    make_private_folder(folder)?;
     let draft = draft_of(path);
     let outcome = write(&draft, contents).and_then(|()| match std::fs::hard_link(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
@@ -30,25 +34,25 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<bool> {
     });
     std::fs::remove_file(&draft)?;
     let made = outcome?;
-    // The name is on the disk only when its folder is.
+    // The name is on the disk only after its folder is.
     File::open(folder)?.sync_all()?;
     Ok(made)
 }
 
-/// Does the same in place of a file that may exist: a reader finds the old one or the new one, whole.
+/// Creates or replaces a private file. A reader finds the old or the new content, and never a part.
 ///
 /// # Errors
 /// If the operating system refuses.
 pub fn replace_private(path: &Path, contents: &[u8]) -> Result<()> {
     let folder = folder_of(path);
-    crate::make_private_folder(folder)?;
+    make_private_folder(folder)?;
     let draft = draft_of(path);
     write(&draft, contents)?;
     std::fs::rename(&draft, path)?;
     File::open(folder)?.sync_all()
 }
 
-/// Opens a file for writing, and creates it if there is none; either way it is for the owner of this process alone.
+/// Opens a file for writing, and creates it if it is missing. In both cases it is private afterwards.
 ///
 /// # Errors
 /// If the file belongs to another user, or the operating system refuses.
@@ -62,7 +66,7 @@ pub fn open_private(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Takes an existing file away from other users; a file that is not there needs nothing.
+/// Makes an existing file private. A missing file is accepted.
 ///
 /// # Errors
 /// If it belongs to another user, or the operating system refuses.
@@ -72,26 +76,26 @@ pub(crate) fn close_to_others(path: &Path) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
         Ok(metadata) => {
-            if let Some(fault) = ownership::foreign(path, &metadata) {
+            if let Some(fault) = ownership::foreign_owner(path, &metadata) {
                 return Err(Error::new(ErrorKind::PermissionDenied, fault));
             }
-            if ownership::open_to_others(&metadata) {
+            if ownership::is_open_to_others(&metadata) {
                 std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(OWNER_ONLY))?;
-                tracing::warn!(file = %path.display(), "other users could open this file: now they can't");
+                tracing::warn!(file = %path.display(), "other users could open this file; it is private now");
             }
         }
     }
     Ok(())
 }
 
-/// Reads a file that holds a secret. It must be as private as `ssh` wants a key to be.
+/// Reads a file with a secret. It must be as private as `ssh` requires for a key.
 ///
 /// # Errors
 /// If other users can read or replace it, it belongs to another user, or the operating system refuses.
 pub fn read_secret(path: &Path) -> Result<String> {
     let mut file = File::open(path)?;
     #[cfg(unix)]
-    if let Some(fault) = ownership::exposed(path, &file.metadata()?) {
+    if let Some(fault) = ownership::exposure(path, &file.metadata()?) {
         return Err(Error::new(ErrorKind::PermissionDenied, fault));
     }
     let mut text = String::new();
@@ -99,16 +103,12 @@ pub fn read_secret(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 fn draft_of(path: &Path) -> PathBuf {
     path.with_extension(format!("{}.new", std::process::id()))
 }
 
 fn write(path: &Path, contents: &[u8]) -> Result<()> {
-    // What a process of this id left when it was killed here before.
+    // A killed process with the same id may have left a draft.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -128,7 +128,7 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// A umask may have taken away what the owner needs.
+/// Sets the mode, because a umask may have removed the rights of the owner too.
 #[cfg(unix)]
 fn narrow(file: &File, metadata: &Metadata) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Who may call a service over gRPC: each caller by a token of its own, and the methods that it is granted.
+//! The callers of a service over gRPC: each has a token of its own, and the methods that it may call.
 
 use std::collections::BTreeMap;
 
@@ -14,48 +14,52 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tonic::service::Routes;
 
-use crate::Surroundings;
-use crate::config::Secret;
-use crate::transport::{grpc_edge, status_of};
+use super::transport::{grpc_edge, status_of};
+use crate::net::Surroundings;
+use crate::values::Secret;
 
-/// Who may call this service over gRPC: the table `[grpc]`.
+/// The callers of this service over gRPC: the table `[grpc]`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrpcConfig {
-    /// By the caller's name, as in `[grpc.callers.recommendations]`.
+    /// The callers by name, as in `[grpc.callers.recommendations]`.
     pub callers: BTreeMap<String, GrpcCaller>,
 }
 
-/// Somebody who may call.
+/// A caller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrpcCaller {
-    /// What it proves itself with; nobody comes in with an empty one.
+    /// The token that proves its identity. An empty one admits no caller.
     pub token: Secret,
-    /// What it may call, as `portal.users.v1.Users/GetConsent`.
+    /// The methods that it may call, as `portal.users.v1.Users/GetConsent`.
     pub methods: Vec<String>,
 }
 
 impl GrpcConfig {
-    /// Every fault, where the service answers `methods`.
+    /// Returns every fault, for a service that answers `methods`.
     pub fn faults(&self, methods: &[&str]) -> Vec<String> {
         let mut faults = Vec::new();
         for (name, caller) in &self.callers {
             let key = format!("grpc.callers.{name}");
             faults.extend(token_fault(&format!("{key}.token"), &caller.token));
             for method in caller.methods.iter().filter(|method| !methods.contains(&method.as_str())) {
-                faults.push(format!("{key}.methods: there is no {method}; there are {}", methods.join(", ")));
+                faults.push(format!(
+                    "{key}.methods: {method} does not exist; the methods are {}",
+                    methods.join(", ")
+                ));
             }
             let shared = self.callers.iter().find(|(other, known)| {
                 *other < name && is_set(&caller.token) && known.token.expose() == caller.token.expose()
             });
-            faults
-                .extend(shared.map(|(other, _)| format!("{key}.token is that of {other}: each has its own")));
+            faults.extend(shared.map(|(other, _)| {
+                format!("{key}.token is the same as that of {other}; each caller needs its own")
+            }));
         }
         faults
     }
 
-    /// What production refuses: a caller that could never come in.
+    /// Returns what production refuses: callers without a token.
     pub fn unfit_for_production(&self) -> Vec<String> {
         let open = self.callers.iter().filter(|(_, caller)| !is_set(&caller.token));
         open.map(|(name, _)| format!("grpc.callers.{name}.token must be set in production")).collect()
@@ -66,52 +70,55 @@ fn is_set(token: &Secret) -> bool {
     !token.expose().is_empty()
 }
 
-/// What is wrong with a token, if anything. An empty one is none.
+/// Returns the fault of a token, if it has one. An empty token means that there is none.
 pub fn token_fault(key: &str, token: &Secret) -> Option<String> {
     let text = token.expose();
-    let good = text.is_empty()
+    let is_valid = text.is_empty()
         || (32..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-    (!good).then(|| format!("{key} must be 32 to 256 visible ASCII characters, made at random"))
+    (!is_valid).then(|| format!("{key} must be 32 to 256 random visible ASCII characters"))
 }
 
 impl Surroundings {
-    /// Puts a service's gRPC behind the edge that every one has. Neighbours in this process reach it as `inproc://name`: whoever
-    /// composed them has let them in. What comes back is for the network, where each caller needs its token.
+    /// Puts the gRPC of a service behind the common edge, and registers it for neighbours in this process as `inproc://name`,
+    /// which need no token. Returns the routes for the network, where each caller needs its token.
     pub fn serve_grpc(&self, name: &'static str, routes: Routes, config: &GrpcConfig) -> Routes {
         self.register_grpc(name, grpc_edge(name, routes.clone()));
-        let guarded = routes.into_axum_router().layer(from_fn_with_state(Arc::new(Door::of(config)), admit));
+        let guarded =
+            routes.into_axum_router().layer(from_fn_with_state(Arc::new(AllowList::of(config)), admit));
         grpc_edge(name, Routes::from(guarded))
     }
 }
 
-struct Door {
-    guests: Vec<Guest>,
+/// The callers that may enter.
+struct AllowList {
+    callers: Vec<KnownCaller>,
 }
 
-struct Guest {
+struct KnownCaller {
     name: String,
+    /// The SHA-256 of its token.
     token: [u8; 32],
     methods: Vec<String>,
 }
 
-impl Door {
+impl AllowList {
     fn of(config: &GrpcConfig) -> Self {
         let known = config.callers.iter().filter(|(_, caller)| is_set(&caller.token));
-        let guests = known.map(|(name, caller)| Guest {
+        let callers = known.map(|(name, caller)| KnownCaller {
             name: name.clone(),
             token: digest(caller.token.expose()),
             methods: caller.methods.clone(),
         });
-        Self { guests: guests.collect() }
+        Self { callers: callers.collect() }
     }
 
     /// Finds the caller with this token. Every digest is compared in constant time, and all of them are: the time it takes
     /// reveals nothing about any token.
-    fn guest(&self, headers: &HeaderMap) -> Option<&Guest> {
+    fn find(&self, headers: &HeaderMap) -> Option<&KnownCaller> {
         let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
-        let given = digest(token);
-        let is_same = |guest: &Guest| bool::from(guest.token.ct_eq(&given));
-        self.guests.iter().fold(None, |found, guest| if is_same(guest) { Some(guest) } else { found })
+        let presented = digest(token);
+        let is_same = |caller: &KnownCaller| bool::from(caller.token.ct_eq(&presented));
+        self.callers.iter().fold(None, |found, caller| if is_same(caller) { Some(caller) } else { found })
     }
 }
 
@@ -119,21 +126,21 @@ fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn admit(State(allowed): State<Arc<AllowList>>, request: Request, next: Next) -> Response {
     let method = request.uri().path().trim_start_matches('/');
-    let kind = match door.guest(request.headers()) {
-        Some(guest) if guest.methods.iter().any(|granted| granted == method) => {
+    let kind = match allowed.find(request.headers()) {
+        Some(caller) if caller.methods.iter().any(|granted| granted == method) => {
             return next.run(request).await;
         }
-        Some(guest) => {
+        Some(caller) => {
             tracing::warn!(
-                caller = guest.name,
-                "a gRPC call was refused: its caller is not granted this method"
+                caller = caller.name,
+                "a gRPC call was refused: its caller may not call this method"
             );
             Kind::Forbidden
         }
         None => {
-            tracing::warn!("a gRPC call was refused: it came without a token that is known here");
+            tracing::warn!("a gRPC call was refused: it has no known token");
             Kind::Unauthenticated
         }
     };
@@ -151,7 +158,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::transport::Transport;
+    use crate::grpc::transport::Transport;
 
     const CONSENT: &str = "portal.users.v1.Users/GetConsent";
     const USER: &str = "portal.users.v1.Users/GetUser";
@@ -170,8 +177,8 @@ mod tests {
         GrpcConfig { callers: callers.collect() }
     }
 
-    /// A server on a port that says `ok` to both methods.
-    async fn served(surroundings: &Surroundings, config: &GrpcConfig) -> SocketAddr {
+    /// Starts a server that answers `ok` to both methods.
+    async fn serve(surroundings: &Surroundings, config: &GrpcConfig) -> SocketAddr {
         let ok = || async { ([("content-type", "application/grpc"), ("grpc-status", "0")], "") };
         let methods = [CONSENT, USER].iter().fold(Router::new(), |router, method| {
             router.route(&format!("/{method}"), axum::routing::post(ok))
@@ -194,10 +201,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn over_the_network_a_caller_comes_in_with_its_token_and_calls_what_it_is_granted() {
+    async fn over_the_network_a_caller_needs_its_token_and_calls_only_its_methods() {
         let surroundings = Surroundings::alone();
         let config = config(&[("recommendations", TOKEN, &[CONSENT]), ("orchestrator", OTHER, &[USER])]);
-        let url = format!("http://{}", served(&surroundings, &config).await);
+        let url = format!("http://{}", serve(&surroundings, &config).await);
         let with = |token: &str| surroundings.transport(&url).expect("an address").with_token(&secret(token));
         assert_eq!(call(with(TOKEN), CONSENT).await, Code::Ok);
         assert_eq!(call(with(OTHER), USER).await, Code::Ok);
@@ -210,9 +217,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_caller_whose_token_is_empty_does_not_come_in_with_an_empty_one() {
+    async fn an_empty_token_admits_no_caller() {
         let surroundings = Surroundings::alone();
-        let url = format!("http://{}", served(&surroundings, &config(&[("nobody", "", &[CONSENT])])).await);
+        let url = format!("http://{}", serve(&surroundings, &config(&[("unset", "", &[CONSENT])])).await);
         let answer = |bearer: &'static str| {
             let transport = surroundings.transport(&url).expect("an address");
             let request = http::Request::post(format!("/{CONSENT}")).header(AUTHORIZATION, bearer);
@@ -228,18 +235,21 @@ mod tests {
     #[tokio::test]
     async fn a_neighbour_in_the_same_process_needs_no_token() {
         let surroundings = Surroundings::one_process();
-        served(&surroundings, &GrpcConfig::default()).await;
+        serve(&surroundings, &GrpcConfig::default()).await;
         let transport = surroundings.transport("inproc://users").expect("a neighbour");
         assert_eq!(call(transport, CONSENT).await, Code::Ok);
     }
 
     #[test]
-    fn every_fault_of_the_callers_is_named_and_no_token_is_quoted() {
+    fn every_fault_of_a_caller_is_reported_and_no_token_is_quoted() {
         let config =
             config(&[("a", "short-secret", &[CONSENT]), ("b", TOKEN, &["Nothing"]), ("c", TOKEN, &[])]);
         let faults = config.faults(&[CONSENT, USER]);
-        let keys =
-            ["grpc.callers.a.token must be", "grpc.callers.b.methods", "grpc.callers.c.token is that of b"];
+        let keys = [
+            "grpc.callers.a.token must be",
+            "grpc.callers.b.methods",
+            "grpc.callers.c.token is the same as that of b",
+        ];
         assert_eq!(faults.len(), keys.len(), "{faults:?}");
         for (fault, key) in faults.iter().zip(keys) {
             assert!(

@@ -1,5 +1,5 @@
-//! What every gRPC server answers about itself: whether it is well (`grpc.health.v1`, the gRPC Health Checking Protocol) and what it
-//! serves (server reflection), both in the form that every tool of gRPC knows.
+//! Health (`grpc.health.v1`, the gRPC Health Checking Protocol) and server reflection, which every gRPC server has, in the form that
+//! all tools of gRPC know.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,25 +17,25 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::POLL;
+use crate::work::{POLL, pause};
 
-/// What a service's gRPC is, for those who ask it.
+/// The names and messages of the gRPC services of a service, for health and reflection.
 #[derive(Debug, Clone, Copy)]
 pub struct Described {
-    /// The full names of its services, as `portal.users.v1.Users`.
+    /// The full names of the services, as `portal.users.v1.Users`.
     pub names: &'static [&'static str],
     /// The encoded descriptors of their messages.
     pub descriptor: &'static [u8],
 }
 
-/// Whether the process is well, at the moment of asking.
+/// Returns whether the process is well at the moment.
 pub(crate) type IsWell = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// The same routes, and beside them health and reflection. They stand before every guard: what they say is no secret to whoever
-/// can reach the port, and who watches over a process has no account of its services.
+/// Adds health and reflection to routes. No guard is in front of them: what they reveal is not a secret for a client that can reach
+/// the port, and a monitor has no account.
 ///
 /// # Errors
-/// Where a descriptor is none, which is a defect.
+/// If a descriptor is not valid, which is a defect.
 pub(crate) fn beside(
     routes: Router,
     described: &[Described],
@@ -43,7 +43,7 @@ pub(crate) fn beside(
     stop: CancellationToken,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let names: Vec<_> = described.iter().flat_map(|described| described.names).copied().collect();
-    let health = HealthServer::new(SelfHealth { names: names.clone(), is_well, stop, seen: Arc::default() });
+    let health = HealthServer::new(SelfHealth { names: names.clone(), is_well, stop, last: Arc::default() });
     let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .with_service_name(<HealthServer<SelfHealth> as NamedService>::NAME);
@@ -54,15 +54,15 @@ pub(crate) fn beside(
     Ok(Routes::from(routes).add_service(health).add_service(reflection.build_v1()?).into_axum_router())
 }
 
-/// Health as `/readyz` says it, under the name of each service and under the empty one, which means the process.
+/// The health of `/readyz`, under the name of each service and under the empty name, which means the process.
 #[derive(Clone)]
 struct SelfHealth {
     names: Vec<&'static str>,
     is_well: IsWell,
-    /// The process takes no more requests.
+    /// Cancelled when the process takes no more requests.
     stop: CancellationToken,
-    /// What those who watch saw last: however many they are, the stores are asked once.
-    seen: Arc<Mutex<Option<(Instant, bool)>>>,
+    /// The last result for the watchers. They share it, so the stores are probed once for all of them.
+    last: Arc<Mutex<Option<(Instant, bool)>>>,
 }
 
 impl SelfHealth {
@@ -71,19 +71,19 @@ impl SelfHealth {
     }
 
     async fn look(&self) -> ServingStatus {
-        let mut seen = self.seen.lock().await;
-        let well = match *seen {
+        let mut last = self.last.lock().await;
+        let well = match *last {
             Some((at, well)) if at.elapsed() < POLL / 2 => well,
             _ => {
                 let well = (self.is_well)().await;
-                *seen = Some((Instant::now(), well));
+                *last = Some((Instant::now(), well));
                 well
             }
         };
         status(well && !self.stop.is_cancelled())
     }
 
-    /// The next thing to be told to somebody who was told `last`; nothing once the process ends.
+    /// Waits for a status that differs from `last`, the one that the watcher knows. Returns `None` when the process ends.
     async fn next(&self, known: bool, last: Option<ServingStatus>) -> Option<ServingStatus> {
         loop {
             let ending = self.stop.is_cancelled();
@@ -95,7 +95,7 @@ impl SelfHealth {
                 return None;
             }
             tokio::select! {
-                () = crate::pause(POLL) => {}
+                () = pause(POLL) => {}
                 () = self.stop.cancelled() => {}
             }
         }
@@ -109,9 +109,9 @@ impl Health for SelfHealth {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         if !self.knows(&request.get_ref().service) {
-            return Err(Status::not_found("there is no service of this name here"));
+            return Err(Status::not_found("a service with this name does not exist here"));
         }
-        Ok(Response::new(told(status((self.is_well)().await))))
+        Ok(Response::new(response(status((self.is_well)().await))))
     }
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
@@ -123,7 +123,7 @@ impl Health for SelfHealth {
         let (health, known) = (self.clone(), self.knows(&request.get_ref().service));
         let changes = unfold(None, move |last| {
             let health = health.clone();
-            async move { health.next(known, last).await.map(|now| (Ok(told(now)), Some(now))) }
+            async move { health.next(known, last).await.map(|now| (Ok(response(now)), Some(now))) }
         });
         Ok(Response::new(changes.boxed()))
     }
@@ -133,7 +133,7 @@ fn status(well: bool) -> ServingStatus {
     if well { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
-fn told(status: ServingStatus) -> HealthCheckResponse {
+fn response(status: ServingStatus) -> HealthCheckResponse {
     HealthCheckResponse { status: status.into() }
 }
 
@@ -158,28 +158,32 @@ mod tests {
     use crate::config::Process;
     use crate::{Dependency, Host, Service};
 
-    /// Any service would do; this one's descriptor is at hand.
+    /// The descriptor of any service would do.
     const DESCRIBED: Described = Described {
         names: &["grpc.reflection.v1.ServerReflection"],
         descriptor: tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
     };
 
-    /// A process with one store, which is away while `away` says so.
+    /// A process with one store, which is unavailable while `is_down` is true.
     struct Running {
         http: SocketAddr,
         grpc: String,
-        away: Arc<AtomicBool>,
+        is_down: Arc<AtomicBool>,
         stop: CancellationToken,
         host: JoinHandle<anyhow::Result<()>>,
     }
 
-    async fn running() -> Running {
-        let away = Arc::new(AtomicBool::new(false));
-        let store = away.clone();
+    async fn start() -> Running {
+        let is_down = Arc::new(AtomicBool::new(false));
+        let store = is_down.clone();
         let probe = move || {
-            let away = store.load(Ordering::SeqCst);
+            let is_down = store.load(Ordering::SeqCst);
             async move {
-                if away { Err(Refusal::new(Kind::Unavailable, "store_unavailable", "away")) } else { Ok(()) }
+                if is_down {
+                    Err(Refusal::new(Kind::Unavailable, "store_unavailable", "down"))
+                } else {
+                    Ok(())
+                }
             }
         };
         let service = Service {
@@ -214,7 +218,7 @@ mod tests {
         });
         let host = crate::spawn("test.host", run);
         is_up.await.expect("it comes up");
-        Running { http: address, grpc: url, away, stop, host }
+        Running { http: address, grpc: url, is_down, stop, host }
     }
 
     impl Running {
@@ -236,39 +240,39 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn check_says_what_readyz_says_of_the_process_and_of_each_service() {
-        let running = running().await;
+    async fn check_agrees_with_readyz_for_the_process_and_each_service() {
+        let running = start().await;
         let mut health = HealthClient::new(running.channel().await);
-        for away in [false, true, false] {
-            running.away.store(away, Ordering::SeqCst);
-            // What the store said is kept for a second.
+        for is_down in [false, true, false] {
+            running.is_down.store(is_down, Ordering::SeqCst);
+            // A result is kept for a second.
             let begun = Instant::now();
             for name in ["", DESCRIBED.names[0]] {
-                let expected = if away { ServingStatus::NotServing } else { ServingStatus::Serving };
+                let expected = if is_down { ServingStatus::NotServing } else { ServingStatus::Serving };
                 while health.check(ask(name)).await.expect("an answer").into_inner().status() != expected {
                     assert!(begun.elapsed() < 10 * POLL, "{name} does not notice that the store changed");
                 }
             }
-            assert_eq!(running.readyz().await, !away);
+            assert_eq!(running.readyz().await, !is_down);
         }
-        let unknown = health.check(ask("portal.nobody.v1.Nobody")).await.expect_err("nobody");
+        let unknown = health.check(ask("portal.unknown.v1.Unknown")).await.expect_err("an unknown service");
         assert_eq!(unknown.code(), Code::NotFound);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn watch_tells_every_change_and_the_end_of_the_process() {
-        let running = running().await;
+    async fn watch_reports_every_change_and_the_end_of_the_process() {
+        let running = start().await;
         let mut health = HealthClient::new(running.channel().await);
         let mut changes = health.watch(ask("")).await.expect("a stream").into_inner();
-        let mut unknown = health.watch(ask("nobody")).await.expect("a stream").into_inner();
-        let said = unknown.message().await.expect("a message").expect("a status").status();
-        assert_eq!(said, ServingStatus::ServiceUnknown);
-        for (away, expected) in [
+        let mut unknown = health.watch(ask("unknown")).await.expect("a stream").into_inner();
+        let first = unknown.message().await.expect("a message").expect("a status").status();
+        assert_eq!(first, ServingStatus::ServiceUnknown);
+        for (is_down, expected) in [
             (false, ServingStatus::Serving),
             (true, ServingStatus::NotServing),
             (false, ServingStatus::Serving),
         ] {
-            running.away.store(away, Ordering::SeqCst);
+            running.is_down.store(is_down, Ordering::SeqCst);
             assert_eq!(changes.message().await.expect("a message").expect("a status").status(), expected);
         }
         running.stop.cancel();
@@ -282,10 +286,10 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn reflection_names_the_services_and_shows_their_messages() {
-        let running = running().await;
+    async fn reflection_lists_the_services_and_describes_their_messages() {
+        let running = start().await;
         let mut client = ServerReflectionClient::new(running.channel().await);
-        let mut asked = async |question: MessageRequest| {
+        let mut ask = async |question: MessageRequest| {
             let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
             let stream = futures::stream::iter([request]);
             let mut answers = client.server_reflection_info(stream).await.expect("a stream").into_inner();
@@ -298,14 +302,14 @@ mod tests {
                 .expect("a response")
         };
         let MessageResponse::ListServicesResponse(list) =
-            asked(MessageRequest::ListServices(String::new())).await
+            ask(MessageRequest::ListServices(String::new())).await
         else {
             panic!("no list");
         };
         let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
         assert_eq!(names, ["grpc.health.v1.Health", DESCRIBED.names[0]]);
         let symbol = "grpc.health.v1.HealthCheckRequest".to_owned();
-        let shown = asked(MessageRequest::FileContainingSymbol(symbol)).await;
-        assert!(matches!(shown, MessageResponse::FileDescriptorResponse(_)), "{shown:?}");
+        let descriptor = ask(MessageRequest::FileContainingSymbol(symbol)).await;
+        assert!(matches!(descriptor, MessageResponse::FileDescriptorResponse(_)), "{descriptor:?}");
     }
 }

@@ -8,5 +8,4 @@ pub mod transport;
 pub use callers::{GrpcCaller, GrpcConfig, token_fault};
 pub use health::Described;
 pub(crate) use health::{IsWell, beside};
-pub(crate) use replicas::Replicas;
 pub use transport::Transport;

@@ -1,4 +1,4 @@
-//! Several servers behind one name: asked in turn, looked up again and again, and passed by for a while when they are gone.
+//! Several servers behind one name. They are called in turn, looked up regularly, and avoided for a while after a failure.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -7,24 +7,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use http::uri::{Scheme, Uri};
+use http::uri::Uri;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::{BoxError, ServiceExt};
 
+use crate::values::grpc_servers;
+use crate::work::spawn;
+
+/// The longest time to connect.
 const CONNECT: Duration = Duration::from_secs(1);
+/// The interval of pings on an idle connection, and the time to answer one.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// How long what a name means is believed.
-const BELIEVED: Duration = Duration::from_secs(2);
-/// How long a server that failed is asked last.
+/// The time for which the addresses of a name are valid.
+const VALIDITY: Duration = Duration::from_secs(2);
+/// The time for which a server that failed is called last.
 const REST: Duration = Duration::from_secs(1);
 
 type LookUp = dyn Fn(Uri) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync;
 
-/// The servers that some addresses name. tonic's own balancer prefers a dead server, which fails fastest, and waits where
-/// there is none.
+/// The servers behind some names. (The balancer of tonic prefers a dead server, because it fails fastest, and it waits if there is
+/// no server. Decision 28 has the reasons.)
 pub(crate) struct Replicas {
     names: Vec<Uri>,
     look_up: Box<LookUp>,
@@ -45,22 +50,20 @@ struct Server {
 }
 
 impl Replicas {
-    /// The servers of `http://users:50051`, or of several such addresses with commas between them. `None` where that can't be
-    /// read.
+    /// Reads `http://users:50051`, or several such addresses with commas between them. Returns `None` if one is not valid.
     pub(crate) fn new(addresses: &str) -> Option<Self> {
         Self::with(addresses, Box::new(|name| Box::pin(by_dns(name))))
     }
 
     fn with(addresses: &str, look_up: Box<LookUp>) -> Option<Self> {
-        let names: Vec<Uri> = addresses.split(',').map(|name| name.parse().ok()).collect::<Option<_>>()?;
-        let known = names.iter().all(|name| name.scheme() == Some(&Scheme::HTTP) && name.port().is_some());
-        known.then(|| Self { names, look_up, known: Mutex::default() })
+        let names = grpc_servers(addresses)?;
+        Some(Self { names, look_up, known: Mutex::default() })
     }
 
-    /// Asks one server, and the next where it is certain that the first has not seen the request.
+    /// Calls one server, and the next one if the first has certainly not received the request.
     pub(crate) async fn call(self: Arc<Self>, request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let (parts, body) = request.into_parts();
-        // Requests are single messages: they can be sent again.
+        // A request is a single message, so it can be sent again.
         let body = body.collect().await?.to_bytes();
         let mut failure: BoxError = Box::new(tonic::Status::unavailable("the name has no address"));
         for (address, channel) in self.in_turn().await {
@@ -72,10 +75,10 @@ impl Replicas {
                     return Ok(answer);
                 }
                 Err(error) => {
-                    // No connection was there to send it on.
-                    let unseen = is_caused_by::<tonic::ConnectError>(&error);
+                    // Without a connection nothing was sent.
+                    let is_unsent = is_caused_by::<tonic::ConnectError>(&error);
                     failure = error.into();
-                    if !unseen {
+                    if !is_unsent {
                         break;
                     }
                 }
@@ -84,20 +87,21 @@ impl Replicas {
         Err(failure)
     }
 
+    /// Returns the servers in the order in which this call tries them.
     async fn in_turn(self: &Arc<Self>) -> Vec<(SocketAddr, Channel)> {
         let (stale, empty) = {
             let mut known = self.known();
-            let stale = known.since.is_none_or(|since| since.elapsed() >= BELIEVED);
+            let stale = known.since.is_none_or(|since| since.elapsed() >= VALIDITY);
             if stale {
                 known.since = Some(Instant::now());
             }
             (stale, known.servers.is_empty())
         };
         if empty {
-            self.learn().await;
+            self.refresh().await;
         } else if stale {
             let this = self.clone();
-            drop(crate::spawn("transport.look_up", async move { this.learn().await }));
+            drop(spawn("transport.look_up", async move { this.refresh().await }));
         }
         let (mut known, now) = (self.known(), Instant::now());
         known.turn = known.turn.wrapping_add(1);
@@ -105,13 +109,13 @@ impl Replicas {
         servers.sort_unstable_by_key(|(address, _)| **address);
         let first = known.turn % servers.len().max(1);
         servers.rotate_left(first);
-        // Stable: those that rest stay in turn among themselves, for nobody else may be left.
+        // The sort is stable: resting servers keep their order, because they may be the only ones.
         servers.sort_by_key(|(_, server)| server.rests_until.is_some_and(|until| until > now));
         servers.into_iter().map(|(address, server)| (*address, server.channel.clone())).collect()
     }
 
-    /// Looks every name up. Where one can't be, what was known stays.
-    async fn learn(&self) {
+    /// Looks up every name. If that fails, the known addresses stay.
+    async fn refresh(&self) {
         let mut addresses = Vec::new();
         for name in &self.names {
             match (self.look_up)(name.clone()).await {
@@ -135,7 +139,7 @@ impl Replicas {
     }
 }
 
-/// One request at one server. Without an answer, be it that the caller gave up, the server rests: it may be frozen.
+/// A request to one server. If it ends without an answer, even because the caller gave up, the server rests: it may be frozen.
 struct Trial<'a> {
     replicas: &'a Replicas,
     address: SocketAddr,
@@ -152,7 +156,7 @@ impl Drop for Trial<'_> {
     }
 }
 
-/// Connects at the first call, and again when the connection is gone.
+/// Returns a channel that connects at the first call, and again after the connection was lost.
 fn channel(address: SocketAddr, name: &Uri) -> Option<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
     let endpoint = endpoint
@@ -170,7 +174,7 @@ async fn by_dns(name: Uri) -> std::io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
-/// Whether a `T` is among the causes of an error.
+/// True if a `T` is among the causes of an error.
 pub(crate) fn is_caused_by<T: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -209,45 +213,46 @@ mod tests {
         })
     }
 
-    async fn who(replicas: &Arc<Replicas>) -> String {
+    async fn answering_server(replicas: &Arc<Replicas>) -> String {
         let request = Request::post("http://users/portal.users.v1.Users/GetUser");
         let request = request.body(Body::empty()).expect("a request");
-        let answer = replicas.clone().call(request).await.expect("somebody answers");
+        let answer = replicas.clone().call(request).await.expect("a server answers");
         answer.headers()["who"].to_str().expect("a name").to_owned()
     }
 
     #[tokio::test]
-    async fn replicas_are_asked_in_turn_and_one_that_is_gone_costs_no_call() {
+    async fn replicas_are_called_in_turn_and_a_missing_one_fails_no_call() {
         let ((one, stop), (two, _)) = (server("one").await, server("two").await);
         let replicas = Arc::new(Replicas::new(&format!("http://{one},http://{two}")).expect("addresses"));
-        let mut told = Vec::new();
+        let mut servers = Vec::new();
         for _ in 0..4 {
-            told.push(who(&replicas).await);
+            servers.push(answering_server(&replicas).await);
         }
-        told.sort();
-        assert_eq!(told, ["one", "one", "two", "two"]);
+        servers.sort();
+        assert_eq!(servers, ["one", "one", "two", "two"]);
         stop().await;
         for _ in 0..10 {
-            assert_eq!(who(&replicas).await, "two");
+            assert_eq!(answering_server(&replicas).await, "two");
         }
     }
 
     #[tokio::test]
-    async fn a_replica_that_is_frozen_costs_one_call_at_most() {
-        // It accepts, and that is all.
+    async fn a_frozen_replica_fails_one_call_at_most() {
+        // It accepts connections and never answers.
         let frozen = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (silent, (two, _)) = (frozen.local_addr().expect("an address"), server("two").await);
         let replicas = Arc::new(Replicas::new(&format!("http://{silent},http://{two}")).expect("addresses"));
         let mut given_up = 0;
         for _ in 0..6 {
-            given_up +=
-                usize::from(tokio::time::timeout(Duration::from_millis(200), who(&replicas)).await.is_err());
+            given_up += usize::from(
+                tokio::time::timeout(Duration::from_millis(200), answering_server(&replicas)).await.is_err(),
+            );
         }
         assert!(given_up <= 1, "{given_up}");
     }
 
     #[tokio::test]
-    async fn a_name_that_means_another_server_after_a_while_is_followed() {
+    async fn a_name_that_moves_to_another_server_is_followed() {
         let ((one, _), (two, _)) = (server("one").await, server("two").await);
         let moved = Arc::new(AtomicBool::new(false));
         let now = moved.clone();
@@ -256,18 +261,18 @@ mod tests {
             Box::pin(async move { Ok(vec![address]) })
         };
         let replicas = Arc::new(Replicas::with("http://users:1", Box::new(look_up)).expect("an address"));
-        assert_eq!(who(&replicas).await, "one");
+        assert_eq!(answering_server(&replicas).await, "one");
         moved.store(true, Ordering::SeqCst);
-        assert_eq!(who(&replicas).await, "one", "what was learnt is believed for a while");
-        replicas.learn().await;
-        assert_eq!(who(&replicas).await, "two");
+        assert_eq!(answering_server(&replicas).await, "one", "the address is valid for a while");
+        replicas.refresh().await;
+        assert_eq!(answering_server(&replicas).await, "two");
     }
 
     #[tokio::test]
-    async fn where_nobody_is_a_call_is_refused_as_unavailable() {
+    async fn without_a_server_a_call_is_refused_as_unavailable() {
         let replicas = Arc::new(Replicas::new("http://127.0.0.1:1").expect("an address"));
         let request = Request::post("http://users/any").body(Body::empty()).expect("a request");
-        let refused = replicas.call(request).await.expect_err("nobody answers");
+        let refused = replicas.call(request).await.expect_err("no server answers");
         assert_eq!(tonic::Status::from_error(refused).code(), tonic::Code::Unavailable);
     }
 

@@ -1,4 +1,4 @@
-//! gRPC over one type of transport: the same generated client speaks to a neighbour in this process and to a server over the network.
+//! gRPC over one type of transport: the same generated client calls a neighbour in this process and a server over the network.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,16 +16,18 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt};
 
 use super::replicas::{Replicas, is_caused_by};
-use crate::config::Secret;
-use crate::metrics::GRPC;
-use crate::spans::Span;
-use crate::{Context, Surroundings, Upstream};
+use crate::net::Surroundings;
+use crate::observe::metrics::GRPC;
+use crate::observe::spans::Span;
+use crate::observe::{Context, Upstream, log_failure};
+use crate::values::{Secret, causes};
 
-/// The way to a gRPC server, wherever it is. It enforces the deadline of [`Context::current`] itself (in process nobody else
-/// would, and over the network tonic answers `Cancelled`), passes trace and deadline on, and turns a panic of a neighbour
-/// into `Internal`. Dropping a call cancels it.
+/// The way to a gRPC server, in this process or over the network.
 ///
-/// A type of its own, whose error has a name: behind a boxed one the compiler can't prove that a generated client's futures
+/// It enforces the deadline of [`Context::current`]: within a process nothing else would, and over the network tonic answers
+/// `Cancelled`. It passes trace and deadline on, and turns a panic of a neighbour into `Internal`. Dropping a call cancels it.
+///
+/// It is a type with a named error, because behind a boxed error the compiler can't prove that the futures of a generated client
 /// are `Send` (rust-lang/rust#102211).
 #[derive(Clone)]
 pub struct Transport(BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>);
@@ -46,7 +48,7 @@ impl tower::Service<Request<Body>> for Transport {
 }
 
 impl Transport {
-    /// The same way, with the token that its server knows this service by. An empty one is none.
+    /// Adds the token by which the server knows this service. An empty token adds nothing.
     pub fn with_token(self, token: &Secret) -> Self {
         let bearer = format!("Bearer {}", token.expose());
         let Some(mut bearer) = HeaderValue::from_str(&bearer).ok().filter(|_| !token.expose().is_empty())
@@ -62,27 +64,38 @@ impl Transport {
     }
 }
 
-/// Why there is no way to a server.
+/// The reason why a URL leads to no server.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The URL is `inproc:` and this process holds one service alone.
+    /// The URL is `inproc:` and this process holds a single service.
     #[error(
-        "{0} can only be reached where the services share a process; set the address of the server, as http://users:50051"
+        "{0} can only be reached if the services share a process; set the address of the server, such as http://users:50051"
     )]
     Alone(String),
     /// The URL can't be read.
-    #[error("{0} is no address of a gRPC server")]
+    #[error("{0} is not the address of a gRPC server, such as http://users:50051")]
     Address(String),
 }
 
-/// Carries a [`Refusal`] beside the gRPC status: kind, code and fields survive the wire.
+/// The header with the [`Refusal`] beside the gRPC status, so that kind, code and fields reach the caller.
 const REFUSAL: &str = "portal-refusal-bin";
-/// The most bytes of all faults of a refusal: it travels in headers, of which HTTP/2 clients take 16 KiB by default.
+/// The most bytes of all faults of a refusal. It travels in headers, and HTTP/2 clients accept 16 KiB of them by default.
 const MAX_FAULT_BYTES: usize = 4 * 1024;
 const TIMEOUT: &str = "grpc-timeout";
 const TRACEPARENT: &str = "traceparent";
 
-pub(crate) fn open(url: &str, surroundings: &Surroundings) -> Result<Transport, TransportError> {
+impl Surroundings {
+    /// Returns the way to a gRPC server: `inproc://users`, or `http://users:50051`, whose name may mean several servers.
+    /// Several such addresses have commas between them. Nothing is connected before the first call.
+    ///
+    /// # Errors
+    /// If the URL can't be read, or is `inproc:` in a service that has its process to itself.
+    pub fn transport(&self, url: &str) -> Result<Transport, TransportError> {
+        open(url, self)
+    }
+}
+
+fn open(url: &str, surroundings: &Surroundings) -> Result<Transport, TransportError> {
     if let Some(name) = url.strip_prefix("inproc://") {
         if !surroundings.allows_in_process() {
             return Err(TransportError::Alone(url.to_owned()));
@@ -119,7 +132,7 @@ where
             let _counting = context.upstream.count();
             let left = context.deadline.left();
             if left.is_zero() {
-                // A neighbour in this process might have answered at once: nobody waits for it any more.
+                // A neighbour in this process might still answer immediately, but its caller has given up.
                 return Ok(Status::deadline_exceeded("the deadline is over").into_http());
             }
             let method = request.uri().path().trim_start_matches('/').to_owned();
@@ -130,7 +143,7 @@ where
             set(headers, TIMEOUT, &format!("{}m", left.as_millis().min(99_999_999)));
             let call = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
             let answer = match tokio::time::timeout(left, call).await {
-                // tonic reads the header that was set here, and may be first; it calls that a cancellation.
+                // tonic reads the header set above and may notice the deadline first; it reports a cancellation.
                 Ok(Ok(Err(error))) if is_caused_by::<tonic::TimeoutExpired>(&*error) => {
                     Ok(Status::deadline_exceeded("the deadline is over").into_http())
                 }
@@ -138,7 +151,7 @@ where
                 Ok(Err(_panic)) => Ok(Status::internal("the callee panicked").into_http()),
                 Err(_over) => Ok(Status::deadline_exceeded("the deadline is over").into_http()),
             };
-            end_of(span, answer.as_ref().map_or(Code::Unavailable, |answer| code_in(answer.headers())));
+            end_span(span, answer.as_ref().map_or(Code::Unavailable, |answer| code_in(answer.headers())));
             answer
         }
     })))
@@ -150,8 +163,8 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// Puts a server's routes behind the edge that every gRPC server has: the caller's trace and deadline become the
-/// [`Context`], work whose deadline is over stops, and a panic is answered `Internal`.
+/// Puts routes behind the edge that every gRPC server has. The caller's trace and deadline become the [`Context`], work stops at
+/// its deadline, and a panic is answered with `Internal`.
 pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic::service::Routes {
     let router = routes.into_axum_router().layer(axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| async move {
@@ -179,27 +192,27 @@ pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic
             };
             let code = code_in(response.headers());
             GRPC.took([service.into(), method.clone().into(), format!("{code:?}").into()], started.elapsed());
-            end_of(span, code);
-            context.scope_now(|| answered(&method, started, code));
+            end_span(span, code);
+            context.scope_now(|| log_access(&method, started, code));
             response
         },
     ));
     tonic::service::Routes::from(router)
 }
 
-/// The access line of a call. Methods are fixed names: nothing of what was asked stands in them.
-fn answered(method: &str, started: Instant, code: Code) {
+/// Writes the access line of a call. Methods are fixed names, so they contain nothing of the request.
+fn log_access(method: &str, started: Instant, code: Code) {
     let status = i32::from(code);
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(target: "access", route = method, grpc_status = status, duration_ms, "answered a call");
 }
 
-/// How a call ended. One that succeeded says so behind its body.
+/// Returns the code of an answer. After a success it follows the body.
 fn code_in(headers: &HeaderMap) -> Code {
     header(headers, "grpc-status").and_then(|text| text.parse().ok()).map_or(Code::Ok, Code::from_i32)
 }
 
-fn end_of(mut span: Span, code: Code) {
+fn end_span(mut span: Span, code: Code) {
     span.set("rpc.grpc.status_code", i64::from(i32::from(code)));
     let ours = matches!(code, Code::Internal | Code::Unavailable | Code::DeadlineExceeded | Code::Unknown);
     if ours { span.fail(format!("{code:?}")) } else { span.end() }
@@ -224,12 +237,12 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// The gRPC status of a failure, by the one table. Whatever lies with us is logged here and told to nobody.
+/// Returns the gRPC status of a failure, by the one table. The cause of a failure of ours is logged here and not sent.
 pub fn status_of(fault: &dyn Fault) -> Status {
     let refusal = fault.refusal().bounded_to(MAX_FAULT_BYTES);
     if refusal.kind.is_server_error() {
-        let cause = crate::causes(fault);
-        crate::log_failure(refusal.kind, refusal.code.as_str(), &cause, "a gRPC call could not be served");
+        let cause = causes(fault);
+        log_failure(refusal.kind, refusal.code.as_str(), &cause, "a gRPC call could not be served");
     }
     let mut sentence = refusal.detail.clone();
     kernel::clip(&mut sentence, kernel::MAX_ECHO);
@@ -241,8 +254,8 @@ pub fn status_of(fault: &dyn Fault) -> Status {
     status
 }
 
-/// What a gRPC call was refused for. A status from somewhere without our vocabulary (a proxy, a dead connection) becomes the
-/// kind that its code means.
+/// Returns the refusal of a gRPC call. A status without one, as from a proxy or a dead connection, becomes the kind that its code
+/// means.
 pub fn refusal_of(status: &Status) -> Refusal {
     let carried = status.metadata().get_bin(REFUSAL).and_then(|value| value.to_bytes().ok());
     if let Some(refusal) = carried.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
@@ -282,7 +295,7 @@ fn kind_of(code: Code) -> Kind {
         Code::AlreadyExists | Code::FailedPrecondition => Kind::Conflict,
         Code::Aborted => Kind::Stale,
         Code::ResourceExhausted => Kind::TooMany,
-        // tonic answers Cancelled where the deadline passed on its side of the network.
+        // tonic answers Cancelled if the deadline passed on its side of the network.
         Code::DeadlineExceeded | Code::Cancelled => Kind::Timeout,
         Code::Unavailable => Kind::Unavailable,
         _ => Kind::Internal,
@@ -294,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_the_same_on_the_other_side_of_grpc() {
+    fn a_refusal_survives_the_way_over_grpc() {
         for kind in Kind::ALL {
             let refusal = Refusal::new(kind, "some_code", kind.sentence());
             assert_eq!(refusal_of(&status_of(&refusal)), refusal);
@@ -305,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_fits_into_the_headers_of_grpc_whatever_was_asked() {
+    fn a_large_refusal_fits_into_the_headers_of_grpc() {
         let fields = vec![kernel::FieldFault::new("/x".repeat(10_000), "odd", "ä".repeat(10_000)); 1_000];
         let large = Refusal::new(Kind::Invalid, "invalid", "ä".repeat(100_000)).with_fields(fields);
         let headers = status_of(&large).into_http::<Body>().into_parts().0.headers;
@@ -324,7 +337,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_neighbour_that_never_answers_is_given_up_at_the_deadline_and_stopped() {
+    async fn a_neighbour_that_never_answers_is_stopped_at_the_deadline() {
         use std::sync::atomic::{AtomicBool, Ordering};
 
         struct Dropped(Arc<AtomicBool>);
@@ -347,14 +360,11 @@ mod tests {
         let answer = context.scope(transport.oneshot(Request::new(Body::empty()))).await.expect("an answer");
         assert_eq!(answer.headers()["grpc-status"], "4");
         assert!(stopped.load(Ordering::SeqCst));
-        assert!(
-            upstream.spent() >= Duration::from_millis(20),
-            "what was waited for is counted: {upstream:?}"
-        );
+        assert!(upstream.spent() >= Duration::from_millis(20), "the wait is counted: {upstream:?}");
     }
 
     #[tokio::test]
-    async fn a_neighbour_that_panics_is_an_internal_error_of_its_own() {
+    async fn the_panic_of_a_neighbour_is_an_internal_error() {
         let transport = guarded(tower::service_fn(|_: Request<Body>| async {
             if true {
                 panic!("on purpose");

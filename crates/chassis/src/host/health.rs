@@ -1,4 +1,4 @@
-//! Whether a process is well: `/livez`, `/readyz`, and the same for gRPC.
+//! The health of a process: `/livez`, `/readyz`, and its form for gRPC.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,12 +8,12 @@ use axum::Router;
 use futures::FutureExt;
 use http::StatusCode;
 
-use super::run::Host;
 use super::service::Service;
 use crate::grpc::IsWell;
 use crate::http::Json;
 use crate::work::Dependency;
 
+/// The health of a process and its dependencies.
 pub(super) struct Health {
     pub(super) ready: AtomicBool,
     fingerprint: String,
@@ -21,14 +21,14 @@ pub(super) struct Health {
     last: tokio::sync::Mutex<Option<Examination>>,
 }
 
-/// The probes. Only operators see the details of `/readyz`.
+/// Returns the routes of the probes. Only operators see the details of `/readyz`.
 pub(super) fn health_routes(health: Arc<Health>, detailed: bool) -> Router {
     let live = axum::routing::get(|| async { "live\n" });
     let ready = axum::routing::get(move || readyz(health.clone(), detailed));
     Router::new().route("/livez", live).route("/readyz", ready)
 }
 
-/// What gRPC's health says: the same as `/readyz`.
+/// Returns the health for gRPC, which is that of `/readyz`.
 pub(super) fn is_well(health: Arc<Health>) -> IsWell {
     Arc::new(move || {
         let health = health.clone();
@@ -54,29 +54,29 @@ async fn readyz(health: Arc<Health>, detailed: bool) -> (StatusCode, Json<serde_
     (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-/// How long an examination counts: however many ask, the stores are asked once in this time.
-const EXAMINATION: Duration = Duration::from_secs(1);
+/// The time for which an examination is valid. All callers share it, so the stores are probed once in this time.
+const VALIDITY: Duration = Duration::from_secs(1);
 
-/// When it was, whether all was well, and how each dependency was.
+/// The time of an examination, whether all was well, and the state of each dependency.
 type Examination = (Instant, bool, Vec<serde_json::Value>);
 
 impl Health {
-    pub(super) fn of(host: &Host) -> Arc<Self> {
-        let of = |service: &Service| -> Vec<_> {
+    pub(super) fn new(fingerprint: &str, services: &[Service]) -> Arc<Self> {
+        let dependencies_of = |service: &Service| -> Vec<_> {
             service.health.iter().map(|dependency| (service.name, dependency.clone())).collect()
         };
         Arc::new(Self {
             ready: AtomicBool::new(false),
-            fingerprint: host.fingerprint.clone(),
-            dependencies: host.services.iter().flat_map(of).collect(),
+            fingerprint: fingerprint.to_owned(),
+            dependencies: services.iter().flat_map(dependencies_of).collect(),
             last: tokio::sync::Mutex::default(),
         })
     }
 
-    /// Whether the process may be sent requests, and how each of its dependencies is; as of the last second.
+    /// Returns whether the process can serve requests, and the state of each dependency, not older than a second.
     async fn look(&self) -> (bool, Vec<serde_json::Value>) {
         let mut last = self.last.lock().await;
-        let fresh = last.take().filter(|(at, ..)| at.elapsed() < EXAMINATION);
+        let fresh = last.take().filter(|(at, ..)| at.elapsed() < VALIDITY);
         let (at, well, answers) = match fresh {
             Some(fresh) => fresh,
             None => {
@@ -85,24 +85,20 @@ impl Health {
             }
         };
         *last = Some((at, well, answers.clone()));
-        // A stop is not kept back for a second.
+        // A stop is reported immediately.
         (well && self.ready.load(Ordering::SeqCst), answers)
     }
 }
 
-/// Whether the process may be sent requests, and how each of its dependencies is. A store that takes no writes does not count: it is
-/// reported, and reads go on.
+/// Examines whether the process can serve requests, and the state of each dependency. A store that takes no writes is reported, but
+/// reads go on.
 async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
-    let asked = health.dependencies.iter().map(|(service, dependency)| async move {
+    let probes = health.dependencies.iter().map(|(service, dependency)| async move {
         let ((age, outcome), writes) = tokio::join!(dependency.check(), dependency.check_writes());
         if let Err(cause) = &outcome {
             tracing::warn!(dependency = dependency.name(), cause, "a dependency does not answer");
         } else if let Err(cause) = &writes {
-            tracing::warn!(
-                dependency = dependency.name(),
-                cause,
-                "a store takes no writes, and serves reads"
-            );
+            tracing::warn!(dependency = dependency.name(), cause, "a store takes no writes; it serves reads");
         }
         let reason = outcome.as_ref().err().or(writes.as_ref().err());
         let answer = serde_json::json!({
@@ -116,7 +112,7 @@ async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
         });
         (outcome.is_ok() || dependency.is_optional(), answer)
     });
-    let answers = futures::future::join_all(asked).await;
+    let answers = futures::future::join_all(probes).await;
     let running = health.ready.load(Ordering::SeqCst);
     let well = running && answers.iter().all(|(ok, _)| *ok);
     (well, answers.into_iter().map(|(_, answer)| answer).collect())

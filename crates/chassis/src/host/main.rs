@@ -11,24 +11,26 @@ use super::run::{Host, Internal};
 use super::service::Service;
 use super::signals::asked_to_stop;
 use crate::config::{self, Settings};
-use crate::observe::{complain, said, say};
-use crate::{Surroundings, spawn, telemetry};
+use crate::files::keep_files_private;
+use crate::net::Surroundings;
+use crate::observe::{print_error, said, say, telemetry};
+use crate::work::spawn;
 
 #[derive(Parser)]
 #[command(version, about = "A service of the news portal, in a process of its own.")]
 struct Flags {
-    /// A configuration file in TOML, over the built-in defaults.
+    /// A configuration file in TOML, which overrides the built-in defaults.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Prints the effective configuration, secrets as ***, and ends.
+    /// Prints the effective configuration with secrets as *** and exits.
     #[arg(long)]
     check_config: bool,
-    /// Where HTTP is served, over what the configuration says.
+    /// The address on which HTTP is served. It overrides the configuration.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
 }
 
-/// The whole of a service binary: reads flags and configuration, builds the service, serves it until it is asked to stop.
+/// Runs a service binary: reads flags and configuration, builds the service, and serves it until the process is asked to stop.
 pub fn main<C, F>(name: &'static str, build: impl FnOnce(C, Surroundings) -> F) -> ExitCode
 where
     C: Settings,
@@ -40,23 +42,23 @@ where
     }
 }
 
-/// Says why a process ends, to a person.
+/// Prints why a process ends, for a person.
 pub fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
-    complain(format!("{name}: {error:#}"));
+    print_error(format!("{name}: {error:#}"));
     ExitCode::FAILURE
 }
 
-/// What every process does first: it takes the one TLS provider that every client uses, small pages of memory, and as many
-/// descriptors as it may have.
+/// Prepares a process: installs the TLS provider of all clients, asks for small memory pages, and for as many file descriptors as it
+/// may have.
 pub fn prepare() {
-    // A second call finds it installed, which is what was wanted.
+    // A second call finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // The allocator asks for pages of 2 MiB, and a service at rest would hold dozens of them for a few kilobytes each. A system that
-    // does not know the wish goes on without.
+    // The allocator asks for pages of 2 MiB, and an idle service would hold dozens of them for a few kilobytes each. A system
+    // without this option goes on without it.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    // The soft limit is for programs that can't deal with high numbers; what is left of the hard one is for connections. A system that
-    // refuses leaves the process with what it has.
+    // The soft limit is for programs that can't handle high numbers. The rest up to the hard limit is for connections. If the
+    // system refuses, the limit stays as it is.
     let mut descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     descriptors.current = descriptors.maximum;
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, descriptors);
@@ -68,7 +70,7 @@ where
     F: Future<Output = anyhow::Result<Service>>,
 {
     prepare();
-    crate::keep_files_private();
+    keep_files_private();
     let mut over = Dict::new();
     if let Some(listen) = flags.listen {
         over.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.into())]).into());
@@ -79,14 +81,14 @@ where
         say(format_args!("# {name}, configuration {}\n{}", loaded.fingerprint, loaded.effective));
         return Ok(said()?);
     }
-    let _log = telemetry::start(name, &loaded.process)?;
+    let _log = telemetry::start(name, &loaded.process.log, loaded.process.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        let asked = stop.clone();
+        let signal = stop.clone();
         spawn("process.signals", async move {
             asked_to_stop().await;
-            asked.cancel();
+            signal.cancel();
         });
         let Some(built) = stop.run_until_cancelled(build(loaded.service, Surroundings::alone())).await else {
             return Ok(());
@@ -103,7 +105,7 @@ where
             services: vec![service],
             process: loaded.process,
             fingerprint: loaded.fingerprint,
-            // A service alone stands behind the gateway, which closes what is for operators.
+            // A gateway in front of a single service hides what is for operators.
             internal: Internal::Beside,
         };
         host.run(http, router, grpc, stop, |_| ()).await
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_takes_as_many_descriptors_as_it_may_have() {
+    fn a_process_raises_its_limit_of_descriptors_to_the_hard_one() {
         let mut fewer = getrlimit(Resource::Nofile);
         fewer.current = fewer.maximum.map_or(Some(1_024), |most| Some(most - 1));
         setrlimit(Resource::Nofile, fewer).expect("a process may take less");

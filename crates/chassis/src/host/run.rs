@@ -17,33 +17,34 @@ use crate::grpc::beside;
 use crate::http::listener::{Serving, Shares, listen};
 use crate::http::{edge_with, probes};
 use crate::observe::metrics::{self, Recorder};
-use crate::work::drive;
+use crate::observe::spans;
+use crate::work::{drive, spawn};
 
-/// A process around one service or several: it listens, drives the workers, says whether it is well, and stops in order.
+/// A process around one or several services. It listens, drives the workers, reports its health, and stops in order.
 pub struct Host {
-    /// As in the process list and the log.
+    /// The name in the process list and the log.
     pub name: &'static str,
-    /// What it holds.
+    /// The services of the process.
     pub services: Vec<Service>,
-    /// What it was told.
+    /// The settings of the process.
     pub process: Process,
-    /// The configuration's fingerprint.
+    /// The fingerprint of the configuration.
     pub fingerprint: String,
-    /// Where `/metrics` is served: by itself here, or where there is no such listener beside `/livez`, if the port is an internal one.
+    /// The place where `/metrics` is served.
     pub internal: Internal,
 }
 
-/// Who may see what is for operators only.
+/// The place where metrics and the details of health are served, which only operators may see.
 pub enum Internal {
-    /// The port of the process is behind a gateway that closes it.
+    /// The port of the process: a gateway in front of it hides them.
     Beside,
-    /// A port of its own.
+    /// A separate port.
     Apart(TcpListener),
-    /// Nobody.
+    /// No port.
     Nowhere,
 }
 
-/// How the parts of a process are told to end, each at its time.
+/// The signals that stop the parts of a process, each at its time.
 #[derive(Default)]
 struct Stops {
     listening: CancellationToken,
@@ -51,7 +52,7 @@ struct Stops {
     working: CancellationToken,
 }
 
-/// What runs, to be waited for.
+/// The running parts of a process.
 #[derive(Default)]
 struct Parts {
     servers: TaskTracker,
@@ -60,12 +61,14 @@ struct Parts {
 }
 
 impl Host {
-    /// Serves `router` on `http` (and the services' gRPC on `grpc`) until `stop` is cancelled. Then: not ready; no new
-    /// connections, the requests in flight finish; consumers stop; workers step until idle; stores close. `up` is called once
-    /// everything runs.
+    /// Serves `router` on `http`, and the gRPC of the services on `grpc`, until `stop` is cancelled. Calls `up` when everything
+    /// runs.
+    ///
+    /// The stop has a fixed order: report not ready; accept no connections and finish the requests in flight; stop the consumers;
+    /// step the workers until they are idle; close the stores.
     ///
     /// # Errors
-    /// Where an address that was bound can't be read back, or a descriptor of gRPC can't be read; nothing else stops a host.
+    /// If the address of a listener or a descriptor of gRPC can't be read. Nothing else stops a host.
     pub async fn run(
         mut self,
         http: TcpListener,
@@ -76,10 +79,10 @@ impl Host {
     ) -> anyhow::Result<()> {
         let address = http.local_addr()?;
         let grace = Duration::from_millis(self.process.grace_ms);
-        let health = Health::of(&self);
+        let health = Health::new(&self.fingerprint, &self.services);
         let writes = TaskTracker::new();
         let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
-        // What is for operators is said on a port of their own, or if the gateway closes this one.
+        // Operators see the details on a separate port, or if a gateway hides this one.
         let detailed = matches!(self.internal, Internal::Beside);
         let app = app.merge(probes(health_routes(health.clone(), detailed), &self.process.edge));
         let stops = Stops::default();
@@ -118,7 +121,7 @@ impl Host {
         Ok(())
     }
 
-    /// Ends everything in the order of what depends on what; each stage has `grace`.
+    /// Stops the parts in the order of their dependencies. Each stage has `grace`.
     async fn shut_down(self, parts: Parts, writes: TaskTracker, stops: &Stops, grace: Duration) {
         tracing::info!("stopping: no new requests");
         stops.listening.cancel();
@@ -133,14 +136,14 @@ impl Host {
                 tracing::error!("a store did not close within process.grace_ms");
             }
         }
-        // It waits for the collector, on a thread that may.
-        if tokio::task::spawn_blocking(crate::spans::flush).await.is_err() {
+        // It waits for the collector, so it needs a thread that may block.
+        if tokio::task::spawn_blocking(spans::flush).await.is_err() {
             tracing::warn!("the last spans were not exported");
         }
         tracing::info!("stopped");
     }
 
-    /// Starts what the services do by themselves.
+    /// Starts the workers and consumers of the services.
     fn start(&mut self, stops: &Stops, grace: Duration) -> Parts {
         let parts = Parts::default();
         for service in &mut self.services {
@@ -154,7 +157,7 @@ impl Host {
                 parts.consumers.spawn(async move {
                     let panicked = running.await.is_err();
                     if panicked || !ending.is_cancelled() {
-                        tracing::error!(consumer = name, panicked, "a consumer ended by itself");
+                        tracing::error!(consumer = name, panicked, "a consumer ended before the stop");
                     }
                 });
             }
@@ -162,13 +165,13 @@ impl Host {
         parts
     }
 
-    /// What the process counts, for whoever collects it. Where nobody can, nothing is counted: what is not fetched would pile up.
+    /// Returns the route of the metrics. Without such a route nothing is counted: values that are not fetched would pile up.
     fn metrics_routes(&mut self, stops: &Stops) -> Router {
         let mut described = metrics::of_every_process();
         described.extend(self.services.iter_mut().flat_map(|service| std::mem::take(&mut service.metrics)));
         let Some(recorder) = Recorder::install(&described) else { return Router::new() };
         metrics::BUILD.set([env!("CARGO_PKG_VERSION").into(), self.fingerprint.clone().into()], 1.0);
-        crate::spawn("metrics.upkeep", recorder.clone().keep_up(stops.listening.clone()));
+        spawn("metrics.upkeep", recorder.clone().keep_up(stops.listening.clone()));
         let render =
             move || async move { ([(CONTENT_TYPE, "text/plain; version=0.0.4")], recorder.render()) };
         Router::new().route("/metrics", axum::routing::get(render))
@@ -179,19 +182,19 @@ impl Host {
     }
 }
 
-/// Waits for tasks that were told to end, but not for ever: what hangs is named and left behind.
+/// Waits for the tasks of a stage, within limits. A stage that does not end is logged and left behind.
 async fn join(what: &'static str, tasks: TaskTracker, grace: Duration) {
     tasks.close();
-    // Each of them keeps to the grace itself; twice that means that one does not.
+    // Each task keeps to the grace itself. After twice the grace one of them does not.
     if tokio::time::timeout(grace * 2, tasks.wait()).await.is_err() {
         tracing::error!(what, left = tasks.len(), "the process stops without waiting any longer");
     }
 }
 
-/// What a listener allows that may have this many connections.
+/// Returns the limits of a listener with this many connections.
 fn serving(process: &Process, connections: usize) -> Serving {
     let edge = &process.edge;
-    // Also if the process may have few descriptors, one client does not take them all. (0 is no limit.)
+    // Even if the process may have few descriptors, one client does not get all of them. (0 means no limit.)
     let of_one = edge.connections_per_address.min((connections / 4).max(1));
     Serving {
         shares: Shares {
@@ -207,11 +210,11 @@ fn serving(process: &Process, connections: usize) -> Serving {
     }
 }
 
-/// The most open requests of one client over HTTP/2 for each that it may have in flight: also what is refused takes memory until its
-/// client has taken the answer.
+/// The most open requests of one client over HTTP/2 for each that it may have in flight. A refused request takes memory too, until
+/// its client has read the answer.
 const STREAMS_PER_REQUEST: usize = 4;
 
-/// The most connections of a listener that may take one of `part` descriptors of the process. The stores need the others.
+/// Returns the most connections of a listener, which gets one of `part` descriptors of the process. The stores need the others.
 fn connections(part: usize, most: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);

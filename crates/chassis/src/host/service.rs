@@ -7,27 +7,27 @@ use crate::grpc::Described;
 use crate::observe::metrics;
 use crate::work::{Closer, Dependency, Runnable, Worker};
 
-/// A service as a value: what it answers, what it does by itself, what it needs, and how it ends. Building it opens its stores
-/// and nothing more; a [`Host`](crate::Host) brings it to life.
+/// A service as a value: its routes, its background work, its dependencies, and how it ends. Building it opens its stores and
+/// nothing more. A [`Host`](crate::Host) runs it.
 pub struct Service {
-    /// Its name, as in queues, logs and configuration.
+    /// The name, as in queues, logs and configuration.
     pub name: &'static str,
-    /// Its HTTP routes, by bare paths; the gateway adds the prefix.
+    /// The HTTP routes with bare paths. The gateway adds the prefix.
     pub http: Router,
-    /// Their document.
+    /// The OpenAPI document of the routes.
     pub doc: OpenApi,
-    /// Its gRPC services, behind [`crate::transport::grpc_edge`].
+    /// The gRPC services, behind [`grpc_edge`](crate::transport::grpc_edge).
     pub grpc: Option<tonic::service::Routes>,
-    /// What these are, for health and reflection.
+    /// The names of the gRPC services, for health and reflection.
     pub grpc_described: Option<Described>,
-    /// What takes messages and calls from the bus; stopped first.
+    /// The consumers of messages and calls from the bus. They stop first.
     pub consumers: Vec<Box<dyn Runnable>>,
-    /// What works on by itself; driven until idle when the process stops.
+    /// The workers. They run until they are idle when the process stops.
     pub workers: Vec<Arc<dyn Worker>>,
-    /// What it can't do without.
+    /// The dependencies that `/readyz` probes.
     pub health: Vec<Dependency>,
-    /// How its stores are closed; last.
+    /// The futures that close the stores. They run last.
     pub closers: Vec<Closer>,
-    /// What it counts about itself, beside what every process does.
+    /// The metrics of the service, in addition to those of every process.
     pub metrics: Vec<metrics::Described>,
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::forwarded::{self, Hop};
+use super::forwarded::{self, Hop, address_of};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The scheme of the URL that the client used, according to a trusted proxy. The edge removes this header
@@ -162,14 +162,6 @@ fn x_forwarded_for(headers: &HeaderMap) -> Vec<Hop> {
     let lines = headers.get_all(X_FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or("?"));
     let entries = lines.flat_map(|line| line.split(',').map(str::trim));
     entries.map(|entry| Hop { client: address_of(entry), scheme: None, host: None }).collect()
-}
-
-/// Parses an entry of a header, with or without a port.
-pub(super) fn address_of(entry: &str) -> Option<IpAddr> {
-    let address: Option<IpAddr> = entry.trim_matches(['[', ']']).parse().ok();
-    address
-        .or_else(|| entry.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
-        .map(|address| address.to_canonical())
 }
 
 impl Serialize for TrustedProxies {

@@ -1,10 +1,8 @@
 //! The header `Forwarded` (RFC 7239).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
-
-use super::client::address_of;
 
 /// The name of the header.
 pub(super) const FORWARDED: &str = "forwarded";
@@ -39,6 +37,14 @@ fn hop(entry: &str) -> Hop {
         }
     }
     hop
+}
+
+/// Parses an entry of a header, with or without a port.
+pub(super) fn address_of(entry: &str) -> Option<IpAddr> {
+    let address: Option<IpAddr> = entry.trim_matches(['[', ']']).parse().ok();
+    address
+        .or_else(|| entry.parse::<SocketAddr>().ok().map(|socket| socket.ip()))
+        .map(|address| address.to_canonical())
 }
 
 /// Returns the scheme if the portal can be reached by it.

@@ -11,9 +11,9 @@ use moka::sync::Cache;
 use super::client::{ClientAddress, ClientKey};
 use super::guard::Handled;
 use crate::Context;
-use crate::metrics::{HTTP, Value};
 use crate::observe::LogLimit;
-use crate::spans::Span;
+use crate::observe::metrics::{HTTP, Value};
+use crate::observe::spans::Span;
 
 /// The status in the access line of a client that disconnected before it got a response; nginx uses the same.
 const CLIENT_LEFT: u16 = 499;
@@ -109,7 +109,7 @@ impl Access {
         let labels = [service.into(), template, method.into(), status.to_string().into()];
         HTTP.took(labels, self.started.elapsed());
         let mut span = std::mem::replace(&mut self.span, Span::none());
-        if span.is_told() {
+        if span.is_recording() {
             let template = handled.map_or("-", |handled| &handled.template);
             span.rename(format!("{method} {template}"));
             span.set("portal.service", service);

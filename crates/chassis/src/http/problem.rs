@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::causes;
+use crate::values::causes;
 
 /// The media type of problems.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";

@@ -1,4 +1,4 @@
-//! Who asks. Users signs access tokens, every service verifies them by itself; nothing else is believed.
+//! The identity of a caller. Users signs access tokens and every service verifies them itself. Nothing else proves an identity.
 
 mod remembered;
 #[cfg(test)]
@@ -18,69 +18,71 @@ use tokio::sync::Mutex;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::config::{Form, Place};
-use crate::{Context, Surroundings};
+use crate::net::{Surroundings, own_client};
+use crate::observe::Context;
+use crate::values::{Form, Place};
 use remembered::{Print, Remembered, Vouched};
 
-/// For whom access tokens are made.
+/// The audience of access tokens.
 pub const AUDIENCE: &str = "portal";
-/// The keys are asked for again after an unknown key id, but not more often than this.
+/// The shortest time between two requests for the keys because of unknown key ids.
 const REFRESH: Duration = Duration::from_secs(1);
-/// Keys that are known are asked for again after so long: one that was withdrawn is not believed for as long as a process lives.
+/// The time after which known keys are fetched again, so that a withdrawn key is not trusted for the life of a process.
 const LIFE: Duration = Duration::from_secs(300);
-/// And where users did not answer then, after so long.
+/// The time until the next request, if users did not answer.
 const NEXT_TRY: Duration = Duration::from_secs(10);
+/// The longest time of a request for the keys.
 const KEYS_BUDGET: Duration = Duration::from_millis(500);
 const KEYS_PATH: &str = "/.well-known/jwks.json";
 
 /// The claims of an access token (RFC 7519). No e-mail is among them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claims {
-    /// The portal's public URL.
+    /// The public URL of the portal.
     pub iss: String,
     /// [`AUDIENCE`].
     pub aud: String,
     /// The account.
     pub sub: UserId,
-    /// Its display name.
+    /// The display name of the account.
     pub name: String,
-    /// What it may do.
+    /// The role of the account.
     pub role: Role,
-    /// Where; absent for every section.
+    /// The sections in which the role is valid; absent for all of them.
     #[serde(default, skip_serializing_if = "Sections::is_all")]
     pub sections: Sections,
-    /// Consent to a history of what the person reads.
+    /// The consent to a history of what the person reads.
     pub history: bool,
-    /// The login.
+    /// The session.
     pub sid: Uuid,
-    /// When it was made, in seconds since the Unix epoch.
+    /// The time of issue, in seconds since the Unix epoch.
     pub iat: i64,
-    /// When it ends, in seconds since the Unix epoch.
+    /// The end of validity, in seconds since the Unix epoch.
     pub exp: i64,
 }
 
-/// What is read of a token: what users writes, and what else is to be obeyed where it stands there (RFC 7519 §4.1.5).
+/// The claims that are read: those that users writes, and `nbf`, which must be obeyed if it is there (RFC 7519 §4.1.5).
 #[derive(Deserialize)]
-struct Presented {
+struct PresentedClaims {
     #[serde(flatten)]
     claims: Claims,
-    /// Before this, in seconds since the Unix epoch, the token is not to be believed.
+    /// The beginning of validity, in seconds since the Unix epoch.
     #[serde(default)]
     nbf: Option<i64>,
 }
 
-/// Where identities come from.
+/// The settings for verifying identities.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdentityConfig {
-    /// The portal's public URL, as tokens name their issuer.
+    /// The public URL of the portal, which is the issuer in tokens.
     pub issuer: String,
-    /// Where the public keys are: `inproc://users`, or the address of users, as `http://users:3000`.
+    /// The place of the public keys: `inproc://users`, or the address of users, such as `http://users:3000`.
     pub keys: String,
 }
 
 impl IdentityConfig {
-    /// The addresses among its keys, below `identity`.
+    /// Returns the addresses among the settings, below `identity`.
     pub fn places(&self) -> Vec<Place> {
         vec![
             Place::new("identity.issuer", &self.issuer, &[Form::Http]),
@@ -89,13 +91,13 @@ impl IdentityConfig {
     }
 }
 
-/// Why a token was not believed.
+/// The reason why a token was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// It is broken, forged, over, or for somebody else. Which of them is nobody's business.
+    /// It is broken, forged, expired, or for another audience. Which of these is deliberately not said.
     #[error("The access token is not valid; log in again.")]
     Invalid,
-    /// The keys can't be had.
+    /// The keys are not available.
     #[error("the signing keys can't be read: {0}")]
     Keys(String),
 }
@@ -109,6 +111,7 @@ impl Fault for VerifyError {
     }
 }
 
+/// The place from which keys are fetched.
 enum Source {
     Neighbour(Surroundings, String),
     Network(reqwest::Client, String),
@@ -116,19 +119,19 @@ enum Source {
 
 struct Keys {
     set: JwkSet,
-    /// Counts the sets: what was verified with another one is verified again.
+    /// The number of the set. A token that was verified with another set is verified again.
     generation: u64,
-    /// When users was last asked, and whether it answered.
-    asked: Option<(Instant, bool)>,
-    /// When they are asked for again although none is missing.
+    /// The time of the last request to users, and whether it succeeded.
+    last_fetch: Option<(Instant, bool)>,
+    /// The time of the next request although no key is missing.
     due: Duration,
 }
 
-/// Verifies access tokens with the public keys of users, which it fetches when it first needs one, whenever a token names a
-/// key that it does not know, and every five minutes.
+/// The verifier of access tokens. It fetches the public keys of users when it first needs one, when a token names an unknown key,
+/// and every five minutes.
 ///
-/// Checking a signature takes longer than most answers, so a token is checked once and remembered by its digest, as long as the
-/// keys are the same ones. Whether it holds at this moment is asked of the clock every time.
+/// Checking a signature takes longer than most answers. So a token is checked once and remembered by its digest while the keys stay
+/// the same. Whether it is valid at the moment is compared with the clock every time.
 pub struct Verifier {
     issuer: String,
     clock: Arc<dyn Clock>,
@@ -139,19 +142,19 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier that has no keys yet.
+    /// Creates a verifier without keys.
     ///
     /// # Errors
-    /// Where the address of the keys can't be used here, in a sentence that says what to set.
+    /// If the address of the keys can't be used here, in a sentence that says what to set.
     pub fn new(config: &IdentityConfig, surroundings: &Surroundings) -> anyhow::Result<Arc<Self>> {
         let source = match config.keys.strip_prefix("inproc://") {
             Some(_) if !surroundings.allows_in_process() => anyhow::bail!(
-                "identity.keys is {}, which only works where the services share a process; set the address of users, as http://users:3000",
+                "identity.keys is {}, which only works if the services share a process; set the address of users, such as http://users:3000",
                 config.keys
             ),
             Some(name) => Source::Neighbour(surroundings.clone(), name.to_owned()),
             None => {
-                let client = crate::own_client(KEYS_BUDGET)?;
+                let client = own_client(KEYS_BUDGET)?;
                 Source::Network(client, format!("{}{KEYS_PATH}", config.keys.trim_end_matches('/')))
             }
         };
@@ -162,7 +165,7 @@ impl Verifier {
             keys: RwLock::new(Keys {
                 set: JwkSet { keys: Vec::new() },
                 generation: 0,
-                asked: None,
+                last_fetch: None,
                 due: surroundings.clock.elapsed(),
             }),
             fetching: Mutex::new(()),
@@ -170,30 +173,37 @@ impl Verifier {
         }))
     }
 
-    /// Who the token is for.
+    /// Returns the identity that a token proves.
+    ///
+    /// # Errors
+    /// If the token is not valid at the moment, or the keys are not available.
     pub async fn verify(&self, token: &str) -> Result<Identity, VerifyError> {
         let print = Print::of(token);
         let vouched = match self.remembered.get(&print) {
             Some(vouched) if self.is_newest(vouched.generation).await => vouched,
             _ => {
                 let vouched = Arc::new(self.check(token).await?);
-                // What does not hold now is not worth its place.
-                if vouched.holds(self.clock.now()) {
+                // A token that is not valid now is not worth remembering.
+                if vouched.is_valid_at(self.clock.now()) {
                     self.remembered.keep(print, vouched.clone());
                 }
                 vouched
             }
         };
-        if vouched.holds(self.clock.now()) { Ok(vouched.identity.clone()) } else { Err(VerifyError::Invalid) }
+        if vouched.is_valid_at(self.clock.now()) {
+            Ok(vouched.identity.clone())
+        } else {
+            Err(VerifyError::Invalid)
+        }
     }
 
-    /// Whether the keys are still those of this generation, after asking for them if that is due.
+    /// Fetches the keys if that is due. Returns true if they are still those of this generation.
     async fn is_newest(&self, generation: u64) -> bool {
         self.renew().await;
         self.keys.read().unwrap_or_else(PoisonError::into_inner).generation == generation
     }
 
-    /// What a token says that users has signed.
+    /// Checks the signature and the claims of a token.
     async fn check(&self, token: &str) -> Result<Vouched, VerifyError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid)?;
         if header.alg != Algorithm::EdDSA {
@@ -205,16 +215,16 @@ impl Verifier {
         rules.set_issuer(&[&self.issuer]);
         rules.set_audience(&[AUDIENCE]);
         rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The end is compared with our own clock, as everything else that is stored is.
+        // The end is compared with our own clock, which tests can set.
         rules.validate_exp = false;
-        let data = jsonwebtoken::decode::<Presented>(token, &key, &rules).map_err(|error| {
-            // Signed by our own key, so it is no attack: the portal was renamed, or its services were given different names.
+        let data = jsonwebtoken::decode::<PresentedClaims>(token, &key, &rules).map_err(|error| {
+            // It is signed by our key, so it is not an attack: the portal was renamed, or its services have different names for it.
             if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidIssuer) {
-                hint(&self.issuer);
+                log_issuer_hint(&self.issuer);
             }
             VerifyError::Invalid
         })?;
-        let Presented { claims, nbf } = data.claims;
+        let PresentedClaims { claims, nbf } = data.claims;
         Ok(Vouched {
             identity: Identity {
                 user: claims.sub,
@@ -239,16 +249,16 @@ impl Verifier {
         if let Some(key) = self.known(kid)? {
             return Ok(key);
         }
-        // Tokens with made-up key ids must not turn into a flood of questions to users, least of all while it is away.
-        if let Some(refused) = self.asked_just_now() {
-            return Err(refused);
+        // Tokens with made-up key ids must not cause a flood of requests to users, least of all while it is unavailable.
+        if let Some(error) = self.error_of_recent_fetch() {
+            return Err(error);
         }
-        self.ask_again().await?;
+        self.refresh().await?;
         self.known(kid)?.ok_or(VerifyError::Invalid)
     }
 
-    /// Asks for the keys again when they are due. One caller does so, the others go on with what is known; where users does not
-    /// answer, everybody does.
+    /// Fetches the keys if that is due. One caller does so; the others go on with the known keys. If users does not answer, all of
+    /// them go on with the known keys.
     async fn renew(&self) {
         let is_due = || self.clock.elapsed() >= self.keys.read().unwrap_or_else(PoisonError::into_inner).due;
         if !is_due() {
@@ -256,16 +266,16 @@ impl Verifier {
         }
         let Ok(_one_at_a_time) = self.fetching.try_lock() else { return };
         if is_due()
-            && let Err(error) = self.ask_again().await
+            && let Err(error) = self.refresh().await
         {
-            tracing::debug!(%error, "the keys could not be renewed and are used on");
+            tracing::debug!(%error, "the keys could not be renewed; the known ones stay in use");
         }
     }
 
-    async fn ask_again(&self) -> Result<(), VerifyError> {
+    async fn refresh(&self) -> Result<(), VerifyError> {
         let fetched = self.fetch().await;
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        keys.asked = Some((Instant::now(), fetched.is_ok()));
+        keys.last_fetch = Some((Instant::now(), fetched.is_ok()));
         keys.due = self.clock.elapsed() + if fetched.is_ok() { LIFE } else { NEXT_TRY };
         let set = fetched?;
         if set != keys.set {
@@ -276,18 +286,19 @@ impl Verifier {
         Ok(())
     }
 
-    fn asked_just_now(&self) -> Option<VerifyError> {
-        let (at, well) = self.keys.read().unwrap_or_else(PoisonError::into_inner).asked?;
+    /// Returns an error if the keys were fetched a moment ago: then an unknown key id is refused without another request.
+    fn error_of_recent_fetch(&self) -> Option<VerifyError> {
+        let (at, well) = self.keys.read().unwrap_or_else(PoisonError::into_inner).last_fetch?;
         let recent = at.elapsed() < REFRESH;
-        let refused = if well {
+        let error = if well {
             VerifyError::Invalid
         } else {
-            VerifyError::Keys("users did not answer just now".to_owned())
+            VerifyError::Keys("users did not answer a moment ago".to_owned())
         };
-        recent.then_some(refused)
+        recent.then_some(error)
     }
 
-    /// The key of this id, and the generation of the set that it is in.
+    /// Returns the key with this id, and the generation of its set.
     fn known(&self, kid: &str) -> Result<Option<(DecodingKey, u64)>, VerifyError> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let found = keys.set.find(kid).map(DecodingKey::from_jwk).transpose();
@@ -302,20 +313,20 @@ impl Verifier {
                 let router = surroundings
                     .http(name)
                     .ok_or_else(|| VerifyError::Keys(format!("{name} has not started")))?;
-                ask(router).await
+                fetch_from(router).await
             }
             Source::Network(client, url) => {
-                let told = |error: reqwest::Error| VerifyError::Keys(error.to_string());
+                let failed = |error: reqwest::Error| VerifyError::Keys(error.to_string());
                 let response =
-                    client.get(url).send().await.map_err(told)?.error_for_status().map_err(told)?;
-                response.json().await.map_err(told)
+                    client.get(url).send().await.map_err(failed)?.error_for_status().map_err(failed)?;
+                response.json().await.map_err(failed)
             }
         }
     }
 }
 
-/// Logs once which setting names the issuer of tokens.
-fn hint(issuer: &str) {
+/// Logs once which setting is the issuer of tokens.
+fn log_issuer_hint(issuer: &str) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::warn!(
@@ -326,13 +337,13 @@ fn hint(issuer: &str) {
     });
 }
 
-async fn ask(router: Router) -> Result<JwkSet, VerifyError> {
-    let told = |error: &dyn std::error::Error| VerifyError::Keys(error.to_string());
-    let request = Request::get(KEYS_PATH).body(axum::body::Body::empty()).map_err(|error| told(&error))?;
+async fn fetch_from(router: Router) -> Result<JwkSet, VerifyError> {
+    let failed = |error: &dyn std::error::Error| VerifyError::Keys(error.to_string());
+    let request = Request::get(KEYS_PATH).body(axum::body::Body::empty()).map_err(|error| failed(&error))?;
     let Ok(response) = router.oneshot(request).await;
     if !response.status().is_success() {
         return Err(VerifyError::Keys(format!("users answered {}", response.status())));
     }
-    let bytes = response.into_body().collect().await.map_err(|error| told(&error))?.to_bytes();
-    serde_json::from_slice(&bytes).map_err(|error| told(&error))
+    let bytes = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
+    serde_json::from_slice(&bytes).map_err(|error| failed(&error))
 }

@@ -1,4 +1,4 @@
-//! Tokens whose signature was checked, by their digests.
+//! The tokens whose signatures were checked, by their digests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,43 +7,43 @@ use kernel::{Identity, Timestamp};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-/// The most tokens that are remembered: some megabytes. What is rarely used makes way.
+/// The most remembered tokens: some megabytes. Rarely used ones are evicted.
 pub(super) const MOST: u64 = 10_000;
-/// The longest that one is remembered: as long as users lets a token hold.
+/// The longest time that a token is remembered: the longest validity of a token.
 const LONGEST: Duration = Duration::from_secs(900);
 
-/// SHA-256 of a token. The token itself is kept nowhere: whoever reads this memory can't log in with it.
+/// The SHA-256 of a token. The token itself is not kept, so a copy of this memory does not let anyone in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Print([u8; 32]);
 
 impl Print {
-    /// That of this token, with its signature: another byte anywhere is another print.
+    /// Computes the digest of the whole token with its signature.
     pub(super) fn of(token: &str) -> Self {
         Self(Sha256::digest(token).into())
     }
 }
 
-/// What a token says that users has signed.
+/// The content of a token whose signature was checked.
 pub(super) struct Vouched {
-    /// Who it is for.
+    /// The identity that it proves.
     pub(super) identity: Identity,
-    /// Before this it is not to be believed; in seconds since the Unix epoch.
+    /// The beginning of its validity, in seconds since the Unix epoch.
     pub(super) begins: Option<i64>,
-    /// From then on it is over; in seconds since the Unix epoch.
+    /// The end of its validity, in seconds since the Unix epoch.
     pub(super) ends: i64,
-    /// The set of keys that its signature was checked with.
+    /// The number of the key set that its signature was checked with.
     pub(super) generation: u64,
 }
 
 impl Vouched {
-    /// Whether it is to be believed at this moment.
-    pub(super) fn holds(&self, now: Timestamp) -> bool {
+    /// True if the token is valid at this time.
+    pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
         let millis = |seconds: i64| seconds.saturating_mul(1000);
         self.begins.is_none_or(|begins| millis(begins) <= now.millis()) && now.millis() < millis(self.ends)
     }
 }
 
-/// The tokens of those who were here lately. Only what was verified gets in, so that made-up tokens drive nobody out.
+/// The recently used tokens. Only verified tokens are remembered, so made-up ones evict nothing.
 pub(super) struct Remembered(Cache<Print, Arc<Vouched>>);
 
 impl Default for Remembered {
@@ -53,22 +53,22 @@ impl Default for Remembered {
 }
 
 impl Remembered {
-    /// What was said of this token.
+    /// Returns the content of a token, if it is remembered.
     pub(super) fn get(&self, print: &Print) -> Option<Arc<Vouched>> {
         self.0.get(print)
     }
 
-    /// Remembers it, until it makes way, its time is over, or the keys change.
+    /// Remembers a token until it is evicted, its time is over, or the keys change.
     pub(super) fn keep(&self, print: Print, vouched: Arc<Vouched>) {
         self.0.insert(print, vouched);
     }
 
-    /// Forgets all: other keys are published now.
+    /// Forgets all tokens, because the published keys have changed.
     pub(super) fn forget_all(&self) {
         self.0.invalidate_all();
     }
 
-    /// How many there are.
+    /// Returns the number of remembered tokens.
     #[cfg(test)]
     pub(super) fn count(&self) -> u64 {
         self.0.run_pending_tasks();

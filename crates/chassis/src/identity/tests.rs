@@ -77,7 +77,7 @@ fn world() -> World {
 }
 
 #[tokio::test]
-async fn a_token_of_users_says_who_asks_and_its_key_is_fetched_once() {
+async fn a_token_of_users_proves_an_identity_and_its_key_is_fetched_once() {
     let world = world();
     for _ in 0..3 {
         let identity = world.verifier.verify(&world.signer.sign(|_| ())).await.expect("an identity");
@@ -89,7 +89,7 @@ async fn a_token_of_users_says_who_asks_and_its_key_is_fetched_once() {
 }
 
 #[tokio::test]
-async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
+async fn a_token_of_another_issuer_or_for_another_audience_is_refused() {
     let world = world();
     for (name, value) in [
         ("iss", json!("http://elsewhere")),
@@ -108,7 +108,7 @@ async fn a_token_for_somebody_else_or_from_somebody_else_is_refused() {
 }
 
 #[tokio::test]
-async fn a_token_ends_by_the_portals_own_clock() {
+async fn a_token_expires_by_the_clock_of_the_portal() {
     let world = world();
     let token = world.signer.sign(|_| ());
     world.clock.advance(Duration::from_secs(899));
@@ -152,14 +152,14 @@ async fn forged_algorithms_signatures_and_key_ids_are_refused() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_believed_for_five_minutes_more_and_while_users_is_away() {
+async fn a_withdrawn_key_is_trusted_for_five_more_minutes_and_while_users_is_unavailable() {
     let world = world();
     let token = world.signer.sign(|_| ());
     world.verifier.verify(&token).await.expect("an identity");
     world.publish(503, &json!({}));
     for seconds in [299, 1, 10, 10] {
         world.clock.advance(Duration::from_secs(seconds));
-        world.verifier.verify(&token).await.expect("users is away");
+        world.verifier.verify(&token).await.expect("the key is still trusted");
     }
     world.publish(200, &json!({"keys": []}));
     world.clock.advance(Duration::from_secs(9));
@@ -169,7 +169,7 @@ async fn a_withdrawn_key_is_believed_for_five_minutes_more_and_while_users_is_aw
 }
 
 #[tokio::test]
-async fn made_up_key_ids_are_no_flood_of_questions_to_users() {
+async fn made_up_key_ids_do_not_flood_users_with_requests() {
     let world = world();
     for kid in 0..50 {
         let (stranger, _) = Signer::new(3, &format!("made-up-{kid}"));
@@ -179,7 +179,7 @@ async fn made_up_key_ids_are_no_flood_of_questions_to_users() {
 }
 
 #[tokio::test]
-async fn without_its_keys_a_service_is_unavailable_and_lets_nobody_in() {
+async fn without_keys_a_service_is_unavailable_and_accepts_no_token() {
     let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
     let verifier = Verifier::new(&config, &Surroundings::one_process()).expect("a verifier");
     let (signer, _) = Signer::new(1, "one");
@@ -187,13 +187,13 @@ async fn without_its_keys_a_service_is_unavailable_and_lets_nobody_in() {
 }
 
 #[test]
-fn a_service_in_a_process_of_its_own_says_what_to_set() {
+fn a_service_in_a_process_of_its_own_reports_the_setting_for_keys() {
     let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
     let refused = Verifier::new(&config, &Surroundings::alone()).err().expect("a refusal").to_string();
     assert!(refused.contains("identity.keys") && refused.contains("http://users:3000"), "{refused}");
 }
 
-/// What stands in the memory about this token, under another name than the token's own: who finds it was not asked for a signature.
+/// Changes the remembered name of a token. A check that returns this name did not verify the signature again.
 fn rename(world: &World, token: &str, name: &str) {
     let print = Print::of(token);
     let known = world.verifier.remembered.get(&print).expect("it is remembered");
@@ -215,7 +215,7 @@ async fn a_signature_is_checked_once_and_then_remembered() {
 }
 
 #[tokio::test]
-async fn a_remembered_token_ends_and_begins_by_the_clock_all_the_same() {
+async fn a_remembered_token_is_still_compared_with_the_clock() {
     let world = world();
     let token = world.signer.sign(|_| ());
     let later = world.signer.sign(|claims| claims["nbf"] = json!(NOW + 10));
@@ -228,7 +228,7 @@ async fn a_remembered_token_ends_and_begins_by_the_clock_all_the_same() {
     assert_eq!(world.verifier.remembered.count(), 2);
     // A clock may be set back, too.
     let remembered = world.verifier.remembered.get(&Print::of(&later)).expect("it is remembered");
-    let holds = |seconds: i64| remembered.holds(Timestamp::from_millis((NOW + seconds) * 1000));
+    let holds = |seconds: i64| remembered.is_valid_at(Timestamp::from_millis((NOW + seconds) * 1000));
     assert_eq!([9, 10, 899, 900].map(holds), [false, true, true, false]);
     world.clock.advance(Duration::from_secs(890));
     for token in [&token, &later] {
@@ -237,7 +237,7 @@ async fn a_remembered_token_ends_and_begins_by_the_clock_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_was_remembered_goes_with_its_key() {
+async fn a_remembered_token_is_forgotten_with_its_key() {
     let world = world();
     let token = world.signer.sign(|_| ());
     world.verifier.verify(&token).await.expect("an identity");
@@ -251,7 +251,7 @@ async fn what_was_remembered_goes_with_its_key() {
 }
 
 #[tokio::test]
-async fn another_key_beside_the_first_lets_its_tokens_hold() {
+async fn a_token_stays_valid_when_a_second_key_is_added() {
     let world = world();
     let token = world.signer.sign(|_| ());
     world.verifier.verify(&token).await.expect("an identity");
@@ -259,13 +259,13 @@ async fn another_key_beside_the_first_lets_its_tokens_hold() {
     world.publish(200, &json!({"keys": [Signer::new(1, "one").1, key]}));
     world.clock.advance(LIFE);
     rename(&world, &token, "remembered");
-    assert_eq!(world.verifier.verify(&token).await.expect("it is checked anew").name, "Ada");
+    assert_eq!(world.verifier.verify(&token).await.expect("it is checked again").name, "Ada");
     world.verifier.verify(&second.sign(|_| ())).await.expect("an identity");
     assert_eq!(world.verifier.remembered.count(), 2);
 }
 
 #[tokio::test]
-async fn a_token_that_was_tampered_with_is_never_found() {
+async fn a_token_with_a_changed_byte_is_not_remembered() {
     let world = world();
     let token = world.signer.sign(|_| ());
     world.verifier.verify(&token).await.expect("an identity");
@@ -284,7 +284,7 @@ async fn a_token_that_was_tampered_with_is_never_found() {
 }
 
 #[test]
-fn no_more_tokens_are_remembered_than_there_is_room_for() {
+fn the_number_of_remembered_tokens_is_limited() {
     let remembered = Remembered::default();
     let identity = Identity {
         user: UserId::new(Uuid::nil()),
@@ -302,8 +302,9 @@ fn no_more_tokens_are_remembered_than_there_is_room_for() {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_from_an_address_of_the_network() {
-    crate::prepare();
+async fn keys_are_fetched_over_the_network() {
+    // A second call finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (signer, jwk) = Signer::new(1, "one");
     let keys = get(move || std::future::ready(json!({"keys": [jwk]}).to_string()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -320,7 +321,7 @@ async fn keys_are_fetched_from_an_address_of_the_network() {
 #[test]
 fn keys_are_never_fetched_through_a_proxy() {
     let mut test = std::process::Command::new(std::env::current_exe().expect("a running test has a path"));
-    test.args(["--exact", "identity::tests::keys_are_fetched_from_an_address_of_the_network"]);
+    test.args(["--exact", "identity::tests::keys_are_fetched_over_the_network"]);
     test.env_remove("no_proxy").env_remove("NO_PROXY");
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
         // Nothing listens there.

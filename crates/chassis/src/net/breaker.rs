@@ -1,4 +1,4 @@
-//! A circuit breaker: a dependency that keeps failing is left in peace, and its callers are told at once.
+//! A circuit breaker: a dependency that keeps failing is not called for a while, and its callers fail immediately.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,25 +9,22 @@ use std::time::{Duration, Instant};
 
 use kernel::Fault;
 
-use crate::metrics::BREAKER;
+use crate::observe::metrics::BREAKER;
 
-/// When a breaker opens and for how long.
-///
-/// The field's ready-made breakers count a rate over a fixed number of calls, or failures in a row; this needs both, and a
-/// rest that doubles, which is less code than bending one of them.
+/// The conditions under which a breaker opens, and for how long. Decision 3 says why it is our own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerSettings {
-    /// Opens after so many failures in a row.
+    /// The number of failures in a row that opens it.
     pub in_a_row: u32,
-    /// Opens when this share of the calls within [`BreakerSettings::window`] failed, 0 to 1 …
+    /// The share of failed calls within the window that opens it, from 0 to 1.
     pub share: f64,
-    /// … of at least so many calls.
+    /// The number of calls within the window from which the share counts.
     pub at_least: usize,
-    /// How far back calls are counted.
+    /// The time for which a call counts.
     pub window: Duration,
-    /// The first rest; it doubles each time the probe after it fails …
+    /// The first rest. It doubles each time that the probe after it fails.
     pub rest: Duration,
-    /// … up to this.
+    /// The longest rest.
     pub longest_rest: Duration,
 }
 
@@ -44,50 +41,51 @@ impl Default for BreakerSettings {
     }
 }
 
-/// Why a guarded call has no result.
+/// The reason why a guarded call has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Broken<E> {
     /// The call was made and failed.
     #[error(transparent)]
     Failed(E),
-    /// The call was not made: the dependency rests for so long.
+    /// The call was not made: the dependency rests for this time.
     #[error("the dependency failed too often and rests")]
     Resting(Duration),
 }
 
 /// A circuit breaker for one dependency.
 ///
-/// Closed it lets every call pass. Open it refuses at once. After the rest one call passes as a probe: a success closes
-/// it, a failure opens it for twice as long. Only failures of the dependency count ([`kernel::Kind::is_server_error`]): a
-/// refusal with a reason is an answer. A call that its caller gave up counts as neither. How it stands is a metric, from the
-/// first call on.
+/// A closed breaker lets every call pass. An open one refuses calls immediately. After the rest one call passes as a probe: a success
+/// closes the breaker, and a failure opens it for twice as long. Only failures of the dependency count
+/// ([`kernel::Kind::is_server_error`]); a refusal with a reason is an answer. A call that its caller gave up counts as neither. The state is
+/// a metric, from the first call on.
 #[derive(Debug)]
 pub struct Breaker {
     dependency: Cow<'static, str>,
     circuit: Mutex<Circuit>,
-    /// What the metric says.
-    told: AtomicU8,
+    /// The state in the metric.
+    reported: AtomicU8,
 }
 
-/// Nothing was said yet.
-const UNTOLD: u8 = u8::MAX;
+/// The state of the metric before the first call.
+const UNREPORTED: u8 = u8::MAX;
 
 impl Breaker {
-    /// A closed breaker for the dependency of this name, as logs and metrics call it.
+    /// Creates a closed breaker. `dependency` is the name in logs and metrics.
     pub fn new(dependency: impl Into<Cow<'static, str>>, settings: BreakerSettings) -> Self {
         let circuit = Mutex::new(Circuit::new(settings));
-        Self { dependency: dependency.into(), circuit, told: AtomicU8::new(UNTOLD) }
+        Self { dependency: dependency.into(), circuit, reported: AtomicU8::new(UNREPORTED) }
     }
 
-    /// Does `work` unless the dependency rests.
+    /// Runs `work` unless the dependency rests.
     ///
     /// # Errors
-    /// What `work` failed with, or [`Broken::Resting`] with the time until the next probe.
+    /// The failure of `work`, or [`Broken::Resting`] with the time until the next probe.
     pub async fn call<T, E: Fault>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, Broken<E>> {
         self.call_if(work, |_| true).await
     }
 
-    /// Does the same, but a failure for which `counts` is false says nothing about the dependency, as if the call had been given up.
+    /// Runs `work` unless the dependency rests. A failure for which `counts` is false says nothing about the dependency, as if the call
+    /// had been given up.
     ///
     /// # Errors
     /// As [`Breaker::call`].
@@ -97,7 +95,7 @@ impl Breaker {
         counts: impl FnOnce(&E) -> bool,
     ) -> Result<T, Broken<E>> {
         let pass = self.circuit(|circuit, now| circuit.admit(now)).map_err(Broken::Resting)?;
-        // A caller that goes away drops this future: then a probe gives its place to the next call.
+        // A caller that gives up drops this future. The next call is then the probe.
         let mut ticket = Ticket { breaker: self, pass, settled: false };
         let outcome = work.await;
         match &outcome {
@@ -108,12 +106,12 @@ impl Breaker {
         outcome.map_err(Broken::Failed)
     }
 
-    /// Counts a failure of a call that was given up because the dependency took too long.
+    /// Counts a failure: the call was given up because the dependency took too long.
     pub fn fail(&self) {
-        self.tell_change(self.circuit(Circuit::fail));
+        self.log(self.circuit(Circuit::fail));
     }
 
-    fn tell_change(&self, change: Option<Change>) {
+    fn log(&self, change: Option<Change>) {
         let dependency = &*self.dependency;
         match change {
             Some(Change::Opened(rest)) => tracing::warn!(dependency, ?rest, "the circuit breaker opened"),
@@ -128,28 +126,29 @@ impl Breaker {
     }
 
     fn circuit<T>(&self, change: impl FnOnce(&mut Circuit, Instant) -> T) -> T {
-        // A poisoned lock guards counters; at worst a few calls are counted wrongly.
+        // The lock guards counters. If it is poisoned, a few calls are counted wrongly at worst.
         let mut circuit = self.circuit.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut circuit, Instant::now());
-        self.tell(circuit.state());
+        self.report(circuit.state());
         changed
     }
 
-    /// Says how it stands where that is new; under the lock, so that what was last is said last.
-    fn tell(&self, state: u8) {
-        if self.told.swap(state, Ordering::Relaxed) != state {
+    /// Reports a new state. It runs under the lock, so that the last state is reported last.
+    fn report(&self, state: u8) {
+        if self.reported.swap(state, Ordering::Relaxed) != state {
             BREAKER.set([self.dependency.clone().into_owned().into()], f64::from(state));
         }
     }
 }
 
-/// With what right a call was let through.
+/// The reason why a call passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pass {
     Ordinary,
     Probe,
 }
 
+/// A call that passed. If it is dropped before it is settled, it was given up.
 struct Ticket<'a> {
     breaker: &'a Breaker,
     pass: Pass,
@@ -160,7 +159,7 @@ impl Ticket<'_> {
     fn settle(&mut self, well: bool) {
         self.settled = true;
         let change = self.breaker.circuit(|circuit, now| circuit.settle(self.pass, well, now));
-        self.breaker.tell_change(change);
+        self.breaker.log(change);
     }
 }
 
@@ -200,7 +199,7 @@ impl Circuit {
         Self { settings, calls: VecDeque::new(), failed: 0, in_a_row: 0, open: None }
     }
 
-    /// As the metric says it.
+    /// Returns the value of the metric.
     fn state(&self) -> u8 {
         match &self.open {
             None => 0,
@@ -216,14 +215,14 @@ impl Circuit {
                 open.probing = true;
                 Ok(Pass::Probe)
             }
-            // While the probe is out nobody knows how long it takes; a short time is an honest guess.
+            // The duration of the probe is unknown; a short time is a fair guess.
             Some(open) => Err(open.until.saturating_duration_since(now).max(Duration::from_millis(100))),
         }
     }
 
     fn settle(&mut self, pass: Pass, well: bool, now: Instant) -> Option<Change> {
         match &self.open {
-            // A call from before it opened says nothing about now.
+            // A call that began before the breaker opened says nothing about the present.
             Some(_) if pass == Pass::Ordinary => None,
             Some(_) if well => {
                 *self = Self::new(self.settings);
@@ -236,7 +235,7 @@ impl Circuit {
 
     fn fail(&mut self, now: Instant) -> Option<Change> {
         match &self.open {
-            // It rests already, or somebody probes it.
+            // It rests already, or a probe runs.
             Some(open) if open.probing || now < open.until => None,
             // The call was the probe.
             Some(_) => self.settle(Pass::Probe, false, now),
@@ -262,7 +261,7 @@ impl Circuit {
             let gone = self.calls.pop_front();
             self.failed -= usize::from(gone.is_some_and(|(_, well)| !well));
         }
-        // The share is taken over the newest calls: enough to judge by, and the memory stays bounded under any load.
+        // The share is taken over the newest calls. They are enough to judge by, and they limit the memory under any load.
         while self.calls.len() > self.settings.at_least.max(100) {
             let gone = self.calls.pop_front();
             self.failed -= usize::from(gone.is_some_and(|(_, well)| !well));
@@ -271,7 +270,7 @@ impl Circuit {
             .then(|| self.rest(self.settings.rest, now))
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "a few hundred calls")]
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred calls")]
     fn failed_by_share(&self) -> bool {
         let calls = self.calls.len();
         calls >= self.settings.at_least && self.failed as f64 >= self.settings.share * calls as f64
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_long_ago_is_forgotten() {
+    fn failures_outside_of_the_window_do_not_count() {
         let (mut circuit, start) = circuit();
         for call in 0..100u32 {
             // Every other call fails, but never twenty of them within the window.
@@ -356,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_was_given_up_makes_room_for_the_next() {
+    fn after_a_probe_that_was_given_up_the_next_call_probes() {
         let (mut circuit, now) = circuit();
         (0..5).for_each(|_| {
             circuit.settle(Ordinary, false, now);
@@ -367,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_as_too_slow_opens_it_and_lengthens_the_rest_but_once_a_rest() {
+    fn calls_that_were_too_slow_open_it_and_lengthen_each_rest_only_once() {
         let (mut circuit, now) = circuit();
         for _ in 0..4 {
             assert_eq!(circuit.fail(now), None);
@@ -419,7 +418,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn how_it_stands_is_a_metric_from_the_first_call_on() {
+    async fn its_state_is_a_metric_from_the_first_call_on() {
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let _here = ::metrics::set_default_local_recorder(&recorder);
         let says = |state: u8| {

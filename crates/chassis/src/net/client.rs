@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-/// Makes a client for calls between our own processes, with a limit for each whole call. It ignores `http_proxy` and its like: what is
-/// asked for a key set, or for its health, must be the process at that address and nothing in between.
+/// Creates a client for calls between our own processes, with a time limit for each whole call.
+///
+/// It ignores variables such as `http_proxy`: the key set or the health must come from the process at that address, and not from
+/// something in between.
 ///
 /// # Errors
 /// If the system can't provide what TLS needs.
-#[allow(clippy::disallowed_methods, reason = "this is the one place that makes clients")]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that creates clients")]
 pub fn own_client(limit: Duration) -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder().no_proxy().timeout(limit).build()
 }

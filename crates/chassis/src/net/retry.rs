@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::observe::{Context, metrics};
 use crate::work::{back_off, pause};
 
-/// How often a failed call is repeated, and after which pauses.
+/// The number of retries of a failed call, and their pauses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryRule {
     /// The most attempts after the first one.

@@ -9,41 +9,40 @@ tokio::task_local! {
     static CURRENT: Context;
 }
 
-/// The facts of the work in hand. Every seam sets it (the HTTP edge, a gRPC server, a bus consumer, a worker's step),
-/// and adapters read it where work leaves the process. It travels with the task, as OpenTelemetry's context does, so
-/// that no use case has to carry what it does not use.
+/// The context of the current work. Every boundary sets it: the HTTP edge, a gRPC server, a consumer of the bus, the step of a worker.
+/// Adapters read it when work leaves the process. It travels with the task, as the context of OpenTelemetry does, so that no use case
+/// has to carry what it does not use.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The service that does the work: in one process several share a log.
     pub service: &'static str,
     /// The trace that the work belongs to.
     pub trace: Trace,
-    /// What the client calls its request.
+    /// The id that the client gave to its request.
     pub request_id: Option<Arc<str>>,
-    /// When the work stops being worth doing.
+    /// The time at which the work stops.
     pub deadline: Deadline,
-    /// What the work has spent waiting for others.
+    /// The time that the work has spent in calls to other services.
     pub upstream: Upstream,
 }
 
-/// The time that a piece of work has spent in calls to other services, for its access line: their sum, so that calls made at once
-/// count each for itself.
+/// The time that some work has spent in calls to other services, for its access line. It is their sum, so parallel calls each count.
 #[derive(Clone, Debug, Default)]
 pub struct Upstream(Arc<AtomicU64>);
 
 impl Upstream {
-    /// The sum so far.
+    /// Returns the sum so far.
     pub fn spent(&self) -> Duration {
         Duration::from_micros(self.0.load(Ordering::Relaxed))
     }
 
-    /// Counts from now until what it gives back is dropped, however the call ends.
+    /// Counts from now until the returned value is dropped, however the call ends.
     pub fn count(&self) -> Counting {
         Counting { upstream: self.clone(), since: Instant::now() }
     }
 }
 
-/// A call under way.
+/// A call that is counted.
 pub struct Counting {
     upstream: Upstream,
     since: Instant,
@@ -57,44 +56,43 @@ impl Drop for Counting {
 }
 
 impl Context {
-    /// A context for work that nobody asked for over a wire: a new trace and a budget of its own.
+    /// Creates a context for work that no request caused, with a new trace and a budget of its own.
     pub fn for_work(service: &'static str, budget: Duration) -> Self {
         let (trace, deadline) = (Trace::start(), Deadline::after(budget));
         Self { service, trace, request_id: None, deadline, upstream: Upstream::default() }
     }
 
-    /// The context of the running task; outside of every scope a new one, with ten seconds.
+    /// Returns the context of the running task. Outside of every scope it is a new one with ten seconds.
     pub fn current() -> Self {
         Self::try_current().unwrap_or_else(|| Self::for_work("process", Duration::from_secs(10)))
     }
 
-    /// The context of the running task, if it has one.
+    /// Returns the context of the running task, if it has one.
     pub fn try_current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok()
     }
 
-    /// The same with no more time than `budget`.
+    /// Limits the deadline to `budget` from now.
     pub fn within(mut self, budget: Duration) -> Self {
         self.deadline = self.deadline.within(budget);
         self
     }
 
-    /// Ends 50 ms before the deadline of the caller (a tenth earlier for a short one), so that a call that takes too long
-    /// still leaves time to count it and to answer.
+    /// Moves the deadline 50 ms forward (a tenth of the time left, if that is less), so that after a call that takes too long there
+    /// is still time to count it and to answer.
     pub fn with_margin(self) -> Self {
         const MARGIN: Duration = Duration::from_millis(50);
         let left = self.deadline.left();
         self.within(left - MARGIN.min(left / 10))
     }
 
-    /// The same on behalf of another service.
+    /// Names another service that does the work.
     pub fn of(mut self, service: &'static str) -> Self {
         self.service = service;
         self
     }
 
-    /// The context of work that somebody else does for this one: the same time and request, a step further in the trace, and a
-    /// count of its own.
+    /// Returns the context of a callee: the same deadline and request, the next step of the trace, and its own time in calls.
     pub fn callee(self, service: &'static str) -> Self {
         Self { service, trace: self.trace.child(), upstream: Upstream::default(), ..self }
     }
@@ -104,7 +102,7 @@ impl Context {
         CURRENT.scope(self, work).await
     }
 
-    /// Runs `work`, which waits for nothing, in this context.
+    /// Runs synchronous `work` in this context.
     pub fn scope_now<R>(self, work: impl FnOnce() -> R) -> R {
         CURRENT.sync_scope(self, work)
     }
@@ -115,7 +113,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_time_spent_with_others_adds_up_over_copies_and_a_callee_counts_for_itself() {
+    async fn the_time_in_calls_adds_up_over_copies_and_a_callee_has_its_own() {
         let context = Context::for_work("test", Duration::from_secs(1));
         assert_eq!(context.upstream.spent(), Duration::ZERO);
         let copy = context.clone().within(Duration::from_millis(1)).of("other");

@@ -1,18 +1,18 @@
-//! Log lines that an attacker must not be able to multiply.
+//! A limit for log lines that an attacker could multiply.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The shortest time between two log lines about the same thing.
+/// The shortest time between two log lines about the same event.
 pub(crate) const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// A gate in front of a log line. It lets one line pass in each [`LOG_PAUSE`] and counts the events in between.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimit {
-    /// When the next line may be written, in milliseconds of [`uptime`]; 0 until the first one.
+    /// The time of the next line, in milliseconds of [`uptime`]; 0 before the first one.
     next: AtomicU64,
-    /// Events since the last line.
+    /// The number of events since the last line.
     events: AtomicU64,
 }
 
@@ -39,13 +39,13 @@ impl LogLimit {
     }
 }
 
-/// The time since this process first asked for it. It never goes back.
+/// Returns the time since its first call in this process. It never goes back.
 pub(crate) fn uptime() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(Instant::now).elapsed()
 }
 
-/// Whole milliseconds of `duration`.
+/// Returns the whole milliseconds of `duration`.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_tells_the_number_of_events() {
+    fn one_line_in_a_second_has_the_number_of_events() {
         let gate = LogLimit::new();
         assert_eq!(gate.count_at(Duration::ZERO), Some(1));
         assert!((0..500).all(|_| gate.count_at(Duration::from_millis(999)).is_none()));

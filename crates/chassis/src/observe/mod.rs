@@ -1,7 +1,7 @@
-//! What a process says about itself: context, log, spans, metrics, and output to a terminal.
+//! Observation of a process: context, log, spans, metrics, and output to a terminal.
 
-mod causes;
 mod context;
+mod log_failure;
 mod log_limit;
 pub mod metrics;
 mod output;
@@ -9,9 +9,9 @@ mod slow_statements;
 pub mod spans;
 pub mod telemetry;
 
-pub use causes::{causes, log_failure};
 pub use context::{Context, Counting, Upstream};
+pub use log_failure::log_failure;
 pub(crate) use log_limit::{LogLimit, millis, uptime};
-pub(crate) use output::complain;
+pub(crate) use output::print_error;
 pub use output::{mention, print, said, say};
 pub(crate) use slow_statements::slow_ones_only;

@@ -1,7 +1,7 @@
-//! What a process writes to its standard output and standard error.
+//! Writing to standard output and standard error.
 //!
-//! No output ends or stalls a process: a pipe may be broken, a disk full, and a reader may stop reading. A command that ends by itself
-//! answers with [`say`] and asks [`said`] at its end. A command that runs on announces itself with [`mention`] and logs with
+//! No output ends or stalls a process, although a pipe may be broken, a disk full, or a reader may stop reading. A command that ends
+//! answers with [`say`] and checks [`said`] at its end. A command that keeps running announces itself with [`mention`] and logs with
 //! [`telemetry`](crate::telemetry), whose lines are written by a thread of their own.
 
 use std::fmt::Display;
@@ -9,18 +9,18 @@ use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-/// How long the end of a process waits until its last words are written.
+/// The longest time that the end of a process waits for its last output.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The first failure to write an answer; what follows it is not written.
+/// The first failure to write an answer. Nothing is written after it.
 static FAILED: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
-/// Writes a line of a command's answer to standard output. A failure is kept for [`said`]: the work of the command goes on.
+/// Writes a line of the answer of a command to standard output. A failure is kept for [`said`], and the command goes on.
 pub fn say(line: impl Display) {
     print(format_args!("{line}\n"));
 }
 
-/// Writes the text of a command's answer to standard output, as [`say`] does, without a line break at its end.
+/// Writes a text of the answer of a command to standard output as [`say`] does, without a line break at its end.
 pub fn print(text: impl Display) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     if failed.is_none() {
@@ -28,8 +28,8 @@ pub fn print(text: impl Display) {
     }
 }
 
-/// Writes what is left of the answer and returns whether all of it was written. A reader that has seen enough, as in
-/// `portal openapi | head`, is no failure.
+/// Writes the rest of the answer and checks that all of it was written. A reader that stops early, as in `portal openapi | head`, is
+/// not a failure.
 ///
 /// # Errors
 /// The first failure since the start of the process.
@@ -45,23 +45,23 @@ pub fn said() -> std::io::Result<()> {
     }
 }
 
-/// Writes a text to standard output for a process that runs on: from a thread of its own, for which nothing waits.
+/// Writes a text to standard output for a process that keeps running. A thread of its own writes it, and nothing waits for it.
 pub fn mention(text: String) {
-    // Without a thread the process runs on just as well, and the log says that it is ready.
+    // Without a thread the process runs as well, and the log says that it is ready.
     let _ = std::thread::Builder::new().name("mention".to_owned()).spawn(move || {
         let mut output = std::io::stdout().lock();
         let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     });
 }
 
-/// Writes a line to standard error, for a person. It waits no longer than a moment for a reader that does not read.
-pub(crate) fn complain(line: String) {
+/// Writes a line to standard error, for a person. It waits two seconds at most for a reader that does not read.
+pub(crate) fn print_error(line: String) {
     within(LAST_WORDS, move || {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     });
 }
 
-/// Does some work on a thread of its own, and waits for it until `limit` is over; then the thread is left behind.
+/// Runs some work on a thread of its own and waits for it until `limit` is over. Then the thread is left behind.
 pub(crate) fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel::<()>();
     let spawned = std::thread::Builder::new().name("last-words".to_owned()).spawn(move || {
@@ -69,7 +69,7 @@ pub(crate) fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
         work();
     });
     if spawned.is_ok() {
-        // Nothing is sent: it returns when the thread ends, well or in a panic, and drops its half.
+        // Nothing is sent. It returns when the thread ends, even in a panic, and drops its half.
         let _ = ended.recv_timeout(limit);
     }
 }

@@ -1,4 +1,4 @@
-//! What is logged of SQL: the name of an operation and its time, when it was slow, and never a statement.
+//! The log lines of slow SQL: the name of an operation and its time, and never a statement.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use log::LevelFilter;
 use serde_json::{Map, Value};
 use sqlx::ConnectOptions;
 
-/// From this time on a statement is slow enough for a line in the log.
+/// A statement that takes this time or longer is logged.
 const SLOW: Duration = Duration::from_secs(1);
-/// The target of the events in which sqlx tells about a statement.
+/// The target of the events of sqlx about a statement.
 pub(crate) const TARGET: &str = "sqlx::query";
 
-/// Makes sqlx tell about slow statements only. What it tells holds the statement, which [`conceal`] takes out.
+/// Makes sqlx report slow statements only. Its events contain the statement, which [`conceal`] removes.
 pub(crate) fn slow_ones_only<O: ConnectOptions>(options: O) -> O {
     options.log_statements(LevelFilter::Off).log_slow_statements(LevelFilter::Warn, SLOW)
 }
 
-/// Replaces what sqlx says about a statement by the name of the operation and its time.
+/// Replaces the fields of sqlx by the name of the operation and its time. Returns the message.
 pub(crate) fn conceal(fields: &mut Map<String, Value>) -> &'static str {
     let text = |name: &str| fields.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default();
     let statement = Some(text("db.statement")).filter(|text| !text.is_empty()).unwrap_or(text("summary"));
@@ -24,14 +24,14 @@ pub(crate) fn conceal(fields: &mut Map<String, Value>) -> &'static str {
     let seconds = fields.get("elapsed_secs").and_then(Value::as_f64).unwrap_or_default();
     let duration = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     let duration = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    // Only what is known to hold no part of the statement stays.
+    // Only fields without any part of the statement stay.
     fields.retain(|name, _| matches!(name.as_str(), "rows_affected" | "rows_returned"));
     fields.insert("operation".to_owned(), operation.into());
     fields.insert("duration_ms".to_owned(), duration.into());
     "a statement was slow"
 }
 
-/// The verb of a statement and the table that it is about first, as `select users`.
+/// Returns the verb of a statement and its first table, as `select users`.
 fn operation_of(statement: &str) -> String {
     const VERBS: [&str; 14] = [
         "select", "insert", "update", "delete", "with", "create", "alter", "drop", "begin", "commit",
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_is_a_verb_and_a_table_and_nothing_else_of_a_statement() {
+    fn an_operation_is_only_the_verb_and_the_table_of_a_statement() {
         for (statement, operation) in [
             ("select id, (select 1 from b) from users where name = 'Ada'", "select b"),
             ("insert into users (id) values ('Ada')", "insert users"),

@@ -1,264 +1,232 @@
 //! Spans for a collector of traces (OpenTelemetry, OTLP over HTTP).
 //!
-//! The portal carries its trace in [`Context`](crate::Context) over every seam; here each seam says when its part began and ended.
-//! What is exported, and where, follows the standard `OTEL_*` variables: without an endpoint a span costs nothing and goes nowhere.
+//! The portal carries its trace in the [`Context`](crate::Context) over every boundary. At each boundary a span of `tracing`
+//! records when the work began and ended, and `tracing-opentelemetry` exports it. The standard `OTEL_*` variables say what is
+//! exported, and where. Without an endpoint no span is created.
 //!
-//! `OTEL_TRACES_SAMPLER` may be `always_on`, `always_off` or `traceidratio` (with the share in `OTEL_TRACES_SAMPLER_ARG`), each also as
-//! `parentbased_…`, which is the same here: a trace is told where its id falls into the share, so that all processes agree without
-//! a word, and never where its caller says that it is not recorded. That a caller wants it recorded is no claim to it: anybody can.
+//! `OTEL_TRACES_SAMPLER` may be `always_on`, `always_off` or `traceidratio` (with the share in `OTEL_TRACES_SAMPLER_ARG`), each
+//! also as `parentbased_…`, which is the same here. A trace is exported if its id falls into the share, so that all processes
+//! decide alike without asking each other. It is never exported if the caller says that it is not recorded. A caller's wish to
+//! record it does not count: anyone can send one.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::OnceLock;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use kernel::Trace;
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
-use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
+};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, SdkTracer, SdkTracerProvider, ShouldSample,
+};
+use tracing::{Metadata, Subscriber};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::values::TraceExport;
+
+/// The target of the spans that are exported. No log line has it.
+pub(super) const TARGET: &str = "trace_export";
+/// The longest time that the export of the last spans may take.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 static EXPORT: OnceLock<Export> = OnceLock::new();
 
-/// How long the last spans may take on their way out.
-const LAST_SPANS: Duration = Duration::from_secs(2);
-
-/// Where spans go, and which.
+/// The running export of this process.
 struct Export {
-    processor: BatchSpanProcessor,
-    /// Of traces by the last 63 bits of their ids, those below.
-    below: u64,
+    provider: SdkTracerProvider,
+    sampler: Sampler,
 }
 
 impl Export {
-    fn wants(&self, trace: Trace) -> bool {
-        trace.is_sampled() && place(trace) < self.below
+    fn includes(&self, trace: Trace) -> bool {
+        let id = TraceId::from_bytes(trace.ids().0);
+        let result = self.sampler.should_sample(None, id, "", &SpanKind::Internal, &[], &[]);
+        trace.is_sampled() && result.decision == SamplingDecision::RecordAndSample
     }
 }
 
-/// Where a trace lies among all, as OpenTelemetry's own sampler places it.
-fn place(trace: Trace) -> u64 {
-    let [_, _, _, _, _, _, _, _, last @ ..] = trace.ids().0;
-    u64::from_be_bytes(last) >> 1
+/// True if spans of this trace are exported. Code that composes names for spans checks it first.
+pub fn is_exported(trace: Trace) -> bool {
+    EXPORT.get().is_some_and(|export| export.includes(trace))
 }
 
-/// The place below which lies this share of all traces.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of some"
-)]
-fn below(share: f64) -> u64 {
-    if share >= 1.0 { u64::MAX } else { (share.max(0.0) * (1u64 << 63) as f64) as u64 }
-}
-
-/// Whether spans of this trace are told to anybody: who makes up names for them asks first.
-pub fn wanted(trace: Trace) -> bool {
-    EXPORT.get().is_some_and(|export| export.wants(trace))
-}
-
-/// One part of a trace, from its beginning to its end. Dropped before its end it counts as given up.
+/// One part of a trace, from its beginning to its end. If it is dropped before its end, it counts as given up.
 #[derive(Debug)]
-pub struct Span(Option<Box<Open>>);
-
-#[derive(Debug)]
-struct Open {
-    trace: Trace,
-    parent: Option<Trace>,
-    kind: SpanKind,
-    name: Cow<'static, str>,
-    started: SystemTime,
-    attributes: Vec<KeyValue>,
+pub struct Span {
+    span: tracing::Span,
+    is_open: bool,
 }
 
 impl Span {
-    /// A request that arrived: `trace` is its own, `parent` what the caller sent.
+    /// Begins the span of a request that arrived: `trace` is its own, `parent` the one that the caller sent.
     pub fn server(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Option<Trace>) -> Self {
-        Self::begin(SpanKind::Server, name.into(), trace, parent)
+        Self::begin("server", &name.into(), trace, parent)
     }
 
-    /// A call that goes out: `trace` is what the callee gets, `parent` the caller's own.
+    /// Begins the span of an outgoing call: `trace` is sent to the callee, `parent` is the caller's own.
     pub fn client(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
-        Self::begin(SpanKind::Client, name.into(), trace, Some(parent))
+        Self::begin("client", &name.into(), trace, Some(parent))
     }
 
-    /// Messages that go out: `trace` is what their consumers get, `parent` that of the effect that they tell of.
+    /// Begins the span of a publication: `trace` is sent to the consumers, `parent` is that of the published effect.
     pub fn producer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
-        Self::begin(SpanKind::Producer, name.into(), trace, Some(parent))
+        Self::begin("producer", &name.into(), trace, Some(parent))
     }
 
-    /// A message that is handled: `trace` is the handler's own, `parent` what came with the message.
+    /// Begins the span of a message that is handled: `trace` is the handler's own, `parent` the one in the message.
     pub fn consumer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
-        Self::begin(SpanKind::Consumer, name.into(), trace, Some(parent))
+        Self::begin("consumer", &name.into(), trace, Some(parent))
     }
 
-    /// One that is not told: in place of one that has ended.
+    /// A span that is not exported, in place of one that has ended.
     pub const fn none() -> Self {
-        Self(None)
+        Self { span: tracing::Span::none(), is_open: false }
     }
 
-    fn begin(kind: SpanKind, name: Cow<'static, str>, trace: Trace, parent: Option<Trace>) -> Self {
-        if !wanted(trace) {
-            return Self(None);
+    fn begin(kind: &'static str, name: &str, trace: Trace, parent: Option<Trace>) -> Self {
+        if !is_exported(trace) {
+            return Self::none();
         }
-        let open = Open { trace, parent, kind, name, started: now(), attributes: Vec::new() };
-        Self(Some(Box::new(open)))
+        let span =
+            tracing::info_span!(target: TARGET, parent: None, "boundary", otel.name = name, otel.kind = kind);
+        if let Some(parent) = parent {
+            let is_remote = matches!(kind, "server" | "consumer");
+            let parent =
+                opentelemetry::Context::new().with_remote_span_context(context_of(parent, is_remote));
+            // It fails only if another subscriber than ours runs, and then nothing is exported.
+            let _ = span.set_parent(parent);
+        }
+        IdsOfContext::during(trace, || drop(span.context()));
+        Self { span, is_open: true }
     }
 
-    /// Whether it is told to anybody.
-    pub const fn is_told(&self) -> bool {
-        self.0.is_some()
+    /// True if the span is exported.
+    pub const fn is_recording(&self) -> bool {
+        self.is_open
     }
 
-    /// Says something about it, by the names of OpenTelemetry's semantic conventions.
+    /// Adds an attribute, by the names of OpenTelemetry's semantic conventions.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.set(name, value);
         self
     }
 
-    /// The same, later.
+    /// Sets an attribute, by the names of OpenTelemetry's semantic conventions.
     pub fn set(&mut self, name: &'static str, value: impl Into<Value>) {
-        if let Some(open) = &mut self.0 {
-            open.attributes.push(KeyValue::new(name, value));
+        if self.is_open {
+            self.span.set_attribute(name, value);
         }
     }
 
-    /// Gives it a better name, once that is known.
+    /// Replaces the name, once a better one is known.
     pub fn rename(&mut self, name: impl Into<Cow<'static, str>>) {
-        if let Some(open) = &mut self.0 {
-            open.name = name.into();
+        if self.is_open {
+            self.span.context().span().update_name(name);
         }
     }
 
-    /// Ends it.
+    /// Ends the span.
     pub fn end(mut self) {
-        self.finish(Status::Unset);
+        self.is_open = false;
     }
 
-    /// Ends it as a failure that is ours; `why` is a code and never a text of a driver.
+    /// Ends the span as a failure of ours; `why` is a code and never the text of a driver.
     pub fn fail(mut self, why: impl Into<Cow<'static, str>>) {
-        self.finish(Status::error(why));
-    }
-
-    fn finish(&mut self, status: Status) {
-        let (Some(open), Some(export)) = (self.0.take(), EXPORT.get()) else { return };
-        export.processor.on_end(open.data(status));
+        if std::mem::take(&mut self.is_open) {
+            self.span.set_status(Status::error(why));
+        }
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        self.finish(Status::error("given up"));
-    }
-}
-
-impl Open {
-    fn data(self, status: Status) -> SpanData {
-        let (trace, span) = self.trace.ids();
-        let flags = if self.trace.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
-        let (trace, span) = (TraceId::from_bytes(trace), SpanId::from_bytes(span));
-        let remote = matches!(self.kind, SpanKind::Server | SpanKind::Consumer);
-        SpanData {
-            span_context: SpanContext::new(trace, span, flags, false, TraceState::NONE),
-            parent_span_id: self.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.ids().1)),
-            parent_span_is_remote: remote && self.parent.is_some(),
-            span_kind: self.kind,
-            name: self.name,
-            start_time: self.started,
-            end_time: now(),
-            attributes: self.attributes,
-            dropped_attributes_count: 0,
-            events: Default::default(),
-            links: Default::default(),
-            status,
-            instrumentation_scope: InstrumentationScope::builder("portal").build(),
+        if self.is_open {
+            self.span.set_status(Status::error("given up"));
         }
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a span is not stored by us: the collector wants the wall clock"
-)]
-fn now() -> SystemTime {
-    SystemTime::now()
+fn context_of(trace: Trace, is_remote: bool) -> SpanContext {
+    let (id, span) = trace.ids();
+    let flags = if trace.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::NOT_SAMPLED };
+    SpanContext::new(TraceId::from_bytes(id), SpanId::from_bytes(span), flags, is_remote, TraceState::NONE)
 }
 
-/// Begins to export, where the `OTEL_*` variables name an endpoint.
+/// Gives a span the ids that its trace already has. They are in log lines, headers and stored messages too, whether
+/// anything is exported or not, so they can't come from the exporter.
+#[derive(Debug, Default)]
+struct IdsOfContext(RandomIdGenerator);
+
+thread_local! {
+    /// The trace of the span that this thread is creating.
+    static CREATED: Cell<Option<Trace>> = const { Cell::new(None) };
+}
+
+impl IdsOfContext {
+    fn during(trace: Trace, create: impl FnOnce()) {
+        CREATED.set(Some(trace));
+        create();
+        CREATED.set(None);
+    }
+}
+
+impl IdGenerator for IdsOfContext {
+    fn new_trace_id(&self) -> TraceId {
+        CREATED.get().map_or_else(|| self.0.new_trace_id(), |trace| TraceId::from_bytes(trace.ids().0))
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        CREATED.get().map_or_else(|| self.0.new_span_id(), |trace| SpanId::from_bytes(trace.ids().1))
+    }
+}
+
+/// Starts the export. Returns the tracer that [`layer`] records to.
 ///
 /// # Errors
-/// Where they can't be used.
-pub(crate) fn install(service: &'static str) -> anyhow::Result<()> {
-    let variables = crate::config::variables();
-    let Some(Wish { endpoint, share }) = wish(&variables).map_err(anyhow::Error::msg)? else { return Ok(()) };
-    let below = below(share);
+/// If the exporter can't be built.
+pub(super) fn start(wish: &TraceExport, service: &'static str) -> anyhow::Result<SdkTracer> {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build()?;
-    let mut processor = BatchSpanProcessor::builder(exporter).build();
-    // OTEL_SERVICE_NAME goes over it.
-    let resource =
-        Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-    let resource = match said(&variables, "OTEL_SERVICE_NAME") {
-        Some(name) => resource.with_service_name(name.to_owned()),
-        None => resource.with_service_name(service),
-    };
-    processor.set_resource(&resource.build());
-    // Once in a process; a second service of the same process shares it.
-    let _ = EXPORT.set(Export { processor, below });
-    tracing::info!(endpoint, "traces are exported");
-    Ok(())
+    let name = wish.service.clone().unwrap_or_else(|| service.to_owned());
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(Resource::builder().with_attribute(version).with_service_name(name).build())
+        .with_id_generator(IdsOfContext::default())
+        // The decision has been made when a span is created.
+        .with_sampler(Sampler::AlwaysOn)
+        .build();
+    // A second service of the same process shares the export of the first one.
+    let export = EXPORT.get_or_init(|| Export { provider, sampler: Sampler::TraceIdRatioBased(wish.share) });
+    Ok(export.provider.tracer("portal"))
 }
 
-/// What the variables ask for.
-struct Wish<'a> {
-    endpoint: &'a str,
-    share: f64,
+/// Returns the layer of the subscriber that exports spans. Nothing else reaches it, so no text of the log is exported.
+pub(super) fn layer<S>(tracer: SdkTracer) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_level(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(filter_fn(|metadata: &Metadata<'_>| metadata.is_span() && metadata.target() == TARGET))
 }
 
-/// The value of a variable; an empty one says nothing.
-fn said<'a>(variables: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    let found = variables.iter().find(|(given, _)| given == name);
-    found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-}
-
-/// What is asked for, if anything; or the fault, in a sentence that names the variable.
-fn wish(variables: &[(String, String)]) -> Result<Option<Wish<'_>>, String> {
-    let is = |name: &str| said(variables, name);
-    let found = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]
-        .into_iter()
-        .find_map(|name| Some((name, is(name)?)));
-    let off = is("OTEL_SDK_DISABLED") == Some("true") || is("OTEL_TRACES_EXPORTER") == Some("none");
-    let Some((name, endpoint)) = found.filter(|_| !off) else { return Ok(None) };
-    let uri = endpoint.parse::<http::Uri>().ok();
-    if !uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()) {
-        return Err(format!("{name} must be an address such as http://collector:4318"));
-    }
-    let share = share(is("OTEL_TRACES_SAMPLER"), is("OTEL_TRACES_SAMPLER_ARG"))?;
-    Ok(Some(Wish { endpoint, share }))
-}
-
-/// What is wrong with the variables, if anything.
-pub(crate) fn fault(variables: &[(String, String)]) -> Option<String> {
-    wish(variables).err()
-}
-
-/// The share of traces that is told, as the variables say.
-fn share(sampler: Option<&str>, argument: Option<&str>) -> Result<f64, String> {
-    let sampler = sampler.unwrap_or("always_on");
-    match sampler.strip_prefix("parentbased_").unwrap_or(sampler) {
-        "always_on" => Ok(1.0),
-        "always_off" => Ok(0.0),
-        "traceidratio" => {
-            let share = argument.unwrap_or("1").parse().ok().filter(|share| (0.0..=1.0).contains(share));
-            share.ok_or_else(|| "OTEL_TRACES_SAMPLER_ARG must be a share from 0 to 1".to_owned())
-        }
-        _ => Err("OTEL_TRACES_SAMPLER must be always_on, always_off or traceidratio".to_owned()),
-    }
-}
-
-/// Sends what is left, and waits for it: at the end of the process, where a thread may wait.
+/// Exports the last spans and waits for the collector. It blocks its thread.
 pub(crate) fn flush() {
-    if let Some(Export { processor, .. }) = EXPORT.get()
-        && let Err(error) = processor.shutdown_with_timeout(LAST_SPANS)
+    if let Some(Export { provider, .. }) = EXPORT.get()
+        && let Err(error) = provider.shutdown_with_timeout(LAST_SPANS)
     {
         tracing::warn!(%error, "the last spans were not exported");
     }
@@ -266,49 +234,75 @@ pub(crate) fn flush() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
 
+    #[derive(Debug, Clone, Default)]
+    struct Collector(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Collector {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().expect("no test panics in between").extend(batch);
+            Ok(())
+        }
+    }
+
+    fn export(share: f64, exporter: Collector) -> Export {
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(exporter)
+            .with_id_generator(IdsOfContext::default())
+            .build();
+        Export { provider, sampler: Sampler::TraceIdRatioBased(share) }
+    }
+
     #[test]
-    fn a_tenth_of_all_traces_is_told_and_every_process_chooses_the_same() {
-        let below = below(share(Some("parentbased_traceidratio"), Some("0.1")).expect("a share"));
+    fn a_tenth_of_all_traces_is_exported_and_every_span_of_them() {
+        let export = export(0.1, Collector::default());
         let traces: Vec<Trace> = (0..10_000).map(|_| Trace::start()).collect();
-        let told: Vec<&Trace> = traces.iter().filter(|trace| place(**trace) < below).collect();
-        assert!((800..1200).contains(&told.len()), "{}", told.len());
-        assert!(told.iter().all(|trace| place(trace.child()) < below), "a span of it is told too");
+        let exported: Vec<&Trace> = traces.iter().filter(|trace| export.includes(**trace)).collect();
+        assert!((800..1200).contains(&exported.len()), "{}", exported.len());
+        assert!(exported.iter().all(|trace| export.includes(trace.child())), "every process decides alike");
     }
 
     #[test]
-    fn without_a_sampler_every_trace_is_told_and_with_a_wrong_one_the_process_does_not_start() {
-        assert_eq!(below(share(None, Some("0.1")).expect("a share")), u64::MAX);
-        assert_eq!(below(share(Some("always_off"), None).expect("a share")), 0);
-        assert_eq!(share(Some("traceidratio"), None).expect("a share"), 1.0);
-        for (sampler, argument) in [("jaeger_remote", "1"), ("traceidratio", "10"), ("traceidratio", "often")]
-        {
-            assert!(share(Some(sampler), Some(argument)).is_err(), "{sampler} {argument}");
-        }
+    fn a_trace_that_its_caller_does_not_record_is_not_exported() {
+        let export = export(1.0, Collector::default());
+        let not_recorded = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+        assert!(!export.includes(not_recorded.parse().expect("a trace")));
+        assert!(export.includes(Trace::start()));
     }
 
     #[test]
-    fn an_endpoint_is_an_address_of_http_and_matters_only_where_traces_are_wanted() {
-        const OWN: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-        const OF_ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-        let with = |pairs: &[(&str, &str)]| {
-            let pairs: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-            wish(&pairs).map(|wish| wish.map(|wish| wish.endpoint.to_owned()))
-        };
-        assert_eq!(with(&[]), Ok(None));
-        let found = with(&[(OF_ALL, "https://all:4318/x"), (OWN, "")]);
-        assert_eq!(found, Ok(Some("https://all:4318/x".to_owned())));
-        for bad in ["nonsense", "collector:4318", "grpc://u:s3cret@collector", "http://"] {
-            let fault = with(&[(OF_ALL, "http://all:4318"), (OWN, bad)]).expect_err(bad);
-            assert!(fault.starts_with(OWN) && !fault.contains("s3cret"), "{fault}");
-            assert_eq!(with(&[(OF_ALL, bad), ("OTEL_SDK_DISABLED", "true")]), Ok(None));
-        }
-    }
-
-    #[test]
-    fn without_an_export_no_span_is_told() {
-        let trace = Trace::start();
-        assert!(!wanted(trace) && !Span::producer("publish", trace.child(), trace).is_told());
+    fn an_exported_span_has_the_ids_of_its_context() {
+        let collector = Collector::default();
+        // The other tests of this process run with the same export.
+        let export = EXPORT.get_or_init(|| export(1.0, collector.clone()));
+        let subscriber = tracing_subscriber::registry().with(layer(export.provider.tracer("portal")));
+        let parent = Trace::start();
+        let trace = parent.child();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut span = Span::server("first name", trace, Some(parent)).with("http.route", "/x");
+            span.rename("GET /x");
+            span.fail("internal");
+            drop(Span::client("call", trace.child(), trace));
+        });
+        let spans = collector.0.lock().expect("no test panics in between");
+        let [server, client] = spans.as_slice() else { panic!("two spans: {spans:?}") };
+        assert_eq!(server.span_context.trace_id(), TraceId::from_bytes(trace.ids().0));
+        assert_eq!(server.span_context.span_id(), SpanId::from_bytes(trace.ids().1));
+        assert_eq!(server.parent_span_id, SpanId::from_bytes(parent.ids().1));
+        assert_eq!((&*server.name, &server.span_kind), ("GET /x", &SpanKind::Server));
+        assert_eq!(server.attributes, [KeyValue::new("http.route", "/x")]);
+        assert_eq!(server.status, Status::error("internal"));
+        assert!(server.parent_span_is_remote && !client.parent_span_is_remote);
+        assert_eq!(
+            (client.parent_span_id, &client.status),
+            (server.span_context.span_id(), &Status::error("given up"))
+        );
     }
 }

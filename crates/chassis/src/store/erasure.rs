@@ -1,4 +1,4 @@
-//! What a store owes to people who were erased: that nothing of them can be read in its files any more.
+//! The duty of a store to erase persons: in the end nothing of them can be read in its files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,27 +6,28 @@ use async_trait::async_trait;
 use kernel::UserId;
 use sqlx::{PgConnection, SqliteConnection};
 
-use crate::{StoreFailure, postgres, sqlite};
+use super::failure::StoreFailure;
+use super::{postgres, sqlite};
 
-/// The duty of one store: a durable row for each erased person, written in the transaction of the erasure and deleted when the
-/// erasure is true.
+/// The duty of one store: a durable row for each erased person. It is written in the transaction of the erasure and deleted when the
+/// erasure is complete.
 ///
-/// Deleting a row does not overwrite it: the log of the database, and pages that it has rearranged, still hold a copy. So an
-/// erasure is true only once the store was wiped after it.
+/// Deleting a row does not overwrite it. The log of the database, and pages that it has rearranged, may still hold a copy. So an
+/// erasure is complete only after the store was wiped.
 #[async_trait]
 pub trait Erasable: Send + Sync + 'static {
-    /// Returns the persons whose erasure is not true here yet.
+    /// Returns the persons whose erasure is not complete here.
     async fn owed(&self) -> Result<Vec<UserId>, StoreFailure>;
 
-    /// Makes what was deleted unreadable, as far as the engine can. Returns false if something is in the way for the moment: a
-    /// message that names one of these persons was not sent yet, or a reader holds the log.
+    /// Makes deleted data unreadable, as far as the engine can. Returns false if that is not possible at the moment: a message that
+    /// names one of these persons is not sent yet, or a reader holds the log.
     async fn wipe(&self, persons: &[UserId]) -> Result<bool, StoreFailure>;
 
-    /// Takes note that the erasure of these persons is true.
+    /// Notes that the erasure of these persons is complete.
     async fn done(&self, persons: &[UserId]) -> Result<(), StoreFailure>;
 }
 
-/// Notes, in the transaction of an erasure, that the file is to be wiped.
+/// Notes in the transaction of an erasure that the file must be wiped.
 ///
 /// # Errors
 /// If the database fails.
@@ -36,7 +37,7 @@ pub async fn owe_sqlite(tx: &mut SqliteConnection, person: UserId) -> sqlx::Resu
     Ok(())
 }
 
-/// Notes, in the transaction of an erasure, that the tables are to be vacuumed.
+/// Notes in the transaction of an erasure that the tables must be vacuumed.
 ///
 /// # Errors
 /// If the database fails.
@@ -59,7 +60,7 @@ impl SqliteErasure {
         Self { database, outbox: false, warned: AtomicBool::new(false) }
     }
 
-    /// Creates the duty of a file with an outbox, whose messages may name the erased.
+    /// Creates the duty of a file with an outbox, whose messages may name erased persons.
     pub fn with_outbox(database: sqlite::Database) -> Self {
         Self { outbox: true, ..Self::new(database) }
     }
@@ -86,21 +87,21 @@ impl Erasable for SqliteErasure {
                 return Ok(false);
             }
         }
-        let lacking: Vec<uuid::Uuid> =
+        let not_vacuumed: Vec<uuid::Uuid> =
             sqlx::query_scalar("select person from erasure_duty where vacuumed = 0")
                 .fetch_all(self.database.reader())
                 .await?;
-        if !lacking.is_empty() && !self.database.vacuum().await? {
+        if !not_vacuumed.is_empty() && !self.database.vacuum().await? {
             if !self.warned.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     store = %self.database.path().display(),
-                    "the file is too large to be vacuumed while it serves: copies of what was erased may stay in it \
-                     until the next start"
+                    "the file is too large to be vacuumed while it serves: copies of erased data may stay in it until the next \
+                     start"
                 );
             }
             return Ok(false);
         }
-        for person in lacking {
+        for person in not_vacuumed {
             let mut tx = self.database.write().await?;
             sqlx::query("update erasure_duty set vacuumed = 1 where person = ?")
                 .bind(person)
@@ -124,15 +125,15 @@ impl Erasable for SqliteErasure {
     }
 }
 
-/// The duty of a PostgreSQL database, in its table `erasure_duty`. Vacuuming removes the rows and frees their place; what the
-/// server's own log (WAL) holds until it is recycled is beyond a client.
+/// The duty of a PostgreSQL database, in its table `erasure_duty`. Vacuuming removes the rows and frees their space. A client can't
+/// erase the log of the server (WAL), which holds a copy until it is recycled.
 pub struct PostgresErasure {
     database: postgres::Database,
     vacuum: &'static str,
 }
 
 impl PostgresErasure {
-    /// Creates the duty of a database; `vacuum` is the statement that vacuums the tables which hold what can be erased.
+    /// Creates the duty of a database. `vacuum` is the statement that vacuums the tables with personal data.
     pub fn new(database: postgres::Database, vacuum: &'static str) -> Self {
         Self { database, vacuum }
     }

@@ -4,20 +4,20 @@ use kernel::{Class, Fault, Kind};
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
-/// Why a store did not do what it was asked: away for now, or broken. What the driver said is kept as the source, for the log;
-/// it never reaches a caller.
+/// The failure of a store: unavailable for now, or broken. The error of the driver is its source, for the log. It never reaches
+/// a caller.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFailure {
-    /// It may work later.
-    #[error("the store is away")]
+    /// The store may answer later.
+    #[error("the store is unavailable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It will not work without somebody looking.
+    /// The store will not answer until an operator has looked at it.
     #[error("the store failed")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl StoreFailure {
-    /// A failure that somebody has to look at: a record that can't be read, a statement that can't be run.
+    /// A failure that an operator must look at: a record that can't be read, a statement that can't be run.
     pub fn broken(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         StoreFailure::Broken(cause.into())
     }
@@ -34,22 +34,50 @@ impl Fault for StoreFailure {
 
 impl From<sqlx::Error> for StoreFailure {
     fn from(error: sqlx::Error) -> Self {
-        let away = match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            // A server that goes in the middle of a greeting seems to have said something wrong.
-            | sqlx::Error::Protocol(_)
-            | sqlx::Error::Tls(_) => true,
-            sqlx::Error::Database(error) => {
-                error.try_downcast_ref::<PgDatabaseError>().is_some_and(crate::postgres::is_transient)
-                    || error.try_downcast_ref::<SqliteError>().is_some_and(crate::sqlite::is_transient)
-            }
-            _ => false,
-        };
-        if away { StoreFailure::Unavailable(error.into()) } else { StoreFailure::Broken(error.into()) }
+        if is_transient(&error) {
+            StoreFailure::Unavailable(error.into())
+        } else {
+            StoreFailure::Broken(error.into())
+        }
     }
+}
+
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        // A server that stops in the middle of a handshake seems to send something wrong.
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Tls(_) => true,
+        sqlx::Error::Database(error) => {
+            error.try_downcast_ref::<PgDatabaseError>().is_some_and(is_transient_in_postgres)
+                || error.try_downcast_ref::<SqliteError>().is_some_and(is_transient_in_sqlite)
+        }
+        _ => false,
+    }
+}
+
+/// True if the same statement may succeed later. The code decides, because messages are translated.
+fn is_transient_in_postgres(error: &PgDatabaseError) -> bool {
+    let code = error.code();
+    // Connection trouble; too many connections, no memory, disk full.
+    code.starts_with("08")
+        || code.starts_with("53")
+        || matches!(
+            code,
+            // Serialization, deadlock, a lock that was not granted, a statement over its time.
+            "40001" | "40P01" | "55P03" | "57014"
+            // Shutdown, crash, starting up, idle too long; a standby that takes no writes.
+            | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" | "25006"
+        )
+}
+
+/// True for the primary result codes that mean an obstacle which may go: BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN.
+fn is_transient_in_sqlite(error: &SqliteError) -> bool {
+    let code = sqlx::error::DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
 }
 
 impl From<sqlx::migrate::MigrateError> for StoreFailure {

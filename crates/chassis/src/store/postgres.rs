@@ -1,48 +1,42 @@
-//! How every store opens its PostgreSQL database: one pool, nothing waited for without end, nothing acknowledged lost.
+//! PostgreSQL: one pool for each store, a limit for every wait, and no loss of acknowledged data.
 
 use std::time::Duration;
 
 use kernel::Timestamp;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgDatabaseError};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::types::time::OffsetDateTime;
 use sqlx::{ConnectOptions, Connection, PgPool, Postgres, Transaction};
 
+use super::failure::StoreFailure;
 use super::pool::pool_options;
-use crate::StoreFailure;
-use crate::metrics::{Pool, WatchedPool, watch_pool};
+use crate::observe::metrics::{Pool, WatchedPool, watch_pool};
 use crate::observe::slow_ones_only;
 
-/// How many connections a service holds; two replicas of five services fit into a server's default of 100.
+/// The most connections of a service. Two replicas of five services fit into the default of a server, which is 100.
 const CONNECTIONS: u32 = 10;
-/// How long work waits for a connection, or for one to be made, before the store counts as away. Less than the budget of any
-/// request, so that the caller hears of it.
+/// The longest wait for a connection before the store counts as unavailable. It is shorter than the budget of any request, so that the
+/// caller gets an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A connection that was in use so lately is used again as it is: what a server did that was restarted takes longer.
+/// A connection that was used within this time is not tested. The restart of a server takes longer.
 const RECENT: Duration = Duration::from_millis(100);
-/// A connection that was idle for longer is closed instead of being used again: routers forget silent connections.
+/// A connection that was idle for longer is closed and not used again: routers forget silent connections.
 const IDLE: Duration = Duration::from_secs(600);
-/// A connection that is older is closed when it is given back, so that a server that has moved is found again.
+/// A connection that is older is closed when it is returned, so that a server that has moved is found again.
 const LIFETIME: Duration = Duration::from_secs(1800);
-/// How long the server works on a statement. What takes longer is a fault, and its caller is gone.
+/// The longest time of a statement. A statement that takes longer is a defect, and its caller has given up.
 const STATEMENT: Duration = Duration::from_secs(5);
-/// How long a statement waits for somebody else's lock.
+/// The longest wait of a statement for a lock.
 const LOCK: Duration = Duration::from_secs(3);
-/// How long a transaction may do nothing: longer than the bus takes to confirm a batch (a relay holds its rows for as
-/// long), and short enough that a frozen process does not keep the others waiting.
+/// The longest idle time of a transaction. It is longer than the bus takes to confirm a batch, for which a relay holds its rows, and
+/// short enough that a frozen process does not block the others.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
-
-/// True where the driver can read this address.
-pub(crate) fn is_address(url: &str) -> bool {
-    url.parse::<PgConnectOptions>().is_ok()
-}
 
 /// A PostgreSQL database of one service, shared by its replicas.
 ///
-/// Connections that have lain idle are tested before they are used, so a restart of the server costs the callers who are in the middle of
-/// something, and nobody after it answers again. `synchronous_commit` is on whatever the server's default is: a commit
-/// survives a power cut. Everything waited for has an end: connections, statements, locks, idle transactions; and whoever
-/// asks through [`crate::in_time`] is answered even by a network that is silent.
+/// Idle connections are tested before use. So a restart of the server fails the calls that are in progress, and none after it answers
+/// again. `synchronous_commit` is on, whatever the default of the server is: a commit survives a power cut. Every wait has a limit:
+/// for connections, statements, locks and idle transactions. With [`crate::in_time`] a call ends even if the network is silent.
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
@@ -50,17 +44,17 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects to the database that `url` names, as `postgres://user:password@host:5432/users`, and brings its tables up
-    /// to date. Replicas that start at once wait for each other at this. `service` is the name that the server shows for
-    /// the connections. TLS is `?sslmode=verify-full&sslrootcert=FILE` in the URL.
+    /// Connects to a database, such as `postgres://user:password@host:5432/users`, and migrates its tables. Replicas that start
+    /// together wait for each other. `service` is the name that the server shows for the connections. For TLS, add
+    /// `?sslmode=verify-full&sslrootcert=FILE` to the URL.
     ///
     /// # Errors
-    /// [`StoreFailure::Unavailable`] where the server does not answer, [`StoreFailure::Broken`] where the URL or the
-    /// password is wrong or a migration fails. Neither names the password.
+    /// [`StoreFailure::Unavailable`] if the server does not answer, and [`StoreFailure::Broken`] if the URL or the password is wrong
+    /// or a migration fails. Neither contains the password.
     pub async fn open(url: &str, service: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
         // The parser's own message may quote the URL.
         let options: PgConnectOptions =
-            url.parse().map_err(|_| StoreFailure::broken("the address is no postgres: URL"))?;
+            url.parse().map_err(|_| StoreFailure::broken("the address is not a postgres: URL"))?;
         let options =
             slow_ones_only(options).application_name(service).options([("synchronous_commit", "on")]);
         migrate(&options, migrator).await?;
@@ -85,8 +79,8 @@ impl Database {
                 })
             })
             .after_release(|connection, seen| {
-                // The pool's own test at this place has no end: behind a silent network it would lose the connection's
-                // place for good.
+                // The test of the pool itself has no limit here. Behind a silent network the pool would lose the slot of the
+                // connection for ever.
                 Box::pin(async move {
                     if seen.age > LIFETIME {
                         return Ok(false);
@@ -106,33 +100,34 @@ impl Database {
         self.pool.begin().await
     }
 
-    /// The connections, for single statements.
+    /// Returns the pool, for single statements.
     pub fn pool(&self) -> &PgPool {
         &self.pool
     }
 
-    /// Asks the server whether it still answers.
+    /// Probes whether the server answers.
     pub async fn ping(&self) -> Result<(), StoreFailure> {
         sqlx::query("select 1").execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Asks whether the server takes writes: a byte in its log, which a standby and a server without room refuse. No table is touched.
+    /// Probes whether the server takes writes, by a byte in its log. A standby refuses it, and so does a server without space. No table
+    /// is touched.
     pub async fn try_write(&self) -> Result<(), StoreFailure> {
         sqlx::query("select pg_logical_emit_message(true, 'health', '0')").execute(&self.pool).await?;
         Ok(())
     }
 
-    /// Waits for what is in hand, five seconds at most, and lets go of every connection.
+    /// Waits for work in progress, five seconds at most, and closes every connection.
     pub async fn close(&self) {
         if tokio::time::timeout(STATEMENT, self.pool.close()).await.is_err() {
-            tracing::warn!("some connections to the database were in use to the end");
+            tracing::warn!("some connections to the database were still in use at the end");
         }
     }
 }
 
-/// Migrations run on a connection of their own, without the limits: one that rewrites a table takes its time, and a
-/// replica that starts meanwhile waits for it at the migrator's lock.
+/// Runs the migrations on a separate connection without the limits. A migration that rewrites a table takes long, and a replica that
+/// starts meanwhile waits at the lock of the migrator.
 async fn migrate(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), StoreFailure> {
     let connected = tokio::time::timeout(STATEMENT, options.connect()).await;
     let mut connection =
@@ -142,28 +137,13 @@ async fn migrate(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), 
     Ok(())
 }
 
-/// Whether what the server said may be otherwise later: told by the code, since texts are translated.
-pub(crate) fn is_transient(error: &PgDatabaseError) -> bool {
-    let code = error.code();
-    // Connection trouble; too many connections, no memory, disk full.
-    code.starts_with("08")
-        || code.starts_with("53")
-        || matches!(
-            code,
-            // Serialization, deadlock, a lock that did not come, a statement over its time.
-            "40001" | "40P01" | "55P03" | "57014"
-            // Shutdown, crash, starting up, idle too long; a standby that takes no writes.
-            | "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" | "25006"
-        )
-}
-
-/// A time as `timestamptz`. Times beyond the year 9999 become the last one that fits.
+/// Converts a time to `timestamptz`. Times beyond the year 9999 become the last one that fits.
 pub fn timestamptz(time: Timestamp) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.millis()) * 1_000_000)
         .unwrap_or(time::macros::datetime!(9999-12-31 23:59:59.999 UTC))
 }
 
-/// A time from `timestamptz`, in milliseconds.
+/// Converts a time from `timestamptz`, in milliseconds.
 pub fn timestamp(time: OffsetDateTime) -> Timestamp {
     let millis = time.unix_timestamp_nanos().div_euclid(1_000_000);
     Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
@@ -174,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_comes_back_from_the_database_as_it_was() {
+    fn a_time_survives_the_conversion_to_the_database_and_back() {
         for millis in [0, 1, -1, 1_763_700_000_123] {
             let time = Timestamp::from_millis(millis);
             assert_eq!(timestamp(timestamptz(time)), time);
@@ -182,16 +162,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_is_not_understood_is_broken_and_its_password_is_not_told() {
+    async fn an_invalid_address_is_refused_without_its_password() {
         let none = Migrator::with_migrations(Vec::new());
-        let refused = Database::open("postgres://a:geheim@[", "test", &none).await;
+        let refused = Database::open("postgres://a:s3cret@[", "test", &none).await;
         let failure = refused.err().expect("it is refused");
         assert!(matches!(failure, StoreFailure::Broken(_)));
-        assert!(!format!("{failure:?} {}", crate::causes(&failure)).contains("geheim"));
+        assert!(!format!("{failure:?} {}", crate::causes(&failure)).contains("s3cret"));
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_away() {
+    async fn a_missing_server_is_unavailable() {
         let none = Migrator::with_migrations(Vec::new());
         let refused = Database::open("postgres://a:b@127.0.0.1:1/c", "test", &none).await;
         assert!(matches!(refused, Err(StoreFailure::Unavailable(_))));

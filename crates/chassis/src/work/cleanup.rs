@@ -1,4 +1,4 @@
-//! Forgetting: what a store keeps only for a while.
+//! The regular deletion of what a store keeps for a limited time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,29 +11,29 @@ use tokio::sync::Notify;
 
 use super::worker::{Step, Worker};
 
-/// How many are forgotten in one step: nobody waits long for the store meanwhile.
+/// The most entries that a step deletes, so that other work does not wait long for the store.
 const BATCH: u32 = 500;
 
-type Forgotten = Pin<Box<dyn Future<Output = Result<u64, Box<dyn Fault>>> + Send>>;
+type Deletion = Pin<Box<dyn Future<Output = Result<u64, Box<dyn Fault>>> + Send>>;
 
-/// A worker that forgets what a store keeps only for a while: at once after the start, and then each time that so much time has passed. Where
-/// there is much it goes on without a pause, a batch at a step, until little is left.
+/// A worker that deletes expired entries of a store: immediately after the start, and then at a fixed interval. If there are many it
+/// deletes a batch in each step, without a pause, until few are left.
 ///
-/// It keeps a store small and is no promise: whoever reads must not count what is over, whether it is still there or not. Replicas do
-/// it side by side, and a step that failed is taken again like that of every worker.
+/// It keeps a store small and promises nothing: a query must ignore expired entries, whether they are still there or not. Replicas
+/// do it side by side, and a failed step is repeated like that of every worker.
 pub struct Forgetting {
     name: &'static str,
     every: Duration,
     clock: Arc<dyn Clock>,
-    forget: Box<dyn Fn(u32) -> Forgotten + Send + Sync>,
-    /// When the next look is due, by the clock that never goes back.
+    forget: Box<dyn Fn(u32) -> Deletion + Send + Sync>,
+    /// The time of the next deletion, by the clock that never goes back.
     next: Mutex<Option<Duration>>,
     wake: Arc<Notify>,
 }
 
 impl Forgetting {
-    /// A worker of this name, `<service>.<purpose>`, that calls `forget` with the most it may forget. The answer is how many that were; as many
-    /// as it may means that there may be more.
+    /// Creates a worker with this name, `<service>.<purpose>`. It calls `forget` with the most entries that may be deleted, and
+    /// gets the number of deleted ones. If the two are equal there may be more.
     pub fn new<F, E>(
         name: &'static str,
         every: Duration,
@@ -44,9 +44,9 @@ impl Forgetting {
         F: Future<Output = Result<u64, E>> + Send + 'static,
         E: Fault,
     {
-        let forget = move |most| -> Forgotten {
-            let forgotten = forget(most);
-            Box::pin(async move { forgotten.await.map_err(|fault| Box::new(fault) as Box<dyn Fault>) })
+        let forget = move |most| -> Deletion {
+            let deletion = forget(most);
+            Box::pin(async move { deletion.await.map_err(|fault| Box::new(fault) as Box<dyn Fault>) })
         };
         Self { name, every, clock, forget: Box::new(forget), next: Mutex::default(), wake: Arc::default() }
     }
@@ -90,27 +90,27 @@ mod tests {
 
     const EVERY: Duration = Duration::from_secs(60);
 
-    /// A store in which so much is over, and that is away where `away` is not zero.
+    /// A store with a number of expired entries. It is unavailable if `down` is not zero.
     #[derive(Default)]
     struct Store {
-        over: AtomicU64,
-        asked: AtomicU64,
-        away: AtomicU64,
+        expired: AtomicU64,
+        calls: AtomicU64,
+        down: AtomicU64,
     }
 
     impl Store {
         async fn forget(&self, most: u32) -> Result<u64, StoreFailure> {
-            self.asked.fetch_add(1, Ordering::SeqCst);
-            if self.away.load(Ordering::SeqCst) > 0 {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            if self.down.load(Ordering::SeqCst) > 0 {
                 return Err(StoreFailure::Unavailable("on purpose".into()));
             }
-            let forgotten = self.over.load(Ordering::SeqCst).min(u64::from(most));
-            self.over.fetch_sub(forgotten, Ordering::SeqCst);
-            Ok(forgotten)
+            let deleted = self.expired.load(Ordering::SeqCst).min(u64::from(most));
+            self.expired.fetch_sub(deleted, Ordering::SeqCst);
+            Ok(deleted)
         }
 
-        fn asked(&self) -> u64 {
-            self.asked.load(Ordering::SeqCst)
+        fn calls(&self) -> u64 {
+            self.calls.load(Ordering::SeqCst)
         }
     }
 
@@ -125,39 +125,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_forgets_at_once_and_then_each_time_that_so_much_time_has_passed() {
+    async fn entries_are_deleted_at_the_start_and_then_at_each_interval() {
         let (worker, store, clock) = worker();
         for round in 1..4 {
-            store.over.store(3, Ordering::SeqCst);
+            store.expired.store(3, Ordering::SeqCst);
             assert_eq!(worker.step().await.expect("the store is there"), Step::Idle);
-            assert_eq!((store.asked(), store.over.load(Ordering::SeqCst)), (round, 0));
+            assert_eq!((store.calls(), store.expired.load(Ordering::SeqCst)), (round, 0));
             clock.advance(EVERY - Duration::from_millis(1));
             assert_eq!(worker.step().await.expect("the store is there"), Step::Idle);
-            assert_eq!(store.asked(), round, "it is not time yet");
+            assert_eq!(store.calls(), round, "the interval is not over yet");
             clock.advance(Duration::from_millis(1));
         }
     }
 
     #[tokio::test]
-    async fn much_is_forgotten_a_batch_at_a_step_without_a_pause() {
+    async fn many_entries_are_deleted_in_batches_without_a_pause() {
         let (worker, store, _clock) = worker();
-        store.over.store(2 * u64::from(BATCH), Ordering::SeqCst);
+        store.expired.store(2 * u64::from(BATCH), Ordering::SeqCst);
         let mut steps = Vec::new();
         for _ in 0..4 {
             steps.push(worker.step().await.expect("the store is there"));
         }
         assert_eq!(steps, [Step::Worked, Step::Worked, Step::Idle, Step::Idle]);
-        assert_eq!((store.asked(), store.over.load(Ordering::SeqCst)), (3, 0));
+        assert_eq!((store.calls(), store.expired.load(Ordering::SeqCst)), (3, 0));
     }
 
     #[tokio::test]
-    async fn what_a_store_could_not_do_is_still_due() {
+    async fn a_failed_deletion_is_repeated() {
         let (worker, store, _clock) = worker();
-        store.over.store(1, Ordering::SeqCst);
-        store.away.store(1, Ordering::SeqCst);
+        store.expired.store(1, Ordering::SeqCst);
+        store.down.store(1, Ordering::SeqCst);
         assert!(worker.step().await.is_err());
-        store.away.store(0, Ordering::SeqCst);
+        store.down.store(0, Ordering::SeqCst);
         assert_eq!(worker.step().await.expect("the store is back"), Step::Idle);
-        assert_eq!(store.over.load(Ordering::SeqCst), 0);
+        assert_eq!(store.expired.load(Ordering::SeqCst), 0);
     }
 }

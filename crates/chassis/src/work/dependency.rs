@@ -3,27 +3,27 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::observe::causes;
+use crate::values::causes;
 
 type Probe = dyn Fn() -> ProbeFuture<'static, String> + Send + Sync;
 
 /// The future of a probe of a port, as `async_trait` makes it.
 pub type ProbeFuture<'a, E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send + 'a>>;
 
-/// How long the answer of a store to a probe that writes is kept.
+/// The time for which the outcome of a probe that writes is kept.
 const KEPT: Duration = Duration::from_secs(5);
-/// How long a probe may take.
+/// The longest time of a probe.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The outcome of a probe that costs something, such as a write to a disk. It is kept for five seconds, and one caller at a time asks.
+/// The outcome of an expensive probe, such as a write to a disk. It is kept for five seconds, and one caller at a time probes.
 #[derive(Default)]
 pub struct Kept(tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>);
 
 impl Kept {
-    /// Returns the outcome that is kept, or else asks: a probe that takes over a second has failed.
+    /// Returns the kept outcome, or probes. A probe that takes more than a second has failed.
     ///
     /// # Errors
-    /// What is wrong, for the log and for operators.
+    /// The cause, for the log and for operators.
     pub async fn ask<E: std::error::Error>(
         &self,
         probe: impl Future<Output = Result<(), E>>,
@@ -34,9 +34,9 @@ impl Kept {
         {
             return outcome.clone();
         }
-        let asked = tokio::time::timeout(PROBE, probe).await;
+        let ended = tokio::time::timeout(PROBE, probe).await;
         let outcome =
-            asked.map_or_else(|_| Err(no_answer()), |outcome| outcome.map_err(|error| causes(&error)));
+            ended.map_or_else(|_| Err(no_answer()), |outcome| outcome.map_err(|error| causes(&error)));
         *last = Some((Instant::now(), outcome.clone()));
         outcome
     }
@@ -62,7 +62,7 @@ fn no_answer() -> String {
     "no answer within a second".to_owned()
 }
 
-/// Something outside the service that it works with.
+/// Something outside the service that it needs.
 #[derive(Clone)]
 pub struct Dependency {
     name: &'static str,
@@ -73,15 +73,16 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// A dependency by its name and how to ask whether it is there. An answer that takes over a second is a failure.
+    /// Creates a dependency with a probe that finds out whether it is available. A probe that takes more than a second has
+    /// failed.
     pub fn new<F, E>(name: &'static str, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::error::Error,
     {
         let probe = move || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
-            let asked = probe();
-            Box::pin(async move { asked.await.map_err(|error| causes(&error)) })
+            let probe = probe();
+            Box::pin(async move { probe.await.map_err(|error| causes(&error)) })
         };
         Self {
             name,
@@ -102,7 +103,8 @@ impl Dependency {
         Self::new(name, calls(port, ping))
     }
 
-    /// Adds a probe that writes a byte, by a method of the port. A store that takes no writes is reported and goes on serving reads.
+    /// Adds a probe that writes a byte, by a method of the port. A store that takes no writes is reported and goes on
+    /// serving reads.
     pub fn and_writes<P, E>(self, port: &Arc<P>, try_write: for<'a> fn(&'a P) -> ProbeFuture<'a, E>) -> Self
     where
         P: ?Sized + Send + Sync + 'static,
@@ -111,12 +113,13 @@ impl Dependency {
         self.that_writes(calls(port, try_write))
     }
 
-    /// Says that the service does all its work without it: that it is away is told, and the service is ready nevertheless.
+    /// Marks it as optional: the service does all its work without it. If it is unavailable, `/readyz` reports that and the
+    /// service stays ready.
     pub fn optional(self) -> Self {
         Self { optional: true, ..self }
     }
 
-    /// Adds how to ask whether it takes writes, by writing a byte. A store that does not is reported, and goes on serving reads.
+    /// Adds a probe that writes a byte. A store that takes no writes is reported and goes on serving reads.
     pub fn that_writes<F, E>(self, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -124,16 +127,16 @@ impl Dependency {
     {
         let kept = Arc::new(Kept::default());
         let probe = move || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
-            let (kept, asked) = (kept.clone(), probe());
-            Box::pin(async move { kept.ask(asked).await })
+            let (kept, probe) = (kept.clone(), probe());
+            Box::pin(async move { kept.ask(probe).await })
         };
         Self { write_probe: Some(Arc::new(probe)), ..self }
     }
 
-    /// Asks whether it takes writes; what can't be asked does. The answer is kept for five seconds.
+    /// Probes whether it takes writes. Without such a probe it does. The outcome is kept for five seconds.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The cause.
     pub async fn check_writes(&self) -> Result<(), String> {
         match &self.write_probe {
             Some(probe) => probe().await,
@@ -141,17 +144,17 @@ impl Dependency {
         }
     }
 
-    /// True where the service is ready without it.
+    /// True if the service is ready without it.
     pub fn is_optional(&self) -> bool {
         self.optional
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Asks it now. The answer is how long ago it last answered well, and what is wrong if it did not just now.
+    /// Probes it. Returns the time since its last success, and the outcome of this probe.
     pub async fn check(&self) -> (Option<Duration>, Result<(), String>) {
         let outcome = tokio::time::timeout(PROBE, (self.probe)()).await.unwrap_or_else(|_| Err(no_answer()));
         let mut last = self.last_success.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,7 +165,7 @@ impl Dependency {
     }
 }
 
-/// What is done last, when nothing uses a store any more.
+/// The future that closes a store, when nothing uses it any more.
 pub type Closer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[cfg(test)]
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_that_writes_is_made_once_in_five_seconds_however_many_ask() {
+    async fn a_probe_that_writes_runs_once_in_five_seconds_for_all_callers() {
         let written = Arc::new(AtomicU32::new(0));
         let seen = written.clone();
         let is_there = || std::future::ready(Ok::<(), std::fmt::Error>(()));
@@ -216,7 +219,7 @@ mod tests {
         for outcome in futures::future::join_all(asked).await {
             assert_eq!(outcome, Err(std::fmt::Error.to_string()));
         }
-        assert!(dependency.check().await.1.is_ok(), "reads are another matter");
+        assert!(dependency.check().await.1.is_ok(), "reads still work");
         assert_eq!(written.load(Ordering::SeqCst), 1);
     }
 }

@@ -9,47 +9,48 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::task::{back_off, pause};
-use crate::observe::{Context, causes};
+use crate::observe::Context;
+use crate::values::causes;
 
-/// What a step of a worker found to do.
+/// The outcome of a step of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing: wait until woken.
+    /// There was nothing to do: wait for a wake-up.
     Idle,
-    /// Something: there may be more.
+    /// There was something to do, and there may be more.
     Worked,
 }
 
-/// A loop that is driven from outside: the chassis waits, backs off, logs and stops; tests call [`Worker::step`] by hand.
+/// A loop that is driven from outside. The chassis waits, backs off, logs and stops; tests call [`Worker::step`] themselves.
 #[async_trait]
 pub trait Worker: Send + Sync + 'static {
-    /// `<service>.<purpose>`, as in logs.
+    /// Returns `<service>.<purpose>`, as in logs.
     fn name(&self) -> &'static str;
-    /// Does one batch of what there is to do. A failed step is tried again later, with growing pauses.
+    /// Does one batch of the work. A failed step is repeated later, after growing pauses.
     async fn step(&self) -> Result<Step, Box<dyn Fault>>;
-    /// Told when there may be something to do. A missed call costs [`POLL`], nothing else.
+    /// Returns the signal that there may be something to do. A missed signal costs [`POLL`] and nothing else.
     fn wake(&self) -> Arc<Notify>;
 }
 
-/// A part of a service that runs by itself until it is stopped: the consumer of a queue, a server of calls.
+/// A part of a service that runs until it is stopped: the consumer of a queue, or a server of calls.
 #[async_trait]
 pub trait Runnable: Send + 'static {
-    /// `<service>.<purpose>`, as in logs.
+    /// Returns `<service>.<purpose>`, as in logs.
     fn name(&self) -> String;
-    /// Runs until `stop` is cancelled, then returns as soon as what it has in hand is finished.
+    /// Runs until `stop` is cancelled, and returns when its current work is finished.
     async fn run(self: Box<Self>, stop: CancellationToken);
 }
 
-/// How long an idle worker waits before it looks without having been woken.
+/// The time after which an idle worker looks for work without a wake-up.
 pub const POLL: Duration = Duration::from_secs(1);
-/// The pause after a failed step …
+/// The pause after the first failed step.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// … and the longest after several.
+/// The longest pause after several failed steps.
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// The time a single step may take; one that never returns must not keep a process from stopping.
+/// The longest time of a step. A step that never returns must not prevent a process from stopping.
 const STEP_BUDGET: Duration = Duration::from_secs(10);
 
-/// Steps `worker` until `stop` is cancelled, and then on until it is idle or `grace` is over.
+/// Steps `worker` until `stop` is cancelled, and then until it is idle or `grace` is over.
 pub async fn drive(service: &'static str, worker: Arc<dyn Worker>, stop: CancellationToken, grace: Duration) {
     let wake = worker.wake();
     let mut failures = 0u32;
@@ -94,23 +95,20 @@ async fn step(service: &'static str, worker: &dyn Worker) -> Result<Step, ()> {
                             worker = name,
                             code = code.as_str(),
                             cause,
-                            "a step failed and will be tried again"
+                            "a step failed and will be repeated"
                         );
                     } else {
                         tracing::error!(worker = name, code = code.as_str(), cause, "a step failed");
                     }
                     Err(())
                 }
-                // The panic itself was logged where it happened; the loop goes on.
+                // The hook has logged the panic itself.
                 Ok(Err(_panic)) => {
-                    tracing::error!(worker = name, "a step panicked and will be tried again");
+                    tracing::error!(worker = name, "a step panicked and will be repeated");
                     Err(())
                 }
                 Err(_over) => {
-                    tracing::warn!(
-                        worker = name,
-                        "a step took too long, was dropped and will be tried again"
-                    );
+                    tracing::warn!(worker = name, "a step took too long, was dropped and will be repeated");
                     Err(())
                 }
             }
@@ -177,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_panics_is_stepped_again() {
+    async fn a_worker_goes_on_after_a_panic() {
         let worker =
             Arc::new(Clumsy { steps: AtomicU32::new(0), wake: Arc::default(), recovered: Arc::default() });
         let stop = CancellationToken::new();
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_steps_until_idle_wakes_when_told_and_drains_before_it_stops() {
+    async fn a_worker_steps_until_it_is_idle_wakes_on_a_signal_and_finishes_its_work_before_it_stops() {
         let worker =
             Arc::new(Countdown { left: AtomicU32::new(3), wake: Arc::default(), idle: Arc::default() });
         let stop = CancellationToken::new();

@@ -31,8 +31,8 @@ use super::problem::{Problem, of_status};
 use super::shares::Shares;
 use super::throttle::Throttle;
 use super::writes::{self, panic_text};
-use crate::metrics::SHED;
-use crate::spans::Span;
+use crate::observe::metrics::SHED;
+use crate::observe::spans::Span;
 use crate::{Context, Upstream};
 
 /// The maximum size of all request headers in bytes.

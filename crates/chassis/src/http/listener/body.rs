@@ -1,4 +1,4 @@
-//! The body of an answer on its way to a client.
+//! The body of an answer, which is sent in parts.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,31 +12,32 @@ use super::streams::Progress;
 use super::unsent::Reserved;
 use crate::http::Share;
 
-/// The largest part of a body that is handed on at once over HTTP/1.
+/// The largest part of a body over HTTP/1.
 const PART: usize = 64 * 1024;
-/// The same over HTTP/2. A client has to take one part within the time limit, so it also sets the slowest pace.
+/// The largest part of a body over HTTP/2. A client must read one part within the time limit, so it also sets the lowest rate.
 const STREAM_PART: usize = 8 * 1024;
 
-/// A body in parts. What is not handed on yet counts as waiting for the client.
+/// A body in parts. The bytes that are not passed on yet count as waiting for the client.
 ///
 /// hyper buffers a part of any length as soon as the client has room for one byte, and forgets a stream when its last part is
-/// buffered. So over HTTP/2 the last byte of each frame travels apart: it is handed on when all others fit in the client's window.
+/// buffered. So over HTTP/2 the last byte of each frame is a part of its own: it is passed on when all others fit into the window of
+/// the client.
 pub(super) struct Sending {
     inner: axum::body::Body,
     rest: Bytes,
-    /// The length of the part that was handed on last.
+    /// The length of the last part that was passed on.
     lent: usize,
     reserved: Arc<Reserved>,
-    /// The length was not known beforehand: it is counted as it comes.
+    /// True if the length was not known before: it is counted as it arrives.
     counts: bool,
     stream: Option<Arc<Progress>>,
     connection: Arc<Connection>,
-    /// Given back when the client has taken the answer.
+    /// Released when the client has read the answer.
     _held: (InFlight, Option<Arc<Share>>),
 }
 
 impl Sending {
-    /// A body, with `stream` over HTTP/2.
+    /// Creates a body. It has a `stream` over HTTP/2.
     pub(super) fn new(
         inner: axum::body::Body,
         reserved: Arc<Reserved>,
@@ -49,13 +50,13 @@ impl Sending {
         Self { inner, rest, lent: 0, reserved, counts, stream, connection, _held: held }
     }
 
-    /// The part before has been taken: a body is asked for the next one only then.
-    fn taken(&mut self) {
+    /// Notes that the last part was read: the next one is requested only then.
+    fn note_read(&mut self) {
         if let Some(stream) = &self.stream {
-            stream.taken();
+            stream.note_read();
         }
         if self.lent > 0 {
-            self.connection.is_active();
+            self.connection.note_activity();
             self.reserved.shrink(std::mem::take(&mut self.lent));
         }
     }
@@ -63,7 +64,7 @@ impl Sending {
     fn part(&mut self) -> Bytes {
         let length = match &self.stream {
             Some(stream) => {
-                stream.offered();
+                stream.note_part();
                 STREAM_PART.min(self.rest.len() - 1).max(1)
             }
             None => PART.min(self.rest.len()),
@@ -81,7 +82,7 @@ impl Body for Sending {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.taken();
+        self.note_read();
         if self.rest.is_empty() {
             let frame = match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => frame,

@@ -4,20 +4,20 @@ use crate::http::{ClientKey, TrustedProxies};
 use crate::observe::LogLimit;
 use crate::observe::metrics::BOUND;
 
-/// What one listener allows.
+/// The limits of one listener and its clients.
 #[derive(Debug, Clone)]
 pub(crate) struct Shares {
-    /// The most connections at once.
+    /// The most connections.
     pub connections: usize,
     /// The most connections of one client; 0 for no limit.
     pub connections_of_one: usize,
     /// The most open requests of one client over HTTP/2; 0 for no limit.
     pub streams_of_one: usize,
-    /// The most bytes of answers that wait for all clients together.
+    /// The most bytes of answers that wait for all clients.
     pub unsent: usize,
     /// The most bytes of answers that wait for one client; 0 for no limit.
     pub unsent_of_one: usize,
-    /// The peers that have no share of their own: many clients come through them.
+    /// The proxies without a share of their own: many clients come through them.
     pub trusted: TrustedProxies,
 }
 
@@ -38,12 +38,12 @@ pub(crate) enum Bound {
     UnsentOfOne,
     /// The bytes that wait for all clients.
     Unsent,
-    /// The time in which a client takes a part of its answer.
+    /// The time in which a client reads a part of its answer.
     Stalled,
 }
 
 impl Bound {
-    /// The value of the metric's label.
+    /// Returns the value of the label in the metric.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ConnectionsOfOne => "connections_per_address",
@@ -58,7 +58,7 @@ impl Bound {
     }
 }
 
-/// Counts that a bound was reached, and logs it at most once a second.
+/// Counts that a bound was reached, and logs it once a second at most.
 pub(crate) fn reached(bound: Bound, client: Option<ClientKey>) {
     static LOG: [LogLimit; 8] = [const { LogLimit::new() }; 8];
     BOUND.count([bound.name().into()]);
@@ -69,7 +69,7 @@ pub(crate) fn reached(bound: Bound, client: Option<ClientKey>) {
             bound = bound.name(),
             client,
             times,
-            "an answer was reset and its connection closed: the client took none of it for process.edge.header_budget_ms"
+            "an answer was reset and its connection closed: the client read none of it for process.edge.header_budget_ms"
         ),
         _ => tracing::warn!(
             bound = bound.name(),

@@ -1,4 +1,4 @@
-//! One connection: what it and its client use at the moment.
+//! One connection, with the resources that it and its client use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -9,37 +9,30 @@ use tokio_util::sync::CancellationToken;
 
 use super::bounds::{Bound, Shares};
 use super::unsent::{Reserved, Unsent};
+use super::usage::Usage;
 use crate::http::ClientKey;
 use crate::observe::{millis, uptime};
 
-/// After this many answers of 429 in a row a connection is closed.
+/// The number of 429 answers in a row after which a connection is closed.
 const REFUSALS: u32 = 10;
-
-/// What one client uses of a listener.
-#[derive(Debug, Default)]
-pub(crate) struct Usage {
-    streams: AtomicUsize,
-    /// The bytes of answers that wait for it.
-    pub(super) unsent: AtomicUsize,
-}
 
 /// One connection, as the table and its own task see it.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Its client; `None` for a trusted proxy, which has no share.
+    /// The client. It is `None` for a trusted proxy, which has no share.
     client: Option<(ClientKey, Arc<Usage>)>,
     shares: Arc<Shares>,
     unsent: Arc<Unsent>,
-    /// Its last request or progress of an answer, in milliseconds of [`uptime`].
+    /// The time of the last request or progress of an answer, in milliseconds of [`uptime`].
     pub(super) active: AtomicU64,
     requests: AtomicU64,
     in_flight: AtomicUsize,
     refusals: AtomicU32,
-    /// The socket takes no more bytes at the moment.
+    /// True while the socket takes no more bytes.
     pub(super) blocked: AtomicBool,
-    /// Bytes were written that the layer above has not flushed yet.
+    /// True if bytes were written that the layer above has not flushed.
     pub(super) dirty: AtomicBool,
-    /// Cancelled when the connection should end as soon as its requests have.
+    /// Cancelled when the connection should end after its requests.
     pub(super) closing: CancellationToken,
 }
 
@@ -62,26 +55,26 @@ impl Connection {
             dirty: AtomicBool::new(false),
             closing: CancellationToken::new(),
         };
-        connection.is_active();
+        connection.note_activity();
         Arc::new(connection)
     }
 
-    /// Notes that a request came or an answer was taken further.
-    pub(super) fn is_active(&self) {
+    /// Notes that a request arrived or an answer made progress.
+    pub(super) fn note_activity(&self) {
         self.active.store(millis(uptime()), Ordering::Relaxed);
     }
 
-    /// Whether everything that was written has gone to the socket.
+    /// True if everything that was written has reached the socket.
     pub(super) fn is_flushed(&self) -> bool {
         !self.dirty.load(Ordering::Relaxed)
     }
 
-    /// The time since a request came or an answer was taken further.
+    /// Returns the time since the last activity.
     pub(super) fn idle_for(&self) -> Duration {
         Duration::from_millis(millis(uptime()).saturating_sub(self.active_at()))
     }
 
-    /// The moment of the last activity, in milliseconds of [`uptime`].
+    /// Returns the time of the last activity, in milliseconds of [`uptime`].
     pub(super) fn active_at(&self) -> u64 {
         self.active.load(Ordering::Relaxed)
     }
@@ -90,12 +83,12 @@ impl Connection {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// The number of requests that have begun.
+    /// Returns the number of requests that have begun.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// The client, for a log line.
+    /// Returns the client, for a log line.
     pub(crate) fn client(&self) -> Option<ClientKey> {
         self.client.as_ref().map(|(key, _)| *key)
     }
@@ -110,14 +103,14 @@ impl Connection {
                 return Err(Bound::StreamsOfOne);
             }
         }
-        self.is_active();
+        self.note_activity();
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(InFlight { connection: self.clone(), multiplexed })
     }
 
-    /// Notes how a request was answered. Returns true if the connection should end because its client goes on in spite of 429.
-    pub(super) fn answered(&self, status: StatusCode) -> bool {
+    /// Notes the status of an answer. Returns true if the connection should end because its client goes on in spite of 429.
+    pub(super) fn note_answer(&self, status: StatusCode) -> bool {
         if status != StatusCode::TOO_MANY_REQUESTS || self.client.is_none() {
             self.refusals.store(0, Ordering::Relaxed);
             return false;
@@ -125,26 +118,26 @@ impl Connection {
         self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS
     }
 
-    /// Makes room for an answer of this many bytes, which wait until the client takes them.
+    /// Reserves the bytes of an answer, which wait until the client reads them.
     ///
     /// # Errors
-    /// The bound that it would exceed.
+    /// The bound that the answer would exceed.
     pub(crate) fn reserve(&self, bytes: usize) -> Result<Reserved, Bound> {
         self.unsent.reserve(self.usage(), bytes, self.shares.unsent_of_one)
     }
 
-    /// The same for an answer that is too small to be refused.
+    /// Reserves the bytes of an answer that is too small to be refused.
     pub(super) fn reserve_anyway(&self, bytes: usize) -> Reserved {
         self.unsent.reserve_anyway(self.usage(), bytes)
     }
 
-    /// The counters of the client, which all its connections share.
+    /// Returns the counters of the client, which all its connections share.
     pub(super) fn usage(&self) -> Option<Arc<Usage>> {
         self.client.as_ref().map(|(_, usage)| usage.clone())
     }
 }
 
-/// A request that has not been answered to its end.
+/// A request whose answer is not complete.
 #[derive(Debug)]
 pub(super) struct InFlight {
     connection: Arc<Connection>,
@@ -153,7 +146,7 @@ pub(super) struct InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.connection.is_active();
+        self.connection.note_activity();
         self.connection.in_flight.fetch_sub(1, Ordering::Relaxed);
         if let Some((_, usage)) = self.connection.client.as_ref().filter(|_| self.multiplexed) {
             usage.streams.fetch_sub(1, Ordering::Relaxed);

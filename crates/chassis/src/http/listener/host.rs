@@ -1,14 +1,14 @@
-//! Whom a request is for: every request names one host (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
+//! The host of a request: every request names one (RFC 9112, section 3.2; RFC 9113, section 8.3.1).
 
 use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 
 use crate::http::Problem;
 
-/// Whether a request names its host as its protocol demands.
+/// True if a request names its host as its protocol requires.
 ///
-/// HTTP/1.1 has exactly one `Host`; HTTP/1.0 may have none. HTTP/2 has `:authority`, or `Host` instead; if it has both, they are
-/// the same. Whatever is there must be a host with or without a port.
+/// HTTP/1.1 has exactly one `Host`; HTTP/1.0 may have none. HTTP/2 has `:authority` or `Host`; if it has both, they are the same. Each
+/// of them must be a host with or without a port.
 pub(super) fn is_valid<B>(request: &Request<B>) -> bool {
     let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
     if hosts.len() > 1 || hosts.iter().any(|host| !is_host(host.as_bytes())) {
@@ -30,7 +30,7 @@ pub(super) fn is_valid<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// Whether the bytes are a host, or a host and a port, without a user before them.
+/// True if the bytes are a host, or a host and a port, without a user in front of them.
 fn is_host(bytes: &[u8]) -> bool {
     let Ok(authority) = Authority::try_from(bytes) else { return false };
     let text = authority.as_str();
@@ -40,8 +40,8 @@ fn is_host(bytes: &[u8]) -> bool {
     !text.contains('@') && !authority.host().is_empty() && rest_is_port
 }
 
-/// Gives a request the `Host` that its `:authority` means, so that handlers find it at one place.
-pub(super) fn name<B>(request: &mut Request<B>) {
+/// Copies `:authority` to `Host`, so that handlers find the host in one place.
+pub(super) fn unify<B>(request: &mut Request<B>) {
     if request.headers().contains_key(header::HOST) {
         return;
     }
@@ -51,7 +51,7 @@ pub(super) fn name<B>(request: &mut Request<B>) {
     }
 }
 
-/// The answer to a request that does not.
+/// Returns the answer to a request without a valid host.
 pub(super) fn refusal(path: &str) -> Response<axum::body::Body> {
     let sentence = "A request must name its host once: the Host header must be a host with or without a port, such as \
                     `news.example` or `127.0.0.1:8080`.";

@@ -1,4 +1,4 @@
-//! A socket that notes for the table what moves over it.
+//! A socket that notes its progress for the table.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -21,7 +21,7 @@ impl<S> Watched<S> {
         Self { stream, connection }
     }
 
-    fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn note_write(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.connection.blocked.store(result.is_pending(), Ordering::Relaxed);
         self.connection.dirty.store(true, Ordering::Relaxed);
         result
@@ -41,7 +41,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.written(result)
+        self.note_write(result)
     }
 
     fn poll_write_vectored(
@@ -50,7 +50,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.written(result)
+        self.note_write(result)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,8 +1,8 @@
-//! Listening: how connections are accepted, shared between clients, served and ended. Every listener of a process is one of these,
-//! whether it serves HTTP/1.1, HTTP/2 or gRPC.
+//! The listener: it accepts connections, shares them between clients, serves and ends them. Every listener of a process is one of
+//! these, whether it serves HTTP/1.1, HTTP/2 or gRPC.
 //!
-//! What protects HTTP/1 protects HTTP/2 too. A client has `patience` to send the headers of a request and to take a part of an
-//! answer; each client has a share of the connections, of the open requests and of the bytes that wait to be sent.
+//! HTTP/1 and HTTP/2 have the same protection. A client has `patience` to send the headers of a request and to read a part of an
+//! answer. Each client has a share of the connections, of the open requests, and of the bytes that wait to be sent.
 
 mod body;
 mod bounds;
@@ -15,6 +15,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod unsent;
+mod usage;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -47,24 +48,24 @@ pub(crate) use self::unsent::Reserved;
 use crate::http::Share;
 use crate::pause;
 
-/// The most headers of a request; their bytes are limited by the edge.
+/// The most headers of a request. The edge limits their bytes.
 const MAX_HEADERS: usize = 512;
 /// The pause after a connection could not be accepted, as when the process has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How many connections are closed when the process has no descriptors left.
+/// The number of connections that are closed when the process has no descriptors left.
 const RELIEF: usize = 16;
-/// Answers up to this many bytes are sent also when too many bytes wait: a refusal is one of them.
+/// Answers up to this many bytes are sent even if too many bytes wait. Refusals are among them.
 pub(crate) const SMALL: usize = 4 * 1024;
-/// The time that a connection without a request in hand has to end after it was asked to.
+/// The time that a connection without a request in flight has to end.
 const LINGER: Duration = Duration::from_secs(1);
-/// An HTTP/2 connection without a request for this long is asked to end. (Over HTTP/1.1 it is `patience`.)
+/// The time without a request after which an HTTP/2 connection ends. (Over HTTP/1.1 it is `patience`.)
 const IDLE: Duration = Duration::from_secs(60);
-/// The shortest time that a client of HTTP/2 has to answer a PING.
+/// The shortest limit for the answer to a PING over HTTP/2.
 const PONG: Duration = Duration::from_secs(5);
-/// The longest time that a probe outside of the table may take.
+/// The longest time of a probe outside of the table.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// What hyper buffers of a connection: request headers, and what the socket does not take at once.
+/// The buffer of hyper for a connection: request headers, and bytes that the socket does not take immediately.
 const HTTP_1_BUFFER: usize = 64 * 1024;
 /// The limits of h2. Streams: more than a browser opens; a client with more waits. Resets: as many as h2 itself finds harmless
 /// (CVE-2023-44487, CVE-2024-2758). Headers: the 32 KiB of the edge, which counts 4 bytes for each of the 512 headers instead of 32.
@@ -72,23 +73,23 @@ const H2_STREAMS: u32 = 100;
 const H2_PENDING_RESETS: usize = 20;
 const H2_OWN_RESETS: usize = 256;
 const H2_HEADER_LIST: u32 = 48 * 1024;
-/// What h2 buffers of one answer beyond what the client's window allows.
+/// The buffer of h2 for one answer beyond the window of the client.
 const H2_SEND_BUFFER: usize = 64 * 1024;
-/// What a client may send of bodies that nobody has read yet: of one, and of all on a connection.
+/// The most bytes of unread request bodies: of one request, and of all on a connection.
 const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// What a listener needs besides its socket.
+/// The limits of a listener.
 pub(crate) struct Serving {
-    /// Who may have how much.
+    /// The shares of the clients.
     pub shares: Shares,
-    /// How long a client may take for the headers of a request, and for a part of an answer.
+    /// The time that a client has to send the headers of a request, and to read a part of an answer.
     pub patience: Duration,
-    /// How long requests in flight may take when the listener ends; what is left is cut off.
+    /// The time for requests in flight when the listener stops. After it they are cut off.
     pub grace: Duration,
 }
 
-/// What the tasks of all connections share.
+/// The state that the tasks of all connections share.
 struct Shared {
     router: Router,
     patience: Duration,
@@ -98,7 +99,7 @@ struct Shared {
     cut: CancellationToken,
 }
 
-/// Serves `router` until `stop`; then lets the requests in flight finish for as long as the grace, and cuts what is left.
+/// Serves `router` until `stop`. Then requests in flight may finish within the grace, and the rest is cut off.
 pub(crate) async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, serving: Serving) {
     let shared = Arc::new(Shared {
         router,
@@ -184,7 +185,8 @@ impl Shared {
         http_2: bool,
         keep_alive: bool,
     ) {
-        // A client that takes nothing of an answer for as long is sent away: else a few such could hold every place.
+        // The connection of a client that reads nothing of an answer for this time ends. Otherwise a few such clients could hold
+        // every place.
         let mut stream = Box::pin(TimeoutStream::new(stream));
         stream.as_mut().set_write_timeout_pinned(Some(self.patience));
         let stream = TokioIo::new(Watched::new(stream, connection.clone()));
@@ -198,20 +200,20 @@ impl Shared {
         self.limit(&mut builder, keep_alive);
         let served = builder.serve_connection(stream, service);
         let mut served = std::pin::pin!(served);
-        let mut asked = false;
+        let mut is_ending = false;
         loop {
             tokio::select! {
                 biased;
                 ended = served.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(error, "a connection ended badly");
+                        tracing::debug!(error, "a connection ended with an error");
                     }
                     return;
                 }
                 () = self.cut.cancelled() => return,
-                () = self.over(&connection), if asked => return,
-                () = self.wants_to_end(&connection, http_2), if !asked => {
-                    asked = true;
+                () = self.over(&connection), if is_ending => return,
+                () = self.wants_to_end(&connection, http_2), if !is_ending => {
+                    is_ending = true;
                     served.as_mut().graceful_shutdown();
                 }
             }
@@ -240,7 +242,7 @@ impl Shared {
             .initial_connection_window_size(H2_CONNECTION_WINDOW);
     }
 
-    /// Ends when the connection should.
+    /// Waits until the connection should end.
     async fn wants_to_end(&self, connection: &Connection, http_2: bool) {
         let idle = async {
             if !http_2 {
@@ -258,20 +260,20 @@ impl Shared {
         }
     }
 
-    /// Ends when nothing more is to be expected of a connection that was asked to end: it has sent no request at all; it has none in
-    /// hand, and its last bytes have gone; or it was asked for its own behaviour, and the time is over.
+    /// Waits until an ending connection can be dropped: it never sent a request; it has none in flight and its last bytes are sent; or it
+    /// ends because of its own behaviour, and its time is over.
     async fn over(&self, connection: &Connection) {
         const LOOK: Duration = Duration::from_millis(50);
-        let asked = tokio::time::Instant::now();
+        let since = tokio::time::Instant::now();
         loop {
-            let rests = connection.in_flight() == 0;
-            if rests && connection.requests() == 0 {
+            let is_idle = connection.in_flight() == 0;
+            if is_idle && connection.requests() == 0 {
                 return;
             }
-            if rests && connection.is_flushed() && asked.elapsed() >= LINGER {
+            if is_idle && connection.is_flushed() && since.elapsed() >= LINGER {
                 return;
             }
-            if connection.closing.is_cancelled() && asked.elapsed() >= self.patience + LINGER {
+            if connection.closing.is_cancelled() && since.elapsed() >= self.patience + LINGER {
                 return;
             }
             pause(LOOK).await;
@@ -295,11 +297,11 @@ async fn answer(
         }
     };
     let response = if host::is_valid(&request) {
-        host::name(&mut request);
+        host::unify(&mut request);
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(connection.clone());
-        let answered: Result<_, Infallible> = router.oneshot(request.map(axum::body::Body::new)).await;
-        answered.unwrap_or_else(|never| match never {})
+        let response: Result<_, Infallible> = router.oneshot(request.map(axum::body::Body::new)).await;
+        response.unwrap_or_else(|never| match never {})
     } else {
         host::refusal(request.uri().path())
     };
@@ -314,7 +316,7 @@ fn send(
     in_flight: InFlight,
 ) -> Response<Sending> {
     let (mut response, reserved) = reserved(response, &connection);
-    if connection.answered(response.status()) {
+    if connection.note_answer(response.status()) {
         if http_2 {
             connection.closing.cancel();
         } else {
@@ -326,7 +328,7 @@ fn send(
     response.map(|body| Sending::new(body, reserved, connection, stream, (in_flight, share)))
 }
 
-/// An answer whose bytes are counted. The edge has done that for its own; the others are refused here if they are too large.
+/// Counts the bytes of an answer. The edge has counted those of its own answers; the others are refused here if they are too large.
 fn reserved(
     mut response: Response<axum::body::Body>,
     connection: &Arc<Connection>,
@@ -345,12 +347,12 @@ fn reserved(
     }
 }
 
-/// The bytes of an answer, as far as they are known.
+/// Returns the bytes of an answer, as far as they are known.
 pub(crate) fn size_of(response: &Response<axum::body::Body>) -> usize {
     usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX)
 }
 
-/// A refusal without words, for what is not behind the edge.
+/// Returns a refusal without a body, for answers that do not come from the edge.
 fn refused(kind: Option<&HeaderValue>) -> Response<axum::body::Body> {
     let grpc = kind.filter(|kind| kind.as_bytes().starts_with(b"application/grpc"));
     match grpc {

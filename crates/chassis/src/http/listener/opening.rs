@@ -1,4 +1,4 @@
-//! The first bytes of a connection, looked at before anything takes them.
+//! The first bytes of a connection, which are read without being consumed.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,19 +10,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pause;
 
-/// How HTTP/2 begins (RFC 9113, section 3.4).
+/// The beginning of HTTP/2 (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How a request of the probes begins.
+/// The beginnings of the probes.
 const PROBES: [&[u8]; 4] = [b"GET /livez ", b"GET /readyz ", b"HEAD /livez ", b"HEAD /readyz "];
-/// The pause before a beginning that is too short to be understood is looked at again.
+/// The pause before a beginning that is too short is read again.
 const AGAIN: Duration = Duration::from_millis(20);
-/// The time that a probe has to say what it wants.
+/// The time that a probe has to send its beginning.
 const PROBE_TIME: Duration = Duration::from_secs(1);
-/// The most connections at once that may turn out to be probes.
+/// The most connections outside of the table that may be probes.
 const LANE: usize = 32;
 
-/// Waits until a client has said whether it speaks HTTP/2, and returns whether it does. hyper waits for that without a clock, so
-/// a client that says nothing, or half of it, would stay for ever.
+/// Waits for the beginning of a connection. Returns true for HTTP/2. hyper waits for it without a time limit, so a client that sends
+/// nothing or half of it would stay for ever.
 pub(super) async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
     let mut start = [0u8; PREFACE.len()];
     loop {
@@ -34,9 +34,9 @@ pub(super) async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Waits until a client asks for a probe; false if it asks for anything else, or for nothing in time.
+/// Waits for the beginning of a request. Returns true for a probe, and false for any other request or if the time is over.
 pub(super) async fn asks_for_a_probe(stream: &TcpStream) -> bool {
-    let looked = async {
+    let beginning = async {
         let mut start = [0u8; 13];
         loop {
             let start = peek(stream, &mut start).await?;
@@ -49,7 +49,7 @@ pub(super) async fn asks_for_a_probe(stream: &TcpStream) -> bool {
             pause(AGAIN).await;
         }
     };
-    matches!(tokio::time::timeout(PROBE_TIME, looked).await, Ok(Ok(true)))
+    matches!(tokio::time::timeout(PROBE_TIME, beginning).await, Ok(Ok(true)))
 }
 
 async fn peek<'a>(stream: &TcpStream, start: &'a mut [u8]) -> io::Result<&'a [u8]> {
@@ -57,12 +57,12 @@ async fn peek<'a>(stream: &TcpStream, start: &'a mut [u8]) -> io::Result<&'a [u8
     if length == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(&start[..length]) }
 }
 
-/// The places of connections that got none in the table and may be probes. A new one takes the place of the oldest.
+/// The places for connections outside of the table that may be probes. A new one replaces the oldest.
 #[derive(Debug, Default)]
 pub(super) struct Lane(Mutex<VecDeque<CancellationToken>>);
 
 impl Lane {
-    /// A place that is taken away when the token is cancelled.
+    /// Takes a place. It is lost when the token is cancelled.
     pub(super) fn enter(&self) -> CancellationToken {
         let place = CancellationToken::new();
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);

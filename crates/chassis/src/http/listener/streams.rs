@@ -1,4 +1,4 @@
-//! The requests of an HTTP/2 connection, each of which has to make progress.
+//! The requests of an HTTP/2 connection, each of which must make progress.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,46 +15,46 @@ use super::connection::Connection;
 use crate::observe::{millis, uptime};
 
 tokio::task_local! {
-    /// The progress of the stream whose task this is.
+    /// The progress of the stream that the task serves.
     static STREAM: Arc<Progress>;
 }
 
-/// While the socket itself takes no bytes, all streams wait for it, and each may wait this many times longer.
+/// While the socket takes no bytes all streams wait for it, and each may wait this many times longer.
 const SLOW_NETWORK: u32 = 6;
-/// The value of [`Progress`] when no part waits.
+/// The value of [`Progress`] if no part waits.
 const NOTHING: u64 = u64::MAX;
 
-/// How far the answer of one stream has come.
+/// The progress of the answer of one stream.
 #[derive(Debug)]
 pub(super) struct Progress {
-    /// Since when a part waits for the client, in milliseconds of [`uptime`].
+    /// The time since which a part waits for the client, in milliseconds of [`uptime`].
     since: AtomicU64,
 }
 
 impl Progress {
-    /// The one of the stream whose task asks; `None` outside of HTTP/2.
+    /// Returns the progress of the stream of the running task; `None` outside of HTTP/2.
     pub(super) fn current() -> Option<Arc<Self>> {
         STREAM.try_with(Clone::clone).ok()
     }
 
     /// Notes that a part waits for the client.
-    pub(super) fn offered(&self) {
+    pub(super) fn note_part(&self) {
         self.since.store(millis(uptime()), Ordering::Relaxed);
     }
 
     /// Notes that nothing waits for the client.
-    pub(super) fn taken(&self) {
+    pub(super) fn note_read(&self) {
         self.since.store(NOTHING, Ordering::Relaxed);
     }
 
-    /// For how long a part has waited.
+    /// Returns the time for which a part has waited.
     fn waiting(&self) -> Option<Duration> {
         let since = self.since.load(Ordering::Relaxed);
         (since != NOTHING).then(|| Duration::from_millis(millis(uptime()).saturating_sub(since)))
     }
 }
 
-/// Runs the streams of one connection.
+/// The executor of the streams of one connection.
 #[derive(Clone)]
 pub(super) struct Streams {
     connection: Arc<Connection>,
@@ -83,7 +83,7 @@ where
     }
 }
 
-/// The task of one stream. Dropped, its work resets the stream.
+/// The task of one stream. Dropping its work resets the stream.
 struct Stream<F: Future> {
     work: Pin<Box<F>>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -108,7 +108,7 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
                 self.streams.connection.closing.cancel();
                 return Poll::Ready(());
             }
-            // Looked at again after the usual time: meanwhile the socket may take bytes again.
+            // It is checked again after the usual time: the socket may take bytes by then.
             let due = Instant::now() + left.min(self.streams.patience);
             let timer = self.timer.get_or_insert_with(|| Box::pin(timer(due)));
             if timer.deadline() > due || timer.is_elapsed() {
@@ -121,13 +121,13 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the end of a time limit, which nothing else tells")]
+#[expect(clippy::disallowed_methods, reason = "it is a time limit, and no event marks its end")]
 fn timer(due: Instant) -> Sleep {
     tokio::time::sleep_until(due)
 }
 
 impl<F: Future> Stream<F> {
-    /// How much longer the part that waits may wait; `None` if none waits.
+    /// Returns the time that the waiting part has left; `None` if no part waits.
     fn left(&self) -> Option<Duration> {
         let Streams { connection, patience } = &self.streams;
         let slow = connection.blocked.load(Ordering::Relaxed);

@@ -1,12 +1,13 @@
-//! The open connections of one listener, and how they are shared between clients.
+//! The open connections of one listener, which its clients share.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bounds::{Bound, Shares};
-use super::connection::{Connection, Usage};
+use super::connection::Connection;
 use super::unsent::Unsent;
+use super::usage::Usage;
 use crate::http::ClientKey;
 
 /// The table of a listener's connections.
@@ -19,13 +20,13 @@ pub(crate) struct Table {
 
 #[derive(Debug, Default)]
 struct Open {
-    /// Connections of clients, by client.
+    /// The connections of clients, by client.
     held: HashMap<ClientKey, Vec<Arc<Connection>>>,
-    /// All connections, those of trusted proxies too.
+    /// The number of all connections, including those of trusted proxies.
     count: usize,
 }
 
-/// A place in the table, free again when dropped.
+/// A place in the table. It is free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     table: Arc<Table>,
@@ -38,11 +39,11 @@ impl Table {
         Self { shares: Arc::new(shares), unsent, open: Mutex::default() }
     }
 
-    /// Gives a new connection a place. If there is none, an idle connection makes room: one of the same client if its share
-    /// is used up, one of the largest holder if the listener is full.
+    /// Gives a new connection a place. If there is none, an idle connection is closed: one of the same client if its share is used up,
+    /// or one of the client with the most connections if the listener is full.
     ///
     /// # Errors
-    /// The bound, if all connections that could make room are at work.
+    /// The bound, if no connection that could be closed is idle.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Place, Bound> {
         let mut open = self.lock();
         let key = (!self.shares.trusted.trusts(peer.to_canonical())).then(|| ClientKey::from(peer));
@@ -69,12 +70,12 @@ impl Table {
         Ok(Place { table: self.clone(), connection })
     }
 
-    /// A connection that is not in the table: a probe, which has a place of its own.
+    /// Returns a connection outside of the table, for a probe.
     pub(super) fn beside(&self) -> Arc<Connection> {
         self.connection(None)
     }
 
-    /// Closes the idlest connections of the largest holders, because the process has no descriptors left.
+    /// Closes the longest idle connections of the clients with the most, because the process has no descriptors left.
     pub(super) fn relieve(&self, number: usize) {
         let mut open = self.lock();
         for _ in 0..number {
@@ -91,7 +92,7 @@ impl Table {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of connections that have a place.
+    /// Returns the number of connections in the table.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.lock().count
@@ -99,14 +100,14 @@ impl Table {
 }
 
 impl Open {
-    /// The usage of a client, shared by its connections.
+    /// Returns the counters of a client, which its connections share.
     fn usage(&self, key: ClientKey) -> Arc<Usage> {
         let others = self.held.get(&key).and_then(|own| own.first());
         others.and_then(|other| other.usage()).unwrap_or_default()
     }
 
-    /// The connection that makes room for one of a client that holds `own` already: the idlest of the largest holder. One that
-    /// is at work makes room only for a client that holds less.
+    /// Returns the connection to close for a new one of a client with `own` connections: the longest idle one of the client with the most
+    /// connections. A busy connection is closed only for a client that has fewer.
     fn victim(&self, own: usize) -> Option<(ClientKey, Arc<Connection>)> {
         let largest = self.held.values().map(Vec::len).max()?;
         let of_the_largest = || self.held.iter().filter(|(_, held)| held.len() == largest);
@@ -123,7 +124,7 @@ impl Open {
             .or_else(|| idlest(&mut self.held.iter(), true))
     }
 
-    /// Takes a connection out of the table and tells its task to end it.
+    /// Removes a connection from the table and ends it.
     fn evict(&mut self, key: ClientKey, connection: &Arc<Connection>) {
         self.remove(key, connection);
         connection.closing.cancel();
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_at_its_share_closes_its_own_idlest_connection_and_no_other() {
+    fn a_client_at_its_share_loses_its_own_longest_idle_connection() {
         let table = table(100, 3);
         let neighbour = places(&table, "192.0.2.2", 1);
         let own = places(&table, "192.0.2.1", 3);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_at_its_share_whose_connections_are_all_at_work_is_refused() {
+    fn a_client_at_its_share_without_an_idle_connection_is_refused() {
         let table = table(100, 2);
         let own = places(&table, "192.0.2.1", 2);
         let _busy: Vec<_> = own.iter().map(|place| place.connection.begin(false).expect("begins")).collect();
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_64_bits_is_one_client_and_a_trusted_proxy_is_none() {
+    fn a_network_of_64_bits_is_one_client_and_a_trusted_proxy_has_no_limit() {
         let table = table(100, 2);
         let households = [places(&table, "2001:db8::1", 1), places(&table, "2001:db8::2", 1)];
         let next = places(&table, "2001:db8::3", 1);
@@ -272,9 +273,9 @@ mod tests {
         let table = table(100, 0);
         let places = places(&table, "192.0.2.1", 1);
         let connection = &places[0].connection;
-        let refused = || connection.answered(StatusCode::TOO_MANY_REQUESTS);
+        let refused = || connection.note_answer(StatusCode::TOO_MANY_REQUESTS);
         assert!((0..9).all(|_| !refused()));
-        assert!(!connection.answered(StatusCode::OK));
+        assert!(!connection.note_answer(StatusCode::OK));
         assert!((0..9).all(|_| !refused()));
         assert!(refused());
     }

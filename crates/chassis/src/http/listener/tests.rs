@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-/// How long a test waits for what should happen soon.
+/// The longest time that a test waits.
 const SOON: Duration = Duration::from_secs(10);
 /// An answer that fits in no buffer on the way.
 const LARGE: usize = 1_000_000;
@@ -135,7 +135,7 @@ async fn end_of(response: Response<h2::RecvStream>) -> Result<(), Option<h2::Rea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_an_http_2_client_does_not_take_is_reset_and_its_connection_closed() {
+async fn an_answer_that_an_http_2_client_does_not_read_is_reset_and_its_connection_closed() {
     let running = run(routes(), shares(), Duration::from_millis(300)).await;
     for (path, window) in
         [("/large", 0), ("/large", 100), ("/trailers", 0), ("/", 0), ("/", 3), ("/trailers", 20_000)]
@@ -159,7 +159,7 @@ async fn an_answer_that_an_http_2_client_does_not_take_is_reset_and_its_connecti
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_http_2_client_that_takes_its_answer_in_small_pieces_gets_all_of_it() {
+async fn an_http_2_client_that_reads_its_answer_in_small_pieces_gets_all_of_it() {
     let running = run(routes(), shares(), Duration::from_secs(5)).await;
     for (path, length) in [("/large", LARGE), ("/trailers", LARGE), ("/", 4)] {
         let (mut client, _connection) = running.http_2(1_000).await;
@@ -185,7 +185,7 @@ async fn a_window_of_just_the_length_of_an_answer_is_enough_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_wait_for_one_client_are_bounded_until_it_takes_them() {
+async fn the_bytes_that_wait_for_one_client_are_limited() {
     let bounded = Shares { unsent_of_one: LARGE * 2, ..shares() };
     let running = run(routes(), bounded, Duration::from_secs(600)).await;
     let (mut client, _connection) = running.http_2(0).await;
@@ -204,7 +204,7 @@ async fn bytes_that_wait_for_one_client_are_bounded_until_it_takes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_wait_for_all_clients_are_bounded_over_http_1_too() {
+async fn the_bytes_that_wait_for_all_clients_are_limited_over_http_1_too() {
     let running = run(routes(), Shares { unsent: LARGE / 2, ..shares() }, Duration::from_secs(600)).await;
     let waiting = TcpSocket::new_v4().expect("a socket");
     waiting.set_recv_buffer_size(4_096).expect("a small buffer");
@@ -224,7 +224,7 @@ async fn bytes_that_wait_for_all_clients_are_bounded_over_http_1_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_say_nothing_shut_out_nobody() {
+async fn silent_connections_do_not_shut_out_other_clients() {
     let few = Shares { connections: 20, connections_of_one: 5, ..shares() };
     let running = run(routes(), few, Duration::from_secs(600)).await;
     let mut silent = Vec::new();
@@ -238,7 +238,7 @@ async fn connections_that_say_nothing_shut_out_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn idle_connections_of_http_2_make_room_and_are_told() {
+async fn idle_http_2_connections_make_room_and_get_a_goaway() {
     let few = Shares { connections: 4, ..shares() };
     let running = run(routes(), few, Duration::from_secs(600)).await;
     let mut idle = Vec::new();
@@ -254,7 +254,7 @@ async fn idle_connections_of_http_2_make_room_and_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_have_places_of_their_own_when_all_others_are_at_work() {
+async fn probes_have_places_of_their_own_when_all_others_are_busy() {
     let few = Shares { connections: 2, ..shares() };
     let begun = Arc::new(AtomicUsize::new(0));
     let (up, mut is_up) = tokio::sync::mpsc::unbounded_channel();
@@ -323,7 +323,7 @@ async fn a_request_in_flight_is_answered_before_a_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_goes_on_in_spite_of_429_loses_its_connection() {
+async fn a_client_that_ignores_429_loses_its_connection() {
     let running = run(routes(), shares(), Duration::from_secs(600)).await;
     let mut stream = running.connect([127, 0, 0, 1]).await;
     let many = "GET /refused HTTP/1.1\r\nhost: test\r\n\r\n".repeat(20);
@@ -337,7 +337,7 @@ async fn a_client_that_goes_on_in_spite_of_429_loses_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_streams_than_the_share_of_a_client_are_refused_and_may_be_sent_again() {
+async fn streams_beyond_the_share_of_a_client_are_refused_and_may_be_repeated() {
     let bounded = Shares { streams_of_one: 3, ..shares() };
     let running = run(routes(), bounded, Duration::from_secs(600)).await;
     let (mut client, _connection) = running.http_2(0).await;

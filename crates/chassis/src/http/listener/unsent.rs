@@ -1,10 +1,10 @@
-//! The bytes of answers that wait until their clients take them.
+//! The bytes of answers that wait until their clients read them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bounds::Bound;
-use super::connection::Usage;
+use super::usage::Usage;
 
 /// The bytes that wait for all clients of a listener.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ impl Unsent {
         Self { bytes: AtomicUsize::new(0), most }
     }
 
-    /// Counts `bytes` for a client and for all. An answer that no other one waits beside always fits.
+    /// Counts `bytes` for a client and for all. An answer always fits if it is the only one that waits.
     pub(super) fn reserve(
         self: &Arc<Self>,
         client: Option<Arc<Usage>>,
@@ -39,7 +39,7 @@ impl Unsent {
         Ok(Reserved { all: self.clone(), client, bytes: AtomicUsize::new(bytes) })
     }
 
-    /// Counts `bytes` also beyond the bounds.
+    /// Counts `bytes` even beyond the bounds.
     pub(super) fn reserve_anyway(self: &Arc<Self>, client: Option<Arc<Usage>>, bytes: usize) -> Reserved {
         if let Some(client) = &client {
             client.unsent.fetch_add(bytes, Ordering::Relaxed);
@@ -54,7 +54,7 @@ fn add(counter: &AtomicUsize, bytes: usize, most: usize) -> Option<usize> {
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum).ok()
 }
 
-/// The bytes of one answer, counted until its client has taken them or it is dropped.
+/// The bytes of one answer. They count until the client has read them or this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     all: Arc<Unsent>,
@@ -63,7 +63,7 @@ pub(crate) struct Reserved {
 }
 
 impl Reserved {
-    /// Counts `bytes` more, of an answer whose length was not known.
+    /// Adds bytes of an answer whose length was not known.
     pub(super) fn grow(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.all.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -72,7 +72,7 @@ impl Reserved {
         }
     }
 
-    /// Counts `bytes` less: they have been taken.
+    /// Removes bytes that the client has read.
     pub(super) fn shrink(&self, bytes: usize) {
         let cut = |now: usize| Some(now.saturating_sub(bytes));
         let before = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, cut).unwrap_or_default();
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_counted_for_a_client_and_for_all_and_a_lonely_answer_always_fits() {
+    fn bytes_are_counted_for_a_client_and_for_all_and_a_single_answer_always_fits() {
         let all = Arc::new(Unsent::new(1_000));
         let client = || Some(Arc::new(Usage::default()));
         let (one, other) = (client(), client());

@@ -23,7 +23,7 @@ use self::limiter::{Class, Limiter, Verdict};
 pub use self::window::Window;
 use super::client::ClientKey;
 use super::problem::{Problem, of_status};
-use crate::metrics::SHED;
+use crate::observe::metrics::SHED;
 
 /// The limits of a listener. Each is a list of windows that all apply; an empty list means no limit.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! What every process counts, as far as it has what is counted.
+//! The metrics of every process.
 
 use super::{Counter, Described, Gauge, Histogram, Kind};
 
@@ -6,46 +6,46 @@ use super::{Counter, Described, Gauge, Histogram, Kind};
 pub static HTTP: Histogram<4> = Histogram::new(
     "http_server_request_duration_seconds",
     ["service", "route", "method", "status"],
-    "How long requests took; the route is its template, `-` where no route answered.",
-    "The share of answers with 5xx and the time of the slowest hundredth: what readers feel.",
+    "The duration of requests; `route` is a template, and `-` if no route matched.",
+    "The share of answers with 5xx and the time of the slowest hundredth: readers notice both.",
 );
 /// Calls over gRPC, at the server.
 pub static GRPC: Histogram<3> = Histogram::new(
     "grpc_server_request_duration_seconds",
     ["service", "method", "code"],
-    "How long gRPC calls took at the server, by the code of their end.",
-    "A callee that grows slow before its callers give up: their deadline is 250 to 400 ms.",
+    "The duration of gRPC calls at the server, by the code of their end.",
+    "A growing duration, before callers give up: their deadline is 250 to 400 ms.",
 );
-/// What was refused so that the rest can be served.
+/// Requests that were refused so that the others can be served.
 pub static SHED: Counter<1> = Counter::new(
     "shed_total",
     ["class"],
     "Requests refused: `overloaded` (too many in flight, or too many bytes waiting), `throttled` (too many of one client or account), \
      `share` (too many of one client at once).",
-    "`overloaded` says that more replicas are needed; `throttled` that somebody scrapes, guesses or retries without end.",
+    "`overloaded` means that more replicas are needed; `throttled` that a client scrapes, guesses or retries without end.",
 );
-/// What reached a bound of a listener.
+/// Reached bounds of a listener.
 pub static BOUND: Counter<1> = Counter::new(
     "listener_bound_total",
     ["bound"],
-    "How often a bound of a listener was reached: `connections`, `connections_per_address`, `in_flight_per_address`, \
-     `receiving_per_address`, `streams_per_address`, `unsent_bytes`, `unsent_bytes_per_address`, `stalled` (an answer that its client \
-     did not take, whose connection was closed).",
+    "The number of times that a bound of a listener was reached: `connections`, `connections_per_address`, `in_flight_per_address`, \
+     `receiving_per_address`, `streams_per_address`, `unsent_bytes`, `unsent_bytes_per_address`, `stalled` (a client did not \
+     read its answer, and its connection was closed).",
     "Any rate: one client takes more than its share, or a proxy is missing in `edge.trusted_proxies`.",
 );
-/// How the breaker before a dependency stands.
+/// The state of the breaker in front of a dependency.
 pub static BREAKER: Gauge<1> = Gauge::new(
     "breaker_state",
     ["dependency"],
-    "How the circuit breaker before a dependency stands: 0 closed, 1 a probe is out, 2 open; shown from its first call on.",
-    "Above 0 for longer than a minute: the dependency is gone and its callers go without.",
+    "The state of the circuit breaker in front of a dependency: 0 closed, 1 probing, 2 open; shown from its first call on.",
+    "Above 0 for longer than a minute: the dependency is down and its callers do without it.",
 );
-/// What was tried again.
+/// Repeated calls.
 pub static RETRY: Counter<1> = Counter::new(
     "retry_total",
     ["dependency"],
-    "Calls that failed and were made once more.",
-    "A rate near a tenth of the calls: the budget of retries is used up, and further failures reach the clients.",
+    "Calls that failed and were repeated.",
+    "A rate near a tenth of the calls: the retry budget is exhausted, and further failures reach the clients.",
 );
 /// The connections of a pool.
 pub static POOL: Gauge<2> = Gauge::new(
@@ -59,16 +59,16 @@ pub static POOL_MOST: Gauge<1> = Gauge::new(
     "db_pool_max_connections",
     ["pool"],
     "The most connections that a pool may have.",
-    "The sum over all replicas, which must stay under what the server allows.",
+    "The sum over all replicas: it must stay below the limit of the server.",
 );
 /// Lines of the log that are missing.
 pub static LOG_LOST: Counter<0> = Counter::new(
     "log_lines_lost_total",
     [],
-    "Lines of the log that were lost: its reader was too slow, or standard error could not be written.",
-    "Any increase: the log has gaps; what collects it is too slow, has stopped reading, or its disk is full.",
+    "Lines of the log that were lost because its reader was too slow or standard error could not be written.",
+    "Any increase: the log has gaps. Its collector is too slow, has stopped reading, or its disk is full.",
 );
-/// Which build runs.
+/// The running build.
 pub static BUILD: Gauge<2> = Gauge::new(
     "build_info",
     ["version", "config"],
@@ -76,7 +76,7 @@ pub static BUILD: Gauge<2> = Gauge::new(
     "More than one version or fingerprint of a service at once: a roll-out that got stuck.",
 );
 
-/// What every process counts about its work.
+/// Returns the metrics of the work of every process.
 pub fn of_every_process() -> Vec<Described> {
     vec![
         HTTP.described(),
@@ -92,7 +92,7 @@ pub fn of_every_process() -> Vec<Described> {
     ]
 }
 
-/// What the operating system knows of every process.
+/// Returns the metrics of every process that the operating system knows.
 pub fn of_the_operating_system() -> Vec<Described> {
     let described =
         |name, kind, help, watch| Described { name, kind, labels: &[], help, watch, buckets: None };
@@ -106,8 +106,8 @@ pub fn of_the_operating_system() -> Vec<Described> {
         described(
             "process_resident_memory_bytes",
             Kind::Gauge,
-            "Memory that lies in RAM.",
-            "Growth that does not end after the load has: a leak.",
+            "Memory in RAM.",
+            "Growth that goes on after the load has ended: a leak.",
         ),
         described(
             "process_virtual_memory_bytes",
@@ -125,7 +125,7 @@ pub fn of_the_operating_system() -> Vec<Described> {
             "process_open_fds",
             Kind::Gauge,
             "Open file descriptors.",
-            "Near `process_max_fds`: no connection can be accepted any more.",
+            "A value near `process_max_fds`: then no connection can be accepted.",
         ),
         described(
             "process_max_fds",
@@ -142,8 +142,8 @@ pub fn of_the_operating_system() -> Vec<Described> {
         described(
             "process_start_time_seconds",
             Kind::Gauge,
-            "When the process started, in seconds since 1970.",
-            "Changes that nobody made: the process crashes and is started again.",
+            "The start time of the process, in seconds since 1970.",
+            "Changes without a deployment: the process crashes and is restarted.",
         ),
     ]
 }

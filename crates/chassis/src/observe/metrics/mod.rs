@@ -1,8 +1,9 @@
-//! Metrics: what a process counts about itself, in Prometheus' text format, on its internal port.
+//! Metrics of a process in the text format of Prometheus, on its internal port.
 //!
-//! A metric is a static value that names itself, its labels, its meaning and what to watch it for; a service has its own in a file
-//! `metrics.rs` and hands them over in [`Service::metrics`](crate::Service). `docs/metrics.md` is made from them. Names and units
-//! follow Prometheus' conventions. Labels have few values: a route's template and never an address, a queue and never a message.
+//! A metric is a static value with its name, its labels, its meaning, and the reason to watch it. A service has its own in a file
+//! `metrics.rs` and lists them in [`Service::metrics`](crate::Service). `docs/metrics.md` is generated from them. Names and units
+//! follow the conventions of Prometheus. Labels have few values: the template of a route and never an address, a queue and never a
+//! message.
 
 mod common;
 mod pools;
@@ -17,39 +18,39 @@ pub use common::{
 pub use pools::{Pool, WatchedPool, watch_pool};
 pub(crate) use recorder::Recorder;
 
-/// The value of a label: a static text costs nothing, a shared one (`Arc<str>`) hardly more.
+/// The value of a label. A static text costs nothing, and a shared one (`Arc<str>`) hardly more.
 pub type Value = metrics::SharedString;
 
-/// What is common to all kinds.
+/// The description of a metric of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Described {
     /// The name, with its unit.
     pub name: &'static str,
-    /// Which kind it is.
+    /// The kind.
     pub kind: Kind,
-    /// The names of its labels, in the order of their values.
+    /// The names of the labels, in the order of their values.
     pub labels: &'static [&'static str],
-    /// What it says, in a sentence.
+    /// The meaning, in a sentence.
     pub help: &'static str,
-    /// What to watch it for, in a sentence.
+    /// The reason to watch it, in a sentence.
     pub watch: &'static str,
-    /// The buckets of a histogram that has others than the usual ones, in seconds.
+    /// The buckets of a histogram in seconds, if they differ from the usual ones.
     pub buckets: Option<&'static [f64]>,
 }
 
 /// The kinds of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Goes up only; a restart begins at zero.
+    /// A number that only grows. A restart begins at zero.
     Counter,
-    /// The value of this moment.
+    /// The value at the moment.
     Gauge,
-    /// How often something took how long, in buckets of seconds.
+    /// The distribution of durations, in buckets of seconds.
     Histogram,
 }
 
 impl Kind {
-    /// As Prometheus calls it.
+    /// Returns the name that Prometheus uses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
@@ -72,8 +73,8 @@ macro_rules! metric {
         }
 
         impl<const LABELS: usize> $name<LABELS> {
-            /// A metric by its name, the names of its labels, a sentence that says what it means, and one that says what to
-            /// watch it for.
+            /// Creates a metric from its name, the names of its labels, a sentence about its meaning, and one about the reason to
+            /// watch it.
             pub const fn new(
                 name: &'static str,
                 labels: [&'static str; LABELS],
@@ -83,7 +84,7 @@ macro_rules! metric {
                 Self { name, labels, help, watch, buckets: None }
             }
 
-            /// What it says of itself.
+            /// Returns its description.
             pub const fn described(&'static self) -> Described {
                 let Self { name, labels, help, watch, buckets } = self;
                 Described { name, kind: Kind::$name, labels, help, watch, buckets: *buckets }
@@ -97,15 +98,15 @@ macro_rules! metric {
 }
 
 metric!(
-    /// Something that is counted.
+    /// A counter.
     Counter
 );
 metric!(
-    /// Something that has a value now.
+    /// A value that goes up and down.
     Gauge
 );
 metric!(
-    /// Something that takes time.
+    /// A distribution of durations.
     Histogram
 );
 
@@ -115,37 +116,38 @@ impl<const LABELS: usize> Counter<LABELS> {
         self.of(labels).count();
     }
 
-    /// Takes over a number that is counted elsewhere since the start of the process.
-    pub(crate) fn stands_at(&self, labels: [Value; LABELS], number: u64) {
+    /// Sets the number, which is counted elsewhere since the start of the process.
+    pub(crate) fn set_total(&self, labels: [Value; LABELS], number: u64) {
         metrics::counter!(self.name, self.labels(labels)).absolute(number);
     }
 
-    /// The counter with these labels, for whoever counts often: it is found once. From here on it is there, with zero. To be
-    /// asked for once the process runs: what is found before its [`Host`](crate::Host) has started is told to nobody.
+    /// Returns the counter with these labels, for code that counts often. From now on it is shown, with zero.
+    ///
+    /// Call it when the process runs: a counter that is looked up before its [`Host`](crate::Host) has started is never shown.
     pub fn of(&self, labels: [Value; LABELS]) -> Counting {
         Counting(metrics::counter!(self.name, self.labels(labels)))
     }
 }
 
 impl<const LABELS: usize> Gauge<LABELS> {
-    /// Says what it is now.
+    /// Sets the value.
     pub fn set(&self, labels: [Value; LABELS], value: f64) {
         metrics::gauge!(self.name, self.labels(labels)).set(value);
     }
 }
 
 impl<const LABELS: usize> Histogram<LABELS> {
-    /// The same with other buckets than the usual ones, in seconds.
+    /// Sets other buckets than the usual ones, in seconds.
     pub const fn in_buckets(self, buckets: &'static [f64]) -> Self {
         Self { buckets: Some(buckets), ..self }
     }
 
-    /// Says how long one took.
+    /// Records a duration.
     pub fn took(&self, labels: [Value; LABELS], duration: Duration) {
         self.of(labels).took(duration);
     }
 
-    /// The histogram with these labels, as [`Counter::of`].
+    /// Returns the histogram with these labels, as [`Counter::of`] does.
     pub fn of(&self, labels: [Value; LABELS]) -> Timing {
         Timing(metrics::histogram!(self.name, self.labels(labels)))
     }
@@ -167,7 +169,7 @@ impl Counting {
 pub struct Timing(metrics::Histogram);
 
 impl Timing {
-    /// Says how long one took.
+    /// Records a duration.
     pub fn took(&self, duration: Duration) {
         self.0.record(duration.as_secs_f64());
     }

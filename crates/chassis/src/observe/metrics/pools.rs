@@ -2,38 +2,38 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::{POOL, POOL_MOST, Value};
 
-/// What a pool of connections says of itself when somebody looks. It is asked at every fetch, so it must have the answer at hand.
+/// The state of a pool of connections. It is read at every fetch of the metrics, so reading it must be quick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
-    /// Connections that are open.
+    /// The number of open connections.
     pub open: u32,
-    /// Those of them that nobody uses.
+    /// The number of open connections that are not in use.
     pub idle: u32,
-    /// The most that there may be.
+    /// The most connections that the pool may have.
     pub most: u32,
 }
 
 impl Pool {
-    /// What a pool of sqlx says.
+    /// Reads the state of a pool of sqlx.
     pub(crate) fn of<DB: sqlx::Database>(pool: &sqlx::Pool<DB>) -> Self {
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
         Self { open: pool.size(), idle, most: pool.options().get_max_connections() }
     }
 }
 
-/// Keeps a pool in the metrics for as long as it, or a clone, is there.
+/// A pool that is shown in the metrics while this value or a clone of it exists.
 #[derive(Clone)]
-pub struct WatchedPool(#[expect(dead_code, reason = "it is kept by being there")] Arc<Entry>);
+pub struct WatchedPool(#[expect(dead_code, reason = "the metrics see it while it exists")] Arc<Entry>);
 
 struct Entry {
     name: Value,
     look: Box<dyn Fn() -> Pool + Send + Sync>,
 }
 
-/// The pools of this process, as there is one recorder in a process. Stores are opened before it is known whether anybody fetches.
+/// The pools of this process. Stores are opened before it is known whether the metrics are fetched.
 static POOLS: Mutex<Vec<Weak<Entry>>> = Mutex::new(Vec::new());
 
-/// Shows a pool in the metrics, by a name such as `users:postgres`.
+/// Shows a pool in the metrics under a name such as `users:postgres`.
 pub fn watch_pool(name: impl Into<Value>, look: impl Fn() -> Pool + Send + Sync + 'static) -> WatchedPool {
     let entry = Arc::new(Entry { name: name.into(), look: Box::new(look) });
     let mut pools = pools();
@@ -42,10 +42,10 @@ pub fn watch_pool(name: impl Into<Value>, look: impl Fn() -> Pool + Send + Sync 
     WatchedPool(entry)
 }
 
-/// Says how the pools are now.
-pub(super) fn tell() {
-    let there: Vec<Arc<Entry>> = pools().iter().filter_map(Weak::upgrade).collect();
-    for entry in there {
+/// Updates the metrics of all pools.
+pub(super) fn report() {
+    let existing: Vec<Arc<Entry>> = pools().iter().filter_map(Weak::upgrade).collect();
+    for entry in existing {
         let Pool { open, idle, most } = (entry.look)();
         POOL.set([entry.name.clone(), "idle".into()], f64::from(idle));
         POOL.set([entry.name.clone(), "used".into()], f64::from(open.saturating_sub(idle)));
@@ -54,7 +54,7 @@ pub(super) fn tell() {
 }
 
 fn pools() -> MutexGuard<'static, Vec<Weak<Entry>>> {
-    // A list of pointers is whole whatever happened.
+    // A list of pointers is consistent whatever happened.
     POOLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -65,28 +65,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_is_shown_as_it_is_when_somebody_looks_and_a_dropped_one_is_asked_no_more() {
+    fn a_pool_is_read_at_each_fetch_until_it_is_dropped() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _here = metrics::set_default_local_recorder(&recorder);
         let open = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let seen = open.clone();
         let load = move || seen.load(std::sync::atomic::Ordering::Relaxed);
         let watched = watch_pool("pools-test", move || Pool { open: load(), idle: 1, most: 10 });
-        let shown = |state: &str| {
-            tell();
+        let value_of = |state: &str| {
+            report();
             let line = format!(r#"db_pool_connections{{pool="pools-test",state="{state}"}} "#);
             let text = recorder.handle().render();
             text.lines().find_map(|it| it.strip_prefix(&line).map(str::to_owned))
         };
         open.store(4, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!((shown("idle").as_deref(), shown("used").as_deref()), (Some("1"), Some("3")));
+        assert_eq!((value_of("idle").as_deref(), value_of("used").as_deref()), (Some("1"), Some("3")));
         assert!(recorder.handle().render().contains(r#"db_pool_max_connections{pool="pools-test"} 10"#));
         let other = watched.clone();
         drop(watched);
         open.store(6, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(shown("used").as_deref(), Some("5"), "a clone is still there");
+        assert_eq!(value_of("used").as_deref(), Some("5"), "a clone still exists");
         drop(other);
         open.store(9, std::sync::atomic::Ordering::Relaxed);
-        assert_eq!(shown("used").as_deref(), Some("5"), "nobody is asked any more");
+        assert_eq!(value_of("used").as_deref(), Some("5"), "it is not read any more");
     }
 }

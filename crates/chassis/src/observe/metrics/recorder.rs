@@ -5,15 +5,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{Described, Kind, LOG_LOST, of_the_operating_system, pools};
-use crate::pause;
+use crate::observe::telemetry::lost_lines;
 
-/// The buckets of a histogram that names none of its own, in seconds: around the objectives (300 ms for a section, 2 s to read, 5 s to write).
+/// The usual buckets of a histogram, in seconds. They lie around the objectives: 300 ms for a section, 2 s to read, 5 s to write.
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0];
 
-/// How often what was measured is put into its buckets: until then each value lies in memory by itself.
+/// The interval at which measured values are put into their buckets. Until then each value takes memory of its own.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Keeps what the process counts. There is one in a process, as there is one log.
+/// The recorder of the metrics of a process. A process has one, as it has one log.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     handle: PrometheusHandle,
@@ -21,7 +21,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// The recorder of this process, which knows what these metrics mean; `None` where the process counts by other means. A
+    /// Returns the recorder of this process, with the descriptions of these metrics, or `None` if the process has another one. A
     /// second call changes nothing.
     pub(crate) fn install(described: &[Described]) -> Option<Self> {
         static INSTALLED: OnceLock<Option<Recorder>> = OnceLock::new();
@@ -42,17 +42,18 @@ impl Recorder {
         Some(Self { handle, process: metrics_process::Collector::default() })
     }
 
-    /// Everything, as Prometheus reads it (text format 0.0.4).
+    /// Returns all metrics in the text format of Prometheus (0.0.4).
     pub(crate) fn render(&self) -> String {
         self.process.collect();
-        pools::tell();
-        LOG_LOST.stands_at([], crate::telemetry::lost_lines());
+        pools::report();
+        LOG_LOST.set_total([], lost_lines());
         self.handle.render()
     }
 
-    /// Keeps its memory small until `stop`, also where nobody ever fetches what it holds.
+    /// Keeps its memory small until `stop`, even if its metrics are never fetched.
     pub(crate) async fn keep_up(self, stop: CancellationToken) {
-        while stop.run_until_cancelled(pause(UPKEEP)).await.is_some() {
+        let mut ticks = tokio::time::interval(UPKEEP);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             self.handle.run_upkeep();
         }
     }

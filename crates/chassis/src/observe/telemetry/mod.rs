@@ -1,7 +1,7 @@
-//! Log lines: JSON for machines, text for a terminal; both carry the context of the work that wrote them.
+//! Log lines: JSON for machines, text for a terminal. Both carry the context of the work that wrote them.
 //!
-//! A line is put into a bounded queue, and a thread of its own writes it. If the queue is full or the line can't be written, it is
-//! lost and counted: a log that takes nothing neither ends nor delays the work that it tells about.
+//! A line is put into a bounded queue, and a thread of its own writes it. If the queue is full or the line can't be written,
+//! it is lost and counted: a log whose reader has stopped neither ends nor delays the work that it describes.
 
 mod writer;
 
@@ -12,73 +12,81 @@ use kernel::{Clock, SystemClock};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::config::{LogFormat, Process};
-use crate::observe::{Context, slow_statements};
+use super::context::Context;
+use super::{slow_statements, spans};
+use crate::values::{LogFormat, log_filter, trace_export, variables};
 
 pub use writer::Logging;
 pub(crate) use writer::lost_lines;
 
-/// Starts logging to standard error, and the export of traces if the `OTEL_*` variables name an endpoint. A process calls it once; a
-/// second call changes nothing. Dropping the answer, at the end of the process, waits until the last lines are written.
+/// Starts logging to standard error, and the export of traces if the `OTEL_*` variables name an endpoint. `filter` and `format`
+/// are the settings `process.log` and `process.log_format`.
+///
+/// A process calls it once; a second call changes nothing. Dropping the returned value at the end of the process waits until
+/// the last lines are written.
 ///
 /// # Errors
-/// If `process.log` is not a filter, or the endpoint can't be used.
-pub fn start(service: &'static str, process: &Process) -> anyhow::Result<Logging> {
-    let filter = filter(&process.log)?
-        // Drivers are chatty; what sqlx says of a slow statement loses the statement below.
-        .add_directive("sqlx=warn".parse()?)
-        .add_directive("lapin=warn".parse()?)
-        // It would write down the whole message that came back, with its body and the caller's token.
-        .add_directive("lapin::returned_messages=off".parse()?)
-        // It calls every refusal of a broker an error, an expected "not there" too. The bus gets each of them as an answer, and says
-        // itself what could not be done.
-        .add_directive("lapin::channel=off".parse()?)
-        .add_directive("hyper=info".parse()?)
-        .add_directive("h2=info".parse()?);
-    let json = match process.log_format {
+/// If the filter is not valid, or the endpoint can't be used.
+pub fn start(service: &'static str, filter: &str, format: LogFormat) -> anyhow::Result<Logging> {
+    let json = match format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
     let instance = format!("{}-{}", service, std::process::id());
-    let lines = Lines { json, service, instance };
-    let (writer, logging) = writer::to(std::io::stderr());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let (writer, logging) = writer::start(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
-        // It would report to standard error, which may be what fails or stands still.
+        // It would report to standard error, which may be what fails or has stopped.
         .log_internal_errors(false)
-        .event_format(lines)
-        .finish();
+        .event_format(Lines { json, service, instance })
+        .with_filter(without_noise(log_filter(filter)?)?);
+    let export = trace_export(&variables()).map_err(anyhow::Error::msg)?;
+    let tracer = export.as_ref().map(|export| spans::start(export, service)).transpose()?;
+    let subscriber = tracing_subscriber::registry().with(lines).with(tracer.map(spans::layer));
     // A program that embeds the portal may have a subscriber of its own, which stays.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
-        // A panic is a line like every other; what was said is for the log alone. A hook that panics would abort the process: this
-        // one only puts a line into the queue, which neither fails nor waits.
-        std::panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string);
-            let cause = panic.payload_as_str().unwrap_or("");
-            tracing::error!(place, cause, "a panic");
-        }));
+        log_panics();
     }
-    crate::spans::install(service)?;
+    if let Some(export) = export {
+        tracing::info!(endpoint = export.endpoint, "traces are exported");
+    }
     Ok(logging)
 }
 
-/// Reads which lines are logged; a single word must be a level, since as a target it would silence everything.
-pub(crate) fn filter(text: &str) -> anyhow::Result<EnvFilter> {
-    const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
-    for part in text.split(',').map(str::trim).filter(|part| !part.contains('=')) {
-        let known = LEVELS.contains(&part.to_ascii_lowercase().as_str());
-        anyhow::ensure!(known, "{part:?} is no level; there are {}", LEVELS.join(", "));
-    }
-    Ok(EnvFilter::try_new(text)?)
+/// Silences what libraries log too much of.
+fn without_noise(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
+    Ok(filter
+        // Its lines of slow statements come through.
+        .add_directive("sqlx=warn".parse()?)
+        .add_directive("lapin=warn".parse()?)
+        // It would log a whole returned message, with its body and the caller's token.
+        .add_directive("lapin::returned_messages=off".parse()?)
+        // It logs every refusal of a broker as an error, even an expected "not found". The bus gets each of them as a result,
+        // and logs what could not be done.
+        .add_directive("lapin::channel=off".parse()?)
+        .add_directive("hyper=info".parse()?)
+        .add_directive("h2=info".parse()?)
+        .add_directive(format!("{}=off", spans::TARGET).parse()?))
 }
 
+/// Logs each panic as a line. The hook only puts a line into the queue, which neither fails nor waits: a hook that panics would
+/// abort the process.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let cause = panic.payload_as_str().unwrap_or("");
+        tracing::error!(place, cause, "a panic");
+    }));
+}
+
+/// The format of log lines. The fields of every line are those of `docs/logging.md`.
 struct Lines {
     json: bool,
     service: &'static str,
@@ -140,7 +148,7 @@ impl Line<'_> {
         put("message", self.fields.message.into());
         put("trace_id", self.trace_id.into());
         put("request_id", self.request_id.map(|id| id.to_string()).into());
-        // The line's own names win: a field can't pretend to be the trace.
+        // The names above win: a field can't replace the trace.
         for (name, value) in self.fields.own {
             line.entry(name).or_insert(value);
         }
@@ -162,7 +170,7 @@ impl Line<'_> {
     }
 }
 
-/// Whatever somebody sent can't start a line of its own.
+/// Replaces control characters, so that input can't begin a line of its own.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -173,7 +181,7 @@ struct Fields {
     own: Map<String, Value>,
 }
 
-/// The most bytes of a message or of one field of it: what waits in the queue is bounded by its lines.
+/// The most bytes of a message or of one of its fields. The queue is limited in lines, so this limits its memory.
 const MOST: usize = 4_096;
 
 fn shortened(mut text: String) -> String {
@@ -242,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_can_not_pretend_to_be_the_trace() {
+    fn a_field_can_not_replace_the_trace() {
         let json = line("fine").json();
         assert_eq!(json["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
         assert_eq!((&json["queue"], &json["message"]), (&"news".into(), &"fine".into()));
     }
 
     #[test]
-    fn a_message_can_not_start_a_line_of_its_own() {
+    fn a_message_can_not_begin_a_line_of_its_own() {
         assert_eq!(line("one\nERROR two").text().lines().count(), 1);
         assert_eq!(line("one\nERROR two").json().to_string().lines().count(), 1);
     }

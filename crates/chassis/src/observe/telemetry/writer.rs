@@ -9,57 +9,57 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 
 use crate::observe::output::within;
 
-/// The most lines that wait for the thread: seconds of a busy day, and a few MiB.
+/// The most lines that wait for the thread: some seconds of a busy day, and a few MiB.
 const WAITING: usize = 8_192;
-/// So many bytes are written at once, at most; fewer as soon as no line waits.
+/// The most bytes that are written together. If no line waits, fewer are written.
 const BATCH: usize = 32 * 1024;
-/// How long the end of a process waits for its last lines.
+/// The longest time that the end of a process waits for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
-/// The time between two lines that say how many were lost.
+/// The shortest time between two reports of lost lines.
 const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
 
-/// Lines that were taken out of the queue and could not be written.
+/// The number of lines that left the queue and could not be written.
 static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
-/// Counts the lines that found the queue full.
+/// The counter of lines that found the queue full.
 static REFUSED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// The lines of this process that were lost since its start.
+/// Returns the number of lines that were lost since the start of this process.
 pub(crate) fn lost_lines() -> u64 {
     let refused = REFUSED.get().map_or(0, ErrorCounter::dropped_lines);
     u64::try_from(refused).unwrap_or(u64::MAX).saturating_add(UNWRITTEN.load(Ordering::Relaxed))
 }
 
-/// Running logging. Dropping it writes the lines that wait, for as long as a reader takes them, and two seconds at most.
+/// The running log. Dropping it writes the waiting lines, if a reader takes them, within two seconds.
 #[must_use]
 pub struct Logging(Option<WorkerGuard>);
 
 impl Drop for Logging {
     fn drop(&mut self) {
         if let Some(guard) = self.0.take() {
-            // The guard may complain on an output that stands still, or panic on one that is full.
+            // The guard may print an error if the output is stuck, or panic if it is full.
             within(LAST_LINES, move || drop(guard));
         }
     }
 }
 
 /// Starts the thread that writes to `output`.
-pub(super) fn to(output: impl Write + Send + 'static) -> (NonBlocking, Logging) {
+pub(super) fn start(output: impl Write + Send + 'static) -> (NonBlocking, Logging) {
     let output = Output { output, batch: Vec::new(), reported: 0, last_report: None };
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(WAITING)
         .thread_name("log")
         .finish(output);
-    // Only the first is the log of the process.
+    // Only the first one is the log of the process.
     let _ = REFUSED.set(writer.error_counter());
     (writer, Logging(Some(guard)))
 }
 
-/// What the thread writes to: lines that arrive together are written together, and what can't be written is given up.
+/// The output of the thread. Lines that arrive together are written together. Lines that can't be written are dropped.
 struct Output<W> {
     output: W,
     batch: Vec<u8>,
-    /// How many lost lines the log itself has reported.
+    /// The number of lost lines that the log has reported.
     reported: u64,
     last_report: Option<Instant>,
 }
@@ -79,7 +79,7 @@ impl<W: Write> Output<W> {
         self.batch.clear();
     }
 
-    /// Says in the log that lines of it are missing, once it takes lines again.
+    /// Reports missing lines in the log, once it takes lines again.
     fn report(&mut self) {
         let lost = lost_lines();
         let is_due = self.last_report.is_none_or(|at| at.elapsed() >= BETWEEN_REPORTS);
@@ -100,7 +100,7 @@ impl<W: Write> Write for Output<W> {
         Ok(bytes.len())
     }
 
-    /// Is called when no line waits any more.
+    /// Is called when no line waits.
     fn flush(&mut self) -> std::io::Result<()> {
         self.send();
         Ok(())
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    /// An output whose every write waits for a permission, and fails if that is withheld.
+    /// An output whose every write waits for a permission and fails if it is denied.
     struct Slow {
         permissions: Receiver<bool>,
         written: Sender<String>,
@@ -135,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_stands_still_stops_no_writer_and_what_is_lost_is_counted() {
+    fn a_stuck_output_blocks_no_writer_and_lost_lines_are_counted() {
         let (permit, permissions) = channel();
         let (written, lines) = channel();
-        let (writer, logging) = to(Slow { permissions, written });
+        let (writer, logging) = start(Slow { permissions, written });
         let lost = || writer.error_counter().dropped_lines();
         assert_eq!(lost(), 0);
         let line = format!("{}\n", "x".repeat(1_000));

@@ -1,4 +1,4 @@
-//! How every embedded store opens its file: one writer, several readers, nothing lost.
+//! SQLite: one writer and several readers for each file, and no loss of acknowledged data.
 
 mod siblings;
 
@@ -9,32 +9,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteError, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
 
 pub use siblings::{ensure_none_is_missing, forget_if_missing};
 
+use super::failure::StoreFailure;
 use super::pool::pool_options;
-use crate::StoreFailure;
-use crate::metrics::{Pool, WatchedPool, watch_pool};
+use crate::files;
+use crate::observe::metrics::{Pool, WatchedPool, watch_pool};
 use crate::observe::slow_ones_only;
+use crate::values::sqlite_path;
 use siblings::Sibling;
 
-/// How many connections read at once.
+/// The number of connections that read.
 const READERS: u32 = 10;
-/// How long a transaction waits for its turn before the store counts as away: less than any request may take, so that "busy" is
-/// answered as itself.
+/// The longest wait of a transaction for its turn before the store counts as unavailable. It is shorter than the budget of any request,
+/// so that the client learns that the store is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The most that a file may hold to be vacuumed while it serves, in bytes: that takes about a second, in which writes wait.
+/// The largest content of a file that is vacuumed while it serves, in bytes. It takes about a second, during which writes wait.
 const VACUUMED_WHILE_SERVING: i64 = 256 * 1024 * 1024;
 
 /// A SQLite file that belongs to this process alone.
 ///
-/// There is one writer connection and every write transaction is `begin immediate`: on a plain pool, transactions that read
-/// first and write later fail with `SQLITE_BUSY_SNAPSHOT` whatever the time-out. Readers are `query_only` and never wait for
-/// the writer (WAL). `synchronous=full` makes a commit survive a power cut. The file is locked for as long as it is open:
-/// two processes on one file would each be right and both be wrong.
+/// There is one writer connection, and every write transaction is `begin immediate`. In a plain pool, transactions that read first and
+/// write later fail with `SQLITE_BUSY_SNAPSHOT` whatever the time-out is. Readers are `query_only` and never wait for the writer (WAL).
+/// With `synchronous=full` a commit survives a power cut. The file is locked while it is open: two processes with one file would
+/// contradict each other.
 #[derive(Clone)]
 pub struct Database {
     writer: SqlitePool,
@@ -45,19 +47,20 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens (and creates) the file that `url` names, as `sqlite:data/users.db`, and brings its tables up to date. A file that was here
-    /// before and is missing is not made again.
+    /// Opens or creates a file, such as `sqlite:data/users.db`, and migrates its tables. A file that was here before and is missing is not
+    /// created again.
     ///
     /// # Errors
-    /// [`StoreFailure::Broken`] where the file can't be opened, is open in another process, or a migration fails.
+    /// [`StoreFailure::Broken`] if the file can't be opened, is open in another process, or a migration fails.
     pub async fn open(url: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
-        let path = path_of(url).ok_or_else(|| StoreFailure::broken(format!("{url} is no sqlite: URL")))?;
+        let path =
+            sqlite_path(url).ok_or_else(|| StoreFailure::broken(format!("{url} is not a sqlite: URL")))?;
         make_room(&path).map_err(|error| StoreFailure::broken(format!("{}: {error}", path.display())))?;
         let lock = lock(&path)?;
         let sibling = Sibling::of(&path);
         sibling.ensure_not_missing()?;
         // SQLite gives its log and its index the mode of the file.
-        crate::open_private(&path)
+        files::open_private(&path)
             .map_err(|error| StoreFailure::broken(format!("{}: {error}", path.display())))?;
         let options = slow_ones_only(SqliteConnectOptions::new())
             .filename(&path)
@@ -65,14 +68,14 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // What was erased is overwritten: a deleted row would otherwise stay readable in the file's free pages.
+            // Deleted rows are overwritten. Otherwise they would stay readable in the free pages of the file.
             .pragma("secure_delete", "on")
             .busy_timeout(PATIENCE);
         let writer = pool_options::<Sqlite>(1, PATIENCE).before_acquire(|connection, _| {
-            // SQLite rolls back by itself where a disk is full; sqlx then counts a transaction that is over, and every later
-            // one on this connection would fail. It goes, and a new one comes.
-            let whole = !connection.is_in_transaction();
-            Box::pin(std::future::ready(Ok(whole)))
+            // On a full disk SQLite rolls back, and sqlx still counts the transaction. Every later one on this connection would
+            // fail, so the pool replaces the connection.
+            let is_usable = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(is_usable)))
         });
         let writer = writer.connect_with(options.clone()).await?;
         let id = sibling.recognise(&writer).await?;
@@ -91,27 +94,27 @@ impl Database {
         self.writer.begin_with("begin immediate").await
     }
 
-    /// The connections that only read.
+    /// Returns the connections that only read.
     pub fn reader(&self) -> &SqlitePool {
         &self.readers
     }
 
-    /// Asks whether the file can be read.
+    /// Probes whether the file can be read.
     pub async fn ping(&self) -> Result<(), StoreFailure> {
         sqlx::query("select count(*) from sqlite_schema").execute(&self.readers).await?;
         Ok(())
     }
 
-    /// Asks whether the file can be written, by writing to it and to its disk.
+    /// Probes whether the file and its disk can be written.
     ///
-    /// The log of SQLite has room of its own, so a commit alone may succeed on a full disk: a small file beside it must find room too.
+    /// The log of SQLite has space of its own, so a commit may succeed on a full disk. That is why a small file is written beside it.
     pub async fn try_write(&self) -> Result<(), StoreFailure> {
         let mut tx = self.write().await?;
         sqlx::query("pragma user_version = 1").execute(&mut *tx).await?;
         tx.commit().await?;
         let path = beside(&self.path, ".probe");
         let written = tokio::task::spawn_blocking(move || {
-            let mut file = crate::open_private(&path)?;
+            let mut file = files::open_private(&path)?;
             let outcome = file.write_all(&[0; 4096]).and_then(|()| file.sync_all());
             outcome.and(std::fs::remove_file(&path))
         });
@@ -119,27 +122,27 @@ impl Database {
         outcome.map_err(|error| StoreFailure::Unavailable(error.into()))
     }
 
-    /// Takes deleted rows out of the log: they are overwritten in the file (`secure_delete`), and here the log, which may still hold
-    /// them, is emptied into it. To be called after something personal has been deleted.
+    /// Removes deleted rows from the log. They are overwritten in the file (`secure_delete`), and the log, which may still hold them, is
+    /// emptied into it. Call it after personal data was deleted.
     ///
-    /// It is the quick part of forgetting, and promises nothing: a reader in the middle of something keeps the log. What must be true
-    /// in the end is the duty of [`crate::SqliteErasure`].
+    /// It is quick and promises nothing, because a reader may hold the log. [`crate::SqliteErasure`] guarantees the result.
     pub async fn forget(&self) {
         match empty_log(&self.writer).await {
             Ok(true) => {}
-            Ok(false) => tracing::debug!("what was erased stays in a store's log for now: a reader holds it"),
-            Err(error) => tracing::warn!(%error, "what was erased stays in a store's log for now"),
+            Ok(false) => {
+                tracing::debug!("erased data stays in the log of a store for now: a reader holds it")
+            }
+            Err(error) => tracing::warn!(%error, "erased data stays in the log of a store for now"),
         }
     }
 
-    /// Rewrites the file, so that its pages hold nothing but what is there: also a deleted row that was moved to another page before may
-    /// have left a copy, which `secure_delete` does not reach. Other writes wait for as long. Returns false, and does nothing, if
-    /// the file is too large for that.
+    /// Rewrites the file, so that its pages hold only existing rows. A deleted row that had moved to another page may have left a copy,
+    /// which `secure_delete` does not reach. Other writes wait meanwhile. Returns false and does nothing if the file is too large.
     ///
     /// # Errors
     /// If SQLite fails.
     pub async fn vacuum(&self) -> Result<bool, StoreFailure> {
-        // What is free is not copied, however much of it a backlog has left.
+        // Free pages are not copied, however many of them a backlog has left.
         let bytes: i64 = sqlx::query_scalar(
             "select (page_count - freelist_count) * page_size
              from pragma_page_count, pragma_freelist_count, pragma_page_size",
@@ -153,7 +156,7 @@ impl Database {
         Ok(true)
     }
 
-    /// Moves what is in the log into the file and empties the log. Returns false if a reader holds it.
+    /// Moves the log into the file and empties it. Returns false if a reader holds the log.
     ///
     /// # Errors
     /// If SQLite fails.
@@ -161,16 +164,16 @@ impl Database {
         Ok(empty_log(&self.writer).await?)
     }
 
-    /// Where the file is.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes what is in the log into the file, closes it, and lets others open it, whoever still holds a clone of this.
+    /// Moves the log into the file, closes the file, and lets others open it, even if clones of this value still exist.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
-        // It fails only where the file is gone, and with it the lock.
+        // It fails only if the file is gone, and the lock with it.
         let _ = self.lock.unlock();
     }
 }
@@ -180,7 +183,7 @@ async fn empty_log(writer: &SqlitePool) -> sqlx::Result<bool> {
     Ok(held == 0)
 }
 
-/// After a crash the log still holds what was deleted, and with it the file; and an erasure may have been committed and nothing more.
+/// Completes erasures after a crash: the log and the file may still hold deleted data.
 async fn wipe_at_open(writer: &SqlitePool) -> sqlx::Result<()> {
     let has_duties: bool = sqlx::query_scalar(
         "select exists (select 1 from sqlite_schema where type = 'table' and name = 'erasure_duty')",
@@ -195,7 +198,7 @@ async fn wipe_at_open(writer: &SqlitePool) -> sqlx::Result<()> {
         sqlx::query("vacuum").execute(writer).await?;
         sqlx::query("update erasure_duty set vacuumed = 1").execute(writer).await?;
     }
-    // Nobody else has the file open, so nobody holds the log.
+    // The file is not open elsewhere, so no reader holds the log.
     empty_log(writer).await?;
     Ok(())
 }
@@ -207,28 +210,16 @@ fn watch(path: &Path, part: &str, pool: &SqlitePool) -> WatchedPool {
     watch_pool(format!("{store}:{part}"), move || Pool::of(&seen))
 }
 
-/// True for what SQLite says (by its primary result code) when something around it is in the way and may go: BUSY, LOCKED, NOMEM,
-/// IOERR, FULL, CANTOPEN.
-pub(crate) fn is_transient(error: &SqliteError) -> bool {
-    let code = sqlx::error::DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
-    code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))
-}
-
-pub(crate) fn path_of(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("sqlite:")?;
-    (!path.is_empty()).then(|| PathBuf::from(path))
-}
-
-/// Makes the folder of a file, and closes what lies beside the file from earlier to other users.
+/// Creates the folder of a file, and makes the existing files beside it private.
 fn make_room(path: &Path) -> std::io::Result<()> {
-    crate::make_private_folder(crate::files::folder_of(path))?;
+    files::make_private_folder(files::folder_of(path))?;
     for end in ["-wal", "-shm", "-journal"] {
-        crate::files::close_to_others(&beside(path, end))?;
+        files::close_to_others(&beside(path, end))?;
     }
     Ok(())
 }
 
-/// The path of a file that belongs to this one.
+/// Returns the path of a file beside this one.
 fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
@@ -236,13 +227,13 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 }
 
 fn lock(path: &Path) -> Result<File, StoreFailure> {
-    let told = |error: std::io::Error| StoreFailure::broken(format!("{}: {error}", path.display()));
-    let file = crate::open_private(&beside(path, ".lock")).map_err(told)?;
+    let failed = |error: std::io::Error| StoreFailure::broken(format!("{}: {error}", path.display()));
+    let file = files::open_private(&beside(path, ".lock")).map_err(failed)?;
     file.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => {
             StoreFailure::broken(format!("{} is open in another process", path.display()))
         }
-        std::fs::TryLockError::Error(error) => told(error),
+        std::fs::TryLockError::Error(error) => failed(error),
     })?;
     Ok(file)
 }

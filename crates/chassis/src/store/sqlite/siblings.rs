@@ -1,9 +1,9 @@
-//! How the stores of one folder know each other.
+//! The stores of one folder know each other.
 //!
-//! At the first start a folder gets an id. Each store keeps it inside its file, and the file `known-stores` has it in its first line, and
-//! below it the name of each store that was ever opened there. So a store that is missing, or that came from another folder, is
-//! noticed before an empty one takes its place: the rest would go on as if nothing had happened. Files from before these ids are taken
-//! as they are.
+//! At the first start a folder gets an id. Each store keeps it inside its file. The file `known-stores` has it in its first line, and
+//! below it the name of each store that was ever opened there. So a store that is missing, or that comes from another folder, is
+//! noticed before an empty one takes its place and the others go on as if nothing had happened. Files from before these ids are
+//! accepted as they are.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqlitePool};
 use uuid::Uuid;
 
-use super::path_of;
-use crate::StoreFailure;
-use crate::files::folder_of;
+use crate::files::{folder_of, replace_private, write_private};
+use crate::store::failure::StoreFailure;
+use crate::values::sqlite_path;
 
-/// The file beside the stores that names them.
+/// The file beside the stores with their names.
 const KNOWN: &str = "known-stores";
 
-/// A store as one of those in its folder.
+/// A store and its folder.
 pub(super) struct Sibling {
     file: PathBuf,
     name: String,
-    /// Where its folder names its stores.
+    /// The file with the names of the stores.
     list: PathBuf,
 }
 
-/// What a folder knows of its stores.
+/// The content of `known-stores`.
 struct Known {
     id: String,
     names: Vec<String>,
@@ -39,7 +39,7 @@ impl Sibling {
         Self { file: file.to_owned(), name, list: folder_of(file).join(KNOWN) }
     }
 
-    /// Refuses to go on without a store that was here before.
+    /// Returns an error if the store was here before and is missing.
     pub(super) fn ensure_not_missing(&self) -> Result<(), StoreFailure> {
         if holds_something(&self.file) || !self.known()?.is_some_and(|known| known.names.contains(&self.name))
         {
@@ -47,12 +47,12 @@ impl Sibling {
         }
         let (file, name, list) = (self.file.display(), &self.name, self.list.display());
         Err(StoreFailure::broken(format!(
-            "{file} is missing or empty, but it was here before: bring it back from the backup that the files beside it are from \
-             (`portal replay` builds the view of a section again), or take the line {name} out of {list} to begin with an empty one"
+            "{file} is missing or empty, but it was here before: restore it from the same backup as the files beside it (`portal \
+             replay` rebuilds the view of a section), or remove the line {name} from {list} to begin with an empty one"
         )))
     }
 
-    /// Reads the id inside the file, if it has one yet, and refuses a file that belongs to another folder.
+    /// Reads the id inside the file, if it has one, and refuses a file that belongs to another folder.
     pub(super) async fn recognise(&self, writer: &SqlitePool) -> Result<Option<String>, StoreFailure> {
         let has_id = "select exists (select 1 from sqlite_schema where name = 'portal_folder')";
         if !sqlx::query_scalar::<_, bool>(has_id).fetch_one(writer).await? {
@@ -64,7 +64,7 @@ impl Sibling {
             (Some(stored), Some(known)) if *stored != known.id => {
                 let (file, list) = (self.file.display(), self.list.display());
                 Err(StoreFailure::broken(format!(
-                    "{file} belongs to another data folder (its id is {stored}, that of {list} is {}): bring back the file of this \
+                    "{file} belongs to another data folder (its id is {stored}, that of {list} is {}): restore the file of this \
                      folder, or the whole other folder",
                     known.id
                 )))
@@ -73,7 +73,7 @@ impl Sibling {
         }
     }
 
-    /// Writes the id into the file if it has none, and remembers that the store is here.
+    /// Writes the id into the file if it has none, and adds the store to the list.
     pub(super) async fn settle(
         &self,
         writer: &SqlitePool,
@@ -82,13 +82,13 @@ impl Sibling {
         let known = match self.known()? {
             Some(known) => known,
             None => {
-                // Of files that were brought together one may be from before the ids, and the others not.
+                // If files were copied together, one may be from before the ids and the others not.
                 let own = match &stored {
                     Some(id) => Some(id.clone()),
                     None => self.id_of_another().await,
                 };
                 let own = own.unwrap_or_else(|| Uuid::new_v4().to_string());
-                let made = crate::write_private(&self.list, format!("{own}\n").as_bytes());
+                let made = write_private(&self.list, format!("{own}\n").as_bytes());
                 made.map_err(|error| self.failed(&error))?;
                 // Another process may have been first.
                 self.known()?.unwrap_or(Known { id: own, names: Vec::new() })
@@ -114,7 +114,7 @@ impl Sibling {
         }
     }
 
-    /// The id inside another store of the folder. What can't be read has none.
+    /// Returns the id inside another store of the folder. A file that can't be read has none.
     async fn id_of_another(&self) -> Option<String> {
         for entry in std::fs::read_dir(folder_of(&self.file)).ok()?.filter_map(Result::ok) {
             let path = entry.path();
@@ -133,7 +133,7 @@ impl Sibling {
         None
     }
 
-    /// Adds the name in one write, so that several processes may do so together.
+    /// Adds the name in one write, so that several processes may do so at the same time.
     fn remember(&self) -> std::io::Result<()> {
         let mut list = std::fs::File::options().append(true).open(&self.list)?;
         list.write_all(format!("\n{}\n", self.name).as_bytes())?;
@@ -144,7 +144,7 @@ impl Sibling {
         let Some(Known { id, names }) = self.known()? else { return Ok(()) };
         let others = names.into_iter().filter(|name| *name != self.name);
         let text: String = [id].into_iter().chain(others).map(|line| format!("{line}\n")).collect();
-        crate::replace_private(&self.list, text.as_bytes()).map_err(|error| self.failed(&error))
+        replace_private(&self.list, text.as_bytes()).map_err(|error| self.failed(&error))
     }
 
     fn known(&self) -> Result<Option<Known>, StoreFailure> {
@@ -166,11 +166,11 @@ fn holds_something(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Refuses to go on if one of these stores was here before and is missing now. `files` are in the order in which a first start opens
-/// them, in groups. In a folder from before stores knew each other, a store is missing if one of a later group is there.
+/// Returns an error if one of these stores was here before and is missing now. `files` are in groups, in the order in which a first
+/// start opens them. In a folder from before the ids, a store is missing if one of a later group is there.
 ///
 /// # Errors
-/// [`StoreFailure::Broken`] with the store that is missing, and what to do.
+/// [`StoreFailure::Broken`] with the missing store and what to do.
 pub fn ensure_none_is_missing(files: &[Vec<PathBuf>]) -> Result<(), StoreFailure> {
     let all = files.iter().flatten().map(|file| Sibling::of(file));
     let mut is_known = false;
@@ -183,19 +183,20 @@ pub fn ensure_none_is_missing(files: &[Vec<PathBuf>]) -> Result<(), StoreFailure
     match files[..last].iter().flatten().find(|file| !holds_something(file)) {
         None => Ok(()),
         Some(missing) => Err(StoreFailure::broken(format!(
-            "{} is missing or empty, but stores that were made after it are there: bring it back from the backup that the files beside \
-             it are from, or start on another folder (--data-dir)",
+            "{} is missing or empty, but stores that were created after it are there: restore it from the same backup as the files \
+             beside it, or start with another folder (--data-dir)",
             missing.display()
         ))),
     }
 }
 
-/// Forgets the store that `url` names if its file is missing, so that a new one can take its place. For stores that can be built again.
+/// Removes the store of `url` from the list if its file is missing, so that a new one can take its place. It is for stores that can be
+/// rebuilt.
 ///
 /// # Errors
 /// If the operating system refuses.
 pub fn forget_if_missing(url: &str) -> Result<(), StoreFailure> {
-    match path_of(url).filter(|file| !holds_something(file)) {
+    match sqlite_path(url).filter(|file| !holds_something(file)) {
         Some(file) => Sibling::of(&file).forget(),
         None => Ok(()),
     }
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_was_here_and_is_missing_or_empty_stops_the_start_with_what_to_do() {
+    async fn a_missing_or_empty_store_stops_the_start_with_instructions() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
         for name in ["users.db", "news.db"] {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_of_another_folder_is_refused_and_a_copy_of_a_whole_folder_is_not() {
+    async fn a_store_of_another_folder_is_refused_but_a_copy_of_a_whole_folder_is_accepted() {
         let (one, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         for folder in [&one, &other] {
             open(folder.path(), "users.db").await.expect("a first start");
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_from_before_the_ids_opens_as_it_is_unless_a_store_is_missing() {
+    async fn a_folder_from_before_the_ids_is_accepted_unless_a_store_is_missing() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
         let files = ["users.db", "users-intake.db", "news.db", "view.db"].map(|name| path.join(name));

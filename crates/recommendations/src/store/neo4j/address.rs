@@ -1,6 +1,6 @@
 use std::fmt;
 
-use chassis::StoreFailure;
+use chassis::{StoreFailure, UrlParts};
 
 /// The tenant if the URL does not name one.
 const DEFAULT_TENANT: &str = "portal";
@@ -25,15 +25,17 @@ impl Neo4jAddress {
     /// Fails if a part is missing or not valid. The error quotes nothing of the URL.
     pub fn parse(url: &str) -> Result<Self, StoreFailure> {
         let fault = |text: &'static str| StoreFailure::broken(format!("store.url {text}"));
-        let (scheme, rest) = url.split_once("://").ok_or_else(|| fault("has no ://"))?;
-        if !matches!(scheme, "neo4j" | "bolt") {
+        let parts = UrlParts::of(url).ok_or_else(|| fault("has no ://"))?;
+        if !matches!(parts.scheme, "neo4j" | "bolt") {
             return Err(fault("must begin with neo4j:// or bolt://"));
         }
-        let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let (login, host) = authority.rsplit_once('@').ok_or_else(|| fault("names no user"))?;
+        let login = parts.login.ok_or_else(|| fault("names no user"))?;
         let (user, password) = login.split_once(':').ok_or_else(|| fault("has no password"))?;
-        let host: http::uri::Authority = host.parse().map_err(|_| fault("names no server"))?;
+        let host: http::uri::Authority = parts.authority.parse().map_err(|_| fault("names no server"))?;
+        if !matches!(parts.path, "" | "/") {
+            return Err(fault("may not have a path"));
+        }
+        let query = parts.query.unwrap_or_default();
         let decode = |text| {
             unescape(text).ok_or_else(|| {
                 fault("contains a % that is not followed by two hexadecimal digits of valid UTF-8")

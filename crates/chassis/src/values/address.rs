@@ -1,9 +1,12 @@
+use std::path::PathBuf;
+
+use http::uri::{Scheme, Uri};
 use serde::{Deserialize, Serialize};
 
-use super::Profile;
-use super::Url;
+use super::profile::Profile;
+use super::url::{Url, UrlParts};
 
-/// Where something is: the scheme of its URL chooses the adapter.
+/// The address of a store, a bus or a service in a configuration. The scheme of its URL selects the adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Address {
@@ -12,30 +15,30 @@ pub struct Address {
 }
 
 impl Address {
-    /// The URL with the name of a service in the place of `{service}`: one configuration may serve several.
+    /// Returns the URL with the name of a service in place of `{service}`: one configuration may serve several services.
     pub fn of(&self, service: &str) -> Url {
         self.url.expose().replace("{service}", service).into()
     }
 }
 
-/// What an address can look like.
+/// The forms of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A file of this process.
     Sqlite,
     /// The memory of this process.
     Memory,
-    /// A file that joins the services of one process.
+    /// A file that connects the services of one process.
     Local,
     /// A neighbour in the same process.
     InProcess,
     /// A server that speaks HTTP.
     Http,
-    /// One server that speaks gRPC, or several with commas between them.
+    /// One gRPC server, or several with commas between them.
     Grpc,
     /// PostgreSQL.
     Postgres,
-    /// MongoDB, or what speaks its protocol.
+    /// MongoDB, or a server that speaks its protocol.
     Mongo,
     /// Redis.
     Redis,
@@ -62,7 +65,7 @@ impl Form {
         }
     }
 
-    /// How it is written, for the sentence that says what to set.
+    /// Returns an example, for the sentence that says what to set.
     fn example(self) -> &'static str {
         match self {
             Form::Sqlite => "sqlite:FILE",
@@ -79,28 +82,24 @@ impl Form {
         }
     }
 
-    /// True where only a neighbour in the same process can answer.
-    const fn needs_company(self) -> bool {
+    /// True if only a neighbour in the same process can answer.
+    const fn needs_neighbours(self) -> bool {
         matches!(self, Form::Local | Form::InProcess)
     }
 
-    /// True where the rest of the URL can be one of this form. Its driver may still find a fault in what stands in the query.
+    /// True if the rest of the URL can have this form. The driver may still find a fault in its query.
     fn fits(self, url: &str) -> bool {
         let rest = url.split_once(':').map_or("", |(_, rest)| rest);
         match self {
-            Form::Sqlite => crate::sqlite::path_of(url).is_some(),
+            Form::Sqlite => sqlite_path(url).is_some(),
             Form::Memory => rest.is_empty(),
             Form::Local => !rest.is_empty() && !rest.starts_with("//"),
             Form::InProcess => rest.strip_prefix("//").is_some_and(is_name),
-            Form::Http => {
-                url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
-            }
-            Form::Grpc => crate::grpc::Replicas::new(url).is_some(),
-            // Its server may be a socket, which stands in the query.
-            Form::Postgres => {
-                crate::postgres::is_address(url) && (host_of(url).is_some() || rest.contains("host=/"))
-            }
-            Form::Mongo | Form::Redis | Form::Neo4j | Form::Amqp => host_of(url).is_some(),
+            Form::Http => url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty())),
+            Form::Grpc => grpc_servers(url).is_some(),
+            // The server may be a socket, which the query names.
+            Form::Postgres => is_postgres(url) && (names_host(url) || rest.contains("host=/")),
+            Form::Mongo | Form::Redis | Form::Neo4j | Form::Amqp => names_host(url),
         }
     }
 }
@@ -109,104 +108,113 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Login and server of `scheme://login@server/…`; nothing where no server is named.
-fn authority_of(url: &str) -> Option<(Option<&str>, &str)> {
-    let (_, rest) = url.split_once("://")?;
-    let (login, place) = match rest.rsplit_once('@') {
-        Some((login, place)) => (Some(login), place),
-        None => (None, rest),
-    };
-    let host = place.split(['/', '?']).next().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    (!name.is_empty()).then_some((login, host))
+fn names_host(url: &str) -> bool {
+    UrlParts::of(url).is_some_and(|parts| !parts.host().is_empty())
 }
 
-fn host_of(url: &str) -> Option<&str> {
-    authority_of(url).map(|(_, host)| host)
+/// Returns the file of a `sqlite:` URL.
+pub(crate) fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
-/// Passwords that servers come with, or that everybody tries first.
+fn is_postgres(url: &str) -> bool {
+    url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
+}
+
+/// Returns the servers of `http://users:50051`, or of several such addresses with commas between them. Returns `None` if
+/// one of them is not such an address.
+pub(crate) fn grpc_servers(addresses: &str) -> Option<Vec<Uri>> {
+    let servers: Vec<Uri> = addresses.split(',').map(|server| server.parse().ok()).collect::<Option<_>>()?;
+    let are_valid = servers.iter().all(|uri| uri.scheme() == Some(&Scheme::HTTP) && uri.port().is_some());
+    are_valid.then_some(servers)
+}
+
+/// Default passwords of servers, and the passwords that attackers try first.
 const WELL_KNOWN: [&str; 10] =
     ["", "admin", "changeme", "default", "guest", "password", "postgres", "root", "secret", "test"];
 
-/// True where the login is one that everybody knows: the password is well known, or the user's own name.
-fn is_well_known(form: Form, url: &str) -> bool {
-    let Some((login, _)) = authority_of(url) else { return false };
-    match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
+/// True if the password is a well-known one, or the name of the user.
+fn has_well_known_password(form: Form, url: &str) -> bool {
+    let Some(parts) = UrlParts::of(url).filter(|parts| !parts.host().is_empty()) else { return false };
+    match parts.user_and_password() {
         Some((user, password)) => {
             user == password || WELL_KNOWN.contains(&password.to_ascii_lowercase().as_str())
         }
-        // Without a login the broker's driver takes guest and guest.
+        // Without a login the driver of the broker uses guest and guest.
         None => form == Form::Amqp,
     }
 }
 
-/// An address among the keys of a configuration, and which forms it may have.
+/// An address under a key of a configuration, and the forms that it may have.
 pub struct Place {
     key: String,
     url: Url,
     forms: &'static [Form],
-    more: Option<String>,
+    adapter_fault: Option<String>,
 }
 
 impl Place {
-    /// The address `url` of `key`, which may have one of these forms.
+    /// The address `url` under `key`, which may have one of these forms.
     pub fn new(key: &str, url: &str, forms: &'static [Form]) -> Self {
-        Self { key: key.to_owned(), url: url.into(), forms, more: None }
+        Self { key: key.to_owned(), url: url.into(), forms, adapter_fault: None }
     }
 
-    /// The same with what an adapter's own reader says of it, in a sentence that quotes nothing of it: where the form is right,
-    /// that is a fault too.
+    /// Also runs the adapter's own parser. Its error must not quote the URL.
     pub fn read_by<E: std::error::Error>(mut self, read: impl FnOnce(&str) -> Result<(), E>) -> Self {
-        // A store's failure says what it is about in its cause.
-        let sentence = |fault: E| fault.source().map_or_else(|| fault.to_string(), crate::causes);
-        self.more = read(self.url.expose()).err().map(sentence);
+        // The failure of a store names its subject in its cause.
+        let sentence = |fault: E| fault.source().map_or_else(|| fault.to_string(), super::causes);
+        self.adapter_fault = read(self.url.expose()).err().map(sentence);
         self
     }
 
-    /// The same below another key: `users` before `store.url`.
+    /// Puts the key below another one: `users` before `store.url`.
     pub fn below(mut self, key: &str) -> Self {
         self.key = format!("{key}.{}", self.key);
         self
     }
 
-    /// What is wrong with it, if anything, in a sentence that holds no password.
+    /// Returns the fault of the address, if it has one, in a sentence without its password. `alone` is true for a service
+    /// in a process of its own.
     pub fn fault(&self, profile: Profile, alone: bool) -> Option<String> {
         let (key, url) = (&self.key, self.url.expose());
         let form =
             self.forms.iter().find(|form| form.schemes().contains(&self.url.scheme()) && form.fits(url));
         let Some(form) = form else {
-            // Not even the scheme is quoted: where it is wrong, a password may stand in its place.
-            return Some(format!("{key} must be {}", or(self.forms.iter())));
+            // Not even the scheme is quoted: if it is wrong, it may be a password.
+            return Some(format!("{key} must be {}", either(self.forms.iter())));
         };
-        if form.needs_company() && (alone || profile == Profile::Production) {
-            let others = or(self.forms.iter().filter(|form| !form.needs_company()));
+        if form.needs_neighbours() && (alone || profile == Profile::Production) {
+            let others = either(self.forms.iter().filter(|form| !form.needs_neighbours()));
             let why = if alone {
-                "only works where the services share a process"
+                "only works if the services share a process"
             } else {
                 "is for one process, and production is a fleet"
             };
             return Some(format!("{key} is {}, which {why}; set {others}", self.url));
         }
-        if profile == Profile::Production && is_well_known(*form, url) {
-            return Some(format!("{key} has a password that everybody knows, which production refuses"));
+        if profile == Profile::Production && has_well_known_password(*form, url) {
+            return Some(format!(
+                "{key} has a well-known password, which production refuses; choose another one"
+            ));
         }
-        self.more.clone().map(|fault| format!("{key}: {fault}"))
+        self.adapter_fault.clone().map(|fault| format!("{key}: {fault}"))
     }
 }
 
-fn or<'a>(forms: impl Iterator<Item = &'a Form>) -> String {
+fn either<'a>(forms: impl Iterator<Item = &'a Form>) -> String {
     forms.map(|form| form.example()).collect::<Vec<_>>().join(" or ")
 }
 
-/// What is wrong with a path under which a gateway shows something, if anything.
+/// Returns the fault of a path under which a gateway serves something, if it has one.
 pub fn path_fault(key: &str, path: &str) -> Option<String> {
-    let good = path.is_empty()
+    let is_valid = path.is_empty()
         || path.starts_with('/')
             && !path.ends_with('/')
             && !path.contains("//")
             && path.parse::<http::uri::PathAndQuery>().is_ok_and(|read| read.query().is_none());
-    (!good).then(|| format!("{key} must be a path such as /news/v1, without a slash at its end, or empty"))
+    (!is_valid)
+        .then(|| format!("{key} must be a path such as /news/v1, without a slash at its end, or empty"))
 }
 
 #[cfg(test)]
@@ -231,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_of_any_form_is_refused_and_not_quoted() {
+    fn an_address_without_a_known_form_is_refused_and_not_quoted() {
         for bad in [
             "",
             "hunter2",
@@ -279,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_is_no_production_and_a_service_alone_has_no_neighbours() {
+    fn addresses_within_a_process_are_refused_in_production_and_for_a_service_alone() {
         for near in ["local:data/bus.db", "inproc://users"] {
             for (profile, alone) in [(Profile::Production, false), (Profile::Development, true)] {
                 let fault = fault(near, profile, alone).expect("is refused");
@@ -291,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn production_refuses_passwords_that_everybody_knows_and_does_not_repeat_them() {
+    fn production_refuses_well_known_passwords_and_does_not_quote_them() {
         for open in [
             "amqp://broker:5672/portal",
             "amqp://guest:guest@broker",
@@ -301,14 +309,17 @@ mod tests {
             "mongodb://root@view",
         ] {
             let fault = fault(open, Profile::Production, true).unwrap_or_else(|| panic!("{open} passed"));
-            assert_eq!(fault, "the.key has a password that everybody knows, which production refuses");
+            assert_eq!(
+                fault,
+                "the.key has a well-known password, which production refuses; choose another one"
+            );
             assert_eq!(super::Place::new("k", open, ALL).fault(Profile::Development, true), None);
         }
         assert_eq!(fault("amqp://users:d0a1c7@broker/portal", Profile::Production, true), None);
     }
 
     #[test]
-    fn what_the_adapter_reads_differently_is_refused_where_the_form_is_right() {
+    fn an_address_that_its_adapter_can_not_read_is_refused() {
         let place = |url: &str| Place::new("k", url, &[Form::Redis]).read_by(|_| Err(std::fmt::Error));
         assert_eq!(
             place("redis://cache").fault(Profile::Development, true).as_deref(),

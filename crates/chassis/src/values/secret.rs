@@ -3,12 +3,12 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A value that is never shown: it prints and serialises as `***` and is wiped from memory.
+/// A value that is never shown. It prints and serialises as `***`, and its memory is wiped.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// The value itself, for the one place that needs it.
+    /// Returns the value, for the one place that needs it.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -32,7 +32,7 @@ impl Serialize for Secret {
     }
 }
 
-/// Reads any plain value as text, and quotes none of it where it can't: an error may be printed.
+/// Reads any plain value as text. An error may be printed, so it does not quote the value.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
