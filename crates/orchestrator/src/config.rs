@@ -1,4 +1,4 @@
-//! What can be set; `config.default.toml` says what for.
+//! The configuration. `config.default.toml` explains every key.
 
 use std::time::Duration;
 
@@ -6,59 +6,60 @@ use chassis::config::{Address, Form, Place, Secret, Settings, path_fault};
 use chassis::{IdentityConfig, token_fault};
 use serde::{Deserialize, Serialize};
 
-use crate::app::{TextBudget, Times};
+use crate::app::{CacheTimes, TextBudget};
 use crate::clients::RetryRule;
 
 /// The orchestrator's configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The path under which readers see these routes.
+    /// The public path of these routes.
     pub public_base: String,
-    /// Where identities come from.
+    /// The issuer and the keys of access tokens.
     pub identity: IdentityConfig,
-    /// The way to the other services.
+    /// The address of the bus.
     pub bus: Address,
-    /// How the news sections are asked.
-    pub desks: DesksConfig,
-    /// How readings are told.
+    /// The calls to the news sections.
+    pub desks: SectionsConfig,
+    /// The queue of readings.
     pub readings: ReadingsConfig,
-    /// How it is asked what readers like.
+    /// The client of recommendations.
     pub recommendations: RecommendationsConfig,
-    /// What is kept of answers that everybody gets.
+    /// The read cache.
     pub cache: CacheConfig,
-    /// What lists may take.
+    /// The limits of lists.
     pub lists: ListsConfig,
 }
 
-/// What lists may take.
+/// The limits of lists.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListsConfig {
-    /// Memory for lists with content that are being made or sent, in bytes.
+    /// The memory for lists with content that are being made or sent, in bytes; at least [`TextBudget::MIN`].
     pub content_bytes: u32,
 }
 
-/// What is kept of answers that everybody gets.
+/// The settings of the read cache.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CacheConfig {
-    /// How many bytes; 0 keeps nothing.
+    /// The size of the cache in bytes; 0 stores nothing.
     pub bytes: u64,
-    /// How long an answer serves without asking again.
+    /// The time for which an answer is fresh, in milliseconds (at most 60,000).
     pub fresh_ms: u64,
-    /// How long after that it serves while a new one is made.
+    /// The time after that in which it is served while a new one is made, in milliseconds (at most 30,000).
     pub renewing_ms: u64,
-    /// How long it serves while its section is away.
+    /// The time for which it is served while its section is unavailable, in milliseconds (at most a week).
     pub stale_ms: u64,
-    /// How long lists are not kept after their section has announced a change.
+    /// The time in which lists are not stored after a change in their section, in milliseconds (at most
+    /// 60,000).
     pub settling_ms: u64,
 }
 
 impl CacheConfig {
-    /// How long answers serve.
-    pub fn times(&self) -> Times {
-        Times {
+    /// Returns the times for which answers are served.
+    pub fn times(&self) -> CacheTimes {
+        CacheTimes {
             fresh: Duration::from_millis(self.fresh_ms),
             renewing: Duration::from_millis(self.renewing_ms),
             stale: Duration::from_millis(self.stale_ms),
@@ -67,49 +68,50 @@ impl CacheConfig {
     }
 }
 
-/// How the news sections are asked.
+/// The settings of calls to the news sections.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct DesksConfig {
-    /// How long a section is waited for if another one has answered the same question, in milliseconds.
+pub struct SectionsConfig {
+    /// The time to wait for a section if another one has answered the same request, in milliseconds (at least
+    /// 1).
     pub section_deadline_ms: u64,
-    /// How often a call that failed is tried again.
+    /// The number of times that a failed call is retried (at most 10).
     pub retries: u32,
-    /// The longest pause before the first of them.
+    /// The longest pause before the first retry, in milliseconds.
     pub retry_pause_ms: u64,
 }
 
-impl DesksConfig {
-    /// How long a section is waited for if another one has answered the same question.
+impl SectionsConfig {
+    /// Returns the time to wait for a section if another one has answered the same request.
     pub fn section_deadline(&self) -> Duration {
         Duration::from_millis(self.section_deadline_ms)
     }
 
-    /// When calls are tried again.
+    /// Returns the rule for retries.
     pub fn retry_rule(&self) -> RetryRule {
         RetryRule { retries: self.retries, pause: Duration::from_millis(self.retry_pause_ms) }
     }
 }
 
-/// How readings are told.
+/// The settings of the queue of readings.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadingsConfig {
-    /// How many may wait.
+    /// The largest number of waiting readings (1 to 1,000,000).
     pub queue: usize,
-    /// How long the bus may take to confirm a batch.
+    /// The time for the bus to confirm a batch, in milliseconds (at least 1).
     pub patience_ms: u64,
 }
 
-/// How it is asked what readers like.
+/// The settings of the client of recommendations.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecommendationsConfig {
-    /// The address for gRPC.
+    /// The address of recommendations for gRPC.
     pub url: String,
-    /// What it knows this service by.
+    /// The token by which recommendations knows this service.
     pub token: Secret,
-    /// How long the personal part of a front page may take.
+    /// The time for the personal part of a front page, in milliseconds (1 to 2000).
     pub budget_ms: u64,
 }
 
@@ -126,32 +128,32 @@ impl Settings for Config {
             faults.push("desks.retries must be at most 10".to_owned());
         }
         if !(1..=1_000_000).contains(&self.readings.queue) {
-            faults.push("readings.queue must be 1 to 1,000,000".to_owned());
+            faults.push("readings.queue must be between 1 and 1,000,000".to_owned());
         }
         if self.cache.fresh_ms > 60_000 {
             faults.push(
-                "cache.fresh_ms must be at most 60,000: so long, and renewing_ms, a missed announcement may go unnoticed"
+                "cache.fresh_ms must be at most 60,000, because a missed event goes unnoticed for this time and renewing_ms"
                     .to_owned(),
             );
         }
         if self.cache.renewing_ms > 30_000 {
             faults.push(
-                "cache.renewing_ms must be at most 30,000: so long other caches are told to do the same"
+                "cache.renewing_ms must be at most 30,000, the time that other caches may do the same"
                     .to_owned(),
             );
         }
         if self.cache.stale_ms > 7 * 86_400_000 {
-            faults.push("cache.stale_ms must be at most a week".to_owned());
+            faults.push("cache.stale_ms must be at most 604,800,000 (a week)".to_owned());
         }
         if self.cache.settling_ms > 60_000 {
             faults.push(
-                "cache.settling_ms must be at most 60,000: so long no list is kept after a change".to_owned(),
+                "cache.settling_ms must be at most 60,000, because no list is stored for this time after a change".to_owned(),
             );
         }
-        if self.lists.content_bytes < TextBudget::LEAST {
+        if self.lists.content_bytes < TextBudget::MIN {
             faults.push(format!(
-                "lists.content_bytes must be at least {}, got {}: so much one list may take",
-                TextBudget::LEAST,
+                "lists.content_bytes must be at least {}, the memory of one list, got {}",
+                TextBudget::MIN,
                 self.lists.content_bytes
             ));
         }
@@ -159,7 +161,7 @@ impl Settings for Config {
             faults.push("readings.patience_ms must be at least 1".to_owned());
         }
         if !(1..=2000).contains(&self.recommendations.budget_ms) {
-            faults.push("recommendations.budget_ms must be 1 to 2000".to_owned());
+            faults.push("recommendations.budget_ms must be between 1 and 2000".to_owned());
         }
         faults.extend(token_fault("recommendations.token", &self.recommendations.token));
         faults
@@ -193,14 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_good_and_the_products() {
-        let config = with(&[]).expect("good defaults");
+    fn the_defaults_are_valid() {
+        let config = with(&[]).expect("valid defaults");
         assert_eq!(config.desks.section_deadline(), Duration::from_millis(300));
         assert_eq!(config.desks.retry_rule().retries, 2);
     }
 
     #[test]
-    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+    fn an_address_with_a_wrong_scheme_is_refused_with_the_name_of_its_key() {
         for (variable, key) in [
             ("ORCHESTRATOR__BUS__URL", "bus.url"),
             ("ORCHESTRATOR__RECOMMENDATIONS__URL", "recommendations.url"),
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn all_faults_are_reported_together() {
         let faults = with(&[
             ("ORCHESTRATOR__PUBLIC_BASE", "news/"),
             ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "0"),

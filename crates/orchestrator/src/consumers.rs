@@ -1,4 +1,4 @@
-//! What this service does with messages: it takes out of its cache what is no longer true. Each may be repeated, in any order.
+//! The subscription that invalidates the cache. Messages may arrive several times and in any order.
 
 use std::sync::Arc;
 
@@ -10,30 +10,36 @@ use proto::users::v1::UserErased;
 
 use crate::app::Shelf;
 
-/// What is heard: every change of an article, and every erasure.
+/// The keys: every change of an article, and every erasure.
 pub const KEYS: [&str; 2] = ["news.#", "users.erased"];
 
-/// Takes out what an announcement makes untrue.
-pub struct Purge(pub Arc<Shelf>);
+/// The handler that evicts answers which an event has made wrong.
+pub struct InvalidateCache(pub Arc<Shelf>);
 
 #[async_trait]
-impl Handler for Purge {
+impl Handler for InvalidateCache {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         if message.key == "users.erased" {
-            let erased =
-                UserErased::decode(message.body.clone()).map_err(|_| poison("it can't be decoded"))?;
-            self.0.erased(erased.user_id.parse().map_err(|_| poison("it names no account"))?);
+            let erased = UserErased::decode(message.body.clone())
+                .map_err(|_| unreadable("The message can't be decoded."))?;
+            self.0.person_erased(
+                erased.user_id.parse().map_err(|_| unreadable("`user_id` of the message must be a UUID."))?,
+            );
             return Ok(());
         }
-        // The envelope says all that is needed; the article itself may have half a megabyte.
+        // The envelope contains all that is needed. The article itself may have half a megabyte.
         let section = message.key.split('.').nth(1).unwrap_or_default();
-        let section = section.parse().map_err(|_| poison("it names no section"))?;
-        let id = message.subject.parse().map_err(|_| poison("it names no article"))?;
-        self.0.announced(section, id, Version::new(message.version));
+        let section =
+            section.parse().map_err(|_| unreadable("The key of the message must name a section."))?;
+        let id = message
+            .subject
+            .parse()
+            .map_err(|_| unreadable("The subject of the message must be the id of an article."))?;
+        self.0.article_changed(section, id, Version::new(message.version));
         Ok(())
     }
 }
 
-fn poison(why: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, "unreadable_message", why)
+fn unreadable(detail: &str) -> Refusal {
+    Refusal::new(Kind::Invalid, "unreadable_message", detail)
 }

@@ -18,20 +18,23 @@ use bus::{Bus, Subscription};
 use chassis::{Service, Surroundings, Verifier};
 
 pub use crate::config::{
-    CacheConfig, Config, DesksConfig, ListsConfig, ReadingsConfig, RecommendationsConfig,
+    CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
 };
 pub use crate::http::{ACCESS, News, router};
 
 use crate::app::{App, ReadingQueue, Shelf, TextBudget};
 use crate::clients::{BusReadings, BusSections, GrpcTastes};
-use crate::workers::TellReadings;
+use crate::workers::PublishReadings;
 
-/// Builds the service. Nothing runs yet.
+/// The service's name in queues, logs and configuration.
+pub const NAME: &str = "orchestrator";
+
+/// Builds the service. Nothing runs until a host runs it.
 ///
 /// # Errors
-/// Where the bus or the source of keys can't be used here, in a sentence that says what to set.
+/// Fails if the bus or the source of keys can't be used here. The error says what to set.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
-    // First what may be refused here, then what leaves files behind.
+    // Everything that may be refused comes first; the steps that create files come last.
     Verifier::new(&config.identity, &surroundings)?;
     surroundings.transport(&config.recommendations.url).context("recommendations.url")?;
     let bus::OpenBus { bus, closers } =
@@ -40,10 +43,10 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     Ok(Service { closers, ..service })
 }
 
-/// Builds the service on a bus that is open already, which whoever opened it closes, and gives back its use cases too.
+/// Builds the service on an open bus, which the caller closes, and also returns its use cases.
 ///
 /// # Errors
-/// Where the source of keys can't be used here, or the bus takes no subscription.
+/// Fails if the source of keys can't be used here, or if the bus refuses the subscription.
 pub async fn build_on(
     bus: Arc<dyn Bus>,
     config: Config,
@@ -53,14 +56,14 @@ pub async fn build_on(
     let transport = surroundings.transport(&config.recommendations.url).context("recommendations.url")?;
     let transport = transport.with_token(&config.recommendations.token);
     let readings = Arc::new(ReadingQueue::new(config.readings.queue));
-    let worker = TellReadings {
+    let worker = PublishReadings {
         queue: readings.clone(),
         sink: Arc::new(BusReadings::new(bus.clone())),
-        patience: Duration::from_millis(config.readings.patience_ms),
+        timeout: Duration::from_millis(config.readings.patience_ms),
     };
     let shelf = Arc::new(Shelf::new(config.cache.bytes, config.cache.times(), surroundings.clock.clone()));
-    let heard = Subscription::broadcast("orchestrator", consumers::KEYS);
-    let purge = bus.subscribe(heard, Arc::new(consumers::Purge(shelf.clone()))).await?;
+    let events = Subscription::broadcast(NAME, consumers::KEYS);
+    let invalidation = bus.subscribe(events, Arc::new(consumers::InvalidateCache(shelf.clone()))).await?;
     let app = Arc::new(App {
         shelf,
         sections: Arc::new(BusSections::new(bus.clone(), config.desks.retry_rule())),
@@ -75,13 +78,13 @@ pub async fn build_on(
     let news = News { app: app.clone(), public_base: config.public_base.into() };
     let (http, doc) = router(news, verifier)?;
     let service = Service {
-        name: "orchestrator",
+        name: NAME,
         http,
         doc,
         grpc: None,
         metrics: [metrics::described(), bus::metrics::described()].concat(),
         grpc_described: None,
-        consumers: vec![purge],
+        consumers: vec![invalidation],
         workers: vec![Arc::new(worker)],
         health: vec![bus::dependency(&bus)],
         closers: Vec::new(),

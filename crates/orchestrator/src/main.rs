@@ -1,5 +1,5 @@
-//! The orchestrator in a process of its own.
+//! The orchestrator in its own process.
 
 fn main() -> std::process::ExitCode {
-    chassis::main("orchestrator", orchestrator::build)
+    chassis::main(orchestrator::NAME, orchestrator::build)
 }

@@ -1,25 +1,26 @@
-//! What this service counts about itself.
+//! The metrics of this service.
 
 use chassis::metrics::{Counter, Described};
 
-/// Requests that the read cache had a part in.
+/// The requests to the read cache.
 pub(crate) static CACHE_REQUESTS: Counter<2> = Counter::new(
     "cache_requests_total",
     ["cache", "outcome"],
-    "Requests to the read cache of `article`, `list` or `home`: `hit` (kept), `renewal` (kept, no longer fresh, and a new one is made \
-     behind this request), `stale` (kept, while no new answer can be made) or `miss` (its section was asked, with whatever end).",
-    "`stale`: a section is away and readers see what was kept; a share of `miss` and `renewal` that grows: the sections do work that the \
-     cache spared.",
+    "Requests to the read cache for `article`, `list` or `home`: `hit` (a stored answer), `renewal` (a stored answer that is no longer fresh; a \
+     new one is made behind this request), `stale` (a stored answer, because no new one can be made) or `miss` (the section was called, \
+     with any result).",
+    "`stale`: a section is unavailable and readers see stored answers. A growing share of `miss` and `renewal`: the sections do work that the \
+     cache saved before.",
 );
-/// Readings that nobody will be told of.
+/// The readings that were dropped before they were published.
 pub(crate) static ARTICLE_READ_DROPPED: Counter<0> = Counter::new(
     "article_read_dropped_total",
     [],
     "Readings that were dropped because too many waited for the bus (`readings.queue`).",
-    "Any increase: recommendations learn less than readers read; the bus is away or too slow.",
+    "Any increase: recommendations miss readings, because the bus is down or too slow.",
 );
 
-/// All of them.
+/// Returns the descriptions of all metrics.
 pub fn described() -> Vec<Described> {
     vec![CACHE_REQUESTS.described(), ARTICLE_READ_DROPPED.described()]
 }

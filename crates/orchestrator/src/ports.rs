@@ -1,5 +1,5 @@
-//! What this service needs from outside: the three news sections, somewhere to tell that an article was read, and somebody who knows
-//! what a reader likes.
+//! The ports of this service: the three news sections, the sink of readings, and the source of the labels
+//! that readers like.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use chassis::http::AccessToken;
 use kernel::{ArticleId, Class, Expected, Fault, Kind, Refusal, Section, Timestamp, UserId, Version};
 
 use crate::domain::{
-    Article, DiffPart, History, Part, Picked, Reading, SectionList, SectionPositions, State, Taste,
+    Article, ArticleBatch, DiffPart, History, ListSlice, Reading, SectionList, SectionPositions, State, Taste,
 };
 
 pub use proto::news::v1::command_request::Action;
@@ -20,7 +20,8 @@ pub struct Command {
     pub id: Option<ArticleId>,
     /// The version that the caller has seen; `None` for a new article.
     pub expected: Option<Expected>,
-    /// The change. Only the section knows what it means, so it is passed on as the message that the section reads.
+    /// The change. Only the section knows what it means, so it is passed on as the message that the section
+    /// reads.
     pub action: Action,
     /// The verified access token of the caller.
     pub token: Option<AccessToken>,
@@ -48,13 +49,15 @@ pub enum Which {
 
 /// The three news sections. Each owns the articles of its section.
 ///
-/// * The token alone says who the caller is: the verified access token of the client. Each section verifies it again.
+/// * The token alone says who the caller is: the verified access token of the client. Each section verifies
+///   it again.
 /// * No call outlives the deadline of the current request.
 /// * If the caller of a call has gone, the section stops working on it.
 /// * A read that reached no section is tried again.
-/// * A command is tried again too, always under one key: the client's, or a key of the orchestrator that no client can send. So it
-///   has one effect.
-/// * If the section says of a further attempt that the command is still running, that is not taken for the answer.
+/// * A command is tried again too, always under one key: the client's, or a key of the orchestrator that no
+///   client can send. So it has one effect.
+/// * If the section says of a further attempt that the command is still running, that is not taken for the
+///   answer.
 /// * A refusal of a section is passed on unchanged.
 /// * A refusal that was kept under the client's key says so.
 /// * A section that has no process is unavailable.
@@ -65,8 +68,8 @@ pub enum Which {
 /// * An answer that can't be read is a failure of the section.
 #[async_trait]
 pub trait NewsSections: Send + Sync {
-    /// Returns an article with its content. With `min_version` the section waits up to a second until it can show that version. An
-    /// article that the caller may not see is refused as if it did not exist.
+    /// Returns an article with its content. With `min_version` the section waits up to a second until it can
+    /// show that version. An article that the caller may not see is refused as if it did not exist.
     async fn get(
         &self,
         section: Section,
@@ -75,9 +78,9 @@ pub trait NewsSections: Send + Sync {
         token: Option<&str>,
     ) -> Result<Article, SectionError>;
 
-    /// Returns those of these articles that are in one of `states` (empty: published) and that the caller may see, in the order of
-    /// `ids`, at most 100. With `content` they have their texts, and only as many come as fit into one page. Articles that no longer
-    /// exist are left out.
+    /// Returns those of these articles that are in one of `states` (empty: published) and that the caller may
+    /// see, in the order of `ids`, at most 100. With `content` they have their texts, and only as many come
+    /// as fit into one page. Articles that no longer exist are left out.
     async fn get_many(
         &self,
         section: Section,
@@ -85,7 +88,7 @@ pub trait NewsSections: Send + Sync {
         states: &[State],
         content: bool,
         token: Option<&str>,
-    ) -> Result<Picked, SectionError>;
+    ) -> Result<ArticleBatch, SectionError>;
 
     /// Returns how many bytes the texts of the same articles have, in no order.
     async fn sizes(
@@ -96,31 +99,33 @@ pub trait NewsSections: Send + Sync {
         token: Option<&str>,
     ) -> Result<Vec<(ArticleId, u64)>, SectionError>;
 
-    /// Counts an answer as a failure of its section, because the request did not wait for it any longer: other sections had answered.
+    /// Counts an answer as a failure of its section, because the request did not wait for it any longer:
+    /// other sections had answered.
     fn count_failure(&self, section: Section);
 
-    /// Returns a part of the section's articles without their texts, as far as the caller may see them, and the total that passes the
-    /// filter.
+    /// Returns a part of the section's articles without their texts, as far as the caller may see them, and
+    /// the total that passes the filter.
     async fn list(
         &self,
         section: Section,
-        part: &Part,
+        slice: &ListSlice,
         token: Option<&str>,
     ) -> Result<SectionList, SectionError>;
 
-    /// Returns the positions of the same part, without the articles.
+    /// Returns the positions of the same slice, without the articles.
     async fn positions(
         &self,
         section: Section,
-        part: &Part,
+        slice: &ListSlice,
         token: Option<&str>,
     ) -> Result<SectionPositions, SectionError>;
 
-    /// Sends a command. All commands take this way: the section decides what they mean and who is allowed to send them.
+    /// Sends a command. All commands take this way: the section decides what they mean and who is allowed to
+    /// send them.
     async fn command(&self, section: Section, command: Command) -> Result<Done, SectionError>;
 
-    /// Returns the history of an article before the version `before` (or all of it), the newest version first. The section looks at no
-    /// more than `limit` versions.
+    /// Returns the history of an article before the version `before` (or all of it), the newest version
+    /// first. The section looks at no more than `limit` versions.
     async fn history(
         &self,
         section: Section,
@@ -199,21 +204,27 @@ impl Fault for SectionError {
     }
 }
 
-/// Where it is told that articles were read. Whoever listens to the section hears all that the reading holds.
+/// The sink that publishes readings.
+///
+/// * A subscriber of the section receives the whole reading.
+/// * Readings are published in order.
+/// * A reading that is published again has the same id.
+/// * An unavailable bus is an error that may pass.
 #[async_trait]
 pub trait ReadingSink: Send + Sync {
-    /// Tells these readings, in their order. After an error any of them may have been told: they are told again under the same
-    /// ids. A bus that is away is an error that may pass.
-    async fn tell(&self, readings: &[Reading]) -> Result<(), SinkError>;
+    /// Publishes readings. After an error any of them may have been published, so they are published again
+    /// with the same ids.
+    async fn publish(&self, readings: &[Reading]) -> Result<(), SinkError>;
 }
 
-/// Why readings were not told; they are best effort, and are tried again until their queue overflows.
+/// The failure to publish readings. They are best effort: they are published again until their queue
+/// overflows.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The bus did not take them.
-    #[error("the bus did not take the readings")]
+    /// The bus did not accept them.
+    #[error("the bus did not accept the readings")]
     Bus(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The bus gave no answer in time.
+    /// The bus did not confirm them in time.
     #[error("the bus did not confirm the readings in time")]
     Timeout,
 }
@@ -227,33 +238,35 @@ impl Fault for SinkError {
     }
 }
 
-/// What readers like. The service that counts their readings knows, and its own record of their consent decides whether it tells.
+/// The source of the labels that readers like: the service that counts their readings. Its own record of
+/// their consent decides if it returns any.
 ///
-/// * A reader of whom nothing is told likes nothing.
-/// * What is told arrives as it was said and in that order.
-/// * What never answers is given up when its time is over, and stops working.
-/// * A refusal arrives as it was said.
-/// * A question that found nobody is asked again.
-/// * Whoever keeps failing is left in peace.
-/// * Where nobody is there, that is an error at once.
-/// * An answer that is no taste is an error and no panic.
+/// * An unknown reader has no labels.
+/// * Labels arrive unchanged and in order.
+/// * A call ends at its deadline, and the server stops working on it.
+/// * A refusal arrives unchanged.
+/// * A call that no process received is retried.
+/// * After repeated failures the server is not called for a while.
+/// * If the server is down the call fails immediately.
+/// * An invalid answer is an error and not a panic.
 #[async_trait]
 pub trait Tastes: Send + Sync {
-    /// What `reader` likes, heaviest first, at most `limit` labels (1 to 100). `reader` comes from a verified token.
+    /// Returns at most `limit` labels (1 to 100) that `reader` likes, heaviest first. `reader` comes from a
+    /// verified token.
     async fn of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, TastesError>;
 }
 
-/// Why nobody knows what a reader likes. It makes a page less personal and never makes it fail.
+/// The failure to get a reader's labels. It makes a page less personal and never makes it fail.
 #[derive(Debug, thiserror::Error)]
 pub enum TastesError {
-    /// Recommendations, or the way to it, said no.
-    #[error("recommendations was asked and did not answer well")]
+    /// Recommendations, or the transport to it, refused the call.
+    #[error("the call to recommendations failed")]
     Failed(#[source] Refusal),
-    /// It failed so often that it is left in peace for a moment.
-    #[error("recommendations is not asked for the moment")]
-    Resting(Duration),
-    /// It answered something that is no taste.
-    #[error("recommendations gave an answer that cannot be read: {0}")]
+    /// Calls failed so often that recommendations is not called for this time.
+    #[error("recommendations is not called for a while, because it failed repeatedly")]
+    CircuitOpen(Duration),
+    /// The answer is not valid.
+    #[error("the answer of recommendations can't be read: {0}")]
     Unreadable(String),
 }
 
@@ -261,7 +274,7 @@ impl Fault for TastesError {
     fn classify(&self) -> Class<'_> {
         match self {
             TastesError::Failed(refusal) => Class::Inner(refusal),
-            TastesError::Resting(_) => Class::own(Kind::Unavailable, "dependency_unavailable"),
+            TastesError::CircuitOpen(_) => Class::own(Kind::Unavailable, "dependency_unavailable"),
             TastesError::Unreadable(_) => Class::own(Kind::Internal, "dependency_failed"),
         }
     }
@@ -269,7 +282,7 @@ impl Fault for TastesError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             TastesError::Failed(refusal) => refusal.retry_after,
-            TastesError::Resting(left) => Some(*left),
+            TastesError::CircuitOpen(left) => Some(*left),
             TastesError::Unreadable(_) => None,
         }
     }

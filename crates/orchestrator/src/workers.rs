@@ -1,4 +1,4 @@
-//! The loop that tells readings to the bus.
+//! The worker that publishes readings.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +11,22 @@ use tokio::sync::Notify;
 use crate::app::ReadingQueue;
 use crate::ports::{ReadingSink, SinkError};
 
-/// How many readings are told at once.
+/// The number of readings that are published together.
 const BATCH: usize = 100;
 
-/// Tells what waits in the [`ReadingQueue`], the oldest first. What the bus did not take stays there and is tried again.
-pub struct TellReadings {
-    /// What waits.
+/// The worker that publishes the readings of the [`ReadingQueue`], oldest first. If the bus does not confirm
+/// them, they stay in the queue and are published again.
+pub struct PublishReadings {
+    /// The waiting readings.
     pub queue: Arc<ReadingQueue>,
-    /// Where it is told.
+    /// The sink that publishes them.
     pub sink: Arc<dyn ReadingSink>,
-    /// How long the bus may take for a batch.
-    pub patience: Duration,
+    /// The time for the bus to confirm a batch.
+    pub timeout: Duration,
 }
 
 #[async_trait]
-impl Worker for TellReadings {
+impl Worker for PublishReadings {
     fn name(&self) -> &'static str {
         "orchestrator.readings"
     }
@@ -35,9 +36,9 @@ impl Worker for TellReadings {
         if batch.is_empty() {
             return Ok(Step::Idle);
         }
-        match tokio::time::timeout(self.patience, self.sink.tell(&batch)).await {
+        match tokio::time::timeout(self.timeout, self.sink.publish(&batch)).await {
             Ok(Ok(())) => {
-                self.queue.forget(batch.len());
+                self.queue.remove_oldest(batch.len());
                 Ok(Step::Worked)
             }
             Ok(Err(error)) => Err(Box::new(error)),
@@ -60,16 +61,16 @@ mod tests {
     use super::*;
     use crate::domain::Reading;
 
-    /// Fails as often as it is told to, and keeps what it was asked to tell.
-    struct Flaky {
+    /// A sink that fails a number of times, and records the ids that it was asked to publish.
+    struct FlakySink {
         failures: Mutex<u32>,
-        told: Mutex<Vec<Vec<MessageId>>>,
+        published: Mutex<Vec<Vec<MessageId>>>,
     }
 
     #[async_trait]
-    impl ReadingSink for Flaky {
-        async fn tell(&self, readings: &[Reading]) -> Result<(), SinkError> {
-            self.told.lock().expect("a lock").push(readings.iter().map(|reading| reading.id).collect());
+    impl ReadingSink for FlakySink {
+        async fn publish(&self, readings: &[Reading]) -> Result<(), SinkError> {
+            self.published.lock().expect("a lock").push(readings.iter().map(|reading| reading.id).collect());
             let mut failures = self.failures.lock().expect("a lock");
             let fails = *failures > 0;
             *failures = failures.saturating_sub(1);
@@ -91,18 +92,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_bus_did_not_take_is_told_again_under_the_same_ids_and_in_order() {
+    async fn readings_that_were_not_confirmed_are_published_again_with_the_same_ids_in_order() {
         let queue = Arc::new(ReadingQueue::new(500));
         (0..250).for_each(|number| queue.offer(reading(number)));
-        let sink = Arc::new(Flaky { failures: Mutex::new(1), told: Mutex::default() });
+        let sink = Arc::new(FlakySink { failures: Mutex::new(1), published: Mutex::default() });
         let worker =
-            TellReadings { queue: queue.clone(), sink: sink.clone(), patience: Duration::from_secs(5) };
+            PublishReadings { queue: queue.clone(), sink: sink.clone(), timeout: Duration::from_secs(5) };
         assert!(worker.step().await.is_err());
-        assert_eq!(queue.len(), 250, "nothing is lost");
-        while worker.step().await.expect("works now") == Step::Worked {}
-        let told = sink.told.lock().expect("a lock").clone();
-        assert_eq!(told[0], told[1]);
-        let all: Vec<u128> = told[1..].concat().into_iter().map(|id| id.uuid().as_u128()).collect();
+        assert_eq!(queue.len(), 250, "no reading is lost");
+        while worker.step().await.expect("the sink works now") == Step::Worked {}
+        let published = sink.published.lock().expect("a lock").clone();
+        assert_eq!(published[0], published[1]);
+        let all: Vec<u128> = published[1..].concat().into_iter().map(|id| id.uuid().as_u128()).collect();
         assert_eq!(all, (0..250).collect::<Vec<u128>>());
         assert!(queue.is_empty());
     }
@@ -112,7 +113,7 @@ mod tests {
         let queue = ReadingQueue::new(2);
         (0..5).for_each(|number| queue.offer(reading(number)));
         assert_eq!((queue.len(), queue.dropped()), (2, 3));
-        let kept: Vec<u128> = queue.oldest(10).iter().map(|reading| reading.id.uuid().as_u128()).collect();
-        assert_eq!(kept, [0, 1]);
+        let waiting: Vec<u128> = queue.oldest(10).iter().map(|reading| reading.id.uuid().as_u128()).collect();
+        assert_eq!(waiting, [0, 1]);
     }
 }

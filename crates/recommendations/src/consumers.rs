@@ -1,4 +1,5 @@
-//! The subscriptions: decode a message, call `app`. The queues are `recommendations.reading` and `recommendations.users`.
+//! The subscriptions: decode a message, call `app`. The queues are `recommendations.reading` and
+//! `recommendations.users`.
 
 use std::sync::Arc;
 
@@ -102,8 +103,8 @@ fn unreadable(detail: &str) -> Refusal {
     Refusal::new(Kind::Malformed, "unreadable_message", detail)
 }
 
-/// Logs a message of a kind that this release does not know. It is dropped: a later release publishes it under a key that
-/// this service subscribes to.
+/// Logs a message of a kind that this release does not know. It is dropped: a later release publishes it
+/// under a key that this service subscribes to.
 fn log_unknown(message: &Envelope) {
     tracing::debug!(kind = message.kind, "a message of an unknown kind was ignored");
 }

@@ -19,10 +19,11 @@ pub enum RecordedReading {
     ConsentUnknown,
 }
 
-/// The edges from readers to the labels that they like, the data needed to count a reading once, and consents.
+/// The edges from readers to the labels that they like, the data needed to count a reading once, and
+/// consents.
 ///
-/// Every method is one transaction: it happens as a whole or not at all, and a success survives a crash. Each law below is
-/// one case of the contract suite, which every adapter passes.
+/// Every method is one transaction: it happens as a whole or not at all, and a success survives a crash. Each
+/// law below is one case of the contract suite, which every adapter passes.
 ///
 /// Laws over all methods:
 /// * Readings, consents and erasures end the same in any order and number.
@@ -43,7 +44,8 @@ pub trait TasteGraph: Send + Sync {
     /// * Spellings of one label are one label. It is shown as it was spelled in the last reading.
     async fn record_read(&self, reading: &Reading) -> Result<RecordedReading, StoreFailure>;
 
-    /// Returns at most `limit` labels that a reader likes, heaviest first; labels of equal weight are sorted by name.
+    /// Returns at most `limit` labels that a reader likes, heaviest first; labels of equal weight are sorted
+    /// by name.
     ///
     /// * Labels come heaviest first.
     /// * An unknown reader has no labels.
@@ -55,8 +57,8 @@ pub trait TasteGraph: Send + Sync {
     /// * An unknown label has no readers.
     async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, StoreFailure>;
 
-    /// Stores a consent. Each consent starts from nothing: users counts only real changes, so between two permissions
-    /// there was always a withdrawal.
+    /// Stores a consent. Each consent starts from nothing: users counts only real changes, so between two
+    /// permissions there was always a withdrawal.
     ///
     /// * The newest consent holds in any order of delivery.
     /// * A withdrawal deletes the reader's tastes and visits.
@@ -69,15 +71,15 @@ pub trait TasteGraph: Send + Sync {
     /// * An unknown reader has no status.
     async fn reader_status(&self, reader: UserId) -> Result<Option<ReaderStatus>, StoreFailure>;
 
-    /// Deletes the reader's edges, visits and consent, for ever. Only the bare id stays, so that late messages are
-    /// refused.
+    /// Deletes the reader's edges, visits and consent, for ever. Only the bare id stays, so that late
+    /// messages are refused.
     ///
     /// * Erasure deletes edges, visits and consent.
     /// * A repeated erasure changes nothing.
     async fn erase(&self, reader: UserId, at: Timestamp) -> Result<(), StoreFailure>;
 
-    /// Deletes at most `limit` visits whose last reading is before `before`, the oldest first, and returns their number.
-    /// The edges stay.
+    /// Deletes at most `limit` visits whose last reading is before `before`, the oldest first, and returns
+    /// their number. The edges stay.
     ///
     /// * Deleted visits leave the tastes unchanged.
     async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, StoreFailure>;
@@ -114,7 +116,8 @@ pub enum DirectoryError {
 impl Fault for DirectoryError {
     fn classify(&self) -> Class<'_> {
         match self {
-            // A refusal that this service can't have caused is a defect of one of the two; another replica may answer.
+            // A refusal that this service can't have caused is a defect of one of the two; another replica
+            // may answer.
             DirectoryError::Failed(refusal) if refusal.kind == Kind::Timeout => {
                 Class::own(Kind::Timeout, "users_unavailable")
             }

@@ -5,31 +5,31 @@ use serde_json::{Map, Value};
 
 use crate::ports::SectionError;
 
-/// Why a request for news failed.
+/// The failure of a request for news.
 #[derive(Debug, thiserror::Error)]
 pub enum ArticleError {
-    /// The section said no, or could not be reached.
+    /// The section refused, or could not be reached.
     #[error(transparent)]
     Section(#[from] SectionError),
-    /// None of the sections that were asked has answered.
-    #[error("no section answered; the first said: {first}")]
+    /// None of the requested sections answered.
+    #[error("no section answered; the first failure was: {first}")]
     AllAway {
-        /// Which were asked.
+        /// The requested sections.
         missing: Vec<Section>,
-        /// What the first of them failed with.
+        /// The failure of the first of them.
         #[source]
         first: Box<SectionError>,
     },
-    /// The texts of a page by its number exceed the bound of a page.
+    /// The texts of a page by number exceed the bound of a page.
     #[error(
         "The content of this page must not exceed {most} bytes{}. Ask for fewer articles on a page, or walk the list by \
          `cursor`, whose pages end at that size.",
         bytes.map(|bytes| format!(", got {bytes}")).unwrap_or_default()
     )]
     PageTooLarge {
-        /// How many bytes they have, if that is known.
+        /// The size of the texts in bytes, if it is known.
         bytes: Option<u64>,
-        /// How many there may be.
+        /// The largest allowed size in bytes.
         most: u64,
     },
 }

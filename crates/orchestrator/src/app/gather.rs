@@ -10,22 +10,23 @@ use crate::ports::{NewsSections, SectionError};
 /// The answers of sections, and the sections that did not answer.
 pub(super) type Answered<T> = (Vec<(Section, T)>, Vec<Section>);
 
-/// A question to several sections at once.
+/// A request to several sections at the same time.
 pub(super) struct Gather<'a> {
     /// The sections.
     pub sections: &'a dyn NewsSections,
-    /// How long all of them are waited for. After that the answer is made of those that have answered. As long as none has, the
-    /// deadline of the request alone counts: an answer without any section is none.
+    /// The time to wait for all sections. After it, the answer consists of those that have answered. As long
+    /// as no section has answered, only the deadline of the request counts, because there is no answer
+    /// without a section.
     pub patience: Duration,
-    /// Whether the question takes much work by itself, so that its length says nothing about how a section works.
+    /// True if the request is so much work that its duration says nothing about the health of a section.
     pub costly: bool,
 }
 
 impl Gather<'_> {
-    /// Asks every section, and sorts the answers out.
+    /// Sends the request to every section and collects the answers.
     ///
     /// # Errors
-    /// If no section answered, or one refused the request itself.
+    /// Fails if no section answered, or if one refused the request itself.
     pub async fn ask<T, F>(
         &self,
         asked: impl IntoIterator<Item = (Section, F)>,
@@ -46,7 +47,7 @@ impl Gather<'_> {
         let (mut over, mut answered) = (false, false);
         loop {
             let next = if over && answered {
-                // What is there already is never given up.
+                // An answer that has already arrived is always used.
                 running.next().now_or_never().flatten()
             } else {
                 tokio::select! {
@@ -64,7 +65,7 @@ impl Gather<'_> {
             waiting.retain(|each| *each != section);
             outcomes.push((section, outcome));
         }
-        // Dropped, so that the sections stop working on them.
+        // Dropping the calls makes the sections stop working on them.
         drop(running);
         for section in waiting {
             if !self.costly {
@@ -78,7 +79,7 @@ impl Gather<'_> {
     }
 }
 
-/// Separates answers from failures. A refusal of the request itself is the caller's, whichever section said it.
+/// Separates answers from failures. If any section refused the request itself, that refusal is the result.
 fn sort_out<T>(outcomes: Vec<(Section, Result<T, SectionError>)>) -> Result<Answered<T>, ArticleError> {
     let (mut answers, mut missing, mut first) = (Vec::new(), Vec::new(), None);
     for (section, outcome) in outcomes {

@@ -6,12 +6,14 @@ use super::{App, ArticleError};
 use crate::domain::{Article, Reading};
 
 impl App {
-    /// One article. With `min_version` its section waits up to a second until it can show that version.
+    /// Returns one article. With `min_version` its section waits up to a second until it can show that
+    /// version.
     ///
-    /// Nothing is told of it here: [`App::was_read`] is called once the answer is made.
+    /// This does not publish a reading: [`App::note_reading`] is called after the answer is made.
     ///
     /// # Errors
-    /// What the section said: `not_found` also for what the caller may not see, `not_yet_projected`; or that it is away.
+    /// Fails with the refusal of the section (`not_found`, also for an article that the caller may not see,
+    /// or `not_yet_projected`), or if the section is unavailable.
     pub async fn get_article(
         &self,
         section: Section,
@@ -22,15 +24,16 @@ impl App {
         Ok(self.sections.get(section, id, min_version, caller.token.as_deref()).await?)
     }
 
-    /// The reading that answering `article` to `caller` is, if that may be told at all.
-    pub fn reading(&self, article: &Article, caller: &Caller) -> Option<Reading> {
+    /// Returns the reading of `article` by `caller`, if it may be published.
+    pub fn reading_of(&self, article: &Article, caller: &Caller) -> Option<Reading> {
         let reader = caller.identity.as_ref()?;
         let id = MessageId::new(self.ids.next());
         Reading::of(article, reader, id, self.clock.now(), Context::current().trace)
     }
 
-    /// Notes a reading once its answer is made. It never waits and never fails: a full queue drops it and counts the drop.
-    pub fn was_read(&self, reading: Option<Reading>) {
+    /// Queues a reading after its answer is made. It never waits and never fails: a full queue drops the
+    /// reading and counts it.
+    pub fn note_reading(&self, reading: Option<Reading>) {
         if let Some(reading) = reading {
             self.readings.offer(reading);
         }

@@ -5,72 +5,76 @@ use kernel::{Fault, Section, UserId};
 
 use super::gather::Answered;
 use super::{App, ArticleError};
-use crate::domain::{Article, BLOCK, FOR_YOU, Front, Part, Suggestion, TOP, Taste, for_you};
+use crate::domain::{
+    Article, FrontPage, ListSlice, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, Suggestion, Taste, for_you,
+};
 use crate::ports::{SectionError, TastesError};
 
-/// As many of the newest of a section as the front page can need.
-const NEWEST: usize = TOP + BLOCK;
-/// The most labels of a reader that are looked at.
-const LIKED: u32 = 20;
-/// For so many of them, the heaviest, the sections are asked; the others count where they are on what is new.
-const FOLLOWED: usize = 3;
+/// The largest number of a section's newest articles that the front page can need.
+const NEWEST: usize = MAX_TOP + MAX_BLOCK;
+/// The largest number of a reader's labels that are considered.
+const MAX_LABELS: u32 = 20;
+/// The number of heaviest labels for which articles are requested. The other labels count on the newest
+/// articles only.
+const SEARCHED_LABELS: usize = 3;
 
-/// The front page.
+/// The front page for one caller.
 #[derive(Debug)]
-pub struct Home {
-    /// What everybody sees.
-    pub front: Front,
-    /// What the caller alone sees.
+pub struct HomePage {
+    /// The slice that is the same for everyone.
+    pub front: FrontPage,
+    /// The slice for this caller.
     pub for_you: ForYou,
     /// The sections that did not answer in time, in the order of [`Section::ALL`].
     pub missing: Vec<Section>,
 }
 
-/// What follows the labels of whoever asks.
+/// The suggestions for the caller.
 #[derive(Debug)]
 pub enum ForYou {
-    /// Nobody is signed in.
-    Nobody,
-    /// What was found; nothing where the reader did not consent, or likes nothing yet.
-    Found(Vec<Suggestion>),
-    /// What the reader likes could not be asked just now. The rest of the page is as full as ever.
-    Away,
+    /// The caller is not signed in.
+    Anonymous,
+    /// The suggestions. They are empty if the reader did not consent, or does not like any label yet.
+    Ready(Vec<Suggestion>),
+    /// The reader's labels are not available now. The rest of the page is complete.
+    Unavailable,
 }
 
-/// What a reader likes, and articles about it.
-struct Followed {
+/// The labels that a reader likes, and the newest articles with these labels.
+struct ReaderNews {
     tastes: Vec<Taste>,
     articles: Vec<Article>,
 }
 
 impl App {
-    /// The front page: top stories, the newest of each section and, for a signed-in reader, what follows their labels.
+    /// Returns the front page: top stories, the newest articles of each section and, for a signed-in reader,
+    /// suggestions.
     ///
-    /// The sections are waited for together, and the personal part has its own deadline beside that: neither waits for the other, so the
-    /// page is as fast as if nobody were signed in. If the personal part fails the page is without it.
+    /// The sections and the personal slice are requested in parallel, each with its own deadline, so the page
+    /// is as fast as an anonymous one. If the personal slice fails, the page is made without it.
     ///
     /// # Errors
-    /// Only where no section answered, or one refused the request itself.
-    pub async fn home(&self, caller: &Caller) -> Result<Home, ArticleError> {
-        let (newest, followed) = tokio::join!(self.newest(), self.follow(caller));
+    /// Fails if no section answered, or if one refused the request itself.
+    pub async fn home(&self, caller: &Caller) -> Result<HomePage, ArticleError> {
+        let (newest, personal) = tokio::join!(self.newest(), self.news_for(caller));
         let (newest, missing) = newest?;
-        let for_you = match followed {
-            None => ForYou::Nobody,
+        let for_you = match personal {
+            None => ForYou::Anonymous,
             Some(Err(error)) => {
-                // Nobody has to look: the page is served, and the breaker says when it is over.
+                // No operator has to act: the page is served, and the breaker logs when the failure is over.
                 tracing::warn!(
                     code = error.code().as_str(),
                     cause = causes(&error),
-                    "a front page is without what follows its reader"
+                    "a front page has no suggestions for its reader"
                 );
-                ForYou::Away
+                ForYou::Unavailable
             }
-            Some(Ok(Followed { tastes, mut articles })) => {
+            Some(Ok(ReaderNews { tastes, mut articles })) => {
                 articles.extend(newest.iter().flat_map(|(_, articles)| articles.iter().cloned()));
-                ForYou::Found(for_you(articles, &tastes))
+                ForYou::Ready(for_you(articles, &tastes))
             }
         };
-        Ok(Home { front: Front::of(newest), for_you, missing })
+        Ok(HomePage { front: FrontPage::compose(newest), for_you, missing })
     }
 
     async fn newest(&self) -> Result<Answered<Vec<Article>>, ArticleError> {
@@ -78,33 +82,36 @@ impl App {
         self.gather(false).ask(asked).await
     }
 
-    async fn follow(&self, caller: &Caller) -> Option<Result<Followed, TastesError>> {
+    /// Returns the news for a signed-in reader within the budget for it, or `None` for an anonymous caller.
+    async fn news_for(&self, caller: &Caller) -> Option<Result<ReaderNews, TastesError>> {
         let reader = caller.identity.as_ref()?.user;
         let context = Context::current().within(self.taste_budget);
-        Some(context.scope(self.followed_by(reader)).await)
+        Some(context.scope(self.news_for_reader(reader)).await)
     }
 
-    async fn followed_by(&self, reader: UserId) -> Result<Followed, TastesError> {
-        let tastes = self.tastes.of(reader, LIKED).await?;
-        let labels = tastes.iter().take(FOLLOWED).map(|taste| taste.label.key());
+    async fn news_for_reader(&self, reader: UserId) -> Result<ReaderNews, TastesError> {
+        let tastes = self.tastes.of(reader, MAX_LABELS).await?;
+        let labels = tastes.iter().take(SEARCHED_LABELS).map(|taste| taste.label.key());
         let asked = labels
-            .flat_map(|label| Section::ALL.map(|section| self.newest_of(section, Some(label), FOR_YOU)));
-        // A section that does not answer is named as missing by the other half of the page; what is new is there in any case.
+            .flat_map(|label| Section::ALL.map(|section| self.newest_of(section, Some(label), MAX_FOR_YOU)));
+        // The other half of the page names a section that does not answer as missing, and contains its newest
+        // articles if it answers there.
         let articles = join_all(asked).await.into_iter().filter_map(Result::ok).flatten().collect();
-        Ok(Followed { tastes, articles })
+        Ok(ReaderNews { tastes, articles })
     }
 
-    /// The newest published articles of a section, with this label where one is given.
+    /// Returns the newest published articles of a section, with this label if there is one.
     ///
-    /// Asked by nobody in particular: everybody gets the same, and a section need not know who likes what.
+    /// The request carries no token: the articles are the same for everyone, and a section must not learn who
+    /// likes a label.
     async fn newest_of(
         &self,
         section: Section,
         label: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Article>, SectionError> {
-        let mut part = Part::newest(0, u32::try_from(limit).unwrap_or(u32::MAX));
-        part.filter.label = label.map(str::to_owned);
-        Ok(self.sections.list(section, &part, None).await?.articles)
+        let mut slice = ListSlice::newest(0, u32::try_from(limit).unwrap_or(u32::MAX));
+        slice.filter.label = label.map(str::to_owned);
+        Ok(self.sections.list(section, &slice, None).await?.articles)
     }
 }

@@ -3,127 +3,130 @@ use kernel::Section;
 
 use super::{App, ArticleError};
 use crate::domain::{
-    Article, Merged, Part, Position, Scope, SectionList, SectionPositions, Start, merge, share,
+    Article, ListSlice, Merged, Position, Scope, SectionList, SectionPositions, Start, merge, widen,
 };
 
-/// Which part of which list.
+/// A request for a slice of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListNews {
-    /// Of which sections.
+pub struct ListRequest {
+    /// The sections of the list.
     pub scope: Scope,
-    /// Which part.
-    pub part: Part,
-    /// The sections that the list is without from the start: see [`crate::domain::Cursor`].
-    pub without: Vec<Section>,
-    /// Whether the texts are wanted too.
+    /// The slice.
+    pub slice: ListSlice,
+    /// The sections that are left out from the start: see [`crate::domain::Cursor`].
+    pub excluded: Vec<Section>,
+    /// True if the texts are included.
     pub content: bool,
-    /// Whether the part is refused if its texts exceed the bound of a page, and not cut short.
+    /// True if the slice is refused when its texts exceed the bound of a page, instead of being cut short.
     pub whole: bool,
 }
 
-/// A part of a list, and the sections that it is without.
+/// A slice of a list, and the sections that are missing from it.
 #[derive(Debug, Clone)]
 pub struct NewsList {
-    /// In the order of the list.
+    /// The articles, in the order of the list.
     pub articles: Vec<Article>,
-    /// How many articles the whole list has, in the sections that answered.
+    /// The number of articles in the whole list, in the sections that answered.
     pub total: u64,
-    /// The sections that did not answer in time, or that the list is without, in the order of [`Section::ALL`].
+    /// The sections that did not answer in time or that were left out, in the order of [`Section::ALL`].
     pub missing: Vec<Section>,
-    /// The place that this part begins at, where there is something before it.
+    /// The position of the first article, if there are articles before it.
     pub before: Option<Position>,
-    /// The place that this part ends at, where there is something after it.
+    /// The position of the last article, if there are articles after it.
     pub after: Option<Position>,
 }
 
-/// An article's section and its place in the list.
-pub(super) type Place = (Section, Position);
+/// An article's section and its position in the list.
+pub(super) type ArticlePosition = (Section, Position);
 
-/// What was found in the sections.
-pub(super) struct Found<T> {
+/// The merged answers of the sections.
+pub(super) struct Collected<T> {
     pub merged: Merged<T>,
     pub total: u64,
     pub missing: Vec<Section>,
 }
 
 impl App {
-    /// Returns a part of the one list of the sections of `list`, or of one of them.
+    /// Returns a slice of the merged list of the requested sections.
     ///
-    /// Several sections are asked at once. Those that take longer than the others and than `section_deadline` are missing. A far page
-    /// is found by places alone, so that the articles before it never move. Texts are loaded only for the articles on the page, and
-    /// only as many as a page holds.
+    /// The sections are called in parallel. A section that takes longer than the others and than
+    /// `section_deadline` is missing. A later page is found by positions only, so that the articles before it
+    /// are not transferred. Texts are loaded only for the articles on the page, and only as many as fit on a
+    /// page.
     ///
     /// # Errors
-    /// If no section answered, one refused the request itself, or the texts of a page by number exceed its bound.
-    pub async fn list(&self, list: &ListNews, caller: &Caller) -> Result<NewsList, ArticleError> {
-        let ListNews { scope, part, without, .. } = list;
+    /// Fails if no section answered, if one refused the request itself, or if the texts of a page by number
+    /// exceed its bound.
+    pub async fn list(&self, list: &ListRequest, caller: &Caller) -> Result<NewsList, ArticleError> {
+        let ListRequest { scope, slice, excluded, .. } = list;
         let sections: Vec<Section> =
-            scope.sections().into_iter().filter(|section| !without.contains(section)).collect();
-        let far = *scope == Scope::All && matches!(part.start, Start::Offset(offset) if offset > 0);
-        let mut found = if far {
-            let found = self.find_places(&sections, list, caller).await?;
-            self.load(found, list, caller).await?
+            scope.sections().into_iter().filter(|section| !excluded.contains(section)).collect();
+        let is_later_page =
+            *scope == Scope::All && matches!(slice.start, Start::Offset(offset) if offset > 0);
+        let mut collected = if is_later_page {
+            let collected = self.find_positions(&sections, list, caller).await?;
+            self.load(collected, list, caller).await?
         } else {
-            let found = self.find_articles(&sections, list, caller).await?;
-            if list.content { self.load(found.places(part), list, caller).await? } else { found }
+            let collected = self.find_articles(&sections, list, caller).await?;
+            if list.content { self.load(collected.positions(slice), list, caller).await? } else { collected }
         };
-        found.missing.extend(without);
-        found.missing.sort();
-        found.missing.dedup();
-        Ok(placed(found, part))
+        collected.missing.extend(excluded);
+        collected.missing.sort();
+        collected.missing.dedup();
+        Ok(with_positions(collected, slice))
     }
 
     async fn find_articles(
         &self,
         sections: &[Section],
-        list: &ListNews,
+        list: &ListRequest,
         caller: &Caller,
-    ) -> Result<Found<Article>, ArticleError> {
-        let share = &share(&list.part, list.scope);
+    ) -> Result<Collected<Article>, ArticleError> {
+        let widened = &widen(&list.slice, list.scope);
         let asked = sections
             .iter()
-            .map(|section| (*section, self.sections.list(*section, share, caller.token.as_deref())));
+            .map(|section| (*section, self.sections.list(*section, widened, caller.token.as_deref())));
         let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let lists = lists.into_iter().map(|(_, SectionList { articles, .. })| articles).collect();
-        Ok(Found { merged: merge(lists, &list.part, list.scope, Position::of), total, missing })
+        Ok(Collected { merged: merge(lists, &list.slice, list.scope, Position::of), total, missing })
     }
 
-    async fn find_places(
+    async fn find_positions(
         &self,
         sections: &[Section],
-        list: &ListNews,
+        list: &ListRequest,
         caller: &Caller,
-    ) -> Result<Found<Place>, ArticleError> {
-        let share = &share(&list.part, list.scope);
+    ) -> Result<Collected<ArticlePosition>, ArticleError> {
+        let widened = &widen(&list.slice, list.scope);
         let asked = sections
             .iter()
-            .map(|section| (*section, self.sections.positions(*section, share, caller.token.as_deref())));
+            .map(|section| (*section, self.sections.positions(*section, widened, caller.token.as_deref())));
         let (lists, missing) = self.gather(false).ask(asked).await?;
         let total = lists.iter().map(|(_, list)| list.total).sum();
         let of_section = |(section, list): (Section, SectionPositions)| {
-            list.positions.into_iter().map(move |place| (section, place)).collect()
+            list.positions.into_iter().map(move |position| (section, position)).collect()
         };
         let lists = lists.into_iter().map(of_section).collect();
-        let merged = merge(lists, &list.part, list.scope, |(_, place), _| *place);
-        Ok(Found { merged, total, missing })
+        let merged = merge(lists, &list.slice, list.scope, |(_, position), _| *position);
+        Ok(Collected { merged, total, missing })
     }
 }
 
-impl Found<Article> {
-    fn places(self, part: &Part) -> Found<Place> {
-        let Found { merged: Merged { items, more }, total, missing } = self;
-        let place = |article: &Article| (article.section, Position::of(article, part.order));
-        Found { merged: Merged { items: items.iter().map(place).collect(), more }, total, missing }
+impl Collected<Article> {
+    fn positions(self, slice: &ListSlice) -> Collected<ArticlePosition> {
+        let Collected { merged: Merged { items, more }, total, missing } = self;
+        let position = |article: &Article| (article.section, Position::of(article, slice.order));
+        Collected { merged: Merged { items: items.iter().map(position).collect(), more }, total, missing }
     }
 }
 
-/// The part with the places around it. A page by offset is told by the total whether the list goes on.
-fn placed(found: Found<Article>, part: &Part) -> NewsList {
-    let Found { merged: Merged { items, more }, total, missing } = found;
-    let at = |article: Option<&Article>| article.map(|article| Position::of(article, part.order));
+/// Adds the positions around a slice. For a slice by offset, the total shows if the list continues.
+fn with_positions(collected: Collected<Article>, slice: &ListSlice) -> NewsList {
+    let Collected { merged: Merged { items, more }, total, missing } = collected;
+    let at = |article: Option<&Article>| article.map(|article| Position::of(article, slice.order));
     let (first, last) = (at(items.first()), at(items.last()));
-    let (before, after) = match part.start {
+    let (before, after) = match slice.start {
         Start::Offset(offset) => {
             let end = u64::from(offset) + items.len() as u64;
             (first.filter(|_| offset > 0), last.filter(|_| total > end))

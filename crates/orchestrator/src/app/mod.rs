@@ -18,32 +18,32 @@ use std::time::Duration;
 use kernel::{Clock, Ids};
 
 pub use error::ArticleError;
-pub use home::{ForYou, Home};
-pub use list::{ListNews, NewsList};
+pub use home::{ForYou, HomePage};
+pub use list::{ListRequest, NewsList};
 pub use readings::ReadingQueue;
-pub use shelf::{Key, Rendered, Served, Shelf, Shown, Source, Times};
+pub use shelf::{CacheAnswer, CacheTimes, Key, RenderedAnswer, Shelf, ShownArticle, Source};
 pub use text_budget::{TextBudget, TextPermit};
 
 use crate::ports::{NewsSections, Tastes};
 
-/// What the use cases share.
+/// The use cases, with their ports and settings.
 pub struct App {
     /// The news sections.
     pub sections: Arc<dyn NewsSections>,
-    /// Answers that everybody gets.
+    /// The cache of answers that are the same for everyone.
     pub shelf: Arc<Shelf>,
-    /// What readers like.
+    /// The source of the labels that readers like.
     pub tastes: Arc<dyn Tastes>,
-    /// Where readings wait until they are told.
+    /// The readings that wait to be published.
     pub readings: Arc<ReadingQueue>,
-    /// The present.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// New ids.
+    /// The source of new ids.
     pub ids: Arc<dyn Ids>,
-    /// How long a section is waited for if another one has answered the same question.
+    /// The time to wait for a section if another one has answered the same request.
     pub section_deadline: Duration,
-    /// The memory that lists with texts may take at once.
+    /// The memory for lists with texts.
     pub text_budget: TextBudget,
-    /// How long it may take to find what follows a reader's labels.
+    /// The time for the personal part of a front page.
     pub taste_budget: Duration,
 }

@@ -6,10 +6,12 @@ use crate::domain::{Article, DiffPart, History};
 use crate::ports::Which;
 
 impl App {
-    /// What happened to an article before the version `before` (or ever), the newest first; at most `limit` versions are looked at.
+    /// Returns the history of an article before the version `before`, or the newest part of it, newest first.
+    /// At most `limit` versions are examined.
     ///
     /// # Errors
-    /// What the section said: `not_found` also for what the caller may not see; or that it is away.
+    /// Fails with the refusal of the section (`not_found`, also for an article that the caller may not see),
+    /// or if the section is unavailable.
     pub async fn get_history(
         &self,
         section: Section,
@@ -21,10 +23,11 @@ impl App {
         Ok(self.sections.history(section, id, before, limit, caller.token.as_deref()).await?)
     }
 
-    /// An article as it was.
+    /// Returns an article as it was at a version or at a moment.
     ///
     /// # Errors
-    /// What the section said: `not_found` also for what the caller may not see; or that it is away.
+    /// Fails with the refusal of the section (`not_found`, also for an article that the caller may not see),
+    /// or if the section is unavailable.
     pub async fn get_version(
         &self,
         section: Section,
@@ -35,10 +38,11 @@ impl App {
         Ok(self.sections.version(section, id, which, caller.token.as_deref()).await?)
     }
 
-    /// The words in which two versions differ.
+    /// Compares two versions of an article word by word.
     ///
     /// # Errors
-    /// What the section said: `not_found` also for what the caller may not see; or that it is away.
+    /// Fails with the refusal of the section (`not_found`, also for an article that the caller may not see),
+    /// or if the section is unavailable.
     pub async fn get_diff(
         &self,
         section: Section,

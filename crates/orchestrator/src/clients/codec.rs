@@ -6,7 +6,8 @@ use kernel::{ArticleId, Expected, Timestamp, Version};
 use proto::news::v1 as messages;
 
 use crate::domain::{
-    Article, Correction, Filter, Order, Part, Picked, Position, SectionList, SectionPositions, Start, State,
+    Article, ArticleBatch, Correction, Filter, ListSlice, Order, Position, SectionList, SectionPositions,
+    Start, State,
 };
 use crate::ports::Done;
 
@@ -28,9 +29,9 @@ pub(super) fn articles_of(reply: messages::ListArticlesReply) -> Result<SectionL
     Ok(SectionList { articles, total: reply.total })
 }
 
-pub(super) fn picked_of(reply: messages::ListArticlesReply) -> Result<Picked, Wrong> {
+pub(super) fn picked_of(reply: messages::ListArticlesReply) -> Result<ArticleBatch, Wrong> {
     let articles = reply.articles.into_iter().map(article).collect::<Result<_, _>>()?;
-    Ok(Picked { articles, cut: reply.cut })
+    Ok(ArticleBatch { articles, truncated: reply.cut })
 }
 
 pub(super) fn sizes_of(reply: messages::ListArticlesReply) -> Result<Vec<(ArticleId, u64)>, Wrong> {
@@ -45,16 +46,16 @@ pub(super) fn positions_of(reply: messages::ListArticlesReply) -> Result<Section
     Ok(SectionPositions { positions, total: reply.total })
 }
 
-/// Returns the part as a request for articles without their texts.
-pub(super) fn part(part: &Part) -> messages::ListArticlesRequest {
-    let Filter { label, author, author_id, from, to, states: wanted } = part.filter.clone();
-    let order = match part.order {
+/// Returns the slice as a request for articles without their texts.
+pub(super) fn slice(slice: &ListSlice) -> messages::ListArticlesRequest {
+    let Filter { label, author, author_id, from, to, states: wanted } = slice.filter.clone();
+    let order = match slice.order {
         Order::Newest => messages::ListOrder::Newest,
         Order::Oldest => messages::ListOrder::Oldest,
         Order::Updated => messages::ListOrder::Updated,
     };
     let mut request = messages::ListArticlesRequest {
-        limit: part.limit,
+        limit: slice.limit,
         label,
         author,
         author_id: author_id.map(|id| id.to_string()),
@@ -66,7 +67,7 @@ pub(super) fn part(part: &Part) -> messages::ListArticlesRequest {
     };
     let position =
         |place: Position| messages::ListPosition { at_ms: place.at.millis(), id: place.id.to_string() };
-    match part.start {
+    match slice.start {
         Start::Offset(offset) => request.offset = offset,
         Start::After(place) => request.after = Some(position(place)),
         Start::Before(place) => request.before = Some(position(place)),

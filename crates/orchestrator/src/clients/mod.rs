@@ -1,4 +1,4 @@
-//! Adapters to other services: the news sections and the readings over the bus, readers' tastes over gRPC.
+//! Adapters to other services: the news sections and the readings over the bus, readers' labels over gRPC.
 
 mod codec;
 mod past;

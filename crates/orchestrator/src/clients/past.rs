@@ -4,7 +4,7 @@ use kernel::{Timestamp, Version};
 use proto::news::v1 as messages;
 
 use super::codec::{Wrong, parse};
-use crate::domain::{DiffOp, DiffPart, History, Step};
+use crate::domain::{DiffOp, DiffPart, History, HistoryEntry};
 use crate::ports::Which;
 
 pub(super) fn which(which: Which) -> messages::get_version_request::Which {
@@ -16,12 +16,12 @@ pub(super) fn which(which: Which) -> messages::get_version_request::Which {
 }
 
 pub(super) fn history(reply: messages::GetHistoryReply) -> Result<History, Wrong> {
-    let steps = reply.entries.into_iter().map(step).collect::<Result<_, _>>()?;
-    Ok(History { steps, next: reply.next_before.map(Version::new) })
+    let entries = reply.entries.into_iter().map(entry).collect::<Result<_, _>>()?;
+    Ok(History { entries, next: reply.next_before.map(Version::new) })
 }
 
-fn step(from: messages::HistoryEntry) -> Result<Step, Wrong> {
-    Ok(Step {
+fn entry(from: messages::HistoryEntry) -> Result<HistoryEntry, Wrong> {
+    Ok(HistoryEntry {
         version: Version::new(from.version),
         event: from.event,
         by: parse("by", &from.by)?,

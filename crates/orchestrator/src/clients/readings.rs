@@ -5,16 +5,18 @@ use bus::{Bus, Envelope};
 use prost::Message;
 use proto::events::v1::ArticleRead;
 
+use crate::NAME;
 use crate::domain::Reading;
 use crate::ports::{ReadingSink, SinkError};
 
-/// Tells readings on the bus, as `portal.events.v1.ArticleRead` under `reading.<section>.read`.
+/// The sink that publishes readings on the bus, as `portal.events.v1.ArticleRead` under
+/// `reading.<section>.read`.
 pub struct BusReadings {
     bus: Arc<dyn Bus>,
 }
 
 impl BusReadings {
-    /// Tells them on this bus.
+    /// Creates a sink on this bus.
     pub fn new(bus: Arc<dyn Bus>) -> Self {
         Self { bus }
     }
@@ -22,7 +24,7 @@ impl BusReadings {
 
 #[async_trait]
 impl ReadingSink for BusReadings {
-    async fn tell(&self, readings: &[Reading]) -> Result<(), SinkError> {
+    async fn publish(&self, readings: &[Reading]) -> Result<(), SinkError> {
         let messages = readings.iter().map(envelope).collect();
         self.bus.publish(messages).await.map_err(|error| SinkError::Bus(Box::new(error)))
     }
@@ -41,7 +43,7 @@ fn envelope(reading: &Reading) -> Envelope {
         id: reading.id,
         kind: "portal.events.v1.ArticleRead".to_owned(),
         key: format!("reading.{}.read", reading.section),
-        source: "orchestrator".to_owned(),
+        source: NAME.to_owned(),
         subject: reading.article.to_string(),
         version: reading.version.number(),
         time: reading.at,

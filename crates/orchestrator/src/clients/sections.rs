@@ -12,19 +12,22 @@ use uuid::Uuid;
 
 use super::retry::{Retries, RetryRule, is_well};
 use super::{codec, past};
-use crate::domain::{Article, DiffPart, History, Part, Picked, SectionList, SectionPositions, State};
+use crate::domain::{
+    Article, ArticleBatch, DiffPart, History, ListSlice, SectionList, SectionPositions, State,
+};
 use crate::ports::{Command, Done, NewsSections, SectionError, Which};
 
 /// The refusal of a command that is still running under the same key.
 const STILL_RUNNING: &str = "still_running";
-/// A call ends this long before its caller's deadline (at most a tenth of the time that is left). So the caller can still see that the
-/// section was too slow, count the failure and answer.
+/// A call ends this long before its caller's deadline (at most a tenth of the time that is left). So the
+/// caller can still see that the section was too slow, count the failure and answer.
 const MARGIN: Duration = Duration::from_millis(50);
 
 /// The news sections over the bus: a call to `news.<section>.calls` for each request.
 ///
-/// Each section has three breakers of its own. So a section that fails costs the others nothing; and a section whose event store is
-/// unavailable, which can neither write nor answer questions about the past, can still be read.
+/// Each section has three breakers of its own. So a section that fails costs the others nothing; and a
+/// section whose event store is unavailable, which can neither write nor answer questions about the past, can
+/// still be read.
 pub struct BusSections {
     bus: Arc<dyn Bus>,
     reads: Breakers,
@@ -37,8 +40,8 @@ pub struct BusSections {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cost {
     Usual,
-    /// Far more than a read. A failure says nothing about the section: otherwise one client with costly requests could open the breaker
-    /// for all clients.
+    /// Far more than a read. A failure says nothing about the section: otherwise one client with costly
+    /// requests could open the breaker for all clients.
     High,
 }
 
@@ -101,9 +104,10 @@ impl BusSections {
         }
     }
 
-    /// Makes a call. The breaker counts the outer result, and the caller gets the inner one. They differ if the section works well and
-    /// only waited in vain for a version, or has no room for one more comparison: otherwise any client could open the breaker with
-    /// requests for versions that never come, or with many comparisons.
+    /// Makes a call. The breaker counts the outer result, and the caller gets the inner one. They differ if
+    /// the section works well and only waited in vain for a version, or has no room for one more comparison:
+    /// otherwise any client could open the breaker with requests for versions that never come, or with many
+    /// comparisons.
     async fn call(&self, section: Section, call: Call) -> Result<Result<Bytes, Refusal>, Refusal> {
         let context = Context::current();
         let left = context.deadline.left();
@@ -160,7 +164,7 @@ impl NewsSections for BusSections {
         states: &[State],
         content: bool,
         token: Option<&str>,
-    ) -> Result<Picked, SectionError> {
+    ) -> Result<ArticleBatch, SectionError> {
         let request = messages::GetArticlesRequest {
             ids: ids.iter().map(ArticleId::to_string).collect(),
             without_content: !content,
@@ -197,21 +201,21 @@ impl NewsSections for BusSections {
     async fn list(
         &self,
         section: Section,
-        part: &Part,
+        slice: &ListSlice,
         token: Option<&str>,
     ) -> Result<SectionList, SectionError> {
         let reply =
-            self.read(&self.reads, Cost::Usual, section, "ListArticles", &codec::part(part), token).await?;
+            self.read(&self.reads, Cost::Usual, section, "ListArticles", &codec::slice(slice), token).await?;
         readable(section, codec::articles_of(reply))
     }
 
     async fn positions(
         &self,
         section: Section,
-        part: &Part,
+        slice: &ListSlice,
         token: Option<&str>,
     ) -> Result<SectionPositions, SectionError> {
-        let request = messages::ListArticlesRequest { keys_only: true, ..codec::part(part) };
+        let request = messages::ListArticlesRequest { keys_only: true, ..codec::slice(slice) };
         let reply = self.read(&self.reads, Cost::Usual, section, "ListArticles", &request, token).await?;
         readable(section, codec::positions_of(reply))
     }
@@ -223,7 +227,8 @@ impl NewsSections for BusSections {
             expected: expected.as_ref().map(codec::expected),
             action: Some(action),
         };
-        // Under a key the command has one effect, however often it is sent. No key of a client begins with a space.
+        // Under a key the command has one effect, however often it is sent. No key of a client begins with a
+        // space.
         let key = key.unwrap_or_else(|| format!(" {}", Uuid::new_v4()));
         let call = call("Command", &request, token.as_deref(), Some(key));
         readable(section, codec::done(self.send(&self.writes, Cost::Usual, section, call).await?))

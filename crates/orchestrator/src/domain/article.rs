@@ -2,29 +2,30 @@ use std::cmp::Ordering;
 
 use kernel::{ArticleId, Section, Timestamp, UserId, Version};
 
-/// Where an article stands in the editors' work. A state that this service has never heard of is passed on as it came.
+/// The state of an article in the editors' work. A state that this service does not know is passed on
+/// unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State(String);
 
 impl State {
     const PUBLISHED: &'static str = "published";
 
-    /// A state by the name that its section gives it.
+    /// Creates a state from the name that its section uses.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The state that every reader may see.
+    /// Returns the state that every reader may see.
     pub fn published() -> Self {
         Self::new(Self::PUBLISHED)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// True where every reader may see the article.
+    /// Returns true if every reader may see the article.
     pub fn is_public(&self) -> bool {
         self.0 == Self::PUBLISHED
     }
@@ -33,61 +34,62 @@ impl State {
 /// A public correction of a published article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
-    /// `correction`, `clarification`, `update` or `note`.
+    /// The kind: `correction`, `clarification`, `update` or `note`.
     pub kind: String,
-    /// What was wrong and what is right.
+    /// The text: what was wrong and what is right.
     pub text: String,
-    /// When it was said.
+    /// The moment of the correction.
     pub at: Timestamp,
-    /// The version that it led to.
+    /// The version that contains it.
     pub version: Version,
 }
 
-/// An article at one version, as its section tells it.
+/// An article at one version, as its section returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Article {
-    /// Unique over all sections.
+    /// The id, which is unique over all sections.
     pub id: ArticleId,
     /// The section that owns it.
     pub section: Section,
-    /// One more with every change.
+    /// The version, which every change increments.
     pub version: Version,
-    /// Where it stands.
+    /// The state in the editors' work.
     pub state: State,
-    /// Its readable name in addresses, unique in the section.
+    /// The readable name in addresses, unique in the section.
     pub slug: String,
-    /// One line.
+    /// The title, one line.
     pub title: String,
     /// A few sentences for lists.
     pub description: Option<String>,
-    /// The text; absent in lists unless asked for.
+    /// The text; lists leave it out unless the client requests it.
     pub content: Option<String>,
-    /// The byline; empty once the person whose name it was is erased.
+    /// The byline. It is empty after the person with this name was erased.
     pub author: String,
     /// The account that wrote it.
     pub author_id: UserId,
-    /// The account whose name the byline is; nothing for a byline that is text like the title.
+    /// The account whose name is the byline; `None` if the byline is free text.
     pub byline_of: Option<UserId>,
-    /// What it is about, in the author's words and order.
+    /// The labels, in the author's spelling and order.
     pub tags: Vec<String>,
-    /// BCP 47 tag of the language.
+    /// The BCP 47 tag of the language.
     pub lang: Option<String>,
-    /// URL of a picture.
+    /// The URL of a picture.
     pub image: Option<String>,
-    /// ISO 3166 code or a continent.
+    /// An ISO 3166 code or a continent.
     pub region: Option<String>,
-    /// When it was drafted.
+    /// The moment of the first draft.
     pub created_at: Timestamp,
-    /// When this version was made.
+    /// The moment of this version.
     pub updated_at: Timestamp,
-    /// When it was first published.
+    /// The moment of the first publication.
     pub published_at: Option<Timestamp>,
-    /// What was corrected since, oldest first.
+    /// The corrections since then, oldest first.
     pub corrections: Vec<Correction>,
 }
 
 impl Article {
-    /// The order of every list: newest first, and of two of one moment the one with the greater id first.
+    /// Compares two articles by the order of every list: newest first; of the same moment, the greater id
+    /// first.
     pub fn newest_first(&self, other: &Article) -> Ordering {
         (other.published_at, other.id).cmp(&(self.published_at, self.id))
     }
@@ -95,7 +97,7 @@ impl Article {
 
 #[cfg(test)]
 impl Article {
-    /// A published article for tests of this crate's own modules.
+    /// Returns a published article for the tests of this crate's modules.
     pub(crate) fn sample(section: Section, id: ArticleId, published_at: Timestamp) -> Self {
         Self {
             id,

@@ -6,54 +6,56 @@ use uuid::Uuid;
 
 use super::{Filter, Order, Position, Scope, Start};
 
-/// The form that is written today.
+/// The current form of a cursor.
 const FORM: u8 = 1;
-/// Form, direction, sections left out, moment, article, fingerprint.
+/// Form, direction, excluded sections, moment, article, fingerprint.
 const LENGTH: usize = 1 + 1 + 1 + 8 + 16 + 8;
 
-/// Where a walk through a list goes on. What is written is opaque to clients and holds no secret: whoever makes one up begins
-/// somewhere else in a list that they could read anyway.
+/// The point at which a walk through a list continues. Its text is opaque to clients and contains no secret:
+/// a client that invents a cursor continues at another position of a list that it may read anyway.
 ///
-/// It names a *place*, not an article and not a number of articles, so that nothing is skipped or repeated when others come or go. And it
-/// names the list by a fingerprint: with another filter or order the place would mean nothing.
+/// It names a *position*, not an article and not a number of articles, so that nothing is skipped or repeated
+/// when articles are added or removed. It also contains a fingerprint of the list, because the position has
+/// no meaning with another filter or order.
 ///
-/// A page that had to be made without a section says so, and so does its cursor: the rest of the walk is without that section too, and
-/// every page of it says that it is missing. Else the section's articles up to here would be skipped in silence as soon as it is back.
+/// If a page was made without a section, its cursor excludes that section: the rest of the walk is without it
+/// too, and every page names it as missing. Otherwise the section's articles up to this position would be
+/// skipped silently once it has recovered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// Whether it goes on after a place or back before it.
-    pub toward: Toward,
-    /// The place.
-    pub place: Position,
-    /// The sections that this walk is without.
-    pub without: Vec<Section>,
+    /// The direction from the position.
+    pub direction: Direction,
+    /// The position.
+    pub position: Position,
+    /// The sections that this walk leaves out.
+    pub excluded: Vec<Section>,
 }
 
-/// In which direction a walk goes on.
+/// The direction in which a walk continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Toward {
-    /// To the end of the list.
+pub enum Direction {
+    /// Direction the end of the list.
     Next,
-    /// To its beginning.
+    /// Direction its beginning.
     Previous,
 }
 
-/// The text is no cursor, or one of another list.
+/// The fault of a text that is not a cursor, or that belongs to another list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no cursor of this list; begin without one")]
-pub struct BadCursor;
+#[error("the cursor does not belong to this list; start again without a cursor")]
+pub struct InvalidCursor;
 
-/// The list that a cursor belongs to: its sections, filter and order. How many articles a page has, and what is told of each, may change
-/// on the way.
+/// The identity of the list that a cursor belongs to: its sections, filter and order. The size of a page and
+/// the fields of its articles may change during a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint([u8; 8]);
+pub struct ListFingerprint([u8; 8]);
 
-impl Fingerprint {
-    /// The fingerprint of this list.
+impl ListFingerprint {
+    /// Computes the fingerprint of a list.
     pub fn of(scope: Scope, filter: &Filter, order: Order) -> Self {
         let Filter { label, author, author_id, from, to, states } = filter;
         let mut digest = Sha256::new();
-        // Each part with its length: no two lists run together.
+        // Each part is preceded by its length, so that two different lists never have the same bytes.
         let mut add = |part: Option<&[u8]>| {
             digest.update(part.map_or(-1, |part| part.len() as i64).to_be_bytes());
             digest.update(part.unwrap_or_default());
@@ -79,51 +81,52 @@ impl Fingerprint {
 }
 
 impl Cursor {
-    /// The part of the list that it points at.
+    /// Returns the start of the slice that the cursor points at.
     pub fn start(&self) -> Start {
-        match self.toward {
-            Toward::Next => Start::After(self.place),
-            Toward::Previous => Start::Before(self.place),
+        match self.direction {
+            Direction::Next => Start::After(self.position),
+            Direction::Previous => Start::Before(self.position),
         }
     }
 
-    /// The cursor as text for the list with this fingerprint.
-    pub fn write(&self, list: Fingerprint) -> String {
+    /// Encodes the cursor for the list with this fingerprint.
+    pub fn encode(&self, list: ListFingerprint) -> String {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(FORM);
-        bytes.push(matches!(self.toward, Toward::Previous).into());
-        bytes.push(self.without.iter().fold(0, |bits, section| bits | (1 << *section as u8)));
-        bytes.extend(self.place.at.millis().to_be_bytes());
-        bytes.extend(self.place.id.uuid().as_bytes());
+        bytes.push(matches!(self.direction, Direction::Previous).into());
+        bytes.push(self.excluded.iter().fold(0, |bits, section| bits | (1 << *section as u8)));
+        bytes.extend(self.position.at.millis().to_be_bytes());
+        bytes.extend(self.position.id.uuid().as_bytes());
         bytes.extend(list.0);
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads what [`Cursor::write`] wrote for the same list.
-    pub fn read(text: &str, list: Fingerprint, scope: Scope) -> Result<Self, BadCursor> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor)?;
-        let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| BadCursor)?;
-        let [form, direction, left_out, rest @ ..] = bytes;
-        let (at, rest) = rest.split_first_chunk::<8>().ok_or(BadCursor)?;
-        let (id, fingerprint) = rest.split_first_chunk::<16>().ok_or(BadCursor)?;
-        let toward = match direction {
-            0 => Toward::Next,
-            1 => Toward::Previous,
-            _ => return Err(BadCursor),
+    /// Decodes a text that [`Cursor::encode`] returned for the same list.
+    pub fn decode(text: &str, list: ListFingerprint, scope: Scope) -> Result<Self, InvalidCursor> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidCursor)?;
+        let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| InvalidCursor)?;
+        let [form, direction, excluded_bits, rest @ ..] = bytes;
+        let (at, rest) = rest.split_first_chunk::<8>().ok_or(InvalidCursor)?;
+        let (id, fingerprint) = rest.split_first_chunk::<16>().ok_or(InvalidCursor)?;
+        let direction = match direction {
+            0 => Direction::Next,
+            1 => Direction::Previous,
+            _ => return Err(InvalidCursor),
         };
-        let without: Vec<Section> =
-            Section::ALL.into_iter().filter(|section| left_out & (1 << *section as u8) != 0).collect();
-        // One of another form, of another list, or one that leaves out what the list does not have or all that it has.
-        let known = without.iter().fold(0, |bits, section| bits | (1 << *section as u8)) == left_out;
+        let excluded: Vec<Section> =
+            Section::ALL.into_iter().filter(|section| excluded_bits & (1 << *section as u8) != 0).collect();
+        // It is invalid if it has another form, belongs to another list, excludes a section that the list
+        // does not have, or excludes all of its sections.
+        let known = excluded.iter().fold(0, |bits, section| bits | (1 << *section as u8)) == excluded_bits;
         let sections = scope.sections();
-        let sensible =
-            without.iter().all(|section| sections.contains(section)) && without.len() < sections.len();
-        if form != FORM || fingerprint != list.0 || !known || !sensible {
-            return Err(BadCursor);
+        let is_partial =
+            excluded.iter().all(|section| sections.contains(section)) && excluded.len() < sections.len();
+        if form != FORM || fingerprint != list.0 || !known || !is_partial {
+            return Err(InvalidCursor);
         }
         let at = Timestamp::from_millis(i64::from_be_bytes(*at));
-        let place = Position { at, id: ArticleId::new(Uuid::from_bytes(*id)) };
-        Ok(Self { toward, place, without })
+        let position = Position { at, id: ArticleId::new(Uuid::from_bytes(*id)) };
+        Ok(Self { direction, position, excluded })
     }
 }
 
@@ -134,44 +137,44 @@ mod tests {
     use super::*;
     use crate::domain::State;
 
-    fn list() -> Fingerprint {
-        Fingerprint::of(Scope::All, &Filter::default(), Order::Newest)
+    fn list() -> ListFingerprint {
+        ListFingerprint::of(Scope::All, &Filter::default(), Order::Newest)
     }
 
     prop_compose! {
-        fn cursors()(back: bool, at: i64, id: u128, left_out in 0u8..7) -> Cursor {
-            let without = Section::ALL.into_iter().filter(|section| left_out & (1 << *section as u8) != 0).collect();
-            let place = Position { at: Timestamp::from_millis(at), id: ArticleId::new(Uuid::from_u128(id)) };
-            Cursor { toward: if back { Toward::Previous } else { Toward::Next }, place, without }
+        fn cursors()(back: bool, at: i64, id: u128, excluded_bits in 0u8..7) -> Cursor {
+            let excluded = Section::ALL.into_iter().filter(|section| excluded_bits & (1 << *section as u8) != 0).collect();
+            let position = Position { at: Timestamp::from_millis(at), id: ArticleId::new(Uuid::from_u128(id)) };
+            Cursor { direction: if back { Direction::Previous } else { Direction::Next }, position, excluded }
         }
     }
 
     proptest! {
         #[test]
-        fn a_cursor_is_read_back_as_it_was_written(cursor in cursors()) {
-            let text = cursor.write(list());
+        fn a_cursor_is_decoded_as_it_was_encoded(cursor in cursors()) {
+            let text = cursor.encode(list());
             prop_assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
-            prop_assert_eq!(Cursor::read(&text, list(), Scope::All), Ok(cursor));
+            prop_assert_eq!(Cursor::decode(&text, list(), Scope::All), Ok(cursor));
         }
 
         #[test]
-        fn whatever_is_no_cursor_is_refused(text in ".{0,80}") {
-            prop_assert_eq!(Cursor::read(&text, list(), Scope::All), Err(BadCursor));
+        fn any_other_text_is_refused(text in ".{0,80}") {
+            prop_assert_eq!(Cursor::decode(&text, list(), Scope::All), Err(InvalidCursor));
         }
 
         #[test]
-        fn a_cursor_with_another_byte_in_its_head_or_fingerprint_is_refused(cursor in cursors(), place in 0usize..10, bits in 1u8..=255) {
-            let place = if place < 2 { place } else { LENGTH - 10 + place };
-            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor.write(list())).expect("base64");
-            bytes[place] ^= if place == 1 { bits | 2 } else { bits };
-            prop_assert_eq!(Cursor::read(&BASE64_URL_SAFE_NO_PAD.encode(bytes), list(), Scope::All), Err(BadCursor));
+        fn a_cursor_with_a_changed_byte_in_its_head_or_fingerprint_is_refused(cursor in cursors(), index in 0usize..10, bits in 1u8..=255) {
+            let index = if index < 2 { index } else { LENGTH - 10 + index };
+            let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor.encode(list())).expect("base64");
+            bytes[index] ^= if index == 1 { bits | 2 } else { bits };
+            prop_assert_eq!(Cursor::decode(&BASE64_URL_SAFE_NO_PAD.encode(bytes), list(), Scope::All), Err(InvalidCursor));
         }
     }
 
     #[test]
     fn a_cursor_of_another_list_is_refused() {
-        let place = Position { at: Timestamp::from_millis(5), id: ArticleId::new(Uuid::from_u128(7)) };
-        let cursor = Cursor { toward: Toward::Next, place, without: Vec::new() };
+        let position = Position { at: Timestamp::from_millis(5), id: ArticleId::new(Uuid::from_u128(7)) };
+        let cursor = Cursor { direction: Direction::Next, position, excluded: Vec::new() };
         let id = kernel::UserId::new(Uuid::from_u128(1));
         let at = Timestamp::from_millis(1);
         let text = |label: &str| Some(label.to_owned());
@@ -190,34 +193,34 @@ mod tests {
         let mut lists = Vec::new();
         for scope in scopes {
             for filter in &filters {
-                lists.extend(Order::ALL.map(|order| (scope, Fingerprint::of(scope, filter, order))));
+                lists.extend(Order::ALL.map(|order| (scope, ListFingerprint::of(scope, filter, order))));
             }
         }
         for (at, (_, one)) in lists.iter().enumerate() {
             for (other_at, (scope, other)) in lists.iter().enumerate() {
-                let read = Cursor::read(&cursor.write(*one), *other, *scope);
+                let read = Cursor::decode(&cursor.encode(*one), *other, *scope);
                 assert_eq!(read.is_ok(), at == other_at);
             }
         }
-        // The order of the states' names is no other list.
+        // The order of the states does not make another list.
         let drafts = [State::new("draft"), State::published()];
-        let turned = Filter { states: drafts.iter().rev().cloned().collect(), ..Filter::default() };
+        let reversed = Filter { states: drafts.iter().rev().cloned().collect(), ..Filter::default() };
         let straight = Filter { states: drafts.to_vec(), ..Filter::default() };
         assert_eq!(
-            Fingerprint::of(Scope::All, &turned, Order::Newest),
-            Fingerprint::of(Scope::All, &straight, Order::Newest)
+            ListFingerprint::of(Scope::All, &reversed, Order::Newest),
+            ListFingerprint::of(Scope::All, &straight, Order::Newest)
         );
     }
 
     #[test]
-    fn a_walk_without_every_section_is_no_walk() {
-        let place = Position { at: Timestamp::from_millis(5), id: ArticleId::new(Uuid::from_u128(7)) };
-        let without = |without: Vec<Section>| Cursor { toward: Toward::Next, place, without };
-        let all = without(Section::ALL.to_vec()).write(list());
-        assert_eq!(Cursor::read(&all, list(), Scope::All), Err(BadCursor));
+    fn a_cursor_that_excludes_every_section_is_refused() {
+        let position = Position { at: Timestamp::from_millis(5), id: ArticleId::new(Uuid::from_u128(7)) };
+        let excluded = |excluded: Vec<Section>| Cursor { direction: Direction::Next, position, excluded };
+        let all = excluded(Section::ALL.to_vec()).encode(list());
+        assert_eq!(Cursor::decode(&all, list(), Scope::All), Err(InvalidCursor));
         let scope = Scope::One(Section::Sports);
-        let sports = Fingerprint::of(scope, &Filter::default(), Order::Newest);
-        let elsewhere = without(vec![Section::Famous]).write(sports);
-        assert_eq!(Cursor::read(&elsewhere, sports, scope), Err(BadCursor));
+        let sports = ListFingerprint::of(scope, &Filter::default(), Order::Newest);
+        let elsewhere = excluded(vec![Section::Famous]).encode(sports);
+        assert_eq!(Cursor::decode(&elsewhere, sports, scope), Err(InvalidCursor));
     }
 }

@@ -4,37 +4,38 @@ use kernel::{ArticleId, Section, Timestamp, UserId};
 
 use super::{Article, State};
 
-/// Which articles a list holds. What is absent lets everything pass.
+/// The filter of a list. An absent field lets every article pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// With this label, as its spellings are matched ([`kernel::match_key`]): so they are one list for cursors and caches.
+    /// The label, in the form that its spellings share ([`kernel::match_key`]), so that they are one list for
+    /// cursors and caches.
     pub label: Option<String>,
-    /// With this byline, in NFC.
+    /// The byline, in NFC.
     pub author: Option<String>,
-    /// Written by this account.
+    /// The account of the author.
     pub author_id: Option<UserId>,
-    /// First published at this moment or later.
+    /// The earliest moment of the first publication.
     pub from: Option<Timestamp>,
-    /// First published at this moment or earlier.
+    /// The latest moment of the first publication.
     pub to: Option<Timestamp>,
-    /// In one of these states, as far as the caller may see them; none named: published.
+    /// The states, as far as the caller may see them. Empty means published.
     pub states: Vec<State>,
 }
 
 impl Filter {
-    /// True where everybody gets the same.
+    /// Returns true if the list is the same for everyone.
     pub fn is_public(&self) -> bool {
         self.states.iter().all(State::is_public)
     }
 }
 
-/// In which order a list stands. Articles of one moment stand in the order of their ids, in the same direction.
+/// The order of a list. Articles of the same moment are sorted by id, in the same direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// `published_at desc, id desc`; what was never published last.
+    /// `published_at desc, id desc`; articles that were never published come last.
     #[default]
     Newest,
-    /// `published_at asc, id asc`; what was never published first.
+    /// `published_at asc, id asc`; articles that were never published come first.
     Oldest,
     /// `updated_at desc, id desc`.
     Updated,
@@ -44,7 +45,7 @@ impl Order {
     /// Every order.
     pub const ALL: [Order; 3] = [Order::Newest, Order::Oldest, Order::Updated];
 
-    /// The name in addresses.
+    /// Returns the name in addresses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Order::Newest => "newest",
@@ -53,7 +54,7 @@ impl Order {
         }
     }
 
-    /// How two places stand to each other in a list of this order.
+    /// Compares two positions by this order.
     pub fn compare(self, one: &Position, other: &Position) -> Ordering {
         match self {
             Order::Newest | Order::Updated => other.cmp(one),
@@ -62,17 +63,18 @@ impl Order {
     }
 }
 
-/// A place in a list, which need not be that of an article that is there.
+/// A position in a list. There need not be an article at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// When it was first published (1970 where never), or when its version was made, as the order says.
+    /// The moment of the first publication (1970 if there was none) or of the version, depending on the
+    /// order.
     pub at: Timestamp,
-    /// Which one.
+    /// The id of the article.
     pub id: ArticleId,
 }
 
 impl Position {
-    /// Where `article` stands.
+    /// Returns the position of `article` in this order.
     pub fn of(article: &Article, order: Order) -> Self {
         let at = match order {
             Order::Newest | Order::Oldest => article.published_at.unwrap_or(Timestamp::from_millis(0)),
@@ -82,48 +84,48 @@ impl Position {
     }
 }
 
-/// Where a part of a list begins.
+/// The start of a slice of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Start {
-    /// After so many articles.
+    /// After this number of articles.
     Offset(u32),
-    /// After this place.
+    /// After this position.
     After(Position),
-    /// It ends before this place: the nearest ones, in the order of the list.
+    /// The slice ends before this position: the nearest articles, in the order of the list.
     Before(Position),
 }
 
-/// A part of a list.
+/// A slice of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Part {
-    /// Which articles.
+pub struct ListSlice {
+    /// The filter.
     pub filter: Filter,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// From where.
+    /// The start.
     pub start: Start,
-    /// How many at the most.
+    /// The largest number of articles.
     pub limit: u32,
 }
 
-impl Part {
-    /// Published articles, newest first.
+impl ListSlice {
+    /// Returns a slice of the published articles, newest first.
     pub fn newest(offset: u32, limit: u32) -> Self {
         Self { filter: Filter::default(), order: Order::Newest, start: Start::Offset(offset), limit }
     }
 }
 
-/// Of which sections a list is.
+/// The sections of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// All of them, as if they were one.
+    /// All sections, as if they were one.
     All,
-    /// This one.
+    /// One section.
     One(Section),
 }
 
 impl Scope {
-    /// The sections.
+    /// Returns the sections.
     pub fn sections(self) -> Vec<Section> {
         match self {
             Scope::All => Section::ALL.to_vec(),
@@ -131,7 +133,7 @@ impl Scope {
         }
     }
 
-    /// The name in addresses.
+    /// Returns the name in addresses.
     pub fn as_str(self) -> &'static str {
         match self {
             Scope::All => "all",

@@ -1,6 +1,5 @@
-//! Values and rules: an article as readers see it, the one order of several sections, what counts as a reading, how a front page
-//! is put together.
-//! Pure; nothing here waits.
+//! Values and rules: an article as readers see it, the merged order of several sections, readings, and the
+//! composition of the front page. Pure: no I/O.
 
 mod article;
 mod cursor;
@@ -11,9 +10,9 @@ mod past;
 mod reading;
 
 pub use article::{Article, Correction, State};
-pub use cursor::{BadCursor, Cursor, Fingerprint, Toward};
-pub use home::{BLOCK, Block, FOR_YOU, Front, Suggestion, TOP, Taste, for_you};
-pub use list::{Filter, Order, Part, Position, Scope, Start};
-pub use merge::{Merged, Picked, SectionList, SectionPositions, merge, share};
-pub use past::{DiffOp, DiffPart, History, Step};
+pub use cursor::{Cursor, Direction, InvalidCursor, ListFingerprint};
+pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggestion, Taste, for_you};
+pub use list::{Filter, ListSlice, Order, Position, Scope, Start};
+pub use merge::{ArticleBatch, Merged, SectionList, SectionPositions, merge, widen};
+pub use past::{DiffOp, DiffPart, History, HistoryEntry};
 pub use reading::Reading;

@@ -1,48 +1,48 @@
 use kernel::{Timestamp, UserId, Version};
 
-/// What happened to an article.
+/// The history of an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// The newest first.
-    pub steps: Vec<Step>,
-    /// Older ones are before this version; `None` where there are none.
+    /// The entries, newest first.
+    pub entries: Vec<HistoryEntry>,
+    /// The version before which older entries are found; `None` if there are none.
     pub next: Option<Version>,
 }
 
-/// One step in the life of an article.
+/// One event in the history of an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// The version that it led to.
+pub struct HistoryEntry {
+    /// The version that it created.
     pub version: Version,
-    /// What happened: `drafted`, `edited`, `published` and so on. The section knows which there are.
+    /// The name of the event: `drafted`, `edited`, `published` and so on. The section defines the names.
     pub event: String,
-    /// Who did it: an id and never a name.
+    /// The account that caused it: an id and never a name.
     pub by: UserId,
-    /// When.
+    /// The moment of the event.
     pub at: Timestamp,
-    /// The fields that it changed.
+    /// The names of the changed fields.
     pub changed: Vec<String>,
-    /// The version whose text came back, where an older one was restored.
+    /// The version whose text was restored, if the event is a restoration.
     pub from: Option<Version>,
 }
 
-/// Where words stand.
+/// The side of a comparison on which words occur.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiffOp {
-    /// In both versions.
+    /// The words are in both versions.
     Equal,
-    /// In the new one only.
+    /// The words are in the new version only.
     Insert,
-    /// In the old one only.
+    /// The words are in the old version only.
     Delete,
 }
 
 /// A run of words of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiffPart {
-    /// The field.
+    /// The name of the field.
     pub field: String,
-    /// Where they stand.
+    /// The side on which the words occur.
     pub op: DiffOp,
     /// The words.
     pub text: String,

@@ -2,30 +2,30 @@ use kernel::{ArticleId, Identity, MessageId, Section, Timestamp, Trace, UserId, 
 
 use super::Article;
 
-/// A reader who consented to a history was answered with a published article.
+/// One read of a published article by a reader who consented to a history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// The message that will say so; the same however often it is sent.
+    /// The id of the message that will report it. It stays the same if the message is sent again.
     pub id: MessageId,
-    /// Who read, as the verified token says.
+    /// The reader, from the verified token.
     pub reader: UserId,
-    /// What was read.
+    /// The article.
     pub article: ArticleId,
     /// The article's section.
     pub section: Section,
-    /// The version that was answered.
+    /// The version in the answer.
     pub version: Version,
-    /// What that version is about.
+    /// The labels of that version.
     pub labels: Vec<String>,
-    /// When it was answered.
+    /// The moment of the answer.
     pub at: Timestamp,
     /// The trace of the request.
     pub trace: Trace,
 }
 
 impl Reading {
-    /// The reading of `article` by `reader`, if it may be told at all: only a published article counts, and only for somebody
-    /// whose token says that they consented to a history.
+    /// Returns the reading of `article` by `reader`, if it may be published: the article must be public, and
+    /// the reader's token must say that they consented to a history.
     pub fn of(
         article: &Article,
         reader: &Identity,
@@ -66,15 +66,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_published_article_read_with_consent_counts_as_a_reading() {
+    fn only_a_published_article_read_with_consent_is_a_reading() {
         let at = Timestamp::from_millis(1);
         let public = Article::sample(Section::Sports, ArticleId::new(Uuid::from_u128(1)), at);
         let draft = Article { state: State::new("draft"), ..public.clone() };
-        let told = |article: &Article, history| {
+        let reading = |article: &Article, history| {
             Reading::of(article, &reader(history), MessageId::new(Uuid::from_u128(9)), at, Trace::start())
         };
-        assert_eq!(told(&public, true).map(|reading| reading.labels), Some(vec!["budget".to_owned()]));
-        assert_eq!(told(&public, false), None);
-        assert_eq!(told(&draft, true), None);
+        assert_eq!(reading(&public, true).map(|one| one.labels), Some(vec!["budget".to_owned()]));
+        assert_eq!(reading(&public, false), None);
+        assert_eq!(reading(&draft, true), None);
     }
 }

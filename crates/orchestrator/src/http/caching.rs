@@ -1,4 +1,4 @@
-//! What caches may keep of an answer: those of others, and our own.
+//! The cache headers of answers, for our own cache and for others.
 
 use axum::response::{IntoResponse, Response};
 pub(super) use chassis::http::{Cache, digest, tag};
@@ -8,20 +8,20 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use kernel::Refusal;
 use serde::Serialize;
 
-use crate::app::{Rendered, Served, Source};
+use crate::app::{CacheAnswer, RenderedAnswer, Source};
 
-/// Where an answer comes from (RFC 9211).
+/// The header that says where an answer comes from (RFC 9211).
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// An answer that was rendered before it was sent, to a caller who is signed in or not. An incomplete one is neither kept nor tagged:
-/// nobody shall hold on to a page with a section missing.
-pub(super) fn rendered(answer: &Rendered, cache: Cache, headers: &HeaderMap) -> Response {
-    // An erasure blanks the byline and makes no new version: whoever kept an article with the name must not be told to keep it.
-    let nameless = answer.article.as_ref().is_some_and(|article| article.author.is_empty());
-    let known = cache != Cache::Never && !nameless && etag_matches(headers, &answer.etag);
+/// Builds the response of a rendered answer, or 304 if the client already has it. An incomplete answer gets no entity tag and may not
+/// be cached, so that no cache keeps a page with a missing section.
+pub(super) fn respond(answer: &RenderedAnswer, cache: Cache, headers: &HeaderMap) -> Response {
+    // An erasure blanks the byline without a new version. A client that kept the article with the name must not keep it any longer.
+    let is_blanked = answer.article.as_ref().is_some_and(|article| article.author.is_empty());
+    let known = cache != Cache::Never && !is_blanked && etag_matches(headers, &answer.etag);
     let mut response = match known {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => json(StatusCode::OK, answer.body.clone()),
+        false => json_response(StatusCode::OK, answer.body.clone()),
     };
     if cache != Cache::Never {
         response = tag(response, &answer.etag);
@@ -36,12 +36,12 @@ pub(super) fn rendered(answer: &Rendered, cache: Cache, headers: &HeaderMap) -> 
     cache.on(response)
 }
 
-/// The same out of our own cache, saying so: a client can tell what is old from what is new.
-pub(super) fn served(served: &Served, cache: Cache, headers: &HeaderMap) -> Response {
-    let mut response = rendered(&served.answer, cache, headers);
-    let (status, age) = match served.source {
-        Source::Made => ("orchestrator; fwd=miss", None),
-        Source::Kept(age) | Source::Renewed(age) => ("orchestrator; hit", Some(age)),
+/// Builds the response of an answer from our own cache. `Cache-Status` and `Age` say how old it is.
+pub(super) fn respond_from_cache(cached: &CacheAnswer, cache: Cache, headers: &HeaderMap) -> Response {
+    let mut response = respond(&cached.answer, cache, headers);
+    let (status, age) = match cached.source {
+        Source::Miss => ("orchestrator; fwd=miss", None),
+        Source::Hit(age) | Source::Renewal(age) => ("orchestrator; hit", Some(age)),
         Source::Stale(age) => ("orchestrator; hit; detail=stale", Some(age)),
     };
     let headers = response.headers_mut();
@@ -49,29 +49,30 @@ pub(super) fn served(served: &Served, cache: Cache, headers: &HeaderMap) -> Resp
     if let Some(age) = age {
         headers.insert(AGE, age.as_secs().into());
     }
-    // For the others a section was asked, and that costs as much as ever.
-    if matches!(served.source, Source::Kept(_)) {
+    // For the other sources a section was called, which costs as much as any request.
+    if matches!(cached.source, Source::Hit(_)) {
         response.extensions_mut().insert(FromCache);
     }
     response
 }
 
-/// A JSON answer whose bytes are there already.
-pub(super) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+/// Builds a JSON response from encoded bytes.
+pub(super) fn json_response(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
     (status, [(http::header::CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
-/// The answer with its tag, or 304 where the client has it already.
-pub(super) fn answer(known: bool, etag: &str, body: Vec<u8>) -> Response {
-    let response = if known { StatusCode::NOT_MODIFIED.into_response() } else { json(StatusCode::OK, body) };
+/// Builds a JSON response with its entity tag, or 304 if the client already has it.
+pub(super) fn tagged_response(known: bool, etag: &str, body: Vec<u8>) -> Response {
+    let response =
+        if known { StatusCode::NOT_MODIFIED.into_response() } else { json_response(StatusCode::OK, body) };
     tag(response, etag)
 }
 
-/// The bytes of an answer.
-pub(super) fn encode(view: &impl Serialize) -> Result<Vec<u8>, Refusal> {
+/// Encodes an answer as JSON.
+pub(super) fn encode_json(view: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = serde_json::to_vec(view)
-        .map_err(|_| Refusal::new(kernel::Kind::Internal, "internal", "an answer could not be encoded"))?;
-    // A long one would take up to twice its size for as long as it is kept, or a slow reader takes.
+        .map_err(|_| Refusal::new(kernel::Kind::Internal, "internal", "The answer could not be encoded."))?;
+    // A long answer would otherwise take up to twice its size while it is stored, or while a slow client receives it.
     if bytes.capacity() - bytes.len() > 64 * 1024 {
         bytes.shrink_to_fit();
     }

@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 use super::News;
 use super::articles::{ArticlePath, SectionPath};
 use super::bodies::{CommandBody, DraftBody, PatchBody, ReviseBody, VersionBody};
-use super::caching::{Cache, encode, json, tag};
+use super::caching::{Cache, encode_json, json_response, tag};
 use super::views::{ArticleAnswer, DeletedView};
 use crate::app::ArticleError;
 use crate::ports::{Action, Command, Done};
@@ -223,14 +223,14 @@ pub(super) async fn delete_article(
     let action = Action::Delete(messages::DeleteArticle {});
     let command = Command { id: Some(id), expected: Some(expected), action, token, key };
     let done = news.command(section, command).await?;
-    let response = json(StatusCode::OK, encode(&DeletedView::from(id))?);
+    let response = json_response(StatusCode::OK, encode_json(&DeletedView::from(id))?);
     Ok(Cache::Never.on(tag(response, &done.article.version.etag())))
 }
 
 /// Renders the answer to a command: the article with the tag that the next command names.
 fn article_response(status: StatusCode, done: Done) -> Result<Response, Problem> {
     let etag = done.article.version.etag();
-    let mut response = tag(json(status, encode(&ArticleAnswer::from(done.article))?), &etag);
+    let mut response = tag(json_response(status, encode_json(&ArticleAnswer::from(done.article))?), &etag);
     if done.replayed {
         say_replayed(&mut response);
     }
@@ -247,7 +247,7 @@ fn problem(error: ArticleError) -> Problem {
 }
 
 fn id_fault(code: &'static str, detail: &str) -> Refusal {
-    Refusal::new(Kind::Invalid, "invalid", "The body breaks a rule; see errors.")
+    Refusal::new(Kind::Invalid, "invalid", "The request is not valid; `errors` names each fault.")
         .with_fields(vec![FieldFault::new("/id", code, detail)])
 }
 

@@ -1,4 +1,4 @@
-//! The past of an article.
+//! The history of an article and its old versions.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::News;
-use super::articles::{ArticlePath, shown};
-use super::caching::{Cache, answer, digest, encode};
+use super::articles::{ArticlePath, respond_with_article};
+use super::caching::{Cache, digest, encode_json, tagged_response};
 use super::list_query::bad_cursor;
 use super::views::{ArticleAnswer, Status};
-use crate::domain::{DiffOp, DiffPart, Step};
+use crate::domain::{DiffOp, DiffPart, HistoryEntry};
 use crate::ports::Which;
 
-/// How many versions are looked at where nobody says how many.
-const LIMIT: u32 = 20;
+/// The default number of versions that are examined.
+const DEFAULT_LIMIT: u32 = 20;
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -29,7 +29,7 @@ pub(super) struct VersionPath {
     #[serde(rename = "type")]
     #[param(value_type = String)]
     section: Section,
-    /// The article.
+    /// The id of the article.
     #[param(value_type = uuid::Uuid)]
     id: ArticleId,
     /// The version.
@@ -39,9 +39,9 @@ pub(super) struct VersionPath {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct HistoryQuery {
-    /// How many versions to look at, 1 to 100; 20 by default.
+    /// The number of versions to examine, 1 to 100. The default is 20.
     limit: Option<u32>,
-    /// Where to go on: `next_cursor` of the page before.
+    /// The position to continue from: `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct DiffQuery {
     to: u32,
 }
 
-/// What happened to an article, the newest first.
+/// The history of an article, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryView {
     status: Status,
@@ -62,58 +62,58 @@ pub struct HistoryView {
     page: HistoryPageView,
 }
 
-/// Where a page of a history stands.
+/// The position of a page in the history.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryPageView {
-    /// How many versions were looked at, at the most. Readers are told of those that were public, so a page may hold fewer.
+    /// The largest number of versions that were examined. Readers see only versions that were public, so a page may have fewer entries.
     limit: u32,
-    /// Where older versions are; null where there are none.
+    /// The cursor of older versions; null if there are none.
     next_cursor: Option<String>,
 }
 
-/// One step in the life of an article.
+/// One event in the history of an article.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StepView {
-    /// The version that it led to.
+    /// The version that it created.
     #[schema(value_type = u32)]
     version: Version,
-    /// `drafted`, `edited`, `published`, `updated`, `unpublished`, `deleted`, `undeleted` or `restored`. More may come.
+    /// `drafted`, `edited`, `published`, `updated`, `unpublished`, `deleted`, `undeleted` or `restored`. More may be added.
     event: String,
-    /// The account that did it. An id and never a name: it stays when the person goes.
+    /// The account that caused it. It is an id and never a name, so it can stay after the person was erased.
     #[schema(value_type = uuid::Uuid)]
     by: UserId,
-    /// When.
+    /// The moment of the event.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The names of the fields that differ from the version before; of the first version those that it has.
+    /// The names of the fields that differ from the version before. For the first version, the names of its fields.
     changed: Vec<String>,
-    /// The version whose text came back; only of `restored`.
+    /// The version whose text was restored; only in `restored`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     from: Option<Version>,
 }
 
-impl From<Step> for StepView {
-    fn from(step: Step) -> Self {
-        let Step { version, event, by, at, changed, from } = step;
+impl From<HistoryEntry> for StepView {
+    fn from(step: HistoryEntry) -> Self {
+        let HistoryEntry { version, event, by, at, changed, from } = step;
         Self { version, event, by, at, changed, from }
     }
 }
 
-/// Where words stand.
+/// The side of a comparison on which words occur.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OpView {
-    /// In both versions.
+    /// The words are in both versions.
     Equal,
-    /// In the new one only.
+    /// The words are in the new version only.
     Insert,
-    /// In the old one only.
+    /// The words are in the old version only.
     Delete,
 }
 
-/// A run of words, with the space around them. Of one field, the runs that are no inserts are the old text, those that are no
-/// deletes the new one.
+/// A run of words, with the space around them. For one field, all runs except inserts are the old text, and all runs except deletes are
+/// the new text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WordsView {
     op: OpView,
@@ -133,13 +133,13 @@ impl From<DiffPart> for WordsView {
     }
 }
 
-/// What happened to an article.
+/// Lists the history of an article, newest first.
 #[utoipa::path(get, path = "/{type}/{id}/history", tag = "news", params(ArticlePath, HistoryQuery), responses(
-    (status = 200, description = "The newest first. Readers are told of versions that were public, as long as the article is; its author and editors of all.", body = HistoryView),
-    (status = 304, description = "The client has this page."),
-    (status = 404, description = "`unknown_type`, or `not_found`: also for what the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`bad_cursor`: it is none. `invalid`: `limit` is outside its range.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section's command side is away.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 200, description = "The history, newest first. Readers see the versions that were public, as long as the article is public. Its author and editors see all versions.", body = HistoryView),
+    (status = 304, description = "The client already has this page."),
+    (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`bad_cursor`: the cursor is not valid. `invalid`: `limit` is outside its range.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The section's command side is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn get_history(
     State(news): State<News>,
@@ -148,32 +148,32 @@ pub(super) async fn get_history(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(LIMIT);
-    let before = query.cursor.as_deref().map(before).transpose()?;
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    let before = query.cursor.as_deref().map(parse_cursor).transpose()?;
     let history = news.app.get_history(section, id, before, limit, &caller).await?;
-    let next_cursor = history.next.map(cursor);
+    let next_cursor = history.next.map(encode_cursor);
     let link = next_cursor.as_ref().map(|cursor| {
         let base = &news.public_base;
         format!("<{base}/{section}/{id}/history?limit={limit}&cursor={cursor}>; rel=\"next\"")
     });
-    let body = encode(&HistoryView {
+    let body = encode_json(&HistoryView {
         status: Status::Success,
-        history: history.steps.into_iter().map(StepView::from).collect(),
+        history: history.entries.into_iter().map(StepView::from).collect(),
         page: HistoryPageView { limit, next_cursor },
     })?;
-    let mut response = digested(&headers, caller.identity.is_some(), body);
+    let mut response = respond_with_digest(&headers, caller.identity.is_some(), body);
     if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
         response.headers_mut().insert(LINK, link);
     }
     Ok(response)
 }
 
-/// An article as it was.
+/// Returns an article as it was at a version.
 #[utoipa::path(get, path = "/{type}/{id}/versions/{version}", tag = "news", params(VersionPath), responses(
     (status = 200, description = "The article at this version.", body = ArticleAnswer),
-    (status = 304, description = "The client has this version."),
-    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and all of an article that is not.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section's command side is away.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 304, description = "The client already has this version."),
+    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The section's command side is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn get_version(
     State(news): State<News>,
@@ -183,15 +183,15 @@ pub(super) async fn get_version(
 ) -> Result<Response, Problem> {
     let which = Which::Version(Version::new(version));
     let article = news.app.get_version(section, id, which, &caller).await?;
-    Ok(shown(article, &caller, &headers)?)
+    Ok(respond_with_article(article, &caller, &headers)?)
 }
 
-/// The words in which two versions differ.
+/// Compares two versions of an article word by word.
 #[utoipa::path(get, path = "/{type}/{id}/diff", tag = "news", params(ArticlePath, DiffQuery), responses(
-    (status = 200, description = "Title, description and content one after the other. Texts that have little in common are compared less finely, so that the work is bounded.", body = Vec<WordsView>),
-    (status = 304, description = "The client has this comparison."),
-    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and all of an article that is not.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section's command side is away.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 200, description = "The differences of title, description and content, in this order. Texts that have little in common are compared less finely, so that the work is bounded.", body = Vec<WordsView>),
+    (status = 304, description = "The client already has this comparison."),
+    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The section's command side is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn get_diff(
     State(news): State<News>,
@@ -203,23 +203,23 @@ pub(super) async fn get_diff(
     let (from, to) = (Version::new(from), Version::new(to));
     let words = news.app.get_diff(section, id, from, to, &caller).await?;
     let words: Vec<WordsView> = words.into_iter().map(WordsView::from).collect();
-    Ok(digested(&headers, caller.identity.is_some(), encode(&words)?))
+    Ok(respond_with_digest(&headers, caller.identity.is_some(), encode_json(&words)?))
 }
 
-/// An answer without a version of its own, under the digest of its bytes.
-fn digested(headers: &HeaderMap, signed_in: bool, body: Vec<u8>) -> Response {
+/// Builds the response of an answer without a version. Its entity tag is the digest of its bytes.
+fn respond_with_digest(headers: &HeaderMap, signed_in: bool, body: Vec<u8>) -> Response {
     let etag = digest(&body);
     let known = etag_matches(headers, &etag);
-    Cache::of_public(signed_in).on(answer(known, &etag, if known { Vec::new() } else { body }))
+    Cache::of_public(signed_in).on(tagged_response(known, &etag, if known { Vec::new() } else { body }))
 }
 
-/// Opaque to clients, so that it may become something else.
-fn cursor(before: Version) -> String {
+/// Encodes a cursor. It is opaque to clients, so that its form may change.
+fn encode_cursor(before: Version) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("before {before}"))
 }
 
-fn before(cursor: &str) -> Result<Version, Refusal> {
+fn parse_cursor(cursor: &str) -> Result<Version, Refusal> {
     let text = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let number = text.and_then(|text| text.strip_prefix("before ").and_then(|number| number.parse().ok()));
-    number.map(Version::new).ok_or_else(|| bad_cursor("is no cursor of this list"))
+    number.map(Version::new).ok_or_else(|| bad_cursor("the cursor is not valid for this history"))
 }

@@ -1,4 +1,4 @@
-//! What a client asks of a list: read, checked and written again in one spelling.
+//! The query of a list: parsed, checked, and written again in one spelling.
 
 use chassis::http::{Caller, query_time};
 use kernel::{
@@ -9,114 +9,119 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::views::ARTICLE_FIELDS;
-use crate::app::ListNews;
-use crate::domain::{Cursor, Filter, Fingerprint, Order, Part, Scope, Start, State};
+use crate::app::ListRequest;
+use crate::domain::{Cursor, Filter, ListFingerprint, ListSlice, Order, Scope, Start, State};
 
-/// How many articles a list has where nobody says.
-const LIMIT: u32 = 10;
-/// The longest byline.
-const BYLINE: usize = 50;
+/// The default number of articles on a page.
+const DEFAULT_LIMIT: u32 = 10;
+/// The longest byline, in characters.
+const MAX_BYLINE: usize = 50;
 
-/// What is told of each article of a page.
+/// The query parameters of a page by number.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
-    /// `content` gives the texts too. A page whose texts exceed 2 MiB together is refused (`page_too_large`), and only few such pages
-    /// may be asked for at a time.
+    /// `content` includes the texts. A page whose texts together exceed 2 MiB is refused (`page_too_large`), and only a few such pages may be
+    /// requested at a time.
     include: Option<String>,
-    /// The fields of each article that are wanted, with commas between them: `fields=id,title`. All but the text where it is left out.
+    /// The fields of each article, separated by commas: `fields=id,title`. The default is all fields except the text.
     fields: Option<String>,
 }
 
-/// Which part of which list.
+/// The query parameters of a list by cursor.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Only articles with this label, in any spelling: case, normalisation and outer spaces make no other label.
+    /// Only articles with this label, in any spelling: case, Unicode normalisation and outer spaces do not matter.
     label: Option<String>,
-    /// Only articles with this byline: the same letters, however they were typed.
+    /// Only articles with this byline. The Unicode normalisation does not matter.
     author: Option<String>,
     /// Only articles by this account.
     #[param(value_type = Option<uuid::Uuid>)]
     author_id: Option<String>,
-    /// Only what was first published at this moment or later, as `2026-11-21T08:00:00Z`.
+    /// Only articles that were first published at this moment or later, such as `2026-11-21T08:00:00Z`.
     from: Option<String>,
-    /// Only what was first published at this moment or earlier.
+    /// Only articles that were first published at this moment or earlier.
     to: Option<String>,
     /// `newest` (the default), `oldest` or `updated`.
     order: Option<String>,
-    /// For staff: only what is in one of these states, with commas between them. Authors see their own, editors all of their sections.
+    /// For staff: only articles in one of these states, separated by commas. Authors see their own articles, editors all articles of
+    /// their sections.
     state: Option<String>,
-    /// Where to go on: `next_cursor` or `prev_cursor` of another page of the same list.
+    /// The position to continue from: `next_cursor` or `prev_cursor` of another page of the same list.
     cursor: Option<String>,
-    /// How many articles, 1 to 100; 10 where it is left out.
+    /// The number of articles, 1 to 100. The default is 10.
     #[param(value_type = Option<u32>)]
     limit: Option<String>,
-    /// `content` gives the texts too. Such a page ends at 2 MiB of text (it has one article at least), and `next_cursor` goes on; only
-    /// few of them may be asked for at a time.
+    /// `content` includes the texts. Such a page ends at 2 MiB of text but has at least one article, and `next_cursor` continues. Only a
+    /// few such pages may be requested at a time.
     include: Option<String>,
-    /// The fields of each article that are wanted, with commas between them: `fields=id,title`. All but the text where it is left out.
+    /// The fields of each article, separated by commas: `fields=id,title`. The default is all fields except the text.
     fields: Option<String>,
 }
 
-/// How each article is shown.
+/// The selection of fields of each article.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Show {
-    /// With its text.
+pub(super) struct FieldSelection {
+    /// True if the text is included.
     pub content: bool,
-    /// These fields only, in the order of the document.
+    /// The selected fields, in the order of the document; `None` means the default.
     pub fields: Option<Vec<&'static str>>,
 }
 
-/// A list by cursor that can be asked for.
+/// A parsed and checked query of a list.
 #[derive(Debug, Clone)]
-pub(super) struct Wanted {
-    pub list: ListNews,
-    pub show: Show,
-    /// What its cursors belong to.
-    pub fingerprint: Fingerprint,
-    /// The cursor as it came.
+pub(super) struct ParsedList {
+    /// The request for the use case.
+    pub request: ListRequest,
+    /// The fields of each article.
+    pub selection: FieldSelection,
+    /// The fingerprint of its cursors.
+    pub fingerprint: ListFingerprint,
+    /// The cursor as it arrived.
     pub cursor: Option<String>,
 }
 
 impl PageQuery {
-    pub fn show(&self) -> Result<Show, Refusal> {
-        show(self.include.as_deref(), self.fields.as_deref())
+    /// Parses the selection of fields.
+    pub fn selection(&self) -> Result<FieldSelection, Refusal> {
+        parse_selection(self.include.as_deref(), self.fields.as_deref())
     }
 }
 
 impl ListQuery {
-    /// Checks everything and says everything that is wrong at once; a cursor only where the rest is right.
-    pub fn read(self, scope: Scope, caller: &Caller) -> Result<Wanted, Refusal> {
+    /// Parses and checks the query, and reports all faults together. The cursor is checked only if everything else is valid.
+    pub fn parse(self, scope: Scope, caller: &Caller) -> Result<ParsedList, Refusal> {
         let mut faults = Vec::new();
-        let limit = limit(self.limit.as_deref(), &mut faults);
-        let order = self.order.as_deref().map(order);
+        let limit = parse_limit(self.limit.as_deref(), &mut faults);
+        let order = self.order.as_deref().map(parse_order);
         let filter = Filter {
-            label: checked("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ()))
+            label: check_text("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ()))
                 .map(|label| match_key(&label)),
-            author: checked("/author", self.author, &mut faults, |text| line(text, BYLINE))
+            author: check_text("/author", self.author, &mut faults, |text| line(text, MAX_BYLINE))
                 .map(|byline| nfc(&byline).into_owned()),
-            author_id: account(self.author_id.as_deref(), &mut faults),
-            from: moment("/from", self.from.as_deref(), &mut faults),
-            to: moment("/to", self.to.as_deref(), &mut faults),
-            states: states(self.state.as_deref()),
+            author_id: parse_account(self.author_id.as_deref(), &mut faults),
+            from: parse_time("/from", self.from.as_deref(), &mut faults),
+            to: parse_time("/to", self.to.as_deref(), &mut faults),
+            states: parse_states(self.state.as_deref()),
         };
-        let order = taken(order.transpose(), &mut faults).flatten().unwrap_or_default();
-        let show = taken(show(self.include.as_deref(), self.fields.as_deref()), &mut faults);
-        let (Some(show), true) = (show, faults.is_empty()) else { return Err(broken(faults)) };
-        may_ask(&filter, caller)?;
-        let fingerprint = Fingerprint::of(scope, &filter, order);
-        let (start, without) = begin(self.cursor.as_deref(), fingerprint, scope)?;
-        let part = Part { filter, order, start, limit };
-        let list = ListNews { scope, part, without, content: show.content, whole: false };
-        Ok(Wanted { list, show, fingerprint, cursor: self.cursor })
+        let order = collect_faults(order.transpose(), &mut faults).flatten().unwrap_or_default();
+        let selection =
+            collect_faults(parse_selection(self.include.as_deref(), self.fields.as_deref()), &mut faults);
+        let (Some(selection), true) = (selection, faults.is_empty()) else { return Err(invalid(faults)) };
+        check_access(&filter, caller)?;
+        let fingerprint = ListFingerprint::of(scope, &filter, order);
+        let (start, excluded) = parse_cursor(self.cursor.as_deref(), fingerprint, scope)?;
+        let slice = ListSlice { filter, order, start, limit };
+        let request = ListRequest { scope, slice, excluded, content: selection.content, whole: false };
+        Ok(ParsedList { request, selection, fingerprint, cursor: self.cursor })
     }
 }
 
-impl Wanted {
-    /// The query of the same list at this cursor.
-    pub fn at(&self, cursor: Option<&str>) -> String {
-        let Part { filter, order, limit, .. } = &self.list.part;
+impl ParsedList {
+    /// Writes the query of the same list at this cursor.
+    pub fn query(&self, cursor: Option<&str>) -> String {
+        let ListSlice { filter, order, limit, .. } = &self.request.slice;
         let states: Vec<&str> = filter.states.iter().map(State::as_str).collect();
         let mut query = form_urlencoded::Serializer::new(String::new());
         let mut add = |name: &str, value: Option<&str>| {
@@ -133,7 +138,7 @@ impl Wanted {
         add("order", (*order != Order::default()).then_some(order.as_str()));
         add("state", (!states.is_empty()).then(|| states.join(",")).as_deref());
         add("limit", Some(&limit.to_string()));
-        for (name, value) in self.show.pairs() {
+        for (name, value) in self.selection.pairs() {
             add(name, Some(&value));
         }
         add("cursor", cursor);
@@ -141,8 +146,8 @@ impl Wanted {
     }
 }
 
-impl Show {
-    /// As parts of a query.
+impl FieldSelection {
+    /// Returns the parameters of the query.
     pub fn pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         if let Some(fields) = &self.fields {
@@ -155,84 +160,97 @@ impl Show {
     }
 }
 
-/// What is not public is asked for by staff. (The section decides once more what each of them may see.)
-fn may_ask(filter: &Filter, caller: &Caller) -> Result<(), Refusal> {
+/// Checks that only staff requests articles that are not public. The section decides what each of them may see.
+fn check_access(filter: &Filter, caller: &Caller) -> Result<(), Refusal> {
     if filter.is_public() {
         return Ok(());
     }
     match &caller.identity {
         None => Err(Refusal::new(Kind::Unauthenticated, "unauthenticated", "Log in first.")),
         Some(_) if caller.is_reader() => {
-            let detail = "Only staff may ask for what is not published.";
+            let detail = "Only staff may use `state` for articles that are not published.";
             Err(Refusal::new(Kind::Forbidden, "role_required", detail))
         }
         Some(_) => Ok(()),
     }
 }
 
-fn begin(cursor: Option<&str>, list: Fingerprint, scope: Scope) -> Result<(Start, Vec<Section>), Refusal> {
+fn parse_cursor(
+    cursor: Option<&str>,
+    list: ListFingerprint,
+    scope: Scope,
+) -> Result<(Start, Vec<Section>), Refusal> {
     let Some(text) = cursor else { return Ok((Start::Offset(0), Vec::new())) };
-    let cursor = Cursor::read(text, list, scope).map_err(|error| bad_cursor(&error.to_string()))?;
-    Ok((cursor.start(), cursor.without))
+    let cursor = Cursor::decode(text, list, scope).map_err(|error| bad_cursor(&error.to_string()))?;
+    Ok((cursor.start(), cursor.excluded))
 }
 
-/// The refusal of a cursor, with the reason.
-pub(super) fn bad_cursor(why: &str) -> Refusal {
-    let fault = FieldFault::new("/cursor", "bad_cursor", why);
-    Refusal::new(Kind::Invalid, "bad_cursor", "The cursor is none of this list.").with_fields(vec![fault])
+/// Builds the refusal of a cursor, with the reason.
+pub(super) fn bad_cursor(reason: &str) -> Refusal {
+    let fault = FieldFault::new("/cursor", "bad_cursor", reason);
+    Refusal::new(Kind::Invalid, "bad_cursor", "The cursor does not belong to this list.")
+        .with_fields(vec![fault])
 }
 
-fn show(include: Option<&str>, fields: Option<&str>) -> Result<Show, Refusal> {
+fn parse_selection(include: Option<&str>, fields: Option<&str>) -> Result<FieldSelection, Refusal> {
     let mut faults = Vec::new();
     let included = match include {
         None => false,
         Some("content") => true,
         Some(_) => {
-            faults.push(FieldFault::new("/include", "unknown_name", "only content can be included"));
+            faults.push(FieldFault::new("/include", "unknown_name", "the only value is `content`"));
             false
         }
     };
-    let wanted: Option<Vec<&str>> = fields.map(|names| names.split(',').collect());
-    for name in wanted.iter().flatten().filter(|name| !ARTICLE_FIELDS.contains(name)) {
-        let shown: String = name.chars().take(50).collect();
-        faults.push(FieldFault::new("/fields", "unknown_name", format!("an article has no field {shown:?}")));
+    let names: Option<Vec<&str>> = fields.map(|names| names.split(',').collect());
+    for name in names.iter().flatten().filter(|name| !ARTICLE_FIELDS.contains(name)) {
+        let excerpt: String = name.chars().take(50).collect();
+        faults.push(FieldFault::new(
+            "/fields",
+            "unknown_name",
+            format!("an article has no field {excerpt:?}"),
+        ));
     }
     if !faults.is_empty() {
         faults.truncate(20);
-        return Err(broken(faults));
+        return Err(invalid(faults));
     }
-    // One spelling, whatever the order and however often a name is repeated.
-    let fields = wanted
-        .map(|wanted| ARTICLE_FIELDS.into_iter().filter(|name| wanted.contains(name)).collect::<Vec<_>>());
+    // One spelling for any order of the names, and without repetitions.
+    let fields =
+        names.map(|names| ARTICLE_FIELDS.into_iter().filter(|name| names.contains(name)).collect::<Vec<_>>());
     let content = match &fields {
         Some(fields) => fields.contains(&"content"),
         None => included,
     };
-    Ok(Show { content, fields })
+    Ok(FieldSelection { content, fields })
 }
 
-fn order(name: &str) -> Result<Order, Refusal> {
+fn parse_order(name: &str) -> Result<Order, Refusal> {
     Order::ALL.into_iter().find(|order| order.as_str() == name).ok_or_else(|| {
         let names: Vec<&str> = Order::ALL.into_iter().map(Order::as_str).collect();
-        let detail = format!("the orders are {}", names.join(", "));
-        broken(vec![FieldFault::new("/order", "unknown_name", detail)])
+        let detail = format!("must be one of {}", names.join(", "));
+        invalid(vec![FieldFault::new("/order", "unknown_name", detail)])
     })
 }
 
-/// The states' names, each once; which there are is known by the sections.
-fn states(names: Option<&str>) -> Vec<State> {
+/// Parses the names of states, each once. The sections know which names exist.
+fn parse_states(names: Option<&str>) -> Vec<State> {
     let mut names: Vec<&str> = names.map(|names| names.split(',').collect()).unwrap_or_default();
     names.sort_unstable();
     names.dedup();
-    // Published alone is what everybody gets without asking.
+    // `published` alone is the default.
     if names == [State::published().as_str()] {
         names.clear();
     }
     names.into_iter().map(State::new).collect()
 }
 
-/// A time of a query; what is not a time is a fault.
-pub(super) fn moment(pointer: &str, text: Option<&str>, faults: &mut Vec<FieldFault>) -> Option<Timestamp> {
+/// Parses a time of the query; anything else is a fault.
+pub(super) fn parse_time(
+    pointer: &str,
+    text: Option<&str>,
+    faults: &mut Vec<FieldFault>,
+) -> Option<Timestamp> {
     let at = query_time(text?).ok();
     if at.is_none() {
         let detail = "must be a time such as 2026-11-21T08:00:00.000Z";
@@ -241,13 +259,14 @@ pub(super) fn moment(pointer: &str, text: Option<&str>, faults: &mut Vec<FieldFa
     at
 }
 
-fn account(text: Option<&str>, faults: &mut Vec<FieldFault>) -> Option<UserId> {
+fn parse_account(text: Option<&str>, faults: &mut Vec<FieldFault>) -> Option<UserId> {
     let id = text?.parse();
     id.map_err(|error: NotAnId| faults.push(FieldFault::new("/author_id", "not_an_id", error.to_string())))
         .ok()
 }
 
-fn checked(
+/// Checks a text and returns it; a violation is a fault.
+fn check_text(
     pointer: &str,
     text: Option<String>,
     faults: &mut Vec<FieldFault>,
@@ -260,26 +279,27 @@ fn checked(
     Some(text)
 }
 
-fn taken<T>(outcome: Result<T, Refusal>, faults: &mut Vec<FieldFault>) -> Option<T> {
-    outcome.map_err(|refusal| faults.extend(refusal.fields)).ok()
+/// Returns the value, or adds the faults of the refusal.
+fn collect_faults<T>(result: Result<T, Refusal>, faults: &mut Vec<FieldFault>) -> Option<T> {
+    result.map_err(|refusal| faults.extend(refusal.fields)).ok()
 }
 
-fn limit(text: Option<&str>, faults: &mut Vec<FieldFault>) -> u32 {
-    let Some(text) = text else { return LIMIT };
-    match number(text) {
+fn parse_limit(text: Option<&str>, faults: &mut Vec<FieldFault>) -> u32 {
+    let Some(text) = text else { return DEFAULT_LIMIT };
+    match parse_number(text) {
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => return limit,
-        Some(_) => {
-            let detail = format!("must be between 1 and {MAX_LIMIT}");
+        Some(limit) => {
+            let detail = format!("must be between 1 and {MAX_LIMIT}, got {limit}");
             faults.push(FieldFault::new("/limit", "out_of_range", detail));
         }
         None => faults.push(FieldFault::new("/limit", "not_a_number", "must be a whole number")),
     }
-    LIMIT
+    DEFAULT_LIMIT
 }
 
-/// The page that an address names. What is no number can't be read; a number outside its range is understood and refused.
+/// Parses the page in a path. Text that is not a number is malformed; a number outside its range is invalid.
 pub(super) fn parse_page(page: &str, limit: &str) -> Result<Page, Refusal> {
-    let number = |pointer, text| number(text).ok_or_else(|| not_a_number(pointer));
+    let number = |pointer, text| parse_number(text).ok_or_else(|| not_a_number(pointer));
     let (number, size) = (number("/page", page)?, number("/limit", limit)?);
     Page::new(number, size).map_err(|error| {
         let (pointer, code) = match error {
@@ -287,7 +307,7 @@ pub(super) fn parse_page(page: &str, limit: &str) -> Result<Page, Refusal> {
             PageError::Limit => ("/limit", "out_of_range"),
             PageError::Reach => ("/page", "too_far"),
         };
-        broken(vec![FieldFault::new(pointer, code, error.to_string())])
+        invalid(vec![FieldFault::new(pointer, code, error.to_string())])
     })
 }
 
@@ -297,8 +317,8 @@ fn not_a_number(pointer: &str) -> Refusal {
     Refusal::new(Kind::Malformed, "malformed_path", detail).with_fields(vec![fault])
 }
 
-/// A whole number. A negative one is below every range, one that does not fit is above; the range check says so.
-fn number(text: &str) -> Option<u32> {
+/// Parses a whole number. A negative number becomes 0 and one that does not fit becomes the maximum, so that the range check refuses both.
+fn parse_number(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -306,9 +326,10 @@ fn number(text: &str) -> Option<u32> {
     Some(if digits == text { digits.parse().unwrap_or(u32::MAX) } else { 0 })
 }
 
-/// The refusal of a query or a path, with its faults.
-pub(super) fn broken(faults: Vec<FieldFault>) -> Refusal {
-    Refusal::new(Kind::Invalid, "invalid", "The request breaks a rule.").with_fields(faults)
+/// Builds the refusal of a query or a path, with its faults.
+pub(super) fn invalid(faults: Vec<FieldFault>) -> Refusal {
+    Refusal::new(Kind::Invalid, "invalid", "The request is not valid; `errors` names each fault.")
+        .with_fields(faults)
 }
 
 #[cfg(test)]
@@ -316,7 +337,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_is_malformed_and_what_is_out_of_range_is_invalid() {
+    fn text_instead_of_a_number_is_malformed_and_a_number_out_of_range_is_invalid() {
         for text in ["ten", "", "1.5", "+1", "0x1", "-", "١"] {
             assert_eq!(
                 parse_page(text, "10").map_err(|refusal| refusal.kind),
@@ -332,8 +353,8 @@ mod tests {
             ("101", "100"),
             ("99999999999999999999", "1"),
         ] {
-            let refused = parse_page(page, limit).map_err(|refusal| refusal.kind);
-            assert_eq!(refused, Err(Kind::Invalid), "{page}/{limit}");
+            let result = parse_page(page, limit).map_err(|refusal| refusal.kind);
+            assert_eq!(result, Err(Kind::Invalid), "{page}/{limit}");
         }
         assert!(parse_page("100", "100").is_ok());
     }
@@ -348,7 +369,7 @@ mod tests {
             order: text("best"),
             ..ListQuery::default()
         };
-        let refusal = query.read(Scope::All, &Caller::anonymous()).map(drop).expect_err("a refusal");
+        let refusal = query.parse(Scope::All, &Caller::anonymous()).map(drop).expect_err("a refusal");
         assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Invalid, "invalid"));
         let faults: Vec<_> =
             refusal.fields.iter().map(|fault| (&*fault.pointer, fault.code.as_str())).collect();
@@ -363,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn one_list_has_one_spelling_however_it_was_asked_for() {
+    fn equal_lists_have_one_spelling() {
         let text = |text: &str| Some(text.to_owned());
         let one =
             ListQuery { state: text("published"), fields: text("title,id,title"), ..ListQuery::default() };
@@ -375,11 +396,11 @@ mod tests {
             ..ListQuery::default()
         };
         let query = |query: ListQuery| {
-            query.read(Scope::All, &Caller::anonymous()).expect("it can be asked for").at(None)
+            query.parse(Scope::All, &Caller::anonymous()).expect("a valid query").query(None)
         };
         assert_eq!(query(one), "limit=10&fields=id%2Ctitle");
         assert_eq!(query(other), "limit=10&fields=id%2Ctitle");
-        // A bare plus arrives as a space.
+        // A plus that is not escaped arrives as a space.
         for at in ["2026-11-21T09:00:00+01:00", "2026-11-21T09:00:00 01:00"] {
             let from = ListQuery { from: text(at), label: text("a&b=c d"), ..ListQuery::default() };
             assert_eq!(query(from), "label=a%26b%3Dc+d&from=2026-11-21T08%3A00%3A00.000Z&limit=10");

@@ -9,26 +9,26 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::articles::SectionPath;
-use super::caching::{Cache, digest, encode, rendered, served};
-use super::list_query::{ListQuery, PageQuery, Show, Wanted, parse_page};
+use super::caching::{Cache, digest, encode_json, respond, respond_from_cache};
+use super::list_query::{FieldSelection, ListQuery, PageQuery, ParsedList, parse_page};
 use super::views::{ListView, PageView};
-use super::{News, refused};
-use crate::app::{App, Key, ListNews, NewsList, Rendered, Shown};
-use crate::domain::{Cursor, Fingerprint, Part, Position, Scope, Toward};
+use super::{News, refusal_of};
+use crate::app::{App, Key, ListRequest, NewsList, RenderedAnswer, ShownArticle};
+use crate::domain::{Cursor, Direction, ListFingerprint, ListSlice, Position, Scope};
 
-/// A page.
+/// The path parameters of a page of all sections.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct AllPath {
-    /// The page, from 1.
+    /// The number of the page, from 1.
     #[param(value_type = u32)]
     page: String,
-    /// How many articles it holds, 1 to 100.
+    /// The number of articles on a page, 1 to 100.
     #[param(value_type = u32)]
     limit: String,
 }
 
-/// A page of a section.
+/// The path parameters of a page of one section.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct SectionPagePath {
@@ -36,19 +36,19 @@ pub(super) struct SectionPagePath {
     #[serde(rename = "type")]
     #[param(value_type = String)]
     section: Section,
-    /// The page, from 1.
+    /// The number of the page, from 1.
     #[param(value_type = u32)]
     page: String,
-    /// How many articles it holds, 1 to 100.
+    /// The number of articles on a page, 1 to 100.
     #[param(value_type = u32)]
     limit: String,
 }
 
-/// The newest articles of all sections.
+/// Lists the newest articles of all sections, by page.
 #[utoipa::path(get, path = "/all/{page}/{limit}", tag = "news", params(AllPath, PageQuery), responses(
-    (status = 200, description = "A page of the one order of all sections; `partial` where one of them is away.", body = ListView),
-    (status = 304, description = "The client has this page."),
-    (status = 400, description = "Page or limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 200, description = "A page of the merged list of all sections. `partial` is true if a section is unavailable.", body = ListView),
+    (status = 304, description = "The client already has this page."),
+    (status = 400, description = "Page or limit is not a number.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -59,18 +59,19 @@ pub(super) async fn page_of_all(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let page = Paged { scope: Scope::All, page: parse_page(&page, &limit)?, show: query.show()? };
+    let page =
+        PageRequest { scope: Scope::All, page: parse_page(&page, &limit)?, selection: query.selection()? };
     Ok(answer_page(&news, page, &caller, &headers).await?)
 }
 
-/// The newest articles of one section.
+/// Lists the newest articles of one section, by page.
 #[utoipa::path(get, path = "/{type}/{page}/{limit}", tag = "news", params(SectionPagePath, PageQuery), responses(
     (status = 200, description = "A page of the section.", body = ListView),
-    (status = 304, description = "The client has this page."),
-    (status = 400, description = "Page or limit is no number.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 304, description = "The client already has this page."),
+    (status = 400, description = "Page or limit is not a number.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section is away.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The section is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn page_of_section(
     State(news): State<News>,
@@ -79,17 +80,21 @@ pub(super) async fn page_of_section(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let page = Paged { scope: Scope::One(section), page: parse_page(&page, &limit)?, show: query.show()? };
+    let page = PageRequest {
+        scope: Scope::One(section),
+        page: parse_page(&page, &limit)?,
+        selection: query.selection()?,
+    };
     Ok(answer_page(&news, page, &caller, &headers).await?)
 }
 
-/// The articles of all sections that pass a filter, from any place on.
+/// Lists the articles of all sections that pass a filter, by cursor.
 #[utoipa::path(get, path = "/all", tag = "news", params(ListQuery), responses(
-    (status = 200, description = "A part of the one list of all sections. `partial` where one of them is away; then its cursors lead through a list without that section, and every page of it says so.", body = ListView),
-    (status = 304, description = "The client has this page."),
+    (status = 200, description = "A page of the merged list of all sections. `partial` is true if a section is unavailable. The cursors of such a page lead through a list without that section, and every page of it says so.", body = ListView),
+    (status = 304, description = "The client already has this page."),
     (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`bad_cursor`: it is none, or of another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list_all(
@@ -98,18 +103,18 @@ pub(super) async fn list_all(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(answer_list(&news, query.read(Scope::All, &caller)?, &caller, &headers).await?)
+    Ok(answer_list(&news, query.parse(Scope::All, &caller)?, &caller, &headers).await?)
 }
 
-/// The articles of one section that pass a filter, from any place on.
+/// Lists the articles of one section that pass a filter, by cursor.
 #[utoipa::path(get, path = "/{type}", tag = "news", params(SectionPath, ListQuery), responses(
-    (status = 200, description = "A part of the section's list.", body = ListView),
-    (status = 304, description = "The client has this page."),
+    (status = 200, description = "A page of the section's list.", body = ListView),
+    (status = 304, description = "The client already has this page."),
     (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`bad_cursor`: it is none, or of another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section is away.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "The section is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list_section(
     State(news): State<News>,
@@ -118,116 +123,117 @@ pub(super) async fn list_section(
     caller: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wanted = query.read(Scope::One(section), &caller)?;
-    Ok(answer_list(&news, wanted, &caller, &headers).await?)
+    let parsed = query.parse(Scope::One(section), &caller)?;
+    Ok(answer_list(&news, parsed, &caller, &headers).await?)
 }
 
-/// A list by page.
-struct Paged {
+/// A request for a page by number.
+struct PageRequest {
     scope: Scope,
     page: Page,
-    show: Show,
+    selection: FieldSelection,
 }
 
 async fn answer_page(
     news: &News,
-    paged: Paged,
+    request: PageRequest,
     caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let Paged { scope, page, show } = paged;
-    let part = Part::newest(page.offset(), page.limit());
-    let fingerprint = Fingerprint::of(scope, &part.filter, part.order);
-    let list = ListNews { scope, part, without: Vec::new(), content: show.content, whole: true };
+    let PageRequest { scope, page, selection } = request;
+    let slice = ListSlice::newest(page.offset(), page.limit());
+    let fingerprint = ListFingerprint::of(scope, &slice.filter, slice.order);
+    let list = ListRequest { scope, slice, excluded: Vec::new(), content: selection.content, whole: true };
     let base = format!("{}/{}", news.public_base, scope.as_str());
-    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(show.pairs()).finish();
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(selection.pairs()).finish();
     let address = format!("{base}/{}/{}?{query}", page.number(), page.limit());
     let render = move |found: NewsList| {
-        let next = cursor(Toward::Next, found.after, &found, fingerprint);
-        let place = PageView::by_number(page, found.total, next);
-        let link = page_links(&base, page, place.last(), &query);
-        render(found, place, &show, link, scope)
+        let next = cursor(Direction::Next, found.after, &found, fingerprint);
+        let page_view = PageView::by_number(page, found.total, next);
+        let link = page_links(&base, page, page_view.last(), &query);
+        render(found, page_view, &selection, link, scope)
     };
     answer(news, list, address, render, caller, headers).await
 }
 
 async fn answer_list(
     news: &News,
-    wanted: Wanted,
+    parsed: ParsedList,
     caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let base = format!("{}/{}", news.public_base, wanted.list.scope.as_str());
-    let address = format!("{base}?{}", wanted.at(wanted.cursor.as_deref()));
-    let list = wanted.list.clone();
+    let base = format!("{}/{}", news.public_base, parsed.request.scope.as_str());
+    let address = format!("{base}?{}", parsed.query(parsed.cursor.as_deref()));
+    let list = parsed.request.clone();
     let render = move |found: NewsList| {
-        let next = cursor(Toward::Next, found.after, &found, wanted.fingerprint);
-        let previous = cursor(Toward::Previous, found.before, &found, wanted.fingerprint);
+        let next = cursor(Direction::Next, found.after, &found, parsed.fingerprint);
+        let previous = cursor(Direction::Previous, found.before, &found, parsed.fingerprint);
         let link = |cursor: Option<&str>, relation: &str| {
-            format!("<{base}?{}>; rel=\"{relation}\"", wanted.at(cursor))
+            format!("<{base}?{}>; rel=\"{relation}\"", parsed.query(cursor))
         };
         let mut links = vec![link(None, "first")];
         links.extend(previous.as_deref().map(|cursor| link(Some(cursor), "prev")));
         links.extend(next.as_deref().map(|cursor| link(Some(cursor), "next")));
-        let place = PageView::by_cursor(wanted.list.part.limit, found.total, next, previous);
-        render(found, place, &wanted.show, links.join(", "), wanted.list.scope)
+        let page_view = PageView::by_cursor(parsed.request.slice.limit, found.total, next, previous);
+        render(found, page_view, &parsed.selection, links.join(", "), parsed.request.scope)
     };
     answer(news, list, address, render, caller, headers).await
 }
 
-/// The list for whoever asks: what everybody gets comes from the cache or goes into it, and is asked for in nobody's name.
+/// Answers a list. A public list comes from the cache, or goes into it, and is requested from the sections without a token.
 async fn answer(
     news: &News,
-    list: ListNews,
+    list: ListRequest,
     address: String,
-    render: impl FnOnce(NewsList) -> Result<Rendered, Refusal> + Send + 'static,
+    render: impl FnOnce(NewsList) -> Result<RenderedAnswer, Refusal> + Send + 'static,
     caller: &Caller,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let public = caller.is_reader() && list.part.filter.is_public();
-    let caller_of_list = if public { Caller::anonymous() } else { caller.clone() };
-    let make = make(news.app.clone(), list, caller_of_list, render);
+    let public = caller.is_reader() && list.slice.filter.is_public();
+    let section_caller = if public { Caller::anonymous() } else { caller.clone() };
+    let make = make(news.app.clone(), list, section_caller, render);
     if !public {
         let answer = make.await?;
         let cache = if answer.keep { Cache::Private } else { Cache::Never };
-        return Ok(rendered(&answer, cache, headers));
+        return Ok(respond(&answer, cache, headers));
     }
-    let answer = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
-    let cache = match answer.answer.keep {
+    let cached = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
+    let cache = match cached.answer.keep {
         true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Never,
     };
-    Ok(served(&answer, cache, headers))
+    Ok(respond_from_cache(&cached, cache, headers))
 }
 
-/// Makes the answer. One with texts has a share of the memory for those, until it is sent.
+/// Makes the answer. An answer with texts holds a share of the memory for texts until it is sent.
 async fn make(
     app: Arc<App>,
-    list: ListNews,
+    list: ListRequest,
     caller: Caller,
-    render: impl FnOnce(NewsList) -> Result<Rendered, Refusal>,
-) -> Result<Rendered, Refusal> {
+    render: impl FnOnce(NewsList) -> Result<RenderedAnswer, Refusal>,
+) -> Result<RenderedAnswer, Refusal> {
     let permit = if list.content { Some(app.text_budget.acquire().await?) } else { None };
-    let found = app.list(&list, &caller).await.map_err(|error| refused(&error))?;
+    let found = app.list(&list, &caller).await.map_err(|error| refusal_of(&error))?;
     let mut answer = render(found)?;
     if let Some(permit) = permit {
-        answer.body = permit.hold(answer.body);
+        answer.body = permit.attach_to(answer.body);
     }
     Ok(answer)
 }
 
 fn render(
     found: NewsList,
-    place: PageView,
-    show: &Show,
+    page: PageView,
+    selection: &FieldSelection,
     link: String,
     scope: Scope,
-) -> Result<Rendered, Refusal> {
-    let shown: Vec<Shown> = found.articles.iter().map(Shown::from).collect();
+) -> Result<RenderedAnswer, Refusal> {
+    let shown: Vec<ShownArticle> = found.articles.iter().map(ShownArticle::from).collect();
     let (total, keep) = (found.total, found.missing.is_empty());
-    let body = encode(&ListView::new(found.articles, place, found.missing, show.fields.as_deref())?)?;
+    let body =
+        encode_json(&ListView::new(found.articles, page, found.missing, selection.fields.as_deref())?)?;
     let etag = digest(&body);
-    Ok(Rendered {
+    Ok(RenderedAnswer {
         body: body.into(),
         etag,
         link: Some(link),
@@ -239,18 +245,18 @@ fn render(
     })
 }
 
-/// The cursor at a place. What the page is without, the rest of the walk is without.
+/// Encodes the cursor at a position. The sections that are missing from the page are left out of the rest of the walk.
 fn cursor(
-    toward: Toward,
-    place: Option<Position>,
+    direction: Direction,
+    position: Option<Position>,
     found: &NewsList,
-    fingerprint: Fingerprint,
+    fingerprint: ListFingerprint,
 ) -> Option<String> {
-    let place = place?;
-    Some(Cursor { toward, place, without: found.missing.clone() }.write(fingerprint))
+    let position = position?;
+    Some(Cursor { direction, position, excluded: found.missing.clone() }.encode(fingerprint))
 }
 
-/// The pages around this one (RFC 8288), as far as pages reach.
+/// Builds the links to the pages around this one (RFC 8288), as far as pages by number reach.
 fn page_links(list: &str, page: Page, last: u64, query: &str) -> String {
     let (number, limit) = (u64::from(page.number()), page.limit());
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };

@@ -21,26 +21,27 @@ use kernel::{Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
 
+use crate::NAME;
 use crate::app::{App, ArticleError};
 
-/// Who may use which route.
+/// The matrix of roles and routes, which the guard enforces and the tests read.
 pub const ACCESS: &str = include_str!("../../access.toml");
 
-/// What every handler has at hand.
+/// The state of the handlers.
 #[derive(Clone)]
 pub struct News {
     /// The use cases.
     pub app: Arc<App>,
-    /// Where the routes are seen from outside, such as `/news/v1`: the start of every `Location` and `Link`.
+    /// The public path of the routes, such as `/news/v1`: the start of every `Location` and `Link`.
     pub public_base: Arc<str>,
 }
 
-/// The routes and their document.
+/// Returns the router and its OpenAPI document.
 ///
 /// # Errors
-/// Where `access.toml` can't be read.
+/// Fails if `access.toml` is not a valid matrix.
 pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
-    let api = Api::new("orchestrator", &Matrix::parse(ACCESS)?, verifier)
+    let api = Api::new(NAME, &Matrix::parse(ACCESS)?, verifier)
         .routes(routes!(home::home))
         .routes(routes!(lists::list_all))
         .routes(routes!(lists::page_of_all))
@@ -58,8 +59,8 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
     Ok(commands::routes(api).build(news))
 }
 
-/// What the caller is told of a failure that others may wait for too. A defect is logged here, where its cause is still known.
-fn refused(error: &ArticleError) -> Refusal {
+/// Converts a failure to a refusal that several requests can share. A defect is logged here, because its cause is lost in the refusal.
+fn refusal_of(error: &ArticleError) -> Refusal {
     if error.kind() == Kind::Internal {
         tracing::error!(
             code = error.code().as_str(),

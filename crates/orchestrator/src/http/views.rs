@@ -1,4 +1,4 @@
-//! What the routes read and write, as JSON.
+//! The answers of the routes, as JSON.
 
 use kernel::{ArticleId, Kind, Page, Refusal, Section, Timestamp, Version};
 use serde::Serialize;
@@ -11,12 +11,12 @@ use crate::domain::{Article, Correction};
 pub struct CorrectionView {
     /// `correction`, `clarification`, `update` or `note`.
     kind: String,
-    /// What was wrong and what is right.
+    /// The text: what was wrong and what is right.
     text: String,
-    /// When it was said.
+    /// The moment of the correction.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The version that it led to.
+    /// The version that contains it.
     #[schema(value_type = u32)]
     version: Version,
 }
@@ -24,50 +24,50 @@ pub struct CorrectionView {
 /// An article at one version.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ArticleView {
-    /// Unique over all sections.
+    /// The id, which is unique over all sections.
     #[schema(value_type = uuid::Uuid)]
     id: ArticleId,
     /// `famous`, `politics` or `sports`.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
     section: Section,
-    /// One more with every change; also the `ETag`.
+    /// The version, which every change increments. It is also the `ETag`.
     #[schema(value_type = u32)]
     version: Version,
     /// `draft`, `in_review`, `approved`, `scheduled`, `published`, `unpublished`, `retracted` or `deleted`.
     state: String,
-    /// A readable name, unique in the section.
+    /// The readable name in addresses, unique in the section.
     slug: String,
-    /// One line.
+    /// The title, one line.
     title: String,
     /// A few sentences for lists.
     description: Option<String>,
-    /// The text. Left out of lists, unless `include=content` asks for it.
+    /// The text. Lists leave it out, unless the query has `include=content`.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
-    /// The byline; empty once the person whose name it was is erased. What is read here can be sent back.
+    /// The byline. It is empty after the person with this name was erased. The value can be sent back unchanged.
     author: String,
-    /// The account that wrote it.
+    /// The account of the author.
     #[schema(value_type = uuid::Uuid)]
     author_id: kernel::UserId,
-    /// What it is about.
+    /// The labels, in the author's spelling and order.
     tags: Vec<String>,
-    /// BCP 47 tag of the language.
+    /// The BCP 47 tag of the language.
     lang: Option<String>,
-    /// URL of a picture.
+    /// The URL of a picture.
     image: Option<String>,
-    /// ISO 3166 code or a continent.
+    /// An ISO 3166 code or a continent.
     region: Option<String>,
-    /// When it was drafted.
+    /// The moment of the first draft.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// When this version was made.
+    /// The moment of this version.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
-    /// When it was first published; null before.
+    /// The moment of the first publication; null before it.
     #[schema(value_type = Option<String>, format = DateTime)]
     published_at: Option<Timestamp>,
-    /// What was corrected since, oldest first.
+    /// The corrections since then, oldest first.
     corrections: Vec<CorrectionView>,
 }
 
@@ -103,15 +103,15 @@ impl From<Correction> for CorrectionView {
     }
 }
 
-/// Always `success`: a failure is a problem, with a status of its own.
+/// Always `success`. A failure is a problem, with its own status.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It was done.
+    /// The request succeeded.
     Success,
 }
 
-/// One article.
+/// The answer with one article.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ArticleAnswer {
     status: Status,
@@ -124,7 +124,7 @@ impl From<Article> for ArticleAnswer {
     }
 }
 
-/// Which article was put away.
+/// The answer to a deletion, with the id of the article.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeletedView {
     status: Status,
@@ -138,7 +138,7 @@ impl From<ArticleId> for DeletedView {
     }
 }
 
-/// The fields of an article that can be asked for one by one, in the order of the document.
+/// The fields of an article that `fields` can select, in the order of the document.
 pub(super) const ARTICLE_FIELDS: [&str; 18] = [
     "id",
     "type",
@@ -160,35 +160,35 @@ pub(super) const ARTICLE_FIELDS: [&str; 18] = [
     "corrections",
 ];
 
-/// Where a page stands in its list.
+/// The position of a page in its list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PageView {
-    /// The page, from 1; absent where the list is walked by cursors.
+    /// The number of the page, from 1. It is absent in a list by cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u32>,
-    /// The most articles of a page.
+    /// The largest number of articles on a page.
     limit: u32,
-    /// How many articles there are in all.
+    /// The number of articles in the whole list.
     total: u64,
-    /// How many pages can be asked for; absent if the list is walked by cursors. Pages reach as far as the 10,000th article, cursors
-    /// lead on from there.
+    /// The number of pages that can be requested. It is absent in a list by cursor. Pages by number reach the 10,000th article; cursors
+    /// continue from there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pages: Option<u64>,
-    /// Where the list goes on, as `cursor`; null at its end.
+    /// The `cursor` of the next page; null at the end of the list.
     next_cursor: Option<String>,
-    /// Where it goes back, as `cursor`; absent at its beginning and in pages by number.
+    /// The `cursor` of the previous page. It is absent at the beginning of the list and in pages by number.
     #[serde(skip_serializing_if = "Option::is_none")]
     prev_cursor: Option<String>,
 }
 
 impl PageView {
-    /// A page by its number.
+    /// Creates the position of a page by number.
     pub fn by_number(page: Page, total: u64, next_cursor: Option<String>) -> Self {
         let (number, limit, pages) = (Some(page.number()), page.limit(), Some(page.pages(total)));
         Self { number, limit, total, pages, next_cursor, prev_cursor: None }
     }
 
-    /// A page by a cursor.
+    /// Creates the position of a page by cursor.
     pub fn by_cursor(
         limit: u32,
         total: u64,
@@ -198,57 +198,58 @@ impl PageView {
         Self { number: None, limit, total, pages: None, next_cursor, prev_cursor }
     }
 
-    /// The last page that can be asked for.
+    /// Returns the last page that can be requested.
     pub fn last(&self) -> u64 {
         self.pages.unwrap_or_default().max(1)
     }
 }
 
-/// An article of a list: whole, or the fields that were asked for.
+/// An article of a list, with all fields or with the selected fields.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Item {
-    Whole(Box<ArticleView>),
-    Some(serde_json::Map<String, serde_json::Value>),
+enum ListItem {
+    Complete(Box<ArticleView>),
+    Selected(serde_json::Map<String, serde_json::Value>),
 }
 
-impl Item {
-    fn of(article: Article, fields: Option<&[&'static str]>) -> Result<Self, Refusal> {
+impl ListItem {
+    fn new(article: Article, fields: Option<&[&'static str]>) -> Result<Self, Refusal> {
         let view = ArticleView::from(article);
-        let Some(fields) = fields else { return Ok(Item::Whole(Box::new(view))) };
+        let Some(fields) = fields else { return Ok(ListItem::Complete(Box::new(view))) };
         match serde_json::to_value(view) {
             Ok(serde_json::Value::Object(mut members)) => {
                 members.retain(|name, _| fields.contains(&name.as_str()));
-                Ok(Item::Some(members))
+                Ok(ListItem::Selected(members))
             }
-            _ => Err(Refusal::new(Kind::Internal, "internal", "an article could not be encoded")),
+            _ => Err(Refusal::new(Kind::Internal, "internal", "The answer could not be encoded.")),
         }
     }
 }
 
-/// A part of a list of articles.
+/// A page of a list of articles.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListView {
     status: Status,
     #[schema(value_type = Vec<ArticleView>)]
-    news: Vec<Item>,
+    news: Vec<ListItem>,
     page: PageView,
-    /// True where a section did not answer in time; such an answer is never cached.
+    /// True if a section did not answer in time. Such an answer is never cached.
     partial: bool,
-    /// The sections that did not answer, or that this walk has been without from its first page.
+    /// The sections that did not answer, or that this walk leaves out since its first page.
     #[schema(value_type = Vec<String>)]
     missing: Vec<Section>,
 }
 
 impl ListView {
-    /// These articles, with these fields only where some are named, without the sections in `missing`.
+    /// Creates a page of these articles, with the selected fields if there is a selection. `missing` names the missing sections.
     pub fn new(
         articles: Vec<Article>,
         page: PageView,
         missing: Vec<Section>,
         fields: Option<&[&'static str]>,
     ) -> Result<Self, Refusal> {
-        let news = articles.into_iter().map(|article| Item::of(article, fields)).collect::<Result<_, _>>()?;
+        let news =
+            articles.into_iter().map(|article| ListItem::new(article, fields)).collect::<Result<_, _>>()?;
         Ok(Self { status: Status::Success, news, page, partial: !missing.is_empty(), missing })
     }
 }
@@ -258,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_that_can_be_asked_for_are_those_of_an_article() {
+    fn the_selectable_fields_are_those_of_an_article() {
         let article =
             Article::sample(Section::Sports, ArticleId::new(uuid::Uuid::nil()), Timestamp::from_millis(0));
         let article = Article { content: Some("text".to_owned()), ..article };

@@ -1,9 +1,9 @@
 use kernel::Role;
 
-use crate::desk::article;
-use crate::world::{World, token};
+use crate::fake_section::article;
+use crate::service::{TestService, token};
 
-/// Who may pass, read from the file and not with the program's own reader of it.
+/// Reads the matrix from the file, without the parser of the program.
 fn cells() -> Vec<(String, String, Option<Role>, bool)> {
     let file: toml::Table = toml::from_str(orchestrator::ACCESS).expect("TOML");
     let routes = file["routes"].as_table().expect("routes");
@@ -13,7 +13,7 @@ fn cells() -> Vec<(String, String, Option<Role>, bool)> {
         let (method, path) = route.split_once(' ').expect("a method and a path");
         let grants: Vec<&str> =
             grants.as_array().expect("a list").iter().filter_map(|grant| grant.as_str()).collect();
-        // Words of a row that let nobody in.
+        // Words of a row that are not roles.
         let grants: Vec<&str> =
             grants.into_iter().filter(|word| !["costly", "text"].contains(word)).collect();
         for caller in callers.clone() {
@@ -30,10 +30,11 @@ fn cells() -> Vec<(String, String, Option<Role>, bool)> {
 async fn every_cell_of_the_matrix_is_enforced() {
     let cells = cells();
     assert!(cells.len() >= 16 * 5, "only {} cells: the matrix was not read", cells.len());
-    let world = World::new().await;
+    let service = TestService::new().await;
     for (method, template, caller, passes) in cells {
-        world.desks.iter().for_each(|desk| desk.forget());
-        let id = world.desk(kernel::Section::Sports).put(article(kernel::Section::Sports, 1, 0, "draft"));
+        service.sections.iter().for_each(|section| section.clear_calls());
+        let id =
+            service.section(kernel::Section::Sports).put(article(kernel::Section::Sports, 1, 0, "draft"));
         let path = template
             .replace("{type}", "sports")
             .replace("{id}", &id.to_string())
@@ -48,7 +49,7 @@ async fn every_cell_of_the_matrix_is_enforced() {
             ("PUT", _) => body,
             _ => serde_json::json!({"version": 7}),
         };
-        let mut ask = world.ask(&method, &path);
+        let mut ask = service.request(&method, &path);
         if method != "GET" {
             ask = ask.json(&body);
         }
@@ -56,30 +57,30 @@ async fn every_cell_of_the_matrix_is_enforced() {
             ask = ask.header("if-match", "\"v7\"");
         }
         if let Some(role) = caller {
-            ask = ask.by(&token(role));
+            ask = ask.bearer(&token(role));
         }
         let answer = ask.send().await;
-        let asked = world.desks.iter().any(|desk| !desk.calls().is_empty());
+        let called = service.sections.iter().any(|section| !section.calls().is_empty());
         let cell = format!("{method} {template} as {caller:?}");
         if passes {
             assert!(answer.status.is_success(), "{cell}: {}", answer.json);
         } else {
             let expected = if caller.is_none() { (401, "unauthenticated") } else { (403, "role_required") };
             assert_eq!(answer.problem(), expected, "{cell}");
-            assert!(!asked, "{cell}: a section was asked for somebody who may not");
+            assert!(!called, "{cell}: a section was called for a caller without permission");
         }
     }
 }
 
 #[tokio::test]
 async fn a_service_on_its_own_refuses_what_only_works_in_one_process() {
-    // As every program does at its start.
+    // Every program does this at its start.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut config = crate::world::config();
+    let mut config = crate::service::config();
     config.identity.keys = "http://users:3000".to_owned();
     config.recommendations.url = "http://recommendations:50052".to_owned();
     config.bus.url = "local:bus.db".into();
     let refused = orchestrator::build(config, chassis::Surroundings::alone()).await;
-    let said = refused.err().map(|error| format!("{error:#}")).expect("a refusal");
-    assert!(said.contains("bus.url"), "{said}");
+    let text = refused.err().map(|error| format!("{error:#}")).expect("a refusal");
+    assert!(text.contains("bus.url"), "{text}");
 }

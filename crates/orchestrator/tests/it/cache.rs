@@ -1,4 +1,4 @@
-//! What is kept of answers, and what never is.
+//! The read cache: articles and lists.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use proto::news::v1::Article;
 use proto::users::v1::UserErased;
 use uuid::Uuid;
 
-use crate::desk::{Mood, article};
-use crate::world::{Answer, World, config, token};
+use crate::fake_section::{Behaviour, article};
+use crate::service::{Answer, TestService, config, token};
 
 pub fn caching() -> Config {
     let mut config = config();
@@ -19,20 +19,20 @@ pub fn caching() -> Config {
     config
 }
 
-pub async fn world() -> World {
-    World::with(caching(), |bus| bus).await
+pub async fn service() -> TestService {
+    TestService::with(caching(), |bus| bus).await
 }
 
-pub fn away() -> Refusal {
-    Refusal::new(Kind::Unavailable, "store_unavailable", "The store is away.")
+pub fn unavailable() -> Refusal {
+    Refusal::new(Kind::Unavailable, "store_unavailable", "The store is unavailable.")
 }
 
-/// Past the time in which lists are not kept.
-pub fn settle(world: &World) {
-    world.clock.advance(Duration::from_millis(600));
+/// Longer than the time in which lists are not stored.
+pub fn settle(service: &TestService) {
+    service.clock.advance(Duration::from_millis(600));
 }
 
-async fn announce(world: &World, key: &str, subject: &str, version: u32, body: Bytes) {
+async fn announce(service: &TestService, key: &str, subject: &str, version: u32, body: Bytes) {
     let message = bus::Envelope {
         id: MessageId::new(Uuid::new_v4()),
         kind: "portal.news.v1.ArticleUpdated".to_owned(),
@@ -40,23 +40,23 @@ async fn announce(world: &World, key: &str, subject: &str, version: u32, body: B
         source: "sports-news".to_owned(),
         subject: subject.to_owned(),
         version,
-        time: world.clock.now(),
+        time: service.clock.now(),
         trace: Trace::start(),
         body,
     };
-    let heard = world.app.shelf.heard();
-    world.bus.publish(vec![message]).await.expect("the bus takes it");
-    while world.app.shelf.heard() == heard {
+    let before = service.app.shelf.invalidations();
+    service.bus.publish(vec![message]).await.expect("the bus accepts it");
+    while service.app.shelf.invalidations() == before {
         tokio::task::yield_now().await;
     }
 }
 
-pub async fn updated(world: &World, id: ArticleId, version: u32) {
-    announce(world, "news.sports.updated", &id.to_string(), version, Bytes::new()).await;
+pub async fn updated(service: &TestService, id: ArticleId, version: u32) {
+    announce(service, "news.sports.updated", &id.to_string(), version, Bytes::new()).await;
 }
 
-pub fn calls(world: &World) -> usize {
-    world.desks.iter().map(|desk| desk.calls().len()).sum()
+pub fn calls(service: &TestService) -> usize {
+    service.sections.iter().map(|section| section.calls().len()).sum()
 }
 
 pub fn title(answer: &Answer) -> &str {
@@ -73,36 +73,36 @@ pub fn newer(id: ArticleId, version: u32, title: &str) -> Article {
 }
 
 #[tokio::test]
-async fn an_article_and_a_list_are_asked_for_once_and_say_where_they_come_from() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn an_article_and_a_list_are_requested_once_and_their_answers_name_the_source() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     for path in
         [format!("/sports/{id}"), "/all/1/10".to_owned(), "/sports?label=tax".to_owned(), "/home".to_owned()]
     {
-        let first = world.get(&path).send().await;
+        let first = service.get(&path).send().await;
         assert_eq!((first.header("cache-status"), first.header("age")), ("orchestrator; fwd=miss", ""));
-        let asked = calls(&world);
-        world.clock.advance(Duration::from_secs(3));
-        let second = world.get(&path).send().await;
+        let calls_before = calls(&service);
+        service.clock.advance(Duration::from_secs(3));
+        let second = service.get(&path).send().await;
         assert_eq!((second.header("cache-status"), second.header("age")), ("orchestrator; hit", "3"));
         assert_eq!((&second.json, second.header("etag")), (&first.json, first.header("etag")));
         assert_eq!(
             (second.header("link"), second.header("x-total-count")),
             (first.header("link"), first.header("x-total-count"))
         );
-        let known = world.get(&path).header("if-none-match", first.header("etag")).send().await;
+        let known = service.get(&path).header("if-none-match", first.header("etag")).send().await;
         assert_eq!((known.status.as_u16(), known.header("cache-status")), (304, "orchestrator; hit"));
-        assert_eq!(calls(&world), asked, "{path}");
-        world.clock.advance(Duration::from_secs(32));
-        assert_eq!(world.get(&path).send().await.header("cache-status"), "orchestrator; fwd=miss");
-        assert!(calls(&world) > asked, "after 35 seconds the section is asked again: {path}");
+        assert_eq!(calls(&service), calls_before, "{path}");
+        service.clock.advance(Duration::from_secs(32));
+        assert_eq!(service.get(&path).send().await.header("cache-status"), "orchestrator; fwd=miss");
+        assert!(calls(&service) > calls_before, "after 35 seconds the section is called again: {path}");
     }
 }
 
 #[tokio::test]
-async fn an_announcement_takes_out_the_article_and_every_list_of_its_section() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn an_event_evicts_the_article_and_outdates_every_list_of_its_section() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let paths = [
         format!("/sports/{id}"),
         "/all/1/10".to_owned(),
@@ -111,71 +111,71 @@ async fn an_announcement_takes_out_the_article_and_every_list_of_its_section() {
         "/home".to_owned(),
     ];
     for path in &paths {
-        world.get(path).send().await;
+        service.get(path).send().await;
     }
-    world.get("/famous/1/10").send().await;
-    world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
-    updated(&world, id, 8).await;
+    service.get("/famous/1/10").send().await;
+    service.section(Section::Sports).replace(newer(id, 8, "Another title"));
+    updated(&service, id, 8).await;
     for path in &paths {
-        let answer = world.get(path).send().await;
+        let answer = service.get(path).send().await;
         assert_eq!(answer.header("cache-status"), "orchestrator; fwd=miss", "{path}");
         assert!(answer.json.to_string().contains("Another title"), "{path}");
     }
-    assert_eq!(world.get("/famous/1/10").send().await.header("cache-status"), "orchestrator; hit");
-    // A new article is in nobody's list yet, and makes them all outdated.
-    settle(&world);
-    world.get("/all/1/10").send().await;
-    let new = world.desk(Section::Sports).published(2, 20);
-    updated(&world, new, 2).await;
-    assert_eq!(world.get("/all/1/10").send().await.json["page"]["total"], 2);
+    assert_eq!(service.get("/famous/1/10").send().await.header("cache-status"), "orchestrator; hit");
+    // A new article is in no list yet, and outdates all of them.
+    settle(&service);
+    service.get("/all/1/10").send().await;
+    let new = service.section(Section::Sports).add_published(2, 20);
+    updated(&service, new, 2).await;
+    assert_eq!(service.get("/all/1/10").send().await.json["page"]["total"], 2);
 }
 
 #[tokio::test]
-async fn an_erasure_takes_out_whatever_shows_the_byline_and_keeps_it_out() {
-    let world = world().await;
+async fn an_erasure_evicts_every_answer_with_the_byline_and_none_is_stored_again() {
+    let service = service().await;
     let person = UserId::new(Uuid::from_u128(1));
-    let id = world.desk(Section::Sports).published(1, 10);
+    let id = service.section(Section::Sports).add_published(1, 10);
     let paths = [format!("/sports/{id}"), "/all/1/10".to_owned(), "/home".to_owned()];
     for path in &paths {
-        world.get(path).send().await;
+        service.get(path).send().await;
     }
     let body = UserErased { user_id: person.to_string(), ..UserErased::default() };
     let body = Bytes::from(prost::Message::encode_to_vec(&body));
-    announce(&world, "users.erased", &person.to_string(), 1, body).await;
-    // The section has not heard of it yet: what it says now is not kept.
+    announce(&service, "users.erased", &person.to_string(), 1, body).await;
+    // The section has not before the event yet, so its answer is not stored.
     for path in &paths {
         for _ in 0..2 {
             assert_eq!(
-                world.get(path).send().await.header("cache-status"),
+                service.get(path).send().await.header("cache-status"),
                 "orchestrator; fwd=miss",
                 "{path}"
             );
         }
     }
-    world.desk(Section::Sports).replace(Article { author: String::new(), ..newer(id, 7, "Article 1") });
+    service.section(Section::Sports).replace(Article { author: String::new(), ..newer(id, 7, "Article 1") });
     for path in &paths {
-        assert_eq!(world.get(path).send().await.header("cache-status"), "orchestrator; fwd=miss", "{path}");
-        let kept = world.get(path).send().await;
-        assert_eq!(kept.header("cache-status"), "orchestrator; hit", "{path}");
-        assert!(!kept.json.to_string().contains("Ada"), "{path}");
+        assert_eq!(service.get(path).send().await.header("cache-status"), "orchestrator; fwd=miss", "{path}");
+        let hit = service.get(path).send().await;
+        assert_eq!(hit.header("cache-status"), "orchestrator; hit", "{path}");
+        assert!(!hit.json.to_string().contains("Ada"), "{path}");
     }
 }
 
 #[tokio::test]
-async fn an_erasure_takes_out_what_shows_the_name_and_nothing_that_the_person_only_wrote() {
-    let world = world().await;
+async fn an_erasure_evicts_answers_that_show_the_name_and_none_that_the_person_only_wrote() {
+    let service = service().await;
     let (author, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let desk = world.desk(Section::Sports);
-    let (text, named) = (desk.published(1, 10), desk.published(2, 10));
-    desk.replace(Article { byline_of: Some(String::new()), ..newer(text, 7, "Under a text") });
-    desk.replace(Article { byline_of: Some(other.to_string()), ..newer(named, 7, "Under another name") });
+    let section = service.section(Section::Sports);
+    let (text, named) = (section.add_published(1, 10), section.add_published(2, 10));
+    section.replace(Article { byline_of: Some(String::new()), ..newer(text, 7, "Under a text") });
+    section.replace(Article { byline_of: Some(other.to_string()), ..newer(named, 7, "Under another name") });
     let status = async |id: &ArticleId| {
-        world.get(&format!("/sports/{id}")).send().await.header("cache-status").to_owned()
+        service.get(&format!("/sports/{id}")).send().await.header("cache-status").to_owned()
     };
     let erase = async |person: Uuid| {
         let body = UserErased { user_id: person.to_string(), ..UserErased::default() };
         let body = Bytes::from(prost::Message::encode_to_vec(&body));
-        announce(&world, "users.erased", &person.to_string(), 1, body).await;
+        announce(&service, "users.erased", &person.to_string(), 1, body).await;
     };
     for id in [&text, &named] {
         assert_eq!(status(id).await, "orchestrator; fwd=miss");
@@ -190,112 +190,121 @@ async fn an_erasure_takes_out_what_shows_the_name_and_nothing_that_the_person_on
 }
 
 #[tokio::test]
-async fn while_a_section_is_away_the_last_good_answer_serves_for_a_day_and_says_so() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn while_a_section_is_unavailable_the_last_valid_answer_is_served_as_stale_for_a_day() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let paths = [format!("/sports/{id}"), "/sports/1/10".to_owned(), "/sports?label=tax".to_owned()];
     for path in &paths {
-        world.get(path).send().await;
+        service.get(path).send().await;
     }
     let unknown = "/sports/2/10";
-    world.desk(Section::Sports).set(Mood::Refusing(away()));
-    world.clock.advance(Duration::from_secs(3600));
+    service.section(Section::Sports).behave(Behaviour::Refuse(unavailable()));
+    service.clock.advance(Duration::from_secs(3600));
     for path in &paths {
-        let answer = world.get(path).send().await;
+        let answer = service.get(path).send().await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("cache-status"), "orchestrator; hit; detail=stale", "{path}");
         assert_eq!(answer.header("age"), "3600", "{path}");
     }
-    assert_eq!(world.get(unknown).send().await.problem().0, 503, "without one the error as ever");
-    world.clock.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(service.get(unknown).send().await.problem().0, 503, "without one the error as ever");
+    service.clock.advance(Duration::from_secs(24 * 3600));
     for path in &paths {
-        assert_eq!(world.get(path).send().await.problem().0, 503, "{path}");
+        assert_eq!(service.get(path).send().await.problem().0, 503, "{path}");
     }
 }
 
 #[tokio::test]
-async fn what_was_taken_back_is_not_served_stale_and_a_new_article_elsewhere_takes_no_list_away() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn an_unpublished_article_is_not_served_stale_but_an_outdated_list_is() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     for path in ["/sports/1/10".to_owned(), format!("/sports/{id}")] {
-        world.get(&path).send().await;
+        service.get(&path).send().await;
     }
-    // Another article is announced, and then the section goes: the list may lack that one, and is still better than none.
-    updated(&world, ArticleId::new(Uuid::from_u128(99)), 2).await;
-    world.desk(Section::Sports).set(Mood::Refusing(away()));
-    let answer = world.get("/sports/1/10").send().await;
+    // Another article changes, and then the section fails. The list may lack that article, and is still
+    // better than none.
+    updated(&service, ArticleId::new(Uuid::from_u128(99)), 2).await;
+    service.section(Section::Sports).behave(Behaviour::Refuse(unavailable()));
+    let answer = service.get("/sports/1/10").send().await;
     assert_eq!(answer.header("cache-status"), "orchestrator; hit; detail=stale");
-    world.clock.advance(Duration::from_secs(10));
-    // But what shows an article that has changed is gone.
-    updated(&world, id, 8).await;
+    service.clock.advance(Duration::from_secs(10));
+    // An answer that shows a changed article is evicted.
+    updated(&service, id, 8).await;
     for path in ["/sports/1/10".to_owned(), format!("/sports/{id}")] {
-        assert_eq!(world.get(&path).send().await.problem().0, 503, "{path}");
+        assert_eq!(service.get(&path).send().await.problem().0, 503, "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_refusal_is_passed_on_and_nothing_old_is_shown_in_its_place() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn a_refusal_is_passed_on_and_not_replaced_by_a_stored_answer() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let path = format!("/sports/{id}");
-    world.get(&path).send().await;
-    world.clock.advance(Duration::from_secs(36));
+    service.get(&path).send().await;
+    service.clock.advance(Duration::from_secs(36));
     let gone = Refusal::new(Kind::Gone, "retracted", "The figures were wrong.");
-    world.desk(Section::Sports).set(Mood::Refusing(gone));
-    assert_eq!(world.get(&path).send().await.problem(), (410, "retracted"));
+    service.section(Section::Sports).behave(Behaviour::Refuse(gone));
+    assert_eq!(service.get(&path).send().await.problem(), (410, "retracted"));
 }
 
 #[tokio::test]
-async fn a_partial_answer_is_not_kept() {
-    let world = world().await;
-    world.desk(Section::Famous).published(1, 10);
-    world.desk(Section::Sports).set(Mood::Refusing(away()));
-    let answer = world.get("/all/1/10").send().await;
+async fn a_partial_answer_is_not_stored() {
+    let service = service().await;
+    service.section(Section::Famous).add_published(1, 10);
+    service.section(Section::Sports).behave(Behaviour::Refuse(unavailable()));
+    let answer = service.get("/all/1/10").send().await;
     assert_eq!((&answer.json["partial"], answer.header("cache-control")), (&true.into(), "no-store"));
-    world.desk(Section::Sports).set(Mood::Well);
-    assert_eq!(world.get("/all/1/10").send().await.json["partial"], false);
+    service.section(Section::Sports).behave(Behaviour::Answer);
+    assert_eq!(service.get("/all/1/10").send().await.json["partial"], false);
 }
 
 #[tokio::test]
-async fn whoever_writes_here_reads_it_here_at_once() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn a_client_reads_its_own_write_immediately_from_the_same_process() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let path = format!("/sports/{id}");
-    world.get(&path).send().await;
-    world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
+    service.get(&path).send().await;
+    service.section(Section::Sports).replace(newer(id, 8, "Another title"));
     let body = serde_json::json!({"title": "t", "content": "c"});
-    let put = world
-        .ask("PUT", &path)
-        .by(&token(Role::Editor))
+    let put = service
+        .request("PUT", &path)
+        .bearer(&token(Role::Editor))
         .header("if-match", "\"v7\"")
         .json(&body)
         .send()
         .await;
     assert_eq!(put.status, 200, "{put:?}");
-    assert_eq!(title(&world.get(&path).send().await), "Another title");
+    assert_eq!(title(&service.get(&path).send().await), "Another title");
 }
 
 #[tokio::test]
-async fn the_cache_holds_no_more_than_it_may() {
+async fn the_cache_stays_within_its_bytes() {
     let mut config = caching();
     config.cache.bytes = 200_000;
-    let world = World::with(config, |bus| bus).await;
+    let service = TestService::with(config, |bus| bus).await;
     for n in 0..400 {
-        let id = world.desk(Section::Sports).published(n, i64::from(n));
-        assert_eq!(world.get(&format!("/sports/{id}")).send().await.status, 200);
+        let id = service.section(Section::Sports).add_published(n, i64::from(n));
+        assert_eq!(service.get(&format!("/sports/{id}")).send().await.status, 200);
     }
-    let bytes = world.app.shelf.bytes();
+    let bytes = service.app.shelf.bytes();
     assert!((50_000..=200_000).contains(&bytes), "{bytes}");
 }
 
 #[tokio::test]
-async fn a_hit_of_a_reader_who_consented_is_a_reading_too() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn a_cache_hit_of_a_reader_who_consented_is_also_a_reading() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     for _ in 0..2 {
-        world.get(&format!("/sports/{id}")).by(&crate::world::consenting(Role::Reader)).send().await;
+        service
+            .get(&format!("/sports/{id}"))
+            .bearer(&crate::service::consenting_token(Role::Reader))
+            .send()
+            .await;
     }
-    world.ask("HEAD", &format!("/sports/{id}")).by(&crate::world::consenting(Role::Reader)).send().await;
-    world.get(&format!("/sports/{id}")).send().await;
-    assert_eq!((world.app.readings.len(), calls(&world)), (2, 1));
+    service
+        .request("HEAD", &format!("/sports/{id}"))
+        .bearer(&crate::service::consenting_token(Role::Reader))
+        .send()
+        .await;
+    service.get(&format!("/sports/{id}")).send().await;
+    assert_eq!((service.app.readings.len(), calls(&service)), (2, 1));
 }

@@ -1,4 +1,4 @@
-//! What is never kept for others, and who goes past what is kept.
+//! The read cache: requests that bypass it, and answers that are never stored.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use kernel::{Role, Section};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use crate::cache::{caching, calls, world};
-use crate::desk::{Mood, article};
-use crate::world::{World, token};
+use crate::cache::{caching, calls, service};
+use crate::fake_section::{Behaviour, article};
+use crate::service::{TestService, token};
 
 #[tokio::test]
-async fn staff_and_readers_of_a_version_go_past_the_cache() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn requests_of_staff_and_for_a_version_bypass_the_cache() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let path = format!("/sports/{id}");
-    world.get(&path).send().await;
+    service.get(&path).send().await;
     for ask in [
-        world.get(&path).by(&token(Role::Author)),
-        world.get(&path).by(&token(Role::Admin)),
-        world.get(&format!("{path}?min_version=7")),
+        service.get(&path).bearer(&token(Role::Author)),
+        service.get(&path).bearer(&token(Role::Admin)),
+        service.get(&format!("{path}?min_version=7")),
     ] {
-        let before = calls(&world);
+        let before = calls(&service);
         let answer = ask.send().await;
         assert_eq!((answer.status.as_u16(), answer.header("cache-status")), (200, ""));
-        assert_eq!(calls(&world), before + 1);
+        assert_eq!(calls(&service), before + 1);
     }
-    // Who only reads gets what everybody gets, as a copy of their own.
-    let reader = world.get(&path).by(&token(Role::Reader)).send().await;
+    // A signed-in reader gets the public answer, marked as private.
+    let reader = service.get(&path).bearer(&token(Role::Reader)).send().await;
     assert_eq!(
         (reader.header("cache-status"), reader.header("cache-control")),
         ("orchestrator; hit", "private, no-cache")
@@ -35,10 +35,10 @@ async fn staff_and_readers_of_a_version_go_past_the_cache() {
 }
 
 #[tokio::test]
-async fn no_private_answer_is_ever_in_the_shared_cache() {
+async fn no_private_answer_is_ever_stored() {
     let mut config = caching();
     config.cache.settling_ms = 0;
-    let world = World::with(config, |bus| bus).await;
+    let service = TestService::with(config, |bus| bus).await;
     let mut chance: rand::rngs::StdRng = rand::SeedableRng::seed_from_u64(7);
     let mut ids = Vec::new();
     for n in 0..12 {
@@ -46,10 +46,10 @@ async fn no_private_answer_is_ever_in_the_shared_cache() {
         let state = *["published", "draft", "in_review", "unpublished"].choose(&mut chance).expect("one");
         let mut article = article(section, n, i64::from(n), state);
         article.title = format!("{state} article");
-        ids.push((section, world.desk(section).put(article)));
+        ids.push((section, service.section(section).put(article)));
     }
-    // A section shows everything to whoever has a token of staff, and published articles to everybody else.
-    world.desks.iter().for_each(|desk| desk.set(Mood::Discreet));
+    // A section shows everything to a token of staff, and published articles to every other caller.
+    service.sections.iter().for_each(|section| section.behave(Behaviour::HideDrafts));
     let callers = [None, Some(Role::Reader), Some(Role::Author), Some(Role::Editor), Some(Role::Admin)];
     let (mut hits, mut private) = (0, 0);
     for turn in 0..1_500 {
@@ -66,9 +66,9 @@ async fn no_private_answer_is_ever_in_the_shared_cache() {
             path = format!("{path}{mark}{}", more.choose(&mut chance).expect("one"));
         }
         let caller = *callers.choose(&mut chance).expect("one");
-        let mut ask = world.get(&path);
+        let mut ask = service.get(&path);
         if let Some(role) = caller {
-            ask = ask.by(&token(role));
+            ask = ask.bearer(&token(role));
         }
         let answer = ask.send().await;
         let secret = ["draft article", "in_review article", "unpublished article"];
@@ -82,7 +82,7 @@ async fn no_private_answer_is_ever_in_the_shared_cache() {
         hits += usize::from(answer.header("cache-status") == "orchestrator; hit");
         private += usize::from(shows_secrets);
         if chance.random_bool(0.05) {
-            world.clock.advance(Duration::from_secs(6));
+            service.clock.advance(Duration::from_secs(6));
         }
     }
     assert!(hits > 100 && private > 50, "{hits} hits and {private} private answers are no test");

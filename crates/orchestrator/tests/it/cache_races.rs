@@ -1,4 +1,4 @@
-//! Filling and purging at the same moment, and many who ask for the same.
+//! The read cache: races of filling and invalidating, and concurrent requests for the same answer.
 
 use std::sync::Arc;
 
@@ -6,99 +6,102 @@ use kernel::{ArticleId, Section};
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::cache::{newer, settle, title, updated, world};
-use crate::desk::Mood;
+use crate::cache::{newer, service, settle, title, updated};
+use crate::fake_section::Behaviour;
 
 #[tokio::test]
-async fn an_answer_whose_making_began_before_an_announcement_is_not_kept() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn an_answer_whose_making_began_before_an_event_is_not_stored() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let barrier = Arc::new(Barrier::new(2));
-    world.desk(Section::Sports).set(Mood::Held(barrier.clone()));
+    service.section(Section::Sports).behave(Behaviour::HoldAnswers(barrier.clone()));
     let path = format!("/sports/{id}");
-    let (slow, ()) = tokio::join!(world.get(&path).send(), async {
-        // The section has read version 7 and is about to answer; then version 8 comes.
+    let (slow, ()) = tokio::join!(service.get(&path).send(), async {
+        // The section has read version 7 and is about to answer; then version 8 is published.
         barrier.wait().await;
-        world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
-        updated(&world, id, 8).await;
-        world.desk(Section::Sports).set(Mood::Well);
-        // Whoever comes after the announcement does not wait for what was read before it.
-        assert_eq!(title(&world.get(&path).send().await), "Another title");
+        service.section(Section::Sports).replace(newer(id, 8, "Another title"));
+        updated(&service, id, 8).await;
+        service.section(Section::Sports).behave(Behaviour::Answer);
+        // A request after the event does not wait for the answer that began before it.
+        assert_eq!(title(&service.get(&path).send().await), "Another title");
         barrier.wait().await;
     });
-    assert_eq!(title(&slow), "Article 1", "it was asked before");
-    let after = world.get(&path).send().await;
+    assert_eq!(title(&slow), "Article 1", "it was requested before");
+    let after = service.get(&path).send().await;
     assert_eq!((title(&after), after.header("cache-status")), ("Another title", "orchestrator; hit"));
 }
 
 #[tokio::test]
-async fn a_version_older_than_one_that_was_announced_is_never_kept() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    updated(&world, id, 8).await;
-    settle(&world);
+async fn an_older_version_than_an_event_named_is_never_stored() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
+    updated(&service, id, 8).await;
+    settle(&service);
     // The section's view is still at version 7.
     for path in [format!("/sports/{id}"), "/all/1/10".to_owned()] {
         for _ in 0..2 {
             assert_eq!(
-                world.get(&path).send().await.header("cache-status"),
+                service.get(&path).send().await.header("cache-status"),
                 "orchestrator; fwd=miss",
                 "{path}"
             );
         }
     }
-    world.desk(Section::Sports).replace(newer(id, 8, "Another title"));
+    service.section(Section::Sports).replace(newer(id, 8, "Another title"));
     for path in [format!("/sports/{id}"), "/all/1/10".to_owned()] {
-        world.get(&path).send().await;
-        assert_eq!(world.get(&path).send().await.header("cache-status"), "orchestrator; hit", "{path}");
+        service.get(&path).send().await;
+        assert_eq!(service.get(&path).send().await.header("cache-status"), "orchestrator; hit", "{path}");
     }
-    // Announcements may come late and in any order.
-    updated(&world, id, 5).await;
-    world.get(&format!("/sports/{id}")).send().await;
-    assert_eq!(world.get(&format!("/sports/{id}")).send().await.header("cache-status"), "orchestrator; hit");
+    // Events may arrive late and in any order.
+    updated(&service, id, 5).await;
+    service.get(&format!("/sports/{id}")).send().await;
+    assert_eq!(
+        service.get(&format!("/sports/{id}")).send().await.header("cache-status"),
+        "orchestrator; hit"
+    );
 }
 
 #[tokio::test]
-async fn lists_are_not_kept_until_a_section_has_caught_up_with_its_announcement() {
-    let world = world().await;
-    world.desk(Section::Sports).published(1, 10);
-    updated(&world, ArticleId::new(Uuid::from_u128(99)), 2).await;
+async fn lists_are_not_stored_until_the_view_of_their_section_has_caught_up() {
+    let service = service().await;
+    service.section(Section::Sports).add_published(1, 10);
+    updated(&service, ArticleId::new(Uuid::from_u128(99)), 2).await;
     for _ in 0..2 {
-        assert_eq!(world.get("/all/1/10").send().await.header("cache-status"), "orchestrator; fwd=miss");
+        assert_eq!(service.get("/all/1/10").send().await.header("cache-status"), "orchestrator; fwd=miss");
     }
-    settle(&world);
-    world.get("/all/1/10").send().await;
-    assert_eq!(world.get("/all/1/10").send().await.header("cache-status"), "orchestrator; hit");
+    settle(&service);
+    service.get("/all/1/10").send().await;
+    assert_eq!(service.get("/all/1/10").send().await.header("cache-status"), "orchestrator; hit");
 }
 
 #[tokio::test]
-async fn of_readers_at_the_same_moment_one_asks_the_section() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn concurrent_requests_for_one_answer_share_one_call() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     for path in [format!("/sports/{id}"), "/sports/1/10".to_owned()] {
-        world.desk(Section::Sports).forget();
+        service.section(Section::Sports).clear_calls();
         let barrier = Arc::new(Barrier::new(2));
-        world.desk(Section::Sports).set(Mood::Held(barrier.clone()));
-        let readers = futures::future::join_all((0..20).map(|_| world.get(&path).send()));
+        service.section(Section::Sports).behave(Behaviour::HoldAnswers(barrier.clone()));
+        let readers = futures::future::join_all((0..20).map(|_| service.get(&path).send()));
         let (answers, ()) = tokio::join!(readers, async {
             barrier.wait().await;
             barrier.wait().await;
         });
         assert!(answers.iter().all(|answer| answer.status == 200));
-        assert_eq!(world.desk(Section::Sports).calls().len(), 1, "{path}");
-        world.desk(Section::Sports).set(Mood::Well);
+        assert_eq!(service.section(Section::Sports).calls().len(), 1, "{path}");
+        service.section(Section::Sports).behave(Behaviour::Answer);
     }
 }
 
 #[tokio::test]
-async fn a_reader_who_goes_away_leaves_the_others_their_answer() {
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn a_client_that_disconnects_does_not_take_the_answer_from_the_others() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let barrier = Arc::new(Barrier::new(2));
-    world.desk(Section::Sports).set(Mood::Held(barrier.clone()));
+    service.section(Section::Sports).behave(Behaviour::HoldAnswers(barrier.clone()));
     let path = format!("/sports/{id}");
-    let mut first = Box::pin(world.get(&path).send());
-    let mut second = Box::pin(world.get(&path).send());
+    let mut first = Box::pin(service.get(&path).send());
+    let mut second = Box::pin(service.get(&path).send());
     tokio::select! {
         biased;
         _ = &mut first => panic!("the section waits"),
@@ -107,5 +110,5 @@ async fn a_reader_who_goes_away_leaves_the_others_their_answer() {
     }
     drop(first);
     let (answer, _) = tokio::join!(second, barrier.wait());
-    assert_eq!((answer.status.as_u16(), world.desk(Section::Sports).calls().len()), (200, 1));
+    assert_eq!((answer.status.as_u16(), service.section(Section::Sports).calls().len()), (200, 1));
 }

@@ -1,4 +1,4 @@
-//! Lists with content have a bound of bytes.
+//! Lists with content, and their bound in bytes.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,27 +7,28 @@ use kernel::{MAX_PAGE_TEXT, Section};
 use proto::news::v1::{Article, GetArticlesRequest};
 
 use crate::cache::{caching, settle};
-use crate::desk::article;
-use crate::world::{Answer, World, config};
+use crate::fake_section::article;
+use crate::service::{Answer, TestService, config};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-/// As long as a text may be.
+/// The longest allowed text.
 const LONG: usize = 500_000;
 
-/// Eighteen articles with the longest texts there are, six in each section, and a short one after every fourth.
-async fn world() -> World {
+/// Returns a service with eighteen articles with the longest texts, six in each section, and a short one
+/// after every fourth.
+async fn service() -> TestService {
     let mut config = caching();
     config.cache.bytes = 16 << 20;
-    let world = World::with(config, |bus| bus).await;
+    let service = TestService::with(config, |bus| bus).await;
     for number in 0..18 {
         let section = Section::ALL[number as usize % 3];
-        world.desk(section).put(long(section, number));
+        service.section(section).put(long(section, number));
         if number % 4 == 3 {
-            world.desk(section).published(100 + number, i64::from(number));
+            service.section(section).add_published(100 + number, i64::from(number));
         }
     }
-    settle(&world);
-    world
+    settle(&service);
+    service
 }
 
 fn long(section: Section, number: u32) -> Article {
@@ -45,12 +46,12 @@ fn text(answer: &Answer) -> usize {
     news.iter().map(|article| article["content"].as_str().expect("a text").len()).sum()
 }
 
-/// The pages from `path` on, as far as a cursor leads.
-async fn walk(world: &World, path: &str, cursor: &str) -> Vec<Vec<String>> {
+/// Returns the pages from `path` on, as far as the cursors lead.
+async fn walk(service: &TestService, path: &str, cursor: &str) -> Vec<Vec<String>> {
     let (mut pages, mut at) = (Vec::new(), path.to_owned());
     let list = path.split("&cursor=").next().expect("a list");
     loop {
-        let answer = world.get(&at).send().await;
+        let answer = service.get(&at).send().await;
         assert_eq!(answer.status, 200, "{at}: {}", answer.json);
         let bytes = text(&answer);
         assert!(bytes as u64 <= MAX_PAGE_TEXT, "{bytes} bytes in {} articles", ids(&answer).len());
@@ -60,89 +61,91 @@ async fn walk(world: &World, path: &str, cursor: &str) -> Vec<Vec<String>> {
     }
 }
 
-/// The pages from the end of the list back to its beginning, in the order of the list; the last one is that of the way forth.
-async fn back_from_the_end(world: &World, path: &str) -> Vec<Vec<String>> {
-    let mut last = world.get(path).send().await;
+/// Returns the pages from the end of the list back to its beginning, in the order of the list. The last page
+/// is that of the walk forward.
+async fn back_from_the_end(service: &TestService, path: &str) -> Vec<Vec<String>> {
+    let mut last = service.get(path).send().await;
     while let Some(next) = last.json["page"]["next_cursor"].as_str() {
-        last = world.get(&format!("{path}&cursor={next}")).send().await;
+        last = service.get(&format!("{path}&cursor={next}")).send().await;
     }
     let previous = last.json["page"]["prev_cursor"].as_str().expect("a way back").to_owned();
-    let mut pages = walk(world, &format!("{path}&cursor={previous}"), "prev_cursor").await;
+    let mut pages = walk(service, &format!("{path}&cursor={previous}"), "prev_cursor").await;
     pages.reverse();
     pages.push(ids(&last));
     pages
 }
 
 #[tokio::test]
-async fn a_list_with_content_ends_at_two_mebibytes_of_text_and_its_cursors_go_on_and_back() {
-    let world = world().await;
+async fn a_list_with_content_ends_at_two_mebibytes_of_text_and_its_cursors_continue_both_ways() {
+    let service = service().await;
     for (list, expected) in [("all", 22), ("sports", 7)] {
-        let whole = ids(&world.get(&format!("/{list}?limit=100")).send().await);
+        let whole = ids(&service.get(&format!("/{list}?limit=100")).send().await);
         assert_eq!(whole.len(), expected);
         let path = format!("/{list}?include=content&limit=100");
-        let pages = walk(&world, &path, "next_cursor").await;
+        let pages = walk(&service, &path, "next_cursor").await;
         assert!(pages.len() > 1 && pages.iter().all(|page| !page.is_empty()), "{pages:?}");
         assert_eq!(pages.concat(), whole, "{list}: no article is skipped and none repeated");
-        let back = back_from_the_end(&world, &path).await;
+        let back = back_from_the_end(&service, &path).await;
         assert_eq!(back.concat(), whole, "{list}: and the same on the way back");
     }
 }
 
 #[tokio::test]
-async fn no_section_is_asked_for_more_text_than_the_page_shows() {
-    let world = world().await;
+async fn no_section_sends_more_text_than_the_page_shows() {
+    let service = service().await;
     for path in ["/all?include=content&limit=100", "/all?fields=id,content&order=oldest&limit=100"] {
-        let shown = ids(&world.get(path).send().await).len();
-        let mut asked = 0;
-        for desk in &world.desks {
-            for call in desk.calls().into_iter().filter(|call| call.method == "GetArticles") {
+        let shown = ids(&service.get(path).send().await).len();
+        let mut requested = 0;
+        for section in &service.sections {
+            for call in section.calls().into_iter().filter(|call| call.method == "GetArticles") {
                 let request: GetArticlesRequest = prost::Message::decode(call.body).expect("a request");
-                asked += if request.sizes_only { 0 } else { request.ids.len() };
+                requested += if request.sizes_only { 0 } else { request.ids.len() };
             }
-            desk.forget();
+            section.clear_calls();
         }
         assert!((1..=6).contains(&shown), "{shown} articles");
-        assert_eq!(asked, shown, "{path}");
+        assert_eq!(requested, shown, "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_page_by_number_whose_texts_exceed_the_bound_is_422_page_too_large_and_no_other() {
-    let world = world().await;
+async fn only_a_page_by_number_whose_texts_exceed_the_bound_is_422_page_too_large() {
+    let service = service().await;
     for path in ["/all/1/10", "/all/2/6", "/famous/1/7"] {
-        let answer = world.get(&format!("{path}?include=content")).send().await;
+        let answer = service.get(&format!("{path}?include=content")).send().await;
         assert_eq!(answer.problem(), (422, "page_too_large"), "{path}");
         assert_eq!(answer.errors(), [("/limit", "page_too_large")], "{path}");
         let detail = answer.json["detail"].as_str().expect("a detail");
         assert!(detail.contains("2097152 bytes") && detail.contains("cursor"), "{detail}");
-        assert_eq!(world.get(path).send().await.status, 200, "{path} without texts");
+        assert_eq!(service.get(path).send().await.status, 200, "{path} without texts");
     }
     for path in ["/all/1/4", "/all/3/4", "/famous/1/4", "/sports/5/1"] {
-        let answer = world.get(&format!("{path}?include=content")).send().await;
+        let answer = service.get(&format!("{path}?include=content")).send().await;
         assert_eq!((answer.status.as_u16(), ids(&answer).is_empty()), (200, false), "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_text_that_has_grown_since_its_size_was_asked_for_ends_the_page_too() {
-    let world = World::with(config(), |bus| bus).await;
-    let desk = world.desk(Section::Sports);
+async fn a_text_that_has_grown_since_its_size_was_requested_also_ends_the_page() {
+    let service = TestService::with(config(), |bus| bus).await;
+    let section = service.section(Section::Sports);
     let held: Vec<Article> = (0..6).map(|number| long(Section::Sports, number)).collect();
     for article in &held {
-        desk.put(Article { content: Some("short".to_owned()), ..article.clone() });
+        section.put(Article { content: Some("short".to_owned()), ..article.clone() });
     }
-    // The second call is the one for sizes; before the texts are asked for they grow.
+    // The second call is the one for sizes. The texts grow before they are requested.
     let grow = async {
-        while desk.calls().len() < 2 {
+        while section.calls().len() < 2 {
             tokio::task::yield_now().await;
         }
-        held.iter().for_each(|article| desk.replace(article.clone()));
+        held.iter().for_each(|article| section.replace(article.clone()));
     };
-    let (answer, ()) = tokio::join!(world.get("/sports?include=content&limit=6").send(), grow);
+    let (answer, ()) = tokio::join!(service.get("/sports?include=content&limit=6").send(), grow);
     assert_eq!(answer.status, 200);
     assert!(text(&answer) as u64 <= MAX_PAGE_TEXT);
-    // Either the race was won and the page is short, or it was lost and the page has all of the short texts.
-    let pages = walk(&world, "/sports?include=content&limit=6", "next_cursor").await;
+    // Either the texts grew in time and the page is short, or too late and the page has all of the short
+    // texts.
+    let pages = walk(&service, "/sports?include=content&limit=6", "next_cursor").await;
     assert_eq!(pages.concat().len(), 6);
 }
 
@@ -150,9 +153,10 @@ async fn a_text_that_has_grown_since_its_size_was_asked_for_ends_the_page_too() 
 async fn lists_with_content_are_costly_and_lists_without_are_not() {
     let costly = vec!["2/day".parse().expect("a limit")];
     let throttle = ThrottleConfig { costly, ..ThrottleConfig::default() };
-    let world = World::behind(EdgeConfig { throttle, ..EdgeConfig::default() }, caching(), |bus| bus).await;
-    world.desk(Section::Sports).published(1, 1);
-    let get = |path: &str| world.get(path).from(CLIENT).send();
+    let service =
+        TestService::behind(EdgeConfig { throttle, ..EdgeConfig::default() }, caching(), |bus| bus).await;
+    service.section(Section::Sports).add_published(1, 1);
+    let get = |path: &str| service.get(path).from(CLIENT).send();
     assert_eq!(get("/sports?include=content").await.status, 200);
     assert_eq!(get("/all/1/10?fields=id,content").await.status, 200);
     for path in [
@@ -172,21 +176,21 @@ async fn lists_with_content_are_costly_and_lists_without_are_not() {
 }
 
 #[tokio::test]
-async fn while_the_memory_for_lists_with_content_is_used_up_they_are_busy_and_everything_else_is_served() {
+async fn if_the_memory_for_lists_with_content_is_used_up_they_are_busy_and_other_requests_are_served() {
     let mut config = caching();
     config.lists.content_bytes = 8 * 1024 * 1024;
-    let world = World::with(config, |bus| bus).await;
+    let service = TestService::with(config, |bus| bus).await;
     for number in 0..5 {
-        world.desk(Section::Sports).put(long(Section::Sports, number));
+        service.section(Section::Sports).put(long(Section::Sports, number));
     }
-    // A reader who takes nothing of the answer.
-    let unread = world.get("/sports?include=content&limit=4").unread().await;
+    // A client that reads nothing of the answer.
+    let unread = service.get("/sports?include=content&limit=4").send_unread().await;
     assert_eq!(unread.status(), 200);
-    let busy = world.get("/sports?include=content&limit=3").send().await;
+    let busy = service.get("/sports?include=content&limit=3").send().await;
     assert_eq!(busy.problem(), (503, "busy"));
     assert_eq!(busy.header("retry-after"), "1");
-    assert_eq!(world.get("/sports?limit=4").send().await.status, 200);
-    assert_eq!(world.get("/home").send().await.status, 200);
+    assert_eq!(service.get("/sports?limit=4").send().await.status, 200);
+    assert_eq!(service.get("/home").send().await.status, 200);
     drop(unread);
-    assert_eq!(world.get("/sports?include=content&limit=3").send().await.status, 200);
+    assert_eq!(service.get("/sports?include=content&limit=3").send().await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! The router in process, on a real local bus with scripted desks behind it: no sockets, no sleeps.
+//! The router in process, on a real local bus with scripted sections behind it: no sockets, no sleeps.
 
 mod access;
 mod cache;
@@ -9,8 +9,10 @@ mod cache_renewal;
 mod counts;
 mod cursors;
 mod defects;
-mod desk;
-mod desk_lists;
+mod fake_recommendations;
+mod fake_section;
+mod fake_section_lists;
+mod golden;
 mod history;
 mod home;
 mod list_bytes;
@@ -20,10 +22,8 @@ mod reads;
 mod sections;
 mod sections_commands;
 mod sections_reads;
+mod service;
 mod sink;
-mod taste;
 mod tastes;
 mod throttle;
-mod wire;
-mod world;
 mod writes;

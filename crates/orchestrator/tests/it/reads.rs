@@ -1,14 +1,14 @@
 use kernel::{Kind, Refusal, Role, Section};
 use proto::news::v1::GetArticleRequest;
 
-use crate::desk::{Mood, article};
-use crate::world::{World, token};
+use crate::fake_section::{Behaviour, article};
+use crate::service::{TestService, token};
 
 #[tokio::test]
-async fn a_published_article_is_answered_with_its_tag_and_anybody_may_cache_it() {
-    let world = World::new().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    let answer = world.get(&format!("/sports/{id}")).send().await;
+async fn a_published_article_has_an_entity_tag_and_any_cache_may_keep_it() {
+    let service = TestService::new().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
+    let answer = service.get(&format!("/sports/{id}")).send().await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("etag"), "\"v7\"");
     assert_eq!(
@@ -26,59 +26,60 @@ async fn a_published_article_is_answered_with_its_tag_and_anybody_may_cache_it()
 }
 
 #[tokio::test]
-async fn an_article_that_the_client_has_is_a_304_without_a_body() {
-    let world = World::new().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn an_article_that_the_client_already_has_is_a_304_without_a_body() {
+    let service = TestService::new().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     for tag in ["\"v7\"", "W/\"v7\"", "\"v6\", \"v7\"", "*"] {
-        let answer = world.get(&format!("/sports/{id}")).header("if-none-match", tag).send().await;
+        let answer = service.get(&format!("/sports/{id}")).header("if-none-match", tag).send().await;
         assert_eq!((answer.status.as_u16(), answer.header("etag")), (304, "\"v7\""), "{tag}");
         assert_eq!(answer.json, serde_json::Value::Null);
     }
-    let answer = world.get(&format!("/sports/{id}")).header("if-none-match", "\"v6\"").send().await;
+    let answer = service.get(&format!("/sports/{id}")).header("if-none-match", "\"v6\"").send().await;
     assert_eq!(answer.status, 200);
 }
 
 #[tokio::test]
-async fn what_a_signed_in_caller_gets_and_what_is_not_public_stays_out_of_shared_caches() {
-    let world = World::new().await;
-    let public = world.desk(Section::Sports).published(1, 10);
-    let draft = world.desk(Section::Sports).put(article(Section::Sports, 2, 0, "draft"));
+async fn answers_to_signed_in_callers_and_unpublished_articles_stay_out_of_shared_caches() {
+    let service = TestService::new().await;
+    let public = service.section(Section::Sports).add_published(1, 10);
+    let draft = service.section(Section::Sports).put(article(Section::Sports, 2, 0, "draft"));
     for id in [public, draft] {
-        let answer = world.get(&format!("/sports/{id}")).by(&token(Role::Author)).send().await;
+        let answer = service.get(&format!("/sports/{id}")).bearer(&token(Role::Author)).send().await;
         assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (200, "private, no-cache"));
     }
-    // Should a section ever show a draft to somebody without a token, no cache may keep it either.
-    let answer = world.get(&format!("/sports/{draft}")).send().await;
+    // Even if a section showed a draft to an anonymous caller, no cache may keep it.
+    let answer = service.get(&format!("/sports/{draft}")).send().await;
     assert_eq!(answer.header("cache-control"), "private, no-cache");
 }
 
 #[tokio::test]
-async fn the_verified_token_is_passed_on_and_nobody_has_none() {
-    let world = World::new().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn the_verified_token_is_passed_on_and_an_anonymous_caller_has_none() {
+    let service = TestService::new().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     let token = token(Role::Editor);
-    world.get(&format!("/sports/{id}")).by(&token).send().await;
-    world.get(&format!("/sports/{id}")).send().await;
-    let tokens: Vec<_> = world.desk(Section::Sports).calls().into_iter().map(|call| call.token).collect();
+    service.get(&format!("/sports/{id}")).bearer(&token).send().await;
+    service.get(&format!("/sports/{id}")).send().await;
+    let tokens: Vec<_> =
+        service.section(Section::Sports).calls().into_iter().map(|call| call.token).collect();
     assert_eq!(tokens, [Some(token), None]);
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_valid_is_refused_before_anybody_is_asked() {
-    let world = World::new().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    let answer = world.get(&format!("/sports/{id}")).by("forged.token.here").send().await;
+async fn an_invalid_token_is_refused_before_a_section_is_called() {
+    let service = TestService::new().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
+    let answer = service.get(&format!("/sports/{id}")).bearer("forged.token.here").send().await;
     assert_eq!(answer.problem(), (401, "invalid_token"));
-    assert!(world.desk(Section::Sports).calls().is_empty());
+    assert!(service.section(Section::Sports).calls().is_empty());
 }
 
 #[tokio::test]
-async fn what_a_section_refuses_is_passed_on_as_it_said_it() {
-    let world = World::new().await;
-    let id = world.desk(Section::Politics).published(1, 10);
+async fn a_refusal_of_a_section_is_passed_on_unchanged() {
+    let service = TestService::new().await;
+    let id = service.section(Section::Politics).add_published(1, 10);
     let refusal = Refusal::new(Kind::Gone, "retracted", "The figures were wrong.").with("reason", "figures");
-    world.desk(Section::Politics).set(Mood::Refusing(refusal));
-    let answer = world.get(&format!("/politics/{id}")).send().await;
+    service.section(Section::Politics).behave(Behaviour::Refuse(refusal));
+    let answer = service.get(&format!("/politics/{id}")).send().await;
     assert_eq!(answer.problem(), (410, "retracted"));
     assert_eq!(
         (&answer.json["detail"], &answer.json["reason"]),
@@ -87,56 +88,57 @@ async fn what_a_section_refuses_is_passed_on_as_it_said_it() {
 }
 
 #[tokio::test]
-async fn an_article_that_is_not_there_and_an_id_that_is_none_are_the_same_404() {
-    let world = World::new().await;
+async fn an_unknown_article_and_an_invalid_id_are_the_same_404() {
+    let service = TestService::new().await;
     for id in ["00000000-0000-0000-0000-00000000ffff", "1", "not-an-id", "%00"] {
-        let answer = world.get(&format!("/sports/{id}")).send().await;
+        let answer = service.get(&format!("/sports/{id}")).send().await;
         assert_eq!(answer.problem(), (404, "not_found"), "{id}");
     }
 }
 
 #[tokio::test]
-async fn min_version_is_asked_of_the_section_and_waiting_in_vain_is_a_503() {
-    let world = World::new().await;
-    let desk = world.desk(Section::Sports);
-    let id = desk.published(1, 10);
-    let answer = world.get(&format!("/sports/{id}?min_version=8")).send().await;
+async fn min_version_is_passed_to_the_section_and_a_wait_without_success_is_a_503() {
+    let service = TestService::new().await;
+    let section = service.section(Section::Sports);
+    let id = section.add_published(1, 10);
+    let answer = service.get(&format!("/sports/{id}?min_version=8")).send().await;
     assert_eq!(answer.status, 200);
-    let asked = desk.last::<GetArticleRequest>("GetArticle");
-    assert_eq!((asked.id, asked.min_version), (id.to_string(), Some(8)));
+    let request = section.last::<GetArticleRequest>("GetArticle");
+    assert_eq!((request.id, request.min_version), (id.to_string(), Some(8)));
 
     let refusal = Refusal::new(Kind::Unavailable, "not_yet_projected", "Version 9 is not here yet.");
-    desk.set(Mood::Refusing(refusal));
-    // Far more often than a breaker stands failures: the section works well, it only has no such version.
+    section.behave(Behaviour::Refuse(refusal));
+    // Far more often than the number of failures that open a breaker: the section is healthy, it only has no
+    // such version.
     for _ in 0..30 {
-        let answer = world.get(&format!("/sports/{id}?min_version=9")).send().await;
+        let answer = service.get(&format!("/sports/{id}?min_version=9")).send().await;
         assert_eq!(answer.problem(), (503, "not_yet_projected"));
         assert_eq!(answer.header("retry-after"), "1");
     }
-    assert_eq!(desk.calls().len(), 31, "each was asked once: the section has waited already");
-    desk.set(Mood::Well);
-    assert_eq!(world.get(&format!("/sports/{id}")).send().await.status, 200);
+    assert_eq!(section.calls().len(), 31, "each was called once, because the section has waited already");
+    section.behave(Behaviour::Answer);
+    assert_eq!(service.get(&format!("/sports/{id}")).send().await.status, 200);
 
-    let answer = world.get(&format!("/sports/{id}?min_version=soon&at=now")).send().await;
+    let answer = service.get(&format!("/sports/{id}?min_version=soon&at=now")).send().await;
     assert_eq!(
         (answer.problem(), answer.errors()),
         ((422, "invalid"), vec![("/min_version", "not_a_number")])
     );
-    let answer = world.get(&format!("/sports/{id}?at=now&version=2")).send().await;
+    let answer = service.get(&format!("/sports/{id}?at=now&version=2")).send().await;
     assert_eq!(answer.errors(), [("/at", "not_a_time"), ("/at", "excluded")]);
-    let answer = world.get(&format!("/sports/{id}?version=99999999999")).send().await;
+    let answer = service.get(&format!("/sports/{id}?version=99999999999")).send().await;
     assert_eq!(answer.errors(), [("/version", "out_of_range")]);
-    let answer = world.get(&format!("/sports/{id}?label=%FF")).send().await;
+    let answer = service.get(&format!("/sports/{id}?label=%FF")).send().await;
     assert_eq!(answer.problem(), (400, "malformed_query"));
 }
 
 #[tokio::test]
-async fn a_section_that_is_away_is_a_503_for_its_own_articles_only() {
-    let mut world = World::new().await;
-    let id = world.desk(Section::Sports).published(1, 10);
-    world.stop(Section::Politics);
-    let answer = world.get(&format!("/politics/{id}")).send().await;
+async fn an_unavailable_section_is_a_503_for_its_own_articles_only() {
+    let mut service = TestService::new().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
+    service.stop(Section::Politics);
+    let answer = service.get(&format!("/politics/{id}")).send().await;
     assert_eq!(answer.problem().0, 503);
     assert_eq!(answer.header("retry-after"), "1");
-    assert_eq!(world.get(&format!("/sports/{id}")).send().await.status, 200);
+    assert_eq!(service.get(&format!("/sports/{id}")).send().await.status, 200);
 }

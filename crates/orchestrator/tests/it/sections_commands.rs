@@ -1,13 +1,13 @@
-//! What `NewsSections::command` promises; `sections` asks it of every adapter.
+//! The laws of `NewsSections::command`, which `sections` checks for every adapter.
 
 use kernel::{ArticleId, Expected};
 use orchestrator::ports::{Action, Command};
 use proto::news::v1 as messages;
 
-use crate::desk::Mood;
-use crate::sections::{Given, SPORTS, creation, fields, on, seen};
+use crate::fake_section::Behaviour;
+use crate::sections::{Fixture, SPORTS, creation, fields, on, seen};
 
-/// One action of each kind on an article that exists.
+/// Returns one action of each kind on an existing article.
 fn actions() -> [Action; 7] {
     [
         Action::Revise(fields("All")),
@@ -32,44 +32,48 @@ fn request(id: ArticleId, versions: &[u32], action: &Action) -> messages::Comman
     }
 }
 
-pub async fn a_command_reaches_its_section_unchanged(given: Given) {
-    let id = given.desk(SPORTS).published(1, 10);
+pub async fn a_command_reaches_its_section_unchanged(fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
     for action in actions() {
         for (expected, versions) in [(seen(7), &[7][..]), (Expected::Any, &[])] {
             let command = Command { expected: Some(expected), ..on(id, action.clone()) };
-            given.port.command(SPORTS, command).await.expect("it is done");
-            assert_eq!(given.desk(SPORTS).last_command(), request(id, versions, &action));
+            fixture.port.command(SPORTS, command).await.expect("it is done");
+            assert_eq!(fixture.section(SPORTS).last_command(), request(id, versions, &action));
         }
     }
     for publish in [false, true] {
         let action = Action::Create(messages::CreateArticle { fields: Some(fields("New")), publish });
-        given.port.command(SPORTS, Command { action: action.clone(), ..creation() }).await.expect("a draft");
+        fixture
+            .port
+            .command(SPORTS, Command { action: action.clone(), ..creation() })
+            .await
+            .expect("a draft");
         let request = messages::CommandRequest { action: Some(action), ..Default::default() };
-        assert_eq!(given.desk(SPORTS).last_command(), request);
+        assert_eq!(fixture.section(SPORTS).last_command(), request);
     }
 }
 
-pub async fn the_answer_to_a_command_is_the_article_after_it(given: Given) {
-    let id = given.desk(SPORTS).published(1, 10);
+pub async fn the_answer_to_a_command_is_the_article_after_it(fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
     let states = ["published", "published", "published", "deleted", "unpublished", "published", "draft"];
     for (action, state) in actions().into_iter().zip(states) {
-        let done = given.port.command(SPORTS, on(id, action)).await.expect("it is done");
+        let done = fixture.port.command(SPORTS, on(id, action)).await.expect("it is done");
         assert_eq!((done.article.id, done.article.version.number()), (id, 8));
         assert_eq!((done.article.state.as_str(), done.replayed), (state, false));
     }
 }
 
-pub async fn a_command_that_was_done_before_under_the_same_key_says_so(given: Given) {
-    let id = given.desk(SPORTS).published(1, 10);
+pub async fn a_command_that_was_done_before_under_the_same_key_says_so(fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
     for replayed in [false, true] {
         if replayed {
-            given.desk(SPORTS).set(Mood::Replaying);
+            fixture.section(SPORTS).behave(Behaviour::Replay);
         }
         for command in actions().map(|action| on(id, action)).into_iter().chain([creation()]) {
             let command = Command { key: Some("a-key".to_owned()), ..command };
-            assert_eq!(given.port.command(SPORTS, command).await.expect("done").replayed, replayed);
+            assert_eq!(fixture.port.command(SPORTS, command).await.expect("done").replayed, replayed);
         }
     }
-    let mut keys = given.desk(SPORTS).calls().into_iter().map(|call| call.idempotency_key);
+    let mut keys = fixture.section(SPORTS).calls().into_iter().map(|call| call.idempotency_key);
     assert!(keys.all(|key| key.as_deref() == Some("a-key")));
 }

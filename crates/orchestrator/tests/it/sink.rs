@@ -1,4 +1,5 @@
-//! The laws of `ReadingSink`. Each case is one sentence of the port's documentation, on the bus in process and over AMQP.
+//! The laws of `ReadingSink`. Each case is one sentence of the port's documentation, on the bus in process
+//! and over AMQP.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -17,32 +18,32 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-/// A way to tell readings, and somebody who hears them.
-struct Given {
+/// A sink, and a subscriber of its messages.
+struct Fixture {
     sink: Arc<dyn ReadingSink>,
     bus: Arc<dyn Bus>,
-    heard: mpsc::UnboundedReceiver<Envelope>,
+    received: mpsc::UnboundedReceiver<Envelope>,
     _listening: DropGuard,
-    /// The file or the virtual host.
-    _place: Box<dyn Any + Send + Sync>,
+    /// The file or the virtual host of the bus.
+    _resource: Box<dyn Any + Send + Sync>,
 }
 
-/// Opens an adapter and names the server that it needs, if any.
+/// Makes a test of each case for the adapter that `open` opens.
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
             in (super) {
-                whoever_listens_to_the_section_hears_all_that_the_reading_holds,
-                readings_are_told_in_their_order,
-                what_is_told_again_is_told_under_the_same_id,
-                a_bus_that_is_away_is_an_error_that_may_pass,
+                a_subscriber_of_the_section_receives_the_whole_reading,
+                readings_are_published_in_order,
+                a_reading_that_is_published_again_has_the_same_id,
+                an_unavailable_bus_is_an_error_that_may_pass,
             }
         }
     };
 }
 
 mod local {
-    async fn open() -> super::Given {
+    async fn open() -> super::Fixture {
         super::local().await
     }
 
@@ -52,50 +53,50 @@ mod local {
 mod amqp {
     use super::*;
 
-    async fn open() -> Given {
+    async fn open() -> Fixture {
         let vhost = Vhost::new().await;
         let bus = AmqpBus::open(&vhost.url(), Schedule::default()).await.expect("a bus");
-        given(Arc::new(bus), Box::new(vhost)).await
+        fixture(Arc::new(bus), Box::new(vhost)).await
     }
 
     every_case!(open, ignore = "needs rabbitmq");
 }
 
-async fn local() -> Given {
+async fn local() -> Fixture {
     let folder = Folder::new();
     let url = format!("local:{}", folder.join("bus.db").display());
     let bus = bus::open_local(&url, &Surroundings::one_process()).await.expect("a bus");
-    given(bus, Box::new(folder)).await
+    fixture(bus, Box::new(folder)).await
 }
 
-async fn given(bus: Arc<dyn Bus>, place: Box<dyn Any + Send + Sync>) -> Given {
-    let (sender, heard) = mpsc::unbounded_channel();
+async fn fixture(bus: Arc<dyn Bus>, resource: Box<dyn Any + Send + Sync>) -> Fixture {
+    let (sender, received) = mpsc::unbounded_channel();
     let subscription = Subscription::durable("test", "test.reading", ["reading.*.read"]);
-    let consumer = bus.subscribe(subscription, Arc::new(Heard(sender))).await.expect("subscribes");
+    let consumer = bus.subscribe(subscription, Arc::new(Forward(sender))).await.expect("subscribes");
     let stop = CancellationToken::new();
     chassis::spawn("test.reading", consumer.run(stop.clone()));
     let sink = Arc::new(BusReadings::new(bus.clone()));
-    Given { sink, bus, heard, _listening: stop.drop_guard(), _place: place }
+    Fixture { sink, bus, received, _listening: stop.drop_guard(), _resource: resource }
 }
 
-struct Heard(mpsc::UnboundedSender<Envelope>);
+struct Forward(mpsc::UnboundedSender<Envelope>);
 
 #[async_trait]
-impl Handler for Heard {
+impl Handler for Forward {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let sent = self.0.send(message.clone());
-        Ok(sent.map_err(|_| Refusal::new(Kind::Internal, "internal", "nobody listens"))?)
+        Ok(sent.map_err(|_| Refusal::new(Kind::Internal, "internal", "The test has ended."))?)
     }
 }
 
-impl Given {
+impl Fixture {
     async fn next(&mut self) -> Envelope {
-        let next = tokio::time::timeout(PATIENCE, self.heard.recv());
-        next.await.expect("it comes in time").expect("a message")
+        let next = tokio::time::timeout(PATIENCE, self.received.recv());
+        next.await.expect("it arrives in time").expect("a message")
     }
 }
 
-/// A reading of a politics article, always the same.
+/// Returns a fixed reading of a politics article.
 pub fn reading() -> Reading {
     Reading {
         id: MessageId::new(Uuid::from_u128(0x0199_e5b0_0000_7000_8000_0000_0000_00b1)),
@@ -109,23 +110,23 @@ pub fn reading() -> Reading {
     }
 }
 
-/// What is heard of a reading that is told.
-pub async fn heard_of(reading: &Reading) -> Envelope {
-    let mut given = local().await;
-    given.sink.tell(std::slice::from_ref(reading)).await.expect("the bus takes it");
-    given.next().await
+/// Publishes a reading and returns the message that a subscriber receives.
+pub async fn published_message(reading: &Reading) -> Envelope {
+    let mut fixture = local().await;
+    fixture.sink.publish(std::slice::from_ref(reading)).await.expect("the bus accepts it");
+    fixture.next().await
 }
 
-async fn whoever_listens_to_the_section_hears_all_that_the_reading_holds(mut given: Given) {
+async fn a_subscriber_of_the_section_receives_the_whole_reading(mut fixture: Fixture) {
     for section in Section::ALL {
         let reading = Reading { section, id: MessageId::new(Uuid::new_v4()), ..reading() };
-        given.sink.tell(std::slice::from_ref(&reading)).await.expect("the bus takes it");
-        let message = given.next().await;
+        fixture.sink.publish(std::slice::from_ref(&reading)).await.expect("the bus accepts it");
+        let message = fixture.next().await;
         assert_eq!(message.key, format!("reading.{section}.read"));
         assert_eq!((message.id, message.time, message.version), (reading.id, reading.at, 3));
         assert_eq!(message.subject, reading.article.to_string());
         assert_eq!(message.trace.id(), reading.trace.id());
-        let told = ArticleRead {
+        let expected = ArticleRead {
             reader_id: reading.reader.to_string(),
             article_id: reading.article.to_string(),
             section: section.to_string(),
@@ -133,29 +134,29 @@ async fn whoever_listens_to_the_section_hears_all_that_the_reading_holds(mut giv
             labels: reading.labels,
             at_ms: reading.at.millis(),
         };
-        assert_eq!(ArticleRead::decode(message.body).expect("a reading"), told);
+        assert_eq!(ArticleRead::decode(message.body).expect("a reading"), expected);
     }
 }
 
-async fn readings_are_told_in_their_order(mut given: Given) {
+async fn readings_are_published_in_order(mut fixture: Fixture) {
     let number =
         |number| Reading { id: MessageId::new(Uuid::from_u128(number)), trace: Trace::start(), ..reading() };
     let readings: Vec<Reading> = (1..=250).map(number).collect();
-    given.sink.tell(&readings).await.expect("the bus takes them");
+    fixture.sink.publish(&readings).await.expect("the bus accepts them");
     for reading in readings {
-        assert_eq!(given.next().await.id, reading.id);
+        assert_eq!(fixture.next().await.id, reading.id);
     }
 }
 
-async fn what_is_told_again_is_told_under_the_same_id(mut given: Given) {
+async fn a_reading_that_is_published_again_has_the_same_id(mut fixture: Fixture) {
     for _ in 0..2 {
-        given.sink.tell(&[reading()]).await.expect("the bus takes it");
-        assert_eq!(given.next().await.id, reading().id);
+        fixture.sink.publish(&[reading()]).await.expect("the bus accepts it");
+        assert_eq!(fixture.next().await.id, reading().id);
     }
 }
 
-async fn a_bus_that_is_away_is_an_error_that_may_pass(given: Given) {
-    given.bus.close().await;
-    let fault = given.sink.tell(&[reading()]).await.expect_err("nobody takes it");
+async fn an_unavailable_bus_is_an_error_that_may_pass(fixture: Fixture) {
+    fixture.bus.close().await;
+    let fault = fixture.sink.publish(&[reading()]).await.expect_err("the bus is closed");
     assert!(fault.kind().is_transient(), "{fault:?}");
 }

@@ -1,5 +1,5 @@
-//! The laws of the port `Tastes`, one case each, named by the sentence in its documentation. Both ways run all of them: the
-//! neighbour in this process, and a server over the network.
+//! The laws of the port `Tastes`, one case each, named by the sentence in its documentation. Both transports
+//! run all of them: in process, and over the network.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use testkit::{PATIENCE, wait_until};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::taste::{Mood, Recommendations};
+use crate::fake_recommendations::{Behaviour, FakeRecommendations};
 
-/// Which way a question goes.
+/// The transport of a call.
 #[derive(Clone, Copy)]
-enum Way {
+enum Route {
     InProcess,
     OverTheNetwork,
 }
@@ -23,23 +23,23 @@ enum Way {
 macro_rules! every_case {
     ($($case:ident)*) => {
         mod in_process {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case(super::Way::InProcess).await })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case(super::Route::InProcess).await })*
         }
         mod over_the_network {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case(super::Way::OverTheNetwork).await })*
+            $(#[tokio::test(flavor = "multi_thread")] async fn $case() { super::$case(super::Route::OverTheNetwork).await })*
         }
     };
 }
 
 every_case! {
-    a_reader_of_whom_nothing_is_told_likes_nothing
-    what_is_told_arrives_as_it_was_said_and_in_that_order
-    what_never_answers_is_given_up_when_its_time_is_over_and_stops_working
-    a_refusal_arrives_as_it_was_said
-    a_question_that_found_nobody_is_asked_again
-    whoever_keeps_failing_is_left_in_peace
-    where_nobody_is_there_that_is_an_error_at_once
-    an_answer_that_is_no_taste_is_an_error_and_no_panic
+    an_unknown_reader_has_no_labels
+    labels_arrive_unchanged_and_in_order
+    a_call_ends_at_its_deadline_and_the_server_stops_working_on_it
+    a_refusal_arrives_unchanged
+    a_call_that_no_process_received_is_retried
+    after_repeated_failures_the_server_is_not_called_for_a_while
+    if_the_server_is_down_the_call_fails_immediately
+    an_invalid_answer_is_an_error_and_not_a_panic
 }
 
 fn rule() -> RetryRule {
@@ -50,106 +50,110 @@ fn client(surroundings: &Surroundings, url: &str) -> GrpcTastes {
     GrpcTastes::new(surroundings.transport(url).expect("a transport"), rule())
 }
 
-async fn neighbours(way: Way) -> (GrpcTastes, Recommendations) {
-    let (surroundings, played) = (Surroundings::one_process(), Recommendations::default());
-    let url = match way {
-        Way::InProcess => {
-            surroundings.register_grpc("recommendations", played.routes());
+async fn open(route: Route) -> (GrpcTastes, FakeRecommendations) {
+    let (surroundings, fake) = (Surroundings::one_process(), FakeRecommendations::default());
+    let url = match route {
+        Route::InProcess => {
+            surroundings.register_grpc("recommendations", fake.routes());
             "inproc://recommendations".to_owned()
         }
-        Way::OverTheNetwork => {
+        Route::OverTheNetwork => {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let url = format!("http://{}", listener.local_addr().expect("an address"));
-            let server = tonic::transport::Server::builder().add_routes(played.routes());
+            let server = tonic::transport::Server::builder().add_routes(fake.routes());
             let incoming = tonic::transport::server::TcpIncoming::from(listener);
             drop(chassis::spawn("test.grpc", server.serve_with_incoming(incoming)));
             url
         }
     };
-    (client(&surroundings, &url), played)
+    (client(&surroundings, &url), fake)
 }
 
 fn reader() -> UserId {
     UserId::new(Uuid::from_u128(7))
 }
 
-async fn a_reader_of_whom_nothing_is_told_likes_nothing(way: Way) {
-    let (tastes, played) = neighbours(way).await;
-    assert_eq!(tastes.of(reader(), 20).await.expect("is answered"), []);
-    let asked = played.asked().remove(0);
-    assert_eq!((asked.user_id, asked.limit), (reader().to_string(), 20));
+async fn an_unknown_reader_has_no_labels(route: Route) {
+    let (tastes, fake) = open(route).await;
+    assert_eq!(tastes.of(reader(), 20).await.expect("an answer"), []);
+    let call = fake.calls().remove(0);
+    assert_eq!((call.user_id, call.limit), (reader().to_string(), 20));
 }
 
-async fn what_is_told_arrives_as_it_was_said_and_in_that_order(way: Way) {
-    let (tastes, played) = neighbours(way).await;
-    played.knows(reader(), &[("選挙", 2.5, 3), ("Fußball/Bundesliga", 1.0, 1), ("budget", 0.25, 4)]);
-    let told = tastes.of(reader(), 2).await.expect("is answered");
-    let told: Vec<_> =
-        told.iter().map(|taste| (taste.label.typed().as_str(), taste.weight, taste.reads)).collect();
-    assert_eq!(told, [("選挙", 2.5, 3), ("Fußball/Bundesliga", 1.0, 1)]);
+async fn labels_arrive_unchanged_and_in_order(route: Route) {
+    let (tastes, fake) = open(route).await;
+    fake.set_labels(reader(), &[("選挙", 2.5, 3), ("Fußball/Bundesliga", 1.0, 1), ("budget", 0.25, 4)]);
+    let labels = tastes.of(reader(), 2).await.expect("an answer");
+    let labels: Vec<_> =
+        labels.iter().map(|taste| (taste.label.typed().as_str(), taste.weight, taste.reads)).collect();
+    assert_eq!(labels, [("選挙", 2.5, 3), ("Fußball/Bundesliga", 1.0, 1)]);
 }
 
-async fn what_never_answers_is_given_up_when_its_time_is_over_and_stops_working(way: Way) {
-    let (tastes, played) = neighbours(way).await;
-    // The way there is known, and not part of what is measured.
-    tastes.of(reader(), 1).await.expect("is answered");
-    played.is(Mood::Silent);
+async fn a_call_ends_at_its_deadline_and_the_server_stops_working_on_it(route: Route) {
+    let (tastes, fake) = open(route).await;
+    // The connection is open before the measurement.
+    tastes.of(reader(), 1).await.expect("an answer");
+    fake.behave(Behaviour::Hang);
     let context = Context::for_work("test", Duration::from_millis(200));
     let error = context.scope(tastes.of(reader(), 1)).await.expect_err("no answer");
-    assert_eq!((error.kind(), played.asked().len()), (Kind::Timeout, 2));
-    wait_until("the end of the callee", PATIENCE, || async { (played.given_up() == 1).then_some(()) }).await;
+    assert_eq!((error.kind(), fake.calls().len()), (Kind::Timeout, 2));
+    wait_until("the end of the callee", PATIENCE, || async { (fake.cancelled_calls() == 1).then_some(()) })
+        .await;
 }
 
-async fn a_refusal_arrives_as_it_was_said(way: Way) {
-    let (tastes, played) = neighbours(way).await;
+async fn a_refusal_arrives_unchanged(route: Route) {
+    let (tastes, fake) = open(route).await;
     let refusal = Refusal::new(Kind::Unauthenticated, "unauthenticated", "No credential.");
-    played.is(Mood::Refusing(refusal.clone()));
+    fake.behave(Behaviour::Refuse(refusal.clone()));
     match tastes.of(reader(), 1).await {
-        Err(TastesError::Failed(said)) => assert_eq!(said, refusal),
+        Err(TastesError::Failed(actual)) => assert_eq!(actual, refusal),
         other => panic!("{other:?}"),
     }
-    assert_eq!(played.asked().len(), 1, "what was refused for good is not asked again");
+    assert_eq!(fake.calls().len(), 1, "a final refusal is not retried");
 }
 
-async fn a_question_that_found_nobody_is_asked_again(way: Way) {
-    let (tastes, played) = neighbours(way).await;
-    played.knows(reader(), &[("budget", 1.0, 1)]);
-    played.is(Mood::RefusingOnce(away()));
-    assert_eq!(tastes.of(reader(), 1).await.expect("is answered").len(), 1);
-    assert_eq!(played.asked().len(), 2);
+async fn a_call_that_no_process_received_is_retried(route: Route) {
+    let (tastes, fake) = open(route).await;
+    fake.set_labels(reader(), &[("budget", 1.0, 1)]);
+    fake.behave(Behaviour::RefuseOnce(unavailable()));
+    assert_eq!(tastes.of(reader(), 1).await.expect("an answer").len(), 1);
+    assert_eq!(fake.calls().len(), 2);
 }
 
-async fn whoever_keeps_failing_is_left_in_peace(way: Way) {
-    let (tastes, played) = neighbours(way).await;
-    played.is(Mood::Refusing(away()));
+async fn after_repeated_failures_the_server_is_not_called_for_a_while(route: Route) {
+    let (tastes, fake) = open(route).await;
+    fake.behave(Behaviour::Refuse(unavailable()));
     for _ in 0..20 {
         assert_eq!(tastes.of(reader(), 1).await.expect_err("a failure").kind(), Kind::Unavailable);
     }
-    assert_eq!(played.asked().len(), 5, "the breaker opened after five failures in a row");
+    assert_eq!(fake.calls().len(), 5, "the breaker opened after five failures in a row");
     let error = tastes.of(reader(), 1).await.expect_err("it rests");
-    assert!(matches!(error, TastesError::Resting(_)) && error.retry_after().is_some());
+    assert!(matches!(error, TastesError::CircuitOpen(_)) && error.retry_after().is_some());
 }
 
-async fn where_nobody_is_there_that_is_an_error_at_once(way: Way) {
-    let url = match way {
-        Way::InProcess => "inproc://recommendations",
-        Way::OverTheNetwork => "http://127.0.0.1:1",
+async fn if_the_server_is_down_the_call_fails_immediately(route: Route) {
+    let url = match route {
+        Route::InProcess => "inproc://recommendations",
+        Route::OverTheNetwork => "http://127.0.0.1:1",
     };
     let tastes = client(&Surroundings::one_process(), url);
     let context = Context::for_work("test", Duration::from_secs(60));
-    let asked = tokio::time::timeout(PATIENCE, context.scope(tastes.of(reader(), 1)));
-    assert_eq!(asked.await.expect("at once").expect_err("nobody").kind(), Kind::Unavailable);
+    let call = tokio::time::timeout(PATIENCE, context.scope(tastes.of(reader(), 1)));
+    assert_eq!(
+        call.await.expect("an immediate answer").expect_err("the server is down").kind(),
+        Kind::Unavailable
+    );
 }
 
-async fn an_answer_that_is_no_taste_is_an_error_and_no_panic(way: Way) {
-    let (tastes, played) = neighbours(way).await;
+async fn an_invalid_answer_is_an_error_and_not_a_panic(route: Route) {
+    let (tastes, fake) = open(route).await;
     for (label, weight) in [("", 1.0), ("a\0b", 1.0), ("budget", f64::NAN), ("budget", -1.0)] {
-        played.knows(reader(), &[(label, weight, 1)]);
+        fake.set_labels(reader(), &[(label, weight, 1)]);
         let error = tastes.of(reader(), 1).await.expect_err("no taste");
         assert!(matches!(error, TastesError::Unreadable(_)), "{label:?} {weight}");
     }
 }
 
-fn away() -> Refusal {
-    Refusal::new(Kind::Unavailable, "store_unavailable", "The graph is away.")
+fn unavailable() -> Refusal {
+    Refusal::new(Kind::Unavailable, "store_unavailable", "The graph is unavailable.")
 }

@@ -1,4 +1,4 @@
-//! What is counted against the limits of a client.
+//! The requests that count against the limits of a client.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -6,38 +6,37 @@ use chassis::http::{EdgeConfig, ThrottleConfig};
 use kernel::{Role, Section};
 
 use crate::cache::caching;
-use crate::desk::article;
-use crate::world::{World, config, token};
+use crate::fake_section::article;
+use crate::service::{TestService, config, token};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// The product's limits, but what was used of the one of the same address does not come back within a test, however slow.
-async fn world() -> World {
+/// The default limits, except that the limit of one address does not recover during a slow test.
+async fn service() -> TestService {
     let same_address = vec!["20/day".parse().expect("a limit")];
     let throttle = ThrottleConfig { same_address, ..ThrottleConfig::default() };
-    World::behind(EdgeConfig { throttle, ..EdgeConfig::default() }, caching(), |bus| bus).await
+    TestService::behind(EdgeConfig { throttle, ..EdgeConfig::default() }, caching(), |bus| bus).await
 }
 
 #[tokio::test]
-async fn versions_are_compared_for_a_client_as_often_as_costly_routes_allow_and_the_section_is_spared_the_rest()
- {
+async fn comparisons_are_limited_like_other_costly_routes_before_the_section_is_called() {
     let costly = vec!["2/day".parse().expect("a limit")];
     let throttle = ThrottleConfig { costly, ..ThrottleConfig::default() };
     let edge = EdgeConfig { throttle, ..EdgeConfig::default() };
-    let world = World::behind(edge, config(), |bus| bus).await;
-    let desk = world.desk(Section::Sports);
-    let id = desk.put(article(Section::Sports, 1, 5, "published"));
+    let service = TestService::behind(edge, config(), |bus| bus).await;
+    let section = service.section(Section::Sports);
+    let id = section.put(article(Section::Sports, 1, 5, "published"));
     let path = format!("/sports/{id}/diff?from=1&to=3");
-    let first = world.get(&path).from(CLIENT).send().await;
-    // Anybody may keep it, so it says the policy alone.
+    let first = service.get(&path).from(CLIENT).send().await;
+    // Any cache may keep the answer, so it contains only the policy.
     assert_eq!((first.status.as_u16(), first.header("ratelimit")), (200, ""));
     assert_ne!(first.header("ratelimit-policy"), "");
-    // A client that has it asks for the work nevertheless.
-    let known = world.get(&path).from(CLIENT).header("if-none-match", first.header("etag"));
+    // A client that already has the answer causes the work nevertheless.
+    let known = service.get(&path).from(CLIENT).header("if-none-match", first.header("etag"));
     assert_eq!(known.send().await.status, 304);
-    desk.forget();
+    section.clear_calls();
     for method in ["GET", "HEAD"] {
-        let refused = world.ask(method, &path).from(CLIENT).by(&token(Role::Editor)).send().await;
+        let refused = service.request(method, &path).from(CLIENT).bearer(&token(Role::Editor)).send().await;
         assert_eq!((refused.status.as_u16(), refused.header("cache-control")), (429, "no-store"));
         assert_eq!(
             (refused.header("retry-after"), refused.header("ratelimit")),
@@ -45,37 +44,39 @@ async fn versions_are_compared_for_a_client_as_often_as_costly_routes_allow_and_
         );
         assert!(refused.header("ratelimit-policy").starts_with("\"costly-day\";q=2;"), "{refused:?}");
     }
-    assert!(desk.calls().is_empty());
-    // Who may not come in, what else there is, and who else asks: none of it is counted.
-    assert_eq!(world.get(&path).from(CLIENT).by("no token").send().await.problem(), (401, "invalid_token"));
-    assert_eq!(world.ask("OPTIONS", &path).from(CLIENT).send().await.status, 204);
-    assert_eq!(world.get(&format!("/sports/{id}/history")).from(CLIENT).send().await.status, 200);
+    assert!(section.calls().is_empty());
+    // Refused callers, other routes and other clients are not counted.
+    assert_eq!(
+        service.get(&path).from(CLIENT).bearer("no token").send().await.problem(),
+        (401, "invalid_token")
+    );
+    assert_eq!(service.request("OPTIONS", &path).from(CLIENT).send().await.status, 204);
+    assert_eq!(service.get(&format!("/sports/{id}/history")).from(CLIENT).send().await.status, 200);
     let neighbour = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
-    assert_eq!(world.get(&path).from(neighbour).send().await.status, 200);
+    assert_eq!(service.get(&path).from(neighbour).send().await.status, 200);
 }
 
 #[tokio::test]
-async fn a_hundred_reads_of_one_kept_answer_pass_and_those_that_no_cache_answers_are_refused_after_the_burst()
-{
-    let world = world().await;
-    let id = world.desk(Section::Sports).published(1, 10);
+async fn a_hundred_cache_hits_pass_and_requests_without_a_hit_are_refused_after_the_burst() {
+    let service = service().await;
+    let id = service.section(Section::Sports).add_published(1, 10);
     for (path, turns) in [(format!("/sports/{id}"), 50), ("/home".to_owned(), 12)] {
         for turn in 0..turns {
-            let answer = world.get(&path).from(CLIENT).send().await;
+            let answer = service.get(&path).from(CLIENT).send().await;
             assert_eq!(answer.status, 200, "{path}: {turn}");
-            let known = world.get(&path).from(CLIENT).header("if-none-match", answer.header("etag"));
+            let known = service.get(&path).from(CLIENT).header("if-none-match", answer.header("etag"));
             assert_eq!(known.send().await.status, 304, "{path}: {turn}");
         }
     }
     let fresh = format!("/sports/{id}?min_version=7");
     for turn in 0..20 {
-        assert_eq!(world.get(&fresh).from(CLIENT).send().await.status, 200, "{turn}");
+        assert_eq!(service.get(&fresh).from(CLIENT).send().await.status, 200, "{turn}");
     }
-    let refused = world.get(&fresh).from(CLIENT).send().await;
+    let refused = service.get(&fresh).from(CLIENT).send().await;
     assert_eq!(refused.problem(), (429, "too_many_requests"));
     assert_ne!(refused.header("retry-after"), "");
-    // Other addresses, and other clients, have limits of their own.
-    assert_eq!(world.get(&format!("/sports/{id}")).from(CLIENT).send().await.status, 200);
+    // Other addresses and other clients have separate limits.
+    assert_eq!(service.get(&format!("/sports/{id}")).from(CLIENT).send().await.status, 200);
     let neighbour = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
-    assert_eq!(world.get(&fresh).from(neighbour).send().await.status, 200);
+    assert_eq!(service.get(&fresh).from(neighbour).send().await.status, 200);
 }

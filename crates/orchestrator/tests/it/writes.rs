@@ -5,27 +5,27 @@ use proto::news::v1::{
 };
 use serde_json::json;
 
-use crate::desk::{Mood, article};
-use crate::world::{World, token};
+use crate::fake_section::{Behaviour, article};
+use crate::service::{TestService, token};
 
 fn version(number: u32) -> Option<Expected> {
     Some(Expected { any: false, versions: vec![number] })
 }
 
 #[tokio::test]
-async fn a_new_article_is_a_201_with_its_place_and_its_tag() {
-    let world = World::new().await;
+async fn a_new_article_is_a_201_with_its_location_and_its_entity_tag() {
+    let service = TestService::new().await;
     let author = token(Role::Author);
     let text = "Zeile eins\n<b>&amp; \u{202b}שלום\u{202c}</b>";
     let body = json!({"title": "Steuern & Co", "content": text, "tags": ["tax"], "author": "A. B.", "lang": "de",
         "description": "d", "image": "https://example.org/i.png", "region": "DE"});
-    let answer = world.ask("POST", "/politics").by(&author).json(&body).send().await;
+    let answer = service.request("POST", "/politics").bearer(&author).json(&body).send().await;
     assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (201, "no-store"));
     assert_eq!((&answer.json["status"], &answer.json["news"]["state"]), (&"success".into(), &"draft".into()));
     let id = answer.json["news"]["id"].as_str().expect("an id");
     assert_eq!(answer.header("location"), format!("/news/v1/politics/{id}"));
     assert_eq!(answer.header("etag"), format!("\"v{}\"", answer.json["news"]["version"]));
-    let request = world.desk(Section::Politics).last_command();
+    let request = service.section(Section::Politics).last_command();
     let fields = ArticleFields {
         title: "Steuern & Co".to_owned(),
         content: text.to_owned(),
@@ -38,64 +38,73 @@ async fn a_new_article_is_a_201_with_its_place_and_its_tag() {
     };
     let create = Action::Create(CreateArticle { fields: Some(fields), publish: false });
     assert_eq!(request, CommandRequest { id: String::new(), expected: None, action: Some(create) });
-    assert_eq!(world.desk(Section::Politics).calls()[0].token, Some(author));
+    assert_eq!(service.section(Section::Politics).calls()[0].token, Some(author));
 }
 
 #[tokio::test]
-async fn publishing_at_once_is_asked_for_in_the_query() {
-    let world = World::new().await;
+async fn a_query_parameter_publishes_a_new_article_immediately() {
+    let service = TestService::new().await;
     let body = json!({"title": "t", "content": "c"});
-    world.ask("POST", "/sports?publish=true").by(&token(Role::Admin)).json(&body).send().await;
-    let action = world.desk(Section::Sports).last_command().action;
+    service.request("POST", "/sports?publish=true").bearer(&token(Role::Admin)).json(&body).send().await;
+    let action = service.section(Section::Sports).last_command().action;
     assert!(matches!(action, Some(Action::Create(CreateArticle { publish: true, .. }))), "{action:?}");
 }
 
 #[tokio::test]
-async fn unknown_and_missing_fields_are_named_and_the_section_is_not_asked() {
-    let world = World::new().await;
+async fn unknown_and_missing_fields_are_named_and_the_section_is_not_called() {
+    let service = TestService::new().await;
     let author = token(Role::Author);
-    let post = |body| world.ask("POST", "/sports").by(&author).json(&body).send();
+    let post = |body| service.request("POST", "/sports").bearer(&author).json(&body).send();
     let answer = post(json!({"title": "t", "content": "c", "state": "published", "a/b": 1})).await;
     assert_eq!(answer.problem(), (422, "invalid"));
     assert_eq!(answer.errors(), [("/a~1b", "unknown_field"), ("/state", "unknown_field")]);
     let answer = post(json!({"title": "t", "content": "c", "tags": ["a", 1]})).await;
     assert_eq!(answer.errors(), [("/tags/1", "invalid_value")]);
     assert_eq!(post(json!({"title": "t"})).await.problem(), (422, "invalid"));
-    let answer =
-        world.ask("POST", "/sports").by(&author).header("content-type", "application/json").send().await;
+    let answer = service
+        .request("POST", "/sports")
+        .bearer(&author)
+        .header("content-type", "application/json")
+        .send()
+        .await;
     assert_eq!(answer.problem().0, 400);
-    let answer = world.ask("POST", "/sports").by(&author).header("content-type", "text/plain").send().await;
+    let answer =
+        service.request("POST", "/sports").bearer(&author).header("content-type", "text/plain").send().await;
     assert_eq!(answer.problem().0, 415);
-    assert!(world.desk(Section::Sports).calls().is_empty());
+    assert!(service.section(Section::Sports).calls().is_empty());
 }
 
 #[tokio::test]
 async fn a_text_of_500_kb_passes_however_it_is_escaped_and_a_body_over_3_mib_does_not() {
-    let world = World::new().await;
+    let service = TestService::new().await;
     let author = token(Role::Author);
     let post = |content: String| {
-        world.ask("POST", "/sports").by(&author).json(&json!({"title": "t", "content": content})).send()
+        service
+            .request("POST", "/sports")
+            .bearer(&author)
+            .json(&json!({"title": "t", "content": content}))
+            .send()
     };
     assert_eq!(post("x".repeat(500_000)).await.status, 201);
-    // Written with escapes the longest text has up to six bytes a byte; it must fit as well.
+    // With escapes the longest text has up to six times its bytes; it must fit too.
     let escaped = |content: &str, count: usize| {
         let body = format!(r#"{{"title":"t","content":"{}"}}"#, content.repeat(count));
-        world.ask("POST", "/sports").by(&author).text(body).send()
+        service.request("POST", "/sports").bearer(&author).text(body).send()
     };
     assert_eq!(escaped("\\u0041", 500_000).await.status, 201);
     assert_eq!(escaped("\\ud83d\\ude00", 90_000).await.status, 201);
     assert_eq!(post("x".repeat(3 * 1024 * 1024)).await.problem(), (413, "body_too_large"));
-    // What carries no text keeps its limit.
-    let id = world.desk(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
-    let publish = world.ask("POST", &format!("/sports/{id}/publish")).by(&token(Role::Editor));
+    // A body without a text keeps its limit.
+    let id = service.section(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
+    let publish = service.request("POST", &format!("/sports/{id}/publish")).bearer(&token(Role::Editor));
     let body = format!(r#"{{"version":7{}}}"#, " ".repeat(1024 * 1024));
     assert_eq!(publish.text(body).send().await.problem(), (413, "body_too_large"));
 }
 
 #[tokio::test]
 async fn a_list_is_not_an_object_in_any_body() {
-    let world = World::new().await;
-    let id = world.desk(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
+    let service = TestService::new().await;
+    let id = service.section(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
     let list = json!(["t", "c", [], null, null, null, null, null]);
     for (method, path) in [
         ("POST", "/sports".to_owned()),
@@ -108,7 +117,7 @@ async fn a_list_is_not_an_object_in_any_body() {
         ("POST", format!("/sports/{id}/undelete")),
         ("POST", format!("/sports/{id}/restore")),
     ] {
-        let ask = world.ask(method, &path).by(&token(Role::Admin)).header("if-match", "\"v7\"");
+        let ask = service.request(method, &path).bearer(&token(Role::Admin)).header("if-match", "\"v7\"");
         let answer = ask.json(&list).send().await;
         assert_eq!(
             (answer.problem(), answer.errors()),
@@ -117,21 +126,22 @@ async fn a_list_is_not_an_object_in_any_body() {
         );
         assert_eq!(answer.json["errors"][0]["detail"], "must be an object, got a list");
     }
-    assert!(world.desk(Section::Sports).calls().is_empty());
+    assert!(service.section(Section::Sports).calls().is_empty());
 }
 
 #[tokio::test]
-async fn the_tag_of_a_compressing_proxy_is_that_of_the_version_and_an_odd_one_is_refused() {
-    let world = World::new().await;
+async fn the_entity_tag_of_a_compressing_proxy_names_the_version_and_a_malformed_one_is_refused() {
+    let service = TestService::new().await;
     let editor = token(Role::Editor);
-    let id = world.desk(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
+    let id = service.section(Section::Sports).put(article(Section::Sports, 1, 0, "draft"));
     let publish = |tag: &str, body: serde_json::Value| {
-        let ask = world.ask("POST", &format!("/sports/{id}/publish")).by(&editor).header("if-match", tag);
+        let ask =
+            service.request("POST", &format!("/sports/{id}/publish")).bearer(&editor).header("if-match", tag);
         ask.json(&body).send()
     };
     for tag in ["\"v7-gzip\"", "\"v7;br\"", "\"v7--gzip\"", "W/\"v7\"", "\"other\", \"v7\""] {
         assert_eq!(publish(tag, json!({})).await.status, 200, "{tag}");
-        assert_eq!(world.desk(Section::Sports).last_command().expected, version(7));
+        assert_eq!(service.section(Section::Sports).last_command().expected, version(7));
     }
     for tag in ["\"v07\"", "v7", "\"v7"] {
         assert_eq!(publish(tag, json!({})).await.problem(), (400, "bad_request"), "{tag}");
@@ -139,30 +149,30 @@ async fn the_tag_of_a_compressing_proxy_is_that_of_the_version_and_an_odd_one_is
     let differ = publish("\"v7\"", json!({"version": 8})).await;
     assert_eq!((differ.problem(), differ.errors()), ((422, "invalid"), vec![("/version", "differs")]));
     let refusal = Refusal::new(Kind::Stale, "stale_version", "The article has changed since it was read.");
-    world.desk(Section::Sports).set(Mood::Refusing(refusal.with("current_version", 7)));
+    service.section(Section::Sports).behave(Behaviour::Refuse(refusal.with("current_version", 7)));
     let foreign = publish("\"other\"", json!({})).await;
     assert_eq!((foreign.problem(), foreign.header("etag")), ((412, "stale_version"), "\"v7\""));
     let detail = foreign.json["detail"].as_str().expect("a sentence");
-    assert!(detail.contains("names no version") && !detail.contains("changed"), "{detail}");
+    assert!(detail.contains("not ETags of this address") && !detail.contains("changed"), "{detail}");
 }
 
 #[tokio::test]
-async fn what_the_section_finds_wrong_with_fields_reaches_the_author() {
-    let world = World::new().await;
+async fn faults_of_fields_that_the_section_finds_reach_the_author() {
+    let service = TestService::new().await;
     let refusal = Refusal::new(Kind::Invalid, "invalid", "The article breaks a rule.")
         .with_fields(vec![FieldFault::new("/title", "too_long", "must have at most 200 characters")]);
-    world.desk(Section::Sports).set(Mood::Refusing(refusal));
+    service.section(Section::Sports).behave(Behaviour::Refuse(refusal));
     let body = json!({"title": "t".repeat(201), "content": "c"});
-    let answer = world.ask("POST", "/sports").by(&token(Role::Author)).json(&body).send().await;
+    let answer = service.request("POST", "/sports").bearer(&token(Role::Author)).json(&body).send().await;
     assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/title", "too_long")]));
 }
 
 #[tokio::test]
 async fn a_write_names_the_version_that_its_writer_has_seen() {
-    let world = World::new().await;
+    let service = TestService::new().await;
     let editor = token(Role::Editor);
-    let desk = world.desk(Section::Sports);
-    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let section = service.section(Section::Sports);
+    let id = section.put(article(Section::Sports, 1, 0, "draft"));
     let any = Some(Expected { any: true, versions: Vec::new() });
     let several = Some(Expected { any: false, versions: vec![6, 7] });
     let command = |action, expected: &Option<Expected>| CommandRequest {
@@ -174,29 +184,34 @@ async fn a_write_names_the_version_that_its_writer_has_seen() {
         [("\"v7\"", version(7)), ("W/\"v7\"", version(7)), ("*", any), ("\"v6\", \"v7\"", several)]
     {
         let path = format!("/sports/{id}");
-        let publish =
-            world.ask("POST", &format!("{path}/publish")).by(&editor).header("if-match", tag).send().await;
+        let publish = service
+            .request("POST", &format!("{path}/publish"))
+            .bearer(&editor)
+            .header("if-match", tag)
+            .send()
+            .await;
         assert_eq!((publish.status.as_u16(), publish.header("etag")), (200, "\"v8\""), "{tag}");
         let publish = Some(Action::Publish(PublishArticle {}));
-        assert_eq!(desk.last_command(), command(publish, &expected));
-        let delete = world.ask("DELETE", &path).by(&editor).header("if-match", tag).send().await;
+        assert_eq!(section.last_command(), command(publish, &expected));
+        let delete = service.request("DELETE", &path).bearer(&editor).header("if-match", tag).send().await;
         assert_eq!(delete.json, json!({"status": "success", "news_id": id.to_string()}));
         assert_eq!(delete.header("etag"), "\"v8\"");
         let delete = Some(Action::Delete(DeleteArticle {}));
-        assert_eq!(desk.last_command(), command(delete, &expected));
+        assert_eq!(section.last_command(), command(delete, &expected));
         let body = json!({"title": "t", "content": "c"});
-        let put = world.ask("PUT", &path).by(&editor).header("if-match", tag).json(&body).send().await;
+        let put =
+            service.request("PUT", &path).bearer(&editor).header("if-match", tag).json(&body).send().await;
         assert_eq!((put.status.as_u16(), put.header("etag")), (200, "\"v8\""), "{tag}");
-        assert_eq!(desk.last_command().expected, expected);
+        assert_eq!(section.last_command().expected, expected);
     }
 }
 
 #[tokio::test]
 async fn the_version_may_stand_in_the_body_too_and_without_either_it_is_a_428() {
-    let world = World::new().await;
+    let service = TestService::new().await;
     let editor = token(Role::Editor);
-    let desk = world.desk(Section::Sports);
-    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let section = service.section(Section::Sports);
+    let id = section.put(article(Section::Sports, 1, 0, "draft"));
     let full = json!({"title": "t", "content": "c"});
     let named = json!({"id": id.to_string(), "title": "t", "content": "c"});
     let writes = [
@@ -207,33 +222,38 @@ async fn the_version_may_stand_in_the_body_too_and_without_either_it_is_a_428() 
         ("PATCH", format!("/sports/{id}"), json!({"title": "t"})),
     ];
     for (method, path, mut body) in writes {
-        let answer = world.ask(method, &path).by(&editor).json(&body).send().await;
+        let answer = service.request(method, &path).bearer(&editor).json(&body).send().await;
         assert_eq!(answer.problem().0, 428, "{method} {path}");
-        assert!(desk.calls().is_empty(), "{method} {path}");
+        assert!(section.calls().is_empty(), "{method} {path}");
         body["version"] = 7.into();
-        let answer = world.ask(method, &path).by(&editor).json(&body).send().await;
+        let answer = service.request(method, &path).bearer(&editor).json(&body).send().await;
         assert_eq!(answer.status, 200, "{method} {path}");
-        assert_eq!(desk.last_command().expected, version(7), "{method} {path}");
-        desk.forget();
+        assert_eq!(section.last_command().expected, version(7), "{method} {path}");
+        section.clear_calls();
     }
     for (method, path) in [("POST", format!("/sports/{id}/publish")), ("DELETE", format!("/sports/{id}"))] {
-        let answer = world.ask(method, &path).by(&editor).send().await;
+        let answer = service.request(method, &path).bearer(&editor).send().await;
         assert_eq!(answer.problem().0, 428, "{method} without any body");
     }
 }
 
 #[tokio::test]
-async fn a_patch_changes_what_it_names_and_null_takes_away_what_may_be_absent() {
-    let world = World::new().await;
+async fn a_patch_changes_the_named_fields_and_null_removes_an_optional_field() {
+    let service = TestService::new().await;
     let author = token(Role::Author);
-    let desk = world.desk(Section::Sports);
-    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
+    let section = service.section(Section::Sports);
+    let id = section.put(article(Section::Sports, 1, 0, "draft"));
     let patch = |body| {
-        world.ask("PATCH", &format!("/sports/{id}")).by(&author).header("if-match", "*").json(&body).send()
+        service
+            .request("PATCH", &format!("/sports/{id}"))
+            .bearer(&author)
+            .header("if-match", "*")
+            .json(&body)
+            .send()
     };
     let answer = patch(json!({"title": "new", "tags": [], "description": null, "region": "FR"})).await;
     assert_eq!(answer.status, 200);
-    let request = desk.last_command();
+    let request = section.last_command();
     let expected = ArticlePatch {
         title: Some("new".to_owned()),
         tags: Some(Tags { tags: Vec::new() }),
@@ -250,11 +270,11 @@ async fn a_patch_changes_what_it_names_and_null_takes_away_what_may_be_absent() 
 
 #[tokio::test]
 async fn a_put_names_its_article_once_in_the_address_or_in_the_body() {
-    let world = World::new().await;
+    let service = TestService::new().await;
     let author = token(Role::Author);
-    let desk = world.desk(Section::Sports);
-    let id = desk.put(article(Section::Sports, 1, 0, "draft"));
-    let put = |path: String, body| world.ask("PUT", &path).by(&author).json(&body).send();
+    let section = service.section(Section::Sports);
+    let id = section.put(article(Section::Sports, 1, 0, "draft"));
+    let put = |path: String, body| service.request("PUT", &path).bearer(&author).json(&body).send();
     let body = json!({"version": 7, "title": "t", "content": "c"});
     let answer = put("/sports".to_owned(), body).await;
     assert_eq!((answer.problem(), answer.errors()), ((422, "invalid"), vec![("/id", "missing")]));
@@ -265,58 +285,62 @@ async fn a_put_names_its_article_once_in_the_address_or_in_the_body() {
     let body = json!({"id": id.to_string(), "version": 7, "title": "t", "content": "c"});
     assert_eq!(put(format!("/sports/{id}"), body.clone()).await.status, 200);
     assert_eq!(put("/sports".to_owned(), body).await.status, 200);
-    let request = desk.last_command();
+    let request = section.last_command();
     let fields = ArticleFields { title: "t".to_owned(), content: "c".to_owned(), ..ArticleFields::default() };
     assert_eq!((request.id, request.action), (id.to_string(), Some(Action::Revise(fields))));
 }
 
 #[tokio::test]
-async fn a_command_that_found_nobody_is_sent_again_under_the_same_key() {
-    let world = World::new().await;
-    let desk = world.desk(Section::Sports);
-    let away = || Refusal::new(Kind::Unavailable, "store_unavailable", "The store is away.");
+async fn a_command_that_no_process_received_is_retried_under_the_same_key() {
+    let service = TestService::new().await;
+    let section = service.section(Section::Sports);
+    let unavailable = || Refusal::new(Kind::Unavailable, "store_unavailable", "The store is unavailable.");
     let running = || Refusal::new(Kind::Conflict, "still_running", "It is being done.");
     let body = json!({"title": "t", "content": "c"});
-    let create = || world.ask("POST", "/sports").by(&token(Role::Author)).json(&body);
+    let create = || service.request("POST", "/sports").bearer(&token(Role::Author)).json(&body);
 
-    // The last of them is said first.
-    desk.set(Mood::RefusingOnce(vec![running(), away()]));
+    // The scripted answers are fixture last first.
+    section.behave(Behaviour::RefuseOnce(vec![running(), unavailable()]));
     assert_eq!(create().send().await.status, 201);
-    let keys: Vec<String> = desk.calls().into_iter().filter_map(|call| call.idempotency_key).collect();
+    let keys: Vec<String> = section.calls().into_iter().filter_map(|call| call.idempotency_key).collect();
     assert_eq!((keys.len(), keys[0] == keys[1], keys[1] == keys[2]), (3, true, true));
-    // No client's key begins with a space, and no two commands have one key.
+    // No client's key begins with a space, and each command has its own key.
     assert!(keys[0].starts_with(' '), "{:?}", keys[0]);
-    desk.forget();
+    section.clear_calls();
     assert_eq!(create().send().await.status, 201);
-    assert_ne!(desk.calls()[0].idempotency_key.as_ref(), Some(&keys[0]));
+    assert_ne!(section.calls()[0].idempotency_key.as_ref(), Some(&keys[0]));
 
-    desk.forget();
-    desk.set(Mood::Refusing(away()));
+    section.clear_calls();
+    section.behave(Behaviour::Refuse(unavailable()));
     assert_eq!(create().send().await.problem(), (503, "store_unavailable"));
-    assert_eq!(desk.calls().len(), 3);
-    // What it is told of somebody else's attempt is no reason to try again.
-    desk.forget();
-    desk.set(Mood::Refusing(running()));
+    assert_eq!(section.calls().len(), 3);
+    // `still_running` about another client's attempt is not a reason to retry.
+    section.clear_calls();
+    section.behave(Behaviour::Refuse(running()));
     assert_eq!(create().header("idempotency-key", "a").send().await.problem(), (409, "still_running"));
-    assert_eq!(desk.calls().len(), 1);
-    desk.forget();
-    desk.set(Mood::Refusing(Refusal::new(Kind::Stale, "stale_version", "Too late.")));
+    assert_eq!(section.calls().len(), 1);
+    section.clear_calls();
+    section.behave(Behaviour::Refuse(Refusal::new(Kind::Stale, "stale_version", "Too late.")));
     assert_eq!(create().send().await.problem(), (412, "stale_version"));
-    assert_eq!(desk.calls().len(), 1);
+    assert_eq!(section.calls().len(), 1);
 }
 
 #[tokio::test]
-async fn the_clients_key_reaches_the_section_and_what_was_answered_before_says_so() {
-    let world = World::new().await;
-    let desk = world.desk(Section::Sports);
+async fn the_clients_key_reaches_the_section_and_a_replayed_answer_says_so() {
+    let service = TestService::new().await;
+    let section = service.section(Section::Sports);
     let body = json!({"title": "t", "content": "c"});
     let create = |key: &str| {
-        world.ask("POST", "/sports").by(&token(Role::Author)).header("idempotency-key", key).json(&body)
+        service
+            .request("POST", "/sports")
+            .bearer(&token(Role::Author))
+            .header("idempotency-key", key)
+            .json(&body)
     };
     let first = create("a-key").send().await;
     assert_eq!((first.status.as_u16(), first.header("idempotency-replayed")), (201, ""));
-    assert_eq!(desk.calls()[0].idempotency_key.as_deref(), Some("a-key"));
-    desk.set(Mood::Replaying);
+    assert_eq!(section.calls()[0].idempotency_key.as_deref(), Some("a-key"));
+    section.behave(Behaviour::Replay);
     let again = create("a-key").send().await;
     assert_eq!((again.status.as_u16(), again.header("idempotency-replayed")), (201, "true"));
     assert_eq!(again.json, first.json);
@@ -324,16 +348,16 @@ async fn the_clients_key_reaches_the_section_and_what_was_answered_before_says_s
         assert_eq!(again.header(header), first.header(header));
     }
     let refusal = Refusal::new(Kind::Invalid, "invalid", "It breaks a rule.");
-    desk.set(Mood::Refusing(refusal.clone()));
+    section.behave(Behaviour::Refuse(refusal.clone()));
     let refused = create("b").send().await;
-    desk.set(Mood::Refusing(refusal.with("idempotency_replayed", true)));
+    section.behave(Behaviour::Refuse(refusal.with("idempotency_replayed", true)));
     let again = create("b").send().await;
     assert_eq!((refused.header("idempotency-replayed"), again.header("idempotency-replayed")), ("", "true"));
     assert_eq!(again.problem(), (422, "invalid"));
     assert_eq!(again.json["idempotency_replayed"], serde_json::Value::Null);
-    desk.forget();
+    section.clear_calls();
     for bad in ["", "two words", &"k".repeat(256)] {
         assert_eq!(create(bad).send().await.problem(), (400, "bad_request"), "{bad:?}");
     }
-    assert!(desk.calls().is_empty());
+    assert!(section.calls().is_empty());
 }

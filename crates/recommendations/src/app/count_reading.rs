@@ -18,13 +18,14 @@ pub enum ReadingOutcome {
 impl App {
     /// Counts a reading if the reader consents to it.
     ///
-    /// The consent on record decides. This asks users, and stores the answer, in two cases: there is no consent on
-    /// record, or it refuses a reading that is newer than the refusal. The orchestrator may have seen a consent that
-    /// has not arrived here yet.
+    /// The consent on record decides. This asks users, and stores the answer, in two cases: there is no
+    /// consent on record, or it refuses a reading that is newer than the refusal. The orchestrator may have
+    /// seen a consent that has not arrived here yet.
     ///
     /// # Errors
-    /// Fails for a passing reason if the reader is unknown and users does not answer: the message must come again. If a
-    /// refusal is on record and users does not answer, the refusal holds; a reading is not worth keeping for later.
+    /// Fails for a passing reason if the reader is unknown and users does not answer: the message must come
+    /// again. If a refusal is on record and users does not answer, the refusal holds; a reading is not worth
+    /// keeping for later.
     pub async fn count_reading(&self, reading: &Reading) -> Result<ReadingOutcome, TasteError> {
         let now = self.clock.now();
         if reading.is_in_the_future(now) {

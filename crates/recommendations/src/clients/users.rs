@@ -45,8 +45,8 @@ impl UserDirectory for GrpcUserDirectory {
     }
 }
 
-/// Converts the answer, which does not state the moment of the choice. The event about the same version states it and
-/// will complete the record.
+/// Converts the answer, which does not state the moment of the choice. The event about the same version
+/// states it and will complete the record.
 fn consent_record(response: &messages::GetConsentResponse) -> ConsentRecord {
     let consent = Consent { personalisation: response.personalisation, history: response.history };
     ConsentRecord { consent, version: response.version, since: Timestamp::from_millis(0) }

@@ -10,7 +10,8 @@ pub struct Consent {
 }
 
 impl Consent {
-    /// Returns true if readings may be counted. A taste is both a memory and a personalisation, so it needs both.
+    /// Returns true if readings may be counted. A taste is both a memory and a personalisation, so it needs
+    /// both.
     pub const fn permits_counting(self) -> bool {
         self.personalisation && self.history
     }
@@ -23,8 +24,8 @@ pub struct ConsentRecord {
     pub consent: Consent,
     /// The number of times that this person has changed their consent; 0 if they never chose.
     pub version: u32,
-    /// The moment of the choice. Earlier readings do not count under this consent. It is the epoch if the source did
-    /// not state the moment: the answer over gRPC does not, the event does.
+    /// The moment of the choice. Earlier readings do not count under this consent. It is the epoch if the
+    /// source did not state the moment: the answer over gRPC does not, the event does.
     pub since: Timestamp,
 }
 
@@ -34,8 +35,8 @@ impl ConsentRecord {
         self.consent.permits_counting() && at >= self.since
     }
 
-    /// Returns true if this record must replace `known`: its version is higher, or the version is the same and only
-    /// this record states its moment.
+    /// Returns true if this record must replace `known`: its version is higher, or the version is the same
+    /// and only this record states its moment.
     pub fn replaces(&self, known: &ConsentRecord) -> bool {
         (self.version, self.since) > (known.version, known.since)
     }

@@ -8,7 +8,8 @@ use super::Taste;
 /// The period in which a reader and an article count once.
 pub const COUNT_WINDOW: Duration = Duration::from_secs(30 * 60);
 
-/// The latest arrival of a reading that still counts. The data that is needed to count it once is not kept much longer.
+/// The latest arrival of a reading that still counts. The data that is needed to count it once is not kept
+/// much longer.
 pub const MAX_LATENESS: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The largest difference between the clocks of two services.
@@ -59,8 +60,9 @@ impl Fault for ReadingFault {
 }
 
 impl Reading {
-    /// Parses the labels that an author typed. Each label counts once, even if it is repeated in several spellings.
-    /// A label that can't be seen is left out, because articles of an older program may have such labels.
+    /// Parses the labels that an author typed. Each label counts once, even if it is repeated in several
+    /// spellings. A label that can't be seen is left out, because articles of an older program may have such
+    /// labels.
     ///
     /// # Errors
     /// Fails with [`ReadingFault::Labels`] if a label is not valid, or if there are too many.
@@ -95,8 +97,8 @@ pub fn minute_of(at: Timestamp) -> i64 {
     at.millis().div_euclid(MINUTE)
 }
 
-/// One reader's readings of one article in one minute, as they are kept. A reader who reloads a page all day leaves a
-/// bounded amount of data.
+/// One reader's readings of one article in one minute, as they are kept. A reader who reloads a page all day
+/// leaves a bounded amount of data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visit {
     /// The first reading of the minute: the only one that can count.
@@ -123,8 +125,8 @@ impl Visit {
         }
     }
 
-    /// Adds another reading of the same minute. If two readings share a millisecond, the one with the smaller message
-    /// id is the first, so that the order of delivery does not matter.
+    /// Adds another reading of the same minute. If two readings share a millisecond, the one with the smaller
+    /// message id is the first, so that the order of delivery does not matter.
     fn merge(&mut self, reading: &Reading) {
         self.last_at = self.last_at.max(reading.at);
         if (reading.at, reading.message) < (self.first_at, self.message) {
@@ -162,8 +164,8 @@ impl Recount {
         reading.labels.iter().chain(recounted).collect()
     }
 
-    /// Returns the edges that are new or changed, in the order of their labels. `known` contains the reader's existing
-    /// edges to [`Recount::labels`].
+    /// Returns the edges that are new or changed, in the order of their labels. `known` contains the reader's
+    /// existing edges to [`Recount::labels`].
     pub fn changed_tastes(&self, reading: &Reading, known: &BTreeMap<MatchedLabel, Taste>) -> Vec<Taste> {
         let new_taste = |label: &MatchedLabel| Taste::new(label.clone(), reading.at);
         let mut tastes: BTreeMap<&MatchedLabel, Taste> = self
@@ -193,12 +195,13 @@ impl Recount {
     }
 }
 
-/// Applies the rule "once per reader and article in 30 minutes", independently of the order in which readings arrive.
+/// Applies the rule "once per reader and article in 30 minutes", independently of the order in which readings
+/// arrive.
 ///
-/// The visits of a reader to an article are looked at in the order of time. A visit counts if the last visit that
-/// counted is [`COUNT_WINDOW`] or more before it. So a reading that is delivered late can take the count from a
-/// reading that was delivered earlier, and give a count to a third. `visits` are the stored visits, in any order. Visits
-/// more than a window before the minute of the reading are not needed.
+/// The visits of a reader to an article are looked at in the order of time. A visit counts if the last visit
+/// that counted is [`COUNT_WINDOW`] or more before it. So a reading that is delivered late can take the count
+/// from a reading that was delivered earlier, and give a count to a third. `visits` are the stored visits, in
+/// any order. Visits more than a window before the minute of the reading are not needed.
 pub fn recount(visits: &[Visit], reading: &Reading) -> Recount {
     let minute = minute_of(reading.at);
     let mut before = visits.to_vec();
@@ -211,8 +214,8 @@ pub fn recount(visits: &[Visit], reading: &Reading) -> Recount {
             after.insert(index, Visit::first(reading));
         }
     }
-    // A reading can only change visits after it. Earlier visits keep their result, which may depend on visits that are
-    // no longer stored.
+    // A reading can only change visits after it. Earlier visits keep their result, which may depend on visits
+    // that are no longer stored.
     let mut last_counted: Option<Timestamp> = None;
     for visit in &mut after {
         if minute_of(visit.first_at) >= minute {
@@ -225,8 +228,8 @@ pub fn recount(visits: &[Visit], reading: &Reading) -> Recount {
     differences(&before, &after)
 }
 
-/// Compares two lists of visits. Both contain at most one visit for each minute, and `after` contains every minute of
-/// `before`.
+/// Compares two lists of visits. Both contain at most one visit for each minute, and `after` contains every
+/// minute of `before`.
 fn differences(before: &[Visit], after: &[Visit]) -> Recount {
     let mut recount = Recount::default();
     for new in after {
@@ -292,7 +295,8 @@ mod tests {
         };
         assert_eq!(counted_at(&visits_after(&minutes(&[0, 29]))), [0]);
         assert_eq!(counted_at(&visits_after(&minutes(&[0, 30]))), [0, 30 * MINUTE]);
-        // The window starts at the last visit that counted, not at a repetition, so a reader who reloads counts again.
+        // The window starts at the last visit that counted, not at a repetition, so a reader who reloads
+        // counts again.
         assert_eq!(counted_at(&visits_after(&minutes(&[0, 20, 40, 60]))), [0, 40 * MINUTE]);
     }
 

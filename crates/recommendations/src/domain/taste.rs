@@ -8,8 +8,8 @@ pub const HALF_LIFE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// The edge from a reader to a label: how much they like it.
 ///
 /// Each counted reading weighs 1 at its moment and halves every [`HALF_LIFE`]. The decay is lazy: the sum at
-/// `last_read_at` is stored, and the weight at any later moment is computed. The decay is exponential, so readings may be
-/// added and removed in any order; the sum is the same, apart from rounding.
+/// `last_read_at` is stored, and the weight at any later moment is computed. The decay is exponential, so
+/// readings may be added and removed in any order; the sum is the same, apart from rounding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taste {
     label: MatchedLabel,
@@ -54,9 +54,9 @@ impl Taste {
         self.weight * decay(now.since(self.last_read_at))
     }
 
-    /// Returns a number that orders any two edges by weight, at every moment. It is the base-2 logarithm of the weight
-    /// that the edge would have had at the Unix epoch: the weight at `t` is `2^(heft - t / half-life)`. An edge without
-    /// a weight comes last.
+    /// Returns a number that orders any two edges by weight, at every moment. It is the base-2 logarithm of
+    /// the weight that the edge would have had at the Unix epoch: the weight at `t` is `2^(heft - t /
+    /// half-life)`. An edge without a weight comes last.
     pub fn heft(&self) -> f64 {
         if self.weight > 0.0 {
             self.weight.log2() + half_lives_since_epoch(self.last_read_at)
@@ -67,7 +67,8 @@ impl Taste {
 
     /// Notes a reading at `at` with this spelling of the label, whether it counts or not.
     pub fn note_reading(&mut self, label: &MatchedLabel, at: Timestamp) {
-        // If two readings share a moment, the smaller spelling is shown, so the order of delivery does not matter.
+        // If two readings share a moment, the smaller spelling is shown, so the order of delivery does not
+        // matter.
         if at > self.last_read_at || (at == self.last_read_at && label.typed() < self.label.typed()) {
             self.label = label.clone();
         }
@@ -88,7 +89,8 @@ impl Taste {
         self.reads = self.reads.saturating_add(1);
     }
 
-    /// Removes the weight of a reading at `at`, because an earlier reading was delivered later and counts instead.
+    /// Removes the weight of a reading at `at`, because an earlier reading was delivered later and counts
+    /// instead.
     pub fn discount(&mut self, at: Timestamp) {
         self.advance(at);
         self.reads = self.reads.saturating_sub(1);

@@ -86,8 +86,8 @@ pub fn check_address(url: &str) -> Result<(), StoreFailure> {
     if url.starts_with("sqlite:") { Ok(()) } else { neo4j::check_address(url) }
 }
 
-/// Opens the graph at `url`: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`). `budget` is the
-/// longest time for a query to a server; a file needs no budget.
+/// Opens the graph at `url`: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`).
+/// `budget` is the longest time for a query to a server; a file needs no budget.
 ///
 /// # Errors
 /// Fails if the scheme is unknown or the store can't be opened.

@@ -1,4 +1,5 @@
-//! The embedded graph as the model of the graph on a server: after the same random operations both answer the same.
+//! The embedded graph as the model of the graph on a server: after the same random operations both answer the
+//! same.
 
 use chassis::StoreFailure;
 use futures::future::try_join_all;
@@ -16,7 +17,8 @@ use crate::ports::TasteGraph;
 
 const READERS: u128 = 4;
 const ARTICLES: u128 = 3;
-/// Labels that sort differently by code point, by UTF-16 and by language, and labels that would end a statement.
+/// Labels that sort differently by code point, by UTF-16 and by language, and labels that would end a
+/// statement.
 const LABELS: [&str; 10] = [
     "budget",
     "Budget",
@@ -78,7 +80,8 @@ fn operation(chance: &mut StdRng) -> Operation {
     }
 }
 
-/// Returns random operations, some of them repeated, in random order, after a consent of all readers except one.
+/// Returns random operations, some of them repeated, in random order, after a consent of all readers except
+/// one.
 fn story(seed: u64) -> Vec<Operation> {
     let mut chance = random(seed);
     let mut operations: Vec<Operation> = (0..60).map(|_| operation(&mut chance)).collect();
@@ -92,8 +95,8 @@ fn story(seed: u64) -> Vec<Operation> {
     first.chain(operations).collect()
 }
 
-/// Applies an operation and returns the answer. The number of deleted visits is part of it; which visits were deleted shows
-/// in later counts.
+/// Applies an operation and returns the answer. The number of deleted visits is part of it; which visits were
+/// deleted shows in later counts.
 async fn apply(graph: &dyn TasteGraph, operation: &Operation) -> Result<String, StoreFailure> {
     Ok(match operation {
         Operation::Read(reading) => format!("{:?}", graph.record_read(reading).await?),

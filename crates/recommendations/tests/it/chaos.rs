@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::service::{MINUTE, TestService, user};
 
-/// Returns the events of one reader, who withdraws and consents again. If `erased` is set, the account is erased at the end.
+/// Returns the events of one reader, who withdraws and consents again. If `erased` is set, the account is
+/// erased at the end.
 fn story(service: &TestService, of: UserId, erased: bool) -> Vec<Envelope> {
     let mut events = vec![
         service.consent_event(of, true, 1, 0),

@@ -1,5 +1,5 @@
-//! The laws of `UserDirectory`. Each case is one sentence of the port's documentation. It runs with the generated client over the
-//! transport in process and over the network.
+//! The laws of `UserDirectory`. Each case is one sentence of the port's documentation. It runs with the
+//! generated client over the transport in process and over the network.
 
 use std::time::{Duration, Instant};
 

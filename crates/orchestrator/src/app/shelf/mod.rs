@@ -1,26 +1,32 @@
-//! The read cache: published articles, lists and the front page as everybody sees them, as the bytes of their answers.
+//! The read cache: the published articles, the lists and the front page that are the same for everyone, as
+//! the bytes of their answers.
 //!
-//! **What never gets in**: anything that was asked for in somebody's name. Whoever fills it asks the sections without a token.
+//! **No private answer is stored.** An answer for the cache is requested from the sections without a token.
 //!
-//! **What gets out**: an announcement (`news.<section>.*`) takes out what shows its article and makes the section's lists outdated;
-//! an erasure takes out what shows a byline of that person. Every process hears them by a subscription of its own. An announcement that is
-//! missed (the bus was away for a moment) leaves an answer in for [`Times::fresh`] and [`Times::renewing`] at the most, which is no more than every
-//! other cache was allowed to show it: so nothing else is done when the subscription is lost.
+//! **Events invalidate answers.** An event of an article (`news.<section>.*`) evicts the answers that show
+//! the article, and marks the section's lists as outdated. An erasure evicts the answers that show a byline
+//! of that person. Every process receives these events by its own subscription. If an event is missed because
+//! the bus was down for a moment, an answer stays for at most [`CacheTimes::fresh`] and
+//! [`CacheTimes::renewing`]. Every other cache may show it for as long, so nothing else is done when the
+//! subscription is lost.
 //!
-//! **An answer that is no longer fresh** serves for [`Times::renewing`] more, while a new one is made behind the request: so that nobody waits for
-//! what every client's own cache would show as well (`stale-while-revalidate`). An attempt that failed ends that: the next
-//! request asks by itself, and says what it found.
+//! **An answer that is no longer fresh** is served for [`CacheTimes::renewing`] more, while a new one is made
+//! behind the request. So no client waits for an answer that its own cache would show as well
+//! (`stale-while-revalidate`). If a renewal fails, the next request asks the section itself and gets its
+//! answer.
 //!
-//! **The race of filling and purging**: an answer counts as made when its making *began*. One whose making began before an announcement is
-//! worth nothing after it, whenever it arrives. And since a section's view follows its announcements a moment later, an answer
-//! that shows an older version than was announced is never kept, and lists are not kept for [`Times::settling`] after an announcement.
+//! **Filling and invalidating race.** The age of an answer counts from the moment when its making *began*. An
+//! event after that moment makes the answer worthless, however late the answer arrives. A section's view
+//! follows its events with a delay. So an answer with an older version than an event named is never stored,
+//! and lists are not stored for [`CacheTimes::settling`] after an event.
 //!
-//! **When a section is away** the last good answer serves for [`Times::stale`], if no announcement has taken it out. An orchestrator that
-//! is cut off from the bus hears of no announcement, and can show what was taken back meanwhile: as every cache that was told
-//! `stale-if-error` can, and for as long.
+//! **If a section is unavailable**, the last valid answer is served for [`CacheTimes::stale`], unless an
+//! event evicted it. An orchestrator that is cut off from the bus receives no events, so it may show an
+//! article that was unpublished meanwhile. Every cache that was allowed `stale-if-error` may do the same for
+//! as long.
 
 mod flights;
-mod news;
+mod invalidations;
 #[cfg(test)]
 mod tests;
 
@@ -35,23 +41,23 @@ use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use self::flights::Flights;
-use self::news::{Fate, Heard};
+use self::invalidations::{Invalidations, Validity};
 use crate::domain::Article;
 use crate::metrics::CACHE_REQUESTS;
 
-/// What an answer is about.
+/// The identity of a stored answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     /// An article.
     Article(Section, ArticleId),
-    /// A list, by everything in its address that decides what it says, in one spelling.
+    /// A list, by the parts of its address that decide its content, in one spelling.
     List(Arc<str>),
     /// The front page.
     Home,
 }
 
 impl Key {
-    /// As in metrics.
+    /// Returns the name in metrics.
     fn name(&self) -> &'static str {
         match self {
             Key::Article(..) => "article",
@@ -60,7 +66,8 @@ impl Key {
         }
     }
 
-    /// The bytes that it takes besides its own size. Only the spelling of a list has any, and clients decide how many.
+    /// Returns the bytes that it takes besides its own size. Only the spelling of a list takes any, and
+    /// clients decide how many.
     fn bytes(&self) -> usize {
         match self {
             Key::List(spelling) => spelling.len(),
@@ -69,223 +76,230 @@ impl Key {
     }
 }
 
-/// An answer that is ready to be sent.
+/// An answer whose body is ready to be sent.
 #[derive(Debug, Clone)]
-pub struct Rendered {
+pub struct RenderedAnswer {
     /// The body.
     pub body: Bytes,
-    /// Its entity tag.
+    /// The entity tag.
     pub etag: String,
-    /// The pages around it (RFC 8288), of a list.
+    /// The links to the pages around it (RFC 8288), if it is a list.
     pub link: Option<String>,
-    /// How many articles the whole list has.
+    /// The number of articles in the whole list, if it is a list.
     pub total: Option<u64>,
-    /// The article, where it is one.
+    /// The article, if it is one.
     pub article: Option<Arc<Article>>,
-    /// What it shows.
-    pub shown: Vec<Shown>,
-    /// The sections whose next article may change it; none for an article.
+    /// The articles that it shows.
+    pub shown: Vec<ShownArticle>,
+    /// The sections whose next article may change it; empty for an article.
     pub lists: Vec<Section>,
-    /// False where it is for nobody else: it is incomplete, or not public.
+    /// True if the answer may be stored: it is complete and public.
     pub keep: bool,
 }
 
-impl Rendered {
-    /// The bytes that it takes, about. An article is held twice: as the body, and as what the body was made of.
+impl RenderedAnswer {
+    /// Returns the approximate number of bytes that it takes. An article is held twice: as the body, and as
+    /// the value behind it.
     fn bytes(&self) -> usize {
         let texts = self.etag.len() + self.link.as_ref().map_or(0, String::len);
         let bodies = if self.article.is_some() { 2 } else { 1 };
-        OVERHEAD + self.body.len() * bodies + texts + self.shown.len() * OF_SHOWN
+        OVERHEAD + self.body.len() * bodies + texts + self.shown.len() * PER_ARTICLE
     }
 }
 
 /// An article that an answer shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
-    /// Which one.
+pub struct ShownArticle {
+    /// The id.
     pub id: ArticleId,
-    /// In which version.
+    /// The version.
     pub version: Version,
-    /// The account whose name is shown over it.
+    /// The account whose name is shown as the byline.
     pub named: Option<UserId>,
 }
 
-impl From<&Article> for Shown {
+impl From<&Article> for ShownArticle {
     fn from(article: &Article) -> Self {
         let named = article.byline_of.filter(|_| !article.author.is_empty());
         Self { id: article.id, version: article.version, named }
     }
 }
 
-/// How long answers serve.
+/// The times for which answers are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// Without asking again.
+pub struct CacheTimes {
+    /// The time for which an answer is served without a new one.
     pub fresh: Duration,
-    /// After that, while a new one is made.
+    /// The time after that in which it is served while a new one is made.
     pub renewing: Duration,
-    /// While the section is away.
+    /// The time for which it is served while its section is unavailable.
     pub stale: Duration,
-    /// How long after an announcement a section's lists are not kept: until its view surely has what was announced.
+    /// The time after an event in which a section's lists are not stored: until its view has surely applied
+    /// the event.
     pub settling: Duration,
 }
 
-/// An answer, and where it came from.
+/// An answer with its source.
 #[derive(Debug, Clone)]
-pub struct Served {
+pub struct CacheAnswer {
     /// The answer.
-    pub answer: Arc<Rendered>,
-    /// Where it came from.
+    pub answer: Arc<RenderedAnswer>,
+    /// The source.
     pub source: Source,
 }
 
-/// Where an answer came from.
+/// The source of an answer, by its name in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// It was made for this request, or for others at the same moment.
-    Made,
-    /// It was kept, for so long.
-    Kept(Duration),
-    /// It was kept, for so long, and serves while this request has a new one made.
-    Renewed(Duration),
-    /// It was kept, for so long, and serves because a new one can't be made.
+    /// The answer was made for this request, or for others at the same moment.
+    Miss,
+    /// The answer was stored; it has this age.
+    Hit(Duration),
+    /// The answer was stored; it has this age, and a new one is being made behind this request.
+    Renewal(Duration),
+    /// The answer was stored; it has this age, and is served because a new one can't be made.
     Stale(Duration),
 }
 
 impl Source {
-    /// As in metrics.
+    /// Returns the name in metrics.
     fn name(self) -> &'static str {
         match self {
-            Source::Made => "miss",
-            Source::Kept(_) => "hit",
-            Source::Renewed(_) => "renewal",
+            Source::Miss => "miss",
+            Source::Hit(_) => "hit",
+            Source::Renewal(_) => "renewal",
             Source::Stale(_) => "stale",
         }
     }
 }
 
-/// A kept answer.
-pub(super) struct Kept {
-    answer: Arc<Rendered>,
-    // When, by the time that never goes back.
+/// A stored answer.
+pub(super) struct StoredAnswer {
+    answer: Arc<RenderedAnswer>,
+    // The moment when it was stored, by the clock that never goes back.
     at: Duration,
-    // What had been heard when its making began.
+    // The sequence number of invalidations when its making began.
     began: u64,
-    // What had been heard when it was last found to be good: most reads need not look any further.
-    good_at: AtomicU64,
-    // A new one is being made.
+    // The sequence number at which it was last found valid, so that most reads need no further check.
+    valid_at: AtomicU64,
+    // True while a new one is being made.
     renewing: AtomicBool,
-    // … or could not be made.
+    // True if a new one could not be made.
     overdue: AtomicBool,
 }
 
-/// A kept answer as it was found.
-struct Found {
-    kept: Arc<Kept>,
+/// A stored answer with its age and validity.
+struct Lookup {
+    stored: Arc<StoredAnswer>,
     age: Duration,
-    fate: Fate,
+    validity: Validity,
 }
 
-/// The cache.
+/// The read cache.
 pub struct Shelf {
-    kept: Option<Cache<Key, Arc<Kept>>>,
-    heard: Arc<Heard>,
+    stored: Option<Cache<Key, Arc<StoredAnswer>>>,
+    invalidations: Arc<Invalidations>,
     flights: Flights,
     renewals: Arc<Semaphore>,
-    times: Times,
+    times: CacheTimes,
     clock: Arc<dyn Clock>,
 }
 
-type Answer = Result<Arc<Rendered>, Refusal>;
+type Answer = Result<Arc<RenderedAnswer>, Refusal>;
 
-/// How many answers are made anew at the same time behind requests: where all grow old together, those in front must not wait for it.
-const RENEWALS: usize = 8;
+/// The number of answers that are renewed at the same time. If many expire together, requests must not wait
+/// for their renewal.
+const MAX_RENEWALS: usize = 8;
 
-/// What an answer takes besides its body, and for each article that it shows, in bytes, about.
+/// The approximate bytes that an answer takes besides its body.
 const OVERHEAD: usize = 512;
-const OF_SHOWN: usize = 48;
+/// The approximate bytes that an answer takes for each article that it shows.
+const PER_ARTICLE: usize = 48;
 
-/// The longest body of a list that is kept, in bytes. A longer one would take the place of hundreds of others.
+/// The longest body of a list that is stored, in bytes. A longer one would displace hundreds of others.
 pub const LARGEST_LIST: usize = 256 * 1024;
 
 impl Shelf {
-    /// A cache of at most `bytes`; none at all where that is 0.
-    pub fn new(bytes: u64, times: Times, clock: Arc<dyn Clock>) -> Self {
-        let weigh = |key: &Key, kept: &Arc<Kept>| {
-            u32::try_from(key.bytes() + kept.answer.bytes()).unwrap_or(u32::MAX)
+    /// Creates a cache of at most `bytes`. With 0 it stores nothing.
+    pub fn new(bytes: u64, times: CacheTimes, clock: Arc<dyn Clock>) -> Self {
+        let weigh = |key: &Key, stored: &Arc<StoredAnswer>| {
+            u32::try_from(key.bytes() + stored.answer.bytes()).unwrap_or(u32::MAX)
         };
-        let kept = (bytes > 0)
+        let stored = (bytes > 0)
             .then(|| Cache::builder().max_capacity(bytes).weigher(weigh).time_to_live(times.stale).build());
-        let renewals = Arc::new(Semaphore::new(RENEWALS));
-        Self { kept, heard: Arc::default(), flights: Flights::default(), renewals, times, clock }
+        let renewals = Arc::new(Semaphore::new(MAX_RENEWALS));
+        Self { stored, invalidations: Arc::default(), flights: Flights::default(), renewals, times, clock }
     }
 
-    /// The answer for `key`: a kept one, or what `make` makes, or while that fails because somebody is away, the last good one.
+    /// Returns the answer for `key`: a stored one, or the result of `make`, or the last valid one if `make`
+    /// fails because a section is unavailable.
     ///
-    /// Of requests for one key at the same moment one makes the answer, and the others wait for it. `make` asks in nobody's name.
+    /// Of several requests for one key at the same moment, one makes the answer and the others wait for it.
+    /// `make` sends no token.
     ///
     /// # Errors
-    /// What `make` said, where nothing that was kept may serve.
-    pub async fn serve<F>(self: &Arc<Self>, key: Key, make: F) -> Result<Served, Refusal>
+    /// Fails with the error of `make` if no stored answer may be served.
+    pub async fn serve<F>(self: &Arc<Self>, key: Key, make: F) -> Result<CacheAnswer, Refusal>
     where
-        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+        F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
         let cache = key.name();
-        let served = self.find(key, make).await;
-        let source = served.as_ref().map_or(Source::Made, |served| served.source);
+        let result = self.find_or_make(key, make).await;
+        let source = result.as_ref().map_or(Source::Miss, |answer| answer.source);
         CACHE_REQUESTS.count([cache.into(), source.name().into()]);
-        served
+        result
     }
 
-    async fn find<F>(self: &Arc<Self>, key: Key, make: F) -> Result<Served, Refusal>
+    async fn find_or_make<F>(self: &Arc<Self>, key: Key, make: F) -> Result<CacheAnswer, Refusal>
     where
-        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+        F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
-        let Some(kept) = &self.kept else {
-            return Ok(Served { answer: Arc::new(make.await?), source: Source::Made });
+        let Some(all) = &self.stored else {
+            return Ok(CacheAnswer { answer: Arc::new(make.await?), source: Source::Miss });
         };
-        if let Some(Found { kept, age, fate: Fate::Good }) = self.look(kept, &key) {
-            let served = |source| Ok(Served { answer: kept.answer.clone(), source });
+        if let Some(Lookup { stored, age, validity: Validity::Valid }) = self.look_up(all, &key) {
+            let hit = |source| Ok(CacheAnswer { answer: stored.answer.clone(), source });
             if age < self.times.fresh {
-                return served(Source::Kept(age));
+                return hit(Source::Hit(age));
             }
-            if age < self.times.fresh + self.times.renewing && !kept.overdue.load(Ordering::Relaxed) {
-                let begun = self.renew(key, &kept, make);
-                return served(if begun { Source::Renewed(age) } else { Source::Kept(age) });
+            if age < self.times.fresh + self.times.renewing && !stored.overdue.load(Ordering::Relaxed) {
+                let renewed = self.renew(key, &stored, make);
+                return hit(if renewed { Source::Renewal(age) } else { Source::Hit(age) });
             }
         }
         match self.make(key.clone(), make).await {
-            Ok(answer) => Ok(Served { answer, source: Source::Made }),
-            Err(refusal) if is_away(refusal.kind) => {
-                // It is looked for once more: what was good before the attempt may have been taken out since.
-                let last = self.look(kept, &key).filter(|found| found.age < self.times.stale);
-                let Found { kept, age, .. } = last.ok_or(refusal)?;
-                Ok(Served { answer: kept.answer.clone(), source: Source::Stale(age) })
+            Ok(answer) => Ok(CacheAnswer { answer, source: Source::Miss }),
+            Err(refusal) if may_be_replaced(refusal.kind) => {
+                // A new lookup, because an event may have evicted the answer during the attempt.
+                let last = self.look_up(all, &key).filter(|last| last.age < self.times.stale);
+                let Lookup { stored, age, .. } = last.ok_or(refusal)?;
+                Ok(CacheAnswer { answer: stored.answer.clone(), source: Source::Stale(age) })
             }
             Err(refusal) => Err(refusal),
         }
     }
 
-    /// Makes an answer, or waits for who makes it already, and keeps it.
+    /// Makes an answer and stores it, or waits for the request that is already making it.
     fn make<F>(self: &Arc<Self>, key: Key, make: F) -> impl Future<Output = Answer> + Send + 'static
     where
-        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+        F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
-        let began = self.heard.now();
+        let began = self.invalidations.sequence();
         let (shelf, place) = (self.clone(), key.clone());
         let making = async move {
             let answer = Arc::new(make.await?);
-            shelf.keep(place, &answer, began);
+            shelf.store(place, &answer, began);
             Ok(answer)
         };
         let flights = self.flights.clone();
         async move { flights.join(&key, began, making).await }
     }
 
-    /// Has a new answer made while the old one serves, unless somebody does already or enough others are being made.
-    fn renew<F>(self: &Arc<Self>, key: Key, old: &Arc<Kept>, make: F) -> bool
+    /// Starts making a new answer while the old one is served. Returns false if one is already being made, or
+    /// if too many others are.
+    fn renew<F>(self: &Arc<Self>, key: Key, old: &Arc<StoredAnswer>, make: F) -> bool
     where
-        F: Future<Output = Result<Rendered, Refusal>> + Send + 'static,
+        F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
         let Ok(permit) = self.renewals.clone().try_acquire_owned() else { return false };
         if old.renewing.swap(true, Ordering::Relaxed) {
@@ -296,87 +310,91 @@ impl Shelf {
             let answer = renewal.await;
             match answer {
                 Ok(answer) if answer.keep => old.renewing.store(false, Ordering::Relaxed),
-                Err(refusal) if !is_away(refusal.kind) => shelf.remove(&key),
+                Err(refusal) if !may_be_replaced(refusal.kind) => shelf.evict(&key),
                 _ => old.overdue.store(true, Ordering::Relaxed),
             }
             drop(permit);
         };
-        // Nobody waits for its end: a process that stops meanwhile loses nothing.
+        // No request waits for its end, and a process that stops meanwhile loses nothing.
         chassis::spawn("orchestrator.renewal", Context::current().scope(work));
         true
     }
 
-    /// It was announced that an article has this version.
-    pub fn announced(&self, section: Section, id: ArticleId, version: Version) {
-        self.heard.announced(section, id, version, self.clock.elapsed());
-        self.remove(&Key::Article(section, id));
+    /// Evicts the answers that show an older version of an article, and marks its section's lists as
+    /// outdated.
+    pub fn article_changed(&self, section: Section, id: ArticleId, version: Version) {
+        self.invalidations.article_changed(section, id, version, self.clock.elapsed());
+        self.evict(&Key::Article(section, id));
     }
 
-    /// It was announced that a person is erased.
-    pub fn erased(&self, person: UserId) {
-        self.heard.erased(person);
+    /// Evicts the answers that show a byline of an erased person.
+    pub fn person_erased(&self, person: UserId) {
+        self.invalidations.person_erased(person);
     }
 
-    /// How many announcements were heard.
-    pub fn heard(&self) -> u64 {
-        self.heard.now()
+    /// Returns the number of invalidations that were received.
+    pub fn invalidations(&self) -> u64 {
+        self.invalidations.sequence()
     }
 
-    /// How many bytes are kept, about.
+    /// Returns the approximate number of stored bytes.
     pub fn bytes(&self) -> u64 {
-        self.kept.as_ref().map_or(0, |kept| {
-            kept.run_pending_tasks();
-            kept.weighted_size()
+        self.stored.as_ref().map_or(0, |stored| {
+            stored.run_pending_tasks();
+            stored.weighted_size()
         })
     }
 
-    fn look(&self, all: &Cache<Key, Arc<Kept>>, key: &Key) -> Option<Found> {
-        let kept = all.get(key)?;
-        let (fate, now) = self.heard.fate(&kept.answer, kept.began, kept.good_at.load(Ordering::Relaxed));
-        if fate == Fate::Gone {
+    fn look_up(&self, all: &Cache<Key, Arc<StoredAnswer>>, key: &Key) -> Option<Lookup> {
+        let stored = all.get(key)?;
+        let valid_at = stored.valid_at.load(Ordering::Relaxed);
+        let (validity, now) = self.invalidations.validity(&stored.answer, stored.began, valid_at);
+        if validity == Validity::Evicted {
             all.invalidate(key);
             return None;
         }
-        kept.good_at.store(now, Ordering::Relaxed);
-        let age = self.clock.elapsed().saturating_sub(kept.at);
-        Some(Found { kept, age, fate })
+        stored.valid_at.store(now, Ordering::Relaxed);
+        let age = self.clock.elapsed().saturating_sub(stored.at);
+        Some(Lookup { stored, age, validity })
     }
 
-    fn remove(&self, key: &Key) {
-        if let Some(all) = &self.kept {
+    fn evict(&self, key: &Key) {
+        if let Some(all) = &self.stored {
             all.invalidate(key);
         }
     }
 
-    fn keep(&self, key: Key, answer: &Arc<Rendered>, began: u64) {
+    fn store(&self, key: Key, answer: &Arc<RenderedAnswer>, began: u64) {
         let now = self.clock.elapsed();
-        let (Some(all), true) = (&self.kept, answer.keep) else { return };
+        let (Some(all), true) = (&self.stored, answer.keep) else { return };
         let oversize = matches!(key, Key::List(_)) && answer.body.len() > LARGEST_LIST;
-        if oversize || !self.heard.may_keep(answer, now, self.times.settling) {
+        if oversize || !self.invalidations.may_store(answer, now, self.times.settling) {
             return;
         }
-        let kept = Arc::new(Kept::new(answer.clone(), now, began));
-        // An answer whose making began earlier never takes the place of one that began later, nor an older version that of a newer.
-        all.entry(key).and_upsert_with(|there| match there {
-            Some(there) if there.value().is_newer_than(&kept) => there.into_value(),
-            _ => kept.clone(),
+        let new = Arc::new(StoredAnswer::new(answer.clone(), now, began));
+        // An answer whose making began earlier never replaces one that began later, nor an older version a
+        // newer one.
+        all.entry(key).and_upsert_with(|current| match current {
+            Some(current) if current.value().is_newer_than(&new) => current.into_value(),
+            _ => new.clone(),
         });
     }
 }
 
-impl Kept {
-    fn new(answer: Arc<Rendered>, at: Duration, began: u64) -> Self {
+impl StoredAnswer {
+    fn new(answer: Arc<RenderedAnswer>, at: Duration, began: u64) -> Self {
         let (renewing, overdue) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { answer, at, began, good_at: AtomicU64::new(began), renewing, overdue }
+        Self { answer, at, began, valid_at: AtomicU64::new(began), renewing, overdue }
     }
 
-    fn is_newer_than(&self, other: &Kept) -> bool {
-        let version = |kept: &Kept| kept.answer.article.as_ref().map(|article| article.version);
+    fn is_newer_than(&self, other: &StoredAnswer) -> bool {
+        let version = |stored: &StoredAnswer| stored.answer.article.as_ref().map(|article| article.version);
         (version(self), self.began) > (version(other), other.began)
     }
 }
 
-/// True where the last good answer serves in place of a failure: not where the section has refused.
-fn is_away(kind: Kind) -> bool {
+/// Returns true if the last valid answer may replace a failure of this kind, which is not so if the section
+/// refused.
+fn may_be_replaced(kind: Kind) -> bool {
     kind.is_server_error()
 }

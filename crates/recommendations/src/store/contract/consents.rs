@@ -18,7 +18,8 @@ pub(crate) async fn the_newest_consent_holds_in_any_order_of_delivery(graph: Tes
         let status = graph.reader_status(reader(number)).await.expect("the graph answers");
         assert_eq!(status, Some(ReaderStatus::Known(records[2])));
     }
-    // The same version again, now with its moment: an answer over gRPC does not state the moment, the event does.
+    // The same version again, now with its moment: an answer over gRPC does not state the moment, the event
+    // does.
     let anna = reader(9);
     let vague = ConsentRecord { since: Timestamp::from_millis(0), ..consent_record(true, 3, 0) };
     for record in [vague, records[2], vague] {
@@ -47,8 +48,8 @@ pub(crate) async fn a_new_permission_keeps_only_readings_that_were_made_under_it
     give_consent(&graph, anna).await;
     read(&graph, anna, 1, 10, &["before"]).await;
     read(&graph, anna, 2, 90, &["both"]).await;
-    // These arrive before the event about the second permission. The first of them now counts, because the visit that
-    // was within 30 minutes before it is deleted.
+    // These arrive before the event about the second permission. The first of them now counts, because the
+    // visit that was within 30 minutes before it is deleted.
     read(&graph, anna, 2, 105, &["both"]).await;
     read(&graph, anna, 3, 110, &["after"]).await;
     graph.set_consent(anna, &consent_record(true, 3, 100)).await.expect("a consent is stored");

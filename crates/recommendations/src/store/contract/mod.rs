@@ -1,4 +1,5 @@
-//! The laws of [`TasteGraph`], one case each, named by the sentence in its documentation. Every adapter runs all of them.
+//! The laws of [`TasteGraph`], one case each, named by the sentence in its documentation. Every adapter runs
+//! all of them.
 
 pub(crate) mod consents;
 pub(crate) mod order;

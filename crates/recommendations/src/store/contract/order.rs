@@ -22,8 +22,8 @@ async fn deliver(graph: &TestGraph, event: &Event) {
     }
 }
 
-/// Returns the events of one reader, who consents, withdraws, consents again, and reads all the time. If `erased` is set,
-/// the account is erased at the end.
+/// Returns the events of one reader, who consents, withdraws, consents again, and reads all the time. If
+/// `erased` is set, the account is erased at the end.
 fn story(of: UserId, erased: bool) -> Vec<Event> {
     let consents = [consent_record(true, 1, 0), consent_record(false, 2, 100), consent_record(true, 3, 200)];
     let mut events: Vec<Event> =
@@ -57,8 +57,8 @@ pub(crate) async fn readings_consents_and_erasures_end_the_same_in_any_order_and
         for event in shuffled(events, u64::try_from(seed).expect("small")) {
             deliver(&graph, &event).await;
         }
-        // A reading that was refused before the event about the consent arrived comes once more, as it does after a
-        // call to users.
+        // A reading that was refused before the event about the consent arrived comes once more, as it does
+        // after a call to users.
         for event in shuffled(story(chaotic, false), 77) {
             deliver(&graph, &event).await;
         }

@@ -9,7 +9,8 @@ pub(crate) async fn labels_come_heaviest_first(graph: TestGraph) {
     read(&graph, anna, 1, days(0), &["often", "old"]).await;
     read(&graph, anna, 2, days(1), &["often"]).await;
     read(&graph, anna, 3, days(28), &["fresh", "also fresh"]).await;
-    // 28 days are two half-lives: two old readings weigh half of a fresh one. Equal weights are sorted by label.
+    // 28 days are two half-lives: two old readings weigh half of a fresh one. Equal weights are sorted by
+    // label.
     let all = read_counts(&graph, anna).await;
     assert_eq!(all, counts(&[("also fresh", 1), ("fresh", 1), ("often", 2), ("old", 1)]));
     assert_eq!(graph.labels_of(anna, 2).await.expect("labels").len(), 2);

@@ -53,7 +53,8 @@ pub(crate) async fn a_late_reading_counts_as_if_it_had_arrived_in_time(graph: Te
     let (anna, ben) = (reader(1), reader(2));
     give_consent(&graph, anna).await;
     give_consent(&graph, ben).await;
-    // The labels changed between two versions of the article. The labels of the reading that counts are counted.
+    // The labels changed between two versions of the article. The labels of the reading that counts are
+    // counted.
     let all: [(i64, &[&str]); 4] = [(0, &["old"]), (20, &["old", "mid"]), (40, &["new"]), (75, &["new"])];
     for (minutes, labels) in all {
         read(&graph, anna, 1, minutes, labels).await;

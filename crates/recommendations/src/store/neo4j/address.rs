@@ -61,7 +61,8 @@ impl fmt::Debug for Neo4jAddress {
     }
 }
 
-/// Decodes escapes such as `%41` for `A`. Returns `None` if a % is not followed by two digits, or if the result is not UTF-8.
+/// Decodes escapes such as `%41` for `A`. Returns `None` if a % is not followed by two digits, or if the
+/// result is not UTF-8.
 fn unescape(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());

@@ -29,8 +29,8 @@ const SCHEMA: [&str; 2] = [
 
 /// The graph in a Neo4j server, shared by the replicas of this service.
 ///
-/// Every change about a reader first locks the reader's node, so it sees the result of the change before it. Changes about
-/// one reader follow each other; changes about two readers meet only at the labels.
+/// Every change about a reader first locks the reader's node, so it sees the result of the change before it.
+/// Changes about one reader follow each other; changes about two readers meet only at the labels.
 #[derive(Clone)]
 pub struct Neo4jTasteGraph {
     pool: Pool,
@@ -42,8 +42,8 @@ pub fn check_address(url: &str) -> Result<(), StoreFailure> {
 }
 
 impl Neo4jTasteGraph {
-    /// Connects to the server at `url`, such as `neo4j://user:password@host:7687`, and creates the constraints that are missing.
-    /// `budget` is the longest time for a query that a client waits for.
+    /// Connects to the server at `url`, such as `neo4j://user:password@host:7687`, and creates the
+    /// constraints that are missing. `budget` is the longest time for a query that a client waits for.
     ///
     /// # Errors
     /// Fails with [`StoreFailure::Unavailable`] if the server does not answer or refuses the login, and with
@@ -87,7 +87,8 @@ impl Neo4jTasteGraph {
             }
             Some(ReaderStatus::Known(_)) => RecordedReading::NotPermitted,
             Some(ReaderStatus::Erased) => {
-                // The reader's token stays valid for some minutes, so a later message may have become a dead letter too.
+                // The reader's token stays valid for some minutes, so a later message may have become a dead
+                // letter too.
                 self.put_duty(&mut tx, reading.reader).await?;
                 RecordedReading::NotPermitted
             }
@@ -177,7 +178,8 @@ impl Neo4jTasteGraph {
         Ok(done.iter().sum())
     }
 
-    /// Locks the reader's node if it exists. This is a separate statement, so that the next statement reads under the lock.
+    /// Locks the reader's node if it exists. This is a separate statement, so that the next statement reads
+    /// under the lock.
     async fn lock(&self, tx: &mut Txn, reader: UserId) -> Result<(), AttemptError> {
         let lock = self.pool.query(
             "MATCH (reader:Reader {tenant: $tenant, id: $reader}) SET reader.locked = true REMOVE reader.locked",
@@ -276,8 +278,8 @@ impl Neo4jTasteGraph {
         rows.iter().map(|row| rows::taste(row).map(|taste| (taste.label().clone(), taste))).collect()
     }
 
-    /// Writes edges in the order of their labels, so that two readers with the same labels wait for each other instead of
-    /// causing a deadlock.
+    /// Writes edges in the order of their labels, so that two readers with the same labels wait for each
+    /// other instead of causing a deadlock.
     async fn put_tastes(&self, tx: &mut Txn, reader: UserId, tastes: &[Taste]) -> Result<(), AttemptError> {
         if tastes.is_empty() {
             return Ok(());
@@ -319,7 +321,8 @@ impl Neo4jTasteGraph {
         Ok(tx.run(put).await?)
     }
 
-    /// Returns the stored readings that the new consent permits. They arrived before the event about the consent did.
+    /// Returns the stored readings that the new consent permits. They arrived before the event about the
+    /// consent did.
     async fn readings_under(
         &self,
         tx: &mut Txn,
@@ -329,8 +332,9 @@ impl Neo4jTasteGraph {
         if !consent.consent.permits_counting() {
             return Ok(Vec::new());
         }
-        // The server uses an index over several properties only if the statement names each of them. Readings that the consent
-        // does not permit are left out below: `visit.last_at >= $since` here would make the server scan the visits of all readers.
+        // The server uses an index over several properties only if the statement names each of them. Readings
+        // that the consent does not permit are left out below: `visit.last_at >= $since` here would make the
+        // server scan the visits of all readers.
         let query = self
             .pool
             .query(
@@ -364,7 +368,8 @@ impl Neo4jTasteGraph {
     }
 }
 
-/// Runs one change of the schema in its own transaction, because the server does not mix it with other statements.
+/// Runs one change of the schema in its own transaction, because the server does not mix it with other
+/// statements.
 async fn apply_schema(pool: &Pool, statement: &str) -> Result<(), AttemptError> {
     let mut tx = pool.begin().await?;
     tx.run(neo4rs::query(statement)).await?;
@@ -407,8 +412,8 @@ impl TasteGraph for Neo4jTasteGraph {
     }
 }
 
-/// Neo4j can't overwrite data on request: the rest in its transaction logs and free records is left to the operator of the server.
-/// The duty serves to remove the dead letters.
+/// Neo4j can't overwrite data on request: the rest in its transaction logs and free records is left to the
+/// operator of the server. The duty serves to remove the dead letters.
 #[async_trait]
 impl Erasable for Neo4jTasteGraph {
     async fn owed(&self) -> Result<Vec<UserId>, StoreFailure> {

@@ -11,7 +11,8 @@ use super::address::Neo4jAddress;
 
 /// The number of connections of one process.
 const CONNECTIONS: usize = 10;
-/// The time that the driver waits for a connection or an answer. Callers wait less; this ends work that was abandoned.
+/// The time that the driver waits for a connection or an answer. Callers wait less; this ends work that was
+/// abandoned.
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for testing a connection that was idle. Behind a dead route it never answers.
 const IDLE_TEST: Duration = Duration::from_secs(1);
@@ -61,11 +62,11 @@ impl Pool {
         Context::current().within(self.budget).scope(self.with_retries(|| self.rows(query.clone()))).await
     }
 
-    /// Runs a transaction that may write: `attempt`, from its beginning to its commit. Only consumers and workers call
-    /// this, so it has as much time as their work.
+    /// Runs a transaction that may write: `attempt`, from its beginning to its commit. Only consumers and
+    /// workers call this, so it has as much time as their work.
     ///
-    /// If the server aborted the transaction in favour of another (deadlocks are normal), it is tried again from the
-    /// beginning after a random pause, until the deadline.
+    /// If the server aborted the transaction in favour of another (deadlocks are normal), it is tried again
+    /// from the beginning after a random pause, until the deadline.
     pub async fn write<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, StoreFailure>
     where
         F: Future<Output = Result<T, AttemptError>>,
@@ -120,8 +121,9 @@ impl Pool {
 
 /// A guard that tests all idle connections if an attempt failed or was cancelled.
 ///
-/// The driver returns the connection of such an attempt to the pool with the transaction open and its locks held. It resets or
-/// closes the connection only when it is used next. So every idle connection is used once, immediately.
+/// The driver returns the connection of such an attempt to the pool with the transaction open and its locks
+/// held. It resets or closes the connection only when it is used next. So every idle connection is used once,
+/// immediately.
 struct SweepGuard<'a>(&'a Pool);
 
 impl Drop for SweepGuard<'_> {
@@ -196,8 +198,8 @@ impl AttemptError {
         use neo4rs::Error;
         match self {
             AttemptError::Driver(Error::Neo4j(error)) => class_of(error.kind(), error.code()),
-            // The driver drops the code of a refused login. The login was right when the service started, and a server that
-            // starts or changes its password must not cost any message.
+            // The driver drops the code of a refused login. The login was right when the service started, and
+            // a server that starts or changes its password must not cost any message.
             AttemptError::Driver(
                 Error::IOError { .. }
                 | Error::ConnectionError
@@ -221,7 +223,8 @@ fn class_of(kind: Neo4jErrorKind, code: &str) -> FailureClass {
         (Neo4jErrorKind::Transient, _) if code.starts_with("Neo.TransientError.Transaction.") => FailureClass::Retryable,
         // A node that this transaction had found was deleted before it was locked.
         (_, "Neo.ClientError.Statement.EntityNotFound") => FailureClass::Retryable,
-        // Another replica created the same constraint at the same moment, in spite of `if not exists`; the next attempt finds it.
+        // Another replica created the same constraint at the same moment, in spite of `if not exists`; the
+        // next attempt finds it.
         (
             _,
             "Neo.ClientError.Schema.EquivalentSchemaRuleAlreadyExists"

@@ -1,8 +1,8 @@
-//! The migration of labels that an older program wrote: it created a node for each spelling. When the graph is opened,
-//! spellings of one label become one node.
+//! The migration of labels that an older program wrote: it created a node for each spelling. When the graph
+//! is opened, spellings of one label become one node.
 //!
-//! A node whose name is known to be a key has `is_key`. A node of an older replica that still runs does not have it, and is
-//! checked when the next replica opens the graph.
+//! A node whose name is known to be a key has `is_key`. A node of an older replica that still runs does not
+//! have it, and is checked when the next replica opens the graph.
 
 use chassis::StoreFailure;
 use kernel::{Label, UserId, match_key};

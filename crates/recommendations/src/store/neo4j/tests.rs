@@ -1,5 +1,5 @@
-//! Tests against a real server. The contract suite has the laws of the port; these tests are about what only a server has:
-//! deadlocks, connections that break, logins.
+//! Tests against a real server. The contract suite has the laws of the port; these tests are about what only
+//! a server has: deadlocks, connections that break, logins.
 
 mod proxy;
 
@@ -30,8 +30,8 @@ async fn open(url: &str) -> Neo4jTasteGraph {
     Neo4jTasteGraph::open(url, PATIENCE).await.expect("the server for tests answers")
 }
 
-/// Waits until the server has answered each kind of query once. A server that has just started plans and compiles for longer
-/// than readers would wait.
+/// Waits until the server has answered each kind of query once. A server that has just started plans and
+/// compiles for longer than readers would wait.
 async fn warm_up() {
     let graph = Neo4jTasteGraph::open(&new_tenant(&engine("NEO4J")), PATIENCE).await;
     let graph = graph.expect("the server for tests answers");
@@ -211,7 +211,8 @@ async fn a_graph_behind_a_cut_or_frozen_connection_is_unavailable_and_recovers()
     assert_eq!(budget.reads(), 3, "acknowledged readings are stored, once");
 }
 
-/// Opens a graph with all of its connections, so that an open transaction on one of them is not found by chance.
+/// Opens a graph with all of its connections, so that an open transaction on one of them is not found by
+/// chance.
 async fn open_with_all_connections() -> Neo4jTasteGraph {
     let graph = open(&new_tenant(&engine("NEO4J"))).await;
     graph.set_consent(reader(1), &consent(1)).await.expect("a consent is stored");

@@ -45,14 +45,15 @@ impl SqliteTasteGraph {
 impl TasteGraph for SqliteTasteGraph {
     async fn record_read(&self, reading: &Reading) -> Result<RecordedReading, StoreFailure> {
         let mut tx = self.database.write().await?;
-        // In the same transaction, so that no withdrawal or erasure can come between this check and its effect.
+        // In the same transaction, so that no withdrawal or erasure can come between this check and its
+        // effect.
         match status_of(&mut tx, reading.reader).await? {
             None => return Ok(RecordedReading::ConsentUnknown),
             Some(ReaderStatus::Known(consent)) if consent.permits(reading.at) => {}
             Some(ReaderStatus::Known(_)) => return Ok(RecordedReading::NotPermitted),
             Some(ReaderStatus::Erased) => {
-                // The reader's token stays valid for some minutes, so messages may have arrived after the erasure. The duty
-                // wipes them from the bus once more.
+                // The reader's token stays valid for some minutes, so messages may have arrived after the
+                // erasure. The duty wipes them from the bus once more.
                 owe_sqlite(&mut tx, reading.reader).await?;
                 tx.commit().await?;
                 return Ok(RecordedReading::NotPermitted);
@@ -275,7 +276,8 @@ async fn put_consent(
     Ok(())
 }
 
-/// Returns the stored readings that the new consent permits. They arrived before the event about the consent did.
+/// Returns the stored readings that the new consent permits. They arrived before the event about the consent
+/// did.
 async fn readings_under(
     tx: &mut SqliteConnection,
     reader: UserId,

@@ -60,7 +60,8 @@ async fn accept(listener: TcpListener, server: String, line: watch::Receiver<Lin
     }
 }
 
-/// Copies bytes until the line is cut. A frozen connection never thaws, and its bytes are lost, as with a dead route.
+/// Copies bytes until the line is cut. A frozen connection never thaws, and its bytes are lost, as with a
+/// dead route.
 async fn copy(mut client: TcpStream, server: String, mut line: watch::Receiver<Line>) {
     if *line.borrow() == Line::Open
         && let Ok(mut upstream) = TcpStream::connect(&server).await

@@ -1,23 +1,23 @@
-//! How a scripted section answers for a part of its list: by the letter of `calls.proto`.
+//! The lists of a fake section, by the definition in `calls.proto`.
 
 use kernel::match_key;
 use proto::news::v1::*;
 
-fn passes(article: &Article, asked: &ListArticlesRequest) -> bool {
-    let states: Vec<&str> = match asked.states.is_empty() {
+fn passes(article: &Article, request: &ListArticlesRequest) -> bool {
+    let states: Vec<&str> = match request.states.is_empty() {
         true => vec!["published"],
-        false => asked.states.iter().map(String::as_str).collect(),
+        false => request.states.iter().map(String::as_str).collect(),
     };
     let published = |holds: &dyn Fn(i64) -> bool| article.published_at_ms.is_some_and(holds);
     states.contains(&article.state.as_str())
-        && asked.label.as_ref().is_none_or(|label| article.tags.iter().any(|tag| match_key(tag) == *label))
-        && asked.author.as_ref().is_none_or(|name| *name == article.author)
-        && asked.author_id.as_ref().is_none_or(|id| *id == article.author_id)
-        && asked.from_ms.is_none_or(|from| published(&|at| at >= from))
-        && asked.to_ms.is_none_or(|to| published(&|at| at <= to))
+        && request.label.as_ref().is_none_or(|label| article.tags.iter().any(|tag| match_key(tag) == *label))
+        && request.author.as_ref().is_none_or(|name| *name == article.author)
+        && request.author_id.as_ref().is_none_or(|id| *id == article.author_id)
+        && request.from_ms.is_none_or(|from| published(&|at| at >= from))
+        && request.to_ms.is_none_or(|to| published(&|at| at <= to))
 }
 
-/// Where an article stands: lists go up or down along this.
+/// Returns the sort key of an article.
 fn place(article: &Article, order: ListOrder) -> (i64, String) {
     let at = match order {
         ListOrder::Updated => article.updated_at_ms,
@@ -26,9 +26,9 @@ fn place(article: &Article, order: ListOrder) -> (i64, String) {
     (at, article.id.clone())
 }
 
-pub fn list(all: &[Article], asked: &ListArticlesRequest) -> ListArticlesReply {
-    let order = asked.order();
-    let mut found: Vec<&Article> = all.iter().filter(|article| passes(article, asked)).collect();
+pub fn list(all: &[Article], request: &ListArticlesRequest) -> ListArticlesReply {
+    let order = request.order();
+    let mut found: Vec<&Article> = all.iter().filter(|article| passes(article, request)).collect();
     found.sort_by_key(|article| place(article, order));
     let down = order != ListOrder::Oldest;
     if down {
@@ -40,17 +40,17 @@ pub fn list(all: &[Article], asked: &ListArticlesRequest) -> ListArticlesReply {
         true => place(article, order) < of(position),
         false => place(article, order) > of(position),
     };
-    let limit = asked.limit as usize;
-    let found: Vec<&Article> = match (&asked.after, &asked.before) {
+    let limit = request.limit as usize;
+    let found: Vec<&Article> = match (&request.after, &request.before) {
         (Some(after), _) => found.into_iter().filter(|each| is_after(each, after)).take(limit).collect(),
         (_, Some(before)) => {
             let reached = |each: &&Article| !is_after(each, before) && place(each, order) != of(before);
             let found: Vec<&Article> = found.into_iter().filter(reached).collect();
             found[found.len().saturating_sub(limit)..].to_vec()
         }
-        _ => found.into_iter().skip(asked.offset as usize).take(limit).collect(),
+        _ => found.into_iter().skip(request.offset as usize).take(limit).collect(),
     };
-    if asked.keys_only {
+    if request.keys_only {
         let key = |article: &&Article| {
             let (at_ms, id) = place(article, order);
             ListPosition { at_ms, id }
@@ -58,32 +58,32 @@ pub fn list(all: &[Article], asked: &ListArticlesRequest) -> ListArticlesReply {
         let keys = found.iter().map(key).collect();
         return ListArticlesReply { total, keys, ..ListArticlesReply::default() };
     }
-    let shown = |article: &Article| Article {
-        content: article.content.clone().filter(|_| asked.include_content),
+    let strip = |article: &Article| Article {
+        content: article.content.clone().filter(|_| request.include_content),
         ..article.clone()
     };
-    let articles = found.into_iter().map(shown).collect();
+    let articles = found.into_iter().map(strip).collect();
     ListArticlesReply { articles, total, ..ListArticlesReply::default() }
 }
 
-pub fn pick(all: &[Article], asked: &GetArticlesRequest) -> ListArticlesReply {
-    let filter = ListArticlesRequest { states: asked.states.clone(), ..ListArticlesRequest::default() };
+pub fn pick(all: &[Article], request: &GetArticlesRequest) -> ListArticlesReply {
+    let filter = ListArticlesRequest { states: request.states.clone(), ..ListArticlesRequest::default() };
     let find = |id: &String| all.iter().find(|article| article.id == *id && passes(article, &filter));
-    let shown = |article: &Article| Article {
-        content: article.content.clone().filter(|_| !asked.without_content),
+    let strip = |article: &Article| Article {
+        content: article.content.clone().filter(|_| !request.without_content),
         ..article.clone()
     };
-    let found: Vec<&Article> = asked.ids.iter().filter_map(find).collect();
+    let found: Vec<&Article> = request.ids.iter().filter_map(find).collect();
     let bytes = |article: &Article| article.content.as_ref().map_or(0, String::len) as u64;
-    if asked.sizes_only {
+    if request.sizes_only {
         let size = |article: &&Article| TextSize { id: article.id.clone(), bytes: bytes(article) };
         return ListArticlesReply { sizes: found.iter().map(size).collect(), ..ListArticlesReply::default() };
     }
-    let fit = match asked.without_content {
+    let fit = match request.without_content {
         true => found.len(),
         false => kernel::texts_that_fit(found.iter().map(|article| bytes(article))),
     };
     let cut = fit < found.len();
-    let articles = found.into_iter().take(fit).map(shown).collect();
+    let articles = found.into_iter().take(fit).map(strip).collect();
     ListArticlesReply { articles, cut, ..ListArticlesReply::default() }
 }

@@ -1,4 +1,4 @@
-//! A news section that does what a test tells it, behind a real call over the bus.
+//! A fake news section with scripted behaviour, behind a real call over the bus.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,44 +15,44 @@ use proto::news::v1::*;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::desk_lists::{list, pick};
+use crate::fake_section_lists::{list, pick};
 
-/// How a desk answers.
+/// The behaviour of a fake section.
 #[derive(Default)]
-pub enum Mood {
-    /// As it should.
+pub enum Behaviour {
+    /// It answers.
     #[default]
-    Well,
-    /// Never. Whoever waits is told by `Desk::abandoned` when the handler is dropped.
-    Silent,
-    /// With this, to everything.
-    Refusing(Refusal),
-    /// With these first, one each call, and well from then on.
-    RefusingOnce(Vec<Refusal>),
-    /// As it should, to commands as to ones that were done before.
-    Replaying,
-    /// As it should, but what it reads it only hands out once the barrier was passed twice: before that, anything can happen.
-    Held(Arc<Barrier>),
-    /// As a section that knows its readers: to staff it shows everything, to others what is published.
-    Discreet,
-    /// To everything with these bytes.
-    Saying(&'static [u8]),
-    /// To lists only once as many desks as the barrier has are asked.
-    Together(Arc<Barrier>),
+    Answer,
+    /// It never answers. `FakeSection::cancelled` is set when the handler is dropped.
+    Hang,
+    /// It refuses every call with this refusal.
+    Refuse(Refusal),
+    /// It refuses one call with each of these, the last first, and then answers.
+    RefuseOnce(Vec<Refusal>),
+    /// It answers commands as if they had been done before.
+    Replay,
+    /// It makes its answer immediately, and sends it after the barrier was passed twice.
+    HoldAnswers(Arc<Barrier>),
+    /// It shows drafts to staff only.
+    HideDrafts,
+    /// It answers every call with these bytes.
+    SendBytes(&'static [u8]),
+    /// It waits at the barrier before it answers.
+    WaitForAll(Arc<Barrier>),
 }
 
 #[derive(Default)]
 struct Inner {
-    mood: Mood,
+    behaviour: Behaviour,
     articles: Vec<Article>,
     calls: Vec<Call>,
 }
 
-/// A scripted section.
-pub struct Desk {
+/// A fake section.
+pub struct FakeSection {
     section: Section,
     inner: Mutex<Inner>,
-    pub abandoned: AtomicBool,
+    pub cancelled: AtomicBool,
 }
 
 struct Guard<'a>(&'a AtomicBool);
@@ -63,20 +63,21 @@ impl Drop for Guard<'_> {
     }
 }
 
-impl Desk {
+impl FakeSection {
     pub fn new(section: Section) -> Arc<Self> {
-        Arc::new(Self { section, inner: Mutex::default(), abandoned: AtomicBool::new(false) })
+        Arc::new(Self { section, inner: Mutex::default(), cancelled: AtomicBool::new(false) })
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().expect("no test panics while it holds the lock")
     }
 
-    pub fn set(&self, mood: Mood) {
-        self.inner().mood = mood;
+    /// Sets the behaviour.
+    pub fn behave(&self, behaviour: Behaviour) {
+        self.inner().behaviour = behaviour;
     }
 
-    /// Puts an article there; the newest of its state.
+    /// Adds an article.
     pub fn put(&self, article: Article) -> ArticleId {
         let id = article.id.parse().expect("an id");
         let mut inner = self.inner();
@@ -87,46 +88,49 @@ impl Desk {
         id
     }
 
-    /// A published article, so many seconds after the epoch.
-    pub fn published(&self, number: u32, second: i64) -> ArticleId {
+    /// Adds a published article, with its moment in seconds after the epoch.
+    pub fn add_published(&self, number: u32, second: i64) -> ArticleId {
         self.put(article(self.section, number, second, "published"))
     }
 
-    /// Takes everything away.
+    /// Removes all articles.
     pub fn clear(&self) {
         self.inner().articles.clear();
     }
 
-    /// Puts another version of an article in its place.
+    /// Replaces an article by another version.
     pub fn replace(&self, article: Article) {
         let mut inner = self.inner();
-        let there = inner.articles.iter_mut().find(|there| there.id == article.id);
-        *there.expect("it is there") = article;
+        let current = inner.articles.iter_mut().find(|current| current.id == article.id);
+        *current.expect("it exists") = article;
     }
 
-    pub fn take_away(&self, id: ArticleId) {
+    /// Removes an article.
+    pub fn remove(&self, id: ArticleId) {
         self.inner().articles.retain(|article| article.id != id.to_string());
     }
 
-    /// Every call so far.
+    /// Returns all calls so far.
     pub fn calls(&self) -> Vec<Call> {
         self.inner().calls.clone()
     }
 
-    pub fn forget(&self) {
+    /// Forgets all calls.
+    pub fn clear_calls(&self) {
         self.inner().calls.clear();
     }
 
+    /// Returns the methods of all calls.
     pub fn methods(&self) -> Vec<String> {
         self.calls().into_iter().map(|call| call.method).collect()
     }
 
-    /// The last call, which must be a command.
+    /// Returns the last call, which must be a command.
     pub fn last_command(&self) -> CommandRequest {
         self.last("Command")
     }
 
-    /// The last call, which must be a `method`.
+    /// Returns the last call, which must be a `method`.
     pub fn last<M: Message + Default>(&self, method: &str) -> M {
         let call = self.calls().pop().expect("a call");
         assert_eq!(call.method, method);
@@ -135,11 +139,11 @@ impl Desk {
 
     fn answer(&self, call: &Call) -> Result<Bytes, Refusal> {
         let inner = self.inner();
-        let replayed = matches!(inner.mood, Mood::Replaying);
+        let replayed = matches!(inner.behaviour, Behaviour::Replay);
         let done = |article: Article| CommandReply { article: Some(article), replayed }.encode_to_vec();
         let find = |id: &str| {
             let found = inner.articles.iter().find(|article| article.id == id).cloned();
-            found.ok_or_else(|| Refusal::new(Kind::NotFound, "not_found", "There is no such article."))
+            found.ok_or_else(|| Refusal::new(Kind::NotFound, "not_found", "This article does not exist."))
         };
         let body = call.body.clone();
         Ok(match call.method.as_str() {
@@ -159,9 +163,9 @@ impl Desk {
                 done(next(find(&request.id)?, state))
             }
             "GetHistory" => {
-                let asked = read::<GetHistoryRequest>(body);
-                let newest = find(&asked.id)?.version.min(asked.before.unwrap_or(u32::MAX) - 1);
-                let oldest = newest.saturating_sub(asked.limit) + 1;
+                let request = read::<GetHistoryRequest>(body);
+                let newest = find(&request.id)?.version.min(request.before.unwrap_or(u32::MAX) - 1);
+                let oldest = newest.saturating_sub(request.limit) + 1;
                 GetHistoryReply {
                     entries: (oldest..=newest).rev().map(entry).collect(),
                     next_before: (oldest > 1).then_some(oldest),
@@ -171,17 +175,17 @@ impl Desk {
             }
             "GetVersion" => {
                 use get_version_request::Which;
-                let asked = read::<GetVersionRequest>(body);
-                let mut found = find(&asked.id)?;
-                found.version = match asked.which.expect("a version") {
+                let request = read::<GetVersionRequest>(body);
+                let mut found = find(&request.id)?;
+                found.version = match request.which.expect("a version") {
                     Which::Version(version) => version,
                     Which::AtMs(_) => 5,
                 };
                 reply(found)
             }
             "DiffVersions" => {
-                let asked = read::<DiffVersionsRequest>(body);
-                find(&asked.id)?;
+                let request = read::<DiffVersionsRequest>(body);
+                find(&request.id)?;
                 let part = |op: DiffOp, text: &str| DiffPart {
                     field: "content".to_owned(),
                     op: op.into(),
@@ -200,56 +204,59 @@ impl Desk {
     }
 }
 
-enum Now {
+/// The reaction to one call.
+enum Reaction {
     Answer,
     Wait(Arc<Barrier>),
     Hold(Arc<Barrier>),
     Hide,
-    Never,
+    Hang,
     Refuse(Refusal),
-    Say(&'static [u8]),
+    Send(&'static [u8]),
 }
 
 #[async_trait]
-impl CallHandler for Desk {
+impl CallHandler for FakeSection {
     async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>> {
-        let now = {
+        let reaction = {
             let mut inner = self.inner();
             inner.calls.push(call.clone());
-            match &mut inner.mood {
-                Mood::Well | Mood::Replaying => Now::Answer,
-                Mood::Silent => Now::Never,
-                Mood::Refusing(refusal) => Now::Refuse(refusal.clone()),
-                Mood::RefusingOnce(refusals) => refusals.pop().map_or(Now::Answer, Now::Refuse),
-                Mood::Saying(bytes) => Now::Say(bytes),
-                Mood::Together(barrier) => Now::Wait(barrier.clone()),
-                Mood::Held(barrier) => Now::Hold(barrier.clone()),
-                Mood::Discreet if call.token.as_deref().is_some_and(is_staff) => Now::Answer,
-                Mood::Discreet => Now::Hide,
+            match &mut inner.behaviour {
+                Behaviour::Answer | Behaviour::Replay => Reaction::Answer,
+                Behaviour::Hang => Reaction::Hang,
+                Behaviour::Refuse(refusal) => Reaction::Refuse(refusal.clone()),
+                Behaviour::RefuseOnce(refusals) => refusals.pop().map_or(Reaction::Answer, Reaction::Refuse),
+                Behaviour::SendBytes(bytes) => Reaction::Send(bytes),
+                Behaviour::WaitForAll(barrier) => Reaction::Wait(barrier.clone()),
+                Behaviour::HoldAnswers(barrier) => Reaction::Hold(barrier.clone()),
+                Behaviour::HideDrafts if call.token.as_deref().is_some_and(is_staff) => Reaction::Answer,
+                Behaviour::HideDrafts => Reaction::Hide,
             }
         };
-        match now {
-            Now::Answer => {}
-            Now::Refuse(refusal) => return Err(refusal.into()),
-            Now::Say(bytes) => return Ok(Bytes::from_static(bytes)),
-            Now::Wait(barrier) => {
+        match reaction {
+            Reaction::Answer => {}
+            Reaction::Refuse(refusal) => return Err(refusal.into()),
+            Reaction::Send(bytes) => return Ok(Bytes::from_static(bytes)),
+            Reaction::Wait(barrier) => {
                 barrier.wait().await;
             }
-            Now::Hold(barrier) => {
+            Reaction::Hold(barrier) => {
                 let answer = self.answer(call);
                 barrier.wait().await;
                 barrier.wait().await;
                 return Ok(answer?);
             }
-            Now::Hide if call.method == "GetArticle" => {
+            Reaction::Hide if call.method == "GetArticle" => {
                 let found = ArticleReply::decode(self.answer(call)?).expect("a reply").article;
                 if found.is_none_or(|article| article.state != "published") {
-                    return Err(Refusal::new(Kind::NotFound, "not_found", "There is no such article.").into());
+                    return Err(
+                        Refusal::new(Kind::NotFound, "not_found", "This article does not exist.").into()
+                    );
                 }
             }
-            Now::Hide => {}
-            Now::Never => {
-                let _guard = Guard(&self.abandoned);
+            Reaction::Hide => {}
+            Reaction::Hang => {
+                let _guard = Guard(&self.cancelled);
                 std::future::pending::<()>().await;
             }
         }
@@ -257,7 +264,7 @@ impl CallHandler for Desk {
     }
 }
 
-/// Whether a token is one of staff; who made it was asked before.
+/// Returns true if the token is one of staff. The orchestrator has verified it.
 fn is_staff(token: &str) -> bool {
     let claims = token.split('.').nth(1).expect("a payload");
     let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).expect("base64");
@@ -290,7 +297,7 @@ fn next(mut article: Article, state: Option<&str>) -> Article {
     article
 }
 
-/// An article of this number; the same number is the same id.
+/// Returns an article with this number, which decides its id.
 pub fn article(section: Section, number: u32, second: i64, state: &str) -> Article {
     let id = Uuid::from_u128(u128::from(number) << 8 | section as u128);
     Article {

@@ -1,4 +1,5 @@
-//! Everything around the orchestrator: a bus, three scripted desks, an issuer of tokens.
+//! The orchestrator under test, with its surroundings: a bus, three fake sections, a fake of recommendations,
+//! an issuer of tokens.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,22 +18,22 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::app::App;
-use orchestrator::{CacheConfig, Config, DesksConfig, ListsConfig, ReadingsConfig, RecommendationsConfig};
+use orchestrator::{CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig};
 use serde_json::{Value, json};
 use testkit::Folder;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use crate::desk::Desk;
-use crate::taste::Recommendations;
+use crate::fake_recommendations::FakeRecommendations;
+use crate::fake_section::FakeSection;
 
 const ISSUER: &str = "https://news.example";
 
-/// A running orchestrator and all that it talks to.
-pub struct World {
-    pub desks: [Arc<Desk>; 3],
-    pub recommendations: Recommendations,
+/// A running orchestrator and its surroundings.
+pub struct TestService {
+    pub sections: [Arc<FakeSection>; 3],
+    pub recommendations: FakeRecommendations,
     pub app: Arc<App>,
     pub bus: Arc<dyn Bus>,
     pub worker: Arc<dyn Worker>,
@@ -49,7 +50,7 @@ pub fn config() -> Config {
         public_base: "/news/v1".to_owned(),
         identity: chassis::IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
         bus: chassis::config::Address { url: "".into() },
-        desks: DesksConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
+        desks: SectionsConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
         readings: ReadingsConfig { queue: 8, patience_ms: 10_000 },
         recommendations: RecommendationsConfig {
             url: "inproc://recommendations".to_owned(),
@@ -57,7 +58,8 @@ pub fn config() -> Config {
             budget_ms: 300,
         },
         lists: ListsConfig { content_bytes: 32 * 1024 * 1024 },
-        // Most tests change what a section says without announcing it: they keep nothing. Those of the cache do.
+        // Most tests change an article without an event, so they run without the cache. The tests of the
+        // cache enable it.
         cache: CacheConfig {
             bytes: 0,
             fresh_ms: 5_000,
@@ -68,17 +70,17 @@ pub fn config() -> Config {
     }
 }
 
-impl World {
+impl TestService {
     pub async fn new() -> Self {
         Self::with(config(), |bus| bus).await
     }
 
-    /// A world with this configuration, whose orchestrator sees the bus through `lens`.
+    /// Builds a service with this configuration. `lens` may replace the bus that the orchestrator uses.
     pub async fn with(config: Config, lens: impl FnOnce(Arc<dyn Bus>) -> Arc<dyn Bus>) -> Self {
         Self::behind(EdgeConfig::default(), config, lens).await
     }
 
-    /// The same behind an edge with this configuration.
+    /// Builds a service behind an edge with this configuration.
     pub async fn behind(
         limits: EdgeConfig,
         config: Config,
@@ -88,15 +90,15 @@ impl World {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let surroundings = Surroundings::one_process().with_clock(clock.clone());
         surroundings.register_http("users", key_set());
-        let recommendations = Recommendations::default();
+        let recommendations = FakeRecommendations::default();
         surroundings.register_grpc("recommendations", recommendations.routes());
         let url = format!("local:{}", folder.join("bus.db").display());
         let bus = bus::open(&url, &surroundings).await.expect("a bus").bus;
-        let desks = Section::ALL.map(Desk::new);
+        let sections = Section::ALL.map(FakeSection::new);
         let mut servers = Vec::new();
-        for (section, desk) in Section::ALL.into_iter().zip(&desks) {
+        for (section, fake) in Section::ALL.into_iter().zip(&sections) {
             let address = format!("news.{section}.calls");
-            servers.push(Some(bus.serve(section.service(), &address, desk.clone()).await.expect("serves")));
+            servers.push(Some(bus.serve(section.service(), &address, fake.clone()).await.expect("serves")));
         }
         let (service, app) =
             orchestrator::build_on(lens(bus.clone()), config, &surroundings).await.expect("builds");
@@ -108,7 +110,7 @@ impl World {
         let router = edge("orchestrator", http, limits);
         let worker = workers.pop().expect("one worker");
         Self {
-            desks,
+            sections,
             recommendations,
             app,
             bus,
@@ -122,47 +124,52 @@ impl World {
         }
     }
 
-    pub fn desk(&self, section: Section) -> &Desk {
-        &self.desks[section as usize]
+    pub fn section(&self, section: Section) -> &FakeSection {
+        &self.sections[section as usize]
     }
 
-    /// The section's process is gone.
+    /// Stops the process of a section.
     pub fn stop(&mut self, section: Section) {
         self.servers[section as usize] = None;
     }
 
-    pub fn get(&self, path: &str) -> Ask<'_> {
-        self.ask("GET", path)
+    pub fn get(&self, path: &str) -> RequestBuilder<'_> {
+        self.request("GET", path)
     }
 
-    pub fn ask(&self, method: &str, path: &str) -> Ask<'_> {
-        Ask { world: self, request: Request::builder().method(method).uri(path), body: Body::empty() }
+    pub fn request(&self, method: &str, path: &str) -> RequestBuilder<'_> {
+        RequestBuilder {
+            service: self,
+            request: Request::builder().method(method).uri(path),
+            body: Body::empty(),
+        }
     }
 
-    /// Lets the worker tell everything that waits.
-    pub async fn tell(&self) {
-        while self.worker.step().await.expect("the bus takes it") == chassis::Step::Worked {}
+    /// Publishes all waiting readings.
+    pub async fn publish_readings(&self) {
+        while self.worker.step().await.expect("the bus accepts it") == chassis::Step::Worked {}
     }
 }
 
-/// A request that is being put together.
-pub struct Ask<'a> {
-    world: &'a World,
+/// A request under construction.
+pub struct RequestBuilder<'a> {
+    service: &'a TestService,
     request: http::request::Builder,
     body: Body,
 }
 
-impl Ask<'_> {
+impl RequestBuilder<'_> {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
-    pub fn by(self, token: &str) -> Self {
+    /// Adds an access token.
+    pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// From the client at this address; without one nobody is limited.
+    /// Sets the client's address. Without an address no limit applies.
     pub fn from(mut self, client: IpAddr) -> Self {
         self.request = self.request.extension(ConnectInfo(SocketAddr::new(client, 40_000)));
         self
@@ -173,27 +180,27 @@ impl Ask<'_> {
         self.header("content-type", "application/json")
     }
 
-    /// A body that says it is JSON, whatever it is.
+    /// Sets any body, with the content type of JSON.
     pub fn text(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self.header("content-type", "application/json")
     }
 
-    /// The answer, whose body is not read yet.
-    pub async fn unread(self) -> http::Response<Body> {
+    /// Sends the request and returns the response with an unread body.
+    pub async fn send_unread(self) -> http::Response<Body> {
         let request = self.request.body(self.body).expect("a request");
-        self.world.router.clone().oneshot(request).await.expect("an answer")
+        self.service.router.clone().oneshot(request).await.expect("an answer")
     }
 
     pub async fn send(self) -> Answer {
-        let (parts, body) = self.unread().await.into_parts();
+        let (parts, body) = self.send_unread().await.into_parts();
         let bytes = body.collect().await.expect("a body").to_bytes();
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status, headers: parts.headers, json }
     }
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -206,14 +213,14 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// Status and code of a problem.
+    /// Returns status and code of a problem.
     pub fn problem(&self) -> (u16, &str) {
         assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
         assert_eq!(self.json["status"], self.status.as_u16());
         (self.status.as_u16(), self.json["code"].as_str().expect("a code"))
     }
 
-    /// The codes of all fields of a problem, by pointer.
+    /// Returns pointer and code of each fault of a problem.
     pub fn errors(&self) -> Vec<(&str, &str)> {
         let errors = self.json["errors"].as_array().expect("errors");
         let text = |error: &'_ Value, name: &str| error[name].as_str().expect("text").len();
@@ -225,26 +232,28 @@ impl Answer {
     }
 }
 
-fn key() -> SigningKey {
+fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
 fn key_set() -> Router {
-    let x = BASE64_URL_SAFE_NO_PAD.encode(key().verifying_key().as_bytes());
+    let x = BASE64_URL_SAFE_NO_PAD.encode(signing_key().verifying_key().as_bytes());
     let set = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "test", "x": x}]});
     Router::new().route("/.well-known/jwks.json", axum::routing::get(move || async move { set.to_string() }))
 }
 
-/// The account of every token of a role.
+/// Returns the account of the tokens of a role.
 pub fn user_of(role: Role) -> UserId {
     UserId::new(Uuid::from_u128(0xACC0 + role as u128))
 }
 
+/// Returns a token of an account of this role.
 pub fn token(role: Role) -> String {
     token_with(role, false)
 }
 
-pub fn consenting(role: Role) -> String {
+/// Returns a token of an account that consented to a history.
+pub fn consenting_token(role: Role) -> String {
     token_with(role, true)
 }
 
@@ -264,7 +273,8 @@ fn token_with(role: Role, history: bool) -> String {
     };
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
     header.kid = Some("test".to_owned());
-    let pem = key().to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF).expect("a key");
+    let pem =
+        signing_key().to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF).expect("a key");
     let key = jsonwebtoken::EncodingKey::from_ed_pem(pem.as_bytes()).expect("a key");
     jsonwebtoken::encode(&header, &claims, &key).expect("a token")
 }
