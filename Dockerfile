@@ -15,10 +15,10 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM chef AS builder
 COPY --from=planner /src/recipe.json recipe.json
 COPY rust-toolchain.toml ./
-RUN cargo chef cook --release --locked --recipe-path recipe.json \
+RUN cargo chef cook --release --locked --recipe-path recipe.json --features portal/servers \
       --package portal --package users --package news --package orchestrator --package recommendations
 COPY . .
-RUN cargo build --release --locked \
+RUN cargo build --release --locked --features portal/servers \
       --package portal --package users --package news --package orchestrator --package recommendations \
  && mkdir /out \
  && for program in portal users famous-news politics-news sports-news orchestrator recommendations; do \

@@ -74,7 +74,7 @@ impl Bench {
 }
 
 fn build() -> Result<()> {
-    let mut cargo = cargo(&["build", "--release", "--locked", "--bins"]);
+    let mut cargo = cargo(&["build", "--release", "--locked", "--bins", "--features", "portal/servers"]);
     for package in PACKAGES {
         cargo.args(["--package", package]);
     }

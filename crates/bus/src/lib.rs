@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chassis::config::{Address, Form, Place};
 use chassis::{Closer, Dependency, Surroundings};
 
+#[cfg(feature = "servers")]
 mod amqp;
 mod envelope;
 mod erasing;
@@ -14,6 +15,7 @@ mod local;
 pub mod metrics;
 mod outbox;
 mod port;
+#[cfg(feature = "servers")]
 pub mod postgres_outbox;
 mod receiver;
 mod relay;
@@ -25,6 +27,7 @@ mod topic;
 #[cfg(test)]
 mod contract;
 
+#[cfg(feature = "servers")]
 pub use amqp::AmqpBus;
 pub use envelope::Envelope;
 pub use erasing::Erasing;
@@ -51,25 +54,33 @@ pub struct OpenBus {
 /// # Errors
 /// If the URL is not valid or not allowed here, if the file can't be opened, or if no broker answers within seconds.
 pub async fn open(url: &str, surroundings: &Surroundings) -> Result<OpenBus, BusError> {
-    let (bus, is_first): (Arc<dyn Bus>, bool) = if is_amqp(url) {
-        (Arc::new(AmqpBus::open(url, Schedule::default()).await?), true)
-    } else {
-        let (bus, is_first) = share_local(url, surroundings).await?;
-        (bus, is_first)
+    let (bus, is_first): (Arc<dyn Bus>, bool) = match scheme(url) {
+        #[cfg(feature = "servers")]
+        "amqp" | "amqps" => (Arc::new(AmqpBus::open(url, Schedule::default()).await?), true),
+        _ => {
+            let (bus, is_first) = share_local(url, surroundings).await?;
+            (bus, is_first)
+        }
     };
     let to_close = bus.clone();
     let closer: Closer = Box::pin(async move { to_close.close().await });
     Ok(OpenBus { bus, closers: is_first.then_some(closer).into_iter().collect() })
 }
 
-fn is_amqp(url: &str) -> bool {
-    url.starts_with("amqp:") || url.starts_with("amqps:")
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(scheme, _)| scheme)
 }
 
 /// Returns the configuration key `bus.url`, which every service has, with the addresses that it accepts.
 pub fn place(address: &Address) -> Place {
-    let read = |url: &str| if is_amqp(url) { amqp::parse_url(url).map(drop) } else { Ok(()) };
-    Place::new("bus.url", address.url.expose(), &[Form::Local, Form::Amqp]).read_by(read)
+    let read = |url: &str| match scheme(url) {
+        #[cfg(feature = "servers")]
+        "amqp" | "amqps" => amqp::parse_url(url).map(drop),
+        _ => Ok::<_, BusError>(()),
+    };
+    Place::new("bus.url", address.url.expose(), &[Form::Local, Form::Amqp])
+        .read_by(read)
+        .with_drivers(cfg!(feature = "servers"))
 }
 
 /// Returns the bus as a dependency that a service can't work without.

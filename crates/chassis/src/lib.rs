@@ -23,15 +23,14 @@ pub use files::{
 };
 pub use grpc::{Described, GrpcCaller, GrpcConfig, Transport, token_fault, transport};
 pub use host::{Host, Internal, Service, asked_to_stop, failed, main, prepare};
-pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError};
+pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError, install_ed25519};
 pub use net::{Breaker, BreakerSettings, Broken, Retry, RetryRule, Surroundings, own_client};
 pub use observe::{
     Context, Counting, Upstream, log_failure, mention, metrics, print, said, say, spans, telemetry,
 };
-pub use store::{
-    Erasable, OpenedStore, PostgresErasure, SqliteErasure, StoreFailure, in_time, owe_postgres, owe_sqlite,
-    postgres, sqlite,
-};
+pub use store::{Erasable, OpenedStore, SqliteErasure, StoreFailure, in_time, owe_sqlite, sqlite};
+#[cfg(feature = "servers")]
+pub use store::{PostgresErasure, owe_postgres, postgres};
 pub use values::{Url, UrlParts, causes};
 pub use work::{
     Closer, Dependency, Forgetting, Kept, POLL, ProbeFuture, Runnable, Step, Worker, back_off, drive, pause,

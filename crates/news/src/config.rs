@@ -79,10 +79,14 @@ impl Settings for Config {
 
     fn places(&self) -> Vec<Place> {
         let mut places = self.identity.places();
-        places.push(Place::new("events.url", self.events.url.expose(), &[Form::Sqlite, Form::Postgres]));
+        places.push(
+            Place::new("events.url", self.events.url.expose(), &[Form::Sqlite, Form::Postgres])
+                .with_drivers(cfg!(feature = "servers")),
+        );
         places.push(
             Place::new("view.url", self.view.url.expose(), &[Form::Sqlite, Form::Mongo])
-                .read_by(crate::store::read_view),
+                .read_by(crate::store::read_view)
+                .with_drivers(cfg!(feature = "servers")),
         );
         places.push(bus::place(&self.bus));
         places

@@ -60,7 +60,8 @@ impl Settings for Config {
         let mut places = self.identity.places();
         places.push(
             Place::new("store.url", self.store.url.expose(), &[Form::Sqlite, Form::Neo4j])
-                .read_by(crate::store::check_address),
+                .read_by(crate::store::check_address)
+                .with_drivers(cfg!(feature = "servers")),
         );
         places.push(bus::place(&self.bus));
         places.push(Place::new("users.url", &self.users.url, &[Form::InProcess, Form::Grpc]));

@@ -140,14 +140,19 @@ impl Settings for Config {
 
     fn places(&self) -> Vec<Place> {
         let mut places = self.identity.places();
-        places.push(Place::new("store.url", self.store.url.expose(), &[Form::Sqlite, Form::Postgres]));
+        places.push(
+            Place::new("store.url", self.store.url.expose(), &[Form::Sqlite, Form::Postgres])
+                .with_drivers(cfg!(feature = "servers")),
+        );
         places.push(
             Place::new("intake.url", self.intake.url.expose(), &[Form::Sqlite, Form::Redis])
-                .read_by(crate::store::read_redis),
+                .read_by(crate::store::read_redis)
+                .with_drivers(cfg!(feature = "servers")),
         );
         places.push(
             Place::new("cache.url", self.cache.url.expose(), &[Form::Memory, Form::Redis])
-                .read_by(crate::store::read_redis),
+                .read_by(crate::store::read_redis)
+                .with_drivers(cfg!(feature = "servers")),
         );
         places.push(bus::place(&self.bus));
         places

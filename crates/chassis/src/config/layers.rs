@@ -5,10 +5,11 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use figment::Figment;
-use figment::providers::{Format, Serialized, Toml};
+use figment::providers::{Format, Serialized};
 use figment::value::{Dict, Value};
 
 use super::process::Process;
+use super::toml_format::Toml;
 use crate::files::read_secret;
 
 /// The faults of a configuration, each in a line.

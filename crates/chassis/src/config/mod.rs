@@ -3,6 +3,7 @@
 mod layers;
 mod process;
 mod settings;
+mod toml_format;
 
 pub use layers::{ConfigFaults, environment, layers, over};
 pub use process::Process;

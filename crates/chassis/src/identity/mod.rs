@@ -1,5 +1,6 @@
 //! The identity of a caller. Users signs access tokens and every service verifies them itself. Nothing else proves an identity.
 
+mod ed25519;
 mod remembered;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::net::{Surroundings, own_client};
 use crate::observe::Context;
 use crate::values::{Form, Place};
+pub use ed25519::install_ed25519;
 use remembered::{Print, Remembered, Vouched};
 
 /// The audience of access tokens.
@@ -147,6 +149,7 @@ impl Verifier {
     /// # Errors
     /// If the address of the keys can't be used here, in a sentence that says what to set.
     pub fn new(config: &IdentityConfig, surroundings: &Surroundings) -> anyhow::Result<Arc<Self>> {
+        install_ed25519();
         let source = match config.keys.strip_prefix("inproc://") {
             Some(_) if !surroundings.allows_in_process() => anyhow::bail!(
                 "identity.keys is {}, which only works if the services share a process; set the address of users, such as http://users:3000",

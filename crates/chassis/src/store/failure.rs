@@ -1,7 +1,6 @@
 use std::error::Error;
 
 use kernel::{Class, Fault, Kind};
-use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
 
 /// The failure of a store: unavailable for now, or broken. The error of the driver is its source, for the log. It never reaches
@@ -52,15 +51,19 @@ fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::Protocol(_)
         | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(error) => {
-            error.try_downcast_ref::<PgDatabaseError>().is_some_and(is_transient_in_postgres)
-                || error.try_downcast_ref::<SqliteError>().is_some_and(is_transient_in_sqlite)
+            #[cfg(feature = "servers")]
+            if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                return is_transient_in_postgres(error);
+            }
+            error.try_downcast_ref::<SqliteError>().is_some_and(is_transient_in_sqlite)
         }
         _ => false,
     }
 }
 
 /// True if the same statement may succeed later. The code decides, because messages are translated.
-fn is_transient_in_postgres(error: &PgDatabaseError) -> bool {
+#[cfg(feature = "servers")]
+fn is_transient_in_postgres(error: &sqlx::postgres::PgDatabaseError) -> bool {
     let code = error.code();
     // Connection trouble; too many connections, no memory, disk full.
     code.starts_with("08")

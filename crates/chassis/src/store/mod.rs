@@ -4,11 +4,14 @@ mod erasure;
 mod failure;
 mod opened;
 mod pool;
+#[cfg(feature = "servers")]
 pub mod postgres;
 pub mod sqlite;
 mod time_limit;
 
-pub use erasure::{Erasable, PostgresErasure, SqliteErasure, owe_postgres, owe_sqlite};
+pub use erasure::{Erasable, SqliteErasure, owe_sqlite};
+#[cfg(feature = "servers")]
+pub use erasure::{PostgresErasure, owe_postgres};
 pub use failure::StoreFailure;
 pub use opened::OpenedStore;
 pub use time_limit::in_time;

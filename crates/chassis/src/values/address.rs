@@ -87,6 +87,11 @@ impl Form {
         matches!(self, Form::Local | Form::InProcess)
     }
 
+    /// True for a server that is reached through a driver. Decision 36 says which programs have the drivers.
+    const fn needs_driver(self) -> bool {
+        matches!(self, Form::Postgres | Form::Mongo | Form::Redis | Form::Neo4j | Form::Amqp)
+    }
+
     /// True if the rest of the URL can have this form. The driver may still find a fault in its query.
     fn fits(self, url: &str) -> bool {
         let rest = url.split_once(':').map_or("", |(_, rest)| rest);
@@ -98,7 +103,9 @@ impl Form {
             Form::Http => url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty())),
             Form::Grpc => grpc_servers(url).is_some(),
             // The server may be a socket, which the query names.
-            Form::Postgres => is_postgres(url) && (names_host(url) || rest.contains("host=/")),
+            #[cfg(feature = "servers")]
+            Form::Postgres if !is_postgres(url) => false,
+            Form::Postgres => names_host(url) || rest.contains("host=/"),
             Form::Mongo | Form::Redis | Form::Neo4j | Form::Amqp => names_host(url),
         }
     }
@@ -118,6 +125,7 @@ pub(crate) fn sqlite_path(url: &str) -> Option<PathBuf> {
     (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
+#[cfg(feature = "servers")]
 fn is_postgres(url: &str) -> bool {
     url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
 }
@@ -151,13 +159,14 @@ pub struct Place {
     key: String,
     url: Url,
     forms: &'static [Form],
+    has_drivers: bool,
     adapter_fault: Option<String>,
 }
 
 impl Place {
     /// The address `url` under `key`, which may have one of these forms.
     pub fn new(key: &str, url: &str, forms: &'static [Form]) -> Self {
-        Self { key: key.to_owned(), url: url.into(), forms, adapter_fault: None }
+        Self { key: key.to_owned(), url: url.into(), forms, has_drivers: true, adapter_fault: None }
     }
 
     /// Also runs the adapter's own parser. Its error must not quote the URL.
@@ -165,6 +174,12 @@ impl Place {
         // The failure of a store names its subject in its cause.
         let sentence = |fault: E| fault.source().map_or_else(|| fault.to_string(), super::causes);
         self.adapter_fault = read(self.url.expose()).err().map(sentence);
+        self
+    }
+
+    /// States whether the crate that opens this address has the drivers of servers, which its feature `servers` brings.
+    pub fn with_drivers(mut self, has_drivers: bool) -> Self {
+        self.has_drivers = has_drivers;
         self
     }
 
@@ -178,9 +193,14 @@ impl Place {
     /// in a process of its own.
     pub fn fault(&self, profile: Profile, alone: bool) -> Option<String> {
         let (key, url) = (&self.key, self.url.expose());
-        let form =
-            self.forms.iter().find(|form| form.schemes().contains(&self.url.scheme()) && form.fits(url));
-        let Some(form) = form else {
+        let mut candidates = self.forms.iter().filter(|form| form.schemes().contains(&self.url.scheme()));
+        if !self.has_drivers && candidates.clone().any(|form| form.needs_driver()) {
+            return Some(format!(
+                "{key} is the address of a server, and this program was built without the drivers of servers; \
+                 add `--features servers` to the command that builds it"
+            ));
+        }
+        let Some(form) = candidates.find(|form| form.fits(url)) else {
             // Not even the scheme is quoted: if it is wrong, it may be a password.
             return Some(format!("{key} must be {}", either(self.forms.iter())));
         };
@@ -340,6 +360,31 @@ mod tests {
         }
         for bad in ["news", "/news/", "/", "/a?b", "/a b", "/a//b"] {
             assert!(path_fault("k", bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_program_without_drivers_says_how_to_build_one_that_opens_servers() {
+        let fault = |url: &str| {
+            Place::new("the.key", url, ALL).with_drivers(false).fault(Profile::Development, false)
+        };
+        for server in [
+            "postgres://u:hunter2@db/users",
+            "mongodb://u:hunter2@view/x",
+            "redis://u:hunter2@cache",
+            "bolt://neo4j:hunter2@graph",
+            "amqp://u:hunter2@broker/portal",
+        ] {
+            assert_eq!(
+                fault(server).as_deref(),
+                Some(
+                    "the.key is the address of a server, and this program was built without the drivers of \
+                     servers; add `--features servers` to the command that builds it"
+                )
+            );
+        }
+        for other in ["sqlite:data/users.db", "memory:", "local:data/bus.db", "http://users:3000"] {
+            assert_eq!(fault(other), None, "{other}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! The adapters of this service's ports. The scheme of a URL chooses one.
 
+#[cfg(feature = "servers")]
 mod mongo_view;
+#[cfg(feature = "servers")]
 mod postgres_answers;
+#[cfg(feature = "servers")]
 mod postgres_events;
 mod record;
 mod sqlite_answers;
@@ -33,6 +36,7 @@ pub use record::{BylineColumns, RecordError, read_event, write_event};
 ///
 /// # Errors
 /// Where the URL names no adapter, or the store can't be opened.
+#[cfg_attr(not(feature = "servers"), expect(unused_variables, reason = "only a server shows the name"))]
 pub async fn open_events(
     url: &str,
     service: &str,
@@ -43,6 +47,7 @@ pub async fn open_events(
             let outbox = store.outbox();
             Ok((Arc::new(store), outbox))
         }
+        #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
             let store = postgres_events::PostgresEventStore::open(url, service).await?;
             let outbox = store.outbox();
@@ -57,20 +62,26 @@ pub async fn open_events(
 ///
 /// # Errors
 /// Where the URL names no adapter, or the store can't be opened.
+#[cfg_attr(not(feature = "servers"), expect(unused_variables, reason = "only a server shows the name"))]
 pub async fn open_view(url: &str, service: &str) -> Result<Arc<dyn NewsView>, StoreFailure> {
     match scheme(url) {
         "sqlite" => Ok(Arc::new(sqlite_view::SqliteNewsView::open(url).await?)),
+        #[cfg(feature = "servers")]
         "mongodb" => Ok(Arc::new(mongo_view::MongoNewsView::open(url, service).await?)),
         other => Err(no_adapter("the view", other, "`sqlite:` and `mongodb:`")),
     }
 }
 
-/// Reads the address of a MongoDB, and connects to nothing.
+/// Reads the address of a MongoDB server and connects to nothing. Addresses of other schemes are accepted unread.
 ///
 /// # Errors
-/// Where it can't be read; nothing of it is quoted. Other addresses are none of its business.
+/// When the address cannot be read. The error quotes nothing of it.
 pub fn read_view(url: &str) -> Result<(), StoreFailure> {
-    if scheme(url) == "mongodb" { mongo_view::read(url) } else { Ok(()) }
+    match scheme(url) {
+        #[cfg(feature = "servers")]
+        "mongodb" => mongo_view::read(url),
+        _ => Ok(()),
+    }
 }
 
 /// The scheme only: the rest of a URL may hold a password.

@@ -87,6 +87,7 @@ impl Person {
         };
         let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let pkcs8 = key(seed).to_pkcs8_der().expect("a key in PKCS 8");
+        chassis::install_ed25519();
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(pkcs8.as_bytes())).expect("a token")
     }
 }

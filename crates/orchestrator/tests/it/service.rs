@@ -273,8 +273,8 @@ fn token_with(role: Role, history: bool) -> String {
     };
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
     header.kid = Some("test".to_owned());
-    let pem =
-        signing_key().to_pkcs8_pem(ed25519_dalek::pkcs8::spki::der::pem::LineEnding::LF).expect("a key");
-    let key = jsonwebtoken::EncodingKey::from_ed_pem(pem.as_bytes()).expect("a key");
+    let pkcs8 = signing_key().to_pkcs8_der().expect("a key in PKCS #8");
+    let key = jsonwebtoken::EncodingKey::from_ed_der(pkcs8.as_bytes());
+    chassis::install_ed25519();
     jsonwebtoken::encode(&header, &claims, &key).expect("a token")
 }

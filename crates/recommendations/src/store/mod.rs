@@ -1,5 +1,6 @@
 //! The stores of this service. The scheme of the URL selects the adapter.
 
+#[cfg(feature = "servers")]
 mod neo4j;
 mod sqlite;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use chassis::sqlite::Database;
 use chassis::{Erasable, SqliteErasure, StoreFailure, Url};
 
+#[cfg(feature = "servers")]
 use neo4j::Neo4jTasteGraph;
 use sqlite::SqliteTasteGraph;
 
@@ -33,6 +35,7 @@ pub enum Engine {
     /// A file of this process.
     Sqlite(Database),
     /// A server.
+    #[cfg(feature = "servers")]
     Neo4j(Neo4jTasteGraph),
 }
 
@@ -41,6 +44,7 @@ impl Engine {
     pub fn name(&self) -> &'static str {
         match self {
             Engine::Sqlite(_) => "sqlite",
+            #[cfg(feature = "servers")]
             Engine::Neo4j(_) => "neo4j",
         }
     }
@@ -49,6 +53,7 @@ impl Engine {
     pub fn erasure(&self) -> Arc<dyn Erasable> {
         match self {
             Engine::Sqlite(database) => Arc::new(SqliteErasure::new(database.clone())),
+            #[cfg(feature = "servers")]
             Engine::Neo4j(graph) => Arc::new(graph.clone()),
         }
     }
@@ -57,6 +62,7 @@ impl Engine {
     pub async fn ping(&self) -> Result<(), StoreFailure> {
         match self {
             Engine::Sqlite(database) => database.ping().await,
+            #[cfg(feature = "servers")]
             Engine::Neo4j(graph) => graph.ping().await,
         }
     }
@@ -65,6 +71,7 @@ impl Engine {
     pub async fn try_write(&self) -> Result<(), StoreFailure> {
         match self {
             Engine::Sqlite(database) => database.try_write().await,
+            #[cfg(feature = "servers")]
             Engine::Neo4j(graph) => graph.try_write().await,
         }
     }
@@ -73,17 +80,22 @@ impl Engine {
     pub async fn close(&self) {
         match self {
             Engine::Sqlite(database) => database.close().await,
+            #[cfg(feature = "servers")]
             Engine::Neo4j(_) => {}
         }
     }
 }
 
-/// Checks the address of a graph without connecting.
+/// Checks the address of a graph server without connecting. Addresses of other schemes are accepted unread.
 ///
 /// # Errors
 /// Fails if the address is not valid. The error quotes nothing of it.
 pub fn check_address(url: &str) -> Result<(), StoreFailure> {
-    if url.starts_with("sqlite:") { Ok(()) } else { neo4j::check_address(url) }
+    match url.split_once(':') {
+        #[cfg(feature = "servers")]
+        Some(("neo4j" | "bolt", _)) => neo4j::check_address(url),
+        _ => Ok(()),
+    }
 }
 
 /// Opens the graph at `url`: `sqlite:<path>`, or `neo4j://user:password@host:7687` (also as `bolt://`).
@@ -91,12 +103,14 @@ pub fn check_address(url: &str) -> Result<(), StoreFailure> {
 ///
 /// # Errors
 /// Fails if the scheme is unknown or the store can't be opened.
+#[cfg_attr(not(feature = "servers"), expect(unused_variables, reason = "only a server needs a budget"))]
 pub async fn open(url: &Url, budget: Duration) -> Result<OpenedGraph, StoreFailure> {
     match url.scheme() {
         "sqlite" => {
             let graph = SqliteTasteGraph::open(url.expose()).await?;
             Ok(OpenedGraph { engine: Engine::Sqlite(graph.database().clone()), graph: Arc::new(graph) })
         }
+        #[cfg(feature = "servers")]
         "neo4j" | "bolt" => {
             let graph = Neo4jTasteGraph::open(url.expose(), budget).await?;
             Ok(OpenedGraph { engine: Engine::Neo4j(graph.clone()), graph: Arc::new(graph) })

@@ -29,6 +29,7 @@ pub struct SigningKey {
 
 impl SigningKey {
     fn from_pem(pem: &str) -> Option<Self> {
+        chassis::install_ed25519();
         let secret = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).ok()?.to_bytes();
         // The short form, without the public key, is the one that every JOSE library reads.
         let der = KeypairBytes { secret_key: secret, public_key: None }.to_pkcs8_der().ok()?;

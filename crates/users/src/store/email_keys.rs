@@ -4,8 +4,8 @@
 //! may differ. 0 is a former key that stays: by today's rule the address is that of an older account, and both can log in with
 //! what they always typed.
 
+use chassis::StoreFailure;
 use chassis::sqlite::Database as Sqlite;
-use chassis::{StoreFailure, postgres};
 use kernel::UserId;
 use uuid::Uuid;
 
@@ -45,7 +45,8 @@ pub async fn renew_sqlite(database: &Sqlite) -> Result<(), StoreFailure> {
 }
 
 /// Gives every account of a PostgreSQL database a key of today's form. Replicas that start at once do it one after the other.
-pub async fn renew_postgres(database: &postgres::Database) -> Result<(), StoreFailure> {
+#[cfg(feature = "servers")]
+pub async fn renew_postgres(database: &chassis::postgres::Database) -> Result<(), StoreFailure> {
     loop {
         let mut tx = database.begin().await?;
         // Registrations that come meanwhile wait for a moment: a key must not be taken between the question and the change.

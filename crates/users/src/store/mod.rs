@@ -8,13 +8,20 @@ mod email_keys;
 mod key_file;
 mod memory;
 mod outbox;
+#[cfg(feature = "servers")]
 mod postgres;
+#[cfg(feature = "servers")]
 mod postgres_admins;
+#[cfg(feature = "servers")]
 mod postgres_rows;
+#[cfg(feature = "servers")]
 mod postgres_sessions;
 mod record;
+#[cfg(feature = "servers")]
 mod redis;
+#[cfg(feature = "servers")]
 mod redis_cache;
+#[cfg(feature = "servers")]
 mod redis_intake;
 mod sqlite;
 mod sqlite_answers;
@@ -74,6 +81,7 @@ const INTAKE: &str = "intake.url";
 const CACHE: &str = "cache.url";
 
 /// How long a request waits for a cache in a server. Asking the store instead takes little longer.
+#[cfg(feature = "servers")]
 const CACHE_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Opens the store that `url` names.
@@ -89,6 +97,7 @@ pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
                 (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
             Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
         }
+        #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
             let store = postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?;
             let (outbox, erasure, closer) =
@@ -111,6 +120,7 @@ pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<(Arc<dyn In
             let closer = intake.closer();
             Ok((Arc::new(intake), closer))
         }
+        #[cfg(feature = "servers")]
         "redis" => {
             let intake = redis_intake::RedisIntake::open(url.expose(), clock).await.map_err(failed)?;
             let closer = intake.closer();
@@ -128,6 +138,7 @@ pub fn open_cache(config: &Cache) -> Result<Arc<dyn UserCache>, OpenError> {
     let life = Duration::from_secs(config.ttl_seconds);
     match config.url.scheme() {
         "memory" => Ok(Arc::new(memory::MemoryUserCache::new(config.capacity, life))),
+        #[cfg(feature = "servers")]
         "redis" => {
             let cache = redis_cache::RedisUserCache::new(config.url.expose(), life, CACHE_PATIENCE);
             Ok(Arc::new(cache.map_err(|failure| OpenError::Store(CACHE, failure))?))
@@ -136,12 +147,16 @@ pub fn open_cache(config: &Cache) -> Result<Arc<dyn UserCache>, OpenError> {
     }
 }
 
-/// Reads the address of a Redis server, and connects to nothing.
+/// Reads the address of a Redis server and connects to nothing. Addresses of other schemes are accepted unread.
 ///
 /// # Errors
-/// Where it can't be read. What is wrong with it is not told: it may hold a password. Other addresses are none of its business.
+/// When the address cannot be read. The error quotes nothing of it: it may hold a password.
 pub fn read_redis(url: &str) -> Result<(), StoreFailure> {
-    if url.starts_with("redis:") { redis::Redis::new(url, CACHE_PATIENCE).map(drop) } else { Ok(()) }
+    match url.split_once(':') {
+        #[cfg(feature = "servers")]
+        Some(("redis", _)) => redis::Redis::new(url, CACHE_PATIENCE).map(drop),
+        _ => Ok(()),
+    }
 }
 
 fn unknown(key: &'static str, url: &Url, known: &'static str) -> OpenError {

@@ -42,6 +42,7 @@ pub fn encode(account: &Account) -> Result<String, StoreFailure> {
 }
 
 /// The record of an account without its credentials.
+#[cfg(feature = "servers")]
 pub fn encode_user(user: &User) -> Result<String, StoreFailure> {
     written(user, None)
 }
@@ -75,6 +76,7 @@ pub fn decode(text: &str) -> Result<Account, StoreFailure> {
 ///
 /// # Errors
 /// As [`decode`].
+#[cfg(feature = "servers")]
 pub fn decode_user(text: &str) -> Result<User, StoreFailure> {
     Ok(read(text)?.0)
 }
