@@ -20,7 +20,7 @@ use crate::tally::Tally;
 /// The exchanges of requests and replies, as `bus` names them.
 const CALLS: &str = "portal.calls";
 const REPLIES: &str = "portal.replies";
-/// How long a section has for an answer; the read budget of the portal.
+/// The time that a section has for a reply: the read budget of the portal.
 const BUDGET: Duration = Duration::from_secs(2);
 
 /// A call: the method and its message.
@@ -39,18 +39,18 @@ impl Call {
         Self { method: "GetArticle", body, token: None, refused: false }
     }
 
-    /// Any other, in somebody's name.
+    /// Creates any other call, with a token.
     pub fn by(method: &'static str, message: &impl Message, token: &str) -> Self {
         Self { method, body: message.encode_to_vec(), token: Some(token.to_owned()), refused: false }
     }
 
-    /// The same call, which the section is to refuse; its answer is an empty article.
+    /// Returns the same call in a form that the section refuses. Its result is an empty article.
     #[must_use]
     pub fn refused(self) -> Self {
         Self { refused: true, ..self }
     }
 
-    /// What the reply says.
+    /// Decodes the reply.
     fn article(&self, reply: &Delivery) -> Result<Article> {
         let is_refusal = reply.properties.kind().as_ref().is_some_and(|kind| kind.as_str() == "Refusal");
         match (is_refusal, self.refused) {
@@ -85,7 +85,7 @@ impl Call {
     }
 }
 
-/// A queue for replies, and what arrives there.
+/// A queue of replies with its consumer.
 async fn desk(channel: &Channel, name: &str, options: QueueDeclareOptions) -> Result<Consumer> {
     let nothing = FieldTable::default;
     channel.queue_declare(name.into(), options, nothing()).await.context("the queue of replies")?;
@@ -122,7 +122,7 @@ async fn connect(broker: &str) -> Result<Connection> {
 
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Delivery>>>>;
 
-/// A connection for many calls at once.
+/// A connection for many calls in flight.
 pub struct Caller {
     channel: Channel,
     queue: String,
@@ -136,7 +136,7 @@ impl Caller {
     /// Connects.
     ///
     /// # Errors
-    /// Where the broker does not answer.
+    /// If the broker does not answer.
     pub async fn new(broker: &str) -> Result<Arc<Self>> {
         let connection = connect(broker).await?;
         let channel = connection.create_channel().await?;
@@ -161,18 +161,18 @@ impl Caller {
     /// Asks and waits for the article.
     ///
     /// # Errors
-    /// Where there is none in time.
+    /// If there is no reply in time.
     pub async fn ask(&self, section: &str, call: &Call) -> Result<Article> {
         let id = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let (told, reply) = oneshot::channel();
-        lock(&self.waiting).insert(id.clone(), told);
+        let (sender, reply) = oneshot::channel();
+        lock(&self.waiting).insert(id.clone(), sender);
         call.send(&self.channel, section, &id, &self.queue).await?;
         let reply = tokio::time::timeout(BUDGET, reply).await;
         lock(&self.waiting).remove(&id);
         call.article(&reply.context("no reply in time")?.context("the connection ended")?)
     }
 
-    /// Asks with so many calls in flight, each followed by the next. Gives what came of it, and the last article.
+    /// Sends calls with this many in flight, each followed by the next. Returns the result and the last article.
     ///
     /// # Errors
     /// Where not a single call was answered.

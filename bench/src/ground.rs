@@ -1,4 +1,4 @@
-//! What is measured: a fleet and a portal in one process, both with the same data, made through the API.
+//! The portals that are measured: a fleet and one process, both with the same data, created through the API.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,18 +15,18 @@ use crate::progress::Progress;
 
 /// The sections.
 pub const SECTIONS: [&str; 3] = ["famous", "politics", "sports"];
-/// How many published articles a portal has, over all sections.
+/// Number of published articles over all sections.
 pub const ARTICLES: usize = 1_000;
-/// How many accounts, the first admin not counted.
+/// Number of accounts, without the first admin.
 pub const ACCOUNTS: usize = 100;
-/// How many requests are under way while a portal is filled.
+/// Number of requests in flight while a portal is filled.
 const AT_ONCE: usize = 16;
-/// How long registrations and publications may take until they can be read.
+/// The longest time until registrations and publications can be read.
 const SETTLED: Duration = Duration::from_secs(180);
 
 /// One portal with its data.
 pub struct Stock {
-    /// What it answers at.
+    /// The URL of the portal.
     pub client: Client,
     /// The published articles of each section, in the order of [`SECTIONS`].
     pub articles: [Arc<[String]>; 3],
@@ -35,7 +35,7 @@ pub struct Stock {
     admin_password: String,
 }
 
-/// The fleet, and what is in it.
+/// The fleet with its data.
 pub struct InFleet {
     /// The processes.
     pub fleet: Fleet,
@@ -43,7 +43,7 @@ pub struct InFleet {
     pub stock: Stock,
 }
 
-/// The one process, and what is in it.
+/// The one process with its data.
 pub struct InOne {
     /// The process.
     pub portal: Portal,
@@ -56,7 +56,7 @@ impl InFleet {
     /// Starts the six binaries behind nginx and fills them.
     pub async fn start(progress: &Progress) -> Result<Self> {
         progress.doing("the fleet starts");
-        // As documented but for the limits, which are for one client; ours is many.
+        // As documented, except the limits of one client, because this client stands for many.
         let fleet = Fleet::start(1, &UNTHROTTLED, Settings::new()).await;
         let password =
             std::fs::read_to_string(fleet.admin_password_file()).context("the admin's password")?;
@@ -65,7 +65,7 @@ impl InFleet {
         Ok(Self { fleet, stock })
     }
 
-    /// Where a service answers directly, as `http://127.0.0.1:3000`.
+    /// Returns the URL of a service without the gateway, such as `http://127.0.0.1:3000`.
     pub fn url(&self, service: &str) -> String {
         format!("http://{}", self.fleet.setting(service, "PROCESS__LISTEN"))
     }
@@ -118,7 +118,7 @@ impl Stock {
         stream::iter(emails).map(one).buffered(AT_ONCE).try_collect().await
     }
 
-    /// Everything that was written can be read. Lists are asked for rarely: they would be in the way of what is to be seen in them.
+    /// Waits until all written data can be read. Lists are requested rarely, because they would delay the projection.
     async fn settle(&self, admin: &Account) -> Result<()> {
         let begun = Instant::now();
         loop {
@@ -150,13 +150,13 @@ impl Stock {
         self.articles[place].clone()
     }
 
-    /// What an article looks like to a reader.
+    /// Returns an article as readers get it.
     pub async fn body(&self, section: &str, id: &str) -> Bytes {
         self.client.get(&format!("/news/v1/{section}/{id}")).send().await.expect_status(200).body
     }
 }
 
-/// How many articles each section gets.
+/// Number of articles of each section.
 fn share() -> impl Iterator<Item = usize> {
     (0..SECTIONS.len()).map(|place| (ARTICLES + place) / SECTIONS.len())
 }

@@ -21,7 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::tally::Tally;
 
-/// How long an answer may take before it counts as an error.
+/// The longest time of a response. A longer one counts as an error.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One request.
@@ -81,23 +81,23 @@ impl Target {
     /// The server at this URL.
     ///
     /// # Errors
-    /// Where it is no address of a host and a port.
+    /// If it is not an address with a host and a port.
     pub fn at(url: &str, ask: impl Fn(u64) -> Ask + Send + Sync + 'static) -> Result<Self> {
         let address = url.trim_start_matches("http://").parse();
         Ok(Self::new(address.with_context(|| format!("the address {url}"))?, ask))
     }
 
-    /// Asks once and gives the body: what is measured is first seen to work, and how large it is.
+    /// Sends one request and returns the body, to check that the target works and how large the response is.
     ///
     /// # Errors
-    /// Where the answer is no success.
+    /// If the response is not a success.
     pub async fn once(&self) -> Result<Bytes> {
         let (status, body) = Line::new(self.address).ask(&(self.ask)(0)).await?;
         ensure!((200..300).contains(&status), "{} answered {status}", (self.ask)(0).path);
         Ok(body)
     }
 
-    /// Asks over so many connections, on each as soon as the last answer is there.
+    /// Sends requests over this many connections, on each as soon as the last response has arrived.
     pub async fn closed(&self, connections: usize, time: Duration) -> Tally {
         let (next, begun) = (Arc::new(AtomicU64::new(0)), Instant::now());
         let one = |_| {
@@ -117,7 +117,7 @@ impl Target {
         Tally::sum(parts.into_iter().flatten(), None, begun.elapsed())
     }
 
-    /// Asks so many times a second, by the timetable, over at most so many connections.
+    /// Sends this many requests per second, by the timetable, over at most this many connections.
     pub async fn open(&self, a_second: f64, connections: usize, time: Duration) -> Tally {
         let (timetable, begun) = (timetable(a_second, time), Instant::now());
         let timetable = Arc::new(Mutex::new(timetable));
@@ -138,9 +138,9 @@ impl Target {
     }
 }
 
-/// The moments of a timetable, each told when it has come. A thread of its own: tokio's timers are a millisecond coarse.
+/// Sends a signal at each moment of a timetable. A separate thread does it, because tokio's timers have a resolution of a millisecond.
 fn timetable(a_second: f64, time: Duration) -> UnboundedReceiver<(u64, Instant)> {
-    let (told, moments) = unbounded_channel();
+    let (sender, moments) = unbounded_channel();
     std::thread::spawn(move || {
         let begin = Instant::now();
         for number in 0.. {
@@ -149,7 +149,7 @@ fn timetable(a_second: f64, time: Duration) -> UnboundedReceiver<(u64, Instant)>
                 break;
             }
             std::thread::sleep(due.saturating_sub(begin.elapsed()));
-            if told.send((number, begin + due)).is_err() {
+            if sender.send((number, begin + due)).is_err() {
                 break;
             }
         }
@@ -172,7 +172,7 @@ impl Line {
     /// Asks, and gives status and body.
     ///
     /// # Errors
-    /// Where no whole answer comes in time.
+    /// If no complete response arrives in time.
     pub async fn ask(&mut self, ask: &Ask) -> Result<(u16, Bytes)> {
         let answer = tokio::time::timeout(PATIENCE, self.exchange(ask)).await;
         let answer = answer.context("no answer in time").flatten();

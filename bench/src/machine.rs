@@ -1,4 +1,4 @@
-//! What the machine says of its processes: their CPU time and memory, and how much of the processors nobody used. From `/proc`.
+//! CPU time and memory of processes, and the idle part of the processors, from `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,12 +16,12 @@ pub struct Reading {
     known: u64,
 }
 
-/// What was used between two readings.
+/// The usage between two readings.
 #[derive(Debug, Clone, Copy)]
 pub struct Used {
     /// CPU time of the servers that are measured, in microseconds.
     pub servers_us: f64,
-    /// The part of all processors that nobody used, 0 to 1.
+    /// The idle part of all processors, 0 to 1.
     pub idle: f64,
     /// The part that processes used which have nothing to do with this measurement, 0 to 1.
     pub others: f64,
@@ -42,7 +42,7 @@ pub fn read(servers: &[u32], known: &[u32]) -> Reading {
 }
 
 impl Reading {
-    /// What was used since an earlier reading of the same processes.
+    /// Returns the usage since an earlier reading of the same processes.
     pub fn since(&self, before: &Self) -> Used {
         let part = |now: u64, before: u64| now.saturating_sub(before) as f64;
         let all = part(self.all, before.all).max(1.0);
@@ -119,7 +119,7 @@ pub struct Memory {
     pub pss: u64,
 }
 
-/// What a process occupies now; nothing where it is gone or may not be looked at.
+/// Returns the memory of a process, or `None` if it has ended or may not be read.
 pub fn memory(id: u32) -> Option<Memory> {
     let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
     let kib = |name: &str| {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_strangers_use_is_what_is_busy_and_nobody_known() {
+    fn unrelated_processes_use_the_busy_part_that_no_known_process_uses() {
         let before = Reading { all: 200, idle: 100, used: 100, servers: 10, known: 50 };
         let after = Reading { all: 300, idle: 140, used: 160, servers: 30, known: 100 };
         let used = after.since(&before);

@@ -55,16 +55,16 @@ enum Command {
 struct Run {
     /// The goals, as P4; without any, all of them
     goals: Vec<String>,
-    /// How long a window of load is
+    /// Length of a window of load
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How often each side has its turn
+    /// Number of rounds of each comparison
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     rounds: u64,
-    /// The processes of the engines, which take part in what is measured
+    /// Process ids of the engines, which take part in the measurement
     #[arg(long, value_delimiter = ',')]
     engines: Vec<u32>,
-    /// Where the figures are written as JSON
+    /// The file for the figures as JSON
     #[arg(long)]
     into: PathBuf,
 }
@@ -137,7 +137,7 @@ impl Run {
     }
 }
 
-/// A line on the standard output. Where nobody reads any more nothing is said, and the work goes on.
+/// Prints a line on the standard output. If its reader has left, the line is dropped and the work continues.
 fn say(words: &str) {
     let mut out = std::io::stdout().lock();
     let _closed = writeln!(out, "{words}").and_then(|()| out.flush());

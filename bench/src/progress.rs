@@ -1,4 +1,4 @@
-//! What is going on, for whoever waits.
+//! The progress of a run.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar for so many windows.
+    /// Creates a bar for this many windows.
     ///
     /// # Errors
     /// Never: the template is a constant.
@@ -19,7 +19,7 @@ impl Progress {
         Ok(Self(bar))
     }
 
-    /// What is done now. Where there is no terminal it is a line.
+    /// Shows the current step. Without a terminal it is a line.
     pub fn doing(&self, what: &str) {
         if self.0.is_hidden() {
             crate::say(&format!("… {what}"));
@@ -27,7 +27,7 @@ impl Progress {
         self.0.set_message(what.to_owned());
     }
 
-    /// A window is over, and this is what came of it.
+    /// Shows the result of a window.
     pub fn line(&self, line: &str) {
         self.0.inc(1);
         self.say(line);
@@ -38,7 +38,7 @@ impl Progress {
         self.0.suspend(|| crate::say(line));
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn end(&self) {
         self.0.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! What a run ends with: a table for people, a file for programs.
+//! The result of a run: a table for people and a file for programs.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub struct Report {
     rounds: usize,
     articles: usize,
     accounts: usize,
-    /// What the portal was told besides its documented settings.
+    /// The settings of the portal that differ from the documented ones.
     told: Vec<String>,
     rows: Vec<Row>,
     figures: Vec<Figure>,
@@ -41,7 +41,7 @@ impl Report {
         }
     }
 
-    /// The table, with what has to be known to read it.
+    /// Formats the table, with the notes that explain it.
     pub fn text(&self) -> String {
         let told = self.told.join(", ");
         format!(
@@ -61,7 +61,7 @@ impl Report {
     /// Writes it into a folder, under its time and as `latest.json`. Gives the first of them.
     ///
     /// # Errors
-    /// Where the folder can't be written.
+    /// If the folder can't be written.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         std::fs::create_dir_all(folder).with_context(|| format!("the folder {}", folder.display()))?;
         let text = serde_json::to_string_pretty(self).context("the report as JSON")?;

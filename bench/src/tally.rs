@@ -1,4 +1,4 @@
-//! What came of a load.
+//! The result of a load.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub struct Tally {
     pub answered: u64,
     /// Everything else.
     pub errors: u64,
-    /// What the first of those was.
+    /// The first of these errors.
     pub first_error: Option<String>,
-    /// Requests a second by the timetable; none where the load was as fast as the answers.
+    /// Requests per second of the timetable. `None` if the load was as fast as the responses.
     pub offered: Option<f64>,
     /// From the first request to the last answer.
     pub time: Duration,
@@ -32,7 +32,7 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// One outcome: the status of an answer, or why there is none. Errors have latencies too.
+    /// Counts one outcome: the status of a response, or the reason why there is none. Errors have latencies too.
     pub fn count(&mut self, latency: Duration, outcome: Result<u16>) {
         self.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST).max(1));
         let error = match outcome {
@@ -44,7 +44,7 @@ impl Tally {
         self.first_error.get_or_insert(error);
     }
 
-    /// What several connections counted in the same time.
+    /// Adds the counts of several connections in the same time.
     pub fn sum(parts: impl IntoIterator<Item = Self>, offered: Option<f64>, time: Duration) -> Self {
         let mut all = Self { offered, time, ..Self::default() };
         for part in parts {

@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use crate::window::Figure;
 
-/// From here on strangers took so much of the processors that a figure is doubtful.
+/// The share of the processors from which unrelated processes make a figure doubtful.
 const STRANGERS: f64 = 0.15;
 /// A latency by timetable on a machine with less to spare than this is that of a queue for the processor.
 const SATURATED: f64 = 0.05;
 /// Rounds that differ by more than this factor are doubtful.
 const APART: f64 = 1.6;
 
-/// What a ratio should be.
+/// The target of a ratio.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
@@ -44,17 +44,17 @@ impl std::fmt::Display for Goal {
 pub struct Row {
     /// As in the list of goals.
     pub id: &'static str,
-    /// What is compared with what.
+    /// The comparison in words.
     pub what: String,
-    /// The median of the rounds; none where it could not be measured.
+    /// The median of the rounds. `None` if it could not be measured.
     pub ratio: Option<f64>,
     /// The smallest and the largest round.
     pub spread: Option<(f64, f64)>,
-    /// In what it is counted, where it is no ratio.
+    /// The unit, if the value is not a ratio.
     pub unit: &'static str,
-    /// None where the line only adds to the one above.
+    /// The target. `None` if the line only adds to the one above.
     pub goal: Option<Goal>,
-    /// Whether the median meets the goal.
+    /// True if the median meets the goal.
     pub met: Option<bool>,
     /// Why the figure is doubtful, or could not be measured.
     pub doubt: Option<String>,
@@ -71,12 +71,12 @@ impl Row {
         Self { id, what: what.to_owned(), ratio, spread, unit: "", goal: None, met: None, doubt }
     }
 
-    /// What could not be measured.
+    /// Creates a row for a goal that could not be measured.
     pub fn missing(id: &'static str, why: String) -> Self {
         Self { doubt: Some(why), ..Self::of(id, "could not be measured", Vec::new()) }
     }
 
-    /// With what it should be.
+    /// Sets the target.
     #[must_use]
     pub fn goal(self, goal: Goal) -> Self {
         Self { goal: Some(goal), met: self.ratio.map(|ratio| goal.is_met(ratio)), ..self }
@@ -88,7 +88,7 @@ impl Row {
         Self { unit, ..self }
     }
 
-    /// Doubtful where the machine was busy with other things in the figures behind it.
+    /// Marks the row as doubtful if unrelated processes were busy during its measurement.
     #[must_use]
     pub fn seen_in(mut self, figures: &[Figure]) -> Self {
         let worst = |part: fn(&Figure) -> f64| {
@@ -145,7 +145,7 @@ pub fn table(rows: &[Row]) -> String {
     lines.iter().map(padded).collect::<Vec<_>>().join("\n")
 }
 
-/// Two digits behind the point where they say something.
+/// Formats a value with two decimals if they are significant.
 fn short(value: f64) -> String {
     if value.abs() >= 20.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }

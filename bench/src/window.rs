@@ -1,4 +1,4 @@
-//! One window of load, and what was seen in it.
+//! One window of load and its figures.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -14,38 +14,38 @@ use crate::tally::Tally;
 /// More errors than this part of all requests, and the figure says nothing.
 const MOST_ERRORS: f64 = 0.01;
 
-/// What is common to all measurements.
+/// The settings of all measurements.
 pub struct Bench {
-    /// How long a window is.
+    /// Length of a window.
     pub time: Duration,
-    /// How often each side has its turn.
+    /// Number of rounds.
     pub rounds: usize,
     /// Processes that take part and are not ours: the engines.
     pub engines: Vec<u32>,
-    /// For whoever waits.
+    /// The progress display.
     pub progress: Progress,
     /// Everything that was seen so far.
     pub figures: RefCell<Vec<Figure>>,
 }
 
-/// What was seen in one window.
+/// The figures of one window.
 #[derive(Debug, Clone, Serialize)]
 pub struct Figure {
     /// The goal that it belongs to.
     pub goal: &'static str,
-    /// Who was asked what.
+    /// The target and the request.
     pub what: String,
     /// From 1 on.
     pub round: usize,
-    /// How much there was to choose from, and how large an answer is.
+    /// The number of different requests, and the size of a response.
     pub data: String,
-    /// Requests a second by the timetable; none where the load was as fast as the answers.
+    /// Requests per second of the timetable. `None` if the load was as fast as the responses.
     pub offered: Option<f64>,
     /// Answers a second.
     pub achieved: f64,
     /// Answers.
     pub answered: u64,
-    /// What was no success.
+    /// The errors.
     pub errors: u64,
     /// The first of those.
     pub first_error: Option<String>,
@@ -55,13 +55,13 @@ pub struct Figure {
     pub p99_ms: Option<f64>,
     /// CPU time of the server's processes for each request, in microseconds.
     pub cpu_us: Option<f64>,
-    /// The part of all processors that nobody used.
+    /// The idle part of all processors.
     pub idle: f64,
     /// The part that strangers to this measurement used.
     pub others: f64,
 }
 
-/// A side of a comparison: whose CPU counts, and what its figures are called.
+/// A side of a comparison: the processes whose CPU time counts, and the name of its figures.
 #[derive(Debug, Clone)]
 pub struct Side {
     goal: &'static str,
@@ -77,7 +77,7 @@ impl Side {
     }
 }
 
-/// What a load says of itself.
+/// The description of a load.
 pub enum Came {
     /// Of requests that we sent.
     Of(Tally),
@@ -103,10 +103,10 @@ impl Bench {
         1..=self.rounds
     }
 
-    /// Puts one side under load, and keeps and prints what was seen.
+    /// Puts one side under load, and stores and prints its figures.
     ///
     /// # Errors
-    /// Where the load fails as a whole, or more than a hundredth of its requests.
+    /// If the load fails as a whole, or more than a hundredth of its requests.
     pub async fn window<C: Into<Came>>(
         &self,
         side: &Side,
@@ -197,7 +197,7 @@ impl Figure {
     /// CPU time for each request.
     ///
     /// # Errors
-    /// Where it was not counted, or the load was too small for the kernel's clock.
+    /// If it was not measured, or the load was too small for the kernel's clock.
     pub fn cpu(&self) -> Result<f64> {
         let cpu = self.cpu_us.unwrap_or_default();
         ensure!(cpu > 0.0, "{}: no CPU time was counted", self.what);

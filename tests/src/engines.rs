@@ -1,12 +1,12 @@
-//! The engines as somebody who breaks them sees them: killed and started again by the same command as by hand.
+//! Engines that a test kills and starts again, by the same command as an operator.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use testkit::{engine, program, wait_until};
 
-/// How long Neo4j may take from its handshake to its first answer.
-const WARM: Duration = Duration::from_secs(60);
+/// The longest time of Neo4j from its handshake to its first answer.
+const WARM_UP: Duration = Duration::from_secs(60);
 
 /// One of the private servers that the fleet stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,18 +15,18 @@ pub enum Engine {
     Postgres,
     /// FerretDB, in MongoDB's place: the sections' views.
     Ferretdb,
-    /// The Redis that may forget.
+    /// The Redis of caches, which may lose data.
     RedisCache,
-    /// The Redis that must not.
+    /// The Redis of intakes, which must not lose data.
     RedisIntake,
     /// The broker.
     Rabbitmq,
-    /// Tastes.
+    /// Neo4j: what readers like.
     Neo4j,
 }
 
 impl Engine {
-    /// As `cargo xtask engines` calls it.
+    /// Returns the name that `cargo xtask engines` uses.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -38,22 +38,22 @@ impl Engine {
         }
     }
 
-    /// Ends it at once, with everything it has started: SIGKILL.
+    /// Kills the engine with all its processes (SIGKILL).
     pub async fn kill9(self) {
         xtask(&["engines", "kill", self.name()]).await;
     }
 
-    /// Starts it again on its data; returns when it answers.
+    /// Starts the engine again on its data. Returns when it answers.
     pub async fn start(self) {
         xtask(&["engines", "start", self.name()]).await;
         if self == Self::Neo4j {
-            // It shakes hands long before it answers a question: everything that it does, it does for the first time.
-            wait_until("an answer of Neo4j", WARM, || async { asked().await.ok() }).await;
+            // It accepts connections long before it answers its first query.
+            wait_until("an answer of Neo4j", WARM_UP, || async { query_neo4j().await.ok() }).await;
         }
     }
 
-    /// The same where nothing can be awaited. A failure is only said.
-    pub fn start_now(self) {
+    /// Starts the engine again without async code. A failure is only reported.
+    pub fn start_blocking(self) {
         let mut command = std::process::Command::new(program("XTASK"));
         let status = command.args(["engines", "start", self.name()]).stdin(Stdio::null()).status();
         if !status.is_ok_and(|status| status.success()) {
@@ -62,7 +62,7 @@ impl Engine {
     }
 }
 
-async fn asked() -> neo4rs::Result<()> {
+async fn query_neo4j() -> neo4rs::Result<()> {
     let url = engine("NEO4J");
     let (scheme, rest) = url.split_once("://").expect("a URL");
     let (login, server) = rest.split_once('@').expect("a URL with a login");
@@ -74,6 +74,6 @@ async fn asked() -> neo4rs::Result<()> {
 async fn xtask(arguments: &[&str]) {
     let mut command = tokio::process::Command::new(program("XTASK"));
     let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("xtask can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "`cargo xtask {}`: {said}", arguments.join(" "));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "`cargo xtask {}`: {errors}", arguments.join(" "));
 }

@@ -1,4 +1,4 @@
-//! A fleet of one test's own: the six binaries behind the real nginx, on stores that nobody else uses.
+//! The fleet of one test: the six binaries behind the real nginx, on stores that no other test uses.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,15 +13,15 @@ use crate::plan::Plan;
 use crate::seed::{Seeded, seed};
 use crate::stores::Stores;
 
-/// The services, in the order of starting: users makes the key that signs tokens.
+/// The services, in the order of starting. Users is the first, because it creates the key that signs tokens.
 pub const SERVICES: [&str; 6] =
     ["users", "famous-news", "politics-news", "sports-news", "recommendations", "orchestrator"];
 
-/// How long a service may take from its start until every dependency answers it, on a machine with much to do.
+/// The longest time from the start of a service until all its dependencies answer, on a busy machine.
 const READY: Duration = Duration::from_secs(30);
 
-/// What a service says, as JSON, when it takes requests.
-const TAKES_REQUESTS: &str = "\"message\":\"ready\"";
+/// The log message, as JSON, of a service that accepts requests.
+const READY_MESSAGE: &str = "\"message\":\"ready\"";
 
 /// One process of a service.
 pub(crate) struct Instance {
@@ -31,13 +31,13 @@ pub(crate) struct Instance {
     pub(crate) grpc: SocketAddr,
     variables: Vec<(String, String)>,
     process: Option<Process>,
-    /// What its earlier processes wrote.
+    /// The output of its earlier processes.
     earlier: Vec<String>,
 }
 
-/// Six services and a gateway. Everything ends with it.
+/// Six services and a gateway. All of them end when this is dropped.
 pub struct Fleet {
-    // In the order of dropping: nobody asks any more, then nobody writes, then the stores go.
+    // In the order of dropping: first the requests end, then the writes, then the stores are removed.
     gateway: Gateway,
     instances: Vec<Instance>,
     graphs: usize,
@@ -46,11 +46,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts `replicas` of each service and the gateway, and returns when all of them are ready. `settings` are told to every
-    /// service, as `("PROCESS__LOG", "debug")`, or to one, as `("ORCHESTRATOR__CACHE__BYTES", "0")`.
+    /// Starts `replicas` of each service and the gateway, and returns when all of them are ready. A setting is for every service,
+    /// such as `("PROCESS__LOG", "debug")`, or for one, such as `("ORCHESTRATOR__CACHE__BYTES", "0")`.
     ///
     /// # Panics
-    /// Where one of them does not start, with its output.
+    /// If one of them does not start. Its output is shown.
     pub async fn start(replicas: usize, settings: &[(&str, &str)], gateway: Settings) -> Self {
         let (stores, folder) = (Stores::new().await, Folder::new());
         let password = folder.join("admin-password");
@@ -67,102 +67,101 @@ impl Fleet {
         }
         let gateway = Gateway::start_at(address, upstreams(gateway, &instances)).await;
         let mut fleet = Self { gateway, instances, graphs: 1, stores, folder };
-        fleet.start_those(|instance| instance.service == "users" && instance.number == 1).await;
+        fleet.start_where(|instance| instance.service == "users" && instance.number == 1).await;
         fleet.start_all().await;
         fleet
     }
 
-    /// The gateway's address, without a slash at the end.
+    /// Returns the URL of the gateway, without a slash at the end.
     pub fn url(&self) -> &str {
         self.gateway.url()
     }
 
-    /// The file with the password of the first admin.
+    /// Returns the file with the password of the first admin.
     pub fn admin_password_file(&self) -> std::path::PathBuf {
         self.folder.join("admin-password")
     }
 
-    /// Starts what doesn't run, and returns when everything is ready.
+    /// Starts the instances that don't run, and returns when all are ready.
     pub async fn start_all(&mut self) {
-        self.start_those(|_| true).await;
+        self.start_where(|_| true).await;
     }
 
-    /// Starts the processes of this service that don't run.
+    /// Starts the instances of this service that don't run.
     pub async fn start_service(&mut self, service: &str) {
-        self.start_those(|instance| instance.service == service).await;
+        self.start_where(|instance| instance.service == service).await;
     }
 
-    /// Ends every process of this service at once: SIGKILL.
+    /// Kills every process of this service (SIGKILL).
     pub fn kill9(&mut self, service: &str) {
-        self.kill9_those(|instance| instance.service == service);
+        self.kill9_where(|instance| instance.service == service);
     }
 
-    /// Ends one process of this service at once; `number` is from 1.
+    /// Kills one process of this service. `number` counts from 1.
     pub fn kill9_one(&mut self, service: &str, number: usize) {
-        self.kill9_those(|instance| instance.service == service && instance.number == number);
+        self.kill9_where(|instance| instance.service == service && instance.number == number);
     }
 
-    /// Ends every process of every service at once.
+    /// Kills every process of every service.
     pub fn kill9_all(&mut self) {
-        self.kill9_those(|_| true);
+        self.kill9_where(|_| true);
     }
 
-    /// Asks every service to end, and waits until all have, each in order.
+    /// Stops every service in order, and waits until all have ended.
     pub async fn stop(&mut self) {
         join_all(self.instances.iter_mut().map(Instance::stop)).await;
     }
 
-    /// The process of this service; of several the first.
+    /// Returns the first process of this service.
     ///
     /// # Panics
-    /// Where it does not run.
+    /// If it does not run.
     pub fn process(&self, service: &str) -> &Process {
         let instance = self.instances.iter().find(|instance| instance.service == service);
         instance.and_then(|instance| instance.process.as_ref()).expect("the service runs")
     }
 
-    /// The process id of nginx, of which the workers are children.
+    /// Returns the id of nginx's main process, whose children are the workers.
     pub fn gateway_id(&self) -> u32 {
         self.gateway.process_id()
     }
 
-    /// What this service was told; of several instances the first. `key` is as in `("PROCESS__LISTEN", …)`.
+    /// Returns a setting of the first instance of this service. `key` has the form `PROCESS__LISTEN`.
     ///
     /// # Panics
-    /// Where it was not told.
+    /// If it is not set.
     pub fn setting(&self, service: &str, key: &str) -> &str {
         let instance = self.instances.iter().find(|instance| instance.service == service);
         let ending = format!("__{key}");
-        let mut told = instance.expect("the service is there").variables.iter();
-        &told.find(|(name, _)| name.ends_with(&ending)).expect("the service was told").1
+        let mut variables = instance.expect("the service exists").variables.iter();
+        &variables.find(|(name, _)| name.ends_with(&ending)).expect("the setting is set").1
     }
 
-    /// Clients of each process of this service, past the gateway.
+    /// Returns clients of each process of this service, without the gateway.
     pub fn clients(&self, service: &str) -> Vec<Client> {
         self.instances.iter().filter(|it| it.service == service).map(Instance::client).collect()
     }
 
-    /// Fills the stores by `portal seed`, as `cargo xtask fleet seed` does it.
+    /// Fills the stores with `portal seed`, as `cargo xtask fleet seed` does.
     pub(crate) fn seed(&self, articles: u16) -> Vec<Seeded> {
-        seed(&self.folder.join("seed"), articles, &self.stores_as_told())
+        seed(&self.folder.join("seed"), articles, &self.store_variables())
     }
 
-    /// Runs `portal verify-history` over the stores of the fleet, which may run meanwhile.
+    /// Runs `portal verify-history` over the stores of the fleet, which may be running.
     ///
     /// # Panics
-    /// Where the program can't be run.
+    /// If the program can't be run.
     pub async fn verify_history(&self, section: &str) -> Output {
         let mut command = tokio::process::Command::new(portal_binary());
         command.args(["verify-history", "--section", section, "--data-dir"]).arg(self.folder.join("verify"));
-        command.envs(self.stores_as_told()).output().await.expect("the portal can be run")
+        command.envs(self.store_variables()).output().await.expect("the portal can be run")
     }
 
-    /// What the services were told of their stores, for a command that is run over them.
-    fn stores_as_told(&self) -> Vec<(String, String)> {
+    /// Returns the variables of the services' stores, for a command that works on them.
+    fn store_variables(&self) -> Vec<(String, String)> {
         let first = self.instances.iter().filter(|instance| instance.number == 1);
-        let told = first.flat_map(|instance| instance.variables.iter().cloned());
-        // How a service listens and what it proves itself with is the affair of its process; and between the services of a command
-        // there is no network.
+        let variables = first.flat_map(|instance| instance.variables.iter().cloned());
+        // Addresses and tokens of a process are left out, because the services of a command have no network between them.
         let of_a_process = [
             "__PROCESS__",
             "__GRPC__",
@@ -170,17 +169,22 @@ impl Fleet {
             "ORCHESTRATOR__RECOMMENDATIONS__URL",
             "RECOMMENDATIONS__USERS__URL",
         ];
-        told.filter(|(name, _)| !of_a_process.iter().any(|part| name.contains(part))).collect()
+        variables.filter(|(name, _)| !of_a_process.iter().any(|part| name.contains(part))).collect()
     }
 
-    /// Starts this service, which does not run, and gives the time from the start of its process until it is ready; of several
-    /// instances the first.
+    /// Returns the text of every row and document in the stores of users and the sections. Binary columns are in hexadecimal
+    /// digits.
+    pub async fn stored_text(&self) -> String {
+        self.stores.stored_text().await
+    }
+
+    /// Starts the first instance of this service, which must not be running. Returns the time until it is ready.
     ///
     /// # Panics
-    /// Where it does not become ready.
+    /// If it does not become ready.
     pub async fn time_start(&mut self, service: &str) -> Duration {
         let instance = self.instances.iter_mut().find(|instance| instance.service == service);
-        let (instance, begun) = (instance.expect("the service is there"), Instant::now());
+        let (instance, begun) = (instance.expect("the service exists"), Instant::now());
         instance.start(self.folder.path()).await;
         wait_until("a service that is ready", READY, || async {
             let answer = instance.client().get("/readyz").try_send().await;
@@ -190,12 +194,12 @@ impl Fleet {
         begun.elapsed()
     }
 
-    /// Every line that the services have written so far.
+    /// Returns every line that the services have written so far.
     pub fn output(&self) -> Vec<String> {
         self.instances.iter().flat_map(Instance::output).collect()
     }
 
-    /// Restarts recommendations on another, empty graph.
+    /// Restarts recommendations on a new, empty graph.
     pub async fn lose_tastes(&mut self) {
         self.graphs += 1;
         let graph = self.stores.neo4j(self.graphs);
@@ -207,7 +211,7 @@ impl Fleet {
         self.start_service("recommendations").await;
     }
 
-    /// Which of the services answer `/readyz` with another status than 200, and what.
+    /// Returns the services whose `/readyz` does not return 200, with its response.
     pub async fn not_ready(&self) -> Vec<String> {
         let running = self.instances.iter().filter(|instance| instance.process.is_some());
         let answers = join_all(running.map(|instance| async move {
@@ -221,9 +225,10 @@ impl Fleet {
         answers.await.into_iter().flatten().collect()
     }
 
-    async fn start_those(&mut self, those: impl Fn(&Instance) -> bool) {
+    async fn start_where(&mut self, is_selected: impl Fn(&Instance) -> bool) {
         let folder = self.folder.path();
-        let down = self.instances.iter_mut().filter(|instance| instance.process.is_none() && those(instance));
+        let down =
+            self.instances.iter_mut().filter(|instance| instance.process.is_none() && is_selected(instance));
         join_all(down.map(|instance| instance.start(folder))).await;
         wait_until("services that are ready", READY, || async {
             self.not_ready().await.is_empty().then_some(())
@@ -231,8 +236,8 @@ impl Fleet {
         .await;
     }
 
-    fn kill9_those(&mut self, those: impl Fn(&Instance) -> bool) {
-        self.instances.iter_mut().filter(|instance| those(instance)).for_each(Instance::kill9);
+    fn kill9_where(&mut self, is_selected: impl Fn(&Instance) -> bool) {
+        self.instances.iter_mut().filter(|instance| is_selected(instance)).for_each(Instance::kill9);
     }
 }
 
@@ -243,7 +248,7 @@ impl Instance {
         let program = self
             .variables
             .iter()
-            .fold(Program::new(binary(self.service), TAKES_REQUESTS), |program, (name, value)| {
+            .fold(Program::new(binary(self.service), READY_MESSAGE), |program, (name, value)| {
                 program.env(name, value)
             });
         self.process = Some(Process::start(&program.current_dir(own)).await);
@@ -288,11 +293,11 @@ fn instances(replicas: usize) -> Vec<Instance> {
     SERVICES.into_iter().flat_map(of).map(instance).collect()
 }
 
-/// The gateway's settings with the instances of each service.
+/// Adds the instances of each service to the gateway's settings.
 fn upstreams(settings: Settings, instances: &[Instance]) -> Settings {
     let servers = |service: &str| {
         let of = instances.iter().filter(|instance| instance.service == service);
-        // As in the compose file.
+        // The same parameters as in the compose file.
         of.map(|instance| format!("server {} max_fails=3 fail_timeout=2s; ", instance.http))
             .collect::<String>()
     };

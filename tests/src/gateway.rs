@@ -1,4 +1,4 @@
-//! The gateway under test: the real nginx with the templates of `nginx/`, on ports and in a folder of its own.
+//! The gateway under test: the real nginx with the templates of `nginx/`, on its own ports and in its own folder.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 
 use crate::{repository, text};
 
-/// Where nobody listens.
-pub const NOBODY: &str = "server 127.0.0.1:1 max_fails=0;";
+/// An upstream on which no program listens.
+pub const UNREACHABLE: &str = "server 127.0.0.1:1 max_fails=0;";
 
-/// The gateway's variables: those of `nginx/gateway.env`, and what is different here.
+/// The gateway's variables: those of `nginx/gateway.env` with the changes of a test.
 #[derive(Debug, Clone)]
 pub struct Settings(BTreeMap<String, String>);
 
@@ -24,18 +24,18 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// As documented, with the folders of this machine and no service anywhere.
+    /// Returns the documented variables with the folders of this machine and without any service.
     pub fn as_documented() -> Self {
         Self(documented())
             .with("GATEWAY_WORKERS", "2")
             .with("GATEWAY_HTML", &repository("nginx/html").display().to_string())
             .with("GATEWAY_RESOLVER", "")
-            .with("GATEWAY_USERS", NOBODY)
-            .with("GATEWAY_NEWS", NOBODY)
-            .with("GATEWAY_RECOMMENDATIONS", NOBODY)
+            .with("GATEWAY_USERS", UNREACHABLE)
+            .with("GATEWAY_NEWS", UNREACHABLE)
+            .with("GATEWAY_RECOMMENDATIONS", UNREACHABLE)
     }
 
-    /// The same without a limit that a test would meet by accident.
+    /// Returns the documented variables without the limits that a test could reach by accident.
     pub fn new() -> Self {
         Self::as_documented()
             .with("GATEWAY_RATE", "100000r/s")
@@ -47,14 +47,14 @@ impl Settings {
             .with("GATEWAY_IN_HAND", "10000")
     }
 
-    /// The same with one of them changed.
+    /// Changes one variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.0.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// A template with the variables in their places, as `envsubst` of the official image does it: only those which are set.
+    /// Fills a template as `envsubst` of the official image does it: only variables that are set are replaced.
     pub fn fill(&self, template: &str) -> String {
         self.0
             .iter()
@@ -62,7 +62,7 @@ impl Settings {
     }
 }
 
-/// What `nginx/gateway.env` says.
+/// Returns the variables of `nginx/gateway.env`.
 pub fn documented() -> BTreeMap<String, String> {
     let line = |line: &str| {
         let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("`{line}` sets no variable"));
@@ -71,7 +71,7 @@ pub fn documented() -> BTreeMap<String, String> {
     text("nginx/gateway.env").lines().filter(|l| !l.is_empty() && !l.starts_with('#')).map(line).collect()
 }
 
-/// The names and texts of all templates.
+/// Returns the names and texts of all templates.
 pub fn templates() -> Vec<(String, String)> {
     let folder = repository("nginx/templates");
     let entries = std::fs::read_dir(&folder).expect("the folder of the templates is there");
@@ -93,17 +93,17 @@ pub struct Gateway {
     client: Client,
     health: Client,
     address: SocketAddr,
-    // After the process: it is still there while nginx ends.
+    // Dropped after the process, so that the folder exists while nginx ends.
     _folder: Folder,
 }
 
 impl Gateway {
-    /// Starts nginx and waits until it takes connections.
+    /// Starts nginx and waits until it accepts connections.
     pub async fn start(settings: Settings) -> Self {
         Self::start_at(free_address(), settings).await
     }
 
-    /// The same at an address that was told before to those behind it.
+    /// Starts nginx at an address that the services already know.
     pub async fn start_at(address: SocketAddr, settings: Settings) -> Self {
         let (folder, health) = (Folder::new(), free_address());
         let settings = settings
@@ -118,42 +118,42 @@ impl Gateway {
         Self { process, client: client(address), health: client(health), address, _folder: folder }
     }
 
-    /// Where it answers, without a slash at the end.
+    /// Returns the URL of the gateway, without a slash at the end.
     pub fn url(&self) -> &str {
         self.client.base()
     }
 
-    /// A client of it.
+    /// Returns a client of the gateway.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The id of its first process, of which the workers are children.
+    /// Returns the id of the main process, whose children are the workers.
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// A client of its own health and counters.
+    /// Returns a client of the gateway's health and counters.
     pub fn health(&self) -> &Client {
         &self.health
     }
 
-    /// What it has written so far.
+    /// Returns the output so far.
     pub fn output(&self) -> Vec<String> {
         self.process.output()
     }
 
-    /// Sends these bytes over a connection of their own and gives what comes back until it is closed.
+    /// Sends these bytes over a new connection and returns everything until the connection is closed.
     pub async fn raw(&self, request: &[u8]) -> String {
-        let mut stream = TcpStream::connect(self.address).await.expect("the gateway takes connections");
-        // It may answer and close before it has read everything.
+        let mut stream = TcpStream::connect(self.address).await.expect("the gateway accepts connections");
+        // The gateway may respond and close before it has read everything.
         let _ = stream.write_all(request).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// GET of an address exactly as it is written here: clients tidy addresses up before they ask.
+    /// Sends a GET for exactly this address. Other clients normalise addresses before they send them.
     pub async fn raw_get(&self, address: &str) -> String {
         let request = format!("GET {address} HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n\r\n");
         self.raw(request.as_bytes()).await
@@ -162,14 +162,14 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // Its workers would go on without it.
+        // Its workers would outlive a SIGKILL.
         self.process.end();
     }
 }
 
 fn nginx(folder: &Path) -> Program {
-    // At this level it says when it is there. As root its workers would become somebody who can't enter the test's folder;
-    // for everybody else the line has no effect.
+    // At this log level nginx reports when it is ready. If it runs as root, its workers would switch to a user that can't read the
+    // test's folder. For other users the line has no effect.
     let globals = "daemon off; user root; error_log /dev/stdout notice;";
     Program::new(program("NGINX"), "start worker processes")
         .args(["-e", "stderr", "-g", globals, "-p"])

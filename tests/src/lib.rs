@@ -22,23 +22,23 @@ pub use world::{
 };
 pub use writers::{Ledger, Writers};
 
-/// A file of the repository.
+/// Returns the path of a file of the repository.
 pub fn repository(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 ///
 /// # Panics
-/// Where it can't be read.
+/// If it can't be read.
 #[track_caller]
 pub fn text(path: &str) -> String {
     let path = repository(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Makes tests of scenarios. Each is written once, as `async fn name(shape: Shape)`, and stands here; one that doesn't is dead code
-/// and does not compile. What has no meaning on one of the shapes says why.
+/// Defines tests for scenarios. Each is written once, as `async fn name(shape: Shape)`, and listed here. One that is not listed is
+/// dead code and does not compile. A scenario that has no meaning in one of the shapes says why.
 ///
 /// ```ignore
 /// scenarios! {

@@ -1,4 +1,4 @@
-//! What each service of a fleet is told.
+//! The settings of each service of a fleet.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::fleet::{Instance, SERVICES};
 use crate::stores::Stores;
 
-/// What recommendations proves itself with at users.
+/// The token of calls between services.
 const TOKEN: &str = "the-tests-token-of-recommendations-at-users";
 
-/// What the services are told.
+/// The inputs of the settings of all services.
 pub(crate) struct Plan<'a> {
-    /// The gateway's.
+    /// The address of the gateway.
     pub(crate) address: SocketAddr,
     pub(crate) stores: &'a Stores,
     pub(crate) folder: &'a Path,
@@ -19,19 +19,19 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// What this instance finds in its environment, where `all` are there.
+    /// Returns the environment of this instance, one of `all`.
     pub(crate) fn variables(&self, instance: &Instance, all: &[Instance]) -> Vec<(String, String)> {
         let replicas = |service: &str, to: fn(&Instance) -> SocketAddr| {
             let of = all.iter().filter(|instance| instance.service == service);
             of.map(|instance| format!("http://{}", to(instance))).collect::<Vec<_>>()
         };
-        // Users knows its own keys; the others ask it, where there are several through the gateway, which knows who is there.
+        // Users knows its own keys. The others fetch them from it, through the gateway if there are several instances.
         let keys = match (instance.service, replicas("users", |it| it.http).as_slice()) {
             ("users", _) => format!("http://{}", instance.http),
             (_, [one]) => one.clone(),
             _ => format!("http://{}/users/v1", self.address),
         };
-        let mut told = vec![
+        let mut settings = vec![
             ("PROCESS__PROFILE", "production".to_owned()),
             ("PROCESS__EDGE__TRUSTED_PROXIES", "127.0.0.1".to_owned()),
             ("PROCESS__LISTEN", instance.http.to_string()),
@@ -41,16 +41,16 @@ impl Plan<'_> {
             ("IDENTITY__ISSUER", format!("http://{}", self.address)),
             ("IDENTITY__KEYS", keys),
         ];
-        told.extend(self.own(instance.service, |service| replicas(service, |it| it.grpc).join(",")));
-        told.extend(self.settings.iter().filter_map(|(key, value)| {
-            let (service, key) = addressed(key);
+        settings.extend(self.own(instance.service, |service| replicas(service, |it| it.grpc).join(",")));
+        settings.extend(self.settings.iter().filter_map(|(key, value)| {
+            let (service, key) = split_service(key);
             service.is_none_or(|service| service == instance.service).then(|| (key, (*value).to_owned()))
         }));
         let prefix = prefix(instance.service);
-        told.into_iter().map(|(key, value)| (crate::world::variable(&prefix, key), value)).collect()
+        settings.into_iter().map(|(key, value)| (crate::world::variable(&prefix, key), value)).collect()
     }
 
-    /// What only this service is told.
+    /// Returns the settings of this service alone.
     fn own(&self, service: &str, grpc: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let base = |path: &str| ("PROCESS__EDGE__PUBLIC_BASE", path.to_owned());
@@ -85,8 +85,9 @@ impl Plan<'_> {
     }
 }
 
-/// For whom a setting is, and its key there. What is for one service begins with its name; the others would refuse it.
-fn addressed(key: &str) -> (Option<&'static str>, &str) {
+/// Splits a setting into the service that it is for, if it is for one alone, and its key. Such a setting begins with the
+/// service's name, because the other services would refuse it.
+fn split_service(key: &str) -> (Option<&'static str>, &str) {
     let of = |service: &'static str| {
         let key = key.strip_prefix(&prefix(service))?.strip_prefix("__")?;
         Some((Some(service), key))
@@ -94,7 +95,7 @@ fn addressed(key: &str) -> (Option<&'static str>, &str) {
     SERVICES.into_iter().find_map(of).unwrap_or((None, key))
 }
 
-/// What the variables of a service begin with.
+/// Returns the prefix of a service's variables.
 fn prefix(service: &str) -> String {
     service.replace('-', "_").to_ascii_uppercase()
 }

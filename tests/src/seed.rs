@@ -5,7 +5,7 @@ use std::process::Command;
 
 use testkit::portal_binary;
 
-/// Somebody whom the seed has made.
+/// An account that the seed has created.
 #[derive(Debug, Clone)]
 pub struct Seeded {
     /// Their e-mail.
@@ -16,11 +16,10 @@ pub struct Seeded {
     pub role: String,
 }
 
-/// Fills stores with `articles` articles and gives the people of them. What it needs to know of the stores besides the folder stands in
-/// `variables`.
+/// Fills stores with `articles` articles and returns the accounts. `variables` name the stores that are not in the folder.
 ///
 /// # Panics
-/// Where it fails, with what it says.
+/// If the command fails. The message contains its output.
 pub(crate) fn seed(data: &Path, articles: u16, variables: &[(String, String)]) -> Vec<Seeded> {
     let mut command = Command::new(portal_binary());
     command.args(["seed", "--articles", &articles.to_string()]).arg("--data-dir").arg(data);

@@ -1,10 +1,10 @@
-//! Which worlds run beside each other.
+//! The lock that decides which portals of a test process run at the same time.
 
 use std::sync::{Arc, LazyLock};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// Who measures is alone; everybody else is there together. Tests of one binary run at the same time.
+/// Permission to run a portal. A measurement runs alone, all other tests of one binary may run at the same time.
 static TURNS: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
 
 pub(crate) enum Turn {

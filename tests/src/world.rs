@@ -1,4 +1,4 @@
-//! A portal of a test's own, in either shape, and what people do with it.
+//! The portal of one test, in either shape, with the actions of its users.
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +9,15 @@ use testkit::{Client, Folder, NoResponse, Portal, Process, Response, portal_bina
 use crate::fleet::Fleet;
 use crate::gateway::Settings;
 use crate::seed::{Seeded, seed};
-use crate::stores::hold_sqlite;
+use crate::stores::lock_sqlite;
 use crate::turn::Turn;
 
 /// The first admin's e-mail.
 pub const ADMIN: &str = "admin@portal.internal";
-/// Everybody else's password.
+/// The password of every other account.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// How the portal is run.
+/// The two shapes in which the portal runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// `portal run`: embedded stores in one folder.
@@ -26,7 +26,7 @@ pub enum Shape {
     Fleet,
 }
 
-/// A running portal whose files and stores are gone when the test is over.
+/// A running portal. Its files and stores are removed when this is dropped.
 pub struct World {
     client: Client,
     running: Running,
@@ -34,11 +34,11 @@ pub struct World {
 }
 
 enum Running {
-    OneProcess(Box<Portal>, #[expect(dead_code, reason = "it goes with the world")] Folder),
+    OneProcess(Box<Portal>, #[expect(dead_code, reason = "it is removed with the portal")] Folder),
     Fleet(Box<Fleet>),
 }
 
-/// Somebody who is logged in.
+/// A person who is logged in.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// Their id.
@@ -50,23 +50,23 @@ pub struct Account {
 }
 
 impl World {
-    /// One with the usual settings, but for the gateway's limits and its cache, which would show in answers.
+    /// Starts a portal with the default settings, except the gateway's limits and its cache, which would be visible in responses.
     pub async fn new(shape: Shape) -> Self {
         Self::with(shape, &[]).await
     }
 
-    /// The same with settings that every process is told, as `("PROCESS__LOG", "debug")`, or one service, as
+    /// Starts it with settings for every process, such as `("PROCESS__LOG", "debug")`, or for one service, such as
     /// `("ORCHESTRATOR__CACHE__BYTES", "0")`.
     pub async fn with(shape: Shape, settings: &[(&str, &str)]) -> Self {
         Self::start(shape, &unthrottled(settings), quiet()).await
     }
 
-    /// One with every setting as it is documented.
+    /// Starts a portal with every setting as documented.
     pub async fn as_documented(shape: Shape) -> Self {
         Self::start(shape, &[], Settings::as_documented()).await
     }
 
-    /// One that no other world of this test process runs beside: for measuring.
+    /// Starts a portal while no other of this test process runs, for measurements.
     pub async fn alone(shape: Shape) -> Self {
         let turn = Turn::alone().await;
         Self::run(shape, &unthrottled(&[]), quiet(), turn).await
@@ -92,15 +92,15 @@ impl World {
         }
     }
 
-    /// A fleet with several of each service. No other world of this test process runs beside it: who asks for replicas looks at what
-    /// fails within a second.
+    /// Starts a fleet with several instances of each service, while no other portal of this test process runs. Tests of replicas
+    /// look at failures within a second.
     pub async fn with_replicas(replicas: usize) -> Self {
         let turn = Turn::alone().await;
         Self::over(Fleet::start(replicas, &unthrottled(&[]), quiet()).await, turn)
     }
 
-    /// One whose fleet has two of each service, with settings, behind a gateway that keeps what is public as documented. Other worlds
-    /// run beside it.
+    /// Starts a portal whose fleet has two instances of each service, behind a gateway with the documented cache. Other portals
+    /// may run at the same time.
     pub async fn doubled(shape: Shape, settings: &[(&str, &str)]) -> Self {
         match shape {
             Shape::OneProcess => Self::with(shape, settings).await,
@@ -115,12 +115,12 @@ impl World {
         Self { client: Client::new(fleet.url()), running: Running::Fleet(Box::new(fleet)), _turn: turn }
     }
 
-    /// A client of the portal.
+    /// Returns a client of the portal.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Clients of everybody who answers for news, past the gateway. Their paths begin behind `/news/v1`.
+    /// Returns clients of every orchestrator, without the gateway. Their paths begin after `/news/v1`.
     pub fn orchestrators(&self) -> Vec<Client> {
         match &self.running {
             Running::OneProcess(portal, _) => vec![Client::new(&format!("{}/news/v1", portal.url()))],
@@ -128,29 +128,29 @@ impl World {
         }
     }
 
-    /// The one process.
+    /// Returns the one process.
     ///
     /// # Panics
-    /// Where it is a fleet.
+    /// If this is a fleet.
     pub fn portal(&mut self) -> &mut Portal {
         match &mut self.running {
             Running::OneProcess(portal, _) => portal,
-            Running::Fleet(_) => panic!("a fleet is no single process"),
+            Running::Fleet(_) => panic!("a fleet is not one process"),
         }
     }
 
-    /// The fleet.
+    /// Returns the fleet.
     ///
     /// # Panics
-    /// Where it is one process.
+    /// If this is one process.
     pub fn fleet(&mut self) -> &mut Fleet {
         match &mut self.running {
             Running::Fleet(fleet) => fleet,
-            Running::OneProcess(..) => panic!("one process is no fleet"),
+            Running::OneProcess(..) => panic!("one process is not a fleet"),
         }
     }
 
-    /// Ends everything that is ours at once, wherever it is: SIGKILL.
+    /// Kills every process of the portal (SIGKILL).
     pub fn kill9(&mut self) {
         match &mut self.running {
             Running::OneProcess(portal, _) => portal.kill9(),
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// Asks everything to end and waits until it has, in order.
+    /// Stops every process in order, and waits until all have ended.
     pub async fn stop(&mut self) {
         match &mut self.running {
             Running::OneProcess(portal, _) => assert!(portal.stop().await.success()),
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// Starts it again at the same address, on the same stores.
+    /// Starts the portal again at the same address, on the same stores.
     pub async fn restart(&mut self) {
         match &mut self.running {
             Running::OneProcess(portal, _) => {
@@ -177,8 +177,8 @@ impl World {
         }
     }
 
-    /// Fills it by `portal seed`, and gives the people that were made. One process is stopped for it and started again; in a fleet the
-    /// services run meanwhile.
+    /// Fills the portal with `portal seed`, and returns the accounts that were created. One process is stopped meanwhile. The services
+    /// of a fleet keep running.
     pub async fn seed(&mut self, articles: u16) -> Vec<Seeded> {
         match &mut self.running {
             Running::OneProcess(portal, _) => {
@@ -191,13 +191,13 @@ impl World {
         }
     }
 
-    /// Restarts recommendations with an empty store: what it knew is lost.
+    /// Restarts recommendations with an empty store.
     pub async fn lose_tastes(&mut self) {
         match &mut self.running {
             Running::OneProcess(portal, _) => {
                 assert!(portal.stop().await.success());
                 remove_files(portal.data(), "recommendations.db");
-                // A portal does not start without a store that it had.
+                // A portal does not start if a store that it had is missing.
                 forget_store(portal.data(), "recommendations.db");
                 self.restart().await;
             }
@@ -205,12 +205,12 @@ impl World {
         }
     }
 
-    /// Keeps recommendations from doing anything until the result is dropped: in a fleet its process is frozen, in one process
-    /// nothing can be written into its store.
+    /// Blocks recommendations until the result is dropped. In a fleet its process is frozen, in one process its store can't be
+    /// written.
     pub async fn hold_recommendations(&self) -> Held<'_> {
         match &self.running {
             Running::OneProcess(portal, _) => {
-                Held(HeldBy::Writer(hold_sqlite(&portal.data().join("recommendations.db")).await))
+                Held(HeldBy::Writer(lock_sqlite(&portal.data().join("recommendations.db")).await))
             }
             Running::Fleet(fleet) => {
                 let process = fleet.process("recommendations");
@@ -220,7 +220,7 @@ impl World {
         }
     }
 
-    /// Every line that the portal has written so far.
+    /// Returns every line that the portal has written so far.
     pub fn output(&self) -> Vec<String> {
         match &self.running {
             Running::OneProcess(portal, _) => portal.process().output(),
@@ -228,7 +228,7 @@ impl World {
         }
     }
 
-    /// The file with the first admin's password.
+    /// Returns the file with the password of the first admin.
     pub fn admin_password_file(&self) -> PathBuf {
         match &self.running {
             Running::OneProcess(portal, _) => portal.data().join("initial-admin-password"),
@@ -236,21 +236,21 @@ impl World {
         }
     }
 
-    /// The first admin, logged in.
+    /// Logs the first admin in.
     pub async fn admin(&self) -> Account {
         let path = self.admin_password_file();
         let password = std::fs::read_to_string(&path).expect("the first admin has a password");
         login(self.client(), ADMIN, password.trim()).await
     }
 
-    /// Registers and logs in.
+    /// Registers an account and logs in.
     pub async fn reader(&self, name: &str) -> Account {
         let email = format!("{name}@example.org");
         register(self.client(), name, &email).await.expect_status(201);
         login(self.client(), &email, PASSWORD).await
     }
 
-    /// Registers, consents to everything, and logs in: consent is a claim of the token.
+    /// Registers an account, consents to everything, and then logs in, because consent is a claim of the token.
     pub async fn consenting_reader(&self, name: &str) -> Account {
         let reader = self.reader(name).await;
         let consent = json!({"personalisation": true, "history": true});
@@ -259,17 +259,17 @@ impl World {
         login(self.client(), &reader.email, PASSWORD).await
     }
 
-    /// Registers, is given a role by an admin, and logs in.
+    /// Registers an account, gives it a role, and logs in.
     pub async fn staff(&self, name: &str, role: &str, admin: &Account) -> Account {
-        self.given(name, &json!({"role": role}), admin).await
+        self.account_with_role(name, &json!({"role": role}), admin).await
     }
 
-    /// The same with a role that holds in one section only.
+    /// Registers an account with a role in one section only, and logs in.
     pub async fn staff_of(&self, section: &str, name: &str, role: &str, admin: &Account) -> Account {
-        self.given(name, &json!({"role": role, "sections": [section]}), admin).await
+        self.account_with_role(name, &json!({"role": role, "sections": [section]}), admin).await
     }
 
-    async fn given(&self, name: &str, role: &Value, admin: &Account) -> Account {
+    async fn account_with_role(&self, name: &str, role: &Value, admin: &Account) -> Account {
         let account = self.reader(name).await;
         let path = format!("/users/v1/{}/roles", account.id);
         let call = self.client().put(&path).token(&admin.token).json(role);
@@ -277,7 +277,7 @@ impl World {
         login(self.client(), &account.email, PASSWORD).await
     }
 
-    /// Writes a draft.
+    /// Writes a draft and returns it.
     pub async fn draft(&self, section: &str, title: &str, tags: &[&str], author: &Account) -> Value {
         let body = json!({"title": title, "content": "What happened, and why.", "tags": tags});
         let path = format!("/news/v1/{section}");
@@ -285,16 +285,22 @@ impl World {
         answer.expect_status(201).json()["news"].clone()
     }
 
-    /// Writes an article and publishes it; gives its id.
+    /// Writes an article, publishes it, and returns its id.
     pub async fn published(&self, section: &str, title: &str, tags: &[&str], admin: &Account) -> String {
         let id = text_of(&self.draft(section, title, tags, admin).await["id"]);
         publish(self.client(), &format!("/news/v1/{section}/{id}"), admin).await;
         id
     }
 
-    /// The same with each version seen before the next is written, and the last one by readers: FerretDB, in MongoDB's place, can lose
-    /// one that two replicas of a section put into the view in the wrong order.
-    pub async fn seen(&self, section: &str, title: &str, tags: &[&str], admin: &Account) -> String {
+    /// Writes and publishes an article, and waits until each version is visible before the next is written. FerretDB, in
+    /// MongoDB's place, can lose a version if two replicas of a section write to the view in the wrong order.
+    pub async fn published_and_visible(
+        &self,
+        section: &str,
+        title: &str,
+        tags: &[&str],
+        admin: &Account,
+    ) -> String {
         let id = text_of(&self.draft(section, title, tags, admin).await["id"]);
         let path = format!("/news/v1/{section}/{id}");
         for version in [1, 2] {
@@ -313,12 +319,12 @@ async fn publish(client: &Client, path: &str, admin: &Account) {
     publish.send().await.expect_status(200);
 }
 
-/// The name of a setting in the environment of a program. What is a standard's is not ours to rename.
+/// Returns the name of a setting in the environment of a program. Variables of a standard keep their names.
 pub(crate) fn variable(program: &str, key: &str) -> String {
     if key.starts_with("OTEL_") { key.to_owned() } else { format!("{program}__{key}") }
 }
 
-/// What takes the services' limits of one client away: all people of a test, or of a measurement, come from one address.
+/// The settings that switch off the services' limits of one client. All people of a test or a measurement have one address.
 pub const UNTHROTTLED: [(&str, &str); 14] = [
     ("PROCESS__EDGE__THROTTLE__CLIENT", "[]"),
     ("PROCESS__EDGE__THROTTLE__ACCOUNT", "[]"),
@@ -336,22 +342,22 @@ pub const UNTHROTTLED: [(&str, &str); 14] = [
     ("USERS__THROTTLE__REGISTRATIONS_PER_ADDRESS", "1000000"),
 ];
 
-/// These settings, without the limits of one client.
+/// Adds the settings that switch off the limits of one client.
 fn unthrottled<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     UNTHROTTLED.iter().chain(settings).copied().collect()
 }
 
-/// The gateway as documented, without what would show in answers: its limits and its cache.
+/// Returns the gateway's documented settings without its limits and its cache, which would be visible in responses.
 fn quiet() -> Settings {
     Settings::new().with("GATEWAY_CACHE_TIME", "0").with("GATEWAY_CACHE_LOCK", "1ms")
 }
 
-/// Recommendations, which stands still as long as this is there.
+/// A block of recommendations that ends when this is dropped.
 pub struct Held<'a>(HeldBy<'a>);
 
 enum HeldBy<'a> {
-    /// SQLite has one writer at a time, and this is it.
-    Writer(#[expect(dead_code, reason = "it holds by being there")] SqliteConnection),
+    /// The connection that holds SQLite's write lock.
+    Writer(#[expect(dead_code, reason = "it blocks while it exists")] SqliteConnection),
     Stopped(&'a Process),
 }
 
@@ -363,17 +369,17 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Takes a store out of the list of those that were in this folder, as an operator does who wants to begin with an empty one.
+/// Removes a store from the list of known stores of a folder, as an operator does to begin with an empty one.
 pub fn forget_store(folder: &Path, name: &str) {
     let list = folder.join("known-stores");
-    let text = std::fs::read_to_string(&list).expect("the list is there");
+    let text = std::fs::read_to_string(&list).expect("the list exists");
     let others: String = text.lines().filter(|line| *line != name).map(|line| format!("{line}\n")).collect();
     std::fs::write(&list, others).expect("a file of ours");
 }
 
-/// Removes the files of a folder whose names begin so.
+/// Removes the files of a folder whose names have this beginning.
 fn remove_files(folder: &Path, beginning: &str) {
-    for entry in std::fs::read_dir(folder).expect("the folder is there") {
+    for entry in std::fs::read_dir(folder).expect("the folder exists") {
         let path = entry.expect("an entry").path();
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning)) {
             std::fs::remove_file(&path).expect("a file of ours");
@@ -386,7 +392,7 @@ pub async fn register(client: &Client, name: &str, email: &str) -> Response {
     try_register(client, name, email).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Registers an account with a portal that may go meanwhile.
+/// Registers an account with a portal that may be killed meanwhile.
 pub async fn try_register(client: &Client, name: &str, email: &str) -> Result<Response, NoResponse> {
     let body = json!({"name": name, "email": email, "password": PASSWORD});
     client.post("/users/v1/").json(&body).try_send().await
@@ -403,8 +409,8 @@ pub async fn login(client: &Client, email: &str, password: &str) -> Account {
     }
 }
 
-/// The text that a JSON value is.
+/// Returns the text of a JSON value.
 #[track_caller]
 pub fn text_of(value: &Value) -> String {
-    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a text")).to_owned()
 }

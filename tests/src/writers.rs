@@ -1,4 +1,4 @@
-//! Clients that write while something is broken, and the list of what they were told is done: the oracle of every fault.
+//! Clients that write while something is broken, and the list of acknowledged writes, which every test of a fault checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::world::{Account, PASSWORD, World, login, text_of, try_register};
 
 const SECTIONS: [&str; 3] = ["famous", "politics", "sports"];
 
-/// How long after a fault everything that was acknowledged may take to be seen.
+/// The longest time after a fault until an acknowledged write becomes visible.
 const CAUGHT_UP: Duration = Duration::from_secs(30);
 
-/// What clients were told is done.
+/// The writes that were acknowledged.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// E-mail → id.
@@ -28,7 +28,7 @@ pub struct Ledger {
     pub articles: BTreeMap<(&'static str, String), u32>,
 }
 
-/// Clients that register, post, publish and erase, each one thing after the other, whatever is answered.
+/// Clients that register, post, publish and erase, each one after the other, whatever the responses are.
 pub struct Writers {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU32>,
@@ -36,7 +36,7 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Starts `count` clients. Each begins a round of writes once in `pace`; `name` makes their accounts differ from others'.
+    /// Starts `count` clients. Each begins a round of writes once in `pace`. `name` distinguishes their accounts.
     pub fn start(world: &World, admin: &Account, name: &str, count: usize, pace: Duration) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let mut clients = JoinSet::new();
@@ -45,28 +45,28 @@ impl Writers {
                 client: world.client().clone(),
                 admin: admin.clone(),
                 name: format!("{name}-{number}"),
-                told: Ledger::default(),
+                ledger: Ledger::default(),
             };
             clients.spawn(writer.run(stop.clone(), done.clone(), pace));
         }
         Self { stop, done, clients }
     }
 
-    /// Waits until so many rounds more have been done, everything in them acknowledged.
-    pub async fn have_done(&self, more: u32) {
-        let wanted = self.done.load(Ordering::SeqCst) + more;
+    /// Waits for this many more rounds whose writes were all acknowledged.
+    pub async fn wait_for_rounds(&self, more: u32) {
+        let target = self.done.load(Ordering::SeqCst) + more;
         wait_until("writes that are acknowledged", CAUGHT_UP, || {
-            std::future::ready((self.done.load(Ordering::SeqCst) >= wanted).then_some(()))
+            std::future::ready((self.done.load(Ordering::SeqCst) >= target).then_some(()))
         })
         .await;
     }
 
-    /// Lets each finish what it has in hand, and gives what they were told.
+    /// Lets each client finish its round, and returns the acknowledged writes.
     pub async fn finish(self) -> Ledger {
         self.stop.store(true, Ordering::SeqCst);
         let mut all = Ledger::default();
-        for told in self.clients.join_all().await {
-            all.take(told);
+        for ledger in self.clients.join_all().await {
+            all.extend(ledger);
         }
         all
     }
@@ -76,7 +76,7 @@ struct Writer {
     client: Client,
     admin: Account,
     name: String,
-    told: Ledger,
+    ledger: Ledger,
 }
 
 impl Writer {
@@ -88,15 +88,15 @@ impl Writer {
             if stop.load(Ordering::SeqCst) {
                 break;
             }
-            // What was not acknowledged may have happened or not: nothing is noted, and the next round is another one.
+            // A write that was not acknowledged may have happened or not. It is not recorded, and the next round is another one.
             if let Ok(true) = self.round(round).await {
                 done.fetch_add(1, Ordering::SeqCst);
             }
         }
-        self.told
+        self.ledger
     }
 
-    /// An account and an article; every fourth account is erased. False where something was refused.
+    /// Writes an account and an article, and erases every fourth account. Returns false if a write was refused.
     async fn round(&mut self, round: usize) -> Result<bool, NoResponse> {
         let account = self.account(round).await?;
         let article = self.article(SECTIONS[round % 3], round).await?;
@@ -111,17 +111,17 @@ impl Writer {
         }
         let id = text_of(&answer.json()["id"]);
         if round % 4 != 3 {
-            self.told.accounts.insert(email, id);
+            self.ledger.accounts.insert(email, id);
             return Ok(true);
         }
         let path = format!("/users/v1/{id}");
         let answer = self.client.delete(&path).token(&self.admin.token).try_send().await?;
-        // Where it was not acknowledged the account is there or not.
-        let erased = self.is_done(&answer);
-        if erased {
-            self.told.erased.insert(id);
+        // If the erasure was not acknowledged, the account may exist or not.
+        let is_erased = self.is_done(&answer);
+        if is_erased {
+            self.ledger.erased.insert(id);
         }
-        Ok(erased)
+        Ok(is_erased)
     }
 
     async fn article(&mut self, section: &'static str, round: usize) -> Result<bool, NoResponse> {
@@ -133,18 +133,18 @@ impl Writer {
             return Ok(false);
         }
         let id = text_of(&draft.json()["news"]["id"]);
-        self.told.articles.insert((section, id.clone()), 1);
+        self.ledger.articles.insert((section, id.clone()), 1);
         let path = format!("/news/v1/{section}/{id}/publish");
         let publish = self.client.post(&path).token(&self.admin.token).header("if-match", "\"v1\"");
         let publish = publish.try_send().await?;
-        let published = self.is_done(&publish);
-        if published {
-            self.told.articles.insert((section, id), 2);
+        let is_published = self.is_done(&publish);
+        if is_published {
+            self.ledger.articles.insert((section, id), 2);
         }
-        Ok(published)
+        Ok(is_published)
     }
 
-    /// Whether it was acknowledged. A refusal that is none of ours is a defect: nothing that is asked here is wrong.
+    /// Returns whether a write was acknowledged. Refusals of the client are defects, because no request here is wrong.
     fn is_done(&self, answer: &Response) -> bool {
         assert!(answer.is_success() || answer.status > 500 || answer.status == 429, "{answer}");
         answer.is_success()
@@ -152,24 +152,24 @@ impl Writer {
 }
 
 impl Ledger {
-    /// Adds what others were told.
-    pub fn take(&mut self, mut other: Self) {
+    /// Adds the writes of other clients.
+    pub fn extend(&mut self, mut other: Self) {
         self.accounts.append(&mut other.accounts);
         self.erased.append(&mut other.erased);
         self.articles.append(&mut other.articles);
     }
 
-    /// Asserts that all of it is there, once, and nothing that was erased.
+    /// Asserts that every acknowledged write exists once, and no erased account.
     ///
     /// # Panics
-    /// With what is missing, or there twice.
-    pub async fn holds(&self, world: &World) {
+    /// If one is missing or exists twice. The message names it.
+    pub async fn assert_stored_once(&self, world: &World) {
         let admin = world.admin().await;
-        self.every_account_is_there_once(world, &admin).await;
-        self.every_article_is_there_once(world, &admin).await;
+        self.assert_accounts_stored_once(world, &admin).await;
+        self.assert_articles_stored_once(world, &admin).await;
     }
 
-    async fn every_account_is_there_once(&self, world: &World, admin: &Account) {
+    async fn assert_accounts_stored_once(&self, world: &World, admin: &Account) {
         for (email, id) in &self.accounts {
             let path = format!("/users/v1/{id}");
             let found = world.client().get(&path).token(&admin.token).send().await.expect_status(200).json();
@@ -190,23 +190,23 @@ impl Ledger {
         }
     }
 
-    async fn every_article_is_there_once(&self, world: &World, admin: &Account) {
+    async fn assert_articles_stored_once(&self, world: &World, admin: &Account) {
         for ((section, id), version) in &self.articles {
             let path = format!("/news/v1/{section}/{id}?min_version={version}");
             let found = wait_until("an article that was acknowledged", CAUGHT_UP, || async {
                 let found = world.client().get(&path).token(&admin.token).send().await;
-                // 503: its projection has not come so far yet.
+                // 503 means that the projection has not reached this version yet.
                 (found.status != 503).then_some(found)
             })
             .await
             .expect_status(200);
             assert!(found.json()["news"]["version"].as_u64() >= Some(u64::from(*version)), "{found}");
         }
-        let seen = all_published(world).await;
+        let counts = all_published(world).await;
         for ((section, id), _) in self.articles.iter().filter(|(_, version)| **version == 2) {
-            assert_eq!(seen.get(id), Some(&1), "{section}/{id}");
+            assert_eq!(counts.get(id), Some(&1), "{section}/{id}");
         }
-        assert!(seen.values().all(|count| *count == 1), "{seen:?}");
+        assert!(counts.values().all(|count| *count == 1), "{counts:?}");
     }
 }
 
@@ -226,19 +226,19 @@ async fn all_emails(world: &World, admin: &Account) -> BTreeMap<String, u32> {
     emails
 }
 
-/// How often each published article is in the mixed list.
+/// Counts how often each published article is in the mixed list.
 async fn all_published(world: &World) -> BTreeMap<String, u32> {
-    let mut seen = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for page in 1.. {
         let path = format!("/news/v1/all/{page}/100");
         let list = world.client().get(&path).send().await.expect_status(200).json();
         assert_eq!(list["partial"], false, "a section is missing");
         for article in list["news"].as_array().expect("a list") {
-            *seen.entry(text_of(&article["id"])).or_default() += 1;
+            *counts.entry(text_of(&article["id"])).or_default() += 1;
         }
         if page >= list["page"]["pages"].as_u64().expect("a number of pages") {
             break;
         }
     }
-    seen
+    counts
 }

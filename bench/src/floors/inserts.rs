@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Done, Drive};
 
-/// As the section's tables of events and messages, without what else it keeps (slugs, bylines).
+/// Creates tables like the section's tables of events and messages, without its others (slugs, bylines).
 const TABLES: &str = "
 create table if not exists bench_events (
     article uuid not null, version integer not null, happened_at timestamptz not null, record text not null,

@@ -21,13 +21,13 @@ pub use nginx::Static;
 /// One of the floors.
 #[derive(Debug, clap::Subcommand)]
 pub enum Floor {
-    /// axum answers a JSON object of so many bytes
+    /// axum responds with a JSON object of this size
     Json {
-        /// How long the body is
+        /// Size of the body in bytes
         #[arg(long)]
         bytes: usize,
     },
-    /// axum answers what stands under an id in a SQLite file
+    /// axum responds with the row of an id in a SQLite file
     Sqlite {
         /// The file
         #[arg(long)]
@@ -58,7 +58,7 @@ pub enum Floor {
         /// The URL of the database
         #[arg(long)]
         url: String,
-        /// How many bytes an event has
+        /// Size of an event in bytes
         #[arg(long)]
         bytes: usize,
         #[command(flatten)]
@@ -66,10 +66,10 @@ pub enum Floor {
     },
 }
 
-/// How a floor drives itself.
+/// The load that a floor puts on itself.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Drive {
-    /// How many at once
+    /// Number of operations in flight
     #[arg(long)]
     in_flight: usize,
     /// For how long
@@ -77,10 +77,10 @@ pub struct Drive {
     milliseconds: u64,
 }
 
-/// What such a floor has done.
+/// The result of a floor that drives itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Done {
-    /// How often.
+    /// Number of operations.
     pub count: u64,
     /// In which time.
     pub seconds: f64,
@@ -92,7 +92,7 @@ impl Floor {
     /// Is this floor.
     ///
     /// # Errors
-    /// Where it can't be.
+    /// If it can't be started.
     pub async fn run(self) -> Result<()> {
         match self {
             Self::Json { bytes } => servers::json(bytes).await,
@@ -110,7 +110,7 @@ fn say(done: &Done) -> Result<()> {
 }
 
 impl Drive {
-    /// With so many at once, for so long.
+    /// Runs with this many operations in flight, for this time.
     pub fn new(in_flight: usize, time: Duration) -> Self {
         Self { in_flight, milliseconds: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
     }
@@ -166,7 +166,7 @@ pub async fn server(arguments: &[&str]) -> Result<Process> {
 /// This program as a floor that drives itself.
 ///
 /// # Errors
-/// Where it fails.
+/// If the floor fails.
 pub async fn driven(arguments: &[&str], drive: Drive) -> Result<Done> {
     let this = std::env::current_exe().context("the path of this program")?;
     let mut command = tokio::process::Command::new(this);

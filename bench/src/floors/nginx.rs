@@ -8,7 +8,7 @@ use testkit::{Folder, Process, Program, free_address};
 /// A running nginx that serves `/` from a file.
 pub struct Static {
     process: Process,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
     // After the process: it is still there while nginx ends.
     _folder: Folder,

@@ -19,7 +19,7 @@ struct Body {
     text: Arc<str>,
 }
 
-/// A handler that makes a JSON object of about so many bytes for each request.
+/// Returns a handler that responds to each request with a new JSON object of about this many bytes.
 pub async fn json(bytes: usize) -> Result<()> {
     let id = "0192d6b0-5f62-7c7e-8a53-0123456789ab";
     let text: Arc<str> = "x".repeat(bytes.saturating_sub(id.len() + 18)).into();

@@ -1,4 +1,4 @@
-//! What the orchestrator does: P8, P10.
+//! The work of the orchestrator: P8, P10.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::load::{Ask, Target};
 use crate::verdict::{Goal, Row};
 use crate::window::{Bench, Side};
 
-/// The part of what one connection can have of lists that is asked for by the timetable: nothing waits for another.
+/// The rate of the timetable as a part of the rate that one connection reaches, so that no request waits for another.
 const CALM: f64 = 0.25;
 /// The most lists a second …
 const MOST: f64 = 50.0;
 /// … and how many a window has at least.
 const LISTS: f64 = 20.0;
-/// How many different pages are asked for.
+/// Number of different pages.
 const PAGES: u64 = 20;
 
 /// P8: reads through the orchestrator and the broker, by our way and by the original's.
@@ -32,7 +32,7 @@ pub async fn broker(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> {
             Ask::get(format!("{prefix}/{}{past}", ids[place]))
         })
     };
-    // Whoever names a version that they wrote is answered by the section, and never from a cache.
+    // A request with `min_version` is answered by the section, and never from a cache.
     let portal = target(&fleet.url("orchestrator"), "/sports", "?min_version=1")?;
     let broker = fleet.fleet.setting("sports-news", "BUS__URL");
     let floor = server(&["original", "--broker", broker, "--section", "sports"]).await?;
@@ -61,7 +61,7 @@ pub async fn three_sections(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Ro
     const ID: &str = "P10";
     let data = format!("{PAGES} pages of 10 of {ARTICLES} articles");
     let url = fleet.url("orchestrator");
-    // What staff ask for never comes from a cache.
+    // Requests of staff are never answered from a cache.
     let token = fleet.stock.admin().await.token;
     let mut asked = Vec::new();
     for list in ["all"].into_iter().chain(SECTIONS) {

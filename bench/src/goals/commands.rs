@@ -15,9 +15,9 @@ use crate::verdict::{Goal, Row};
 use crate::window::{Bench, Side};
 
 const IN_FLIGHT: usize = 16;
-/// How many bytes an event of such an article has.
+/// Bytes of an event of such an article.
 const EVENT: &str = "1000";
-/// How long the projection may take for what a window leaves it to do.
+/// The longest time for the projection of the events that a window leaves.
 const CAUGHT_UP: Duration = Duration::from_secs(300);
 
 /// P11: drafts, asked of the section over the broker; the same through the orchestrator; and transactions of two insertions.
@@ -77,7 +77,7 @@ fn draft_over_http(token: String) -> impl Fn(u64) -> Ask + Send + Sync + 'static
     move |number| Ask::post("/sports", &article("sports", usize::try_from(number).unwrap_or(0))).token(&token)
 }
 
-/// What a window of writes leaves to be sent and projected would be in the way of the next one. One more draft is written: events are
+/// Waits until the events of a window are sent and projected, because they would slow the next window. One more draft is written: events are
 /// projected in their order, so when that can be read, so can all before it.
 async fn caught_up(bench: &Bench, client: &Client, token: &str, round: usize) -> Result<()> {
     bench.progress.doing(&format!("P11 round {round}: the projection catches up"));

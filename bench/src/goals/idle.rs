@@ -1,4 +1,4 @@
-//! What the portal is before anybody asks: P21, P22.
+//! The portal without load: P21, P22.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::verdict::{Goal, Row};
 use crate::window::Bench;
 
 const MIB: f64 = 1024.0 * 1024.0;
-/// How long the fleet rests, at the most …
+/// The longest time for which the fleet rests …
 const REST: Duration = Duration::from_secs(60);
 /// … and how long its memory must not have changed by more than a hundredth to end that earlier.
 const STEADY: Duration = Duration::from_secs(15);

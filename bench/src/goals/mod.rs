@@ -1,4 +1,4 @@
-//! The goals, each with what measures it.
+//! The goals, each with its measurement.
 
 mod aggregate;
 mod commands;
@@ -16,10 +16,10 @@ use crate::ground::{InFleet, InOne, SECTIONS};
 use crate::verdict::Row;
 use crate::window::Bench;
 
-/// How many connections ask where as much as possible is asked.
+/// Number of connections of a load that is as fast as responses arrive.
 const CONNECTIONS: usize = 32;
 
-/// How long the portal may take after one goal until it can be measured for the next.
+/// The longest time between two goals until the portal is idle again.
 const CALM: Duration = Duration::from_secs(60);
 
 /// A goal that can be measured.
@@ -27,17 +27,17 @@ const CALM: Duration = Duration::from_secs(60);
 pub struct Measured {
     /// Its name in the list of goals.
     pub id: &'static str,
-    /// What is compared.
+    /// The comparison in words.
     pub what: &'static str,
-    /// Whether it needs the fleet.
+    /// True if the goal needs the fleet.
     pub fleet: bool,
-    /// Whether it needs the one process.
+    /// True if the goal needs the one process.
     pub one: bool,
-    /// How many windows a round has.
+    /// Number of windows of a round.
     pub windows: usize,
 }
 
-/// All of them, in the order of measuring: rest before load, what leaves much data behind at the end.
+/// All goals, in the order of measuring: rest before load, and goals that leave much data at the end.
 pub const ALL: [Measured; 10] = [
     Measured {
         id: "P21",
@@ -98,11 +98,11 @@ pub fn named(id: &str) -> Option<Measured> {
     ALL.into_iter().find(|goal| goal.id.eq_ignore_ascii_case(id))
 }
 
-/// What there is to measure on.
+/// The portals to measure.
 pub struct Grounds {
-    /// There where a goal needs it.
+    /// Present if a goal needs it.
     pub fleet: Option<InFleet>,
-    /// There where a goal needs it.
+    /// Present if a goal needs it.
     pub one: Option<InOne>,
 }
 
@@ -121,7 +121,7 @@ impl Grounds {
     }
 }
 
-/// Until everything answers again. What was measured before may have left queues and open breakers.
+/// Waits until everything answers again. The measurement before may have left queues and open breakers.
 async fn calm(grounds: &Grounds) {
     let fleet = grounds.fleet.iter().map(|fleet| &fleet.stock);
     for stock in fleet.chain(grounds.one.iter().map(|one| &one.stock)) {
@@ -136,7 +136,7 @@ async fn calm(grounds: &Grounds) {
     }
 }
 
-/// Measures it. What fails becomes a row that says so, and the next goal has its turn.
+/// Measures a goal. A failure becomes a row that reports it, and the next goal follows.
 pub async fn measure(bench: &Bench, goal: Measured, grounds: &mut Grounds) -> Vec<Row> {
     let measured = AssertUnwindSafe(rows(bench, goal, grounds)).catch_unwind().await;
     match measured {

@@ -17,10 +17,10 @@ use crate::window::{Bench, Figure, Side};
 
 /// Before the first round: connections are made, caches are filled.
 const WARM: Duration = Duration::from_secs(1);
-/// How many finds and calls are in flight.
+/// Number of finds and calls in flight.
 const IN_FLIGHT: usize = 16;
 
-/// One thing that is asked as often as it answers, with whoever answers it.
+/// A request that is repeated as fast as responses arrive, with the processes that respond.
 struct Asked {
     target: Target,
     side: Side,
@@ -60,7 +60,7 @@ fn rates(pairs: &[(Figure, Figure)]) -> Vec<f64> {
     pairs.iter().map(|(portal, floor)| portal.achieved / floor.achieved).collect()
 }
 
-/// The floor's CPU time by the portal's: what the portal would be of the floor, were there nothing but processors.
+/// The floor's CPU time divided by the portal's: the ratio if only processors limited both.
 fn cpu(pairs: &[(Figure, Figure)]) -> Result<Vec<f64>> {
     pairs.iter().map(|(portal, floor)| Ok(floor.cpu()? / portal.cpu()?)).collect()
 }
@@ -69,7 +69,7 @@ fn all(pairs: &[(Figure, Figure)]) -> Vec<Figure> {
     pairs.iter().flat_map(|(portal, floor)| [portal.clone(), floor.clone()]).collect()
 }
 
-/// P4: everybody reads one article, which nginx keeps for a second.
+/// P4: all clients read one article, which nginx caches for a second.
 pub async fn hot_article(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> {
     const ID: &str = "P4";
     let path = format!("/news/v1/sports/{}", fleet.stock.of("sports")[0]);

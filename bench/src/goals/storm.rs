@@ -1,4 +1,4 @@
-//! News while everybody logs in: P16.
+//! Reads during a storm of logins: P16.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use crate::load::{Ask, Line, Target};
 use crate::verdict::{Goal, Row};
 use crate::window::{Bench, Figure, Side};
 
-/// How many log in at once.
+/// Number of clients that log in.
 const LOGINS: usize = 200;
-/// What somebody waits who is sent away with a Retry-After.
+/// The pause of a client that was refused with a Retry-After.
 const RETRY: Duration = Duration::from_secs(1);
 /// Reads a second by the timetable.
 const READS: f64 = 50.0;
@@ -76,7 +76,7 @@ fn reads(stock: &Stock) -> impl Fn(u64) -> Ask + Send + Sync + 'static {
     }
 }
 
-/// People who log in, all at once and again as soon as they are in; whoever is sent away comes back after a second.
+/// Clients that log in all together, and again as soon as they are logged in. A refused client tries again after a second.
 struct Storm {
     over: Arc<AtomicBool>,
     people: JoinSet<()>,
@@ -108,7 +108,7 @@ impl Storm {
         Ok(Self { over, people, let_in, sent_away })
     }
 
-    /// Lets everybody finish, and says how it went.
+    /// Lets all clients finish, and returns the result.
     async fn end(self) -> String {
         self.over.store(true, Ordering::Relaxed);
         self.people.join_all().await;

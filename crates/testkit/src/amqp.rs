@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{Client, engine, wait_until};
 
-/// How long the broker may take to show in its management what has happened: it collects that every few seconds.
+/// The longest time until the broker's management reports a change. It collects statistics every few seconds.
 const STATISTICS: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// A virtual host for one test on the broker that `PORTAL_TEST_AMQP_URL` names. It goes away with the test.
+/// A virtual host for one test on the broker for tests. It is deleted when this is dropped.
 #[derive(Debug)]
 pub struct Vhost {
     name: String,
@@ -16,15 +16,15 @@ pub struct Vhost {
 }
 
 impl Vhost {
-    /// A new, empty one.
+    /// Creates an empty virtual host.
     ///
     /// # Panics
-    /// Where `PORTAL_TEST_AMQP_URL` or `PORTAL_TEST_AMQP_MANAGEMENT_URL` is not set, or the broker does not make it.
+    /// If `PORTAL_TEST_AMQP_URL` or `PORTAL_TEST_AMQP_MANAGEMENT_URL` is not set, or the broker refuses.
     pub async fn new() -> Self {
         let broker = engine("AMQP");
         let management = Client::new(&engine("AMQP_MANAGEMENT"));
         let name = format!("test-{:016x}", rand::rng().next_u64());
-        let (broker, _its_own) =
+        let (broker, _default_vhost) =
             broker.rsplit_once('/').expect("PORTAL_TEST_AMQP_URL ends with a virtual host");
         let vhost = Self { name, broker: broker.to_owned(), management };
         vhost.manage(Method::PUT, &format!("/api/vhosts/{}", vhost.name), None).await;
@@ -32,24 +32,24 @@ impl Vhost {
         vhost
     }
 
-    /// How a bus reaches it.
+    /// Returns the URL for a bus.
     pub fn url(&self) -> String {
         format!("{}/{}", self.broker, self.name)
     }
 
-    /// The same through something in between that listens at `address`.
+    /// Returns the URL for a bus that connects through a proxy at `address`.
     pub fn url_through(&self, address: &str) -> String {
         let (credentials, _) = self.broker.rsplit_once('@').expect("the URL of the broker names a user");
         format!("{credentials}@{address}/{}", self.name)
     }
 
-    /// Where the broker listens.
+    /// Returns the address at which the broker listens.
     pub fn address(&self) -> &str {
         self.broker.rsplit_once('@').expect("the URL of the broker names a user").1
     }
 
-    /// A new user with these permissions (patterns of names: configure, write, read) on this virtual host alone, and how
-    /// a bus reaches the virtual host as that user. The user goes away with `remove_user`.
+    /// Creates a user with these permissions (patterns of names: configure, write, read) on this virtual host alone. Returns the
+    /// URL for a bus of that user. `remove_user` deletes the user.
     pub async fn user_with(&self, user: &str, configure: &str, write: &str, read: &str) -> String {
         let body = json!({"password": "secret", "tags": ""});
         self.manage(Method::PUT, &format!("/api/users/{user}"), Some(&body)).await;
@@ -57,12 +57,12 @@ impl Vhost {
         format!("amqp://{user}:secret@{}/{}", self.address(), self.name)
     }
 
-    /// Takes a user of `user_with` away.
+    /// Deletes a user of `user_with`.
     pub async fn remove_user(&self, user: &str) {
         self.manage(Method::DELETE, &format!("/api/users/{user}"), None).await;
     }
 
-    /// Makes the broker close every connection to this virtual host. Gives their number.
+    /// Waits for at least this many connections to the virtual host, makes the broker close all of them, and returns their number.
     pub async fn close_connections(&self, at_least: usize) -> usize {
         let path = format!("/api/vhosts/{}/connections", self.name);
         let names = wait_until("connections in the broker's management", STATISTICS, || async {
@@ -76,28 +76,28 @@ impl Vhost {
         let names = names.await;
         for name in &names {
             let name = name.replace(' ', "%20").replace('>', "%3E");
-            // One that has just ended by itself is as good.
+            // A connection that has just ended needs no closing.
             self.management.delete(&format!("/api/connections/{name}")).send().await;
         }
         names.len()
     }
 
-    /// Asks the management interface; `path` begins with `/api/`.
+    /// Sends a request to the management interface. `path` begins with `/api/`.
     ///
     /// # Panics
-    /// Where it refuses.
+    /// If the request is refused.
     pub async fn manage(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
-        let call = self.management.request(method, path);
-        let call = match body {
-            Some(body) => call.json(body),
-            None => call.header("content-type", "application/json"),
+        let request = self.management.request(method, path);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request.header("content-type", "application/json"),
         };
-        let answer = call.send().await;
-        assert!(answer.is_success(), "{path}: {}", answer.text());
-        if answer.text().is_empty() { Value::Null } else { answer.json() }
+        let response = request.send().await;
+        assert!(response.is_success(), "{response}");
+        if response.body.is_empty() { Value::Null } else { response.json() }
     }
 
-    /// Its name.
+    /// Returns the name of the virtual host.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -116,7 +116,7 @@ impl Vhost {
 impl Drop for Vhost {
     fn drop(&mut self) {
         let (base, path) = (self.management.base().to_owned(), format!("/api/vhosts/{}", self.name));
-        // A destructor can't wait, and the test's own runtime may be at its end: a thread of its own can.
+        // A destructor can't await, and the test's runtime may have ended, so a separate thread waits.
         let removal = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.expect("a runtime can be made");

@@ -1,8 +1,8 @@
-/// Makes a test of each case of a contract suite, for one adapter.
+/// Defines a test for each case of a contract suite, for one adapter.
 ///
-/// A suite has one list of cases, which it wraps in a macro of its own (`every_case!`), and each adapter names how it is opened
-/// and, where it needs a server, that server. `in` says in which module the cases stand, as seen from where the adapter is; a
-/// case is an asynchronous function that gets what the opening function gives.
+/// A suite has one list of cases, which it wraps in a macro of its own (`every_case!`). Each adapter names the function that
+/// opens it, and the server that it needs, if any. `in` names the module of the cases, as seen from the adapter. A case is an
+/// async function that takes the value of the opening function.
 ///
 /// ```ignore
 /// macro_rules! every_case {

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use crate::{NoResponse, Response};
 
-/// How long a response may take. It is far above every time budget of the portal, so it ends only requests that hang.
+/// The longest time of a response. It is far above every time budget of the portal, so it ends only requests that hang.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one server. The server is a process on the network, or a router in the process of the test.

@@ -1,42 +1,41 @@
 use std::path::{Path, PathBuf};
 
-/// Where Linux keeps files in memory.
+/// The folder whose files Linux keeps in memory.
 const IN_MEMORY: &str = "/dev/shm";
-/// How much must be free there: more than all tests at once need, and more than a container gets where nobody has thought of it.
-const ROOM: u64 = 1 << 30;
+/// The bytes that must be free there: more than all tests together need, and more than containers have by default.
+const MIN_FREE: u64 = 1 << 30;
 
-/// A private folder for one test. It is removed at the end, unless the test fails: then it stays, and the test's output
-/// says where it is.
+/// A private folder for one test. It is removed at the end. If the test fails, it stays, and the test's output names it.
 ///
-/// It lies in memory where the machine offers that: stores flush after every commit, and a test would mostly wait for the disk. No law is
-/// weaker for it, since what a killed process has written is there on either; only a power cut could tell the difference.
+/// It is in memory if the machine offers that. Stores flush after every commit, and a test would mostly wait for the disk. No
+/// law is weaker for it: the writes of a killed process survive in both, and only a power cut would make a difference.
 #[derive(Debug)]
 pub struct Folder(Option<tempfile::TempDir>);
 
 impl Folder {
-    /// A new, empty folder: in `TMPDIR` where that is set, else in memory, else where the system keeps temporary files.
-    #[allow(clippy::new_without_default, reason = "it has an effect: a default would hide it")]
+    /// Creates an empty folder: in `TMPDIR` if that is set, otherwise in memory, otherwise in the system's temporary folder.
+    #[allow(clippy::new_without_default, reason = "it has an effect, which a default would hide")]
     pub fn new() -> Self {
-        let made = memory().and_then(|memory| named().tempdir_in(memory).ok());
-        made.map_or_else(Self::on_disk, |folder| Self(Some(folder)))
+        let folder = memory().and_then(|memory| named().tempdir_in(memory).ok());
+        folder.map_or_else(Self::on_disk, |folder| Self(Some(folder)))
     }
 
-    /// A new, empty folder where the system keeps temporary files: for who measures, and wants a disk to cost what it costs.
+    /// Creates an empty folder in the system's temporary folder, for measurements that include the cost of the disk.
     pub fn on_disk() -> Self {
         Self(Some(named().tempdir().expect("a temporary folder can be made")))
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.0.as_ref().expect("the folder is there until it is dropped").path()
     }
 
-    /// A path inside it.
+    /// Returns a path inside the folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
-    /// The URL of a SQLite file inside it, as stores take it.
+    /// Returns the URL of a SQLite file inside the folder, as stores accept it.
     pub fn sqlite(&self, name: &str) -> String {
         format!("sqlite:{}", self.join(name).display())
     }
@@ -60,14 +59,14 @@ fn named() -> tempfile::Builder<'static, 'static> {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "a test has no configuration; this is where its user wants its files"
+    reason = "a test has no configuration; its user chooses the folder for temporary files"
 )]
 fn memory() -> Option<&'static Path> {
     if std::env::var_os("TMPDIR").is_some() {
         return None;
     }
     let place = rustix::fs::statvfs(IN_MEMORY).ok()?;
-    (place.f_bavail.saturating_mul(place.f_frsize) >= ROOM).then_some(Path::new(IN_MEMORY))
+    (place.f_bavail.saturating_mul(place.f_frsize) >= MIN_FREE).then_some(Path::new(IN_MEMORY))
 }
 
 #[cfg(test)]
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_folders_are_two_and_neither_outlives_its_test() {
+    fn every_folder_is_a_new_one_and_is_removed_when_it_is_dropped() {
         let (one, two) = (Folder::new(), Folder::new());
         assert_ne!(one.path(), two.path());
         let path = one.path().to_owned();

@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Runs a target over a kept corpus: each entry as it is, and then entries that were changed at random.
+/// Runs a target over a stored corpus: first each entry unchanged, then randomly changed entries.
 ///
-/// The corpus is the folder `fuzz/<name>` of the crate that holds the target. An input that once broke a parser is added to
+/// The corpus is the folder `fuzz/<name>` of the crate that contains the target. An input that once broke a parser is added to
 /// it as a file, so that every later run tries it first. proptest generates the changes and shrinks an input that fails.
 /// `PROPTEST_CASES` says how many inputs are tried; `cargo xtask fuzz` sets it high.
 ///
@@ -25,10 +25,10 @@ macro_rules! fuzz {
     };
 }
 
-/// Runs `target` over the corpus in `folder`; the macro of the same name knows the folder.
+/// Runs `target` over the corpus in `folder`. The macro of the same name supplies the folder.
 ///
 /// # Panics
-/// When the target panics, with the smallest input that was found to make it.
+/// If the target panics. The message contains the smallest input that makes it panic.
 pub fn fuzz(folder: &str, target: impl Fn(&[u8])) {
     let corpus = Corpus::read(folder);
     corpus.entries().for_each(&target);
@@ -37,7 +37,8 @@ pub fn fuzz(folder: &str, target: impl Fn(&[u8])) {
         target(&input);
         Ok(())
     });
-    outcome.unwrap_or_else(|failure| panic!("{failure}\nAdd the input to {folder} once it is mended."));
+    outcome
+        .unwrap_or_else(|failure| panic!("{failure}\nAfter fixing the target, add the input to {folder}."));
 }
 
 /// The inputs that a target starts from.
@@ -53,7 +54,7 @@ impl Corpus {
     /// Reads every file of `folder`, in the order of their names.
     ///
     /// # Panics
-    /// When the folder has no readable file: a target without a corpus tries little more than noise.
+    /// If the folder has no readable file. A target without a corpus would try little more than noise.
     pub fn read(folder: impl AsRef<Path>) -> Self {
         let folder = folder.as_ref();
         let files = std::fs::read_dir(folder)
@@ -65,12 +66,12 @@ impl Corpus {
         Self(entries)
     }
 
-    /// The entries as they are.
+    /// Returns the unchanged entries.
     pub fn entries(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().map(Vec::as_slice)
     }
 
-    /// Entries with up to six changes, of at most 4 KiB.
+    /// Returns entries with up to six changes, at most 4 KiB each.
     fn mutations(&self) -> impl Strategy<Value = Vec<u8>> + use<> {
         let corpus = self.0.clone();
         let entry = proptest::sample::select(self.0.clone());
@@ -96,7 +97,7 @@ enum Edit {
     Replace { bytes: Vec<u8> },
 }
 
-/// Texts that parsers give a meaning, or that they are known to stumble over.
+/// Texts that have a meaning for parsers, or that often break them.
 const TOKENS: &[&[u8]] = &[
     b"\"",
     b"{",

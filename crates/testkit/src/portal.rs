@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::{Client, Process, Program};
 
-/// The portal in one process, on its own port and data folder.
+/// A running portal in one process, with its own port and data folder.
 #[derive(Debug)]
 pub struct Portal {
     program: Program,
@@ -20,7 +20,7 @@ impl Portal {
         Self::start_with(binary, folder, |program| program).await
     }
 
-    /// The same with further arguments or variables: `|program| program.env("USERS__…", "…")`.
+    /// Starts it with more arguments or variables: `|program| program.env("USERS__…", "…")`.
     pub async fn start_with(
         binary: impl Into<PathBuf>,
         folder: &Path,
@@ -36,22 +36,22 @@ impl Portal {
         Self { program, process, client, data }
     }
 
-    /// A client of it, made anew at every start.
+    /// Returns a client of the portal. Every start creates a new one.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Where it answers, without a slash at the end.
+    /// Returns the URL of the portal, without a slash at the end.
     pub fn url(&self) -> &str {
         self.client.base()
     }
 
-    /// Its data folder.
+    /// Returns the data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The password of the admin that it made at its first start.
+    /// Returns the password of the admin that the portal created at its first start.
     pub fn admin_password(&self) -> String {
         let path = self.data.join("initial-admin-password");
         let text =
@@ -59,22 +59,22 @@ impl Portal {
         text.trim().to_owned()
     }
 
-    /// The process itself: its output, SIGSTOP.
+    /// Returns the process, for its output and for signals.
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Ends it at once, wherever it is.
+    /// Kills the process immediately (SIGKILL).
     pub fn kill9(&mut self) {
         self.process.kill9();
     }
 
-    /// Asks it to end and waits until it has, in order.
+    /// Stops the portal in order, and waits until it has ended.
     pub async fn stop(&mut self) -> ExitStatus {
         self.process.stop().await
     }
 
-    /// Starts it again on the same port and folder, killing it first if it still runs.
+    /// Starts the portal again on the same port and folder. Kills it first if it still runs.
     pub async fn restart(&mut self) {
         self.process.kill9();
         self.process = Process::start(&self.program).await;
@@ -82,14 +82,16 @@ impl Portal {
     }
 }
 
-/// An address on this machine that nobody listens on, and that no outgoing connection will take while the program is away
-/// between two starts: below the ports that systems give to those (from 32768 on Linux, 49152 elsewhere). A port from the
-/// system (port 0) could be taken by a client that tries to reach the program just then.
+/// Returns an address on this machine on which no program listens.
+///
+/// The port is below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere). So no connection
+/// takes it while the program is stopped between two starts. A port from the system (port 0) could be taken by a client that
+/// tries to reach the program at that moment.
 pub fn free_address() -> SocketAddr {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Two test processes at the same time begin far apart.
+    // Test processes that run at the same time begin far apart.
     let begin = u16::try_from(std::process::id().wrapping_mul(97) % u32::from(COUNT)).unwrap_or(0);
     (0..COUNT)
         .map(|_| FIRST + (begin + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_portals_are_given_two_addresses() {
+    fn every_free_address_is_a_new_one() {
         let (one, two) = (free_address(), free_address());
         assert_ne!(one, two);
         assert!(one.port() < 32_768 && two.port() < 32_768);

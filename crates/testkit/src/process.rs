@@ -11,19 +11,19 @@ use tokio::sync::oneshot;
 
 use crate::wait_until;
 
-/// How long a program may take until it is ready, and how long to end when it is asked to.
+/// The longest time until a program is ready, and until it ends after SIGTERM.
 const START_OR_STOP: Duration = Duration::from_secs(30);
-/// How long it may take to end where nobody can await it.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// How many lines of its output are shown when a test fails.
+/// The longest time until a program ends in a destructor, before it is killed.
+const MAX_STOP_IN_DROP: Duration = Duration::from_secs(2);
+/// The number of output lines that are shown when a test fails.
 const LAST_LINES: usize = 200;
-/// How many lines of each program are kept, at least; what is older is forgotten. Under a load that lasts for minutes a service writes
-/// more than a machine has room for.
+/// The number of output lines that are kept at least. Older ones are dropped, because under a load that lasts for minutes a
+/// service writes more than fits into memory.
 const KEPT_LINES: usize = 50_000;
-/// How a test tells its own child what to do.
+/// The variable in which a test passes an argument to its child.
 const ARGUMENT: &str = "TESTKIT_ARGUMENT";
 
-/// What to run, and how it says that it is ready.
+/// A program to start, with the text by which it reports that it is ready.
 #[derive(Debug, Clone)]
 pub struct Program {
     path: PathBuf,
@@ -34,34 +34,35 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program at `path`. It is ready when a line of its output, either of them, contains `ready`.
+    /// Returns the program at `path`. It is ready when a line of one of its outputs contains `ready`.
     pub fn new(path: impl Into<PathBuf>, ready: &'static str) -> Self {
         Self { path: path.into(), arguments: Vec::new(), variables: Vec::new(), folder: None, ready }
     }
 
-    /// The running test executable once more, for its test `name` alone: the way to kill -9 a library. That test calls
-    /// [`Program::argument`], does nothing where it is `None`, and otherwise prints a line with `ready` when it has done
-    /// what the argument says. Mark it `#[ignore = "a child of …"]`.
+    /// Returns the running test executable, for its test `name` alone. This is the way to kill -9 a library.
+    ///
+    /// That test calls [`Program::argument`] and does nothing if it is `None`. Otherwise it does what the argument says and
+    /// then prints a line with `ready`. Mark it `#[ignore = "a child of …"]`.
     pub fn this_test(name: &str, argument: impl AsRef<OsStr>, ready: &'static str) -> Self {
         Self::new(std::env::current_exe().expect("a running test has a path"), ready)
             .args(["--exact", name, "--include-ignored", "--nocapture"])
             .env(ARGUMENT, argument)
     }
 
-    /// What [`Program::this_test`] was given, inside the child; `None` in an ordinary run.
+    /// Returns, inside the child, the argument of [`Program::this_test`]. It is `None` in an ordinary run.
     #[allow(clippy::disallowed_methods, reason = "a message from a test to its child, not a setting")]
     pub fn argument() -> Option<String> {
         std::env::var(ARGUMENT).ok()
     }
 
-    /// The same with further arguments.
+    /// Adds arguments at the end.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
-    /// The same with arguments before all others: for a program that runs another one.
+    /// Adds arguments before all others, for a program that runs another one.
     #[must_use]
     pub fn first_args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
         let first = arguments.into_iter().map(|argument| argument.as_ref().to_owned());
@@ -69,14 +70,14 @@ impl Program {
         self
     }
 
-    /// The same with a variable in its environment.
+    /// Adds a variable to the environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.variables.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// The same, started in this folder instead of the test's.
+    /// Sets the working folder, which is otherwise the test's.
     #[must_use]
     pub fn current_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.folder = Some(folder.into());
@@ -90,7 +91,7 @@ impl Program {
 
 /// A running program. Its output is kept, and shown when the test fails.
 ///
-/// It never outlives the test: dropping it kills it, and where the test itself is killed, a guard does.
+/// It never outlives the test. Dropping this kills the program, and if the test itself is killed, a guard does.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -103,10 +104,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it and waits until it is ready.
+    /// Starts a program and waits until it is ready.
     ///
     /// # Panics
-    /// Where it ends before, or is not ready within 30 seconds; both with its output.
+    /// If the program ends before that, or is not ready within 30 seconds. Its output is shown.
     pub async fn start(program: &Program) -> Self {
         let mut command = Command::new(&program.path);
         command.args(&program.arguments).envs(program.variables.iter().cloned());
@@ -117,10 +118,10 @@ impl Process {
         let name = program.name();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("`{name}` can't be started: {error}"));
         let output = Output::default();
-        let (say, ready) = oneshot::channel();
-        let wanted: Wanted = Arc::new(Mutex::new(Some((program.ready, say))));
+        let (sender, ready) = oneshot::channel();
+        let signal: ReadySignal = Arc::new(Mutex::new(Some((program.ready, sender))));
         let readers =
-            [output.take(child.stderr.take(), Arc::clone(&wanted)), output.take(child.stdout.take(), wanted)];
+            [output.read(child.stderr.take(), Arc::clone(&signal)), output.read(child.stdout.take(), signal)];
         let guard = Guard::over(&child);
         let mut process = Self { name, child, ended: None, guard, output, readers, ready: String::new() };
         match tokio::time::timeout(START_OR_STOP, ready).await {
@@ -134,37 +135,37 @@ impl Process {
         process
     }
 
-    /// What its line said after the words that mean "ready".
+    /// Returns the rest of the line that reported "ready".
     pub fn ready(&self) -> &str {
         &self.ready
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Every line it has written so far, of both outputs; after a great many only the last ones.
+    /// Returns the lines of both outputs so far, or the last ones if there are very many.
     pub fn output(&self) -> Vec<String> {
         self.output.lines()
     }
 
-    /// Ends it at once, wherever it is: SIGKILL. Returns when it is gone.
+    /// Kills the program immediately (SIGKILL). Returns when it has ended.
     pub fn kill9(&mut self) -> ExitStatus {
         self.guard.release();
         if let Some(status) = self.ended {
             return status;
         }
-        // It fails only where the program has ended by itself, which the wait then finds.
+        // This fails only if the program has already ended, which the wait then finds.
         let _ = self.child.kill();
         let status = self.child.wait().expect("a child can be waited for");
         *self.ended.insert(status)
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has, and until its last words are among [`output`](Self::output).
+    /// Stops the program (SIGTERM). Waits until it has ended and its last lines are in [`output`](Self::output).
     ///
     /// # Panics
-    /// Where that takes more than 30 seconds.
+    /// If that takes more than 30 seconds.
     pub async fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         let name = format!("the end of `{}` after SIGTERM", self.name);
@@ -173,41 +174,41 @@ impl Process {
             std::future::ready(child.try_wait().expect("a child can be asked for its status"))
         });
         let status = status.await;
-        let heard = || std::future::ready(self.readers.iter().all(JoinHandle::is_finished).then_some(()));
-        wait_until(&format!("the last words of `{}`", self.name), START_OR_STOP, heard).await;
+        let are_read = || std::future::ready(self.readers.iter().all(JoinHandle::is_finished).then_some(()));
+        wait_until(&format!("the last lines of `{}`", self.name), START_OR_STOP, are_read).await;
         self.guard.release();
         *self.ended.insert(status)
     }
 
-    /// Asks it to end, and gives it two seconds before it is killed: for what has children of its own, which outlive a SIGKILL of
-    /// their parent. For destructors, which can't await.
+    /// Stops the program (SIGTERM), and kills it after two seconds. For destructors, which can't await, and for programs with
+    /// children, which would outlive a SIGKILL of their parent.
     pub fn end(&mut self) {
         self.signal(Signal::TERM);
         let begun = Instant::now();
-        while self.ended.is_none() && begun.elapsed() < GOODBYE {
+        while self.ended.is_none() && begun.elapsed() < MAX_STOP_IN_DROP {
             self.ended = self.child.try_wait().ok().flatten();
             std::thread::yield_now();
         }
         self.kill9();
     }
 
-    /// Freezes it (SIGSTOP): it answers nothing, and its connections stay open.
+    /// Freezes the program (SIGSTOP). It answers nothing, and its connections stay open.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Continues the program (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// Tells it that its terminal is gone, or that it should read its settings again (SIGHUP).
+    /// Sends SIGHUP, which means that the terminal is gone or that the settings are to be read again.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);
     }
 
     fn signal(&self, signal: Signal) {
-        // While we have not waited for it, the id can't have become another process's.
+        // Until the end of the process has been waited for, no other process can have its id.
         if self.ended.is_none() {
             kill_process(Pid::from_child(&self.child), signal).expect("a child can be sent a signal");
         }
@@ -227,8 +228,8 @@ impl Drop for Process {
     }
 }
 
-/// Kills the program when the test process is gone without having dropped it (kill -9, an aborted run): a shell that
-/// waits for the end of its input, which is the end of the test process, and nothing else.
+/// A guard that kills the program if the test process ends without dropping it (kill -9, an aborted run). It is a shell that
+/// waits for the end of its input, which is the end of the test process.
 #[derive(Debug)]
 struct Guard(Option<Child>);
 
@@ -240,7 +241,7 @@ impl Guard {
         Self(Some(shell.spawn().expect("a shell can be started")))
     }
 
-    /// Ends the guard first, so that it can never kill another process that was given the same id.
+    /// Ends the guard, so that it can never kill another process with the same id.
     fn release(&mut self) {
         if let Some(mut shell) = self.0.take() {
             let _ = shell.kill();
@@ -249,27 +250,27 @@ impl Guard {
     }
 }
 
-/// The lines of a program, read by a thread for each of its outputs, which ends with it.
+/// The output lines of a program. A thread reads each output until the program ends.
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 
-/// The words that mean "ready", and whom to tell; nothing any more once they were said.
-type Wanted = Arc<Mutex<Option<(&'static str, oneshot::Sender<String>)>>>;
+/// The text that means "ready" and the sender for the rest of its line. It is `None` after the text has appeared.
+type ReadySignal = Arc<Mutex<Option<(&'static str, oneshot::Sender<String>)>>>;
 
 impl Output {
-    fn take(&self, pipe: Option<impl Read + Send + 'static>, wanted: Wanted) -> JoinHandle<()> {
+    fn read(&self, pipe: Option<impl Read + Send + 'static>, signal: ReadySignal) -> JoinHandle<()> {
         let (pipe, lines) = (pipe.expect("the output is a pipe"), self.clone());
         std::thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                let mut wanted = wanted.lock().unwrap_or_else(PoisonError::into_inner);
-                let rest = wanted.as_ref().and_then(|(words, _)| line.split_once(words));
+                let mut signal = signal.lock().unwrap_or_else(PoisonError::into_inner);
+                let rest = signal.as_ref().and_then(|(text, _)| line.split_once(*text));
                 let rest = rest.map(|(_, rest)| rest.trim().to_owned());
                 lines.push(line);
                 if let Some(rest) = rest
-                    && let Some((_, say)) = wanted.take()
+                    && let Some((_, sender)) = signal.take()
                 {
-                    let _ = say.send(rest);
+                    let _ = sender.send(rest);
                 }
             }
         })
@@ -288,8 +289,8 @@ impl Output {
     }
 }
 
-/// True while a process of this id runs. One that has ended counts as gone, though nobody has waited for it yet: in a
-/// container, the process that should may not.
+/// Returns true while a process of this id runs. One that has ended does not count, even if it has not been waited for: in a
+/// container the process that should wait may not do it.
 #[cfg(test)]
 fn exists(id: u32) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_is_ready_when_it_says_so_and_gone_when_it_is_dropped() {
+    async fn a_program_is_ready_when_it_reports_so_and_ends_when_it_is_dropped() {
         let process =
             Process::start(&shell("echo one; echo two >&2; echo ready at home; exec sleep 60")).await;
         assert_eq!(process.ready(), "home");
@@ -325,13 +326,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_may_say_that_it_is_ready_where_it_logs() {
+    async fn a_program_may_report_that_it_is_ready_on_stderr() {
         let process = Process::start(&shell("echo ready at work >&2; exec sleep 60")).await;
         assert_eq!(process.ready(), "work");
     }
 
     #[tokio::test]
-    async fn stop_asks_and_lets_the_program_finish() {
+    async fn stopping_lets_the_program_finish() {
         let script = "trap 'echo finished; exit 0' TERM; echo ready at once; while :; do sleep 0.01; done";
         let mut process = Process::start(&shell(script)).await;
         assert!(process.stop().await.success());

@@ -5,7 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A TCP connection in between that can be frozen and cut, as networks are.
+/// A TCP proxy whose connections can be frozen and cut, as networks do.
 #[derive(Debug)]
 pub struct Proxy {
     address: String,
@@ -21,7 +21,7 @@ struct Frozen {
 }
 
 impl Proxy {
-    /// A proxy of the server at `server`, such as `127.0.0.1:5672`, on a free port.
+    /// Starts a proxy of the server at `server`, such as `127.0.0.1:5672`, on a free port.
     pub async fn of(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it has an address").to_string();
@@ -31,27 +31,27 @@ impl Proxy {
         Self { address, frozen, connections, accepting }
     }
 
-    /// Where it listens.
+    /// Returns the address of the proxy.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Nothing passes in either direction any more; connections stay open, and new ones are taken.
+    /// Holds back all data in both directions. Connections stay open, and new ones are accepted.
     pub fn freeze(&self) {
         self.frozen.send_replace(Frozen { to_server: true, to_client: true });
     }
 
-    /// What the server says does not arrive any more.
+    /// Holds back all data from the server.
     pub fn silence_server(&self) {
         self.frozen.send_replace(Frozen { to_server: false, to_client: true });
     }
 
-    /// Everything passes again, what was held back first.
+    /// Lets all data pass again, beginning with what was held back.
     pub fn thaw(&self) {
         self.frozen.send_replace(Frozen::default());
     }
 
-    /// Ends every connection that there is at this moment. Gives their number.
+    /// Ends all current connections, and returns their number.
     pub fn cut(&self) -> usize {
         let cut = std::mem::take(&mut *lock(&self.connections));
         cut.iter().for_each(JoinHandle::abort);
@@ -80,7 +80,7 @@ async fn accept(
                 (client.into_split(), server.into_split());
             let up = pump(from_client, to_server, frozen.clone(), |frozen| frozen.to_server);
             let down = pump(from_server, to_client, frozen, |frozen| frozen.to_client);
-            // Where one direction has ended, so has the other.
+            // If one direction has ended, the other ends too.
             tokio::select! { () = up => {}, () = down => {} }
         }));
     }
@@ -90,15 +90,15 @@ async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut frozen: watch::Receiver<Frozen>,
-    held: impl Fn(&Frozen) -> bool,
+    is_held: impl Fn(&Frozen) -> bool,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
-        if frozen.wait_for(|frozen| !held(frozen)).await.is_err() {
+        if frozen.wait_for(|frozen| !is_held(frozen)).await.is_err() {
             return;
         }
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
-        if frozen.wait_for(|frozen| !held(frozen)).await.is_err()
+        if frozen.wait_for(|frozen| !is_held(frozen)).await.is_err()
             || to.write_all(&buffer[..count]).await.is_err()
         {
             return;
@@ -119,7 +119,7 @@ fn lock<T>(connections: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// A server that gives everything back.
+    /// Starts a server that sends everything back.
     async fn echo() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it has an address").to_string();
@@ -135,18 +135,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_frozen_arrives_after_the_thaw_and_what_is_cut_never() {
+    async fn frozen_data_arrives_after_the_thaw_and_a_cut_ends_the_connection() {
         let proxy = Proxy::of(&echo().await).await;
-        let mut client = TcpStream::connect(proxy.address()).await.expect("connects");
-        client.write_all(b"one").await.expect("writes");
+        let mut client = TcpStream::connect(proxy.address()).await.expect("the proxy accepts");
+        client.write_all(b"one").await.expect("the write succeeds");
         let mut got = [0; 3];
-        client.read_exact(&mut got).await.expect("is answered");
+        client.read_exact(&mut got).await.expect("the echo arrives");
         proxy.freeze();
-        client.write_all(b"two").await.expect("writes into the kernel");
+        client.write_all(b"two").await.expect("the write reaches the kernel");
         let silent = tokio::time::timeout(std::time::Duration::from_millis(50), client.read_exact(&mut got));
         assert!(silent.await.is_err());
         proxy.thaw();
-        client.read_exact(&mut got).await.expect("is answered");
+        client.read_exact(&mut got).await.expect("the echo arrives");
         assert_eq!(&got, b"two");
         assert_eq!(proxy.cut(), 1);
         assert!(!matches!(client.read(&mut got).await, Ok(1..)));

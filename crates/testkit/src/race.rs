@@ -5,10 +5,10 @@ use rand::rngs::StdRng;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-/// Runs `count` futures as tasks that a barrier releases at the same moment, and gives their results in the order of their
-/// numbers. A race is only one on several threads: use `#[tokio::test(flavor = "multi_thread")]`.
+/// Runs `count` futures as tasks that a barrier releases at the same moment, and returns their results in the order of their
+/// numbers. Races need several threads: use `#[tokio::test(flavor = "multi_thread")]`.
 ///
-/// What must be ready before the start (a built request, an open connection) belongs into `contender`, not into its future.
+/// Prepare everything that must be ready before the start (a request, a connection) in `contender`, not in its future.
 pub async fn at_once<T, F>(count: usize, mut contender: impl FnMut(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -34,8 +34,8 @@ where
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Chance that can be repeated: the same seed gives the same numbers. A test names its seeds in the source, so that a failure
-/// is the same failure tomorrow.
+/// Returns a generator of random numbers. The same seed gives the same numbers. A test names its seeds in the source, so that a
+/// failure can be repeated.
 pub fn random(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }
@@ -47,7 +47,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn nobody_finishes_before_everybody_has_started() {
+    async fn no_future_finishes_before_all_have_started() {
         let started = Arc::new(AtomicUsize::new(0));
         let seen = at_once(8, |number| {
             let started = Arc::clone(&started);

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-/// How long a test waits for what should happen at once. Long, because it is only ever used up by a failure.
+/// The time that a test waits for something that should happen immediately. It is long, because only a failure uses it up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Polls `condition` until it gives something, and returns that.
+/// Polls `condition` until it returns a value, and returns that.
 ///
-/// The one place where a test sleeps: 5 ms between two looks. After `deadline` it panics and names `what` it was waiting
+/// This is the only place where a test sleeps: 5 ms between two polls. After `deadline` it panics and names `what` it has waited
 /// for, a noun phrase such as `"the label in the reader's list"`.
 #[track_caller]
 pub fn wait_until<T, F>(
@@ -24,16 +24,16 @@ where
                 return found;
             }
             assert!(start.elapsed() < deadline, "{caller}: waited {deadline:?} in vain for {what}");
-            nap().await;
+            pause().await;
         }
     }
 }
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "the one place where tests sleep, between two looks at a condition"
+    reason = "the only place where tests sleep, between two polls of a condition"
 )]
-async fn nap() {
+async fn pause() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_condition_that_comes_true_gives_its_value() {
+    async fn a_condition_that_becomes_true_returns_its_value() {
         let mut looks = 0;
         let found = wait_until("the third look", PATIENCE, || {
             looks += 1;
@@ -53,7 +53,7 @@ mod tests {
 
     #[tokio::test]
     #[should_panic(expected = "in vain for a miracle")]
-    async fn a_condition_that_never_comes_true_is_named() {
+    async fn a_condition_that_never_becomes_true_is_named() {
         wait_until::<(), _>("a miracle", Duration::from_millis(20), || std::future::ready(None)).await;
     }
 }

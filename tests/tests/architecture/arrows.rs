@@ -8,7 +8,7 @@ use crate::workspace::{Arrow, Uses, drawn, names, shipped};
 /// They own data, or aggregate what others own; they know each other by calls and messages alone.
 const SERVICES: [&str; 5] = ["users", "news", "orchestrator", "recommendations", "web"];
 
-/// What a crate may use of ours in what it ships.
+/// The crates of the workspace that the shipped code of a crate may use.
 fn allowed(name: &str) -> Option<&'static [&'static str]> {
     Some(match name {
         "kernel" | "proto" | "testkit" => &[],

@@ -7,12 +7,12 @@ use crate::workspace::{Source, sources};
 /// The crates that are built after the one pattern.
 const SERVICES: [&str; 5] = ["users", "news", "orchestrator", "recommendations", "web"];
 
-/// What may lie in the `src` of a service. `calls` answers over the bus as `grpc` does over HTTP/2; `codec` translates between
+/// The parts that the `src` of a service may have. `calls` answers over the bus as `grpc` does over HTTP/2; `codec` translates between
 /// the domain and messages.
 const PARTS: &str =
     "main bin lib config domain ports app store http grpc calls consumers codec clients workers metrics";
 
-/// What a part of a service must not name (`sqlx` stands for `sqlx::`). A part that is not here may name everything.
+/// The names that a part of a service must not use (`sqlx` stands for `sqlx::`). A part that is not here may name everything.
 const FORBIDDEN: &[(&str, &str)] = &[
     (
         "domain",
@@ -41,7 +41,7 @@ fn part(path: &str) -> Option<&str> {
 fn misplaced(sources: &[Source]) -> Vec<String> {
     let parts = sources.iter().filter_map(|source| Some((source, part(&source.path)?)));
     let unknown = parts.filter(|(_, part)| !PARTS.split(' ').any(|known| known == *part));
-    unknown.map(|(source, _)| format!("{} is no part of a service", source.path)).collect()
+    unknown.map(|(source, _)| format!("{} is not a part of a service", source.path)).collect()
 }
 
 /// The code of a file: without its comments, and without its tests, which may use more.
@@ -89,7 +89,7 @@ fn a_file_in_the_wrong_place_and_a_name_against_the_flow_are_found() {
         source("crates/users/src/app/register.rs", "use crate::http::Body;"),
         source("crates/chassis/src/helpers.rs", "use sqlx::Row;"),
     ];
-    assert_eq!(misplaced(&made_up), ["crates/users/src/helpers.rs is no part of a service"]);
+    assert_eq!(misplaced(&made_up), ["crates/users/src/helpers.rs is not a part of a service"]);
     let expected = [
         "crates/users/src/domain/name.rs:2: domain names sqlx",
         "crates/users/src/app/register.rs:1: app names crate::http",

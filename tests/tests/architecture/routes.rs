@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use system_tests::access::{SHOWN, every_row};
+use system_tests::access::{PUBLIC_SERVICES, every_row};
 
 use crate::none;
 use crate::workspace::{Source, root, sources};
 
-/// What would add a route beside the `Api`, whose own word is `.routes(`.
+/// Calls that would add a route beside the `Api`, which uses `.routes(`.
 const WAYS_ROUND: [&str; 7] = [
     ".route(",
     ".nest(",
@@ -22,7 +22,7 @@ const WAYS_ROUND: [&str; 7] = [
 
 fn beside_the_api(sources: &[Source]) -> Vec<String> {
     let of_a_service = |source: &&Source| {
-        SHOWN.iter().any(|(service, _)| source.path.starts_with(&format!("crates/{service}/src/")))
+        PUBLIC_SERVICES.iter().any(|(service, _)| source.path.starts_with(&format!("crates/{service}/src/")))
     };
     let mut found = Vec::new();
     for source in sources.iter().filter(of_a_service) {

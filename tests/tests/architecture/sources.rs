@@ -1,4 +1,4 @@
-//! What every crate and every file keeps to.
+//! The rules for every crate and every file.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn too_long(sources: &[Source]) -> Vec<String> {
         .collect()
 }
 
-/// What belongs to one machine or one day, put together so that this file doesn't name it.
+/// Returns texts that belong to one machine or one day. They are put together here, so that this file doesn't contain them.
 fn marks() -> Vec<String> {
     let folders = ["root", "home", "Users", "work"].map(|name| format!("/{name}/"));
     let notes = [("TO", "DO"), ("FIX", "ME"), ("XX", "X")].map(|(one, two)| format!("{one}{two}"));
@@ -44,7 +44,7 @@ fn marked(sources: &[Source]) -> Vec<String> {
 /// Crates that only tests and developers run.
 const NOT_SHIPPED: [&str; 1] = ["crates/testkit/"];
 
-/// What ends a process in a panic if its output can't be written, and stalls it if its reader has stopped reading.
+/// Finds macros that panic if the output can't be written, and that block if its reader has stopped reading.
 fn printing(sources: &[Source]) -> Vec<String> {
     let macros = ["println", "print", "eprintln", "eprint"].map(|name| format!("{name}!("));
     let shipped = |source: &&Source| {
@@ -67,7 +67,7 @@ fn printing(sources: &[Source]) -> Vec<String> {
     found
 }
 
-/// Where Cargo takes packages from.
+/// The registry from which Cargo takes packages.
 const REGISTRY: &str = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
 
 fn other_registries(lock: &str) -> Vec<String> {

@@ -16,7 +16,7 @@ pub struct Arrow {
     pub dev: bool,
 }
 
-/// What each package uses.
+/// The packages that each package uses.
 pub type Uses = BTreeMap<String, BTreeSet<String>>;
 
 /// A file of text with its path from the workspace's folder, `/` between its parts.
@@ -73,7 +73,7 @@ pub fn drawn() -> Vec<Arrow> {
     arrows.collect()
 }
 
-/// What every package uses in what it ships, as `Cargo.lock` resolves it; what only tests use is left out.
+/// Returns the packages that the shipped code of every package uses, as `Cargo.lock` resolves them, without those of tests.
 pub fn shipped() -> Uses {
     let name = |package: &Package| (package.id.clone(), package.name.to_string());
     let names: BTreeMap<PackageId, String> = METADATA.packages.iter().map(name).collect();

@@ -1,4 +1,4 @@
-//! The micro-cache: what is public and asked by nobody in particular stays for a second. Nothing else does.
+//! The micro-cache keeps public responses to anonymous requests for a second, and nothing else.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-err
 
 /// A service whose answers say which request they answer, under the Cache-Control that the query asks for.
 async fn counting() -> Upstream {
-    Upstream::start(|seen| async move {
-        let control = match seen.path.split_once('?').map(|(_, query)| query).unwrap_or_default() {
+    Upstream::start(|request| async move {
+        let control = match request.path.split_once('?').map(|(_, query)| query).unwrap_or_default() {
             "private" => "private, no-cache",
             "no-store" => "no-store",
             "public-but-not-stored" => "public, no-store",
@@ -21,12 +21,12 @@ async fn counting() -> Upstream {
             "max-age" => "max-age=60",
             _ => PUBLIC,
         };
-        let mut answer = answer(200, control, &seen.number.to_string());
+        let mut answer = answer(200, control, &request.number.to_string());
         let headers = answer.headers_mut();
         headers.insert("etag", "\"v1\"".parse().expect("a header"));
         headers.insert("vary", "authorization".parse().expect("a header"));
         headers.insert("x-request-id", "of-the-first".parse().expect("a header"));
-        if seen.path.ends_with("?cookie") {
+        if request.path.ends_with("?cookie") {
             headers.insert("set-cookie", "refresh=1".parse().expect("a header"));
         }
         answer
@@ -47,7 +47,7 @@ async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
     assert_eq!(second.header("cache-control"), Some(PUBLIC));
     assert!(first.header("x-request-id") != second.header("x-request-id"));
     assert_ne!(second.header("x-request-id"), Some("of-the-first"));
-    // The older form is the same resource, HEAD the same answer; who has it already is told so.
+    // The older prefix is the same resource, HEAD has the same response, and a client that has it gets 304.
     client.get("/v1/users/x").send().await.expect_status(200);
     client.request("HEAD".parse().expect("a method"), "/users/v1/x").send().await.expect_status(200);
     client.get("/users/v1/x").header("if-none-match", "\"v1\"").send().await.expect_status(304);
@@ -58,7 +58,7 @@ async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn what_trackers_add_to_an_address_is_no_part_of_the_key() {
+async fn parameters_of_trackers_are_not_part_of_the_key() {
     let users = counting().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     let get = |query: &str| gateway.client().get(&format!("/users/v1/x{query}")).send();
@@ -91,11 +91,11 @@ async fn what_trackers_add_to_an_address_is_no_part_of_the_key() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_read_with_a_token_or_a_cookie_never_meets_the_cache() {
+async fn a_read_with_a_token_or_a_cookie_never_uses_the_cache() {
     let users = counting().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     let client = gateway.client();
-    // Neither is what it gets kept, nor does it get what was kept: even where the service says "public".
+    // Its response is not cached, and it gets no cached response, even if the service says "public".
     let token = || client.get("/users/v1/x").token("t");
     assert_eq!(token().send().await.text(), "1");
     assert_eq!(client.get("/users/v1/x").send().await.text(), "2");
@@ -113,7 +113,7 @@ async fn a_read_with_a_token_or_a_cookie_never_meets_the_cache() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_read_with_another_scheme_than_bearer_is_anonymous_and_its_answer_is_kept() {
+async fn a_read_with_another_scheme_than_bearer_is_anonymous_and_its_response_is_cached() {
     let users = counting().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     // The services vary by Authorization, so each value has an answer of its own in the cache.
@@ -129,12 +129,12 @@ async fn a_read_with_another_scheme_than_bearer_is_anonymous_and_its_answer_is_k
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_anonymous_front_page_is_kept_and_a_readers_own_never_is_nor_comes_from_there() {
-    // As the orchestrator answers: the one page for everybody, a page of their own for whoever is signed in.
-    let news = Upstream::start(|seen| async move {
-        match seen.header("authorization") {
-            None => answer(200, PUBLIC, &format!("everybody's {}", seen.number)),
-            Some(who) => answer(200, "private, no-cache", &format!("{who} {}", seen.number)),
+async fn the_anonymous_front_page_is_cached_and_the_page_of_a_reader_is_not() {
+    // As the orchestrator responds: one page for all anonymous readers, and a page of their own for signed-in readers.
+    let news = Upstream::start(|request| async move {
+        match request.header("authorization") {
+            None => answer(200, PUBLIC, &format!("the shared page {}", request.number)),
+            Some(who) => answer(200, "private, no-cache", &format!("{who} {}", request.number)),
         }
     })
     .await;
@@ -146,8 +146,8 @@ async fn an_anonymous_front_page_is_kept_and_a_readers_own_never_is_nor_comes_fr
     };
     // A reader comes first: a place in the cache that is empty must not be filled with theirs.
     assert_eq!(home(Some("anna")).await.text(), "Bearer anna 1");
-    assert_eq!(home(None).await.text(), "everybody's 2");
-    assert_eq!(home(None).await.text(), "everybody's 2");
+    assert_eq!(home(None).await.text(), "the shared page 2");
+    assert_eq!(home(None).await.text(), "the shared page 2");
     assert_eq!(home(Some("anna")).await.text(), "Bearer anna 3");
     let ben = home(Some("ben")).await;
     assert_eq!(
@@ -159,7 +159,7 @@ async fn an_anonymous_front_page_is_kept_and_a_readers_own_never_is_nor_comes_fr
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn only_what_says_that_it_is_public_is_kept() {
+async fn only_public_responses_are_cached() {
     let users = counting().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     for word in ["private", "no-store", "public-but-not-stored", "nothing", "max-age", "cookie"] {
@@ -174,10 +174,10 @@ async fn only_what_says_that_it_is_public_is_kept() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn errors_and_writes_are_never_kept() {
-    let users = Upstream::start(|seen| async move {
-        let status = if seen.path.starts_with("/missing") { 404 } else { 200 };
-        answer(status, PUBLIC, &seen.number.to_string())
+async fn errors_and_writes_are_never_cached() {
+    let users = Upstream::start(|request| async move {
+        let status = if request.path.starts_with("/missing") { 404 } else { 200 };
+        answer(status, PUBLIC, &request.number.to_string())
     })
     .await;
     let gateway = Gateway::start(in_front_of(&users)).await;
@@ -192,7 +192,7 @@ async fn errors_and_writes_are_never_kept() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn the_host_that_a_client_names_changes_nothing_for_others() {
+async fn the_host_header_of_a_client_affects_no_other() {
     let users = counting().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     let poison = "GET /users/v1/x HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\nConnection: close\r\n\r\n";
@@ -203,9 +203,9 @@ async fn the_host_that_a_client_names_changes_nothing_for_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs nginx"]
-async fn of_twenty_that_ask_for_the_same_at_once_one_reaches_the_service() {
+async fn of_twenty_parallel_requests_for_the_same_address_one_reaches_the_service() {
     let users = counting().await;
-    // However slow this machine is: nobody loses patience with the one that asks.
+    // A long time-out, so that no request gives up waiting on a slow machine.
     let gateway = Gateway::start(in_front_of(&users).with("GATEWAY_CACHE_LOCK", "60s")).await;
     let answers = at_once(20, |_| {
         let call = gateway.client().get("/users/v1/x");
@@ -221,14 +221,14 @@ async fn while_one_fetches_what_is_new_the_others_get_what_was() {
     let gate = Arc::new(Semaphore::new(0));
     let users = {
         let gate = Arc::clone(&gate);
-        // The first answer comes at once, every other one when the test lets it.
-        Upstream::start(move |seen| {
+        // The first response is immediate, every other one waits for the test.
+        Upstream::start(move |request| {
             let gate = Arc::clone(&gate);
             async move {
-                if seen.number > 1 {
+                if request.number > 1 {
                     gate.acquire().await.expect("the gate stays").forget();
                 }
-                answer(200, PUBLIC, &seen.number.to_string())
+                answer(200, PUBLIC, &request.number.to_string())
             }
         })
         .await

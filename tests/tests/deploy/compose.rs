@@ -101,7 +101,7 @@ impl Compose {
     }
 }
 
-/// `${NAME:-default}` becomes its default: the value where nobody sets anything.
+/// Replaces `${NAME:-default}` by the default, which is the value if the variable is not set.
 pub fn by_default(value: &str) -> String {
     let Some((before, rest)) = value.split_once("${") else { return value.to_owned() };
     let (inside, after) = rest.split_once('}').expect("a variable ends with a brace");
@@ -110,7 +110,7 @@ pub fn by_default(value: &str) -> String {
 }
 
 #[test]
-fn a_variable_that_nobody_sets_has_its_default() {
+fn a_variable_that_is_not_set_has_its_default() {
     assert_eq!(by_default("${A:-127.0.0.1:8080}:8080"), "127.0.0.1:8080:8080");
     assert_eq!(by_default("a ${A:-b} c ${D:-}"), "a b c ");
 }

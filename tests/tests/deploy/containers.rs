@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::compose::{Compose, SERVICES, by_default, production, read};
 use crate::{program, repository, text};
 
-/// The stores of each service, and nobody else's.
+/// The stores that belong to each service alone.
 const STORES: [(&str, &[&str]); 5] = [
     ("users", &["users-postgres", "users-cache", "users-intake"]),
     ("famous-news", &["famous-news-postgres", "famous-news-mongo"]),
@@ -15,7 +15,7 @@ const STORES: [(&str, &[&str]); 5] = [
     ("recommendations", &["recommendations-neo4j"]),
 ];
 
-/// Everybody that a container can reach: who shares a network with it.
+/// Returns the containers that share a network with a container, which are those that it can reach.
 fn reachable<'a>(compose: &'a Compose, name: &str) -> BTreeSet<&'a str> {
     let own: BTreeSet<_> = compose.container(name).networks.iter().collect();
     let others = compose.services.iter().filter(|(other, _)| *other != name);
@@ -26,7 +26,7 @@ fn reachable<'a>(compose: &'a Compose, name: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_component_has_a_container_of_its_own() {
+fn every_component_has_its_own_container() {
     let compose = production();
     let stores = STORES.iter().flat_map(|(_, stores)| *stores).copied();
     let expected: BTreeSet<_> = SERVICES.into_iter().chain(stores).chain(["gateway", "rabbitmq"]).collect();
@@ -64,7 +64,7 @@ fn only_the_gateway_publishes_a_port() {
 }
 
 #[test]
-fn every_container_says_whether_it_is_healthy_and_starts_again_by_itself() {
+fn every_container_has_a_health_check_and_restarts_automatically() {
     for (name, container) in &production().services {
         let check = container.healthcheck.as_ref().unwrap_or_else(|| panic!("{name} has no health check"));
         assert!(matches!(check.test[0].as_str(), "CMD" | "CMD-SHELL") && check.test.len() > 1, "{name}");
@@ -84,7 +84,7 @@ fn every_container_has_a_limit_of_memory_and_of_processors() {
 }
 
 #[test]
-fn a_service_is_nobody_can_write_nothing_and_is_asked_by_itself_whether_it_is_ready() {
+fn a_container_runs_unprivileged_with_a_read_only_file_system_and_checks_its_own_readiness() {
     let compose = production();
     for name in SERVICES {
         let service = compose.container(name);
@@ -106,7 +106,7 @@ fn a_service_is_nobody_can_write_nothing_and_is_asked_by_itself_whether_it_is_re
 }
 
 #[test]
-fn who_needs_somebody_waits_until_they_are_healthy_and_nobody_waits_in_a_circle() {
+fn a_container_waits_until_its_dependencies_are_healthy_and_no_dependencies_are_circular() {
     let compose = production();
     for (name, container) in &compose.services {
         for (other, wait) in &container.depends_on {
@@ -120,7 +120,7 @@ fn who_needs_somebody_waits_until_they_are_healthy_and_nobody_waits_in_a_circle(
             assert!(waits.contains_key(*store), "{service} does not wait for {store}");
         }
     }
-    // Who waits for nobody any more can start, again and again, until all have.
+    // Containers whose dependencies have started can start. This repeats until all have started.
     let mut waiting: BTreeMap<&str, BTreeSet<&str>> = compose
         .services
         .iter()
@@ -135,7 +135,7 @@ fn who_needs_somebody_waits_until_they_are_healthy_and_nobody_waits_in_a_circle(
 }
 
 #[test]
-fn a_store_is_reached_by_its_own_service_and_by_nobody_else() {
+fn only_its_own_service_can_reach_a_store() {
     let compose = production();
     for (service, stores) in STORES {
         for store in stores {
@@ -153,7 +153,7 @@ fn a_store_is_reached_by_its_own_service_and_by_nobody_else() {
 }
 
 #[test]
-fn only_the_gateway_has_a_way_to_the_world() {
+fn only_the_gateway_is_connected_to_the_public_network() {
     let compose = production();
     for (name, network) in &compose.networks {
         let internal = network.as_ref().is_some_and(|network| network.internal);
@@ -165,7 +165,7 @@ fn only_the_gateway_has_a_way_to_the_world() {
 }
 
 #[test]
-fn everything_that_is_named_is_there_and_everything_that_is_there_is_named() {
+fn every_named_part_is_defined_and_every_defined_part_is_named() {
     let compose = production();
     let (mut secrets, mut volumes, mut networks) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (name, container) in &compose.services {
@@ -197,22 +197,22 @@ fn everything_that_is_named_is_there_and_everything_that_is_there_is_named() {
 }
 
 #[test]
-fn the_cache_may_forget_and_the_intake_never_does() {
+fn the_cache_may_evict_and_the_intake_never_does() {
     let compose = production();
-    let said = |name: &str, words: [&str; 2]| {
+    let assert_arguments = |name: &str, words: [&str; 2]| {
         let found = compose.container(name).command.windows(2).any(|pair| pair == words);
         assert!(found, "{name} does not say {words:?}");
     };
-    said("users-cache", ["--appendonly", "no"]);
-    said("users-cache", ["--maxmemory-policy", "allkeys-lru"]);
-    said("users-intake", ["--appendonly", "yes"]);
-    said("users-intake", ["--appendfsync", "always"]);
-    said("users-intake", ["--maxmemory-policy", "noeviction"]);
+    assert_arguments("users-cache", ["--appendonly", "no"]);
+    assert_arguments("users-cache", ["--maxmemory-policy", "allkeys-lru"]);
+    assert_arguments("users-intake", ["--appendonly", "yes"]);
+    assert_arguments("users-intake", ["--appendfsync", "always"]);
+    assert_arguments("users-intake", ["--maxmemory-policy", "noeviction"]);
     assert!(compose.container("users-intake").volumes.iter().any(|volume| volume.ends_with(":/data")));
 }
 
 #[test]
-fn the_gateway_asks_the_instances_where_they_listen() {
+fn the_gateway_uses_the_addresses_at_which_the_instances_listen() {
     let compose = production();
     let documented = crate::gateway::documented();
     for (variable, service) in [
@@ -229,7 +229,7 @@ fn the_gateway_asks_the_instances_where_they_listen() {
 }
 
 #[test]
-fn what_goes_over_it_names_only_what_it_has_and_publishes_to_this_machine_alone() {
+fn the_override_names_only_existing_parts_and_publishes_only_to_this_machine() {
     let production = production();
     for name in ["docker-compose.consoles.yml", "docker-compose.test.yml"] {
         let over = read(name);
@@ -259,8 +259,8 @@ fn compose_itself_knows_every_key() {
         compose.current_dir(repository(".")).args(["-f", "docker-compose.yml"]);
         compose.args(over.iter().flat_map(|file| ["-f", file])).args(["config", "-q"]);
         let output = compose.output().expect("the program can be run");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.is_empty(), "{over:?}: {said}");
+        let assert_arguments = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && assert_arguments.is_empty(), "{over:?}: {assert_arguments}");
     }
 }
 

@@ -62,7 +62,7 @@ async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_met
         let control = answer.header("cache-control").expect("how long it may be kept");
         assert!(control.starts_with("public, max-age="), "{path}: {control}");
     }
-    // The bare address leads to the page to try the API from, and what only looks like it once its dots are gone is none.
+    // The bare address redirects to the page to try the API. An address that only equals it after resolving its dots does not.
     let front = client.get("/?x=1").send().await.expect_status(303);
     assert_eq!(front.header("location"), Some("/docs/"));
     let refused = client.put("/").send().await.expect_problem(405, "method_not_allowed");
@@ -81,10 +81,11 @@ async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_met
     }
 }
 
-/// The page to try the API from is half a megabyte even packed: it goes out as it lies there, and unpacked to whoever can't unpack.
+/// The scripts of the page to try the API are half a megabyte even compressed. They are sent as stored, and decompressed only for clients
+/// that don't accept gzip.
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn what_lies_packed_goes_out_packed_and_plain_to_whoever_takes_nothing_packed() {
+async fn a_compressed_file_is_sent_compressed_and_decompressed_for_clients_without_gzip() {
     let gateway = Gateway::start(Settings::new()).await;
     let ask = |accepts: &str| {
         format!("HEAD /docs/swagger-ui.css HTTP/1.1\r\nHost: portal\r\n{accepts}Connection: close\r\n\r\n")
@@ -98,11 +99,11 @@ async fn what_lies_packed_goes_out_packed_and_plain_to_whoever_takes_nothing_pac
 }
 
 #[test]
-fn every_code_of_the_gateway_is_in_the_table_and_the_other_way_round() {
+fn the_codes_of_the_gateway_and_of_the_table_are_the_same() {
     let template = text("nginx/templates/problems.conf.template");
     let (_, rest) = template.split_once("map $status $problem_code {").expect("the map of codes");
     let (codes, _) = rest.split_once('}').expect("its end");
-    let said: BTreeSet<&str> =
+    let template_codes: BTreeSet<&str> =
         codes.lines().filter_map(|line| line.trim().strip_suffix(';')?.split_whitespace().nth(1)).collect();
     let table = text("crates/chassis/src/http/codes.toml");
     let mut of_the_gateway = BTreeSet::new();
@@ -112,6 +113,6 @@ fn every_code_of_the_gateway_is_in_the_table_and_the_other_way_round() {
             of_the_gateway.insert(code);
         }
     }
-    assert_eq!(said, of_the_gateway);
-    assert!(said.len() > 15, "the template was hardly read");
+    assert_eq!(template_codes, of_the_gateway);
+    assert!(template_codes.len() > 15, "the template was hardly read");
 }

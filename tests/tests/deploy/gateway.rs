@@ -1,6 +1,6 @@
 //! The gateway under test, as these tests ask it.
 
-pub use system_tests::gateway::{Gateway, NOBODY, Settings, documented, templates};
+pub use system_tests::gateway::{Gateway, Settings, UNREACHABLE, documented, templates};
 
 use crate::upstream::Upstream;
 
@@ -13,10 +13,10 @@ pub fn in_front_of(upstream: &Upstream) -> Settings {
 #[track_caller]
 pub fn status(answer: &str) -> u16 {
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    status.unwrap_or_else(|| panic!("this is no answer: {answer:?}"))
+    status.unwrap_or_else(|| panic!("this is not a response: {answer:?}"))
 }
 
-/// The problem in a raw answer, or nothing where it has none.
+/// Returns the problem in a raw response, if there is one.
 pub fn problem(answer: &str) -> serde_json::Value {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     assert!(head.contains("Content-Type: application/problem+json"), "{answer}");

@@ -1,4 +1,4 @@
-//! What goes from the client to a service, and what does not.
+//! The headers that the gateway passes from the client to a service, and those that it drops.
 
 use crate::gateway::{Gateway, in_front_of};
 use crate::upstream::{Upstream, answer};
@@ -54,17 +54,17 @@ async fn an_identity_that_a_client_claims_in_a_header_reaches_no_service() {
             call = call.header("X_User_Id", "forged");
             call = if token { call.token("t") } else { call };
             call.send().await.expect_status(200);
-            let seen = users.last();
-            let forged: Vec<_> = seen.headers.iter().filter(|(_, value)| *value == "forged").collect();
+            let request = users.last();
+            let forged: Vec<_> = request.headers.iter().filter(|(_, value)| *value == "forged").collect();
             assert!(forged.is_empty(), "{method}: {forged:?}");
-            assert_eq!(seen.header("authorization"), token.then_some("Bearer t"));
+            assert_eq!(request.header("authorization"), token.then_some("Bearer t"));
         }
     }
 }
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_service_learns_the_address_of_the_connection_and_not_what_the_client_says() {
+async fn a_service_receives_the_address_of_the_connection_and_not_one_that_the_client_claims() {
     let users = Upstream::plain().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     gateway
@@ -80,7 +80,7 @@ async fn a_service_learns_the_address_of_the_connection_and_not_what_the_client_
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_proxy_that_is_trusted_is_believed_as_far_as_the_next_one() {
+async fn addresses_from_a_trusted_proxy_count_up_to_the_first_untrusted_one() {
     let users = Upstream::plain().await;
     let settings = in_front_of(&users).with("GATEWAY_TRUSTED_PROXIES", "set_real_ip_from 127.0.0.1;");
     let gateway = Gateway::start(settings).await;
@@ -137,12 +137,12 @@ async fn a_dangerous_id_is_replaced_and_a_broken_trace_too() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_trace_that_comes_in_goes_on_and_gives_the_request_its_id() {
+async fn an_incoming_trace_continues_and_gives_the_request_its_id() {
     let users = Upstream::plain().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
-    let given = format!("00-{TRACE}-00f067aa0ba902b7-01");
-    let answer = gateway.client().get("/users/v1/x").header("traceparent", &given).send().await;
-    assert_eq!(users.last().header("traceparent"), Some(given.as_str()));
+    let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let answer = gateway.client().get("/users/v1/x").header("traceparent", &traceparent).send().await;
+    assert_eq!(users.last().header("traceparent"), Some(traceparent.as_str()));
     assert_eq!(answer.header("x-request-id"), Some(TRACE));
     assert!(answer.header("traceparent").is_some_and(|trace| trace.contains(TRACE)));
 }
@@ -157,17 +157,23 @@ async fn a_body_a_condition_and_a_cookie_arrive_as_they_were_sent() {
         gateway.client().put("/users/v1/x").header("if-match", "W/\"v7\"").header("idempotency-key", "k");
     let call = call.header("cookie", "refresh=1").header("content-encoding", "gzip").body(body.clone());
     call.send().await.expect_status(200);
-    let seen = users.last();
-    assert_eq!((seen.header("if-match"), seen.header("idempotency-key")), (Some("W/\"v7\""), Some("k")));
-    assert_eq!((seen.header("cookie"), seen.header("content-encoding")), (Some("refresh=1"), Some("gzip")));
-    assert_eq!(seen.body, body, "1 MiB is just allowed");
+    let request = users.last();
+    assert_eq!(
+        (request.header("if-match"), request.header("idempotency-key")),
+        (Some("W/\"v7\""), Some("k"))
+    );
+    assert_eq!(
+        (request.header("cookie"), request.header("content-encoding")),
+        (Some("refresh=1"), Some("gzip"))
+    );
+    assert_eq!(request.body, body, "1 MiB is just allowed");
 }
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_large_answer_is_compressed_here_and_its_tag_weakened() {
-    let users = Upstream::start(|seen| async move {
-        assert_eq!(seen.header("accept-encoding"), None, "services do not compress");
+async fn the_gateway_compresses_a_large_response_and_weakens_its_entity_tag() {
+    let users = Upstream::start(|request| async move {
+        assert_eq!(request.header("accept-encoding"), None, "services do not compress");
         let mut answer = answer(200, "private", &format!("\"{}\"", "news ".repeat(1_000)));
         answer.headers_mut().insert("etag", "\"v7\"".parse().expect("a header"));
         answer

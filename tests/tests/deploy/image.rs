@@ -17,7 +17,7 @@ fn the_image_has_every_program_and_the_toolchain_of_the_repository() {
 }
 
 #[test]
-fn its_last_stage_is_nobody_and_asks_itself_whether_it_is_ready() {
+fn the_last_stage_of_the_image_runs_unprivileged_and_checks_its_own_readiness() {
     let dockerfile = text("Dockerfile");
     let last = dockerfile.rsplit("\nFROM ").next().expect("a last stage");
     for line in ["USER 10001:10001", "HEALTHCHECK", "COPY --from=builder /out/ /usr/local/bin/"] {
@@ -32,13 +32,13 @@ fn its_last_stage_is_nobody_and_asks_itself_whether_it_is_ready() {
     }
 }
 
-/// What the build is shown is a list of what is let in: a new folder that the sources need must be on it.
+/// The build context is a list of included paths. A new folder that the sources need must be on it.
 #[test]
-fn the_build_is_shown_everything_that_the_sources_need() {
+fn the_build_context_contains_everything_that_the_sources_need() {
     let ignore = text(".dockerignore");
-    let shown: BTreeSet<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let included: BTreeSet<_> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
     let is_shown =
-        |path: &str| shown.iter().any(|open| path == *open || path.starts_with(&format!("{open}/")));
+        |path: &str| included.iter().any(|open| path == *open || path.starts_with(&format!("{open}/")));
     let root = std::fs::canonicalize(crate::repository(".")).expect("the repository has a path");
     let metadata =
         cargo_metadata::MetadataCommand::new().current_dir(&root).no_deps().exec().expect("Cargo answers");

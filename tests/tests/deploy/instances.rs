@@ -1,6 +1,6 @@
-//! Several instances of a service: who is asked when one of them fails.
+//! Several instances of a service: the gateway's choice when one of them fails.
 
-use crate::gateway::{Gateway, NOBODY, Settings};
+use crate::gateway::{Gateway, Settings, UNREACHABLE};
 use crate::upstream::{Breaking, Upstream, answer};
 
 /// Both reads (from the cache's side and with a token) and both kinds of writes.
@@ -26,9 +26,9 @@ async fn instances_take_turns() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_instance_that_is_gone_costs_no_request_not_even_a_write() {
+async fn an_instance_that_has_ended_costs_no_request_not_even_a_write() {
     let other = Upstream::plain().await;
-    let gateway = Gateway::start(two(NOBODY, &other)).await;
+    let gateway = Gateway::start(two(UNREACHABLE, &other)).await;
     // Nothing was sent to the one that is gone, so asking the other repeats nothing.
     for method in METHODS.into_iter().chain(["POST", "PATCH"]) {
         let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
@@ -39,24 +39,24 @@ async fn an_instance_that_is_gone_costs_no_request_not_even_a_write() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn what_broke_off_is_asked_of_the_next_instance_only_where_asking_twice_is_harmless() {
+async fn a_broken_request_is_retried_at_the_next_instance_only_if_a_repetition_is_harmless() {
     let (breaking, other) = (Breaking::start().await, Upstream::plain().await);
     let gateway = Gateway::start(two(&breaking.server("max_fails=0"), &other)).await;
     for method in METHODS {
         let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
         call.send().await.expect_status(200);
     }
-    assert_eq!((breaking.taken(), other.count()), (3, 3));
+    assert_eq!((breaking.connections(), other.count()), (3, 3));
     for method in ["POST", "PATCH"] {
         let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x").body("{}");
         call.send().await.expect_problem(502, "bad_gateway");
     }
-    assert_eq!((breaking.taken(), other.count()), (5, 3), "a write was sent once and never again");
+    assert_eq!((breaking.connections(), other.count()), (5, 3), "a write was sent once and never again");
 }
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_instance_with_nothing_behind_it_is_left_for_the_next_by_reads_alone() {
+async fn only_reads_move_on_from_an_instance_whose_dependencies_are_unavailable() {
     let empty = Upstream::start(|_| async { answer(502, "no-store", "{}") }).await;
     let other = Upstream::plain().await;
     let gateway = Gateway::start(two(&empty.server("max_fails=0"), &other)).await;
@@ -66,12 +66,12 @@ async fn an_instance_with_nothing_behind_it_is_left_for_the_next_by_reads_alone(
     assert_eq!((empty.count(), other.count()), (3, 2));
 }
 
-/// What a service sheds on purpose is no failure of it. Counted as one, a moment of much to do shut out every instance that lived.
+/// Load shedding is not a failure of the service. When it was counted as one, a short overload shut out every healthy instance.
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_instance_that_sheds_load_is_not_shut_out_and_its_word_reaches_the_client() {
-    let shedding = Upstream::start(|seen| async move {
-        if seen.number > 10 {
+async fn an_instance_that_sheds_load_stays_in_use_and_its_refusal_reaches_the_client() {
+    let shedding = Upstream::start(|request| async move {
+        if request.number > 10 {
             return answer(200, "", "{}");
         }
         let mut answer = answer(503, "no-store", "{\"code\":\"overloaded\"}");
@@ -93,7 +93,7 @@ async fn an_instance_that_sheds_load_is_not_shut_out_and_its_word_reaches_the_cl
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_failure_that_is_an_answer_is_not_repeated() {
+async fn a_failure_response_is_not_retried() {
     let failing = Upstream::start(|_| async { answer(500, "no-store", "{}") }).await;
     let other = Upstream::plain().await;
     let gateway = Gateway::start(two(&failing.server("max_fails=0"), &other)).await;
@@ -103,7 +103,7 @@ async fn a_failure_that_is_an_answer_is_not_repeated() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_read_leaves_an_instance_that_hangs_and_a_write_waits_in_vain() {
+async fn a_read_moves_on_from_an_instance_that_hangs_and_a_write_times_out() {
     let (silent, other) = (Upstream::silent().await, Upstream::plain().await);
     let settings = two(&silent.server("max_fails=0"), &other);
     let settings = settings.with("GATEWAY_READ_TIMEOUT", "200ms").with("GATEWAY_WRITE_TIMEOUT", "200ms");
@@ -115,7 +115,7 @@ async fn a_read_leaves_an_instance_that_hangs_and_a_write_waits_in_vain() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_instance_that_failed_is_left_alone_for_a_while() {
+async fn an_instance_that_failed_gets_no_requests_for_a_while() {
     let (breaking, other) = (Breaking::start().await, Upstream::plain().await);
     let gateway = Gateway::start(two(&breaking.server("max_fails=1 fail_timeout=60s"), &other)).await;
     for _ in 0..5 {
@@ -123,12 +123,12 @@ async fn an_instance_that_failed_is_left_alone_for_a_while() {
     }
     // A write would have been lost on it.
     gateway.client().post("/users/v1/x").send().await.expect_status(200);
-    assert_eq!((breaking.taken(), other.count()), (1, 6));
+    assert_eq!((breaking.connections(), other.count()), (1, 6));
 }
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_service_that_is_away_altogether_takes_nothing_from_the_others() {
+async fn a_service_that_is_unavailable_does_not_affect_the_others() {
     let news = Upstream::plain().await;
     let gateway = Gateway::start(Settings::new().with("GATEWAY_NEWS", &news.server(""))).await;
     gateway.client().get("/users/v1/x").send().await.expect_problem(502, "bad_gateway");

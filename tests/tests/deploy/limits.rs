@@ -1,4 +1,4 @@
-//! What one client may ask.
+//! The limits of one client.
 
 use axum::http::Method;
 use system_tests::access::every_row;
@@ -9,9 +9,9 @@ use crate::upstream::Upstream;
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_client_over_its_rate_is_429_with_retry_after_and_the_burst_is_served_at_once() {
+async fn a_burst_is_served_without_delay_and_a_client_over_its_rate_gets_429_with_retry_after() {
     let users = Upstream::plain().await;
-    // One a minute: a test that is slow adds nothing.
+    // One a minute, so that a slow test gets no request back.
     let settings = in_front_of(&users).with("GATEWAY_RATE", "1r/m").with("GATEWAY_BURST", "3");
     let gateway = Gateway::start(settings).await;
     for _ in 0..4 {
@@ -20,9 +20,14 @@ async fn a_client_over_its_rate_is_429_with_retry_after_and_the_burst_is_served_
     let answer = gateway.client().get("/users/v1/x").send().await.expect_problem(429, "too_many_requests");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.json()["instance"], "/users/v1/x");
-    // Another name is not another client.
+    // A claimed address is not another client.
     let call = gateway.client().get("/users/v1/x").header("x-forwarded-for", "203.0.113.9");
     call.send().await.expect_problem(429, "too_many_requests");
+    // Preflights count too.
+    let preflight =
+        gateway.client().request(Method::OPTIONS, "/users/v1/x").header("origin", "https://a.example");
+    let preflight = preflight.header("access-control-request-method", "GET").send().await;
+    assert_eq!(preflight.expect_status(429).header("retry-after"), Some("1"));
     assert_eq!(users.count(), 4);
 }
 
@@ -45,7 +50,7 @@ async fn writes_have_a_limit_of_their_own_and_leave_reads_alone() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn what_a_service_says_is_costly_has_a_limit_of_its_own_and_nothing_else_has() {
+async fn exactly_the_costly_routes_of_the_services_have_the_limit_of_costly_routes() {
     let service = Upstream::plain().await;
     let settings = ["GATEWAY_USERS", "GATEWAY_NEWS", "GATEWAY_RECOMMENDATIONS"]
         .into_iter()
@@ -59,7 +64,7 @@ async fn what_a_service_says_is_costly_has_a_limit_of_its_own_and_nothing_else_h
     assert!(rows.iter().any(|row| row.costly) && rows.iter().any(|row| row.costly_with_content));
     for row in rows {
         let path = row.filled("0190b2c4-0000-7000-8000-000000000000");
-        // The older form of `/news/v1/x` is `/v1/news/x`.
+        // The older prefix of `/news/v1/x` is `/v1/news/x`.
         let (_, rest) = path.split_once('/').expect("a path begins so");
         let (prefix, rest) = rest.split_once("/v1").expect("a version");
         for path in [format!("{path}?from=1&to=2"), format!("/v1/{prefix}{rest}")] {
@@ -83,7 +88,7 @@ async fn what_a_service_says_is_costly_has_a_limit_of_its_own_and_nothing_else_h
     }
     let head = gateway.client().request(Method::HEAD, "/news/v1/sports/x/diff").send().await;
     assert_eq!(head.expect_status(429).header("retry-after"), Some("1"));
-    // What an address can do costs nothing.
+    // To ask for the methods of an address is not costly.
     let options = gateway.client().request(Method::OPTIONS, "/news/v1/sports/x/diff").send().await;
     options.expect_status(200);
 }
@@ -105,7 +110,7 @@ async fn the_clients_of_a_trusted_proxy_are_counted_one_by_one() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_client_has_a_share_of_the_requests_in_hand_and_another_has_its_own() {
+async fn every_client_has_its_own_share_of_the_requests_in_progress() {
     let users = Upstream::silent().await;
     let settings = in_front_of(&users)
         .with("GATEWAY_IN_HAND", "2")
@@ -117,19 +122,19 @@ async fn a_client_has_a_share_of_the_requests_in_hand_and_another_has_its_own() 
         wait_until("the requests at the service", PATIENCE, async || (users.count() == number).then_some(()))
             .await;
     };
-    // Two addresses of one household are one client.
-    let in_hand = futures::future::join(ask("2001:db8::1").try_send(), ask("2001:db8::2").try_send());
+    // Two addresses of one /64 are one client.
+    let in_progress = futures::future::join(ask("2001:db8::1").try_send(), ask("2001:db8::2").try_send());
     let others = async {
         at_the_service(2).await;
         let refused = ask("2001:db8::3").send().await.expect_problem(429, "too_many_requests");
         assert_eq!(refused.header("retry-after"), Some("1"));
         tokio::select! {
-            _ = ask("2001:db8:0:1::1").try_send() => panic!("the service answers nobody"),
+            _ = ask("2001:db8:0:1::1").try_send() => panic!("the service never responds"),
             () = at_the_service(3) => {}
         }
     };
     tokio::select! {
-        _ = in_hand => panic!("the service answers nobody"),
+        _ = in_progress => panic!("the service never responds"),
         () = others => {}
     }
 }

@@ -1,7 +1,7 @@
-//! What production is made of: the compose files, and the gateway's configuration in the real nginx.
+//! The parts of production: the compose files, and the gateway's configuration in the real nginx.
 //!
-//! What needs no engine runs always. The gateway's tests start the nginx that `PORTAL_TEST_NGINX` names, with the templates of
-//! `nginx/` filled in as the official image does it, in front of small services of the test's own.
+//! Tests that need no engine always run. The gateway's tests start the nginx that `PORTAL_TEST_NGINX` names, with the templates of
+//! `nginx/` filled as the official image does it, in front of small scripted services.
 
 mod cache;
 mod compose;

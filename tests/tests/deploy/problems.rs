@@ -32,7 +32,7 @@ async fn what_is_nowhere_is_a_problem_with_the_ids_of_the_request() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_method_that_nobody_has_is_405_with_allow() {
+async fn a_method_that_no_route_has_is_405_with_allow() {
     let users = Upstream::plain().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     for method in ["TRACE", "PROPFIND", "get", "BREW"] {
@@ -139,7 +139,7 @@ async fn headers_over_32_kib_together_are_431_and_a_longer_address_is_414() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn what_is_no_http_and_what_is_read_in_two_ways_goes_no_further() {
+async fn requests_that_are_not_http_or_ambiguous_reach_no_service() {
     let users = Upstream::plain().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
     let head = "POST /users/v1/ HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n";
@@ -149,7 +149,7 @@ async fn what_is_no_http_and_what_is_read_in_two_ways_goes_no_further() {
         ("GET /users/v1/ HTTP/7.1\r\nHost: portal\r\n\r\n".to_owned(), "http_version_not_supported"),
         ("GET /users/v1/ HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), "bad_request"),
         ("GET /users/v1/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), "bad_request"),
-        // Two lengths: the two ends of a chain would see two requests where one was sent.
+        // With two lengths, the two ends of a chain could see two requests instead of one.
         (format!("{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "bad_request"),
         (format!("{head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd"), "bad_request"),
         (format!("{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), "not_implemented"),
@@ -164,7 +164,7 @@ async fn what_is_no_http_and_what_is_read_in_two_ways_goes_no_further() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_service_that_is_away_is_502_and_one_that_does_not_answer_504() {
+async fn a_service_that_is_unavailable_is_502_and_one_that_does_not_answer_is_504() {
     let silent = Upstream::silent().await;
     let settings = in_front_of(&silent);
     let settings = settings.with("GATEWAY_READ_TIMEOUT", "200ms").with("GATEWAY_WRITE_TIMEOUT", "200ms");
@@ -181,9 +181,9 @@ async fn a_service_that_is_away_is_502_and_one_that_does_not_answer_504() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn the_problems_of_a_service_pass_as_they_are() {
-    let users = Upstream::start(|seen| async move {
-        let status = seen.path.trim_start_matches('/').parse().expect("the test asks for a status");
+async fn the_problems_of_a_service_pass_unchanged() {
+    let users = Upstream::start(|request| async move {
+        let status = request.path.trim_start_matches('/').parse().expect("the test asks for a status");
         let mut answer = answer(status, "no-store", r#"{"code":"its_own"}"#);
         answer.headers_mut().insert("content-type", "application/problem+json".parse().expect("a header"));
         answer
@@ -198,7 +198,7 @@ async fn the_problems_of_a_service_pass_as_they_are() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_page_of_another_origin_sees_why_the_gateway_refused_where_it_would_have_seen_the_answer() {
+async fn a_page_of_another_origin_can_read_the_gateways_refusal_if_it_could_read_the_response() {
     let desk = "https://desk.example.org";
     let users = Upstream::plain().await;
     let settings = in_front_of(&users).with("GATEWAY_WRITING_ORIGINS", &format!("{desk} {desk};"));
@@ -221,7 +221,7 @@ async fn a_page_of_another_origin_sees_why_the_gateway_refused_where_it_would_ha
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_address_can_not_write_into_the_problem() {
+async fn an_address_cannot_inject_text_into_the_problem() {
     let gateway = Gateway::start(Settings::new()).await;
     for path in ["/x\",\"code\":\"mine", "/x\\", "/x%22,%22code%22:%22mine", "/x$status"] {
         let answer = gateway.raw_get(path).await;

@@ -37,7 +37,7 @@ fn every_variable_of_the_templates_is_documented_and_every_documented_one_is_use
 }
 
 #[test]
-fn the_gateway_lets_go_of_a_silent_connection_before_a_service_closes_it() {
+fn the_gateway_closes_a_silent_connection_before_a_service_does() {
     let of_the_code = portal::config::of_the_code(&portal::config::Flags::default());
     let services_close = of_the_code.expect("the code's own configuration").process.edge.header_budget_ms;
     let upstreams = text("nginx/templates/upstreams.conf.template");
@@ -83,12 +83,12 @@ async fn both_forms_of_every_prefix_reach_their_service_which_sees_the_bare_path
         client.get(&format!("{base}2/x")).send().await.expect_problem(404, "not_found");
     }
     let counts = [users.count(), news.count(), recommendations.count()];
-    assert_eq!(counts, [8, 8, 8], "each service got its own and nobody else's");
+    assert_eq!(counts, [8, 8, 8], "each service received only its own requests");
 }
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn every_answer_of_the_older_form_names_its_successor() {
+async fn every_response_under_an_older_prefix_names_its_successor() {
     let (gateway, _users, _news, _recommendations) = portal().await;
     let client = gateway.client();
     // Answers of a service, answers from the cache and the gateway's own errors.
@@ -106,7 +106,7 @@ async fn every_answer_of_the_older_form_names_its_successor() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn a_link_of_the_service_stays_beside_that_of_the_gateway() {
+async fn the_link_header_of_a_service_is_kept_beside_that_of_the_gateway() {
     let news = Upstream::start(|_| async {
         let mut answer = crate::upstream::answer(200, "", "[]");
         answer.headers_mut().insert("link", "</news/v1/all/2/10>; rel=\"next\"".parse().expect("a header"));
@@ -156,7 +156,7 @@ async fn what_is_for_operators_is_not_there_in_any_spelling() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn an_encoded_slash_stays_encoded_and_no_dots_get_through() {
+async fn an_encoded_slash_stays_encoded_and_dot_segments_are_refused() {
     let (gateway, users, _, recommendations) = portal().await;
     let seen = path_seen(gateway.client(), "/recommendation/v1/label/AC%2FDC", &recommendations).await;
     assert_eq!(seen, "/label/AC%2FDC");
@@ -187,7 +187,7 @@ async fn an_encoded_slash_stays_encoded_and_no_dots_get_through() {
     assert_eq!(users.count(), 0);
     // Dots in a name or in a query are nothing special.
     assert_eq!(path_seen(gateway.client(), "/users/v1/a..b?next=/../x", &users).await, "/a..b?next=/../x");
-    // A prefix in another spelling is no prefix: the gateway and the service never read an address in two ways.
+    // A prefix in another spelling is not a prefix, so that the gateway and the service always read an address in the same way.
     assert_eq!(status(&gateway.raw_get("/%75sers/v1/x").await), 404);
     assert_eq!(status(&gateway.raw_get("/nowhere/%2e%2e/users/v1/x").await), 400);
 }
@@ -217,7 +217,7 @@ async fn one_document_describes_all_routes() {
 
 #[tokio::test]
 #[ignore = "needs nginx"]
-async fn the_gateways_own_health_is_asked_on_a_port_of_its_own() {
+async fn the_health_of_the_gateway_has_its_own_port() {
     let gateway = Gateway::start(Settings::new()).await;
     gateway.health().get("/livez").send().await.expect_status(200);
     let counters = gateway.health().get("/status").send().await.expect_status(200);

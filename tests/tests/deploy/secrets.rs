@@ -1,4 +1,4 @@
-//! `deploy/secrets.sh` makes what the compose file names.
+//! The secrets that `deploy/secrets.sh` creates for the compose file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::repository;
 pub fn make(folder: &Path) {
     let output =
         Command::new(repository("deploy/secrets.sh")).arg(folder).output().expect("the script can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "deploy/secrets.sh: {said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "deploy/secrets.sh: {errors}");
 }
 
 fn read(folder: &Folder, name: &str) -> String {
@@ -25,7 +25,7 @@ fn read(folder: &Folder, name: &str) -> String {
 }
 
 #[test]
-fn the_script_makes_every_secret_that_a_container_is_given_and_keeps_what_is_there() {
+fn the_script_creates_every_secret_of_the_containers_and_keeps_existing_ones() {
     let folder = Folder::new();
     make(folder.path());
     let before: Vec<_> = production()
@@ -49,7 +49,7 @@ fn the_script_makes_every_secret_that_a_container_is_given_and_keeps_what_is_the
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_on_the_machine_can_read_them_and_git_does_not_see_them() {
+fn only_their_owner_can_read_the_secrets_and_git_ignores_them() {
     use std::os::unix::fs::PermissionsExt;
     let folder = Folder::new();
     make(&folder.join("secrets"));
@@ -59,7 +59,7 @@ fn nobody_else_on_the_machine_can_read_them_and_git_does_not_see_them() {
 }
 
 #[test]
-fn the_broker_is_told_hashes_and_each_service_has_a_user_of_its_own() {
+fn the_broker_receives_only_password_hashes_and_each_service_has_its_own_user() {
     let folder = Folder::new();
     make(folder.path());
     let definitions: serde_json::Value =
@@ -83,7 +83,7 @@ fn the_broker_is_told_hashes_and_each_service_has_a_user_of_its_own() {
 }
 
 #[test]
-fn a_store_and_its_service_are_told_the_same_password() {
+fn a_store_and_its_service_have_the_same_password() {
     let folder = Folder::new();
     make(folder.path());
     for (url, password) in [

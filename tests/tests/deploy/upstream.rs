@@ -15,90 +15,92 @@ use tokio::task::JoinHandle;
 
 /// A request as it reached a service.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ReceivedRequest {
     pub method: Method,
     /// The path with its query.
     pub path: String,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// Which one this is, from 1.
+    /// The number of this request, from 1.
     pub number: usize,
 }
 
-impl Seen {
-    /// A header's value; `None` where there is none.
+impl ReceivedRequest {
+    /// Returns the value of a header, if there is one.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("a header of a test is text"))
     }
 }
 
-/// A service that answers as it is told, and remembers what it was asked.
+/// A scripted service that records its requests.
 pub struct Upstream {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     task: JoinHandle<()>,
 }
 
 impl Upstream {
-    /// One that answers every request with what `answer` makes of it.
+    /// Starts a service that responds to every request with the result of `answer`.
     pub async fn start<A, F>(answer: A) -> Self
     where
-        A: Fn(Seen) -> F + Clone + Send + Sync + 'static,
+        A: Fn(ReceivedRequest) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&seen);
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
         let router = Router::new().fallback(move |request: Request| {
             let (log, answer) = (Arc::clone(&log), answer.clone());
             async move {
                 let (parts, body) = request.into_parts();
                 let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
                 let path = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
-                let mut seen = Seen { method: parts.method, path, headers: parts.headers, body, number: 0 };
+                let mut received =
+                    ReceivedRequest { method: parts.method, path, headers: parts.headers, body, number: 0 };
                 {
                     let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-                    seen.number = log.len() + 1;
-                    log.push(seen.clone());
+                    received.number = log.len() + 1;
+                    log.push(received.clone());
                 }
-                answer(seen).await
+                answer(received).await
             }
         });
         let task = run(async move {
             axum::serve(listener, router).await.expect("a bound socket can be served");
         });
-        Self { address, seen, task }
+        Self { address, requests, task }
     }
 
-    /// One that answers 200 to everything.
+    /// Starts a service that responds 200 to every request.
     pub async fn plain() -> Self {
-        Self::start(|seen| async move { answer(200, "", &format!("{} {}", seen.method, seen.path)) }).await
+        Self::start(|request| async move { answer(200, "", &format!("{} {}", request.method, request.path)) })
+            .await
     }
 
-    /// One that takes every request and never answers.
+    /// Starts a service that accepts every request and never responds.
     pub async fn silent() -> Self {
         Self::start(|_| std::future::pending()).await
     }
 
-    /// Its `server` line for the gateway. `more` are nginx's parameters.
+    /// Returns the `server` line for the gateway. `more` are nginx's parameters.
     pub fn server(&self, more: &str) -> String {
         format!("server {} {more};", self.address)
     }
 
-    /// What it was asked so far.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the requests so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests.
     pub fn count(&self) -> usize {
-        self.seen().len()
+        self.requests().len()
     }
 
-    /// The last thing it was asked.
-    pub fn last(&self) -> Seen {
-        self.seen().pop().expect("the service was asked")
+    /// Returns the last request.
+    pub fn last(&self) -> ReceivedRequest {
+        self.requests().pop().expect("the service has received a request")
     }
 }
 
@@ -108,10 +110,10 @@ impl Drop for Upstream {
     }
 }
 
-/// An instance that takes a request and breaks the connection off.
+/// An instance that reads a request and then closes the connection.
 pub struct Breaking {
     address: SocketAddr,
-    taken: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -119,8 +121,8 @@ impl Breaking {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let taken = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&taken);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         let task = run(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = [0; 16 * 1024];
@@ -129,16 +131,16 @@ impl Breaking {
                 }
             }
         });
-        Self { address, taken, task }
+        Self { address, connections, task }
     }
 
     pub fn server(&self, more: &str) -> String {
         format!("server {} {more};", self.address)
     }
 
-    /// How many requests it took.
-    pub fn taken(&self) -> usize {
-        self.taken.load(Ordering::SeqCst)
+    /// Returns the number of requests that were read.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 

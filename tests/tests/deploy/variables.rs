@@ -8,10 +8,10 @@ use testkit::Folder;
 use crate::compose::{SERVICES, by_default, production};
 use crate::secrets;
 
-/// What only the one process has: a service of the fleet that still has one of these was not told what it must be told.
+/// Values that only the one process uses. A service of the fleet that still has one of them lacks a setting.
 const OF_ONE_PROCESS: [&str; 6] = ["sqlite:", "local:", "inproc:", "memory:", "\"data/", "127.0.0.1"];
 
-/// Secrets as `deploy/secrets.sh` makes them. Outside of `/run/secrets` a service wants them for itself alone.
+/// Secrets as `deploy/secrets.sh` creates them. Outside of `/run/secrets` only the owner may read them.
 fn private_secrets() -> Folder {
     let folder = Folder::new();
     secrets::make(folder.path());
@@ -38,14 +38,14 @@ fn effective(service: &str, folder: &Folder, more: &[(&str, &str)]) -> Result<St
 }
 
 #[test]
-fn every_service_knows_every_variable_that_is_set_and_is_told_what_it_has_no_default_for() {
+fn every_variable_that_is_set_is_known_and_every_setting_without_a_default_is_set() {
     let folder = private_secrets();
     for service in SERVICES {
         let effective = effective(service, &folder, &[])
             .unwrap_or_else(|faults| panic!("{service} refuses its settings: {faults}"));
         for line in effective.lines().filter(|line| !line.contains("grpc_listen")) {
             let left = OF_ONE_PROCESS.iter().find(|word| line.contains(**word));
-            assert!(left.is_none(), "{service} was not told its own: {line}");
+            assert!(left.is_none(), "{service} has a value of the one process: {line}");
         }
     }
 }
@@ -59,13 +59,14 @@ fn a_variable_that_a_service_does_not_know_is_found() {
 }
 
 #[test]
-fn all_services_believe_the_same_issuer_and_the_same_keys() {
+fn all_services_trust_the_same_issuer_and_the_same_keys() {
     let compose = production();
     for service in SERVICES {
         let prefix = service.replace('-', "_").to_ascii_uppercase();
-        let said = |key: &str| compose.container(service).environment[&format!("{prefix}__{key}")].clone();
-        assert_eq!(said("IDENTITY__ISSUER"), "${PORTAL_PUBLIC_URL:-http://localhost:8080}");
-        assert_eq!(said("IDENTITY__KEYS"), "http://users:3000");
-        assert_eq!(said("PROCESS__LOG_FORMAT"), "json");
+        let value_of =
+            |key: &str| compose.container(service).environment[&format!("{prefix}__{key}")].clone();
+        assert_eq!(value_of("IDENTITY__ISSUER"), "${PORTAL_PUBLIC_URL:-http://localhost:8080}");
+        assert_eq!(value_of("IDENTITY__KEYS"), "http://users:3000");
+        assert_eq!(value_of("PROCESS__LOG_FORMAT"), "json");
     }
 }

@@ -1,7 +1,7 @@
-//! The engines killed with -9, one by one, under light load, and started again. Nothing that was acknowledged is lost, each effect is
-//! there once, and every service is ready within ten seconds of the engine's answering again.
+//! Engines are killed one by one with SIGKILL under light load and started again. No acknowledged write is lost, each effect exists
+//! once, and every service is ready within ten seconds after the engine answers again.
 //!
-//! One test at a time: what is killed is everybody's. That is also why this is a binary of its own.
+//! One test runs at a time, because all tests share the engines. For the same reason this is a separate binary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,35 +15,35 @@ use tokio::time::interval;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
-/// A round of writes, and a read, of each client: light load.
+/// The interval of a round of writes and of a read of each client: light load.
 const PACE: Duration = Duration::from_millis(100);
-/// How soon after an engine answers again every service has to be ready.
+/// The longest time from the first answer of the engine until every service is ready.
 const READY: Duration = Duration::from_secs(10);
-/// How long the engine is away before it is started again.
-const AWAY: Duration = Duration::from_secs(3);
+/// The time for which the engine is down.
+const DOWNTIME: Duration = Duration::from_secs(3);
 
-macro_rules! each_engine_is_survived {
+macro_rules! kill_each_engine {
     ($($name:ident: $engine:expr;)+) => {
         $(
             #[tokio::test(flavor = "multi_thread")]
             #[ignore = "needs the fleet's servers"]
             async fn $name() {
-                is_survived($engine).await;
+                kill_and_restart($engine).await;
             }
         )+
     };
 }
 
-each_engine_is_survived! {
-    a_broker_that_is_killed_costs_nothing_that_was_acknowledged: Engine::Rabbitmq;
-    a_redis_of_caches_that_is_killed_costs_nothing_that_was_acknowledged: Engine::RedisCache;
-    a_redis_of_intakes_that_is_killed_costs_nothing_that_was_acknowledged: Engine::RedisIntake;
-    a_postgres_that_is_killed_costs_nothing_that_was_acknowledged: Engine::Postgres;
-    a_ferretdb_that_is_killed_costs_nothing_that_was_acknowledged: Engine::Ferretdb;
-    a_neo4j_that_is_killed_costs_nothing_that_was_acknowledged: Engine::Neo4j;
+kill_each_engine! {
+    a_killed_broker_loses_no_acknowledged_write: Engine::Rabbitmq;
+    a_killed_redis_of_caches_loses_no_acknowledged_write: Engine::RedisCache;
+    a_killed_redis_of_intakes_loses_no_acknowledged_write: Engine::RedisIntake;
+    a_killed_postgres_loses_no_acknowledged_write: Engine::Postgres;
+    a_killed_ferretdb_loses_no_acknowledged_write: Engine::Ferretdb;
+    a_killed_neo4j_loses_no_acknowledged_write: Engine::Neo4j;
 }
 
-async fn is_survived(engine: Engine) {
+async fn kill_and_restart(engine: Engine) {
     let _turn = ONE_AT_A_TIME.lock().await;
     let mut world = World::new(Shape::Fleet).await;
     let (admin, reader) = (world.admin().await, world.consenting_reader("vera").await);
@@ -52,14 +52,14 @@ async fn is_survived(engine: Engine) {
         articles.push(world.published("famous", "News", &[&format!("label {number}")], &admin).await);
     }
     for id in &articles {
-        can_be_read(&world, id).await;
+        wait_until_readable(&world, id).await;
     }
     let writers = Writers::start(&world, &admin, "w", 2, PACE);
     let readers = Readers::start(&world, &articles, &reader.token);
-    writers.have_done(5).await;
+    writers.wait_for_rounds(5).await;
 
     let down = Down::of(engine).await;
-    some_time_passes(AWAY).await;
+    wait_for_downtime(DOWNTIME).await;
     down.over().await;
     let answers = Instant::now();
     let fleet = world.fleet();
@@ -70,17 +70,17 @@ async fn is_survived(engine: Engine) {
     let ready = answers.elapsed();
     eprintln!("{}: every service ready {ready:?} after it answered", engine.name());
 
-    // Both go on as before.
-    writers.have_done(5).await;
+    // Writers and readers continue as before.
+    writers.wait_for_rounds(5).await;
     let reads = readers.finish().await;
     assert!(reads > 20, "hardly anything was read: {reads}");
-    writers.finish().await.holds(&world).await;
+    writers.finish().await.assert_stored_once(&world).await;
     each_article_counts_once_at_most(&world, &reader.id, &admin.token).await;
     assert!(ready <= READY, "every service was ready only {ready:?} after {} answered", engine.name());
 }
 
 /// Waits until readers see an article that was published.
-async fn can_be_read(world: &World, id: &str) {
+async fn wait_until_readable(world: &World, id: &str) {
     let path = format!("/news/v1/famous/{id}");
     wait_until("the article", PATIENCE, || async {
         (world.client().get(&path).send().await.status == 200).then_some(())
@@ -88,10 +88,10 @@ async fn can_be_read(world: &World, id: &str) {
     .await;
 }
 
-/// A reading is best effort while the broker is away, and is counted once in 30 minutes however often it is told.
+/// A reading is best effort while the broker is down. It is counted once in 30 minutes, however often it is delivered.
 async fn each_article_counts_once_at_most(world: &World, reader: &str, token: &str) {
     let path = format!("/recommendation/v1/user/{reader}");
-    // A graph that has only just come up is slow at first.
+    // A graph that has just started is slow at first.
     let liked = wait_until("the reader's labels", READY, || async {
         let answer = world.client().get(&path).token(token).send().await;
         (answer.status == 200).then(|| answer.json())
@@ -102,7 +102,7 @@ async fn each_article_counts_once_at_most(world: &World, reader: &str, token: &s
     }
 }
 
-/// An engine that was killed. It is started again in the end, whatever else fails: others need it.
+/// A killed engine. It is always started again when this is dropped, because other tests need it.
 struct Down(Engine, bool);
 
 impl Down {
@@ -111,7 +111,7 @@ impl Down {
         Self(engine, true)
     }
 
-    /// Starts it and returns when it answers.
+    /// Starts the engine, and returns when it answers.
     async fn over(mut self) {
         self.1 = false;
         self.0.start().await;
@@ -121,12 +121,12 @@ impl Down {
 impl Drop for Down {
     fn drop(&mut self) {
         if self.1 {
-            self.0.start_now();
+            self.0.start_blocking();
         }
     }
 }
 
-/// Somebody who reads one article after the other, whatever is answered.
+/// A reader of one article after the other, whatever the responses are.
 struct Readers {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -156,7 +156,7 @@ impl Readers {
         Self { stop, answered, tasks }
     }
 
-    /// How many were answered with the article.
+    /// Stops the reader, and returns the number of reads that succeeded.
     async fn finish(self) -> usize {
         self.stop.store(true, Ordering::SeqCst);
         self.tasks.join_all().await;
@@ -165,6 +165,6 @@ impl Readers {
 }
 
 #[allow(clippy::disallowed_methods, reason = "an outage is a time, not a condition")]
-async fn some_time_passes(time: Duration) {
+async fn wait_for_downtime(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -1,4 +1,4 @@
-//! The memory of one process while one client attacks it in every way that once filled it. Lists of long texts are in `memory.rs`.
+//! The memory of one process during every attack that once filled it. Lists of long texts are in `memory.rs`.
 
 use std::io::Write;
 use std::time::Duration;
@@ -20,10 +20,10 @@ scenarios! {
 }
 
 const MIB: u64 = 1024 * 1024;
-/// The largest answer to a request of at most 2 kB that is refused.
+/// The largest response to a refused request of at most 2 kB, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;
 
-/// No limit of requests protects the process here: what is bounded must be bounded by itself.
+/// The limits of requests are off here, so that every resource has to be bounded on its own.
 async fn memory_stays_under_the_bound_of_the_container_through_every_attack(shape: Shape) {
     let mut world = World::alone(shape).await;
     let watch = MemoryWatch::start(world.portal().process().id());
@@ -42,7 +42,7 @@ async fn memory_stays_under_the_bound_of_the_container_through_every_attack(shap
     assert!(peak < CONTAINER, "{} MiB", peak / MIB);
 }
 
-/// A body of 200,000 unknown members, packed to less than 2 kB, forty times at once.
+/// Sends a body of 200,000 unknown members, compressed to less than 2 kB, in forty requests at a time.
 async fn send_bodies_of_many_unknown_members(world: &World) {
     let fields = json!({"name": "Ada", "email": "ada@example.org", "password": PASSWORD}).to_string();
     let body = format!("{},{}}}", fields.trim_end_matches('}'), vec!["\"\":1"; 200_000].join(","));
@@ -65,7 +65,8 @@ async fn send_bodies_of_many_unknown_members(world: &World) {
         .await;
 }
 
-/// Connections of HTTP/2 whose client grants no byte of any answer. Each is closed by the portal, however well it answers PINGs.
+/// Opens HTTP/2 connections whose client accepts no byte of any response. The portal closes each of them, although the client
+/// answers PINGs.
 async fn open_streams_that_take_nothing(world: &World) {
     let address = world.client().base().trim_start_matches("http://").to_owned();
     let ends = (0..4).map(|_| take_nothing(&address));
@@ -119,7 +120,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Lists that nothing is in, each under a key of its own of several hundred bytes.
+/// Requests empty lists, each under a different key of several hundred bytes.
 async fn ask_for_many_different_lists(world: &World) {
     let label = "%F0%9F%8E%BE".repeat(45);
     let ask = |number: usize| world.client().get(&format!("/news/v1/all?label={label}{number}")).send();
@@ -130,7 +131,7 @@ async fn ask_for_many_different_lists(world: &World) {
         .await;
 }
 
-/// Connections that say nothing. The portal may refuse some of them.
+/// Opens connections that send nothing. The portal may refuse some of them.
 async fn hold_silent_connections(world: &World) {
     let address = world.client().base().trim_start_matches("http://").to_owned();
     let mut silent = Vec::new();

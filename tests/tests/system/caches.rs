@@ -1,4 +1,4 @@
-//! What is kept of answers, at every replica and in the gateway: never what is private, and not what it said before.
+//! Caches of every replica and of the gateway. They keep no private response, and no response that is out of date.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 scenarios! {
     on both shapes:
-        a_draft_is_in_no_shared_cache_and_shown_to_nobody_while_its_author_works_and_the_public_reads;
+        a_draft_is_in_no_shared_cache_and_visible_to_no_reader_while_its_author_edits_it;
     on the fleet, because "one process has no replicas":
         what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as_it_was;
 }
@@ -17,7 +17,7 @@ scenarios! {
 const DRAFT: &str = "Quicksilver";
 const ROUNDS: u32 = 6;
 
-/// Everybody asks for all of it, past the gateway or through it.
+/// Every caller requests every list, through the gateway and without it.
 fn addresses(id: &str) -> [String; 9] {
     [
         format!("/sports/{id}"),
@@ -32,32 +32,33 @@ fn addresses(id: &str) -> [String; 9] {
     ]
 }
 
-/// How often the draft was shown, to the author as the only one.
+/// Returns how often a response contains the draft. Only its author may receive it.
 fn seen(answer: &Response, caller: Option<&Account>, author: &Account) -> usize {
     let shows = answer.text().contains(DRAFT);
     let may_be_shared = answer.header("cache-control").is_some_and(|control| control.contains("public"));
-    assert!(!(shows && may_be_shared), "{answer} may be kept by anybody");
-    assert!(!(may_be_shared && caller.is_some()), "{answer} may be kept by anybody, and came with a token");
-    assert!(!shows || caller.is_some_and(|caller| caller.id == author.id), "{answer} to somebody else");
+    assert!(!(shows && may_be_shared), "{answer} may be in a shared cache");
+    assert!(
+        !(may_be_shared && caller.is_some()),
+        "{answer} may be in a shared cache, although the request had a token"
+    );
+    assert!(!shows || caller.is_some_and(|caller| caller.id == author.id), "{answer} to another caller");
     usize::from(shows)
 }
 
 /// Reads everything some times over and gives how often the draft was shown.
 async fn read(door: Client, caller: Option<Account>, author: Account, addresses: [String; 9]) -> usize {
-    let mut shown = 0;
+    let mut times_visible = 0;
     for _ in 0..ROUNDS {
         for address in &addresses {
             let call = door.get(address);
             let call = caller.iter().fold(call, |call, caller| call.token(&caller.token));
-            shown += seen(&call.send().await, caller.as_ref(), &author);
+            times_visible += seen(&call.send().await, caller.as_ref(), &author);
         }
     }
-    shown
+    times_visible
 }
 
-async fn a_draft_is_in_no_shared_cache_and_shown_to_nobody_while_its_author_works_and_the_public_reads(
-    shape: Shape,
-) {
+async fn a_draft_is_in_no_shared_cache_and_visible_to_no_reader_while_its_author_edits_it(shape: Shape) {
     let world = World::doubled(shape, &[]).await;
     let admin = world.admin().await;
     let author = world.staff("ada", "author", &admin).await;
@@ -85,10 +86,10 @@ async fn a_draft_is_in_no_shared_cache_and_shown_to_nobody_while_its_author_work
             patch.header("if-match", format!("\"v{version}\"")).json(&body).send().await.expect_status(200);
         }
     };
-    let (shown, ()) = tokio::join!(readers, changes);
-    for ((_, caller), shown) in everybody.iter().zip(shown) {
+    let (times_visible, ()) = tokio::join!(readers, changes);
+    for ((_, caller), times_visible) in everybody.iter().zip(times_visible) {
         let is_author = caller.as_ref().is_some_and(|caller| caller.id == author.id);
-        assert_eq!(shown > 0, is_author, "an author who is not shown their draft proves nothing");
+        assert_eq!(times_visible > 0, is_author, "an author who is not shown their draft proves nothing");
     }
 }
 
@@ -96,11 +97,11 @@ const OLD: &str = "Before the whistle";
 const NEW: &str = "After the whistle";
 const RUMOUR: &str = "A rumour";
 
-/// Somebody who looks at one address of one replica again and again.
+/// A client that requests one address of one replica again and again.
 struct Watch {
     replica: Client,
     address: String,
-    /// What was seen there before, and is not seen any more.
+    /// The texts that were visible before and must not come back.
     revised: AtomicBool,
     taken_back: AtomicBool,
 }
@@ -128,14 +129,14 @@ impl Watch {
     /// Looks until the replica keeps an answer, and then that one says what it should.
     async fn keeps(&self, what: &str, shows: [bool; 3]) {
         wait_until(what, PATIENCE, || async {
-            let (answer, shown) = self.look().await;
-            (shown == shows && is_kept(&answer)).then_some(())
+            let (answer, times_visible) = self.look().await;
+            (times_visible == shows && is_kept(&answer)).then_some(())
         })
         .await;
     }
 }
 
-/// What is not there is kept by nobody.
+/// Returns whether a cache may keep the response. A 404 is never kept.
 fn is_kept(answer: &Response) -> bool {
     answer.status == 404 || answer.header("cache-status") == Some("orchestrator; hit")
 }
@@ -146,8 +147,8 @@ async fn what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as
         [("ORCHESTRATOR__CACHE__FRESH_MS", "60000"), ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")];
     let world = World::doubled(shape, &settings).await;
     let admin = world.admin().await;
-    let revised = world.seen("sports", OLD, &["cup"], &admin).await;
-    let taken_back = world.seen("sports", RUMOUR, &["cup"], &admin).await;
+    let revised = world.published_and_visible("sports", OLD, &["cup"], &admin).await;
+    let taken_back = world.published_and_visible("sports", RUMOUR, &["cup"], &admin).await;
     let both = [true, false, true];
     let addresses = [
         (format!("/sports/{revised}"), [true, false, false]),
@@ -180,7 +181,7 @@ async fn what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as
     patch.expect_status(200);
     unpublish.expect_status(200);
     for watch in watches.join_all().await {
-        let (answer, shown) = watch.look().await;
-        assert!(!shown[0] && !shown[2], "{answer}");
+        let (answer, times_visible) = watch.look().await;
+        assert!(!times_visible[0] && !times_visible[2], "{answer}");
     }
 }

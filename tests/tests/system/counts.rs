@@ -1,4 +1,4 @@
-//! What is counted, in a scrape of a portal in which everything has happened that is counted.
+//! The metrics in a scrape of a portal in which every counted event has happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ scenarios! {
         what_is_counted_is_on_the_internal_port_and_not_on_the_gateways;
 }
 
-/// What happens in one shape alone, and why not in the other.
+/// Metrics that appear in one shape alone, with the reason.
 const ONLY_IN_ONE_PROCESS: [(&str, &str); 4] = [
     ("bus_redelivered_total", "a file can be kept busy from outside"),
     ("bus_dead_total", "a poison message can be written into a file"),
@@ -43,7 +43,7 @@ async fn what_is_counted_is_on_the_internal_port_and_not_on_the_gateways(shape: 
     ] {
         assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
     }
-    // A route is its template: nobody makes a new line by making up an address.
+    // The label of a route is its template, so that an invented address creates no new line.
     assert!(!text.contains("no-such-id"), "{text}");
     internal.get("/livez").send().await.expect_status(200);
 }
@@ -56,24 +56,24 @@ async fn what_is_described_is_counted_and_what_is_counted_is_described(shape: Sh
         settings.push(("PROCESS__EDGE__RECEIVING_PER_ADDRESS", "1"));
     }
     let mut world = World::with(shape, &settings).await;
-    everybody_does_something(&world).await;
+    use_every_service(&world).await;
     let scrape = match shape {
         Shape::OneProcess => {
             let internal = internal(&world);
             what_only_one_process_shows(&mut world, &internal).await;
-            somebody_sends_two_bodies_at_once(&world, &internal).await;
-            somebody_writes_too_often(&world).await;
+            a_client_sends_two_bodies_at_the_same_time(&world, &internal).await;
+            exceed_the_limit_of_writes(&world).await;
             let text = scraped(&internal).await;
             assert!(text.contains(r#"login_total{outcome="wrong"} 1"#), "{text}");
             Scrape::read(&text)
         }
         Shape::Fleet => {
-            somebody_writes_too_often(&world).await;
+            exceed_the_limit_of_writes(&world).await;
             let mut scrape = fleet(&mut world).await;
             pools_are_seen(&scraped(&service(&mut world, "sports-news")).await);
             world.fleet().kill9("sports-news");
             let orchestrator = service(&mut world, "orchestrator");
-            // A section that is gone is asked once more before the reader is told, unless its last moment took all the time.
+            // A call to an unavailable section is retried once, if the first attempt has left enough time.
             let text = wait_until("a call that is made again", PATIENCE, || async {
                 world.client().get("/news/v1/sports/1/10").send().await.expect_status(503);
                 let text = scraped(&orchestrator).await;
@@ -91,7 +91,7 @@ async fn what_is_described_is_counted_and_what_is_counted_is_described(shape: Sh
 }
 
 /// Registers, logs in well and badly, publishes, reads, and looks at the front page.
-async fn everybody_does_something(world: &World) {
+async fn use_every_service(world: &World) {
     let admin = world.admin().await;
     let wrong = json!({"email": ADMIN, "password": "not the right one"});
     world.client().post("/users/v1/sessions").json(&wrong).send().await.expect_status(401);
@@ -110,7 +110,7 @@ async fn everybody_does_something(world: &World) {
 }
 
 /// More bodies at the same time than one client may send.
-async fn somebody_sends_two_bodies_at_once(world: &World, internal: &Client) {
+async fn a_client_sends_two_bodies_at_the_same_time(world: &World, internal: &Client) {
     let address = world.client().base().trim_start_matches("http://").to_owned();
     let mut slow = TcpStream::connect(&address).await.expect("connects");
     let head = "POST /users/v1/sessions HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{";
@@ -124,10 +124,10 @@ async fn somebody_sends_two_bodies_at_once(world: &World, internal: &Client) {
 }
 
 /// More writes than one client may send.
-async fn somebody_writes_too_often(world: &World) {
+async fn exceed_the_limit_of_writes(world: &World) {
     let nobody = (0..200).map(|_| world.client().delete("/users/v1/sessions/current").send());
     let answers = futures::future::join_all(nobody).await;
-    assert!(answers.iter().any(|answer| answer.status == 429), "so many at once are too many");
+    assert!(answers.iter().any(|answer| answer.status == 429), "no write was refused");
 }
 
 async fn read(world: &World, section: &str, id: &str, reader: &Account) {
@@ -135,7 +135,7 @@ async fn read(world: &World, section: &str, id: &str, reader: &Account) {
     world.client().get(&path).token(&reader.token).send().await.expect_status(200);
 }
 
-/// Readings that find no room, a message that comes again, and one that nobody can read.
+/// Provokes readings that are dropped, a message that is delivered again, and one that cannot be decoded.
 async fn what_only_one_process_shows(world: &mut World, internal: &Client) {
     let admin = world.admin().await;
     let reader = world.consenting_reader("odo").await;
@@ -184,8 +184,8 @@ async fn what_only_one_process_shows(world: &mut World, internal: &Client) {
 fn internal(world: &World) -> Client {
     let lines = world.output();
     let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told = lines.rfind(|line| line["message"] == "metrics are served").expect("a line says where");
-    Client::new(&format!("http://{}", told["address"].as_str().expect("an address")))
+    let line = lines.rfind(|line| line["message"] == "metrics are served").expect("a line says where");
+    Client::new(&format!("http://{}", line["address"].as_str().expect("an address")))
 }
 
 /// A service of the fleet, beside the gateway.
@@ -193,7 +193,7 @@ fn service(world: &mut World, name: &str) -> Client {
     Client::new(&format!("http://{}", world.fleet().setting(name, "PROCESS__LISTEN")))
 }
 
-/// What all services of the fleet say.
+/// Returns the metrics of all services of the fleet.
 async fn fleet(world: &mut World) -> Scrape {
     let mut all = Scrape::default();
     for name in SERVICES {
@@ -218,7 +218,7 @@ fn pools_are_seen(text: &str) {
     }
 }
 
-/// What `docs/metrics.md` says: kind and labels by name.
+/// Returns the metrics of `docs/metrics.md`: kind and labels by name.
 fn described() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let page = text("docs/metrics.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
@@ -275,8 +275,9 @@ impl Scrape {
         elsewhere: &BTreeSet<&str>,
     ) {
         for (name, kind) in &self.kinds {
-            let (told, _) = described.get(name).unwrap_or_else(|| panic!("{name} is not in docs/metrics.md"));
-            assert_eq!(told, kind, "{name}");
+            let (expected, _) =
+                described.get(name).unwrap_or_else(|| panic!("{name} is not in docs/metrics.md"));
+            assert_eq!(expected, kind, "{name}");
         }
         for (name, (kind, labels)) in described {
             let value = if kind == "histogram" { self.sum(&format!("{name}_count")) } else { self.sum(name) };

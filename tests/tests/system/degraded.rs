@@ -1,4 +1,4 @@
-//! Sections that are away.
+//! Sections that are unavailable.
 
 use serde_json::json;
 use system_tests::{Account, Shape, World, scenarios, text_of};
@@ -6,12 +6,12 @@ use testkit::{PATIENCE, Response, wait_until};
 
 scenarios! {
     on the fleet, because "the sections of one process come and go together":
-        a_section_that_is_away_is_missing_in_the_mixed_list_and_nothing_else_is,
-        where_every_section_is_away_the_answer_is_503_with_retry_after,
-        what_was_kept_of_a_section_that_is_away_serves_as_old_as_it_is_until_it_names_somebody_who_is_erased;
+        only_a_section_that_is_unavailable_is_missing_in_the_mixed_list,
+        if_every_section_is_unavailable_the_response_is_503_with_retry_after,
+        cached_responses_of_an_unavailable_section_are_served_until_they_name_an_erased_person;
 }
 
-async fn a_section_that_is_away_is_missing_in_the_mixed_list_and_nothing_else_is(shape: Shape) {
+async fn only_a_section_that_is_unavailable_is_missing_in_the_mixed_list(shape: Shape) {
     let mut world = World::new(shape).await;
     let admin = world.admin().await;
     for section in ["famous", "politics", "sports"] {
@@ -43,7 +43,7 @@ async fn a_section_that_is_away_is_missing_in_the_mixed_list_and_nothing_else_is
     .await;
 }
 
-async fn where_every_section_is_away_the_answer_is_503_with_retry_after(shape: Shape) {
+async fn if_every_section_is_unavailable_the_response_is_503_with_retry_after(shape: Shape) {
     let mut world = World::new(shape).await;
     for section in ["famous-news", "politics-news", "sports-news"] {
         world.fleet().kill9(section);
@@ -55,11 +55,11 @@ async fn where_every_section_is_away_the_answer_is_503_with_retry_after(shape: S
         answer.headers
     );
     assert!(!answer.code().is_empty(), "{answer}");
-    // Who does not need them goes on.
+    // Requests that do not need them are served.
     world.reader("grace").await;
 }
 
-/// Publishes what somebody else wrote.
+/// Publishes the draft of another account.
 async fn published_of(world: &World, author: &Account, title: &str, admin: &Account) -> String {
     let path =
         format!("/news/v1/sports/{}", text_of(&world.draft("sports", title, &["cup"], author).await["id"]));
@@ -77,10 +77,10 @@ async fn from_the_cache(world: &World, path: &str, status: &str) -> Response {
     .await
 }
 
-async fn what_was_kept_of_a_section_that_is_away_serves_as_old_as_it_is_until_it_names_somebody_who_is_erased(
+async fn cached_responses_of_an_unavailable_section_are_served_until_they_name_an_erased_person(
     shape: Shape,
 ) {
-    // Nobody waits for the 35 seconds that an answer may serve without a new one.
+    // The test does not wait for the 35 seconds for which an old response may be served.
     let settings = [("ORCHESTRATOR__CACHE__FRESH_MS", "500"), ("ORCHESTRATOR__CACHE__RENEWING_MS", "500")];
     let mut world = World::with(shape, &settings).await;
     let admin = world.admin().await;
@@ -108,7 +108,7 @@ async fn what_was_kept_of_a_section_that_is_away_serves_as_old_as_it_is_until_it
     let own = format!("/users/v1/{}", author.id);
     world.client().delete(&own).token(&author.token).send().await.expect_status(202);
     for (path, _) in &kept {
-        wait_until("nothing with the name of somebody who is erased", PATIENCE, || async {
+        wait_until("no response with the name of an erased person", PATIENCE, || async {
             let answer = world.client().get(path).send().await;
             matches!(answer.status, 503 | 504).then_some(())
         })

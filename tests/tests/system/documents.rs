@@ -1,4 +1,4 @@
-//! What the portal shows about itself: the same on both shapes, and where the `type` of every refusal leads.
+//! The documents of the portal, which are the same in both shapes, and the pages to which the `type` of every refusal leads.
 
 use portal::documents::{Document, POLICY_OF_DOCS, POLICY_OF_PAGES};
 use serde_json::json;
@@ -8,7 +8,7 @@ use system_tests::{Shape, World, register, scenarios};
 
 scenarios! {
     on both shapes:
-        every_document_is_served_as_the_code_has_it,
+        every_document_is_served_as_the_code_generates_it,
         the_type_of_a_refusal_leads_to_a_page_that_explains_it;
 }
 
@@ -17,7 +17,7 @@ async fn documents() -> Vec<Document> {
     portal::documents::all(&api, portal::asyncapi::SERVED).expect("all documents")
 }
 
-async fn every_document_is_served_as_the_code_has_it(shape: Shape) {
+async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {
     let world = World::new(shape).await;
     let client = world.client();
     for document in documents().await {

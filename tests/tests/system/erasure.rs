@@ -13,13 +13,15 @@ scenarios! {
     on one process, because "the files of a fleet belong to its servers":
         within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person,
         killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true;
+    on the fleet, because "one process has no tables on servers":
+        within_a_minute_of_an_erasure_no_row_on_a_server_holds_anything_of_the_person;
 }
 
 const SEED: u64 = 20_261_127;
-/// What is promised.
+/// The promised time until an erasure is true.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Somebody with an earlier e-mail, a byline and readings, all of which can be told from everything else.
+/// A person with an earlier e-mail, a byline and readings, all of which are unique texts.
 struct Person {
     account: Account,
     canaries: Vec<String>,
@@ -49,8 +51,8 @@ async fn lives(world: &World, admin: &Account, number: u32) -> Person {
     let id = system_tests::text_of(&draft["id"]);
     let publish = client.post(&format!("/news/v1/sports/{id}/publish")).token(&admin.token);
     publish.header("if-match", "\"v1\"").send().await.expect_status(200);
-    // Somebody else's article, with a label that only this person reads.
-    let read = world.seen("politics", &format!("A vote {number}"), &[&label], admin).await;
+    // An article of another author, with a label that only this person reads.
+    let read = world.published_and_visible("politics", &format!("A vote {number}"), &[&label], admin).await;
     let taste = format!("/recommendation/v1/user/{}", account.id);
     wait_until("the reading to be counted", MINUTE, || async {
         client
@@ -75,7 +77,7 @@ fn traces(data: &Path, people: &[Person]) -> Vec<String> {
         // A log can go while we look.
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let text = String::from_utf8_lossy(&bytes);
-        // The label of an article stands in the section's own files for everybody; who has read it does not.
+        // The label of an article stays in the section's files. The person who has read it does not.
         let of_readings = name.starts_with("bus.db") || name.starts_with("recommendations.db");
         for person in people {
             let labels = of_readings.then_some(&person.label);
@@ -141,12 +143,40 @@ async fn killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true(s
         world.kill9();
         erasing.join_all().await;
         world.restart().await;
-        // What was not acknowledged is asked for again; a person who is gone already can't ask.
+        // An erasure that was not acknowledged is requested again. A person who is already erased can't request it.
         let again = world.client().delete(&path).token(&admin.token).send().await;
         assert!([202, 404].contains(&again.status), "{again:?}");
         people.push(person);
     }
     until_true(&mut world, &people).await;
+}
+
+/// Pages that a server has freed are its own matter (decision 26). This is about rows and documents.
+async fn within_a_minute_of_an_erasure_no_row_on_a_server_holds_anything_of_the_person(shape: Shape) {
+    let mut world = World::new(shape).await;
+    let admin = world.admin().await;
+    let person = lives(&world, &admin, 0).await;
+    let held_canaries = |stored: &str| -> Vec<String> {
+        let is_held = |canary: &&String| stored.contains(canary.as_str()) || stored.contains(&hex(canary));
+        person.canaries.iter().filter(is_held).cloned().collect()
+    };
+    let before = held_canaries(&world.fleet().stored_text().await);
+    assert!(before.len() >= 2, "the name and the e-mail are stored: {before:?}");
+    let path = format!("/users/v1/{}", person.account.id);
+    world.client().delete(&path).token(&person.account.token).send().await.expect_status(202);
+    let begun = std::time::Instant::now();
+    let mut held = before;
+    while !held.is_empty() {
+        assert!(begun.elapsed() < MINUTE, "after a minute: {held:?}");
+        held = held_canaries(&world.fleet().stored_text().await);
+    }
+    let taste = format!("/recommendation/v1/user/{}", person.account.id);
+    let labels = world.client().get(&taste).token(&admin.token).send().await;
+    assert!(!labels.text().contains(&person.label), "{labels}");
+}
+
+fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[allow(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]

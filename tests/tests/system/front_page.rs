@@ -9,8 +9,8 @@ use system_tests::{Account, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:
-        what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses,
-        a_seeded_portal_has_a_front_page_like_a_newspapers_and_its_readers_find_what_they_like;
+        the_readings_of_a_reader_change_only_their_own_front_page,
+        a_seeded_portal_has_a_full_front_page_and_recommends_what_its_readers_like;
 }
 
 fn ids(list: &Value) -> Vec<&str> {
@@ -22,7 +22,7 @@ async fn home(world: &World, reader: Option<&Account>) -> testkit::Response {
     reader.iter().fold(call, |call, reader| call.token(&reader.token)).send().await.expect_status(200)
 }
 
-async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobody_elses(shape: Shape) {
+async fn the_readings_of_a_reader_change_only_their_own_front_page(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let reader = world.consenting_reader("fiona").await;
@@ -61,7 +61,7 @@ async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobo
     world.client().get("/news/v1/home").header("if-none-match", &tag).send().await.expect_status(304);
     assert_eq!(home(&world, Some(&admin)).await.json()["for_you"], json!([]));
 
-    // Who takes the consent back has nothing left to follow.
+    // A reader who withdraws the consent has no labels any more.
     let path = format!("/users/v1/{}/consent", reader.id);
     let consent = json!({"personalisation": false, "history": true});
     world.client().put(&path).token(&reader.token).json(&consent).send().await.expect_status(200);
@@ -72,9 +72,7 @@ async fn what_a_reader_reads_leads_to_more_of_it_on_their_front_page_and_on_nobo
     .await;
 }
 
-async fn a_seeded_portal_has_a_front_page_like_a_newspapers_and_its_readers_find_what_they_like(
-    shape: Shape,
-) {
+async fn a_seeded_portal_has_a_full_front_page_and_recommends_what_its_readers_like(shape: Shape) {
     let mut world = World::new(shape).await;
     let people = world.seed(60).await;
     let page = wait_until("a full front page", PATIENCE, || async {
@@ -99,7 +97,7 @@ async fn a_seeded_portal_has_a_front_page_like_a_newspapers_and_its_readers_find
         let reader = login(world.client(), &reader.email, &reader.password).await;
         found += ids(&home(&world, Some(&reader)).await.json()["for_you"]).len();
     }
-    assert!(found > 0, "of ten readers with tastes nobody finds anything");
+    assert!(found > 0, "none of ten readers with tastes finds a recommendation");
     let admin = world.admin().await;
     let drafts = world.client().get("/news/v1/all?state=draft").token(&admin.token).send().await;
     assert_ne!(drafts.expect_status(200).json()["news"], json!([]), "a newsroom is at work on something");

@@ -1,4 +1,4 @@
-//! Requests that a generator makes from the OpenAPI document, good ones and bad ones. None of them is answered with a failure.
+//! Valid and invalid requests that a generator derives from the OpenAPI document. No response is a failure of the portal.
 
 use std::process::Stdio;
 
@@ -7,10 +7,10 @@ use tokio::process::Command;
 use system_tests::{Shape, World};
 use testkit::program;
 
-/// How long requests are generated for each caller, in seconds.
+/// The time for which requests are generated for each caller, in seconds.
 const SECONDS: &str = "30";
 
-/// What a caller is to retry is no failure: a version that nothing has reached yet, or more work than is admitted at once.
+/// Codes that ask the caller to retry are not failures: a version that is not reached yet, or more work than is admitted.
 const CHECKS: &str = r#"
 [checks]
 enabled = false

@@ -10,14 +10,14 @@ use system_tests::{Account, Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
-        an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be,
-        a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer,
-        of_16_posts_at_once_under_one_key_one_makes_a_draft;
+        an_article_goes_through_its_states_and_only_those_who_may_can_read_its_history,
+        a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_response,
+        of_16_parallel_posts_under_one_key_one_creates_a_draft;
     on one process, because "`portal verify-history` reads the one process' files":
         a_byte_that_was_changed_in_a_file_is_found_and_named;
     on the fleet, because "in one process there are no servers, and no replicas":
-        a_byte_that_was_changed_in_a_servers_table_is_found_and_named_while_the_fleet_runs,
-        of_posts_to_two_replicas_under_one_key_one_makes_a_draft_and_a_restart_remembers_it;
+        a_byte_that_was_changed_in_a_table_is_found_and_named_while_the_fleet_runs,
+        of_posts_to_two_replicas_under_one_key_one_creates_a_draft_and_a_restart_remembers_it;
 }
 
 async fn step(world: &World, path: &str, version: u64, body: Value, by: &Account) -> Response {
@@ -25,7 +25,7 @@ async fn step(world: &World, path: &str, version: u64, body: Value, by: &Account
     world.client().post(path).token(&by.token).header("if-match", &seen).json(&body).send().await
 }
 
-async fn an_article_goes_through_its_life_and_its_past_is_told_to_whom_it_may_be(shape: Shape) {
+async fn an_article_goes_through_its_states_and_only_those_who_may_can_read_its_history(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let id = world.published("politics", "The budget falls", &["budget"], &admin).await;
@@ -94,8 +94,8 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
     assert!(world.portal().stop().await.success());
     let whole = verify("sports").await.expect("the command runs");
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-    let said = String::from_utf8_lossy(&whole.stdout).into_owned();
-    assert!(said.contains("2 articles, 4 versions: all are as they were written"), "{said}");
+    let output_text = String::from_utf8_lossy(&whole.stdout).into_owned();
+    assert!(output_text.contains("2 articles, 4 versions: all are as they were written"), "{output_text}");
 
     // The second version of the first article.
     let file = world.portal().data().join("sports-news.db");
@@ -113,13 +113,16 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
     std::fs::write(&file, bytes).expect("it is written");
     let broken = verify("sports").await.expect("the command runs");
     assert!(!broken.status.success());
-    let said = String::from_utf8_lossy(&broken.stdout).into_owned();
-    assert!(said.contains(&format!("article {id}: version 2 is not what was written")), "{said}");
+    let output_text = String::from_utf8_lossy(&broken.stdout).into_owned();
+    assert!(
+        output_text.contains(&format!("article {id}: version 2 is not what was written")),
+        "{output_text}"
+    );
     let others = verify("famous").await.expect("the command runs");
     assert!(others.status.success());
 }
 
-async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer(shape: Shape) {
+async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_response(shape: Shape) {
     let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let body = json!({"title": "Once", "content": "And only once.", "tags": ["once"]});
@@ -142,7 +145,7 @@ async fn a_post_that_is_sent_again_after_a_kill_has_one_effect_and_one_answer(sh
     create(&world, &other).await.expect_problem(422, "idempotency_key_reused");
 }
 
-async fn of_16_posts_at_once_under_one_key_one_makes_a_draft(shape: Shape) {
+async fn of_16_parallel_posts_under_one_key_one_creates_a_draft(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let body = json!({"title": "The one", "content": "And only.", "tags": ["one"]});
@@ -164,7 +167,7 @@ async fn of_16_posts_at_once_under_one_key_one_makes_a_draft(shape: Shape) {
     assert!(next["slug"].as_str().is_some_and(|slug| slug.len() == "the-one-".len() + 8), "{}", next["slug"]);
 }
 
-async fn a_byte_that_was_changed_in_a_servers_table_is_found_and_named_while_the_fleet_runs(shape: Shape) {
+async fn a_byte_that_was_changed_in_a_table_is_found_and_named_while_the_fleet_runs(shape: Shape) {
     let mut world = World::new(shape).await;
     let admin = world.admin().await;
     for section in ["famous", "politics"] {
@@ -172,12 +175,15 @@ async fn a_byte_that_was_changed_in_a_servers_table_is_found_and_named_while_the
     }
     let id = world.published("sports", "Unmistakable", &["cup"], &admin).await;
     let fleet = world.fleet();
-    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let output_text = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
     for section in ["famous", "politics", "sports"] {
         let whole = fleet.verify_history(section).await;
         assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
-        let said = said(&whole);
-        assert!(said.contains("all are as they were written") && !said.contains(": 0 articles"), "{said}");
+        let output_text = output_text(&whole);
+        assert!(
+            output_text.contains("all are as they were written") && !output_text.contains(": 0 articles"),
+            "{output_text}"
+        );
     }
     let mut events =
         PgConnection::connect(fleet.setting("sports-news", "EVENTS__URL")).await.expect("it answers");
@@ -188,15 +194,15 @@ async fn a_byte_that_was_changed_in_a_servers_table_is_found_and_named_while_the
         let changed = sqlx::query(change).bind(from).bind(to).bind(&id).execute(&mut events).await;
         assert_eq!(changed.expect("it is changed").rows_affected(), 1);
         let found = fleet.verify_history("sports").await;
-        assert_eq!(found.status.success(), whole, "{}", said(&found));
+        assert_eq!(found.status.success(), whole, "{}", output_text(&found));
         let named = format!("article {id}: version 2 is not what was written");
-        assert_eq!(said(&found).contains(&named), !whole, "{}", said(&found));
+        assert_eq!(output_text(&found).contains(&named), !whole, "{}", output_text(&found));
         assert!(fleet.verify_history("famous").await.status.success());
     }
     events.close().await.expect("the connection closes");
 }
 
-async fn of_posts_to_two_replicas_under_one_key_one_makes_a_draft_and_a_restart_remembers_it(shape: Shape) {
+async fn of_posts_to_two_replicas_under_one_key_one_creates_a_draft_and_a_restart_remembers_it(shape: Shape) {
     let mut world = World::doubled(shape, &[]).await;
     let admin = world.admin().await;
     let replicas = world.orchestrators();

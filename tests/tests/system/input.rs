@@ -7,9 +7,9 @@ use system_tests::{Account, PASSWORD, Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
-        bodies_that_are_not_what_they_should_be_are_refused_by_name,
+        invalid_bodies_are_refused_with_the_name_of_the_fault,
         values_outside_their_rules_are_named_by_pointer,
-        addresses_and_pages_that_can_not_be_are_refused_by_their_kind,
+        invalid_addresses_and_pages_are_refused_by_their_kind,
         a_write_that_names_no_version_or_an_old_one_is_refused,
         a_method_that_an_address_does_not_have_is_405_with_allow,
         operators_of_query_languages_are_plain_text;
@@ -28,7 +28,7 @@ fn pointers(answer: &Response) -> Vec<(String, String)> {
     errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
 }
 
-async fn bodies_that_are_not_what_they_should_be_are_refused_by_name(shape: Shape) {
+async fn invalid_bodies_are_refused_with_the_name_of_the_fault(shape: Shape) {
     let (world, _) = world_with_admin(shape).await;
     let post = || world.client().post("/users/v1/");
     let json = |body: &str| post().header("content-type", "application/json").body(body.to_owned());
@@ -62,7 +62,7 @@ async fn values_outside_their_rules_are_named_by_pointer(shape: Shape) {
         ("name", json!("")),
         ("name", json!("a\u{0}b")),
         ("name", json!("x".repeat(101))),
-        ("email", json!("nobody")),
+        ("email", json!("no-address")),
         ("email", json!(format!("{}@example.org", "x".repeat(250)))),
         ("password", json!("short")),
         ("password", json!("12345678")),
@@ -99,7 +99,7 @@ async fn values_outside_their_rules_are_named_by_pointer(shape: Shape) {
     }
 }
 
-async fn addresses_and_pages_that_can_not_be_are_refused_by_their_kind(shape: Shape) {
+async fn invalid_addresses_and_pages_are_refused_by_their_kind(shape: Shape) {
     let (world, admin) = world_with_admin(shape).await;
     for (path, status, code) in [
         ("/nowhere", 404, "not_found"),

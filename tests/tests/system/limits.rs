@@ -1,4 +1,4 @@
-//! What a portal withstands.
+//! Clients that the portal has to withstand.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use system_tests::{Shape, World, scenarios};
 scenarios! {
     on both shapes:
         headers_that_are_too_large_together_are_a_problem,
-        clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away,
-        a_client_that_takes_nothing_of_its_answers_is_sent_away,
-        connections_that_say_nothing_shut_out_nobody,
+        clients_that_send_nonsense_or_nothing_are_disconnected_and_affect_no_other,
+        a_client_that_reads_no_responses_is_disconnected,
+        silent_connections_do_not_shut_out_other_clients,
         a_connection_serves_many_requests,
-        who_compares_versions_too_often_is_told_when_again_and_may_still_read;
+        a_client_that_compares_versions_too_often_gets_retry_after_and_may_still_read;
 }
 
 async fn headers_that_are_too_large_together_are_a_problem(shape: Shape) {
@@ -27,7 +27,7 @@ async fn headers_that_are_too_large_together_are_a_problem(shape: Shape) {
     call.send().await.expect_problem(431, "headers_too_large");
 }
 
-async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_sent_away(shape: Shape) {
+async fn clients_that_send_nonsense_or_nothing_are_disconnected_and_affect_no_other(shape: Shape) {
     let world = impatient(shape).await;
     let address = address_of(&world);
     let mut silent = Vec::new();
@@ -45,20 +45,20 @@ async fn clients_that_send_nonsense_half_a_word_or_nothing_harm_nobody_and_are_s
     half.write_all(b"PRI").await.expect("sends");
     for mut stream in [half, silent.pop().expect("another")] {
         let read = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 16])).await;
-        // Closed, or reset where something that it sent was never read.
+        // Closed, or reset if the portal has not read everything that was sent.
         let read = read.expect("a client that says nothing is sent away");
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     }
 }
 
-async fn a_client_that_takes_nothing_of_its_answers_is_sent_away(shape: Shape) {
+async fn a_client_that_reads_no_responses_is_disconnected(shape: Shape) {
     let world = impatient(shape).await;
     let address = address_of(&world);
     let mut stream = TcpStream::connect(&address).await.expect("connects");
-    // More than the system's buffers take.
+    // More than fits into the system's buffers.
     let ask = format!("GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: {address}\r\n\r\n");
     stream.write_all(ask.repeat(32).as_bytes()).await.expect("sends");
-    // Who was sent away notices it by what it sends; a portal that waits takes it, or lets it wait.
+    // A disconnected client notices it when it sends. If the portal still waits, it reads the data or leaves it in the buffer.
     wait_until("the end of the connection", Duration::from_secs(30), async || {
         stream.try_write(b"\r\n").is_err_and(|error| error.kind() != ErrorKind::WouldBlock).then_some(())
     })
@@ -66,8 +66,8 @@ async fn a_client_that_takes_nothing_of_its_answers_is_sent_away(shape: Shape) {
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
 }
 
-async fn connections_that_say_nothing_shut_out_nobody(shape: Shape) {
-    // In a fleet the gateway has the connections of clients, and closes the oldest that say nothing by itself.
+async fn silent_connections_do_not_shut_out_other_clients(shape: Shape) {
+    // In a fleet the gateway holds the connections of clients, and closes the oldest silent ones.
     let settings: &[_] = match shape {
         Shape::OneProcess => &[("PROCESS__EDGE__CONNECTIONS_PER_ADDRESS", "20")],
         Shape::Fleet => &[],
@@ -81,7 +81,7 @@ async fn connections_that_say_nothing_shut_out_nobody(shape: Shape) {
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
     if shape == Shape::OneProcess {
         world.client().get("/livez").send().await.expect_status(200);
-        // The oldest ones made room.
+        // The oldest ones were closed.
         let read = tokio::time::timeout(Duration::from_secs(10), silent[0].read(&mut [0; 1])).await;
         assert!(matches!(read.expect("it is closed at once"), Ok(0) | Err(_)));
     }
@@ -100,9 +100,9 @@ async fn a_connection_serves_many_requests(shape: Shape) {
     }
 }
 
-/// In a fleet the gateway lets all of them through: here the services count. What the gateway counts, `deploy/limits.rs` tries.
-async fn who_compares_versions_too_often_is_told_when_again_and_may_still_read(shape: Shape) {
-    // So few that a slow machine gives none back meanwhile.
+/// In a fleet the gateway admits all of these requests, because this test is about the services' limit. `deploy/limits.rs` tests the gateway's.
+async fn a_client_that_compares_versions_too_often_gets_retry_after_and_may_still_read(shape: Shape) {
+    // The period is long, so that a slow machine gets no request back meanwhile.
     let world = World::with(shape, &[("PROCESS__EDGE__THROTTLE__COSTLY", "[\"3/day\"]")]).await;
     let admin = world.admin().await;
     let path = format!("/news/v1/sports/{}", world.published("sports", "The cup", &["cup"], &admin).await);
@@ -110,10 +110,10 @@ async fn who_compares_versions_too_often_is_told_when_again_and_may_still_read(s
         let same = path.replace("/news/v1", base);
         world.client().get(&format!("{same}/diff?from=2&to=2")).send().await.expect_status(200);
     }
-    // Also what is not found was looked for.
+    // A comparison that finds nothing counts too.
     let other = "/news/v1/famous/0190b2c4-0000-7000-8000-000000000000/diff?from=1&to=2";
     world.client().get(other).send().await.expect_problem(404, "not_found");
-    // An account is no way round it.
+    // A token does not bypass the limit.
     for call in [
         world.client().get(other),
         world.client().get(&format!("{path}/diff?from=1&to=2")).token(&admin.token),
@@ -131,7 +131,7 @@ async fn who_compares_versions_too_often_is_told_when_again_and_may_still_read(s
     }
 }
 
-/// One that gives clients a second. The fleet's gateway gives them ten, as by default: for those nobody waits but in a test of the fleet.
+/// Starts a portal that gives clients one second. The fleet's gateway gives them ten, as by default.
 async fn impatient(shape: Shape) -> World {
     let settings: &[_] = match shape {
         Shape::OneProcess => &[("PROCESS__EDGE__HEADER_BUDGET_MS", "1000")],

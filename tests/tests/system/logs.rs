@@ -10,9 +10,9 @@ use system_tests::{PASSWORD, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:
-        a_signing_key_that_is_made_is_said_once_and_is_not_shown,
+        the_creation_of_a_signing_key_is_logged_once_and_without_the_key,
         one_trace_id_finds_one_click_in_every_service_that_it_reached,
-        a_canary_password_is_in_no_answer_no_log_and_no_file;
+        a_canary_password_appears_in_no_response_no_log_and_no_file;
 }
 
 const CONSENT: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -37,9 +37,10 @@ async fn found_in(world: &World, trace: &str, wanted: &[(&str, &str)]) -> Vec<Va
     let what = format!("the trace {trace} in {wanted:?}");
     wait_until(&what, PATIENCE, || async {
         let lines = lines_of(world, trace);
-        let said = |line: &Value| (text(line, "service"), text(line, "message"));
-        let said: BTreeSet<_> = lines.iter().map(said).collect();
-        let all = wanted.iter().all(|(who, what)| said.contains(&((*who).to_owned(), (*what).to_owned())));
+        let messages = |line: &Value| (text(line, "service"), text(line, "message"));
+        let messages: BTreeSet<_> = lines.iter().map(messages).collect();
+        let all =
+            wanted.iter().all(|(who, what)| messages.contains(&((*who).to_owned(), (*what).to_owned())));
         all.then_some(lines)
     })
     .await
@@ -49,7 +50,7 @@ fn text(line: &Value, field: &str) -> String {
     line[field].as_str().unwrap_or_default().to_owned()
 }
 
-async fn a_signing_key_that_is_made_is_said_once_and_is_not_shown(shape: Shape) {
+async fn the_creation_of_a_signing_key_is_logged_once_and_without_the_key(shape: Shape) {
     let mut world = World::new(shape).await;
     let made = |world: &World| -> Vec<Value> {
         let output = world.output();
@@ -97,7 +98,7 @@ async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Sh
     assert_eq!(access["actor"], format!("{} reader", reader.id));
 }
 
-async fn a_canary_password_is_in_no_answer_no_log_and_no_file(shape: Shape) {
+async fn a_canary_password_appears_in_no_response_no_log_and_no_file(shape: Shape) {
     const CANARY: &str = "canary-7Qz-in-a-coal-mine";
     let mut world = World::new(shape).await;
     let body = json!({"name": "Cora", "email": "cora@example.org", "password": CANARY});
@@ -107,12 +108,12 @@ async fn a_canary_password_is_in_no_answer_no_log_and_no_file(shape: Shape) {
     let wrong = json!({"email": "cora@example.org", "password": format!("{CANARY}!")});
     let refused = world.client().post("/users/v1/sessions").json(&wrong).send().await.expect_status(401);
     assert!(!refused.text().contains(CANARY));
-    let odd = json!({"name": "Cora", "email": "nobody", "password": CANARY, "unknown": CANARY});
+    let odd = json!({"name": "Cora", "email": "no-address", "password": CANARY, "unknown": CANARY});
     world.client().post("/users/v1/").json(&odd).send().await.expect_status(422);
     world.stop().await;
-    let said = world.output().join("\n");
+    let messages = world.output().join("\n");
     for secret in [CANARY, "cora@example.org", &reader.token] {
-        assert!(!said.contains(secret), "a log line holds {secret}");
+        assert!(!messages.contains(secret), "a log line holds {secret}");
     }
     // A fleet's data lies in servers, which store what the contracts of the stores say.
     if shape == Shape::OneProcess {

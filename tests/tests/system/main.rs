@@ -9,6 +9,7 @@ mod documents;
 mod erasure;
 mod front_page;
 mod generated;
+mod hardening;
 mod history;
 mod input;
 mod limits;

@@ -8,8 +8,8 @@ use system_tests::{Account, Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
-        every_cell_of_role_and_route_is_as_the_matrix_says,
-        a_token_that_does_not_hold_is_refused_by_every_route_that_is_not_lenient;
+        every_role_has_exactly_the_routes_of_the_matrix,
+        a_token_that_is_not_valid_is_refused_by_every_route_that_is_not_lenient;
 }
 
 const SOME_ID: &str = "0190b2c4-0000-7000-8000-000000000000";
@@ -34,12 +34,12 @@ async fn ask(world: &World, row: &Row, subject: &str, caller: Option<&Account>) 
         .await
 }
 
-/// Whether the route ends an account or a session: a token without a session gives no roles any more.
+/// Returns true if the route ends an account or a session. A token without a session has no roles any more.
 fn is_of_accounts(row: &Row) -> bool {
     row.path.starts_with("/users/v1/")
 }
 
-async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
+async fn every_role_has_exactly_the_routes_of_the_matrix(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let mut accounts = vec![("anonymous", None)];
@@ -50,7 +50,7 @@ async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
     let mut cells = 0;
     for (number, row) in every_row().into_iter().enumerate() {
         for (role, account) in &accounts {
-            // Whoever puts themselves or their sessions away is nobody afterwards: for each such cell there is somebody of its own.
+            // A caller that deletes their own account or sessions is logged out afterwards, so each such cell has its own account.
             let account = match account {
                 Some(_) if row.method == "DELETE" && is_of_accounts(&row) => {
                     Some(world.staff(&format!("{role}-{number}"), role, &admin).await)
@@ -73,7 +73,7 @@ async fn every_cell_of_role_and_route_is_as_the_matrix_says(shape: Shape) {
     assert!(cells > 100, "only {cells} cells: the matrix was not read");
 }
 
-async fn a_token_that_does_not_hold_is_refused_by_every_route_that_is_not_lenient(shape: Shape) {
+async fn a_token_that_is_not_valid_is_refused_by_every_route_that_is_not_lenient(shape: Shape) {
     let world = World::new(shape).await;
     let broken = format!("{}x", world.admin().await.token);
     let (mut refused, mut passed) = (0, 0);
@@ -99,7 +99,7 @@ async fn a_token_that_does_not_hold_is_refused_by_every_route_that_is_not_lenien
             );
             refused += 1;
         }
-        // Another scheme is no token at all.
+        // Another scheme counts as no token.
         let (basic, nobody) = (send(Some("Basic dXNlcjpwYXNz".to_owned())).await, send(None).await);
         assert_eq!(
             (basic.status, basic.code()),

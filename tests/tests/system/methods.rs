@@ -10,14 +10,14 @@ use system_tests::{Account, Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
-        every_address_of_the_document_has_the_methods_that_it_says_and_no_other,
-        head_answers_as_get_does_without_a_body,
-        an_address_that_is_not_there_has_no_methods_either;
+        every_address_of_the_document_has_exactly_the_documented_methods,
+        head_returns_the_same_as_get_without_a_body,
+        an_address_that_does_not_exist_has_no_methods;
 }
 
 /// Every method that some address has.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-/// What belongs to the one request, or to the moment at which a cache answered it; all else a HEAD has in common with its GET.
+/// Headers that belong to one request, or to the moment at which a cache answered it. A HEAD has all others in common with its GET.
 const OF_ONE_REQUEST: [&str; 8] =
     ["age", "cache-status", "connection", "date", "ratelimit", "set-cookie", "traceparent", "x-request-id"];
 
@@ -59,7 +59,7 @@ fn request(world: &World, method: &str, path: &str) -> Request {
     world.client().request(method.parse().expect("a method"), path)
 }
 
-async fn every_address_of_the_document_has_the_methods_that_it_says_and_no_other(shape: Shape) {
+async fn every_address_of_the_document_has_exactly_the_documented_methods(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let described = described(&world).await;
@@ -70,7 +70,7 @@ async fn every_address_of_the_document_has_the_methods_that_it_says_and_no_other
         if methods.contains("GET") {
             expected.insert("HEAD".to_owned());
         }
-        // Nobody has to log in to learn what there is.
+        // No token is needed to learn the methods.
         let options = request(&world, "OPTIONS", &address).send().await.expect_status(204);
         assert_eq!(allowed(&options), expected, "{path}");
         assert!(options.body.is_empty(), "{options}");
@@ -87,7 +87,7 @@ async fn every_address_of_the_document_has_the_methods_that_it_says_and_no_other
     assert!(seen >= 39, "only {seen} operations: the document was hardly read");
 }
 
-async fn head_answers_as_get_does_without_a_body(shape: Shape) {
+async fn head_returns_the_same_as_get_without_a_body(shape: Shape) {
     // Alone: a section that is late in one of two answers is a difference of no interest here.
     let world = World::alone(shape).await;
     let admin = world.admin().await;
@@ -124,7 +124,7 @@ async fn head_answers_as_get_does_without_a_body(shape: Shape) {
     assert!(answered >= 20, "only {answered} answers of 200");
 }
 
-async fn an_address_that_is_not_there_has_no_methods_either(shape: Shape) {
+async fn an_address_that_does_not_exist_has_no_methods(shape: Shape) {
     let world = World::new(shape).await;
     for path in ["/nowhere", "/users/v1/x/y/z", "/news/v1/sports/1/2/3"] {
         for method in ["OPTIONS", "HEAD", "GET", "POST", "DELETE"] {

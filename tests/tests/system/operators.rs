@@ -1,4 +1,4 @@
-//! What an operator meets: files and who may open them, a folder in which a store is missing, signals, proxies, a store that is full.
+//! Operation: files and their permissions, a folder in which a store is missing, signals, proxies, a full store.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use testkit::{Client, Folder, PATIENCE, Portal, free_address, portal_binary, wai
 
 scenarios! {
     on one process, because "its stores are files; the rest is the same code in every program":
-        every_file_is_for_its_owner_alone_whatever_the_umask_and_the_folder,
+        only_the_owner_can_read_any_file_whatever_the_umask_and_the_folder,
         a_signing_key_that_others_can_read_stops_the_start_with_one_sentence,
-        a_store_that_is_missing_stops_the_start_with_what_to_do,
-        a_folder_from_before_the_stores_knew_each_other_still_opens,
+        a_missing_store_stops_the_start_with_instructions,
+        a_folder_without_a_list_of_known_stores_still_opens,
         a_hang_up_is_logged_and_ignored,
-        a_health_check_asks_the_portal_and_no_proxy,
-        a_store_that_takes_no_writes_is_reported_and_serves_reads;
+        a_health_check_bypasses_proxies,
+        a_store_that_accepts_no_writes_is_reported_and_serves_reads;
 }
 
-/// Runs the portal where it is expected to end by itself.
+/// Runs a portal that is expected to end without a signal.
 fn run(data: &Path, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(portal_binary());
     command.args(["run", "--listen", &free_address().to_string(), "--data-dir"]).arg(data);
@@ -30,9 +30,9 @@ fn run(data: &Path, variables: &[(&str, &str)]) -> Output {
 
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
     // The line for a person; what is before it are lines of the log.
-    said.lines().last().unwrap_or_default().to_owned()
+    message.lines().last().unwrap_or_default().to_owned()
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -53,7 +53,7 @@ fn below(folder: &Path) -> Vec<(PathBuf, bool, u32)> {
     found
 }
 
-async fn every_file_is_for_its_owner_alone_whatever_the_umask_and_the_folder(_: Shape) {
+async fn only_the_owner_can_read_any_file_whatever_the_umask_and_the_folder(_: Shape) {
     for umask in ["000", "022", "077"] {
         let folder = Folder::new();
         let data = folder.join("data");
@@ -85,8 +85,8 @@ async fn a_signing_key_that_others_can_read_stops_the_start_with_one_sentence(_:
     let key = portal.data().join("signing-key.pem");
     assert!(portal.stop().await.success());
     set_mode(&key, 0o644);
-    let said = refused(&run(portal.data(), &[]));
-    assert!(said.contains("signing-key.pem") && said.contains("chmod 600"), "{said}");
+    let message = refused(&run(portal.data(), &[]));
+    assert!(message.contains("signing-key.pem") && message.contains("chmod 600"), "{message}");
     set_mode(&key, 0o600);
     portal.restart().await;
 }
@@ -101,17 +101,17 @@ fn remove_store(data: &Path, name: &str) {
     }
 }
 
-async fn a_store_that_is_missing_stops_the_start_with_what_to_do(_: Shape) {
+async fn a_missing_store_stops_the_start_with_instructions(_: Shape) {
     let folder = Folder::new();
     let mut portal = Portal::start(portal_binary(), folder.path()).await;
     assert!(portal.stop().await.success());
     let data = portal.data().to_owned();
     let password = data.join("initial-admin-password");
-    std::fs::remove_file(&password).expect("as its operator is told to do");
+    std::fs::remove_file(&password).expect("the operator deletes the file, as its text asks");
     remove_store(&data, "users.db");
     for _ in 0..2 {
-        let said = refused(&run(&data, &[]));
-        assert!(said.contains("users.db is missing or empty") && said.contains("backup"), "{said}");
+        let message = refused(&run(&data, &[]));
+        assert!(message.contains("users.db is missing or empty") && message.contains("backup"), "{message}");
         assert!(!password.exists(), "nothing was made for a portal that does not start");
         std::fs::write(data.join("users.db"), "").expect("an empty one");
     }
@@ -119,7 +119,7 @@ async fn a_store_that_is_missing_stops_the_start_with_what_to_do(_: Shape) {
     portal.restart().await;
 }
 
-async fn a_folder_from_before_the_stores_knew_each_other_still_opens(_: Shape) {
+async fn a_folder_without_a_list_of_known_stores_still_opens(_: Shape) {
     let folder = Folder::new();
     let mut portal = Portal::start(portal_binary(), folder.path()).await;
     let data = portal.data().to_owned();
@@ -144,8 +144,8 @@ async fn a_folder_from_before_the_stores_knew_each_other_still_opens(_: Shape) {
     assert!(portal.stop().await.success());
     std::fs::remove_file(data.join("known-stores")).expect("as it was before");
     remove_store(&data, "users.db");
-    let said = refused(&run(&data, &[]));
-    assert!(said.contains("users.db is missing or empty"), "{said}");
+    let message = refused(&run(&data, &[]));
+    assert!(message.contains("users.db is missing or empty"), "{message}");
 }
 
 async fn a_hang_up_is_logged_and_ignored(_: Shape) {
@@ -161,7 +161,7 @@ async fn a_hang_up_is_logged_and_ignored(_: Shape) {
     assert!(portal.stop().await.success());
 }
 
-async fn a_health_check_asks_the_portal_and_no_proxy(_: Shape) {
+async fn a_health_check_bypasses_proxies(_: Shape) {
     let folder = Folder::new();
     let portal = Portal::start(portal_binary(), folder.path()).await;
     let mut check = Command::new(portal_binary());
@@ -174,12 +174,12 @@ async fn a_health_check_asks_the_portal_and_no_proxy(_: Shape) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-async fn a_store_that_takes_no_writes_is_reported_and_serves_reads(shape: Shape) {
+async fn a_store_that_accepts_no_writes_is_reported_and_serves_reads(shape: Shape) {
     let mut world = World::with(shape, &[("PROCESS__INTERNAL_LISTEN", "127.0.0.1:0")]).await;
     let lines = world.output();
     let mut lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let told = lines.rfind(|line| line["message"] == "metrics are served").expect("a line says where");
-    let internal = Client::new(&format!("http://{}", told["address"].as_str().expect("an address")));
+    let line = lines.rfind(|line| line["message"] == "metrics are served").expect("a line says where");
+    let internal = Client::new(&format!("http://{}", line["address"].as_str().expect("an address")));
     let status = async |wanted: &str| {
         wait_until(wanted, PATIENCE, || async {
             let answer = internal.get("/readyz").send().await.expect_status(200).json();

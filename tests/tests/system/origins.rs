@@ -8,14 +8,14 @@ use system_tests::{Shape, World, scenarios};
 
 scenarios! {
     on both shapes:
-        a_page_of_any_origin_may_read_and_sees_the_headers_that_it_needs,
-        only_a_page_that_is_named_may_write,
-        what_a_shared_cache_keeps_is_the_same_for_every_origin;
+        a_page_of_any_origin_may_read_responses_and_the_headers_that_it_needs,
+        only_a_page_of_an_allowed_origin_may_write,
+        a_shared_cache_keeps_the_same_response_for_every_origin;
 }
 
 const DESK: &str = "https://desk.example.org";
 const EVIL: &str = "https://evil.example";
-/// What everybody may read, and no other service is asked for: however busy the machine is, it is answered.
+/// A public address that needs no other service, so that it is answered on a busy machine too.
 const KEYS: &str = "/users/v1/.well-known/jwks.json";
 
 async fn world(shape: Shape) -> World {
@@ -26,7 +26,7 @@ fn from(origin: &str, call: Request) -> Request {
     call.header("origin", origin)
 }
 
-/// Who may see the answer. With a wildcard or without: never with credentials.
+/// Returns the origin that may read the response. Credentials are never allowed, with or without a wildcard.
 fn open_to(answer: &Response) -> Option<&str> {
     assert!(answer.header("access-control-allow-credentials").is_none(), "{answer}");
     let all: Vec<_> = answer.headers.get_all("access-control-allow-origin").iter().collect();
@@ -51,7 +51,7 @@ async fn preflight(world: &World, origin: &str, method: &str, path: &str) -> Res
     call.send().await.expect_status(204)
 }
 
-async fn a_page_of_any_origin_may_read_and_sees_the_headers_that_it_needs(shape: Shape) {
+async fn a_page_of_any_origin_may_read_responses_and_the_headers_that_it_needs(shape: Shape) {
     let world = world(shape).await;
     let client = world.client();
     let admin = world.admin().await;
@@ -65,7 +65,7 @@ async fn a_page_of_any_origin_may_read_and_sees_the_headers_that_it_needs(shape:
         (client.get("/problems/not_found"), 200),
         (client.request("HEAD".parse().expect("a method"), KEYS), 200),
     ] {
-        let answer = from("https://anybody.example", call).send().await.expect_status(status);
+        let answer = from("https://any.example", call).send().await.expect_status(status);
         assert_eq!(open_to(&answer), Some("*"), "{answer}");
         assert!(!varies_by_origin(&answer), "one answer for all: {:?}", answer.headers);
         let seen = names(&answer, "access-control-expose-headers");
@@ -75,26 +75,26 @@ async fn a_page_of_any_origin_may_read_and_sees_the_headers_that_it_needs(shape:
             assert!(seen.iter().any(|seen| seen == name), "{answer} hides {name}");
         }
     }
-    let asked = preflight(&world, "https://anybody.example", "GET", "/users/v1/me").await;
-    assert_eq!(open_to(&asked), Some("*"));
-    let sent = names(&asked, "access-control-allow-headers");
+    let response = preflight(&world, "https://any.example", "GET", "/users/v1/me").await;
+    assert_eq!(open_to(&response), Some("*"));
+    let sent = names(&response, "access-control-allow-headers");
     for name in ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key"] {
         assert!(sent.iter().any(|sent| sent == name), "{sent:?} lacks {name}");
     }
-    assert!(asked.header("access-control-max-age").is_some());
+    assert!(response.header("access-control-max-age").is_some());
 }
 
-async fn only_a_page_that_is_named_may_write(shape: Shape) {
+async fn only_a_page_of_an_allowed_origin_may_write(shape: Shape) {
     let world = world(shape).await;
     let admin = world.admin().await;
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let path = "/news/v1/sports/0190b2c4-0000-7000-8000-000000000000";
-        let asked = preflight(&world, DESK, method, path).await;
-        assert_eq!(open_to(&asked), Some(DESK));
-        assert!(varies_by_origin(&asked), "{:?}", asked.headers);
-        let methods = names(&asked, "access-control-allow-methods");
+        let response = preflight(&world, DESK, method, path).await;
+        assert_eq!(open_to(&response), Some(DESK));
+        assert!(varies_by_origin(&response), "{:?}", response.headers);
+        let methods = names(&response, "access-control-allow-methods");
         assert!(methods.contains(&method.to_ascii_lowercase()), "{methods:?}");
-        // The evil page, one that begins or ends like the named one, and one that is nobody.
+        // A foreign page, pages whose names begin or end like the allowed one, and a page without an origin.
         for origin in [EVIL, "https://desk.example.org.evil.example", "http://desk.example.org", "null"] {
             assert_eq!(open_to(&preflight(&world, origin, method, path).await), None, "{origin}");
         }
@@ -112,7 +112,7 @@ async fn only_a_page_that_is_named_may_write(shape: Shape) {
     assert_eq!(open_to(&write().send().await.expect_status(201)), None);
 }
 
-async fn what_a_shared_cache_keeps_is_the_same_for_every_origin(shape: Shape) {
+async fn a_shared_cache_keeps_the_same_response_for_every_origin(shape: Shape) {
     let world = World::as_documented(shape).await;
     let mut tags = Vec::new();
     for origin in [Some(EVIL), None, Some(DESK)] {

@@ -10,12 +10,12 @@ use testkit::{Client, Folder, free_address, portal_binary, wait_until};
 
 scenarios! {
     on one process, because "all programs share the code that writes, and its tests; a fleet's are started by a supervisor":
-        an_output_that_takes_nothing_ends_no_portal,
+        an_output_that_accepts_nothing_does_not_end_the_portal,
         a_reader_of_the_log_that_stops_reading_delays_no_request_and_no_stop,
-        a_finite_command_ends_quietly_if_its_reader_has_left_and_says_so_if_the_disk_is_full;
+        a_command_ends_quietly_if_its_reader_has_left_and_reports_a_full_disk;
 }
 
-/// How long a start or an orderly stop may take.
+/// The longest time of a start or an orderly stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A portal whose outputs are the test's own, killed at the end.
@@ -35,8 +35,8 @@ impl Running {
         wait_until("a portal that is ready", PATIENCE, || {
             let ended = running.child.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "it ended: {ended:?}");
-            let asked = running.client.get("/readyz").try_send();
-            async move { asked.await.ok().filter(|answer| answer.status == 200).map(drop) }
+            let requests = running.client.get("/readyz").try_send();
+            async move { requests.await.ok().filter(|answer| answer.status == 200).map(drop) }
         })
         .await;
         running
@@ -74,14 +74,14 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").expect("a disk that is always full").into()
 }
 
-/// A pipe that nobody reads any more.
+/// Returns a pipe whose reader is closed.
 fn broken() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     writer.into()
 }
 
-async fn an_output_that_takes_nothing_ends_no_portal(_: Shape) {
+async fn an_output_that_accepts_nothing_does_not_end_the_portal(_: Shape) {
     for (output, log) in [(full(), Stdio::null()), (Stdio::null(), full()), (broken(), broken())] {
         let running = Running::start(output, log).await;
         running.client.get("/news/v1/all/1/10").send().await.expect_status(200);
@@ -95,8 +95,8 @@ async fn a_reader_of_the_log_that_stops_reading_delays_no_request_and_no_stop(_:
     let running = Running::start(output.into(), log.into()).await;
     // A pipe holds 64 KiB, the queue in the process some thousands of lines.
     for _ in 0..100 {
-        let asked = (0..100).map(|_| running.client.get("/news/v1/sports/no-such-article").send());
-        for answer in futures::future::join_all(asked).await {
+        let requests = (0..100).map(|_| running.client.get("/news/v1/sports/no-such-article").send());
+        for answer in futures::future::join_all(requests).await {
             answer.expect_status(404);
         }
     }
@@ -104,7 +104,7 @@ async fn a_reader_of_the_log_that_stops_reading_delays_no_request_and_no_stop(_:
     drop((reader, output_reader));
 }
 
-async fn a_finite_command_ends_quietly_if_its_reader_has_left_and_says_so_if_the_disk_is_full(_: Shape) {
+async fn a_command_ends_quietly_if_its_reader_has_left_and_reports_a_full_disk(_: Shape) {
     let folder = Folder::new();
     let data = folder.join("data").display().to_string();
     for arguments in [&["openapi"][..], &["asyncapi"], &["metrics"], &["check-config", "--data-dir", &data]] {
@@ -113,12 +113,12 @@ async fn a_finite_command_ends_quietly_if_its_reader_has_left_and_says_so_if_the
             command.args(arguments).stdout(output).stderr(Stdio::piped()).output().expect("it runs")
         };
         let left = run(broken());
-        let said = String::from_utf8_lossy(&left.stderr);
-        assert!(left.status.success() && said.is_empty(), "{arguments:?}: {said}");
+        let errors = String::from_utf8_lossy(&left.stderr);
+        assert!(left.status.success() && errors.is_empty(), "{arguments:?}: {errors}");
         let full = run(full());
-        let said = String::from_utf8_lossy(&full.stderr);
-        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.starts_with("portal: standard output can't be written"), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        let errors = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{arguments:?}: {errors}");
+        assert!(errors.starts_with("portal: standard output can't be written"), "{arguments:?}: {errors}");
+        assert_eq!(errors.lines().count(), 1, "{arguments:?}: {errors}");
     }
 }

@@ -1,4 +1,4 @@
-//! How long things take, on a machine that does nothing else for a test.
+//! Durations, on a machine that does nothing else during a test.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Many at once, over TCP, released together: exactly one may win.
+//! Parallel requests over TCP that are released together. Exactly one of them may win.
 
 use serde_json::json;
 use testkit::at_once;

@@ -36,7 +36,7 @@ async fn with_one_of_two_of_each_killed_under_load_no_read_fails_after_a_second_
     for path in paths {
         readers.spawn(read(world.client().clone(), path, admin.token.clone(), stop.clone()));
     }
-    writers.have_done(4).await;
+    writers.wait_for_rounds(4).await;
     let killed = Instant::now();
     for service in SERVICES {
         world.fleet().kill9_one(service, 1);
@@ -44,33 +44,33 @@ async fn with_one_of_two_of_each_killed_under_load_no_read_fails_after_a_second_
     let second = Duration::from_secs(1);
     load_goes_on_until(killed + 6 * second).await;
     stop.store(true, Ordering::SeqCst);
-    let (mut asked, mut failures) = (0, Failures::new());
+    let (mut requests, mut failures) = (0, Failures::new());
     for (count, failed) in readers.join_all().await {
-        asked += count;
+        requests += count;
         failures.extend(failed);
     }
     failures.retain(|(began, _)| *began < killed || *began > killed + second);
-    assert!(failures.is_empty(), "{} of {asked}: {:?}", failures.len(), failures.first());
-    assert!(asked > 100, "there was hardly any load: {asked}");
+    assert!(failures.is_empty(), "{} of {requests}: {:?}", failures.len(), failures.first());
+    assert!(requests > 100, "there was hardly any load: {requests}");
     // And the writes go on with what is left.
-    writers.have_done(4).await;
-    writers.finish().await.holds(&world).await;
+    writers.wait_for_rounds(4).await;
+    writers.finish().await.assert_stored_once(&world).await;
 }
 
 async fn read(client: Client, path: String, token: String, stop: Arc<AtomicBool>) -> (usize, Failures) {
-    let (mut asked, mut failures) = (0, Failures::new());
+    let (mut requests, mut failures) = (0, Failures::new());
     let mut turn = interval(Duration::from_millis(20));
     while !stop.load(Ordering::SeqCst) {
         turn.tick().await;
         let began = Instant::now();
-        asked += 1;
+        requests += 1;
         match client.get(&path).token(&token).try_send().await {
             Ok(answer) if answer.status == 200 => {}
             Ok(answer) => failures.push((began, answer.to_string())),
             Err(error) => failures.push((began, error.to_string())),
         }
     }
-    (asked, failures)
+    (requests, failures)
 }
 
 #[allow(clippy::disallowed_methods, reason = "what is watched is a time: that nothing fails in it")]

@@ -8,30 +8,32 @@ use testkit::wait_until;
 
 scenarios! {
     on the fleet, because "in one process no service dies alone; crash.rs kills them all":
-        a_section_that_is_killed_while_clients_write_loses_nothing_and_stops_nobody_else,
+        a_section_that_is_killed_while_clients_write_loses_nothing_and_affects_no_other_section,
         users_that_is_killed_while_clients_write_loses_nothing,
         recommendations_that_is_killed_while_a_reader_reads_counts_each_article_once;
 }
 
 const PACE: Duration = Duration::from_millis(5);
-/// How long what was lost with a process may take to come again: a delivery that was in its hands among it.
+/// The longest time until work of a killed process is done again, such as a delivery that it held.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn killed_while_clients_write(shape: Shape, service: &'static str) -> World {
     let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let writers = Writers::start(&world, &admin, "c", 3, PACE);
-    writers.have_done(6).await;
+    writers.wait_for_rounds(6).await;
     for _ in 0..2 {
         world.fleet().kill9(service);
         world.fleet().start_service(service).await;
-        writers.have_done(6).await;
+        writers.wait_for_rounds(6).await;
     }
-    writers.finish().await.holds(&world).await;
+    writers.finish().await.assert_stored_once(&world).await;
     world
 }
 
-async fn a_section_that_is_killed_while_clients_write_loses_nothing_and_stops_nobody_else(shape: Shape) {
+async fn a_section_that_is_killed_while_clients_write_loses_nothing_and_affects_no_other_section(
+    shape: Shape,
+) {
     let mut world = killed_while_clients_write(shape, "sports-news").await;
     let admin = world.admin().await;
     world.fleet().kill9("sports-news");

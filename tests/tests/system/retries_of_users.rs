@@ -9,8 +9,8 @@ use system_tests::{PASSWORD, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:
-        a_registration_that_is_sent_again_after_a_kill_makes_one_account_and_has_one_answer,
-        of_16_registrations_at_once_under_one_key_one_makes_an_account;
+        a_registration_that_is_sent_again_after_a_kill_creates_one_account_and_has_one_response,
+        of_16_parallel_registrations_under_one_key_one_creates_an_account;
 }
 
 fn ann() -> Value {
@@ -33,7 +33,9 @@ fn same(again: &Response, first: &Response) {
     }
 }
 
-async fn a_registration_that_is_sent_again_after_a_kill_makes_one_account_and_has_one_answer(shape: Shape) {
+async fn a_registration_that_is_sent_again_after_a_kill_creates_one_account_and_has_one_response(
+    shape: Shape,
+) {
     let mut world = World::new(shape).await;
     let first = send(&world, &ann()).await.expect_status(201);
     world.kill9();
@@ -48,13 +50,13 @@ async fn a_registration_that_is_sent_again_after_a_kill_makes_one_account_and_ha
     assert_eq!(first.json()["id"], account.id);
     let path = format!("/users/v1/{}", account.id);
     world.client().delete(&path).token(&account.token).send().await.expect_status(202);
-    // Nothing that was answered about somebody is told when they are gone: it is a registration like any other.
+    // Stored responses about an erased person are not returned. The request is a new registration.
     let anew = send(&world, &ann()).await.expect_status(201);
     assert_eq!(anew.header("idempotency-replayed"), None);
     assert_ne!(anew.json()["id"], account.id);
 }
 
-async fn of_16_registrations_at_once_under_one_key_one_makes_an_account(shape: Shape) {
+async fn of_16_parallel_registrations_under_one_key_one_creates_an_account(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let answers = at_once(16, |_| {

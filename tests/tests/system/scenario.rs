@@ -7,15 +7,15 @@ use system_tests::{PASSWORD, SERVICES, Shape, World, login, scenarios};
 
 scenarios! {
     on both shapes:
-        what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure,
+        the_readings_of_a_consenting_reader_lead_to_recommendations_until_the_erasure,
         without_consent_nothing_is_counted,
-        the_older_prefixes_answer_the_same_and_name_their_successors,
+        the_older_prefixes_return_the_same_and_name_their_successors,
         ctrl_c_stops_in_order_and_a_restart_finds_everything,
         the_robot_passes;
     on one process, because "the data of a fleet lies in servers, not in files of ours":
         after_erasure_and_a_stop_no_file_holds_a_name_or_an_address;
     on one process, because "`portal replay` and `portal healthcheck` are commands of the one process":
-        a_view_that_was_lost_is_built_anew_from_the_events,
+        a_lost_view_is_rebuilt_from_the_events,
         the_health_check_answers;
 }
 
@@ -24,7 +24,7 @@ fn labels(answer: &Value) -> Vec<String> {
     list.iter().map(|label| label["id"].as_str().expect("a label has an id").to_owned()).collect()
 }
 
-async fn what_a_consenting_reader_reads_is_recommended_and_gone_after_erasure(shape: Shape) {
+async fn the_readings_of_a_consenting_reader_lead_to_recommendations_until_the_erasure(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let reader = world.consenting_reader("vera").await;
@@ -85,7 +85,7 @@ async fn without_consent_nothing_is_counted(shape: Shape) {
     assert_eq!(answer.json(), json!([]));
 }
 
-async fn the_older_prefixes_answer_the_same_and_name_their_successors(shape: Shape) {
+async fn the_older_prefixes_return_the_same_and_name_their_successors(shape: Shape) {
     let world = World::new(shape).await;
     let answer = world.client().get("/v1/news/all/1/10").send().await.expect_status(200);
     assert!(answer.header("deprecation").is_some());
@@ -106,11 +106,11 @@ async fn ctrl_c_stops_in_order_and_a_restart_finds_everything(shape: Shape) {
     let reader = world.reader("grace").await;
     let id = world.published("famous", "An honour", &["honours"], &admin).await;
     world.stop().await;
-    let said = world.output();
+    let output = world.output();
     let processes = if shape == Shape::Fleet { SERVICES.len() } else { 1 };
     for word in ["stopping: no new requests", "stopped"] {
         let line = format!("\"message\":\"{word}\"");
-        assert_eq!(said.iter().filter(|said| said.contains(&line)).count(), processes, "{said:#?}");
+        assert_eq!(output.iter().filter(|output| output.contains(&line)).count(), processes, "{output:#?}");
     }
     world.restart().await;
     let path = format!("/news/v1/famous/{id}?min_version=2");
@@ -146,7 +146,7 @@ async fn run(arguments: &[&str]) -> std::process::Output {
     command.args(arguments).output().await.expect("the command runs")
 }
 
-async fn a_view_that_was_lost_is_built_anew_from_the_events(shape: Shape) {
+async fn a_lost_view_is_rebuilt_from_the_events(shape: Shape) {
     let mut world = World::new(shape).await;
     let admin = world.admin().await;
     let id = world.published("famous", "An honour", &["honours"], &admin).await;
@@ -176,8 +176,8 @@ async fn the_robot_passes(shape: Shape) {
     let password = world.admin_password_file().display().to_string();
     let robot = run(&["robot", world.client().base(), "--admin-password-file", &password]).await;
     assert!(robot.status.success(), "{}", String::from_utf8_lossy(&robot.stderr));
-    let said = String::from_utf8_lossy(&robot.stdout).into_owned();
-    assert!(said.ends_with("ok  the articles are taken back\nok  the story is told\n"), "{said}");
+    let output = String::from_utf8_lossy(&robot.stdout).into_owned();
+    assert!(output.lines().count() > 5 && output.lines().all(|line| line.starts_with("ok  ")), "{output}");
     wait_until("a portal without the robot's articles", PATIENCE, || async {
         let all = world.client().get("/news/v1/all/1/10").send().await.expect_status(200).json();
         (all["page"]["total"] == 0 && all["partial"] == false).then_some(())

@@ -10,7 +10,7 @@ scenarios! {
         an_editor_of_sports_does_everything_there_and_nothing_in_politics;
 }
 
-/// Everything that somebody can do to an article of others, in an order in which each leads to where the next begins.
+/// All changes of an article of another author, in an order in which each leads to the state that the next one needs.
 const TRANSITIONS: [&str; 7] = ["publish", "patch", "put", "unpublish", "restore", "delete", "undelete"];
 
 async fn change(world: &World, what: &str, path: &str, version: u64, by: &Account) -> Response {
@@ -52,7 +52,7 @@ async fn an_editor_of_sports_does_everything_there_and_nothing_in_politics(shape
 
     let politics = path("politics", &world.draft("politics", "A law", &["desk"], &admin).await);
     let (there, hidden) = ((403, "role_required"), (404, "not_found"));
-    // Of what is not public there, nobody of another section may even know.
+    // Staff of another section may not even know of articles that are not public.
     refuses(&world, &politics, 1, &editor, hidden).await;
     for (seen, what) in (1..).zip(TRANSITIONS) {
         change(&world, what, &politics, seen, &admin).await.expect_status(200);
@@ -64,7 +64,7 @@ async fn an_editor_of_sports_does_everything_there_and_nothing_in_politics(shape
         let call = world.client().post(address).token(&editor.token).json(&body);
         call.send().await.expect_problem(403, "role_required");
     }
-    // Nothing was changed by anybody but the admin. Here both are taken back.
+    // Only the admin has changed anything. Here both articles are unpublished.
     let last = TRANSITIONS.len() as u64 + 1;
     for path in [&politics, &sports] {
         let now = world.client().get(&format!("{path}?min_version={last}")).token(&admin.token).send().await;

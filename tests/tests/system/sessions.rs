@@ -7,15 +7,15 @@ use testkit::{Response, at_once};
 scenarios! {
     on both shapes:
         a_browser_stays_logged_in_by_either_prefix_and_by_both_in_turn,
-        two_tabs_that_refresh_at_once_stay_logged_in,
-        a_cookie_that_is_none_of_ours_hides_no_session,
-        a_token_of_a_session_that_has_ended_erases_nobody,
-        public_documents_ask_nobody_for_a_token;
+        two_tabs_that_refresh_at_the_same_time_stay_logged_in,
+        a_foreign_cookie_does_not_hide_the_session,
+        a_token_of_an_ended_session_cannot_erase_the_account,
+        public_documents_need_no_token;
 }
 
 const PREFIXES: [&str; 2] = ["/users/v1", "/v1/users"];
 
-/// What a browser keeps of `Set-Cookie`: name, path and value. A later one takes the place of an earlier one (RFC 6265 §5.3).
+/// The cookies of a browser: name, path and value. A later `Set-Cookie` replaces an earlier one (RFC 6265 §5.3).
 #[derive(Default)]
 struct Jar(Vec<(String, String, String)>);
 
@@ -33,7 +33,7 @@ impl Jar {
         }
     }
 
-    /// What it sends to an address (RFC 6265 §5.1.4).
+    /// Returns the `Cookie` header for an address (RFC 6265 §5.1.4).
     fn sent_to(&self, address: &str) -> String {
         let matches = |path: &str| {
             address.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -82,7 +82,7 @@ async fn a_browser_stays_logged_in_by_either_prefix_and_by_both_in_turn(shape: S
     }
 }
 
-async fn two_tabs_that_refresh_at_once_stay_logged_in(shape: Shape) {
+async fn two_tabs_that_refresh_at_the_same_time_stay_logged_in(shape: Shape) {
     let world = World::new(shape).await;
     let email = register(&world, "vera").await;
     let mut jar = Jar::default();
@@ -101,7 +101,7 @@ async fn two_tabs_that_refresh_at_once_stay_logged_in(shape: Shape) {
     refresh(&world, &mut jar, PREFIXES[0]).await.expect_status(200);
 }
 
-async fn a_cookie_that_is_none_of_ours_hides_no_session(shape: Shape) {
+async fn a_foreign_cookie_does_not_hide_the_session(shape: Shape) {
     let world = World::new(shape).await;
     let email = register(&world, "vera").await;
     let mut jar = Jar::default();
@@ -117,7 +117,7 @@ async fn a_cookie_that_is_none_of_ours_hides_no_session(shape: Shape) {
     assert_eq!(refused.header("set-cookie"), None);
 }
 
-async fn a_token_of_a_session_that_has_ended_erases_nobody(shape: Shape) {
+async fn a_token_of_an_ended_session_cannot_erase_the_account(shape: Shape) {
     let world = World::new(shape).await;
     let email = register(&world, "vera").await;
     let vera = |answer: Response| {
@@ -141,7 +141,7 @@ async fn a_token_of_a_session_that_has_ended_erases_nobody(shape: Shape) {
     call.send().await.expect_status(202);
 }
 
-async fn public_documents_ask_nobody_for_a_token(shape: Shape) {
+async fn public_documents_need_no_token(shape: Shape) {
     let world = World::new(shape).await;
     let Account { token, .. } = world.admin().await;
     let broken = format!("{token}x");
@@ -159,7 +159,7 @@ async fn public_documents_ask_nobody_for_a_token(shape: Shape) {
             call.send().await.expect_status(200);
         }
     }
-    // What everybody may read is nobody's in particular for another scheme, and refuses a broken token.
+    // A public route is anonymous for another scheme, and refuses a token that is not valid.
     let read = || world.client().get("/news/v1/all/1/10");
     read().header("authorization", "Basic dXNlcjpwYXNz").send().await.expect_status(200);
     let refused = read().token(&broken).send().await.expect_problem(401, "invalid_token");

@@ -1,4 +1,4 @@
-//! What a portal tells those who watch over it: traces to a collector. What it counts is in `counts.rs`.
+//! Traces that the portal exports to a collector. Metrics are in `counts.rs`.
 
 mod collector;
 
@@ -7,15 +7,15 @@ use system_tests::{Account, PASSWORD, Shape, World, login, scenarios, text_of};
 use testkit::{PATIENCE, Request, wait_until};
 
 use self::collector::SpanKind::{Client, Consumer, Producer, Server};
-use self::collector::{Collector, Step};
+use self::collector::{Collector, ExpectedSpan};
 
 scenarios! {
     on both shapes:
-        a_click_is_told_by_everyone_who_had_a_part_in_it_over_http_and_grpc,
-        a_reading_is_told_from_the_click_to_the_service_that_counts_it,
-        a_publication_is_told_from_the_click_through_the_outbox_to_everyone_who_hears_of_it,
-        a_change_of_consent_is_told_through_the_outbox_of_users,
-        what_its_caller_does_not_want_recorded_is_told_to_nobody,
+        every_service_that_takes_part_in_a_click_exports_its_spans_over_http_and_grpc,
+        the_trace_of_a_reading_leads_from_the_click_to_the_service_that_counts_it,
+        the_trace_of_a_publication_leads_from_the_click_through_the_outbox_to_every_consumer,
+        a_change_of_consent_is_published_through_the_outbox_of_users,
+        a_request_whose_caller_does_not_sample_is_not_exported,
         a_healthy_start_writes_no_error;
 }
 
@@ -28,16 +28,16 @@ fn in_trace(call: Request, trace: &[u8; 16], flags: &str) -> Request {
     call.header("traceparent", format!("00-{}-{}-{flags}", hex(trace), hex(&TEST)))
 }
 
-async fn told_world(shape: Shape) -> (Collector, World) {
+async fn traced_world(shape: Shape) -> (Collector, World) {
     let collector = Collector::start().await;
     let world = World::with(shape, &collector.settings()).await;
     (collector, world)
 }
 
-async fn a_click_is_told_by_everyone_who_had_a_part_in_it_over_http_and_grpc(shape: Shape) {
+async fn every_service_that_takes_part_in_a_click_exports_its_spans_over_http_and_grpc(shape: Shape) {
     const TRACE: [u8; 16] = *b"the front page..";
     const TASTE: &str = "portal.recommendations.v1.Recommendations/GetTaste";
-    let (collector, world) = told_world(shape).await;
+    let (collector, world) = traced_world(shape).await;
     let reader = world.consenting_reader("odo").await;
     let home = || world.client().get("/news/v1/home").token(&reader.token);
     // The sections have 300 ms each, and on a busy machine the first question of a young portal takes longer.
@@ -51,15 +51,15 @@ async fn a_click_is_told_by_everyone_who_had_a_part_in_it_over_http_and_grpc(sha
     collector.path(&TRACE, &TEST, &steps).await;
 }
 
-async fn a_reading_is_told_from_the_click_to_the_service_that_counts_it(shape: Shape) {
+async fn the_trace_of_a_reading_leads_from_the_click_to_the_service_that_counts_it(shape: Shape) {
     const TRACE: [u8; 16] = *b"a reader's click";
-    let (collector, world) = told_world(shape).await;
+    let (collector, world) = traced_world(shape).await;
     let admin = world.admin().await;
     let reader = world.consenting_reader("ida").await;
     let id = world.published("sports", "A match", &["match"], &admin).await;
     read(&world, &id, &reader, &TRACE).await;
-    let page: Step = ("orchestrator", Server, "GET /{type}/{id}");
-    let call: [Step; 2] = [
+    let page: ExpectedSpan = ("orchestrator", Server, "GET /{type}/{id}");
+    let call: [ExpectedSpan; 2] = [
         ("orchestrator", Client, "news.sports.calls/GetArticle"),
         ("sports-news", Server, "news.sports.calls/GetArticle"),
     ];
@@ -80,15 +80,15 @@ async fn read(world: &World, id: &str, reader: &Account, trace: &[u8; 16]) {
     in_trace(call, trace, "01").send().await.expect_status(200);
 }
 
-async fn a_publication_is_told_from_the_click_through_the_outbox_to_everyone_who_hears_of_it(shape: Shape) {
+async fn the_trace_of_a_publication_leads_from_the_click_through_the_outbox_to_every_consumer(shape: Shape) {
     const TRACE: [u8; 16] = *b"an editors click";
-    let (collector, world) = told_world(shape).await;
+    let (collector, world) = traced_world(shape).await;
     let admin = world.admin().await;
     let draft = world.draft("politics", "A vote", &["vote"], &admin).await;
     let path = format!("/news/v1/politics/{}/publish", text_of(&draft["id"]));
     let publish = world.client().post(&path).token(&admin.token).header("if-match", "\"v1\"");
     in_trace(publish, &TRACE, "01").send().await.expect_status(200);
-    let way: [Step; 4] = [
+    let way: [ExpectedSpan; 4] = [
         ("orchestrator", Server, "POST /{type}/{id}/publish"),
         ("orchestrator", Client, "news.politics.calls/Command"),
         ("politics-news", Server, "news.politics.calls/Command"),
@@ -103,9 +103,9 @@ async fn a_publication_is_told_from_the_click_through_the_outbox_to_everyone_who
     }
 }
 
-async fn a_change_of_consent_is_told_through_the_outbox_of_users(shape: Shape) {
+async fn a_change_of_consent_is_published_through_the_outbox_of_users(shape: Shape) {
     const TRACE: [u8; 16] = *b"a change of mind";
-    let (collector, world) = told_world(shape).await;
+    let (collector, world) = traced_world(shape).await;
     let reader = world.reader("odo").await;
     let reader = login(world.client(), &reader.email, PASSWORD).await;
     let consent = json!({"personalisation": true, "history": true});
@@ -119,10 +119,10 @@ async fn a_change_of_consent_is_told_through_the_outbox_of_users(shape: Shape) {
     collector.path(&TRACE, &TEST, &steps).await;
 }
 
-async fn what_its_caller_does_not_want_recorded_is_told_to_nobody(shape: Shape) {
+async fn a_request_whose_caller_does_not_sample_is_not_exported(shape: Shape) {
     const SILENT: [u8; 16] = *b"not to be record";
     const LOUD: [u8; 16] = *b"to be recorded..";
-    let (collector, world) = told_world(shape).await;
+    let (collector, world) = traced_world(shape).await;
     let admin = world.admin().await;
     let reader = world.consenting_reader("ida").await;
     let id = world.published("sports", "A match", &["match"], &admin).await;
@@ -136,7 +136,7 @@ async fn what_its_caller_does_not_want_recorded_is_told_to_nobody(shape: Shape) 
         ("recommendations", Consumer, "process recommendations.reading"),
     ];
     collector.path(&LOUD, &TEST, &steps).await;
-    assert!(collector.told(&SILENT).is_empty(), "{:#?}", collector.told(&SILENT));
+    assert!(collector.spans_of(&SILENT).is_empty(), "{:#?}", collector.spans_of(&SILENT));
 }
 
 async fn a_healthy_start_writes_no_error(shape: Shape) {

@@ -13,19 +13,19 @@ use tokio::time::{MissedTickBehavior, interval};
 
 scenarios! {
     on both shapes:
-        a_walk_there_and_back_meets_each_article_once_while_others_write_and_the_portal_is_killed;
+        paging_forth_and_back_returns_each_article_once_while_others_write_and_the_portal_is_killed;
 }
 
 const SECTIONS: [&str; 3] = ["famous", "politics", "sports"];
-/// How many articles of each section nobody touches, and how many are taken back and published again.
+/// The numbers of articles of each section that stay unchanged, and that are unpublished and published again.
 const LEFT_ALONE: usize = 8;
 const TOUCHED: usize = 2;
 /// A change by others, at the most.
 const PACE: Duration = Duration::from_millis(20);
-/// How long others may take to be acknowledged again.
+/// The longest time until writes of other clients are acknowledged again.
 const CAUGHT_UP: Duration = Duration::from_secs(30);
 
-/// Others, who publish what is new, and take back and publish again what is there.
+/// Other clients, which publish new articles, and unpublish existing ones and publish them again.
 struct Others {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU32>,
@@ -47,7 +47,7 @@ impl Others {
                     if stop.load(Ordering::SeqCst) {
                         break;
                     }
-                    // Killed half way: what came of it is nobody's affair here.
+                    // The portal was killed meanwhile. The outcome does not matter here.
                     if let Ok(true) = change(&client, &admin, section, round, &own[round % own.len()]).await {
                         done.fetch_add(1, Ordering::SeqCst);
                     }
@@ -72,7 +72,7 @@ impl Others {
     }
 }
 
-/// Publishes something new, and takes back or publishes again what is at `path`. False where a part of it was refused.
+/// Publishes a new article, and unpublishes or publishes the one at `path`. Returns false if a part of it was refused.
 async fn change(
     client: &Client,
     admin: &Account,
@@ -111,14 +111,14 @@ impl Walk {
         walk
     }
 
-    /// Goes to the page after this one; false where there is none.
+    /// Goes to the next page. Returns false if there is none.
     async fn forwards(&mut self) -> bool {
         let Some(cursor) = self.next.take() else { return false };
         self.read(format!("{}&cursor={cursor}", self.list)).await;
         true
     }
 
-    /// Goes to the page before this one; false where there is none.
+    /// Goes to the previous page. Returns false if there is none.
     async fn backwards(&mut self) -> bool {
         let Some(cursor) = self.previous.take() else { return false };
         self.read(format!("{}&cursor={cursor}", self.list)).await;
@@ -155,7 +155,7 @@ impl Walk {
     }
 }
 
-/// What is published before a walk: the ids of what nobody touches, in all sections and in sports, and the paths of the rest.
+/// The articles that are published before a walk: the ids of unchanged ones, in all sections and in sports, and the paths of the rest.
 #[derive(Default)]
 struct There {
     all: Vec<String>,
@@ -167,7 +167,7 @@ async fn fill(world: &World, admin: &Account) -> There {
     let mut there = There::default();
     for number in 0..LEFT_ALONE + TOUCHED {
         for section in SECTIONS {
-            let id = world.seen(section, &format!("News {number}"), &["walk"], admin).await;
+            let id = world.published_and_visible(section, &format!("News {number}"), &["walk"], admin).await;
             // Those in between, so that a walk meets some of them before and some after the kill.
             if number % 5 == 2 {
                 there.touched.push(format!("/news/v1/{section}/{id}"));
@@ -182,7 +182,7 @@ async fn fill(world: &World, admin: &Account) -> There {
     there
 }
 
-async fn a_walk_there_and_back_meets_each_article_once_while_others_write_and_the_portal_is_killed(
+async fn paging_forth_and_back_returns_each_article_once_while_others_write_and_the_portal_is_killed(
     shape: Shape,
 ) {
     // However slow the machine is, no section shall be missing for it: a walk that has lost one goes on without it.
@@ -228,7 +228,7 @@ async fn a_walk_there_and_back_meets_each_article_once_while_others_write_and_th
     }
 }
 
-/// Waits until the gateway, which for two seconds asks nobody who has failed, asks the new processes.
+/// Waits until the gateway uses the new processes. For two seconds it sends no request to an instance that has failed.
 async fn has_come_back(world: &World, admin: &Account) {
     wait_until("a gateway that has found them again", CAUGHT_UP, || async {
         let answer = world.client().get("/news/v1/all?limit=1").token(&admin.token).send().await;

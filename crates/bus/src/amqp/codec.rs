@@ -17,7 +17,7 @@ const PERSISTENT: u8 = 2;
 pub(super) struct RefusalHistory {
     /// The number of refusals.
     pub(super) refused: u32,
-    /// Whether one of them was `Stale`.
+    /// True if one of them was `Stale`.
     pub(super) was_stale: bool,
 }
 

@@ -38,7 +38,7 @@ use publisher::{OutboundMessage, Publisher};
 use server::Server;
 use topology::DurableQueue;
 
-/// How long `open`, `subscribe` and `serve` wait for a broker that does not answer yet.
+/// The time for which `open`, `subscribe` and `serve` wait for a broker that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The name of this adapter in traces, as OpenTelemetry defines it.
 const SYSTEM: &str = "rabbitmq";

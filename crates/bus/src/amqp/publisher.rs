@@ -19,7 +19,7 @@ pub(super) struct OutboundMessage {
     pub(super) key: String,
     pub(super) properties: BasicProperties,
     pub(super) body: Bytes,
-    /// Whether the broker returns it if no queue accepts it.
+    /// True if the broker returns it when no queue accepts it.
     pub(super) mandatory: bool,
 }
 

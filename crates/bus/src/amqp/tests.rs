@@ -24,7 +24,7 @@ use crate::{Bus, BusError, Call, CallHandler, Envelope, Handler, Schedule, Subsc
 mod cuts;
 mod permissions;
 
-/// Tells the subjects of its messages, and never finishes one named `endless`.
+/// A handler that reports the subjects of its messages, and never finishes one named `endless`.
 struct Report(UnboundedSender<String>);
 
 #[async_trait]

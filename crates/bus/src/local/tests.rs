@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{LocalBus, QueueDepth};
 use crate::{Bus, BusError, Envelope, Handler, Schedule, Subscription};
 
-/// Tells its messages, and refuses those that are named after a kind of refusal.
+/// A handler that reports its messages, and refuses those that are named after a kind of refusal.
 struct Report(UnboundedSender<String>);
 
 #[async_trait]

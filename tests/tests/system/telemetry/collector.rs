@@ -17,12 +17,12 @@ use testkit::{PATIENCE, wait_until};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What a test says of one span: who told it, its kind, and its name.
-pub type Step = (&'static str, SpanKind, &'static str);
+/// The expectation for one span: its service, its kind and its name.
+pub type ExpectedSpan = (&'static str, SpanKind, &'static str);
 
-/// A span that was told.
+/// A span that was exported.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct ExportedSpan {
     trace: Vec<u8>,
     id: Vec<u8>,
     parent: Vec<u8>,
@@ -33,53 +33,53 @@ pub struct Told {
     pub texts: BTreeMap<String, String>,
 }
 
-impl Told {
-    fn is(&self, (service, kind, name): Step) -> bool {
+impl ExportedSpan {
+    fn is(&self, (service, kind, name): ExpectedSpan) -> bool {
         let by = self.texts.get("portal.service").map(String::as_str);
         by == Some(service) && self.kind == kind && self.name == name
     }
 }
 
-/// Takes what is exported, and keeps it. Dropped, it is gone.
+/// A collector that stores the exported spans until it is dropped.
 pub struct Collector {
     url: String,
-    taken: Arc<Mutex<Vec<Told>>>,
+    received: Arc<Mutex<Vec<ExportedSpan>>>,
     task: JoinHandle<()>,
 }
 
 impl Collector {
     #[allow(clippy::disallowed_methods, reason = "its owner aborts it when it is dropped")]
     pub async fn start() -> Self {
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let keep = taken.clone();
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let keep = received.clone();
         let take = post(move |body: Bytes| async move { keep.lock().expect("whole").extend(read(body)) });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().route("/v1/traces", take);
         let serve = async move { axum::serve(listener, router).await.expect("a bound socket can be served") };
-        Self { url, taken, task: tokio::spawn(serve) }
+        Self { url, received, task: tokio::spawn(serve) }
     }
 
-    /// What makes a portal export to it, soon.
+    /// Returns the settings that make a portal export to this collector soon.
     pub fn settings(&self) -> [(&str, &str); 2] {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url), ("OTEL_BSP_SCHEDULE_DELAY", "50")]
     }
 
-    /// Everything that was told of a trace so far.
-    pub fn told(&self, trace: &[u8; 16]) -> Vec<Told> {
-        let taken = self.taken.lock().expect("whole");
-        taken.iter().filter(|span| span.trace == trace).cloned().collect()
+    /// Returns the spans of a trace that were exported so far.
+    pub fn spans_of(&self, trace: &[u8; 16]) -> Vec<ExportedSpan> {
+        let received = self.received.lock().expect("whole");
+        received.iter().filter(|span| span.trace == trace).cloned().collect()
     }
 
-    /// Waits until these spans were told of a trace, each the child of the one before it and the first a child of `parent`. Gives
+    /// Waits until these spans of a trace were exported, each the child of the one before it and the first a child of `parent`. Returns
     /// the last.
-    pub async fn path(&self, trace: &[u8; 16], parent: &[u8; 8], steps: &[Step]) -> Told {
-        // Before the waiting itself ends: what was told instead says more than that nothing came.
+    pub async fn path(&self, trace: &[u8; 16], parent: &[u8; 8], steps: &[ExpectedSpan]) -> ExportedSpan {
+        // This ends before the test's own deadline, so that the failure shows the spans that were exported instead.
         let end = Instant::now() + PATIENCE / 2;
         wait_until("spans of a trace", PATIENCE, || async {
-            let told = self.told(trace);
-            let found = path(&told, parent, steps);
-            assert!(found.is_some() || Instant::now() < end, "no {steps:?} in {told:#?}");
+            let spans = self.spans_of(trace);
+            let found = path(&spans, parent, steps);
+            assert!(found.is_some() || Instant::now() < end, "no {steps:?} in {spans:#?}");
             found
         })
         .await
@@ -92,22 +92,22 @@ impl Drop for Collector {
     }
 }
 
-fn path(told: &[Told], parent: &[u8], steps: &[Step]) -> Option<Told> {
+fn path(spans: &[ExportedSpan], parent: &[u8], steps: &[ExpectedSpan]) -> Option<ExportedSpan> {
     let (first, rest) = steps.split_first()?;
-    let mut children = told.iter().filter(|span| span.parent == parent && span.is(*first));
+    let mut children = spans.iter().filter(|span| span.parent == parent && span.is(*first));
     if rest.is_empty() {
         return children.next().cloned();
     }
-    children.find_map(|child| path(told, &child.id, rest))
+    children.find_map(|child| path(spans, &child.id, rest))
 }
 
-fn read(body: Bytes) -> Vec<Told> {
+fn read(body: Bytes) -> Vec<ExportedSpan> {
     let request = ExportTraceServiceRequest::decode(body).expect("an export is OTLP");
     let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-    scopes.flat_map(|scope| scope.spans).map(told).collect()
+    scopes.flat_map(|scope| scope.spans).map(decode_span).collect()
 }
 
-fn told(span: Span) -> Told {
+fn decode_span(span: Span) -> ExportedSpan {
     let text = |value| match value {
         Some(Value::StringValue(text)) => Some(text),
         _ => None,
@@ -115,7 +115,7 @@ fn told(span: Span) -> Told {
     let attribute = |it: opentelemetry_proto::tonic::common::v1::KeyValue| {
         Some((it.key, text(it.value.and_then(|value| value.value))?))
     };
-    Told {
+    ExportedSpan {
         kind: span.kind(),
         failed: span.status.is_some_and(|status| status.code() == StatusCode::Error),
         trace: span.trace_id,

@@ -1,4 +1,4 @@
-//! What `queue/definitions.json` allows each service: its own work, and nothing of another's.
+//! The permissions of `queue/definitions.json`: each service can do its own work, and nothing of another's.
 
 use lapin::ExchangeKind;
 use lapin::options::{
