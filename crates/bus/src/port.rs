@@ -120,7 +120,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Handles one message. `Ok` means that the effect is stored, and the message leaves the queue. After an error its
     /// kind decides: a transient one is retried later, `Stale` is retried once, any other goes to the dead letters.
     ///
-    /// The same message may be delivered again after `Ok`, so the effect must be repeatable. The bus logs a failure with
+    /// A message may be delivered again after `Ok`, so the effect must be repeatable. The bus logs a failure with
     /// all its causes, so the handler does not.
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>>;
 }

@@ -1,4 +1,4 @@
-//! What the log says of a slow statement. In a process of its own, since a process has one log.
+//! The log line of a slow statement. The test needs its own process, because a process has one log.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
