@@ -1,4 +1,4 @@
-//! `sqlx::migrate!` puts the migrations into the program when it is compiled; cargo has to be told that they changed.
+//! Makes cargo compile this crate again when a migration changes: `sqlx::migrate!` embeds them.
 
 fn main() {
     println!("cargo:rerun-if-changed=../../db/users");

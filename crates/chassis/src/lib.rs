@@ -28,7 +28,10 @@ pub use net::{Breaker, BreakerSettings, Broken, Retry, RetryRule, Surroundings, 
 pub use observe::{
     Context, Counting, Upstream, log_failure, mention, metrics, print, said, say, spans, telemetry,
 };
-pub use store::{Erasable, OpenedStore, SqliteErasure, StoreFailure, in_time, owe_sqlite, sqlite};
+pub use store::{
+    Erasable, OpenedStore, SqliteErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_sqlite,
+    sqlite,
+};
 #[cfg(feature = "servers")]
 pub use store::{PostgresErasure, owe_postgres, postgres};
 pub use values::{Url, UrlParts, causes};

@@ -6,7 +6,7 @@ use anyhow::Context;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::config::Settings;
-use users::{BootstrapAdmin, Config};
+use users::{BootstrapAdminConfig, Config};
 
 /// The e-mail of the first admin where none is configured; `.internal` is reserved for private use and reaches nobody.
 pub const EMAIL: &str = "admin@portal.internal";
@@ -31,7 +31,7 @@ pub enum FirstAdmin {
 /// # Errors
 /// Where the file can't be written or read.
 pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
-    if config.bootstrap_admin.wanted().is_some() {
+    if config.bootstrap_admin.credentials().is_some() {
         return Ok(FirstAdmin::Configured);
     }
     let path = data.join(FILE);
@@ -57,7 +57,7 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
 fn take(config: &mut Config, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{shown} can't be read"))?;
-    let wanted = BootstrapAdmin { email: EMAIL.to_owned(), password: text.trim().to_owned().into() };
+    let wanted = BootstrapAdminConfig { email: EMAIL.to_owned(), password: text.trim().to_owned().into() };
     let before = std::mem::replace(&mut config.bootstrap_admin, wanted);
     let faults = config.validate();
     if let Some(fault) = faults.iter().find(|fault| fault.starts_with("bootstrap_admin.")) {
@@ -117,7 +117,7 @@ mod tests {
         std::fs::write(data.path().join("users.db"), "").expect("writes");
         let mut config = config();
         assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::Known)));
-        assert!(config.bootstrap_admin.wanted().is_none());
+        assert!(config.bootstrap_admin.credentials().is_none());
     }
 
     #[test]
@@ -126,6 +126,6 @@ mod tests {
         std::fs::write(data.path().join("users.db"), "").expect("writes");
         let mut config = config();
         assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::Known)));
-        assert!(config.bootstrap_admin.wanted().is_none());
+        assert!(config.bootstrap_admin.credentials().is_none());
     }
 }

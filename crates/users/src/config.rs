@@ -1,4 +1,4 @@
-//! What this service can be told; `config.default.toml` is the documentation.
+//! The settings of this service; `config.default.toml` documents them.
 
 use chassis::config::{Address, Form, Place, Secret, Settings, path_fault};
 use chassis::{GrpcConfig, IdentityConfig, Url};
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use std::time::Duration;
 
-use crate::app::{HashingCost, Throttle};
+use crate::app::{AttemptLimitsConfig, PasswordsConfig};
 use crate::domain::{Email, Password, SessionRules};
 
-/// The configuration of users.
+/// The settings of the users service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "config.default.toml explains every key, and is what an operator reads")]
@@ -19,39 +19,39 @@ pub struct Config {
     pub identity: IdentityConfig,
     pub store: Address,
     pub intake: Address,
-    pub cache: Cache,
+    pub cache: CacheConfig,
     pub bus: Address,
     pub grpc: GrpcConfig,
-    pub signing: Signing,
-    pub passwords: HashingCost,
-    pub sessions: Sessions,
-    pub throttle: Throttle,
-    pub bootstrap_admin: BootstrapAdmin,
+    pub signing: SigningConfig,
+    pub passwords: PasswordsConfig,
+    pub sessions: SessionsConfig,
+    pub throttle: AttemptLimitsConfig,
+    pub bootstrap_admin: BootstrapAdminConfig,
 }
 
-/// The cache of lookups.
+/// The table `[cache]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "see Config")]
-pub struct Cache {
+pub struct CacheConfig {
     pub url: Url,
     pub capacity: u64,
     pub ttl_seconds: u64,
 }
 
-/// The keys that sign access tokens.
+/// The table `[signing]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "see Config")]
-pub struct Signing {
+pub struct SigningConfig {
     pub key_file: String,
 }
 
-/// How long logins last.
+/// The table `[sessions]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "see Config")]
-pub struct Sessions {
+pub struct SessionsConfig {
     pub idle_days: u32,
     pub longest_days: u32,
     pub most: u32,
@@ -59,8 +59,8 @@ pub struct Sessions {
     pub grace_seconds: u32,
 }
 
-impl Sessions {
-    /// The rules of these settings.
+impl SessionsConfig {
+    /// Returns the rules that these settings describe.
     pub(crate) fn rules(&self) -> SessionRules {
         let days = |number: u32| Duration::from_secs(u64::from(number) * 24 * 60 * 60);
         SessionRules {
@@ -77,34 +77,34 @@ impl Sessions {
         let mut faults = Vec::new();
         let mut within = |key: &str, number: u32, most: u32| {
             if !(1..=most).contains(&number) {
-                faults.push(format!("sessions.{key} must be 1 to {most}"));
+                faults.push(format!("sessions.{key} must be between 1 and {most}, got {number}"));
             }
         };
         within("idle_days", self.idle_days, LONGEST);
         within("longest_days", self.longest_days, LONGEST);
         within("most", self.most, 1000);
         if self.retry_seconds > 3600 {
-            faults.push("sessions.retry_seconds must be at most 3600".to_owned());
+            faults.push(format!("sessions.retry_seconds must be at most 3600, got {}", self.retry_seconds));
         }
         if self.grace_seconds > 60 {
-            faults.push("sessions.grace_seconds must be at most 60".to_owned());
+            faults.push(format!("sessions.grace_seconds must be at most 60, got {}", self.grace_seconds));
         }
         faults
     }
 }
 
-/// The account that is made where there is no admin.
+/// The table `[bootstrap_admin]`: the account that is created if there is no admin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "see Config")]
-pub struct BootstrapAdmin {
+pub struct BootstrapAdminConfig {
     pub email: String,
     pub password: Secret,
 }
 
-impl BootstrapAdmin {
-    /// What to make the first admin from; `None` where nothing was configured.
-    pub fn wanted(&self) -> Option<(&str, &str)> {
+impl BootstrapAdminConfig {
+    /// Returns e-mail and password of the first admin, or `None` if none is configured.
+    pub fn credentials(&self) -> Option<(&str, &str)> {
         (!self.email.is_empty()).then(|| (self.email.as_str(), self.password.expose()))
     }
 }
@@ -123,15 +123,18 @@ impl Settings for Config {
         };
         fault(
             self.store.url == self.intake.url,
-            "store.url and intake.url must be two places: no transaction spans them",
+            "store.url and intake.url must differ: no transaction spans both stores",
         );
         fault(self.cache.capacity == 0, "cache.capacity must be at least 1");
-        fault(!(1..=86_400).contains(&self.cache.ttl_seconds), "cache.ttl_seconds must be 1 to 86,400");
+        fault(
+            !(1..=86_400).contains(&self.cache.ttl_seconds),
+            "cache.ttl_seconds must be between 1 and 86400",
+        );
         fault(self.signing.key_file.is_empty(), "signing.key_file must name a file");
         faults.extend(path_fault("public_base", &self.public_base));
         faults.extend(path_fault("older_base", &self.older_base));
         faults.extend(self.grpc.faults(crate::grpc::METHODS));
-        if let Some((email, password)) = self.bootstrap_admin.wanted() {
+        if let Some((email, password)) = self.bootstrap_admin.credentials() {
             faults.extend(Email::parse(email).err().map(|e| format!("bootstrap_admin.email {e}")));
             faults.extend(Password::parse(password).err().map(|e| format!("bootstrap_admin.password {e}")));
         }
@@ -174,12 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_good() {
+    fn the_defaults_are_valid() {
         assert_eq!(config().validate(), Vec::<String>::new());
     }
 
     #[test]
-    fn an_address_of_another_kind_is_refused_by_the_name_of_its_key() {
+    fn an_address_with_another_scheme_is_refused_by_the_name_of_its_key() {
         for key in ["store.url", "intake.url", "cache.url", "bus.url", "identity.keys", "identity.issuer"] {
             for bad in ["", "s3cret", "mysql://u:s3cret@db", "sqlite:", "redis://u:s3cret@"] {
                 let mut table: toml::Table = Config::DEFAULTS.parse().expect("TOML");
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn production_wants_a_token_of_each_caller_and_no_address_of_one_process() {
+    fn production_requires_a_token_of_each_caller_and_refuses_addresses_of_one_process() {
         let layers =
             layers(&[Config::DEFAULTS, "[process]\nprofile = \"production\"\n"], None).expect("layers");
         let faults = read::<Config>(&layers).expect_err("the defaults are for one process").0;
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn all_faults_are_reported_together() {
         let mut config = config();
         config.public_base = "users/".to_owned();
         config.intake.url.clone_from(&config.store.url);
@@ -214,7 +217,7 @@ mod tests {
         config.passwords.passes = 1;
         config.sessions.idle_days = 0;
         config.throttle.logins_per_account = 0;
-        config.bootstrap_admin.email = "nobody".to_owned();
+        config.bootstrap_admin.email = "not an address".to_owned();
         config.bootstrap_admin.password = "12345678".to_owned().into();
         let faults = config.validate();
         assert_eq!(faults.len(), 9, "{faults:?}");

@@ -22,26 +22,27 @@ use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
 use tonic::service::Routes;
 
 pub use app::{App, CreateAdmin, Register, UserError};
-pub use config::{BootstrapAdmin, Config};
-pub use domain::{Choice, Consent, Email, Name, Password, User};
+pub use config::{BootstrapAdminConfig, Config};
+pub use domain::{Consent, ConsentChoice, Email, Name, Password, User};
 
-use app::{FirstAdmin, Passwords, Tokens};
+use app::{FirstAdmin, Parts, Passwords, Tokens};
 
 /// The service's name, as in queues, logs and configuration.
-const NAME: &str = "users";
+pub const NAME: &str = "users";
 
-/// Builds the service: opens its stores, makes the signing key and the first admin where there is none, and nothing more.
+/// Builds the service: opens its stores, and creates the signing key and the first admin if there are none.
+/// It starts nothing.
 ///
 /// # Errors
-/// Where a store can't be opened, or the configuration names what is not there; each says which key.
+/// If a store can't be opened, or the configuration is wrong. Each error names the key.
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
-    // First what may be refused here, then what leaves files behind.
+    // The verifier comes first, because it may refuse the configuration; the next step creates files.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
-    let Opened { app, bus, workers, closers } = open(&config, &surroundings).await?;
-    make_first_admin(&app, &config).await?;
+    let OpenedUsers { app, bus, workers, closers } = open(&config, &surroundings).await?;
+    create_first_admin(&app, &config).await?;
 
     let Config { public_base, older_base, identity, .. } = &config;
-    let (router, doc) = http::router(app.clone(), verifier, public_base, older_base, &identity.issuer);
+    let (router, doc) = http::router(app.clone(), verifier, public_base, older_base, &identity.issuer)?;
     let routes = Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, router.clone());
@@ -59,46 +60,43 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     })
 }
 
-/// The accounts without their service: what `portal seed` and `portal admin create` work with.
-pub struct Opened {
+/// The accounts without their service, for `portal seed` and `portal admin create`.
+pub struct OpenedUsers {
     /// The use cases.
     pub app: Arc<App>,
-    /// Where facts are told.
+    /// The bus that events are published to.
     pub bus: Arc<dyn Bus>,
-    /// What brings registrations into the store and facts to the bus; whoever opened them drives them.
+    /// The workers that move registrations into the store and publish messages. The caller of [`open`] runs
+    /// them.
     pub workers: Vec<Arc<dyn Worker>>,
-    /// How the stores are closed.
+    /// Close the stores.
     pub closers: Vec<Closer>,
 }
 
-/// Opens the stores of the accounts, and the signing key, without the service around them.
+/// Opens the stores of the accounts and the signing key, without the service around them.
 ///
 /// # Errors
-/// Where a store can't be opened; each says which key of the configuration.
-pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<Opened> {
+/// If a store can't be opened. Each error names the key of the configuration.
+pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<OpenedUsers> {
     let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
     let opened = store::open_store(&config.store.url).await?;
     let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
+    let cache_life = Duration::from_secs(config.cache.ttl_seconds);
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
-    let app = Arc::new(App {
+    let app = Arc::new(App::new(Parts {
         store: opened.store,
         intake,
-        cache: store::open_cache(&config.cache)?,
+        cache: store::open_cache(&config.cache.url, config.cache.capacity, cache_life)?,
         passwords: Passwords::new(&config.passwords)?,
         tokens: Tokens::new(keys, config.identity.issuer.clone()),
         sessions: config.sessions.rules(),
         throttle: config.throttle,
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
-        arrived: Arc::default(),
-        writes: app::Writes::default(),
-    });
+    }));
     if let Err(error) = app.learn_costs().await {
-        tracing::debug!(
-            cause = chassis::causes(&error),
-            "which costs of hashing accounts have is learned later"
-        );
+        tracing::debug!(cause = chassis::causes(&error), "the costs of stored hashes are read later");
     }
     let workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(workers::IntakeWorker::new(app.clone())),
@@ -107,37 +105,40 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         Arc::new(workers::CostsWorker::new(app.clone())),
         Arc::new(Erasing::new(
             "users.erasures",
-            vec![opened.erasure, Arc::new(workers::WipedIntake(app.intake.clone()))],
+            vec![opened.erasure, Arc::new(workers::ErasableIntake(app.intake.clone()))],
             bus.clone(),
         )),
     ];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
-    Ok(Opened { app, bus, workers, closers })
+    Ok(OpenedUsers { app, bus, workers, closers })
 }
 
-/// How often the first admin is tried again …
-const PATIENT_STARTS: u32 = 10;
-/// … after how long …
+/// The most attempts to create the first admin while the store is unavailable.
+const FIRST_ADMIN_RETRIES: u32 = 10;
+/// The pause after the first attempt; each further pause is longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// … and how long at most.
+/// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-async fn make_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
-    let Some((email, password)) = config.bootstrap_admin.wanted() else { return Ok(()) };
+async fn create_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
+    let Some((email, password)) = config.bootstrap_admin.credentials() else { return Ok(()) };
     let email = Email::parse(email).context("bootstrap_admin.email")?;
     let password = Password::parse(password).context("bootstrap_admin.password")?;
     let mut failures = 0;
-    let made = loop {
-        let wish = FirstAdmin { email: email.clone(), password: password.clone() };
-        match app.ensure_first_admin(wish).await {
-            // A store that has only just come up, with everybody at its door, may be too slow for the first question.
-            Err(error) if error.kind() == Kind::Unavailable && failures < PATIENT_STARTS => failures += 1,
+    let created = loop {
+        let command = FirstAdmin { email: email.clone(), password: password.clone() };
+        match app.ensure_first_admin(command).await {
+            // A server that has just started, with all services connecting, may be too slow for the first
+            // query.
+            Err(error) if error.kind() == Kind::Unavailable && failures < FIRST_ADMIN_RETRIES => {
+                failures += 1;
+            }
             outcome => break outcome.context("bootstrap_admin.email")?,
         }
         chassis::pause(chassis::back_off(failures, FIRST_PAUSE, MAX_PAUSE)).await;
     };
-    if made {
-        tracing::info!("the first admin was made from bootstrap_admin");
+    if created {
+        tracing::info!("the first admin was created from bootstrap_admin");
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The users service in a process of its own.
 
 fn main() -> std::process::ExitCode {
-    chassis::main("users", users::build)
+    chassis::main(users::NAME, users::build)
 }

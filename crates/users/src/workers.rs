@@ -1,6 +1,6 @@
-//! What this service does by itself: it brings registrations from the intake into the store, and forgets answers whose time is over.
-//! (That erasures become true in every file is done by the bus's worker `Erasing`.)
-//! (What tells other services is the bus's own worker, the relay.)
+//! The background work of this service: it moves registrations from the intake into the store, reads the
+//! costs of stored hashes, and forgets expired answers. Two more workers belong to the bus: the relay
+//! publishes messages, and `Erasing` completes erasures in every file.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,27 +14,29 @@ use crate::app::App;
 use crate::metrics::INTAKE_DEPTH;
 use crate::ports::Intake;
 
-/// The least time between two looks at how many registrations wait.
-const LOOK: Duration = Duration::from_secs(1);
-/// What a look counts at most: it costs little, however many wait.
-const MOST: u32 = 1000;
+/// The shortest time between two measurements of the number of waiting registrations.
+const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
+/// The most registrations that a measurement counts, so that it is cheap however many wait.
+const MAX_DEPTH: u32 = 1000;
 
-/// How often it is looked which costs of hashing accounts have.
-const COSTS: Duration = Duration::from_secs(60);
+/// The time between two reads of the costs of stored hashes.
+const COSTS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How often it is looked for answers whose time is over. Nothing waits for it: such an answer counts as none.
-const ANSWERS: Duration = Duration::from_secs(60);
+/// The time between two deletions of expired answers. It is not urgent, because an expired answer does not
+/// count.
+const ANSWERS_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Forgets answers to requests under keys once their time is over.
+/// Returns the worker that forgets expired answers to requests with idempotency keys.
 pub fn forget_answers(app: Arc<App>) -> Forgetting {
     let clock = app.clock.clone();
-    Forgetting::new("users.answers", ANSWERS, clock, move |most| {
+    Forgetting::new("users.answers", ANSWERS_INTERVAL, clock, move |most| {
         let app = app.clone();
         async move { app.forget_answers(most).await }
     })
 }
 
-/// Learns which costs of hashing accounts have: they change while accounts are hashed anew after a raise.
+/// The worker that reads the costs of stored hashes: they change while passwords are hashed again after a
+/// raise.
 pub struct CostsWorker {
     app: Arc<App>,
     next: Mutex<Option<Timestamp>>,
@@ -42,7 +44,7 @@ pub struct CostsWorker {
 }
 
 impl CostsWorker {
-    /// For the accounts of this app.
+    /// Creates the worker for the accounts of `app`.
     pub fn new(app: Arc<App>) -> Self {
         Self { app, next: Mutex::default(), wake: Arc::default() }
     }
@@ -59,7 +61,7 @@ impl Worker for CostsWorker {
         let due = self.next.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| next <= now);
         if due {
             self.app.learn_costs().await.map_err(|error| Box::new(error) as Box<dyn Fault>)?;
-            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(COSTS));
+            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(COSTS_INTERVAL));
         }
         Ok(Step::Idle)
     }
@@ -69,11 +71,11 @@ impl Worker for CostsWorker {
     }
 }
 
-/// The intake among the stores that are wiped after an erasure. It owes nothing by itself: the accounts do, for both.
-pub struct WipedIntake(pub Arc<dyn Intake>);
+/// The intake as a store that is wiped after an erasure. The store of accounts records what both owe.
+pub struct ErasableIntake(pub Arc<dyn Intake>);
 
 #[async_trait]
-impl Erasable for WipedIntake {
+impl Erasable for ErasableIntake {
     async fn owed(&self) -> Result<Vec<UserId>, StoreFailure> {
         Ok(Vec::new())
     }
@@ -87,31 +89,32 @@ impl Erasable for WipedIntake {
     }
 }
 
-/// Brings registrations into the store, a batch at a step.
+/// The worker that moves registrations into the store, one batch in each step.
 pub struct IntakeWorker {
     app: Arc<App>,
-    looked: Mutex<Option<Instant>>,
+    /// The time of the last measurement.
+    measured_at: Mutex<Option<Instant>>,
 }
 
 impl IntakeWorker {
-    /// For the registrations of this app.
+    /// Creates the worker for the registrations of `app`.
     pub fn new(app: Arc<App>) -> Self {
-        Self { app, looked: Mutex::default() }
+        Self { app, measured_at: Mutex::default() }
     }
 
-    /// Says how many registrations wait, for the metrics.
-    async fn look(&self) {
+    /// Measures the number of waiting registrations, for the metrics.
+    async fn measure_depth(&self) {
         let due = {
-            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            let due = looked.is_none_or(|at| at.elapsed() >= LOOK);
+            let mut measured_at = self.measured_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = measured_at.is_none_or(|at| at.elapsed() >= DEPTH_INTERVAL);
             if due {
-                *looked = Some(Instant::now());
+                *measured_at = Some(Instant::now());
             }
             due
         };
-        // An intake that does not answer has failed the step as well.
-        if due && let Ok(waiting) = self.app.intake.waiting(MOST).await {
-            INTAKE_DEPTH.set([], f64::from(u32::try_from(waiting.len()).unwrap_or(MOST)));
+        // If the intake does not answer, the step has failed too and is logged.
+        if due && let Ok(waiting) = self.app.intake.waiting(MAX_DEPTH).await {
+            INTAKE_DEPTH.set([], f64::from(u32::try_from(waiting.len()).unwrap_or(MAX_DEPTH)));
         }
     }
 }
@@ -123,9 +126,9 @@ impl Worker for IntakeWorker {
     }
 
     async fn step(&self) -> Result<Step, Box<dyn Fault>> {
-        let settled = self.app.settle_batch().await;
-        self.look().await;
-        match settled {
+        let outcome = self.app.settle_batch().await;
+        self.measure_depth().await;
+        match outcome {
             Ok(0) => Ok(Step::Idle),
             Ok(_) => Ok(Step::Worked),
             Err(error) => Err(Box::new(error)),

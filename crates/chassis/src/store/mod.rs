@@ -1,5 +1,6 @@
 //! Stores: SQLite and PostgreSQL, their failures, time limits, and the duty to erase a person.
 
+mod columns;
 mod erasure;
 mod failure;
 mod opened;
@@ -9,6 +10,7 @@ pub mod postgres;
 pub mod sqlite;
 mod time_limit;
 
+pub use columns::{StoredTime, StoredVersion};
 pub use erasure::{Erasable, SqliteErasure, owe_sqlite};
 #[cfg(feature = "servers")]
 pub use erasure::{PostgresErasure, owe_postgres};

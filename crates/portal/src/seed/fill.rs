@@ -15,7 +15,7 @@ use news::app::{Command, NewArticle, NewsError, Target, Which};
 use news::domain::{Action, StoryInput, StoryPatch};
 use recommendations::MAX_ENTRIES;
 use tokio_util::sync::CancellationToken;
-use users::{Choice, Email, Name, Password, Register};
+use users::{ConsentChoice, Email, Name, Password, Register};
 use uuid::Uuid;
 
 use super::accounts::{Account, Accounts};
@@ -137,7 +137,7 @@ impl Filling<'_> {
         if user.role != person.role {
             users.set_role(user.id, person.role, sections.clone()).await?;
         }
-        let choice = Choice { personalisation: person.history, history: person.history };
+        let choice = ConsentChoice { personalisation: person.history, history: person.history };
         if person.role == Role::Reader && users.consent(user.id).await?.choice != choice {
             users.set_consent(user.id, choice).await?;
         }

@@ -2,9 +2,9 @@ use kernel::Role;
 
 use super::{App, UserError};
 use crate::domain::{Account, Email, Name, Password, User};
-use crate::ports::{Inserted, IntakeError};
+use crate::ports::{InsertOutcome, IntakeError};
 
-/// An operator wants one more admin.
+/// The command of an operator to create an admin.
 pub struct CreateAdmin {
     /// The display name.
     pub name: Name,
@@ -15,29 +15,24 @@ pub struct CreateAdmin {
 }
 
 impl App {
-    /// The account of this address, if there is one. For operators, who hold the stores; no route asks this, for its answer would
-    /// tell who has an account.
-    pub async fn find_by_email(&self, email: &Email) -> Result<Option<User>, UserError> {
-        Ok(self.account_of(email).await?.map(|account| account.user))
-    }
-
-    /// Makes an account that is an admin from its first version on: a crash leaves all of it or nothing, never an account of
-    /// another role. There is no route to this: whoever calls it holds the stores.
+    /// Creates an account that is an admin from its first version on: a crash leaves all of it or nothing,
+    /// never an account with another role. No route calls it: the caller has access to the stores.
     ///
     /// # Errors
-    /// `email_taken`: whoever has the account already does not become an admin by it.
-    pub async fn create_admin(&self, wish: CreateAdmin) -> Result<User, UserError> {
-        if self.account_of(&wish.email).await?.is_some() {
+    /// `email_taken`: an existing account does not become an admin.
+    pub async fn create_admin(&self, command: CreateAdmin) -> Result<User, UserError> {
+        if self.find_account(&command.email).await?.is_some() {
             return Err(IntakeError::EmailTaken.into());
         }
-        let credentials = self.passwords.hash(&wish.password).await?;
+        let credentials = self.passwords.hash(&command.password).await?;
         let id = self.new_user_id();
-        let account = Account::new(id, wish.name, wish.email, Role::Admin, credentials, self.clock.now());
+        let account =
+            Account::new(id, command.name, command.email, Role::Admin, credentials, self.clock.now());
         let reservation = self.reserve(&account.user.email, id).await?;
         let stored = self.store.insert(&account).await;
         self.release(&reservation).await;
         match stored? {
-            Inserted::Stored => Ok(account.user),
+            InsertOutcome::Stored => Ok(account.user),
             _ => Err(IntakeError::EmailTaken.into()),
         }
     }

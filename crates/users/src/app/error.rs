@@ -5,37 +5,37 @@ use kernel::{Class, Fault, FieldFault, Kind};
 use super::passwords::PasswordError;
 use crate::ports::{IntakeError, UserStoreError};
 
-/// Why something was not done with an account.
+/// Why a use case was refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
-    /// Fields break rules.
-    #[error("The body breaks a rule; see errors.")]
+    /// Fields of the request break rules.
+    #[error("The request breaks a rule: see `errors`.")]
     Invalid(Vec<FieldFault>),
-    /// The current password that was given is another one.
-    #[error("The current password is not right.")]
+    /// The current password in the request is wrong.
+    #[error("The current password is wrong.")]
     WrongPassword,
-    /// The session is too old to do this without the password.
+    /// The login is too old to do this without the password.
     #[error("This login is older than 10 minutes: send `current_password` in the body, or log in again.")]
     CurrentPasswordRequired,
-    /// It was tried too often.
-    #[error("Too many attempts; wait a little.")]
+    /// There were too many attempts.
+    #[error("Too many attempts: wait as long as `Retry-After` says.")]
     TooManyAttempts {
-        /// So long, in whole seconds.
+        /// The time to wait, in whole seconds.
         wait: Duration,
     },
-    /// The store refused, or is away.
+    /// The store refused, or is unavailable.
     #[error(transparent)]
     Store(#[from] UserStoreError),
-    /// The intake refused, or is away.
+    /// The intake refused, or is unavailable.
     #[error(transparent)]
     Intake(#[from] IntakeError),
-    /// A password could not be hashed now.
+    /// A password could not be hashed or compared.
     #[error(transparent)]
     Password(#[from] PasswordError),
 }
 
 impl UserError {
-    /// One field that breaks a rule.
+    /// Creates the refusal of one field.
     pub fn field(fault: FieldFault) -> Self {
         UserError::Invalid(vec![fault])
     }

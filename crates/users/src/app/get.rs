@@ -7,16 +7,16 @@ use crate::domain::User;
 use crate::ports::UserStoreError;
 
 impl App {
-    /// The account of this id: from the cache, else from the intake, else from the store, in this order: an account moves from
-    /// the intake to the store, so asking the store first could miss it in both.
+    /// Returns the account of this id, from the cache, the intake or the store, in this order. An account
+    /// moves from the intake to the store, so the other order could miss it in both.
     ///
     /// # Errors
-    /// `not_found`, for the erased too.
+    /// `not_found`, also for an erased account.
     pub async fn get(&self, id: UserId) -> Result<User, UserError> {
         self.find(id).await?.ok_or(UserError::Store(UserStoreError::NotFound))
     }
 
-    /// The accounts of these ids, in this order; ids without an account are left out.
+    /// Returns the accounts of these ids, in this order. Ids without an account are left out.
     pub async fn get_many(&self, ids: &[UserId]) -> Result<Vec<User>, UserError> {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
@@ -50,7 +50,7 @@ impl App {
         if let Some(user) = self.cache.get(id).await {
             return Ok(Some(user));
         }
-        // What waits is not put into the cache: the store is about to have it.
+        // A waiting account is not cached: it is about to move to the store.
         Ok(self.intake.by_id(id).await?.map(|account| account.user))
     }
 }

@@ -2,33 +2,34 @@ use chassis::Kept;
 
 use super::App;
 
-/// Whether store and intake take writes, each asked once in five seconds however many callers want to know.
+/// Checks that store and intake accept writes. Each is asked once in five seconds, however many callers there
+/// are.
 #[derive(Default)]
-pub struct Writes {
+pub struct WriteProbes {
     store: Kept,
     intake: Kept,
 }
 
-/// How each store is. They are kept apart: that one answers says nothing about another.
+/// The health of the stores, each of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
-    /// The store of accounts answers and takes writes.
+    /// The store of accounts answers and accepts writes.
     pub store: bool,
-    /// The intake answers and takes writes.
+    /// The intake answers and accepts writes.
     pub intake: bool,
     /// The cache answers.
     pub cache: bool,
 }
 
 impl Health {
-    /// True if all of them do.
+    /// Says whether all stores are healthy.
     pub fn is_well(self) -> bool {
         self.store && self.intake && self.cache
     }
 }
 
 impl App {
-    /// Asks every store.
+    /// Checks every store.
     pub async fn health(&self) -> Health {
         let (store, intake, cache, store_writes, intake_writes) = tokio::join!(
             self.store.ping(),

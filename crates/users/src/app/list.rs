@@ -1,23 +1,24 @@
 use chassis::causes;
 use kernel::{FieldFault, MAX_LIMIT, MAX_REACH};
 
-use super::{App, BATCH, UserError};
+use super::settle::BATCH;
+use super::{App, UserError};
 use crate::ports::Listing;
 
-/// Which accounts of all: `count` after the first `start`.
+/// A range of all accounts: `count` accounts after the first `start`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
-    /// How many come before it.
+pub struct ListRange {
+    /// The number of accounts before it.
     pub start: u32,
-    /// How many it has at the most.
+    /// The most accounts in it.
     pub count: u32,
 }
 
-impl Slice {
-    /// How many accounts a list has where nobody says.
+impl ListRange {
+    /// The number of accounts if the request does not name one.
     pub const DEFAULT_COUNT: i64 = 10;
 
-    /// Checks the range; nothing is clamped in silence.
+    /// Checks the range. A number outside of its bounds is refused and never clamped.
     ///
     /// # Errors
     /// `out_of_range` for each parameter.
@@ -27,14 +28,14 @@ impl Slice {
             |name: &str, sentence: String| FieldFault::new(format!("/{name}"), "out_of_range", sentence);
         let count = u32::try_from(count).ok().filter(|count| (1..=MAX_LIMIT).contains(count));
         if count.is_none() {
-            faults.push(fault("count", format!("must be 1 to {MAX_LIMIT}")));
+            faults.push(fault("count", format!("must be between 1 and {MAX_LIMIT}")));
         }
         let reach = MAX_REACH - count.unwrap_or(1);
         let start = u32::try_from(start).ok().filter(|start| *start <= reach);
         if start.is_none() {
             faults.push(fault(
                 "start",
-                format!("must be 0 to {reach}: lists reach as far as the {MAX_REACH}th account"),
+                format!("must be between 0 and {reach}: lists end at account number {MAX_REACH}"),
             ));
         }
         match (start, count) {
@@ -45,16 +46,16 @@ impl Slice {
 }
 
 impl App {
-    /// A slice of all accounts, the first registered first.
-    pub async fn list(&self, slice: Slice) -> Result<Listing, UserError> {
-        // Whoever was just told that an account exists finds it in the list, too; of a long backlog, what came first. One that
-        // can't be stored is the worker's affair: it must not hide the list.
+    /// Returns a range of all accounts, in the order of registration.
+    pub async fn list(&self, range: ListRange) -> Result<Listing, UserError> {
+        // An account whose registration was just answered is in the list, too; of a long backlog, the oldest
+        // ones are. If one can't be stored, the worker handles it: it must not hide the list.
         for id in self.intake.waiting(BATCH).await? {
             if let Err(error) = self.settle(id).await {
-                tracing::debug!(user = %id, cause = causes(&error), "a registration was left to the worker");
+                tracing::debug!(user = %id, cause = causes(&error), "a registration could not be settled before a list; the worker tries again");
             }
         }
-        Ok(self.store.list(slice.start, slice.count).await?)
+        Ok(self.store.list(range.start, range.count).await?)
     }
 }
 
@@ -63,10 +64,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_refused_by_name_and_never_clamped() {
-        assert_eq!(Slice::new(0, 10).expect("good"), Slice { start: 0, count: 10 });
-        assert_eq!(Slice::new(9_900, 100).expect("the last").start, 9_900);
-        let names = |start, count| match Slice::new(start, count) {
+    fn a_range_out_of_bounds_is_refused_by_name_and_never_clamped() {
+        assert_eq!(ListRange::new(0, 10).expect("good"), ListRange { start: 0, count: 10 });
+        assert_eq!(ListRange::new(9_900, 100).expect("the last").start, 9_900);
+        let names = |start, count| match ListRange::new(start, count) {
             Err(UserError::Invalid(faults)) => faults.into_iter().map(|fault| fault.pointer).collect(),
             _ => Vec::new(),
         };

@@ -11,25 +11,25 @@ use crate::domain::{Account, Email, RefreshToken, Session};
 use crate::metrics::LOGIN;
 use crate::ports::{SessionName, UserStoreError};
 
-/// Somebody says who they are.
+/// The command to log in.
 pub struct Login {
     /// The address.
     pub email: Email,
     /// The password, as it was typed.
     pub password: SecretString,
-    /// Where they are.
+    /// The caller's address.
     pub from: IpAddr,
-    /// The refresh tokens that came along: one of this account shows that it is its owner's browser.
+    /// The refresh tokens in the request. A token of this account shows that the browser is its owner's.
     pub held: Vec<RefreshToken>,
 }
 
 /// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// There is no such account, or the password is another one. Which of them is nobody's business.
-    #[error("The e-mail or the password is not right.")]
+    /// There is no such account, or the password is wrong. Which of the two is deliberately not said.
+    #[error("The e-mail or the password is wrong.")]
     WrongCredentials,
-    /// It could not be tried.
+    /// The login was refused or failed before the password was compared.
     #[error(transparent)]
     User(#[from] UserError),
 }
@@ -43,8 +43,8 @@ impl Fault for LoginError {
     }
 }
 
-/// An outcome, as in metrics.
-fn named<T>(outcome: &Result<T, LoginError>) -> &'static str {
+/// Returns the name of an outcome in metrics.
+fn metric_label<T>(outcome: &Result<T, LoginError>) -> &'static str {
     match outcome {
         Ok(_) => "ok",
         Err(LoginError::WrongCredentials) => "wrong",
@@ -55,25 +55,27 @@ fn named<T>(outcome: &Result<T, LoginError>) -> &'static str {
 }
 
 impl App {
-    /// Logs somebody in and opens a session. An unknown e-mail costs the same work as a wrong password and gets the same answer.
+    /// Logs in and opens a session. An unknown e-mail costs the same work as a wrong password and gets the
+    /// same answer.
     ///
     /// # Errors
-    /// `wrong_credentials`; `too_many_attempts`; `busy` where too many log in at this moment.
+    /// `wrong_credentials`; `too_many_attempts`; `busy` if too many passwords are being hashed.
     pub async fn log_in(&self, login: Login) -> Result<Grant, LoginError> {
         let outcome = self.try_to_log_in(login).await;
-        LOGIN.count([named(&outcome).into()]);
+        LOGIN.count([metric_label(&outcome).into()]);
         outcome
     }
 
     async fn try_to_log_in(&self, login: Login) -> Result<Grant, LoginError> {
         let attempt = Attempt::new(&login.email, login.from);
         let mut session = None;
-        if let Err(refused) = self.admit_login(&attempt).await {
-            session = Some(self.session_of(&login.email, &login.held).await?.ok_or(refused)?);
+        if let Err(refusal) = self.admit_login(&attempt).await {
+            session = Some(self.session_of(&login.email, &login.held).await?.ok_or(refusal)?);
         }
-        let outcome = match self.prove(&login.email, &login.password).await {
-            // While the password was compared it was changed, or hashed anew by another login: what is kept now decides.
-            Err(error) if is_stale(&error) => match self.prove(&login.email, &login.password).await {
+        let outcome = match self.try_password(&login.email, &login.password).await {
+            // While the password was compared, it was changed, or another login hashed it again: the current
+            // hash decides.
+            Err(error) if is_stale(&error) => match self.try_password(&login.email, &login.password).await {
                 Err(error) if is_stale(&error) => Err(LoginError::WrongCredentials),
                 outcome => outcome,
             },
@@ -88,15 +90,20 @@ impl App {
         outcome
     }
 
-    /// The session of the account that one of these tokens belongs to, if it has not failed too often.
+    /// Returns the session of the account that one of these tokens belongs to, if it has not failed too
+    /// often.
     async fn session_of(&self, email: &Email, held: &[RefreshToken]) -> Result<Option<SessionId>, UserError> {
         for token in held {
-            let (print, now) = (token.print(), self.clock.now());
+            let (print, now) = (token.digest(), self.clock.now());
             let Some(session) = self.store.session(SessionName::Series(print.series), now).await? else {
                 continue;
             };
             let is_owner = session.is_held_by(&print, now, &self.sessions)
-                && self.store.account_of(email).await?.is_some_and(|account| account.user.id == session.user);
+                && self
+                    .store
+                    .account_by_email(email)
+                    .await?
+                    .is_some_and(|account| account.user.id == session.user);
             if is_owner && self.admit_session(session.id).await {
                 return Ok(Some(session.id));
             }
@@ -104,58 +111,52 @@ impl App {
         Ok(None)
     }
 
-    async fn prove(&self, email: &Email, password: &SecretString) -> Result<Grant, LoginError> {
-        let Some(account) = self.account_of(email).await? else {
-            let place = self.tokens.place_of(email.key());
-            self.passwords.matches_nobody(password, place).await.map_err(UserError::from)?;
+    async fn try_password(&self, email: &Email, password: &SecretString) -> Result<Grant, LoginError> {
+        let Some(account) = self.find_account(email).await? else {
+            let number = self.tokens.number_of(email.key());
+            self.passwords.compare_with_unknown(password, number).await.map_err(UserError::from)?;
             return Err(LoginError::WrongCredentials);
         };
-        let right = self.passwords.matches(password, &account.credentials).await.map_err(UserError::from)?;
-        if !right {
+        let is_right =
+            self.passwords.matches(password, &account.credentials).await.map_err(UserError::from)?;
+        if !is_right {
             return Err(LoginError::WrongCredentials);
         }
         let grant = self.open_session(&account).await?;
-        self.keep_at_its_cost(&account, password).await;
+        self.rehash_if_outdated(&account, password).await;
         Ok(grant)
     }
 
     async fn open_session(&self, Account { user, credentials }: &Account) -> Result<Grant, LoginError> {
-        // A session belongs to an account in the store; who still waits in the intake is brought there first.
+        // A session belongs to an account in the store, so a waiting registration is moved there first.
         self.settle(user.id).await?;
         let (token, now) = (RefreshToken::mint(), self.clock.now());
         let session = Session::new(SessionId::new(self.ids.next()), user.id, &token, now, &self.sessions);
         match self.store.open_session(&session, credentials, self.sessions.most).await {
-            Ok(bearer) => Ok(self.grant(session.id, bearer, token, now)?),
-            // Erased while the password was compared: then it is not right any more.
+            Ok(subject) => Ok(self.grant(session.id, subject, token, now)?),
+            // The account was erased while the password was compared.
             Err(UserStoreError::NotFound) => Err(LoginError::WrongCredentials),
             Err(error) => Err(UserError::from(error).into()),
         }
     }
 
-    /// Hashes a proven password anew where the cost of hashing was changed since. If that fails, the next login does it.
-    async fn keep_at_its_cost(&self, Account { user, credentials }: &Account, password: &SecretString) {
-        let kept = async {
-            let Some(anew) = self.passwords.hash_anew(password, credentials).await? else { return Ok(()) };
-            self.store.rehash(user.id, credentials, &anew).await?;
+    /// Hashes a proven password again if the cost of hashing has changed since. If that fails, the next login
+    /// does it.
+    async fn rehash_if_outdated(&self, Account { user, credentials }: &Account, password: &SecretString) {
+        let work = async {
+            let Some(new) = self.passwords.rehash(password, credentials).await? else { return Ok(()) };
+            self.store.rehash(user.id, credentials, &new).await?;
             Ok::<_, UserError>(())
         };
-        if let Err(error) = kept.await {
-            tracing::debug!(cause = causes(&error), "a password was left as it was hashed before");
+        if let Err(error) = work.await {
+            tracing::debug!(cause = causes(&error), "a password keeps its older hash until the next login");
         }
     }
 
-    /// Learns which costs of hashing accounts have, so that an unknown e-mail takes as long as a known one.
+    /// Reads the costs of the stored hashes, so that a login with an unknown e-mail takes as long as one with
+    /// a known e-mail.
     pub async fn learn_costs(&self) -> Result<(), UserError> {
-        Ok(self.passwords.learn(&self.store.hash_costs().await?)?)
-    }
-
-    /// Whoever has this e-mail. The intake is asked first: in the other order an account could move from the one to the
-    /// other between the two questions and be in neither.
-    pub(super) async fn account_of(&self, email: &Email) -> Result<Option<Account>, UserError> {
-        match self.intake.by_email(email).await? {
-            Some(account) => Ok(Some(account)),
-            None => Ok(self.store.account_of(email).await?),
-        }
+        Ok(self.passwords.set_costs(&self.store.hash_costs().await?)?)
     }
 }
 

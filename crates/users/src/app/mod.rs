@@ -1,5 +1,6 @@
-//! What this service does: one file per use case.
+//! The use cases of this service, one file for each.
 
+mod accounts;
 mod background;
 mod bootstrap;
 mod consent;
@@ -8,16 +9,16 @@ mod erase;
 mod error;
 mod get;
 mod health;
+mod idempotency;
 mod list;
 mod login;
-mod once;
 mod passwords;
 mod register;
 mod roles;
 mod sessions;
 mod settle;
-mod standing;
 mod throttle;
+mod token_check;
 mod tokens;
 mod update;
 
@@ -29,45 +30,85 @@ use tokio::sync::Notify;
 
 pub use bootstrap::FirstAdmin;
 pub use create_admin::CreateAdmin;
-pub use erase::Erase;
+pub use erase::EraseUser;
 pub use error::UserError;
-pub use health::Writes;
-pub use list::Slice;
+pub use idempotency::{IdempotentRequest, Registration};
+pub use list::ListRange;
 pub use login::Login;
-pub use once::{Named, Registered};
-pub use passwords::{HashingCost, Passwords};
+pub use passwords::{Passwords, PasswordsConfig};
 pub use register::Register;
 pub use sessions::{Grant, SessionError};
-pub use settle::BATCH;
-pub use throttle::Throttle;
+pub use throttle::AttemptLimitsConfig;
 pub use tokens::Tokens;
-pub use update::{NewPassword, Update};
+pub use update::{ChangePassword, UpdateUser};
 
 use crate::domain::{SessionRules, User};
 use crate::ports::{Intake, UserCache, UserStore};
+use health::WriteProbes;
 
-/// How long an e-mail is reserved for a registration or a change that is under way. Longer than the budget of a request, so
-/// that a lease is lost only where a process hung or died; short, because until then the e-mail is refused to everybody.
+/// The time for which an e-mail is reserved for a registration or a change in progress. It is longer than the
+/// time limit of a request, so that a lease is lost only if a process hung or died. It is short, because
+/// until then the e-mail is refused to everyone else.
 const LEASE: Duration = Duration::from_secs(10);
+
+/// The parts that [`App`] is made of.
+pub struct Parts {
+    /// The accounts.
+    pub store: Arc<dyn UserStore>,
+    /// The registrations that are not in the store yet.
+    pub intake: Arc<dyn Intake>,
+    /// Lookups by id, and counts of attempts.
+    pub cache: Arc<dyn UserCache>,
+    /// Hashes and compares passwords.
+    pub passwords: Passwords,
+    /// Signs access tokens.
+    pub tokens: Tokens,
+    /// The rules of how long sessions last.
+    pub sessions: SessionRules,
+    /// The limits of attempts.
+    pub throttle: AttemptLimitsConfig,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The source of new ids.
+    pub ids: Arc<dyn Ids>,
+}
 
 /// The use cases over their ports.
 pub struct App {
     pub(crate) store: Arc<dyn UserStore>,
     pub(crate) intake: Arc<dyn Intake>,
     pub(crate) cache: Arc<dyn UserCache>,
-    pub(crate) passwords: Passwords,
     pub(crate) tokens: Tokens,
     pub(crate) sessions: SessionRules,
-    pub(crate) throttle: Throttle,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn Ids>,
-    /// Told when a registration came in.
+    /// Notified when a registration arrives.
     pub(crate) arrived: Arc<Notify>,
-    /// Whether store and intake take writes, for the health check.
-    pub(crate) writes: Writes,
+    passwords: Passwords,
+    throttle: AttemptLimitsConfig,
+    ids: Arc<dyn Ids>,
+    /// The latest checks that store and intake accept writes.
+    writes: WriteProbes,
 }
 
 impl App {
+    /// Puts the use cases together.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, intake, cache, passwords, tokens, sessions, throttle, clock, ids } = parts;
+        Self {
+            store,
+            intake,
+            cache,
+            tokens,
+            sessions,
+            clock,
+            arrived: Arc::default(),
+            passwords,
+            throttle,
+            ids,
+            writes: WriteProbes::default(),
+        }
+    }
+
     fn new_user_id(&self) -> UserId {
         UserId::new(self.ids.next())
     }
@@ -76,9 +117,9 @@ impl App {
         MessageId::new(self.ids.next())
     }
 
-    /// Tells the cache what came of a change. One that did not say how it ended may have been done: then the store is asked until
-    /// nobody holds an older copy.
-    async fn told<E: Fault>(&self, id: UserId, outcome: Result<User, E>) -> Result<User, E> {
+    /// Applies the outcome of a change to the cache. If the outcome is unknown, the change may have been
+    /// stored: then the account is forgotten, and the store is asked until no task holds an older copy.
+    async fn update_cache<E: Fault>(&self, id: UserId, outcome: Result<User, E>) -> Result<User, E> {
         match &outcome {
             Ok(user) => self.cache.put(user).await,
             Err(error) if error.kind().is_server_error() => self.cache.forget(id).await,

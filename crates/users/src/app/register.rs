@@ -5,9 +5,9 @@ use kernel::{Role, UserId};
 
 use super::{App, LEASE, UserError};
 use crate::domain::{Account, Email, Name, Password, User};
-use crate::ports::{IntakeError, Once, Reservation};
+use crate::ports::{IdempotencyAttempt, IntakeError, Reservation};
 
-/// Somebody wants an account.
+/// The command to register an account.
 pub struct Register {
     /// The display name.
     pub name: Name,
@@ -15,36 +15,39 @@ pub struct Register {
     pub email: Email,
     /// The password.
     pub password: Password,
-    /// Where they are.
+    /// The caller's address.
     pub from: IpAddr,
 }
 
 impl App {
-    /// Takes a registration in. When this returns, the e-mail is taken, the account can log in, and a crash loses nothing; the
-    /// store gets it from the worker.
+    /// Accepts a registration. When this returns, the e-mail is taken, the account can log in, and a crash
+    /// loses nothing; the worker brings it into the store.
     ///
     /// # Errors
-    /// `email_taken`; `too_many_attempts`; `busy` where too many passwords are being hashed.
-    pub async fn register(&self, wish: Register) -> Result<User, UserError> {
-        self.admit_registration(wish.from).await?;
-        self.take_in(self.new_user_id(), wish, None).await
+    /// `email_taken`; `too_many_attempts`; `busy` if too many passwords are being hashed.
+    pub async fn register(&self, command: Register) -> Result<User, UserError> {
+        self.admit_registration(command.from).await?;
+        self.accept(self.new_user_id(), command, None).await
     }
 
-    /// The same for an account of this id, with what keeps the answer under a key.
-    pub(super) async fn take_in(
+    /// Accepts a registration for an account of this id. If the request has an idempotency key, `attempt`
+    /// names it.
+    pub(super) async fn accept(
         &self,
         id: UserId,
-        wish: Register,
-        once: Option<&Once>,
+        command: Register,
+        attempt: Option<&IdempotencyAttempt>,
     ) -> Result<User, UserError> {
-        // A first look, so that a taken e-mail costs no hash. What counts is the look after the reservation.
-        if self.account_of(&wish.email).await?.is_some() {
+        // This check saves a hash if the e-mail is taken. The check after the reservation is the one that
+        // counts.
+        if self.find_account(&command.email).await?.is_some() {
             return Err(IntakeError::EmailTaken.into());
         }
-        let credentials = self.passwords.hash(&wish.password).await?;
-        let account = Account::new(id, wish.name, wish.email, Role::Reader, credentials, self.clock.now());
+        let credentials = self.passwords.hash(&command.password).await?;
+        let account =
+            Account::new(id, command.name, command.email, Role::Reader, credentials, self.clock.now());
         let reservation = self.reserve(&account.user.email, id).await?;
-        if let Err(error) = self.intake.append(&reservation, &account, once).await {
+        if let Err(error) = self.intake.append(&reservation, &account, attempt).await {
             self.release(&reservation).await;
             return Err(error.into());
         }
@@ -53,13 +56,13 @@ impl App {
         Ok(account.user)
     }
 
-    /// Reserves an e-mail that nobody has.
+    /// Reserves an e-mail that no account has.
     ///
-    /// The order is what makes the e-mail unique over two stores: reserve first, then ask the store. Whoever had it reserved
-    /// before let it go only after the store had it.
+    /// The order makes the e-mail unique over two stores: reserve it first, then ask the store. An earlier
+    /// reservation was released only after the store had the account.
     pub(super) async fn reserve(&self, email: &Email, id: UserId) -> Result<Reservation, UserError> {
         let reservation = self.intake.reserve(email, id, LEASE).await?;
-        let refusal = match self.store.account_of(email).await {
+        let refusal = match self.store.account_by_email(email).await {
             Ok(None) => return Ok(reservation),
             Ok(Some(_)) => IntakeError::EmailTaken.into(),
             Err(error) => error.into(),
@@ -68,10 +71,10 @@ impl App {
         Err(refusal)
     }
 
-    /// Gives a reservation back. That it fails costs the next one a wait, no more.
+    /// Releases a reservation. If this fails, the next registration has to wait for the lease, no more.
     pub(super) async fn release(&self, reservation: &Reservation) {
         if let Err(error) = self.intake.release(reservation).await {
-            tracing::debug!(cause = causes(&error), "a reservation was left to run out");
+            tracing::debug!(cause = causes(&error), "a reservation was left to expire");
         }
     }
 }

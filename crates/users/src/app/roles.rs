@@ -7,20 +7,27 @@ impl App {
     /// Gives an account a role.
     ///
     /// # Errors
-    /// `not_found`; `last_admin`; `invalid` where a role that knows no sections is limited to some, or to none at all.
+    /// `not_found`; `last_admin`; `invalid` if the sections are empty, or the role can't be limited to
+    /// sections.
     pub async fn set_role(&self, id: UserId, role: Role, sections: Sections) -> Result<User, UserError> {
         if let Sections::Only(only) = &sections {
-            let limited = matches!(role, Role::Author | Role::Editor);
+            let has_sections = matches!(role, Role::Author | Role::Editor);
             let fault = |code, sentence| UserError::field(FieldFault::new("/sections", code, sentence));
-            if !limited {
-                return Err(fault("not_limited", "only authors and editors are limited to sections"));
+            if !has_sections {
+                return Err(fault(
+                    "not_limited",
+                    "must be left out: only authors and editors are limited to sections",
+                ));
             }
             if only.is_empty() {
-                return Err(fault("empty", "must name a section, or be left out for all"));
+                return Err(fault(
+                    "empty",
+                    "must name at least one section, or be left out for all sections",
+                ));
             }
         }
         self.settle(id).await?;
         let outcome = self.store.set_role(id, role, &sections).await;
-        Ok(self.told(id, outcome).await?)
+        Ok(self.update_cache(id, outcome).await?)
     }
 }

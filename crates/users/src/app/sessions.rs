@@ -3,36 +3,37 @@ use std::time::Duration;
 use kernel::{Class, Fault, Identity, Kind, SessionId, Timestamp, UserId};
 
 use super::{App, UserError};
-use crate::domain::{ACCESS_TOKEN_LIFE, Digest, Refresh, RefreshToken, Salt, Session, User, Verdict};
-use crate::ports::{Bearer, Ending, Refreshed, SessionName, UserStoreError};
+use crate::domain::{ACCESS_TOKEN_LIFE, Digest, RefreshRequest, RefreshToken, Salt, Session, User, Verdict};
+use crate::ports::{RefreshOutcome, SessionName, SessionsToEnd, TokenSubject, UserStoreError};
 
-/// What a login or a refresh gives.
+/// The result of a login or a refresh.
 pub struct Grant {
     /// The signed access token.
     pub access_token: String,
-    /// How long it holds.
+    /// The time for which it is still valid.
     pub life: Duration,
-    /// The token that asks for the next one.
+    /// The token for the next refresh.
     pub refresh_token: RefreshToken,
-    /// Whose they are.
+    /// The account.
     pub user: User,
-    /// True where the same was answered before.
+    /// True if the same request was answered before.
     pub replayed: bool,
 }
 
 /// Why a session was not refreshed.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The request holds no refresh token.
-    #[error("The session is over; log in again.")]
+    /// The request contains no refresh token.
+    #[error("The session has ended: log in again.")]
     NoToken,
-    /// The session of the token is unknown or over, or has ended because the token was used before. The answer does not say which.
-    #[error("The session is over; log in again.")]
+    /// The session of the token is unknown or expired, or has ended because the token was used before. The
+    /// answer does not say which.
+    #[error("The session has ended: log in again.")]
     Over,
-    /// The token was replaced a moment ago, and its answer cannot be made again. The session goes on.
-    #[error("The session was refreshed a moment ago; use the newest cookie.")]
+    /// The token was replaced a moment ago, and its answer can't be made again. The session goes on.
+    #[error("The session was refreshed a moment ago: use the newest cookie.")]
     Replaced,
-    /// It could not be tried.
+    /// The refresh failed.
     #[error(transparent)]
     User(#[from] UserError),
 }
@@ -49,34 +50,37 @@ impl Fault for SessionError {
 }
 
 impl App {
-    /// Gives the next tokens for a refresh token, which is used up by this. `tokens` are all that a client sent: cookies of
-    /// other paths may have our cookie's name. `key` names the request: the same one again, by the same token and key, gets the
-    /// same refresh token.
+    /// Exchanges a refresh token for the next tokens; it is used up. `tokens` are all tokens that the client
+    /// sent: cookies of other paths may have the name of our cookie. `key` names the request: if it is
+    /// repeated with the same token and key, it gets the same refresh token.
     ///
     /// # Errors
     /// `invalid_refresh_token`. If the token was used before, its session has ended.
     pub async fn refresh(&self, tokens: &[RefreshToken], key: Option<&str>) -> Result<Grant, SessionError> {
-        let mut refused = SessionError::NoToken;
+        let mut error = SessionError::NoToken;
         for token in self.best_first(tokens).await? {
             match self.refresh_by(token, key).await {
-                Err(SessionError::Over) => refused = SessionError::Over,
+                Err(SessionError::Over) => error = SessionError::Over,
                 outcome => return outcome,
             }
         }
-        Err(refused)
+        Err(error)
     }
 
-    /// The tokens in the order in which they are tried. An old one ends its session when it is presented, so one that is good
-    /// goes first; and an old one of a session is left out if a better one of the same session is there.
+    /// Returns the tokens in the order in which they are tried. An old token ends its session when it is
+    /// presented, so a good one comes first, and an old token is left out if there is a better one of the
+    /// same session.
     async fn best_first<'a>(&self, tokens: &'a [RefreshToken]) -> Result<Vec<&'a RefreshToken>, UserError> {
         let mut ranked: Vec<(u8, &RefreshToken)> = Vec::new();
         if tokens.len() < 2 {
             return Ok(tokens.iter().collect());
         }
         for token in tokens {
-            let name = SessionName::Series(token.print().series);
+            let name = SessionName::Series(token.digest().series);
             let session = self.store.session(name, self.clock.now()).await?;
-            let rank = match session.map(|session| session.judge(&self.asked(token, Salt::mint(), None).0)) {
+            let rank = match session
+                .map(|session| session.judge(&self.refresh_request(token, Salt::mint(), None).0))
+            {
                 Some(Verdict::Good(_)) => 0,
                 Some(Verdict::Again(..) | Verdict::Replaced) => 1,
                 Some(Verdict::Reused) => 2,
@@ -87,20 +91,25 @@ impl App {
         ranked.sort_by_key(|(rank, _)| *rank);
         let mut chosen: Vec<&RefreshToken> = Vec::new();
         for (_, token) in ranked {
-            let series = token.print().series;
-            if chosen.iter().all(|other| other.print().series != series) {
+            let series = token.digest().series;
+            if chosen.iter().all(|other| other.digest().series != series) {
                 chosen.push(token);
             }
         }
         Ok(chosen)
     }
 
-    /// What is asked of the store for `token`, and the token that would be the next.
-    fn asked(&self, token: &RefreshToken, salt: Salt, key: Option<&str>) -> (Refresh, RefreshToken) {
+    /// Returns the request to the store for `token`, and the token that would be the next.
+    fn refresh_request(
+        &self,
+        token: &RefreshToken,
+        salt: Salt,
+        key: Option<&str>,
+    ) -> (RefreshRequest, RefreshToken) {
         let next = token.next(&salt);
-        let refresh = Refresh {
-            presented: token.print(),
-            next: next.print().value,
+        let refresh = RefreshRequest {
+            presented: token.digest(),
+            next: next.digest().value,
             salt,
             key: key.map(|key| Digest::of(key.as_bytes())),
             at: self.clock.now(),
@@ -110,33 +119,33 @@ impl App {
     }
 
     async fn refresh_by(&self, token: &RefreshToken, key: Option<&str>) -> Result<Grant, SessionError> {
-        let (refresh, next) = self.asked(token, Salt::mint(), key);
+        let (refresh, next) = self.refresh_request(token, Salt::mint(), key);
         match self.store.refresh_session(&refresh).await.map_err(UserError::from)? {
-            Refreshed::Renewed(session, bearer) => Ok(self.grant(session, bearer, next, refresh.at)?),
-            Refreshed::Again(session, bearer, salt, at) => {
-                Ok(Grant { replayed: true, ..self.grant(session, bearer, token.next(&salt), at)? })
+            RefreshOutcome::Renewed(session, subject) => Ok(self.grant(session, subject, next, refresh.at)?),
+            RefreshOutcome::Again(session, subject, salt, at) => {
+                Ok(Grant { replayed: true, ..self.grant(session, subject, token.next(&salt), at)? })
             }
-            Refreshed::Replaced(session) => {
-                tracing::debug!(%session, "a refresh token was replaced a moment ago by another release");
+            RefreshOutcome::Replaced(session) => {
+                tracing::debug!(%session, "an older release replaced this refresh token a moment ago");
                 Err(SessionError::Replaced)
             }
-            Refreshed::Reused(session, user) => {
-                tracing::warn!(%user, %session, "a refresh token was used twice; its session was ended");
+            RefreshOutcome::Reused(session, user) => {
+                tracing::warn!(%user, %session, "a refresh token was used twice; its session has ended");
                 Err(SessionError::Over)
             }
-            Refreshed::Over => Err(SessionError::Over),
+            RefreshOutcome::Over => Err(SessionError::Over),
         }
     }
 
-    /// The tokens that were given at this time. The same ones again are the same.
+    /// Makes the tokens that are issued at this time. Equal arguments make equal tokens.
     pub(super) fn grant(
         &self,
         session: SessionId,
-        bearer: Bearer,
+        subject: TokenSubject,
         refresh_token: RefreshToken,
         at: Timestamp,
     ) -> Result<Grant, UserError> {
-        let Bearer { user, consent } = bearer;
+        let TokenSubject { user, consent } = subject;
         let access_token = self
             .tokens
             .sign(&user, &consent, session, at)
@@ -145,17 +154,17 @@ impl App {
         Ok(Grant { access_token, life, refresh_token, user, replayed: false })
     }
 
-    /// The sessions of an account, the last used one first.
+    /// Returns the sessions of an account, the last used one first.
     pub async fn sessions(&self, user: UserId) -> Result<Vec<Session>, UserError> {
         Ok(self.store.sessions(user, self.clock.now()).await?)
     }
 
-    /// Ends a session of an account. Its access token holds for as long as it says.
+    /// Ends a session of an account. Its access token stays valid until it expires.
     ///
     /// # Errors
-    /// `not_found`, for those of others too.
+    /// `not_found`, also for the session of another account.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<(), UserError> {
-        match self.store.end_sessions(Ending::One(user, session)).await? {
+        match self.store.end_sessions(SessionsToEnd::One(user, session)).await? {
             0 => Err(UserStoreError::NotFound.into()),
             _ => Ok(()),
         }
@@ -163,16 +172,16 @@ impl App {
 
     /// Ends all sessions of an account.
     pub async fn end_all_sessions(&self, user: UserId) -> Result<(), UserError> {
-        self.store.end_sessions(Ending::All(user)).await?;
+        self.store.end_sessions(SessionsToEnd::All(user)).await?;
         Ok(())
     }
 
-    /// Logs out: ends the session of an access token, and those that refresh tokens belong to, whether they were used before or
-    /// not: a client that holds one may log out. That there is none any more is no failure.
+    /// Logs out: ends the session of an access token, and the sessions of refresh tokens, used or not: a
+    /// client that holds such a token may log out. It succeeds even if the sessions have ended before.
     pub async fn log_out(&self, caller: Option<&Identity>, tokens: &[RefreshToken]) -> Result<(), UserError> {
-        let named = caller.map(|caller| Ending::One(caller.user, caller.session));
-        let held = tokens.iter().map(|token| Ending::Series(token.print().series));
-        for which in named.into_iter().chain(held) {
+        let current = caller.map(|caller| SessionsToEnd::One(caller.user, caller.session));
+        let others = tokens.iter().map(|token| SessionsToEnd::Series(token.digest().series));
+        for which in current.into_iter().chain(others) {
             self.store.end_sessions(which).await?;
         }
         Ok(())

@@ -7,20 +7,21 @@ use serde::{Deserialize, Serialize};
 use super::{App, UserError};
 use crate::domain::{Digest, Email};
 
-/// The window of attempts.
+/// The window in which attempts are counted.
 const MINUTE: Duration = Duration::from_secs(60);
-/// The window of failed logins, which show that an account is being guessed at.
+/// The window in which failed logins are counted, which reveal an attack on an account.
 const TEN_MINUTES: Duration = Duration::from_secs(600);
-/// Logins a minute for one account from an address that has failed there, while the account is being guessed at.
+/// The logins a minute for one account under attack from an address that has failed there.
 const SLOWED: u64 = 1;
 
-/// How often passwords may be tried and accounts made: the table `[throttle]`.
+/// The table `[throttle]`: how many passwords may be tried and accounts created.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Throttle {
+pub struct AttemptLimitsConfig {
     /// Logins for one e-mail from one address, in a minute.
     pub logins_per_account_and_address: u64,
-    /// Failed logins for one e-mail from any address, in ten minutes; more of them slow addresses down that have failed.
+    /// Failed logins for one e-mail from any address, in ten minutes; beyond them, addresses that have failed
+    /// are slowed down.
     pub logins_per_account: u64,
     /// Logins from one address for any account, in a minute.
     pub logins_per_address: u64,
@@ -28,8 +29,8 @@ pub struct Throttle {
     pub registrations_per_address: u64,
 }
 
-impl Throttle {
-    /// What is wrong with it, each in a sentence.
+impl AttemptLimitsConfig {
+    /// Returns the faults of the table, each as a sentence.
     pub fn faults(&self) -> Vec<String> {
         let numbers = [
             ("logins_per_account_and_address", self.logins_per_account_and_address),
@@ -37,51 +38,50 @@ impl Throttle {
             ("logins_per_address", self.logins_per_address),
             ("registrations_per_address", self.registrations_per_address),
         ];
-        let none = numbers.iter().filter(|(_, number)| *number == 0);
-        none.map(|(key, _)| format!("throttle.{key} must be at least 1")).collect()
+        let zeros = numbers.iter().filter(|(_, number)| *number == 0);
+        zeros.map(|(key, _)| format!("throttle.{key} must be at least 1, got 0")).collect()
     }
 }
 
-/// A login by what it is counted under. Nothing about the account is known here: an e-mail without an account is counted as any
-/// other.
+/// The keys under which a login is counted. An e-mail without an account is counted like any other.
 pub(super) struct Attempt {
-    /// The digest of the e-mail: what lies in a cache names nobody.
+    /// The digest of the e-mail: a cache must not contain addresses.
     account: String,
-    /// Where it comes from, as [`origin`] says.
+    /// The origin, see [`origin`].
     origin: Option<String>,
 }
 
 impl Attempt {
-    /// A login with this e-mail from this address.
+    /// Creates the keys of a login with this e-mail from this address.
     pub fn new(email: &Email, from: IpAddr) -> Self {
         let account = Digest::of(email.key().as_bytes());
         Self { account: account.hex(), origin: origin(from) }
     }
 
-    /// Account and address together.
+    /// Returns the key of account and address together.
     fn pair(&self) -> String {
         format!("{}@{}", self.account, self.origin.as_deref().unwrap_or_default())
     }
 
-    /// The bucket of what failed for the account, from wherever.
-    fn failed_at_account(&self) -> String {
+    /// Returns the bucket of failed logins for the account, from all addresses.
+    fn failures_of_account(&self) -> String {
         format!("failed.account:{}", self.account)
     }
 
-    /// The bucket of what failed for the account from this address.
-    fn failed_here(&self) -> String {
+    /// Returns the bucket of failed logins for the account from this address.
+    fn failures_of_pair(&self) -> String {
         format!("failed.pair:{}", self.pair())
     }
 }
 
 impl App {
-    /// Lets a login be tried, or not.
+    /// Admits or refuses a login.
     ///
-    /// A login is refused for the address that it comes from, alone or together with the account. An account alone never refuses:
-    /// otherwise anybody who knows an e-mail could keep its owner out.
+    /// A login is refused for its address, alone or together with the account. It is never refused for the
+    /// account alone: otherwise any person who knows an e-mail could lock its owner out.
     pub(super) async fn admit_login(&self, attempt: &Attempt) -> Result<(), UserError> {
-        let Throttle { logins_per_account_and_address, logins_per_address, .. } = self.throttle;
-        // The address first, so that what is refused for it fills no other bucket.
+        let AttemptLimitsConfig { logins_per_account_and_address, logins_per_address, .. } = self.throttle;
+        // The address comes first, so that an attempt which is refused for it counts in no other bucket.
         if let Some(origin) = &attempt.origin {
             self.admit(&format!("login.address:{origin}"), logins_per_address).await?;
         }
@@ -92,33 +92,36 @@ impl App {
         self.admit(&format!("login.pair:{}", attempt.pair()), most).await
     }
 
-    /// Whether the account is being guessed at, and this address is one of those that have guessed wrong.
+    /// Says whether the account is under attack and this address has failed there.
     async fn is_slowed(&self, attempt: &Attempt) -> bool {
-        let failed = async |bucket: &str| self.cache.counted(bucket, TEN_MINUTES, self.clock.now()).await;
-        failed(&attempt.failed_at_account()).await >= self.throttle.logins_per_account
-            && failed(&attempt.failed_here()).await > 0
+        let failures =
+            async |bucket: &str| self.cache.current_count(bucket, TEN_MINUTES, self.clock.now()).await;
+        failures(&attempt.failures_of_account()).await >= self.throttle.logins_per_account
+            && failures(&attempt.failures_of_pair()).await > 0
     }
 
     /// Counts a login that failed.
     pub(super) async fn count_failed(&self, attempt: &Attempt) {
-        for bucket in [attempt.failed_at_account(), attempt.failed_here()] {
+        for bucket in [attempt.failures_of_account(), attempt.failures_of_pair()] {
             self.cache.count(&bucket, TEN_MINUTES, self.clock.now()).await;
         }
     }
 
-    /// Lets a client that holds a session of the account try its password, or not. What it got right is not counted: a client
-    /// that knows the password is let through however often it comes, and one that found the cookie can't guess with it.
+    /// Admits or refuses a login of a client that holds a session of the account. Successful logins are not
+    /// counted: a client that knows the password is always admitted, and a client that found the cookie can't
+    /// use it to guess.
     pub(super) async fn admit_session(&self, session: SessionId) -> bool {
-        let failed = self.cache.counted(&failed_in(session), MINUTE, self.clock.now()).await;
-        failed < self.throttle.logins_per_account_and_address
+        let failures =
+            self.cache.current_count(&failures_of_session(session), MINUTE, self.clock.now()).await;
+        failures < self.throttle.logins_per_account_and_address
     }
 
     /// Counts a login that failed although its client holds a session of the account.
     pub(super) async fn count_failed_in(&self, session: SessionId) {
-        self.cache.count(&failed_in(session), MINUTE, self.clock.now()).await;
+        self.cache.count(&failures_of_session(session), MINUTE, self.clock.now()).await;
     }
 
-    /// Lets a registration be tried, or not.
+    /// Admits or refuses a registration.
     pub(super) async fn admit_registration(&self, from: IpAddr) -> Result<(), UserError> {
         match origin(from) {
             Some(origin) => {
@@ -129,7 +132,8 @@ impl App {
         }
     }
 
-    /// Lets somebody who is logged in prove their password, or not: a found access token is no way to guess it.
+    /// Admits or refuses a proof of the password by a caller who is logged in: a stolen access token must not
+    /// help to guess it.
     pub(super) async fn admit_proof(&self, user: UserId) -> Result<(), UserError> {
         self.admit(&format!("proof:{user}"), self.throttle.logins_per_account_and_address).await
     }
@@ -139,18 +143,19 @@ impl App {
         if count.times <= most {
             return Ok(());
         }
-        // Whole seconds, rounded up: after this wait the next attempt gets through.
+        // Whole seconds, rounded up: after this wait the next attempt is admitted.
         let wait = Duration::from_secs(count.left.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX));
         Err(UserError::TooManyAttempts { wait })
     }
 }
 
-fn failed_in(session: SessionId) -> String {
+fn failures_of_session(session: SessionId) -> String {
     format!("failed.session:{}", session.uuid())
 }
 
-/// By what an address is counted: who attaches to the network has one of the old kind, or 2^64 of the new one. Nothing where a
-/// request came over no connection: the caller is this process itself.
+/// Returns the unit in which addresses are counted: one address of IPv4, or a /64 of IPv6, because a
+/// subscriber of a network has 2^64 of those. Returns `None` if the request came without a connection: then
+/// the caller is this process.
 pub(super) fn origin(address: IpAddr) -> Option<String> {
     if address.is_unspecified() {
         return None;
@@ -169,12 +174,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_an_address_or_a_network_of_the_new_kind() {
-        let of = |text: &str| origin(text.parse().expect("an address")).unwrap_or_default();
-        assert_eq!(of("0.0.0.0"), "");
-        assert_eq!(of("203.0.113.9"), "203.0.113.9");
-        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    fn an_origin_is_an_ipv4_address_or_an_ipv6_network() {
+        let origin_of = |text: &str| origin(text.parse().expect("an address")).unwrap_or_default();
+        assert_eq!(origin_of("0.0.0.0"), "");
+        assert_eq!(origin_of("203.0.113.9"), "203.0.113.9");
+        assert_eq!(origin_of("::ffff:203.0.113.9"), "203.0.113.9");
+        assert_eq!(origin_of("2001:db8:1:2:3:4:5:6"), origin_of("2001:db8:1:2:ffff::"));
+        assert_ne!(origin_of("2001:db8:1:2::1"), origin_of("2001:db8:1:3::1"));
     }
 }

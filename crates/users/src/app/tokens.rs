@@ -5,42 +5,44 @@ use kernel::{SessionId, Timestamp};
 
 use crate::domain::{ACCESS_TOKEN_LIFE, Consent, Fingerprint, KeyRing, User};
 
-/// Makes access tokens. Every service verifies them by itself, with the public keys.
+/// The signer of access tokens. Every service verifies them itself, with the public keys.
 pub struct Tokens {
     keys: KeyRing,
     issuer: String,
 }
 
 impl Tokens {
-    /// Tokens of the portal whose public URL is `issuer`.
+    /// Creates a signer for the portal whose public URL is `issuer`.
     pub fn new(keys: KeyRing, issuer: String) -> Self {
         Self { keys, issuer }
     }
 
-    /// The public keys.
+    /// Returns the public keys.
     pub fn public(&self) -> JwkSet {
         self.keys.public()
     }
 
-    /// The fingerprint of what a client said.
-    pub fn fingerprint(&self, said: &[&str]) -> Fingerprint {
-        self.keys.fingerprint(said)
+    /// Makes the fingerprint of a request's content.
+    pub fn fingerprint(&self, content: &[&str]) -> Fingerprint {
+        self.keys.fingerprint(content)
     }
 
-    /// A number that is always the same for one e-mail, on every replica, and that nobody can know without the key.
-    pub fn place_of(&self, email: &str) -> u32 {
-        self.keys.fingerprint(&["the cost of nobody", email]).place()
+    /// Returns a number that is always the same for one e-mail, on every replica, and that can't be computed
+    /// without the key.
+    pub fn number_of(&self, email: &str) -> u32 {
+        self.keys.fingerprint(&["the cost of an unknown account", email]).number()
     }
 
-    /// Whether this is the fingerprint of what a client said.
-    pub fn is_fingerprint_of(&self, fingerprint: &Fingerprint, said: &[&str]) -> bool {
-        self.keys.is_fingerprint_of(fingerprint, said)
+    /// Says whether this is the fingerprint of `content`.
+    pub fn is_fingerprint_of(&self, fingerprint: &Fingerprint, content: &[&str]) -> bool {
+        self.keys.is_fingerprint_of(fingerprint, content)
     }
 
-    /// A token for `user`. What it says holds for its whole life: a change of role or consent shows in the next one.
+    /// Signs a token for `user`. Its claims hold for its whole life: a change of role or consent is in the
+    /// next token.
     ///
     /// # Errors
-    /// Where the key can't sign, which is a defect.
+    /// If the key can't sign, which is a defect.
     pub fn sign(
         &self,
         user: &User,

@@ -2,78 +2,79 @@ use kernel::{Expected, FieldFault, Identity, UserId, Version};
 use secrecy::SecretString;
 
 use super::{App, LEASE, UserError};
-use crate::domain::{Account, Change, Credentials, Email, Password, User, Wish};
+use crate::domain::{Account, AccountChange, AccountPatch, Credentials, Email, Password, User};
 use crate::ports::{IntakeError, UserStoreError};
 
-/// Somebody wants another password.
-pub struct NewPassword {
-    /// Who, and in which session.
+/// The command to change the password of one's own account.
+pub struct ChangePassword {
+    /// The caller, with the session.
     pub by: Identity,
-    /// The password that holds now, as it was typed.
+    /// The current password, as it was typed.
     pub current: SecretString,
-    /// The other one.
+    /// The new password.
     pub password: Password,
 }
 
-/// Somebody wants an account to be different.
-pub struct Update {
-    /// Who says so.
+/// The command to change an account.
+pub struct UpdateUser {
+    /// The caller.
     pub by: Identity,
-    /// Which account.
+    /// The account.
     pub id: UserId,
-    /// The version that they have seen.
+    /// The version that the caller has seen.
     pub expected: Expected,
-    /// What they want.
-    pub wish: Wish,
-    /// The password that holds now. The owner needs it to change what it takes to log in, so that a found access token is
-    /// not enough to take an account over; an admin, who can't know it, does not.
+    /// The requested changes.
+    pub patch: AccountPatch,
+    /// The current password. The owner needs it for a new e-mail or password, so that a stolen access token
+    /// is not enough to take over an account. An admin, who can't know it, does not need it.
     pub current_password: Option<SecretString>,
 }
 
 impl App {
-    /// Changes the password of whoever asks. Their other sessions end.
+    /// Changes the password of the caller, and ends the caller's other sessions.
     ///
     /// # Errors
     /// `wrong_password`, `too_many_attempts`, `busy`.
-    pub async fn change_password(&self, wish: NewPassword) -> Result<(), UserError> {
-        let update = Update {
-            id: wish.by.user,
-            by: wish.by,
+    pub async fn change_password(&self, command: ChangePassword) -> Result<(), UserError> {
+        let update = UpdateUser {
+            id: command.by.user,
+            by: command.by,
             expected: Expected::Any,
-            wish: Wish { password: Some(wish.password), ..Wish::default() },
-            current_password: Some(wish.current),
+            patch: AccountPatch { password: Some(command.password), ..AccountPatch::default() },
+            current_password: Some(command.current),
         };
         match self.update(update).await {
             Ok(_) => Ok(()),
-            // Any version would do, so it is the password that has changed since it was proven.
+            // Any version is accepted, so the password must have changed since it was proven.
             Err(UserError::Store(UserStoreError::Stale { .. })) => Err(UserError::WrongPassword),
             Err(error) => Err(error),
         }
     }
 
-    /// Changes an account: the store first, then the cache. An empty wish changes nothing and makes no version. With a new password all sessions end but the one of an owner who changes
-    /// it.
+    /// Changes an account: the store first, then the cache. An empty patch changes nothing and makes no
+    /// version. A new password ends all sessions, except the caller's if the caller is the owner.
     ///
     /// # Errors
-    /// `not_found`, `stale_version`, `email_taken`, `wrong_password`, `invalid` where the current password is needed and
-    /// missing, `too_many_attempts`, `busy`.
-    pub async fn update(&self, update: Update) -> Result<User, UserError> {
-        // What still waits would be stored after this change and undo it.
+    /// `not_found`, `stale_version`, `email_taken`, `wrong_password`, `invalid` if the current password is
+    /// needed and missing, `too_many_attempts`, `busy`.
+    pub async fn update(&self, update: UpdateUser) -> Result<User, UserError> {
+        // A waiting registration would be stored after this change and undo it.
         self.settle(update.id).await?;
         let account = self.store.account(update.id).await?.ok_or(UserStoreError::NotFound)?;
         let current = account.user.version;
         if !update.expected.admits(current) {
             return Err(UserStoreError::Stale { current }.into());
         }
-        if update.wish.is_empty() {
+        if update.patch.is_empty() {
             return Ok(account.user);
         }
-        let Wish { name, email, password } = &update.wish;
-        let mut change = Change { name: name.clone(), email: email.clone(), ..Change::default() };
+        let AccountPatch { name, email, password } = &update.patch;
+        let mut change =
+            AccountChange { name: name.clone(), email: email.clone(), ..AccountChange::default() };
         if update.by.user == update.id {
             change.keeps = Some(update.by.session);
-            if update.wish.is_sensitive(&account.user) {
-                change.proven = Some(self.proven(&account, update.current_password.as_ref()).await?);
+            if update.patch.is_sensitive(&account.user) {
+                change.proven = Some(self.prove_password(&account, update.current_password.as_ref()).await?);
             }
         }
         if let Some(password) = password {
@@ -82,20 +83,20 @@ impl App {
         let new_email = email.as_ref().filter(|email| **email != account.user.email);
         let mut outcome = self.store_change(&update, &change, new_email).await;
         if change.proven.is_some() && is_stale_at(&outcome, current) {
-            // Nobody has changed the account: a login has hashed the same password anew.
+            // The version is the same: a login has hashed the same password again.
             let account = self.store.account(update.id).await?.ok_or(UserStoreError::NotFound)?;
             if account.user.version == current {
                 change.proven = Some(account.credentials);
                 outcome = self.store_change(&update, &change, new_email).await;
             }
         }
-        self.told(update.id, outcome).await
+        self.update_cache(update.id, outcome).await
     }
 
     async fn store_change(
         &self,
-        update: &Update,
-        change: &Change,
+        update: &UpdateUser,
+        change: &AccountChange,
         new_email: Option<&Email>,
     ) -> Result<User, UserError> {
         match new_email {
@@ -104,14 +105,14 @@ impl App {
         }
     }
 
-    /// Changes an account while nobody can register with its new e-mail.
+    /// Changes an account while its new e-mail is reserved.
     ///
-    /// The store can't see the lease, so the change is given half of its time: whoever reserves the e-mail next finds this
-    /// change either done or given up.
+    /// The store can't see the lease, so the change gets half of its time: when the e-mail can be reserved
+    /// again, this change is either stored or given up.
     async fn store_with_email(
         &self,
-        update: &Update,
-        change: &Change,
+        update: &UpdateUser,
+        change: &AccountChange,
         email: &Email,
     ) -> Result<User, UserError> {
         // The reservation belongs to this change, not to the account: two changes of one account are rivals.
@@ -122,15 +123,15 @@ impl App {
         Ok(outcome.map_err(|_| IntakeError::LeaseLost)??)
     }
 
-    /// The credentials of an account, after comparing the password that was typed with them.
-    pub(super) async fn proven(
+    /// Returns the credentials of an account, if the typed password matches them.
+    pub(super) async fn prove_password(
         &self,
         account: &Account,
         typed: Option<&SecretString>,
     ) -> Result<Credentials, UserError> {
         let Some(typed) = typed else {
             let fault =
-                FieldFault::new("/current_password", "required", "a new e-mail or password asks for it");
+                FieldFault::new("/current_password", "required", "is required for a new e-mail or password");
             return Err(UserError::field(fault));
         };
         self.admit_proof(account.user.id).await?;
@@ -142,7 +143,7 @@ impl App {
     }
 }
 
-/// Whether a change was refused as stale although the account has the version that it had.
+/// Says whether a change was refused as stale although the account still has the version `seen`.
 fn is_stale_at(outcome: &Result<User, UserError>, seen: Version) -> bool {
     matches!(outcome, Err(UserError::Store(UserStoreError::Stale { current })) if *current == seen)
 }

@@ -6,11 +6,11 @@ use kernel::{fold_case, is_word, nfc};
 
 use super::Invalid;
 
-/// An e-mail address, kept as it was typed. Two addresses are one if their keys are equal: the local part in NFC and without
-/// differences of case, the domain in its ASCII form. By the letter of the standard `Ann@example.org` and `ann@example.org` may
-/// belong to two people, in the world they belong to one.
+/// An e-mail address as it was typed. Two addresses are equal if their keys are equal: the local part in NFC
+/// and without case, the domain in its ASCII form. By the standard, `Ann@example.org` and `ann@example.org`
+/// may belong to two people; in practice they belong to one.
 ///
-/// `Debug` prints no address, so that none gets into a log by accident.
+/// `Debug` does not print the address, so that it does not get into a log by accident.
 #[derive(Clone)]
 pub struct Email {
     typed: String,
@@ -23,9 +23,9 @@ impl Email {
     /// The most characters before the `@` (RFC 5321 §4.5.3.1.1).
     const MAX_LOCAL: usize = 64;
 
-    /// Checks an address as it was typed, without outer spaces. The rule is that of browsers (HTML, "valid e-mail address") without
-    /// dots in a row, and with the letters and marks of all scripts (RFC 6531). The domain must have an ASCII form (IDNA, UTS #46).
-    /// Whether the address receives mail is another question.
+    /// Checks an address as it was typed, without outer spaces. The rule is that of browsers (HTML, "valid
+    /// e-mail address") without dots in a row, and with the letters and marks of all scripts (RFC 6531). The
+    /// domain must have an ASCII form (IDNA, UTS #46). It does not check whether the address receives mail.
     ///
     /// # Errors
     /// `too_long`, or `invalid_email`.
@@ -34,7 +34,9 @@ impl Email {
         if typed.chars().count() > Self::MAX {
             return Err(Invalid::new("too_long", format!("must have at most {} characters", Self::MAX)));
         }
-        let key = key_of(typed).ok_or_else(|| Invalid::new("invalid_email", "must be an e-mail address"))?;
+        let key = key_of(typed).ok_or_else(|| {
+            Invalid::new("invalid_email", "must be a valid e-mail address, such as ann@example.org")
+        })?;
         Ok(Self { typed: typed.to_owned(), key })
     }
 
@@ -48,26 +50,26 @@ impl Email {
         &self.typed
     }
 
-    /// Returns what is equal for equal addresses: the key of every index.
+    /// Returns the key, which is equal for equal addresses. Every index uses it.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Returns the key that programs before form 2 gave this address. Addresses that were two by it may be one by
-    /// [`Email::key`]; accounts that have them are still found by the former key.
+    /// Returns the key that programs before form 2 gave this address. Addresses that were two by it may be
+    /// one by [`Email::key`]; accounts that have them are still found by the former key.
     pub fn former_key(&self) -> String {
         self.typed.to_uppercase().chars().flat_map(char::to_lowercase).collect()
     }
 }
 
-/// Returns the key of an address; nothing if it is not an address.
+/// Returns the key of an address, or `None` if the text is not an address.
 fn key_of(typed: &str) -> Option<String> {
     let (local, domain) = typed.rsplit_once('@')?;
     let local = nfc(local);
     if !is_local(&local) || !domain.split(is_dot).all(|label| label.split('-').all(is_part)) {
         return None;
     }
-    // Not the check of two hyphens in the third and fourth place: names like that exist.
+    // Two hyphens in the third and fourth place are not checked: such names exist.
     let domain = Uts46::new().to_ascii(
         domain.as_bytes(),
         AsciiDenyList::STD3,
@@ -83,12 +85,13 @@ fn is_local(local: &str) -> bool {
         && local.split('.').all(|atom| !atom.is_empty() && atom.split(special).all(is_part))
 }
 
-/// What stands between two signs, which may be nothing. A blank or a formatting character belongs to no address.
+/// Checks the text between two signs, which may be empty. A blank or a formatting character is not allowed in
+/// an address.
 fn is_part(text: &str) -> bool {
     text.is_empty() || is_word(text)
 }
 
-/// The full stops of UTS #46: with a keyboard for Chinese or Japanese the first key for a dot gives another one.
+/// Recognises the full stops of UTS #46. A keyboard for Chinese or Japanese types another one by default.
 fn is_dot(c: char) -> bool {
     matches!(c, '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}')
 }
@@ -124,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_looks_different_at_the_end_of_a_word_is_the_same_letter() {
+    fn the_two_forms_of_a_final_letter_are_equal() {
         assert_eq!(key("ΑΣ@example.org"), key("ας@example.org"));
         assert_eq!(key("ας@example.org"), key("ασ@example.org"));
     }
 
     #[test]
-    fn addresses_that_people_have_are_accepted_as_typed() {
+    fn real_addresses_are_accepted_as_typed() {
         for good in [
             "ann@example.org",
             "Ann.O'Hara+news@mail.example.org",
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces_around_an_address_are_no_part_of_it() {
+    fn spaces_around_an_address_are_removed() {
         assert_eq!(
             Email::parse(" \tann@example.org\u{a0}\n").expect("an address").as_str(),
             "ann@example.org"
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_under_older_rules_has_a_key() {
+    fn an_address_that_was_stored_under_older_rules_has_a_key() {
         for old in ["a@xn--a.example", "Ann@-.example", "a@\u{3164}.example"] {
             assert!(Email::parse(old).is_err());
             assert_eq!(Email::stored(old.to_owned()).key(), fold_case(old));
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_text_that_is_not_an_address_is_refused() {
         for bad in [
             "",
             "@",

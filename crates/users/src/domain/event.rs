@@ -2,36 +2,36 @@ use kernel::{Timestamp, UserId};
 
 use super::Consent;
 
-/// A fact that other services act on. It leaves through the outbox, in the transaction of the effect.
+/// An event that other services act on. It is written into the outbox, in the transaction of its effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A person's account was erased: whoever stores anything about them erases it too.
+    /// The account of a person was erased. Services that store anything about them erase it too.
     UserErased {
-        /// Whose.
+        /// The account.
         user: UserId,
-        /// When.
+        /// The time of the event.
         at: Timestamp,
     },
-    /// A person changed what they allow; the whole consent as it is now.
+    /// A person changed their consent.
     ConsentChanged {
-        /// Whose.
+        /// The account.
         user: UserId,
-        /// What holds now.
+        /// The whole consent as it is now.
         consent: Consent,
-        /// When.
+        /// The time of the event.
         at: Timestamp,
     },
 }
 
 impl Event {
-    /// Whom it is about.
+    /// Returns the account that the event is about.
     pub fn user(&self) -> UserId {
         match self {
             Event::UserErased { user, .. } | Event::ConsentChanged { user, .. } => *user,
         }
     }
 
-    /// When it happened.
+    /// Returns the time of the event.
     pub fn at(&self) -> Timestamp {
         match self {
             Event::UserErased { at, .. } | Event::ConsentChanged { at, .. } => *at,

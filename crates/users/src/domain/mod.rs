@@ -1,4 +1,4 @@
-//! Accounts as the newsroom thinks of them: values that can't be wrong, rules, and the facts that leave the service.
+//! Accounts, sessions and consent: values that are always valid, rules, and the events of the service.
 
 mod consent;
 mod email;
@@ -9,29 +9,32 @@ mod password;
 mod session;
 mod user;
 
-pub use consent::{Choice, Consent};
+pub use consent::{Consent, ConsentChoice};
 pub use email::Email;
 pub use event::Event;
 pub use fingerprint::Fingerprint;
-pub use key::{KeyRing, NotAKeyRing};
-pub use password::{Credentials, Password, prepared};
-pub use session::{Digest, Previous, Print, Refresh, RefreshToken, Salt, Session, SessionRules, Verdict};
-pub use user::{Account, Change, Name, Profile, User, Wish};
+pub use key::{KeyRing, KeyRingError};
+pub use password::{Credentials, Password, prepare};
+pub use session::{
+    Digest, PreviousRefresh, RefreshRequest, RefreshToken, Salt, Session, SessionRules, TokenDigest, Verdict,
+};
+pub use user::{Account, AccountChange, AccountPatch, Name, Profile, User};
 
 use std::time::Duration;
 
 use kernel::FieldFault;
 
-/// How long an access token holds; with it, how long a change of roles may take to reach the other services.
+/// The life of an access token. It is also the longest time that a change of roles may take to reach the
+/// other services.
 pub const ACCESS_TOKEN_LIFE: Duration = Duration::from_secs(900);
 
-/// Why a text is not the value it should be.
+/// Why a text is not a valid value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Invalid {
-    /// The stable name of the rule that it breaks.
+    /// The stable code of the broken rule.
     pub code: &'static str,
-    /// The rule, as a sentence for the person who typed it.
+    /// The rule, for the person who typed the text.
     pub detail: String,
 }
 
@@ -40,7 +43,7 @@ impl Invalid {
         Self { code, detail: detail.into() }
     }
 
-    /// The same as a fault of the field at `pointer`.
+    /// Returns this as a fault of the field at `pointer`.
     pub fn at(self, pointer: &str) -> FieldFault {
         FieldFault::new(pointer, self.code, self.detail)
     }

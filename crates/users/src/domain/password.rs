@@ -9,15 +9,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Invalid;
 
-/// The most common passwords of leaked collections, lower-cased; `data/common-passwords.LICENSE.md` says where they come from.
+/// The most common passwords of leaked collections, in lower case; `data/common-passwords.LICENSE.md` names
+/// the source.
 static COMMON: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("../../data/common-passwords.txt").lines().collect());
 
-/// A chosen password: long enough and not one of those that are tried first. There are no rules of composition:
-/// they make passwords harder to remember and no harder to guess. It has the form of `prepared`, so that it does not depend on the
-/// keyboard that it was typed with.
+/// A chosen password: long enough, and not one that attackers try first. There are no rules of composition,
+/// because they make passwords harder to remember and no harder to guess. It has the form of [`prepare`], so
+/// that it does not depend on the keyboard that it was typed with.
 ///
-/// It is wiped from memory when dropped and never printed, stored or queued; what is kept is `Credentials`.
+/// It is wiped from memory when dropped, and never printed, stored or queued; what is stored is
+/// [`Credentials`].
 #[derive(Clone)]
 pub struct Password(SecretString);
 
@@ -32,7 +34,7 @@ impl Password {
     /// # Errors
     /// `too_short`, `too_long`, `control_character`, or `common_password`.
     pub fn parse(typed: &str) -> Result<Self, Invalid> {
-        let prepared = prepared(typed);
+        let prepared = prepare(typed);
         let typed = prepared.expose_secret();
         let length = typed.chars().count();
         if length < Self::MIN {
@@ -45,12 +47,15 @@ impl Password {
             return Err(Invalid::new("control_character", "must not contain control characters"));
         }
         if COMMON.contains(typed.to_lowercase().as_str()) {
-            return Err(Invalid::new("common_password", "is one of the passwords that are tried first"));
+            return Err(Invalid::new(
+                "common_password",
+                "must not be one of the passwords that attackers try first",
+            ));
         }
         Ok(Self(prepared))
     }
 
-    /// The password itself, for hashing and nothing else.
+    /// Returns the password itself, for hashing only.
     pub fn secret(&self) -> &SecretString {
         &self.0
     }
@@ -62,10 +67,11 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Returns a password in the form in which it is hashed and compared (RFC 8265, OpaqueString): every space is the one of ASCII, and
-/// letters with marks are in NFC. Case stays, and so does whatever the profile would refuse: a password that was chosen before
-/// must not be locked out, and the length is checked in [`Password::parse`].
-pub fn prepared(typed: &str) -> SecretString {
+/// Returns a password in the form in which it is hashed and compared (RFC 8265, OpaqueString): every space is
+/// the ASCII space, and letters with marks are in NFC. Case stays, and so do characters that the profile
+/// would refuse: a password that was chosen before must still work, and the length is checked in
+/// [`Password::parse`].
+pub fn prepare(typed: &str) -> SecretString {
     if typed.is_ascii() {
         return typed.into();
     }
@@ -74,12 +80,12 @@ pub fn prepared(typed: &str) -> SecretString {
     let mut spaced = String::with_capacity(typed.len());
     spaced.extend(typed.chars().map(space));
     let prepared = nfc(&spaced).as_ref().into();
-    // The copies are wiped, as secrets are.
+    // The copy is wiped, as secrets are.
     drop(SecretString::from(spaced));
     prepared
 }
 
-/// What is kept of a password: an argon2id hash with its salt and parameters, as a PHC string.
+/// The stored form of a password: an argon2id hash with its salt and parameters, as a PHC string.
 #[derive(Clone)]
 pub struct Credentials(SecretString);
 
@@ -89,7 +95,7 @@ impl Credentials {
         Self(phc.into())
     }
 
-    /// The PHC string, for verifying and storing.
+    /// Returns the PHC string, for verifying and storing.
     pub fn phc(&self) -> &str {
         self.0.expose_secret()
     }
@@ -134,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn length_counts_characters_and_nothing_else_is_asked() {
+    fn length_counts_characters_and_there_are_no_rules_of_composition() {
         assert_eq!(code("äöüäöüß"), "too_short");
         assert!(Password::parse("äöüäöüßß").is_ok());
         assert!(Password::parse("correct horse battery staple").is_ok());
@@ -152,11 +158,12 @@ mod tests {
 
     #[test]
     fn a_password_does_not_depend_on_the_keyboard() {
-        let form = |typed: &str| prepared(typed).expose_secret().to_owned();
+        let form = |typed: &str| prepare(typed).expose_secret().to_owned();
         assert_eq!(form("Jo\u{308}rgs Fahrrad"), form("Jörgs\u{a0}Fahrrad"));
         assert_eq!(form("Jörgs\u{3000}Fahrrad"), "Jörgs Fahrrad");
         assert_ne!(form("jörgs fahrrad"), form("Jörgs Fahrrad"));
-        // Width and compatibility make a difference, and outer spaces stay: only what keyboards decide is levelled.
+        // Width, compatibility forms and outer spaces make a difference: only what depends on the keyboard is
+        // normalised.
         assert_ne!(form("ｐａｓｓ"), form("pass"));
         assert_eq!(form(" é "), " é ");
         assert_eq!(code("u\u{308}u\u{308}u\u{308}u\u{308}"), "too_short");
@@ -164,10 +171,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_is_kept_as_it_was_prepared(typed in "\\PC{8,128}") {
+        fn an_accepted_password_has_the_prepared_form(typed in "\\PC{8,128}") {
             if let Ok(password) = Password::parse(&typed) {
                 let kept = password.secret().expose_secret();
-                let (once, twice) = (prepared(&typed), prepared(kept));
+                let (once, twice) = (prepare(&typed), prepare(kept));
                 prop_assert_eq!(kept, once.expose_secret());
                 prop_assert_eq!(kept, twice.expose_secret());
                 prop_assert!(!typed.is_ascii() || kept == typed);

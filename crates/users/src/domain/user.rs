@@ -10,7 +10,7 @@ impl Name {
     /// The most characters of a name.
     pub const MAX: usize = 100;
 
-    /// Checks a name that somebody typed.
+    /// Checks a typed name.
     ///
     /// # Errors
     /// `empty`, `too_long`, or `control_character`.
@@ -24,39 +24,39 @@ impl Name {
         Self(typed)
     }
 
-    /// The name as it was typed.
+    /// Returns the name as it was typed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// An account as it is shown to its owner. There is no way from here to the password or its hash.
+/// An account as its owner sees it. It contains neither the password nor its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// Its id; never given to anybody else, even after an erasure.
+    /// Its id, which is never used again, even after an erasure.
     pub id: UserId,
     /// The display name.
     pub name: Name,
     /// The address to log in with.
     pub email: Email,
-    /// What it may do.
+    /// The role.
     pub role: Role,
-    /// Where it may do so.
+    /// The sections in which the role holds.
     pub sections: Sections,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: Timestamp,
-    /// 1 when it was registered, one more with every change.
+    /// The version: 1 at the registration, one more with every change.
     pub version: Version,
 }
 
 impl User {
-    /// A reader in the first version.
+    /// Creates a reader in the first version.
     pub fn registered(id: UserId, name: Name, email: Email, at: Timestamp) -> Self {
         let (role, sections) = (Role::Reader, Sections::All);
         Self { id, name, email, role, sections, created_at: at, version: Version::FIRST }
     }
 
-    /// What everybody may see of it.
+    /// Returns the public part of the account.
     pub fn profile(&self) -> Profile {
         Profile {
             id: self.id,
@@ -67,20 +67,20 @@ impl User {
     }
 }
 
-/// An account as everybody may see it.
+/// The public part of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// Its id.
     pub id: UserId,
     /// The display name: an author's byline.
     pub name: Name,
-    /// The role, of those who work on the news.
+    /// The role, if it is one of the staff.
     pub role: Option<Role>,
     /// The account's version, for entity tags.
     pub version: Version,
 }
 
-/// An account with what it takes to log in. Only the store, the intake and a login ever hold one.
+/// An account with its credentials. Only the store, the intake and a login handle one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// The account.
@@ -90,7 +90,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// A new account in its first version.
+    /// Creates an account in its first version.
     pub fn new(
         id: UserId,
         name: Name,
@@ -104,41 +104,42 @@ impl Account {
     }
 }
 
-/// What somebody wants an account to be from now on; what is `None` stays.
+/// The changes that a caller requests; a field that is `None` stays.
 #[derive(Debug, Clone, Default)]
-pub struct Wish {
-    /// Another name.
+pub struct AccountPatch {
+    /// The new name.
     pub name: Option<Name>,
-    /// Another address.
+    /// The new address.
     pub email: Option<Email>,
-    /// Another password.
+    /// The new password.
     pub password: Option<super::Password>,
 }
 
-impl Wish {
-    /// True if nothing shall be different.
+impl AccountPatch {
+    /// Says whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.email.is_none() && self.password.is_none()
     }
 
-    /// True where the wish touches what it takes to log in. The same address in other capitals is the same address.
+    /// Says whether it changes the e-mail or the password. An address with other capitals is the same
+    /// address.
     pub fn is_sensitive(&self, user: &User) -> bool {
         self.password.is_some() || self.email.as_ref().is_some_and(|email| *email != user.email)
     }
 }
 
-/// A change of an account as the store applies it; what is `None` stays.
+/// A change of an account as the store applies it; a field that is `None` stays.
 #[derive(Debug, Clone, Default)]
-pub struct Change {
-    /// Another name.
+pub struct AccountChange {
+    /// The new name.
     pub name: Option<Name>,
-    /// Another address.
+    /// The new address.
     pub email: Option<Email>,
-    /// The hash of another password. With it all sessions end but `keeps`.
+    /// The hash of the new password. It ends all sessions except `keeps`.
     pub credentials: Option<Credentials>,
-    /// The session that goes on where the password changes: that of whoever changes it.
+    /// The session that stays when the password changes: the caller's.
     pub keeps: Option<SessionId>,
-    /// The credentials that were proven before this change was allowed: it is refused where they no longer hold.
+    /// The credentials that the caller has proven. The change is refused if they are no longer current.
     pub proven: Option<Credentials>,
 }
 
@@ -155,15 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn everybody_sees_the_role_of_those_who_work_on_the_news_only() {
+    fn the_public_profile_shows_the_role_of_staff_only() {
         assert_eq!(user(Role::Reader).profile().role, None);
         assert_eq!(user(Role::Author).profile().role, Some(Role::Author));
     }
 
     #[test]
     fn names_have_one_to_a_hundred_characters_and_no_control_characters() {
-        for nothing in ["", " ", "\u{200e}\u{200b}", "\u{3164}"] {
-            assert_eq!(Name::parse(nothing).expect_err("empty").code, "empty");
+        for invisible in ["", " ", "\u{200e}\u{200b}", "\u{3164}"] {
+            assert_eq!(Name::parse(invisible).expect_err("empty").code, "empty");
         }
         assert_eq!(Name::parse("a\u{0}b").expect_err("a null").code, "control_character");
         assert!(Name::parse(&"ß".repeat(100)).is_ok());
@@ -172,10 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn only_another_address_or_password_touches_what_it_takes_to_log_in() {
+    fn only_a_new_address_or_password_is_a_sensitive_change() {
         let ann = user(Role::Reader);
-        let other = |email: &str| Wish { email: Email::parse(email).ok(), ..Wish::default() };
-        assert!(!Wish { name: Name::parse("Anna").ok(), ..Wish::default() }.is_sensitive(&ann));
+        let other = |email: &str| AccountPatch { email: Email::parse(email).ok(), ..AccountPatch::default() };
+        assert!(
+            !AccountPatch { name: Name::parse("Anna").ok(), ..AccountPatch::default() }.is_sensitive(&ann)
+        );
         assert!(!other("ANN@example.org").is_sensitive(&ann));
         assert!(other("anna@example.org").is_sensitive(&ann));
     }

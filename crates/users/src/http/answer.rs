@@ -1,3 +1,3 @@
-//! How answers say what they are a version of and who may keep them: as everywhere in the portal.
+//! Entity tags and `Cache-Control`, as everywhere in the portal.
 
 pub use chassis::http::{Cache, fresh, private, tagged};

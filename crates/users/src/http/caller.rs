@@ -18,7 +18,7 @@ pub struct CurrentUser {
 }
 
 impl CurrentUser {
-    /// True if the caller may see the whole account `id`, and not only its public profile.
+    /// Says whether the caller may see the whole account `id`, and not only its public profile.
     pub fn sees_all_of(&self, id: UserId) -> bool {
         self.identity.user == id || self.identity.role >= Role::Admin
     }
@@ -29,7 +29,7 @@ impl FromRequestParts<Users> for CurrentUser {
 
     async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
         let Authenticated(identity) = Authenticated::from_request_parts(parts, users).await?;
-        let user = users.app.standing(&identity).await?;
+        let user = users.app.check_account(&identity).await?;
         Ok(Self { identity, user })
     }
 }
@@ -63,7 +63,7 @@ impl FromRequestParts<Users> for LiveSession {
     async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
         let CurrentUser { identity, .. } =
             <CurrentUser as FromRequestParts<Users>>::from_request_parts(parts, users).await?;
-        let session = users.app.living(&identity).await?;
+        let session = users.app.check_session(&identity).await?;
         Ok(Self { identity, session })
     }
 }

@@ -1,4 +1,4 @@
-//! What people allow.
+//! Consents.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -9,18 +9,18 @@ use super::answer::private;
 use super::caller::{CurrentUser, LiveSession};
 use super::views::ConsentBody;
 use super::{UserPath, Users};
-use crate::domain::{Choice, Consent};
+use crate::domain::{Consent, ConsentChoice};
 
 impl From<Consent> for ConsentBody {
     fn from(consent: Consent) -> Self {
-        let Choice { personalisation, history } = consent.choice;
+        let ConsentChoice { personalisation, history } = consent.choice;
         Self { personalisation, history }
     }
 }
 
-/// What the person allows.
+/// Returns the consent of the person.
 #[utoipa::path(get, path = "/{id}/consent", tag = "users", params(UserPath), security(("bearer" = [])), responses(
-    (status = 200, description = "What holds now.", body = ConsentBody),
+    (status = 200, description = "The current consent.", body = ConsentBody),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn get_consent(
@@ -32,9 +32,9 @@ pub async fn get_consent(
     Ok(private(StatusCode::OK, ConsentBody::from(consent)))
 }
 
-/// Says what the person allows. Access tokens say so from the next login or refresh.
+/// Replaces the consent of the person. Access tokens contain it from the next login or refresh.
 #[utoipa::path(put, path = "/{id}/consent", tag = "users", params(UserPath), request_body = ConsentBody, security(("bearer" = [])), responses(
-    (status = 200, description = "What holds now.", body = ConsentBody),
+    (status = 200, description = "The current consent.", body = ConsentBody),
     (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -44,7 +44,7 @@ pub async fn put_consent(
     _: LiveSession,
     Json(body): Json<ConsentBody>,
 ) -> Result<Response, Problem> {
-    let choice = Choice { personalisation: body.personalisation, history: body.history };
+    let choice = ConsentChoice { personalisation: body.personalisation, history: body.history };
     let consent = users.app.set_consent(id, choice).await?;
     Ok(private(StatusCode::OK, ConsentBody::from(consent)))
 }

@@ -1,4 +1,4 @@
-//! The original's health check.
+//! The health check of the original portal.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
 use super::Users;
 
-/// Whether cache, intake and store all answer, and intake and store take writes.
+/// Checks that cache, intake and store answer, and that intake and store accept writes.
 #[utoipa::path(get, path = "/healthcheck", tag = "health", responses(
     (status = 200, description = "`OK`", body = String, content_type = "text/plain"),
     (status = 503, description = "`CRITICAL`", body = String, content_type = "text/plain"),
@@ -18,6 +18,7 @@ pub async fn healthcheck(State(users): State<Users>) -> Response {
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "CRITICAL")
     };
-    // The bare type: this 503 is the answer of the original, not a problem to be rendered.
+    // The type is `text/plain`: this 503 is an answer of the original and not a problem, so the edge does not
+    // render it.
     (status, [(CONTENT_TYPE, "text/plain"), (CACHE_CONTROL, "no-store")], text).into_response()
 }

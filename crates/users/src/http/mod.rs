@@ -1,4 +1,4 @@
-//! The HTTP routes: a file for each resource.
+//! The HTTP routes, one file for each resource.
 
 mod answer;
 mod caller;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use chassis::Verifier;
-use chassis::http::{Api, Matrix};
+use chassis::http::{Api, Matrix, MatrixError};
 use kernel::UserId;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -28,42 +28,41 @@ use utoipa_axum::routes;
 use crate::app::App;
 use cookie::SessionCookie;
 
-/// What every handler works with.
+/// The state of every handler.
 #[derive(Clone)]
 struct Users {
     app: Arc<App>,
-    /// The path under which the gateway shows these routes.
+    /// The path under which the gateway serves these routes.
     base: Arc<str>,
     cookie: Arc<SessionCookie>,
 }
 
-/// An account.
+/// The path of an account.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 struct UserPath {
-    /// The account.
+    /// The id of the account.
     #[param(value_type = uuid::Uuid)]
     id: UserId,
 }
 
-/// The routes and their document. `base` is the path under which the gateway shows them, `older_base` the other one if there is
-/// one, `issuer` the portal's public URL.
+/// Returns the routes and their document. `base` is the path under which the gateway serves them,
+/// `older_base` the older path (or empty), and `issuer` the portal's public URL.
 ///
-/// # Panics
-/// Where `access.toml` and the routes do not agree; every test that builds the service finds it.
+/// # Errors
+/// If `access.toml` and the routes do not agree; every test that builds the service finds it.
 pub fn router(
     app: Arc<App>,
     verifier: Arc<Verifier>,
     base: &str,
     older_base: &str,
     issuer: &str,
-) -> (Router, OpenApi) {
-    let matrix =
-        Matrix::parse(include_str!("../../access.toml")).expect("access.toml is part of the program");
+) -> Result<(Router, OpenApi), MatrixError> {
+    let matrix = Matrix::parse(include_str!("../../access.toml"))?;
     let bases = [base, older_base];
     let bases = if older_base.is_empty() { &bases[..1] } else { &bases };
     let cookie = Arc::new(SessionCookie::new(issuer, bases, app.sessions.idle));
-    Api::new(crate::NAME, &matrix, verifier)
+    Ok(Api::new(crate::NAME, &matrix, verifier)
         .routes(routes!(users::register))
         .routes(routes!(users::list_users))
         .routes(routes!(users::get_user, users::put_user, users::patch_user, users::delete_user))
@@ -78,5 +77,5 @@ pub fn router(
         .routes(routes!(sessions::end_session))
         .routes(routes!(health::healthcheck))
         .routes(routes!(keys::public_keys))
-        .build(Users { app, base: base.into(), cookie })
+        .build(Users { app, base: base.into(), cookie }))
 }

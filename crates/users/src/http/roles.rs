@@ -1,4 +1,4 @@
-//! What accounts may do.
+//! The roles of accounts.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -11,13 +11,14 @@ use super::caller::LiveSession;
 use super::views::{RolesBody, UserView};
 use super::{UserPath, Users};
 
-/// Gives an account a role. It holds here at once, elsewhere from the next login or refresh.
+/// Gives an account a role. In this service it takes effect immediately, in others at the next login or
+/// refresh.
 #[utoipa::path(put, path = "/{id}/roles", tag = "users", params(UserPath), request_body = RolesBody, security(("bearer" = [])), responses(
-    (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 200, description = "The changed account.", body = UserView),
     (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn put_roles(
     State(users): State<Users>,

@@ -1,4 +1,4 @@
-//! Logins, and what they leave open.
+//! Logins and sessions.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -17,16 +17,17 @@ use crate::app::{Grant, Login, SessionError};
 
 /// Logs in. An unknown e-mail and a wrong password get the same answer in the same time.
 ///
-/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can read. A cookie of the same account
-/// that comes along shows that its owner logs in: then attempts of others do not count. An `Idempotency-Key` means nothing here: the answer
-/// holds tokens, which are kept nowhere. A client that lost it logs in again. `Authorization` is ignored.
+/// The answer sets the cookie `refresh_token`, which is sent to `/sessions` only and which no script can
+/// read. A cookie of the same account in the request shows that its owner logs in: then attempts of other
+/// clients do not count. An `Idempotency-Key` has no effect: the answer contains tokens, which are not
+/// stored. A client that lost the answer logs in again. `Authorization` is ignored.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = LoginBody, responses(
-    (status = 201, description = "An access token and whose it is.", body = SessionView,
+    (status = 201, description = "An access token, and its account.", body = SessionView,
         headers(("Set-Cookie" = String, description = "`refresh_token`, for `POST /sessions/refresh`."))),
     (status = 401, description = "`wrong_credentials`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`, with `invalid_email` or `too_long` at `/email`: it is not an e-mail address, and no attempt is counted.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` from this address, for this e-mail or for any; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`, with `invalid_email` or `too_long` at `/email`: the text is not an e-mail address. No attempt is counted.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` from this address, for this e-mail or for all; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn log_in(
     State(users): State<Users>,
@@ -34,47 +35,50 @@ pub async fn log_in(
     headers: HeaderMap,
     Json(body): Json<LoginBody>,
 ) -> Result<Response, Problem> {
-    // A cookie that another site sent along counts for nothing, and is no reason to refuse a login.
-    let held = users.cookie.taken(&headers).unwrap_or_default();
+    // A cookie that another site sent is ignored; it does not refuse the login.
+    let held = users.cookie.read(&headers).unwrap_or_default();
     let login = Login { email: body.email()?, password: body.password, from: caller.address, held };
-    Ok(granted(&users, StatusCode::CREATED, users.app.log_in(login).await?))
+    Ok(grant_response(&users, StatusCode::CREATED, users.app.log_in(login).await?))
 }
 
-/// Gives the next access token for the cookie `refresh_token`, and the next cookie. What roles and consent are by now is in it.
+/// Exchanges the cookie `refresh_token` for the next access token and the next cookie. The token contains the
+/// current roles and consent.
 ///
-/// Each cookie is good once. One that was used before ends the session: somebody has a copy of it. The cookie before the newest is the
-/// exception: for 10 seconds it gets the same answer as the newest one got, because two tabs may refresh at the same time. A client that may
-/// lose an answer names the request with `Idempotency-Key`, and asks again with the same cookie and key within a minute. Cookies of other
+/// Each cookie is valid once. A cookie that was used before ends the session, because a copy of it must
+/// exist. The cookie before the newest is the exception: for 10 seconds it gets the same answer as the newest
+/// one got, because two tabs may refresh at the same time. A client that may lose an answer names the request
+/// with `Idempotency-Key`, and repeats it with the same cookie and key within a minute. Cookies of other
 /// paths with the same name do no harm. `Authorization` is ignored.
 #[utoipa::path(post, path = "/sessions/refresh", tag = "sessions",
     params(
-        ("refresh_token" = String, Cookie, description = "As the last answer set it."),
-        ("Idempotency-Key" = Option<String>, Header, description = "A name that nobody else knows, new for every refresh."),
+        ("refresh_token" = String, Cookie, description = "The value that the last answer set."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A random name, new for every refresh."),
     ),
     responses(
-    (status = 200, description = "An access token and whose it is.", body = SessionView,
+    (status = 200, description = "An access token, and its account.", body = SessionView,
         headers(("Set-Cookie" = String, description = "The next `refresh_token`."))),
-    (status = 401, description = "`invalid_refresh_token`: there is no such session, or none any more.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`foreign_origin`: another site asks.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`invalid_refresh_token`: there is no such session, or it has ended.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`foreign_origin`: a page of another site sent the request.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn refresh(
     State(users): State<Users>,
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let tokens = users.cookie.taken(&headers)?;
+    let tokens = users.cookie.read(&headers)?;
     match users.app.refresh(&tokens, key.as_deref()).await {
-        Ok(grant) => Ok(granted(&users, StatusCode::OK, grant)),
-        Err(error) => Err(over(&users, error)),
+        Ok(grant) => Ok(grant_response(&users, StatusCode::OK, grant)),
+        Err(error) => Err(refuse_cookie(&users, error)),
     }
 }
 
-/// Logs out: ends the session of the access token, and that of the cookie. An access token holds for as long as it says, except for what
-/// cannot be undone. One that does not hold any more is ignored.
+/// Logs out: ends the session of the access token and the session of the cookie. An access token stays valid
+/// until it expires, except for operations that can't be undone. An access token that is not valid is
+/// ignored.
 #[utoipa::path(delete, path = "/sessions/current", tag = "sessions", responses(
-    (status = 204, description = "It has ended; the cookie is taken away."),
-    (status = 401, description = "`invalid_refresh_token`: neither an access token nor a cookie says which session.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`foreign_origin`: another site asks.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 204, description = "The sessions have ended, and the cookie is cleared."),
+    (status = 401, description = "`invalid_refresh_token`: neither an access token nor a cookie names a session.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "`foreign_origin`: a page of another site sent the request.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn log_out(
     State(users): State<Users>,
@@ -82,20 +86,20 @@ pub async fn log_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // Another site can make a browser send the cookie, but never an access token.
-    let tokens = match (&identity, users.cookie.taken(&headers)) {
-        (Some(_), taken) => taken.unwrap_or_default(),
-        (None, taken) => taken?,
+    let tokens = match (&identity, users.cookie.read(&headers)) {
+        (Some(_), tokens) => tokens.unwrap_or_default(),
+        (None, tokens) => tokens?,
     };
     if identity.is_none() && tokens.is_empty() {
-        return Err(over(&users, SessionError::NoToken));
+        return Err(refuse_cookie(&users, SessionError::NoToken));
     }
     users.app.log_out(identity.as_ref(), &tokens).await?;
-    Ok(cleared(&users))
+    Ok(cleared_response(&users))
 }
 
-/// The sessions of the account, the last used one first.
+/// Returns the sessions of the account, the last used one first.
 #[utoipa::path(get, path = "/{id}/sessions", tag = "sessions", params(UserPath), security(("bearer" = [])), responses(
-    (status = 200, description = "Those that are not over.", body = Vec<ListedSessionView>),
+    (status = 200, description = "The sessions that have not ended.", body = Vec<ListedSessionView>),
 ))]
 pub async fn list_sessions(
     State(users): State<Users>,
@@ -104,13 +108,13 @@ pub async fn list_sessions(
 ) -> Result<Response, Problem> {
     let sessions = users.app.sessions(id).await?;
     let views: Vec<_> =
-        sessions.iter().map(|session| ListedSessionView::of(session, caller.identity.session)).collect();
+        sessions.iter().map(|session| ListedSessionView::new(session, caller.identity.session)).collect();
     Ok(private(StatusCode::OK, views))
 }
 
-/// Ends all sessions of the account, this one too.
+/// Ends all sessions of the account, this one included.
 #[utoipa::path(delete, path = "/{id}/sessions", tag = "sessions", params(UserPath), security(("bearer" = [])), responses(
-    (status = 204, description = "They have ended; the cookie is taken away."),
+    (status = 204, description = "The sessions have ended, and the cookie is cleared."),
 ))]
 pub async fn end_sessions(
     State(users): State<Users>,
@@ -118,24 +122,24 @@ pub async fn end_sessions(
     _: CurrentUser,
 ) -> Result<Response, Problem> {
     users.app.end_all_sessions(id).await?;
-    Ok(cleared(&users))
+    Ok(cleared_response(&users))
 }
 
-/// One session of an account.
+/// The path of a session.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub struct SessionPath {
-    /// The account.
+    /// The id of the account.
     #[param(value_type = uuid::Uuid)]
     id: UserId,
-    /// The session.
+    /// The id of the session.
     #[param(value_type = uuid::Uuid)]
     session_id: SessionId,
 }
 
-/// Ends a session of the account. Its access token holds for as long as it says.
+/// Ends a session of the account. Its access token stays valid until it expires.
 #[utoipa::path(delete, path = "/{id}/sessions/{session_id}", tag = "sessions", params(SessionPath), security(("bearer" = [])), responses(
-    (status = 204, description = "It has ended."),
+    (status = 204, description = "The session has ended."),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn end_session(
@@ -145,13 +149,13 @@ pub async fn end_session(
 ) -> Result<Response, Problem> {
     users.app.end_session(id, session_id).await?;
     Ok(if session_id == caller.identity.session {
-        cleared(&users)
+        cleared_response(&users)
     } else {
         StatusCode::NO_CONTENT.into_response()
     })
 }
 
-fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {
+fn grant_response(users: &Users, status: StatusCode, grant: Grant) -> Response {
     let cookie = users.cookie.set(&grant.refresh_token);
     let view = SessionView {
         access_token: grant.access_token,
@@ -159,7 +163,7 @@ fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {
         expires_in: grant.life.as_secs(),
         user: UserView::from(grant.user),
     };
-    // RFC 6749 §5.1: a cache that keeps the answer keeps the token.
+    // RFC 6749 §5.1: a cache that stores the answer would store the token.
     let response = (status, [(CACHE_CONTROL, "no-store")], Json(view)).into_response();
     let mut response = with_cookies(response, cookie);
     if grant.replayed {
@@ -168,7 +172,7 @@ fn granted(users: &Users, status: StatusCode, grant: Grant) -> Response {
     response
 }
 
-fn cleared(users: &Users) -> Response {
+fn cleared_response(users: &Users) -> Response {
     with_cookies(StatusCode::NO_CONTENT.into_response(), users.cookie.clear())
 }
 
@@ -179,9 +183,9 @@ fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
     response
 }
 
-/// The refusal of a cookie. One whose session has ended is taken away. Any other stays: it may be a neighbour's, or good again
-/// in a moment.
-fn over(users: &Users, error: SessionError) -> Problem {
+/// Refuses a cookie. It is cleared if its session has ended. Otherwise it stays: it may belong to another
+/// path, or be valid again in a moment.
+fn refuse_cookie(users: &Users, error: SessionError) -> Problem {
     let cookies = if matches!(error, SessionError::Over) { users.cookie.clear() } else { Vec::new() };
     let problem = Problem::from(error);
     cookies.into_iter().fold(problem, |problem, cookie| problem.and_header(SET_COOKIE, cookie))

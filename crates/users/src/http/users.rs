@@ -17,18 +17,18 @@ use super::views::{
     EraseBody, ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
 use super::{UserPath, Users};
-use crate::app::{Erase, Named, Register, Registered, Slice, Update};
+use crate::app::{EraseUser, IdempotentRequest, ListRange, Register, Registration, UpdateUser};
 use crate::domain::User;
 
-/// Registers an account. It can log in as soon as this is answered.
+/// Registers an account. It can log in as soon as the answer arrives.
 #[utoipa::path(post, path = "/", tag = "users", request_body = RegisterBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Under one key there is one account within 24 hours, and one answer.")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Repeated requests with one key create one account within 24 hours, and get one answer.")),
     responses(
-    (status = 201, description = "The account. `Idempotency-Replayed: true` where it was answered before.", body = UserView),
-    (status = 409, description = "`email_taken`; `still_running`: the first request with this key is not done yet.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 201, description = "The account. `Idempotency-Replayed: true` if the same request was answered before.", body = UserView),
+    (status = 409, description = "`email_taken`; `still_running`: the first request with this key is still in progress.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "`invalid`: see `errors`; `idempotency_key_reused`.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` from this address; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`busy`: too many register or log in.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` from this address; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn register(
     State(users): State<Users>,
@@ -36,19 +36,20 @@ pub async fn register(
     IdempotencyKey(key): IdempotencyKey,
     Json(body): Json<RegisterBody>,
 ) -> Result<Response, Problem> {
-    let wish = body.values().map(|(name, email, password)| Register { name, email, password, from: address });
-    let Some(key) = key else { return Ok(registered(&users, users.app.register(wish?).await?)) };
+    let command =
+        body.values().map(|(name, email, password)| Register { name, email, password, from: address });
+    let Some(key) = key else { return Ok(account_created(&users, users.app.register(command?).await?)) };
     let account = identity.map(|identity| identity.user);
-    let named = Named { account, from: address, key: &key, said: &body.said() };
-    let Registered { user, replayed } = users.app.register_once(&named, wish).await?;
-    let mut response = registered(&users, user);
+    let request = IdempotentRequest { account, from: address, key: &key, content: &body.content() };
+    let Registration { user, replayed } = users.app.register_under_key(&request, command).await?;
+    let mut response = account_created(&users, user);
     if replayed {
         say_replayed(&mut response);
     }
     Ok(response)
 }
 
-fn registered(users: &Users, user: User) -> Response {
+fn account_created(users: &Users, user: User) -> Response {
     let location = format!("{}/{}", users.base, user.id);
     let mut response =
         tagged(StatusCode::CREATED, &user.version.etag(), Cache::Private, UserView::from(user));
@@ -56,41 +57,41 @@ fn registered(users: &Users, user: User) -> Response {
     response
 }
 
-/// A slice of a list.
+/// The range of a list.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
-    /// How many accounts come before the first one.
+    /// The number of accounts before the first one.
     #[param(minimum = 0, default = 0)]
     start: Option<i64>,
-    /// How many accounts, 1 to 100.
+    /// The number of accounts, 1 to 100.
     #[param(minimum = 1, maximum = 100, default = 10)]
     count: Option<i64>,
 }
 
-/// All accounts, the first registered first.
+/// Returns a range of all accounts, in the order of registration.
 #[utoipa::path(get, path = "/all", tag = "users", params(ListQuery), security(("bearer" = [])), responses(
-    (status = 200, description = "The slice; `X-Total-Count` and `Link` say what more there is.", body = Vec<UserView>),
-    (status = 422, description = "`invalid`: outside of the range.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 200, description = "The range. `X-Total-Count` is the number of all accounts, and `Link` names the neighbouring ranges.", body = Vec<UserView>),
+    (status = 422, description = "`invalid`: a number is out of its bounds.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn list_users(
     State(users): State<Users>,
     _: CurrentUser,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, Problem> {
-    let slice = Slice::new(query.start.unwrap_or(0), query.count.unwrap_or(Slice::DEFAULT_COUNT))?;
-    let listing = users.app.list(slice).await?;
+    let range = ListRange::new(query.start.unwrap_or(0), query.count.unwrap_or(ListRange::DEFAULT_COUNT))?;
+    let listing = users.app.list(range).await?;
     let views: Vec<UserView> = listing.users.into_iter().map(UserView::from).collect();
     let mut response = private(StatusCode::OK, views);
     let headers = response.headers_mut();
     headers.insert(X_TOTAL_COUNT, HeaderValue::from(listing.total));
     headers
-        .extend(HeaderValue::from_str(&links(&users.base, slice, listing.total)).map(|links| (LINK, links)));
+        .extend(HeaderValue::from_str(&links(&users.base, range, listing.total)).map(|links| (LINK, links)));
     Ok(response)
 }
 
-/// The neighbours of a slice (RFC 8288).
-fn links(base: &str, Slice { start, count }: Slice, total: u64) -> String {
+/// Returns the `Link` header of a range (RFC 8288).
+fn links(base: &str, ListRange { start, count }: ListRange, total: u64) -> String {
     let last = u32::try_from(total.saturating_sub(1)).unwrap_or(u32::MAX) / count * count;
     let mut links = vec![("first", 0)];
     links.extend((start > 0).then(|| ("prev", start.saturating_sub(count))));
@@ -102,10 +103,10 @@ fn links(base: &str, Slice { start, count }: Slice, total: u64) -> String {
     links.collect::<Vec<_>>().join(", ")
 }
 
-/// An account: all of it for its owner and admins, the public profile for others.
+/// Returns an account: all of it for its owner and admins, the public profile for others.
 #[utoipa::path(get, path = "/{id}", tag = "users", params(UserPath), responses(
-    (status = 200, description = "For its owner and admins; others see `id`, `name`, and `role` of those who work on the news.", body = UserView),
-    (status = 304, description = "The client has this version."),
+    (status = 200, description = "The account, for its owner and admins. Others see `id` and `name`, and the `role` of staff.", body = UserView),
+    (status = 304, description = "The client already has this version."),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn get_user(
@@ -124,33 +125,34 @@ pub async fn get_user(
         return Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)));
     }
     let profile = user.profile();
-    // Another tag than that of the whole account: it is another answer.
+    // The tag differs from the tag of the whole account, because the answer differs.
     let etag = format!("\"v{}-public\"", profile.version);
-    // A name is a person's: no shared cache shows it after an erasure.
+    // A name is personal data: no shared cache may show it after an erasure.
     Ok(fresh(&headers, &etag, Cache::Private, ProfileView::from(profile)))
 }
 
-/// The account of whoever asks.
+/// Returns the caller's own account.
 #[utoipa::path(get, path = "/me", tag = "users", security(("bearer" = [])), responses(
     (status = 200, description = "The account.", body = UserView),
-    (status = 304, description = "The client has this version."),
+    (status = 304, description = "The client already has this version."),
     (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn get_me(CurrentUser { user, .. }: CurrentUser, headers: HeaderMap) -> Result<Response, Problem> {
     Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
-/// Replaces name and e-mail of an account, and the password where one is given; with a new one the other sessions end.
+/// Replaces name and e-mail of an account, and its password if the body contains one. A new password ends the
+/// other sessions.
 #[utoipa::path(put, path = "/{id}", tag = "users", params(UserPath), request_body = PutUserBody, security(("bearer" = [])), responses(
-    (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 200, description = "The changed account.", body = UserView),
     (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` at the current password; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn put_user(
     State(users): State<Users>,
@@ -162,18 +164,18 @@ pub async fn put_user(
     change(&users, path, by, precondition, body.into()).await
 }
 
-/// Changes what is named of an account; the rest stays. With a new password the other sessions end. If nothing is named, nothing
-/// changes, and the version stays as well.
+/// Changes what is named of an account; the rest stays. With a new password the other sessions end. If
+/// nothing is named, nothing changes, and the version stays as well.
 #[utoipa::path(patch, path = "/{id}", tag = "users", params(UserPath), request_body = PatchUserBody, security(("bearer" = [])), responses(
-    (status = 200, description = "The account as it is now.", body = UserView),
+    (status = 200, description = "The changed account.", body = UserView),
     (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: see `errors`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` at the current password; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn patch_user(
     State(users): State<Users>,
@@ -193,22 +195,22 @@ async fn change(
     body: PatchUserBody,
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(body.version())?;
-    let (wish, current_password) = (body.wish()?, body.current_password());
-    let user = users.app.update(Update { by, id, expected, wish, current_password }).await?;
+    let (patch, current_password) = (body.patch()?, body.current_password());
+    let user = users.app.update(UpdateUser { by, id, expected, patch, current_password }).await?;
     Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
-/// Erases an account. It is gone from every read at once; the other services are notified.
+/// Erases an account. It is gone from every read immediately, and the other services are notified.
 ///
-/// The session of the token must live. If its login is older than 10 minutes, the body holds the caller's `current_password`. Otherwise the
-/// body may be left out.
+/// The session of the token must not have ended. If its login is older than 10 minutes, the body must contain
+/// the caller's `current_password`; otherwise the body may be left out.
 #[utoipa::path(delete, path = "/{id}", tag = "users", params(UserPath), request_body = Option<EraseBody>, security(("bearer" = [])), responses(
     (status = 202, description = "The erasure has begun.", body = ErasedView),
     (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "`role_required`; `current_password_required`; `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` at the current password; `Retry-After` says when again.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn delete_user(
     State(users): State<Users>,
@@ -216,7 +218,7 @@ pub async fn delete_user(
     LiveSession { identity: by, session }: LiveSession,
     EraseBody { current_password }: EraseBody,
 ) -> Result<Response, Problem> {
-    let erasure = users.app.erase(Erase { id, by, session, current_password }).await?;
+    let erasure = users.app.erase(EraseUser { id, by, session, current_password }).await?;
     let erasure = ErasureView { id: erasure.id.uuid(), state: "pending" };
     Ok(private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure }))
 }
@@ -226,10 +228,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slice_names_its_neighbours_that_exist() {
+    fn a_range_links_to_the_neighbours_that_exist() {
         let rels = |start, total| {
-            let slice = Slice { start, count: 10 };
-            let links = links("/users/v1", slice, total);
+            let range = ListRange { start, count: 10 };
+            let links = links("/users/v1", range, total);
             links
                 .split(", ")
                 .map(|link| link.replace("/users/v1/all?", "").replace("&count=10", ""))

@@ -1,4 +1,4 @@
-//! What goes over the wire, in and out. None of the bodies that hold a password can be printed.
+//! The bodies of requests and answers. A body that contains a password can't be printed.
 
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::UserError;
-use crate::domain::{Email, Invalid, Name, Password, Profile, Session, User, Wish};
+use crate::domain::{AccountPatch, Email, Invalid, Name, Password, Profile, Session, User};
 
 /// An account as its owner and admins see it.
 #[derive(Serialize, ToSchema)]
 pub struct UserView {
-    /// The account's id.
+    /// The id of the account.
     #[schema(value_type = uuid::Uuid)]
     id: UserId,
     /// The display name.
@@ -23,16 +23,16 @@ pub struct UserView {
     /// The address to log in with.
     #[schema(example = "ann@example.org")]
     email: String,
-    /// What it may do: `reader`, `author`, `editor` or `admin`.
+    /// The role: `reader`, `author`, `editor` or `admin`.
     #[schema(value_type = String, example = "reader")]
     role: Role,
-    /// Where it may do so; null for every section.
+    /// The sections in which the role holds; null for all sections.
     #[schema(value_type = Option<Vec<String>>)]
     sections: Sections,
-    /// When it was registered.
+    /// The time of the registration.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// Its version, for `If-Match`.
+    /// The version of the account, for `If-Match`.
     #[schema(value_type = u32)]
     version: Version,
 }
@@ -51,15 +51,15 @@ impl From<User> for UserView {
     }
 }
 
-/// An account as everybody sees it.
+/// The public profile of an account.
 #[derive(Serialize, ToSchema)]
 pub struct ProfileView {
-    /// The account's id.
+    /// The id of the account.
     #[schema(value_type = uuid::Uuid)]
     id: UserId,
     /// The display name.
     name: String,
-    /// The role, of those who work on the news.
+    /// The role, if it is one of the staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     role: Option<Role>,
@@ -71,61 +71,61 @@ impl From<Profile> for ProfileView {
     }
 }
 
-/// The values of a body, with every field that breaks a rule.
+/// The faults of a body, collected while its fields are parsed.
 #[derive(Default)]
-struct Reading(Vec<FieldFault>);
+struct FieldFaults(Vec<FieldFault>);
 
-impl Reading {
-    fn field<T>(&mut self, pointer: &str, value: Result<T, Invalid>) -> Option<T> {
+impl FieldFaults {
+    fn collect<T>(&mut self, pointer: &str, value: Result<T, Invalid>) -> Option<T> {
         value.map_err(|invalid| self.0.push(invalid.at(pointer))).ok()
     }
 }
 
-/// Somebody wants an account.
+/// A registration.
 #[derive(Deserialize, ToSchema)]
 pub struct RegisterBody {
     /// 1 to 100 characters.
     name: String,
-    /// A valid address of at most 254 characters, in any script. Outer spaces are left out.
+    /// A valid address of at most 254 characters, in any script. Outer spaces are removed.
     email: String,
-    /// 8 to 128 characters, none of those that are tried first. Compared by RFC 8265, OpaqueString.
+    /// 8 to 128 characters, and not one of the most common passwords. Compared by RFC 8265, OpaqueString.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
 
 impl RegisterBody {
-    /// All that it says: what makes it the same as another one.
-    pub fn said(&self) -> [&str; 3] {
+    /// Returns the whole content, for the fingerprint.
+    pub fn content(&self) -> [&str; 3] {
         [&self.name, &self.email, self.password.expose_secret()]
     }
 
-    /// What is registered.
+    /// Parses the fields.
     pub fn values(&self) -> Result<(Name, Email, Password), UserError> {
-        let mut reading = Reading::default();
-        let name = reading.field("/name", Name::parse(&self.name));
-        let email = reading.field("/email", Email::parse(&self.email));
-        let password = reading.field("/password", Password::parse(self.password.expose_secret()));
+        let mut faults = FieldFaults::default();
+        let name = faults.collect("/name", Name::parse(&self.name));
+        let email = faults.collect("/email", Email::parse(&self.email));
+        let password = faults.collect("/password", Password::parse(self.password.expose_secret()));
         match (name, email, password) {
             (Some(name), Some(email), Some(password)) => Ok((name, email, password)),
-            _ => Err(UserError::Invalid(reading.0)),
+            _ => Err(UserError::Invalid(faults.0)),
         }
     }
 }
 
-/// What an account shall be from now on, all of it.
+/// The new name and e-mail of an account.
 #[derive(Deserialize, ToSchema)]
 pub struct PutUserBody {
     /// 1 to 100 characters.
     name: String,
-    /// A valid address of at most 254 characters, in any script. Outer spaces are left out.
+    /// A valid address of at most 254 characters, in any script. Outer spaces are removed.
     email: String,
-    /// Another password; the old one stays where this is left out.
+    /// The new password; if it is left out, the current one stays.
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
-    /// The password that holds now: needed for a new e-mail or password of one's own account.
+    /// The current password: required for a new e-mail or password of one's own account.
     #[schema(value_type = Option<String>, format = Password)]
     current_password: Option<SecretString>,
-    /// The version that this is a change of, where there is no `If-Match`.
+    /// The version that the caller has seen, if there is no `If-Match`.
     version: Option<u32>,
 }
 
@@ -141,63 +141,63 @@ impl From<PutUserBody> for PatchUserBody {
     }
 }
 
-/// What of an account shall be different.
+/// Changes of an account; a field that is left out stays.
 #[derive(Deserialize, ToSchema)]
 pub struct PatchUserBody {
     /// 1 to 100 characters.
     name: Option<String>,
-    /// A valid address of at most 254 characters, in any script. Outer spaces are left out.
+    /// A valid address of at most 254 characters, in any script. Outer spaces are removed.
     email: Option<String>,
-    /// Another password.
+    /// The new password.
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
-    /// The password that holds now: needed for a new e-mail or password of one's own account.
+    /// The current password: required for a new e-mail or password of one's own account.
     #[schema(value_type = Option<String>, format = Password)]
     current_password: Option<SecretString>,
-    /// The version that this is a change of, where there is no `If-Match`.
+    /// The version that the caller has seen, if there is no `If-Match`.
     version: Option<u32>,
 }
 
 impl PatchUserBody {
-    /// The version that the writer names in the body.
+    /// Returns the version in the body.
     pub fn version(&self) -> Option<u32> {
         self.version
     }
 
-    /// The current password, as it was typed.
+    /// Returns the current password, as it was typed.
     pub fn current_password(&self) -> Option<SecretString> {
         self.current_password.clone()
     }
 
-    /// What the writer wants.
-    pub fn wish(&self) -> Result<Wish, UserError> {
-        let mut reading = Reading::default();
-        let name = self.name.as_ref().and_then(|name| reading.field("/name", Name::parse(name)));
-        let email = self.email.as_ref().and_then(|email| reading.field("/email", Email::parse(email)));
+    /// Returns the requested changes.
+    pub fn patch(&self) -> Result<AccountPatch, UserError> {
+        let mut faults = FieldFaults::default();
+        let name = self.name.as_ref().and_then(|name| faults.collect("/name", Name::parse(name)));
+        let email = self.email.as_ref().and_then(|email| faults.collect("/email", Email::parse(email)));
         let password = self.password.as_ref();
         let password =
-            password.and_then(|typed| reading.field("/password", Password::parse(typed.expose_secret())));
-        if reading.0.is_empty() {
-            Ok(Wish { name, email, password })
+            password.and_then(|typed| faults.collect("/password", Password::parse(typed.expose_secret())));
+        if faults.0.is_empty() {
+            Ok(AccountPatch { name, email, password })
         } else {
-            Err(UserError::Invalid(reading.0))
+            Err(UserError::Invalid(faults.0))
         }
     }
 }
 
-/// Another password for one's own account.
+/// A new password for one's own account.
 #[derive(Deserialize, ToSchema)]
 pub struct PasswordBody {
-    /// The password that holds now.
+    /// The current password.
     #[schema(value_type = String, format = Password)]
     current_password: SecretString,
-    /// 8 to 128 characters, none of those that are tried first. Compared by RFC 8265, OpaqueString.
+    /// 8 to 128 characters, and not one of the most common passwords. Compared by RFC 8265, OpaqueString.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
 }
 
 impl PasswordBody {
-    /// The one that holds now, as it was typed, and the other one.
+    /// Returns the current password as it was typed, and the new one.
     pub fn values(&self) -> Result<(SecretString, Password), UserError> {
         let password = Password::parse(self.password.expose_secret());
         let password = password.map_err(|invalid| UserError::field(invalid.at("/password")))?;
@@ -205,7 +205,7 @@ impl PasswordBody {
     }
 }
 
-/// Somebody says who they are.
+/// The credentials of a login.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginBody {
     /// The address. Case, normalisation and outer spaces make no difference.
@@ -232,61 +232,61 @@ pub struct SessionView {
     pub access_token: String,
     /// `Bearer`.
     pub token_type: &'static str,
-    /// How long the token holds, in seconds.
+    /// The time for which the token is valid, in seconds.
     #[schema(example = 900)]
     pub expires_in: u64,
-    /// Who logged in.
+    /// The account of the token.
     pub user: UserView,
 }
 
 /// A session of an account.
 #[derive(Serialize, ToSchema)]
 pub struct ListedSessionView {
-    /// Its id.
+    /// The id of the session.
     #[schema(value_type = uuid::Uuid)]
     id: SessionId,
-    /// The login.
+    /// The time of the login.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    /// The login or the last refresh.
+    /// The time of the login or the last refresh.
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Timestamp,
-    /// True for the one that asks.
+    /// True for the session of this request.
     current: bool,
 }
 
 impl ListedSessionView {
-    /// A session as `asking` sees it.
-    pub fn of(session: &Session, asking: SessionId) -> Self {
+    /// Creates the view of a session for a request of the session `current`.
+    pub fn new(session: &Session, current: SessionId) -> Self {
         let Session { id, created_at, last_used_at, .. } = *session;
-        Self { id, created_at, last_used_at, current: id == asking }
+        Self { id, created_at, last_used_at, current: id == current }
     }
 }
 
-/// What an account may do from now on.
+/// The new role of an account.
 #[derive(Deserialize, ToSchema)]
 pub struct RolesBody {
     /// `reader`, `author`, `editor` or `admin`.
     #[schema(value_type = String, example = "editor")]
     pub role: Role,
-    /// Where an author or editor may do so; every section where this is left out.
+    /// The sections of an author or editor; all sections if this is left out.
     #[schema(value_type = Option<Vec<String>>, example = json!(["sports"]))]
     pub sections: Option<std::collections::BTreeSet<Section>>,
 }
 
-/// What a person allows. Everything is off until they turn it on.
+/// The consent of a person. Everything is off until the person turns it on.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct ConsentBody {
-    /// News may be chosen by what the person likes.
+    /// The portal may choose news by what the person likes.
     pub personalisation: bool,
-    /// It may be stored what the person reads.
+    /// The portal may store what the person reads.
     pub history: bool,
 }
 
-/// The confirmation of an erasure. No body says as much as an empty object.
+/// The confirmation of an erasure. An empty body is the same as an empty object.
 #[derive(Default, Deserialize, ToSchema)]
 pub struct EraseBody {
-    /// The caller's current password. It is needed if the login is older than 10 minutes.
+    /// The caller's current password. It is required if the login is older than 10 minutes.
     #[schema(value_type = Option<String>, format = Password)]
     pub current_password: Option<SecretString>,
 }
@@ -302,20 +302,20 @@ impl<S: Send + Sync> FromRequest<S> for EraseBody {
     }
 }
 
-/// An erasure that has begun.
+/// The answer to an erasure.
 #[derive(Serialize, ToSchema)]
 pub struct ErasedView {
     /// `success`.
     pub result: &'static str,
-    /// The erasure.
+    /// The state of the erasure.
     pub erasure: ErasureView,
 }
 
-/// How far an erasure is.
+/// The state of an erasure.
 #[derive(Serialize, ToSchema)]
 pub struct ErasureView {
-    /// Its id.
+    /// The id of the erasure.
     pub id: uuid::Uuid,
-    /// `pending` while other services are being told.
+    /// `pending` while the other services erase their data.
     pub state: &'static str,
 }

@@ -6,182 +6,197 @@ use kernel::{Class, Fault, Kind, Timestamp, Trace, UserId};
 
 use crate::domain::{Account, Digest, Email, Fingerprint};
 
-/// A lease that ends later than this many leases from now was given by a clock that has gone back since, and is over. More than one:
-/// the clocks of two replicas differ a little.
-pub const AHEAD: u32 = 2;
+/// The number of leases that a lease may end in the future. If it ends later, the clock that set it has gone
+/// back since, and the lease has expired. It is more than one, because the clocks of two replicas differ a
+/// little.
+pub const MAX_LEASES_AHEAD: u32 = 2;
 
-/// The longest pause before a registration is tried again. One that is to be tried later than that was put off by a clock that has gone
-/// back since, and may be taken at once.
+/// The longest pause before a registration is tried again. If a registration is due later than that, the
+/// clock that deferred it has gone back since, and it may be taken immediately.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
-/// Registrations that were acknowledged and are not yet in the [`super::UserStore`], and the e-mails that they hold.
+/// The intake: registrations that were acknowledged and are not yet in the [`super::UserStore`], and the
+/// e-mails that they hold.
 ///
-/// The e-mail is unique over two stores because of the order of steps: reserve it here, ask the store for it, append the
-/// registration, answer; later insert it into the store, and only then settle it here, which frees the e-mail. While a
-/// registration waits the reservation refuses the e-mail, afterwards the store does, and there is no moment in between.
+/// The order of steps makes an e-mail unique over two stores: reserve it here, look it up in the store,
+/// append the registration, answer; later insert it into the store, and only then settle it here, which frees
+/// the e-mail. While a registration waits, its reservation refuses the e-mail; afterwards the store does;
+/// there is no moment in between.
 ///
-/// * What was appended survives `kill -9`, taken or not, until it is settled, and so does its answer.
+/// * An appended registration and its answer survive `kill -9`, whether it was taken or not, until it is
+///   settled.
 /// * E-mails are compared without regard to case.
 #[async_trait]
 pub trait Intake: Send + Sync + 'static {
-    /// Reserves `email` for the account `id`, for as long as `lease`.
+    /// Reserves `email` for the account `id`, for the duration of `lease`.
     ///
-    /// * Of parallel reservations of one e-mail one is granted, and the others are refused as a taken e-mail.
-    /// * A lease that ran out makes way for the next reservation, and so does one of a clock that has gone back since.
+    /// * One of several parallel reservations of one e-mail is granted, and the others are refused as a taken
+    ///   e-mail.
+    /// * An expired lease makes way for the next reservation, and so does a lease of a clock that has gone
+    ///   back since.
     /// * The e-mail of a waiting registration stays reserved, however long it waits.
     async fn reserve(&self, email: &Email, id: UserId, lease: Duration) -> Result<Reservation, IntakeError>;
 
-    /// Takes a registration in, on the strength of its reservation. The trace of the running work goes with it. `once` says under
-    /// which key it was asked for, if it was: then the answer is kept with it, in one step.
+    /// Accepts a registration whose e-mail is reserved. The trace of the current work is stored with it. If
+    /// the request had an idempotency key, `attempt` names it, and the answer is stored in the same step.
     ///
-    /// * An append without a lease is refused as a lost lease, and takes nothing in.
-    /// * What was appended under a key is the answer from then on.
-    /// * An append under a key that somebody else has begun since is refused as a lost lease, and takes nothing in.
+    /// * An append without a lease is refused as a lost lease, and stores nothing.
+    /// * A registration that was appended under a key is the answer to that key from then on.
+    /// * An append under a key that another attempt has begun since is refused as a lost lease, and stores
+    ///   nothing.
     async fn append(
         &self,
         reservation: &Reservation,
         account: &Account,
-        once: Option<&Once>,
+        attempt: Option<&IdempotencyAttempt>,
     ) -> Result<(), IntakeError>;
 
-    /// Gives a reservation back that was not used.
+    /// Releases a reservation that was not used.
     ///
     /// * A released e-mail can be reserved again.
-    /// * A release never frees the e-mail of a waiting registration, nor one that another account reserved since.
+    /// * A release never frees the e-mail of a waiting registration, nor an e-mail that another account has
+    ///   reserved since.
     async fn release(&self, reservation: &Reservation) -> Result<(), IntakeError>;
 
-    /// The waiting registration of this id, taken or not.
+    /// Returns the waiting registration of this id, taken or not.
     ///
     /// * A waiting registration is found by id and by e-mail, until it is settled.
     async fn by_id(&self, id: UserId) -> Result<Option<Account>, IntakeError>;
 
-    /// The waiting registration of this e-mail, taken or not.
+    /// Returns the waiting registration of this e-mail, taken or not.
     async fn by_email(&self, email: &Email) -> Result<Option<Account>, IntakeError>;
 
-    /// The ids of the oldest waiting registrations, at most `limit`.
+    /// Returns the ids of the oldest waiting registrations, at most `limit`.
     ///
-    /// * Who waits is named, taken or not, the oldest first.
+    /// * Waiting registrations are listed, taken or not, the oldest first.
     async fn waiting(&self, limit: u32) -> Result<Vec<UserId>, IntakeError>;
 
-    /// Takes the oldest waiting registrations, at most `limit`; nobody else is given them for as long as `lease`.
+    /// Takes the oldest waiting registrations, at most `limit`. No other worker gets them for the duration of
+    /// `lease`.
     ///
-    /// * Registrations are taken in the order in which they came in.
-    /// * What is taken is given to nobody else, until its lease runs out.
-    /// * Taking counts the attempts, so that a registration that ends the process is noticed.
-    /// * A registration that can't be read is handed out as such and hides none of its neighbours.
-    async fn take(&self, limit: u32, lease: Duration) -> Result<Vec<Waiting>, IntakeError>;
+    /// * Registrations are taken in the order in which they arrived.
+    /// * A taken registration is given to no other worker until its lease expires.
+    /// * Taking a registration counts an attempt, so that a registration that ends the process is noticed.
+    /// * A registration that can't be read is returned as such, and does not affect its neighbours.
+    async fn take(&self, limit: u32, lease: Duration) -> Result<Vec<WaitingRegistration>, IntakeError>;
 
-    /// The registration is in the store: nothing of it stays here but an answer, which names the account by its id alone, and its
-    /// e-mail is free here.
+    /// Removes a registration that is in the store now, and frees its e-mail here. Only its answer stays,
+    /// which contains no personal data except the id of the account.
     ///
     /// * A settled registration is gone, and its e-mail can be reserved again.
-    /// * Settling again does no harm.
-    async fn settled(&self, id: UserId) -> Result<(), IntakeError>;
+    /// * Settling twice does no harm.
+    async fn settle(&self, id: UserId) -> Result<(), IntakeError>;
 
-    /// Gives a taken registration back for no fault of its own.
+    /// Gives back a taken registration that was not tried.
     ///
-    /// * A registration that is given back can be taken at once, and the attempt does not count.
+    /// * A registration that is given back can be taken immediately, and the attempt does not count.
     async fn give_back(&self, id: UserId) -> Result<(), IntakeError>;
 
-    /// Gives a taken registration back that failed, to be taken again after `pause`.
+    /// Defers a taken registration that failed: it can be taken again after `pause`.
     ///
-    /// * A failed registration is taken again after its pause, not before.
-    async fn failed(&self, id: UserId, reason: &str, pause: Duration) -> Result<(), IntakeError>;
+    /// * A deferred registration is taken again after its pause, and not before.
+    async fn defer(&self, id: UserId, reason: &str, pause: Duration) -> Result<(), IntakeError>;
 
-    /// Puts a registration aside that will never succeed, with the reason, for somebody to look at.
+    /// Puts aside a registration that will never succeed, with the reason, for an operator.
     ///
     /// * A buried registration is not taken again, and its e-mail stays reserved.
     async fn bury(&self, id: UserId, reason: &str) -> Result<(), IntakeError>;
 
-    /// Begins what a client asks for under a key, or says what came of it. Nobody else begins it for as long as `lease`.
+    /// Begins a request under an idempotency key, or returns the state of an earlier attempt. No other
+    /// attempt begins for the duration of `lease`.
     ///
-    /// * Of parallel beginnings under one key one begins, and the others are told that somebody is at it.
-    /// * A beginning whose lease ran out makes way for the next.
-    /// * An answer is given again until its time is over, and then counts as none.
-    /// * A refusal that an older release has kept counts as none.
-    /// * Keys are apart.
-    async fn begin(&self, once: &Once, lease: Duration) -> Result<Begun, IntakeError>;
+    /// * One of several parallel attempts under one key begins, and the others learn that it is still
+    ///   running.
+    /// * An attempt whose lease has expired makes way for the next.
+    /// * An answer is given again until it expires, and then does not count.
+    /// * A refusal that an older release stored does not count.
+    /// * Keys are independent of each other.
+    async fn begin(&self, attempt: &IdempotencyAttempt, lease: Duration)
+    -> Result<BeginOutcome, IntakeError>;
 
-    /// Ends what was begun and led to no answer.
+    /// Ends an attempt that led to no answer.
     ///
-    /// * What is given up can be begun at once; an answer, and what somebody else began, stays.
-    async fn give_up(&self, once: &Once) -> Result<(), IntakeError>;
+    /// * A key that was given up can be begun immediately; an answer and the attempt of another request stay.
+    async fn give_up(&self, attempt: &IdempotencyAttempt) -> Result<(), IntakeError>;
 
-    /// Forgets answers whose time is over, at most `limit`. Returns how many.
+    /// Forgets expired answers, at most `limit`. Returns their number.
     ///
-    /// * Answers whose time is over are forgotten in bounded steps, and the registrations stay.
+    /// * Expired answers are forgotten in bounded steps, and the registrations stay.
     async fn forget_answers(&self, limit: u32) -> Result<u64, IntakeError>;
 
-    /// Forgets what was answered about this account, because its person wants to be forgotten.
+    /// Forgets the answer about this account, because its person wants to be forgotten.
     ///
-    /// * Of an account that is forgotten no answer is kept, and of the others all are.
+    /// * No answer about a forgotten account stays, and the answers about all other accounts do.
     async fn forget_answers_about(&self, id: UserId) -> Result<(), IntakeError>;
 
-    /// Makes what was settled and forgotten unreadable, as far as the engine can. Returns false if something is in the way for the
-    /// moment.
+    /// Makes settled and forgotten data unreadable, as far as the engine can. Returns false if it has to be
+    /// tried again later.
     ///
-    /// * An intake that is wiped keeps what waits, and no file of its own holds what was settled.
+    /// * A wiped intake keeps waiting registrations, and no file of its own contains settled ones.
     async fn wipe(&self) -> Result<bool, StoreFailure>;
 
-    /// Asks whether the intake answers.
+    /// Checks that the intake answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
-    /// Asks whether the intake takes writes, by writing a byte.
+    /// Checks that the intake accepts writes, by writing a byte.
     ///
-    /// * A intake that answers and is neither full nor read-only takes writes.
+    /// * An intake that answers and is neither full nor read-only accepts writes.
     async fn try_write(&self) -> Result<(), StoreFailure>;
 }
 
-/// Something that a client asks for under a key, so that it has one effect however often it is asked for, by whichever replica.
+/// One attempt at a registration under an idempotency key. The key gives the request one effect, however
+/// often it is sent and whichever replicas receive it.
 #[derive(Debug, Clone)]
-pub struct Once {
-    /// The digest of who asks, for what, and the key.
-    pub name: Digest,
-    /// What makes two requests the same.
+pub struct IdempotencyAttempt {
+    /// The digest of the caller, the operation and the key.
+    pub key: Digest,
+    /// The fingerprint of the request: equal requests have equal fingerprints.
     pub fingerprint: Fingerprint,
-    /// The account that it would be: every attempt has another one, and is known by it.
-    pub id: UserId,
-    /// How long its answer is kept.
-    pub kept: Duration,
+    /// The account that this attempt would create. Every attempt has another one, which identifies the
+    /// attempt.
+    pub user: UserId,
+    /// The time for which the answer is kept.
+    pub answer_life: Duration,
 }
 
-/// What a beginning found.
+/// The outcome of [`Intake::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begun {
-    /// It begins now.
-    Now,
-    /// Somebody is at it.
-    Running,
-    /// It was answered before.
-    Before(Answer),
+pub enum BeginOutcome {
+    /// This attempt begins.
+    Begun,
+    /// Another attempt is in progress.
+    StillRunning,
+    /// The request was answered before.
+    Answered(RegistrationAnswer),
 }
 
-/// What was answered under a key.
+/// The stored answer to a registration. The full answer follows from it and from the repeated request, so
+/// neither name nor e-mail is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Of the request that was answered.
+pub struct RegistrationAnswer {
+    /// The fingerprint of the request that was answered.
     pub fingerprint: Fingerprint,
-    /// The account that was registered …
-    pub id: UserId,
-    /// … and when. The answer follows from this and from the request: no name and no address is kept.
-    pub at: Timestamp,
+    /// The account that was registered.
+    pub user: UserId,
+    /// The time of the registration.
+    pub registered_at: Timestamp,
 }
 
-/// The right to register an account with an e-mail, for a while.
+/// The right to register an account with an e-mail, until its lease expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
     /// The e-mail.
     pub email: Email,
-    /// The account that it is for.
+    /// The account that the e-mail is reserved for.
     pub id: UserId,
 }
 
-/// A registration that somebody took to store it.
+/// A registration that a worker has taken to store it.
 #[derive(Debug)]
-pub struct Waiting {
-    /// Its id.
+pub struct WaitingRegistration {
+    /// The id of the account.
     pub id: UserId,
-    /// How often it was taken, this time included.
+    /// The number of times that it was taken, this time included.
     pub attempts: u32,
     /// The trace of the request that it came with.
     pub trace: Trace,
@@ -189,16 +204,16 @@ pub struct Waiting {
     pub account: Result<Account, StoreFailure>,
 }
 
-/// Why an [`Intake`] did not do what it was asked.
+/// Why an [`Intake`] refused or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// Somebody else has reserved the e-mail, or registers with it just now.
-    #[error("the e-mail belongs to another account")]
+    /// Another account has reserved the e-mail, or is being registered with it.
+    #[error("The e-mail belongs to another account.")]
     EmailTaken,
-    /// The work took longer than its reservation lasted.
-    #[error("the registration took too long")]
+    /// The work took longer than its lease.
+    #[error("The registration took too long: send it again.")]
     LeaseLost,
-    /// The intake is away or broken.
+    /// The intake is unavailable or broken.
     #[error(transparent)]
     Store(#[from] StoreFailure),
 }

@@ -1,5 +1,5 @@
-//! A registration as it lies in the intake: versioned JSON. What an older version of this program took in is read by this one,
-//! so the golden file of an old version is never edited.
+//! The record of a registration in the intake: versioned JSON. This program reads what an older version
+//! stored, so the golden file of an old version is never edited.
 
 use chassis::StoreFailure;
 use kernel::{Role, Sections, Timestamp, UserId, Version};
@@ -16,7 +16,7 @@ struct Record {
     id: UserId,
     name: String,
     email: String,
-    /// A hash; the cache holds none.
+    /// The hash of the password. Records in the cache have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<String>,
     role: Role,
@@ -30,24 +30,24 @@ struct Record {
 enum Unreadable {
     #[error("the record is damaged at line {0}, column {1}")]
     Damaged(usize, usize),
-    #[error("the record has version {0}, which this program does not know")]
+    #[error("the record has version {0}; this program reads version 1")]
     Version(u32),
     #[error("the record has no password")]
     NoPassword,
 }
 
-/// The record of an account.
+/// Encodes an account as a record.
 pub fn encode(account: &Account) -> Result<String, StoreFailure> {
-    written(&account.user, Some(&account.credentials))
+    write(&account.user, Some(&account.credentials))
 }
 
-/// The record of an account without its credentials.
+/// Encodes an account without its credentials as a record.
 #[cfg(feature = "servers")]
 pub fn encode_user(user: &User) -> Result<String, StoreFailure> {
-    written(user, None)
+    write(user, None)
 }
 
-fn written(user: &User, credentials: Option<&Credentials>) -> Result<String, StoreFailure> {
+fn write(user: &User, credentials: Option<&Credentials>) -> Result<String, StoreFailure> {
     let record = Record {
         record: CURRENT,
         id: user.id,
@@ -62,27 +62,27 @@ fn written(user: &User, credentials: Option<&Credentials>) -> Result<String, Sto
     Ok(serde_json::to_string(&record)?)
 }
 
-/// The account of a record.
+/// Reads the account of a record.
 ///
 /// # Errors
-/// [`StoreFailure::Broken`] where it is damaged, or written by a newer version of this program.
+/// [`StoreFailure::Broken`] if the record is damaged, or was written by a newer version of this program.
 pub fn decode(text: &str) -> Result<Account, StoreFailure> {
     let (user, password) = read(text)?;
     let password = password.ok_or_else(|| StoreFailure::broken(Unreadable::NoPassword))?;
     Ok(Account { user, credentials: Credentials::from_phc(password) })
 }
 
-/// The account of a record without its credentials.
+/// Reads the account of a record without its credentials.
 ///
 /// # Errors
-/// As [`decode`].
+/// See [`decode`].
 #[cfg(feature = "servers")]
 pub fn decode_user(text: &str) -> Result<User, StoreFailure> {
     Ok(read(text)?.0)
 }
 
 fn read(text: &str) -> Result<(User, Option<String>), StoreFailure> {
-    // serde's messages quote what they could not read; nothing of a person's record may get into a log.
+    // serde's messages quote the text that they can't read; no part of a person's record may get into a log.
     let damaged =
         |error: serde_json::Error| StoreFailure::broken(Unreadable::Damaged(error.line(), error.column()));
     let record: Record = serde_json::from_str(text).map_err(damaged)?;
@@ -102,8 +102,8 @@ fn read(text: &str) -> Result<(User, Option<String>), StoreFailure> {
     Ok((user, record.password))
 }
 
-/// Returns the stored texts of an account as its values. They passed the rules of their day: an account must not become unreadable
-/// when a rule changes.
+/// Wraps the stored texts of an account. They passed the rules of their day: an account must not become
+/// unreadable when a rule changes.
 pub fn texts(name: String, email: String) -> (Name, Email) {
     (Name::stored(name), Email::stored(email))
 }
@@ -112,7 +112,7 @@ pub fn texts(name: String, email: String) -> (Name, Email) {
 mod tests {
     use super::*;
 
-    /// What version 1 of the record looked like when it was first written. Never edited.
+    /// The record of version 1 as it was first written. Never edited.
     const GOLDEN_V1: &str = include_str!("../../tests/golden/registration.v1.json");
 
     fn account() -> Account {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registration_of_version_1_is_read_for_ever() {
+    fn a_registration_of_version_1_is_always_readable() {
         assert_eq!(decode(GOLDEN_V1).expect("readable"), account());
     }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_a_newer_program_is_refused_and_not_misread() {
+    fn a_record_of_a_newer_program_is_refused() {
         let newer = GOLDEN_V1.replace("\"record\":1", "\"record\":2");
         assert!(
             matches!(decode(&newer), Err(StoreFailure::Broken(cause)) if cause.to_string().contains("version 2"))

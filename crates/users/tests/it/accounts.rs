@@ -13,7 +13,7 @@ async fn others_see_the_public_profile_and_only_staff_with_a_role() {
     let bob = users.with_role("bob@example.org", "author").await;
     let profile = users.ask("GET", &of(&ann)).send().await.is(200);
     assert_eq!(profile.json, json!({"id": ann.id, "name": "Reader"}));
-    assert_eq!(profile.header("cache-control"), "private, no-cache", "a name is a person's");
+    assert_eq!(profile.header("cache-control"), "private, no-cache", "a name is personal data");
     assert_eq!(profile.header("vary"), "Authorization");
     let profile = users.ask("GET", &of(&bob)).by(&ann).send().await.is(200);
     assert_eq!(profile.json, json!({"id": bob.id, "name": "Reader", "role": "author"}));
@@ -33,18 +33,18 @@ async fn owner_and_admin_see_all_of_an_account() {
 }
 
 #[tokio::test]
-async fn what_the_client_has_is_not_sent_again() {
+async fn a_version_that_the_client_has_is_not_sent_again() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let etag = users.ask("GET", &of(&ann)).send().await.header("etag").to_owned();
     users.ask("GET", &of(&ann)).header("if-none-match", &etag).send().await.is(304);
-    // The whole account is another answer than the profile, so it has another tag.
+    // The whole account and the profile are different answers, so their tags differ.
     users.ask("GET", &of(&ann)).by(&ann).header("if-none-match", &etag).send().await.is(200);
     users.ask("GET", &of(&ann)).by(&ann).header("if-none-match", "W/\"v1\"").send().await.is(304);
 }
 
 #[tokio::test]
-async fn nobody_is_a_404_whatever_the_id_looks_like() {
+async fn an_unknown_id_is_404_in_every_form() {
     let users = Users::new().await;
     for id in ["01901640-0000-7000-8000-000000000000", "17", "'%20or%201=1", "null"] {
         users.ask("GET", &format!("/{id}")).send().await.refused(404, "not_found");
@@ -52,7 +52,7 @@ async fn nobody_is_a_404_whatever_the_id_looks_like() {
 }
 
 #[tokio::test]
-async fn put_replaces_and_patch_changes_what_is_named() {
+async fn put_replaces_all_fields_and_patch_changes_the_named_ones() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let body = json!({"name": "Ann", "email": "ann@example.org"});
@@ -81,7 +81,7 @@ async fn put_replaces_and_patch_changes_what_is_named() {
 }
 
 #[tokio::test]
-async fn a_write_names_the_version_that_it_has_seen() {
+async fn a_write_must_name_the_version_that_it_has_seen() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let patch = |version: Option<&str>| {
@@ -103,7 +103,7 @@ async fn a_write_names_the_version_that_it_has_seen() {
 }
 
 #[tokio::test]
-async fn a_new_email_or_password_asks_the_owner_for_the_current_one() {
+async fn a_new_email_or_password_requires_the_current_password_of_the_owner() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let patch = async |body: serde_json::Value| {
@@ -120,7 +120,7 @@ async fn a_new_email_or_password_asks_the_owner_for_the_current_one() {
     users.log_in("ann@example.org", PASSWORD).await.is(401);
     users.log_in("anna@example.org", PASSWORD).await.is(401);
     users.log_in("anna@example.org", "another battery").await.is(201);
-    // An admin, who can't know it, is not asked.
+    // An admin, who can't know it, does not need it.
     let by_admin = users.ask("PATCH", &of(&ann)).by(&users.admin().await).header("if-match", "*");
     by_admin.json(&json!({"email": "ann2@example.org"})).send().await.is(200);
 }
@@ -156,7 +156,7 @@ async fn an_erasure_is_accepted_and_the_account_is_gone_from_every_read() {
     users.ask("GET", &of(&ann)).send().await.refused(404, "not_found");
     users.ask("GET", &of(&ann)).by(&admin).send().await.refused(404, "not_found");
     users.log_in("ann@example.org", PASSWORD).await.refused(401, "wrong_credentials");
-    // The token is not over, but its account is.
+    // The token has not expired, but its account is gone.
     users.ask("GET", "/me").by(&ann).send().await.refused(401, "invalid_token");
     users.ask("DELETE", &of(&ann)).by(&admin).send().await.refused(404, "not_found");
     users.settle().await;

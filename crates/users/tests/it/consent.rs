@@ -3,11 +3,11 @@ use serde_json::json;
 use crate::people::{Person, Users};
 
 fn history_of(person: &Person) -> bool {
-    person.claims()["history"].as_bool().expect("a yes or no")
+    person.claims()["history"].as_bool().expect("a boolean")
 }
 
 #[tokio::test]
-async fn consent_is_off_until_the_person_turns_it_on_and_shows_in_the_next_token() {
+async fn consent_is_off_until_the_person_turns_it_on_and_is_in_the_next_token() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let path = format!("/{}/consent", ann.id);
@@ -18,7 +18,7 @@ async fn consent_is_off_until_the_person_turns_it_on_and_shows_in_the_next_token
     assert_eq!(users.ask("PUT", &path).by(&ann).json(&on).send().await.is(200).json, on);
     assert_eq!(users.ask("GET", &path).by(&ann).send().await.is(200).json, on);
     assert!(history_of(&users.person("ann@example.org").await));
-    // And in the next one of a login from before.
+    // An older login gets it with its next refresh.
     let ann = Person::of(&users.refresh(&ann.cookie).await.is(200));
     assert!(history_of(&ann));
     let off = json!({"personalisation": false, "history": false});
@@ -27,7 +27,7 @@ async fn consent_is_off_until_the_person_turns_it_on_and_shows_in_the_next_token
 }
 
 #[tokio::test]
-async fn consent_is_said_whole_and_by_nobody_else() {
+async fn consent_is_sent_whole_and_by_its_person_only() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let path = format!("/{}/consent", ann.id);

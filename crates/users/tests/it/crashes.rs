@@ -1,11 +1,11 @@
-//! What a crash between two steps leaves. (Crashes of the real process, at seeded moments, are tried by the system tests.)
+//! The state after a crash between two steps. (The system tests kill the real process at random moments.)
 
 use serde_json::json;
 
 use crate::people::Users;
 
 #[tokio::test]
-async fn what_was_answered_201_is_there_after_a_crash_before_the_worker() {
+async fn an_account_that_was_answered_201_exists_after_a_crash_before_the_worker() {
     let users = Users::new().await;
     let answer = users.register("Ann", "ann@example.org").await.is(201);
     let users = users.crash().await;
@@ -17,12 +17,12 @@ async fn what_was_answered_201_is_there_after_a_crash_before_the_worker() {
 }
 
 #[tokio::test]
-async fn a_crash_between_insert_and_settled_stores_the_account_once() {
+async fn a_crash_between_insert_and_settle_stores_the_account_once() {
     let users = Users::new().await;
     let answer = users.register("Ann", "ann@example.org").await.is(201);
     let path = users.folder.join("users-intake.db");
     let copy = users.folder.join("copy.db");
-    // What the intake holds now is what it holds after a crash that came right after the insert.
+    // The current content of the intake is its content after a crash directly after the insert.
     let statement = sqlx::AssertSqlSafe(format!("vacuum into '{}'", copy.display()));
     let pool = users.file("users-intake.db").await;
     sqlx::query(statement).execute(&pool).await.expect("copies");
@@ -44,7 +44,7 @@ async fn a_crash_between_insert_and_settled_stores_the_account_once() {
 }
 
 #[tokio::test]
-async fn a_crash_between_reserve_and_append_keeps_the_email_from_nobody() {
+async fn a_crash_between_reserve_and_append_does_not_block_the_email() {
     let users = Users::new().await;
     let reserve = "insert into reservations (email_key, user_id, expires_at) values ('ann@example.net', x'00', 1763712010123)";
     users.sql("users-intake.db", reserve).await;
@@ -54,7 +54,7 @@ async fn a_crash_between_reserve_and_append_keeps_the_email_from_nobody() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_loses_nothing_and_says_503_with_retry_after() {
+async fn an_unavailable_store_loses_nothing_and_is_answered_503_with_retry_after() {
     let mut users = Users::new().await;
     users.register("Ann", "ann@example.org").await.is(201);
     let id = users.register("Bob", "bob@example.org").await.is(201).json["id"].clone();
@@ -72,13 +72,13 @@ async fn a_store_that_is_away_loses_nothing_and_says_503_with_retry_after() {
     for email in ["ann@example.org", "bob@example.org"] {
         users.person(email).await;
     }
-    // The registration that was refused left no trace but a lease, which ran out or was released.
+    // The refused registration left only a lease, which has expired or was released.
     users.pass(10);
     users.register("Eve", "eve@example.org").await.is(201);
 }
 
 #[tokio::test]
-async fn facts_leave_through_the_outbox_and_survive_a_crash() {
+async fn events_are_published_through_the_outbox_and_survive_a_crash() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let on = json!({"personalisation": true, "history": false});

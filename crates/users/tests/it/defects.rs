@@ -1,16 +1,18 @@
-//! The defects of the original that concern accounts (`product.md` §9), each with a test of its name.
+//! The defects of the original portal that concern accounts. Each test has the name of the defect, and shows
+//! that it is gone.
 
 use serde_json::json;
 
 use crate::people::{PASSWORD, Users};
 
-/// The path of an account that is in the intake and not in the store: nobody has logged in to it.
+/// Returns the path of an account that is in the intake and not in the store, because there was no login to
+/// it.
 async fn waiting(users: &Users, email: &str) -> String {
     let answer = users.register("Reader", email).await.is(201);
     format!("/{}", answer.json["id"].as_str().expect("an id"))
 }
 
-// "Password in every answer, in Redis and in the logs" is `secrets.rs`.
+// The defect "password in every answer, in Redis and in the logs" is tested in `secrets.rs`.
 
 #[tokio::test]
 async fn put_and_delete_leave_the_old_user_in_the_cache_for_ever() {
@@ -50,7 +52,7 @@ async fn a_popped_message_is_lost_when_the_worker_dies() {
 }
 
 #[tokio::test]
-async fn a_bad_message_is_retried_at_once_and_for_ever() {
+async fn a_bad_message_is_retried_immediately_and_forever() {
     let users = Users::new().await;
     for number in 1..=3 {
         users.register("Reader", &format!("reader{number}@example.org")).await.is(201);
@@ -118,7 +120,7 @@ async fn an_erasure_is_undone_by_a_worker_that_holds_the_registration_already() 
     users.sql("users-intake.db", copy).await;
     assert_eq!(users.rows("users-intake.db", "select count(*) from held").await, 1);
     users.ask("DELETE", &bob).by(&admin).send().await.is(202);
-    // What a slow worker still holds comes back.
+    // A slow worker inserts the registration that it still holds.
     users.sql("users-intake.db", "insert into registrations select * from held").await;
     let users = users.crash().await;
     users.settle().await;

@@ -1,4 +1,4 @@
-//! Fuzz targets for gRPC: whatever another service sends, it is answered with a status that is its own fault.
+//! Fuzz targets for gRPC: every frame of another service is answered with a status that blames the caller.
 
 use axum::body::Body;
 use http_body_util::BodyExt;
@@ -8,7 +8,7 @@ use tower::ServiceExt;
 use crate::people::{TOKEN, Users};
 
 #[test]
-fn every_frame_is_answered_or_refused_for_what_it_holds() {
+fn every_frame_is_answered_or_refused_for_its_content() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -33,7 +33,7 @@ fn every_frame_is_answered_or_refused_for_what_it_holds() {
             status.map(|status| Code::from_bytes(status.as_bytes()))
         });
         let code = code.expect("every answer has a status");
-        // tonic says Internal of a frame that it cannot decode, as gRPC's own table of statuses wants it.
+        // tonic answers Internal for a frame that it can't decode, as gRPC's table of statuses requires.
         assert!(!matches!(code, Code::Unknown | Code::DataLoss | Code::Unavailable), "{code:?}");
     });
 }

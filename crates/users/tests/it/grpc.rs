@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chassis::Context;
-use proto::users::v1;
+use proto::users::v1 as messages;
 use proto::users::v1::users_client::UsersClient;
 use serde_json::json;
 use tonic::Code;
@@ -16,59 +16,69 @@ fn client(users: &Users) -> UsersClient<chassis::Transport> {
 async fn other_services_see_id_name_and_role() {
     let users = Users::new().await;
     let bob = users.with_role("bob@example.org", "author").await;
-    let answer = client(&users).get_user(v1::GetUserRequest { id: bob.id.clone() }).await.expect("is found");
-    let wanted = v1::User { id: bob.id, name: "Reader".to_owned(), role: v1::Role::Author.into() };
-    assert_eq!(answer.into_inner().user, Some(wanted));
+    let answer =
+        client(&users).get_user(messages::GetUserRequest { id: bob.id.clone() }).await.expect("is found");
+    let expected =
+        messages::User { id: bob.id, name: "Reader".to_owned(), role: messages::Role::Author.into() };
+    assert_eq!(answer.into_inner().user, Some(expected));
 }
 
 #[tokio::test]
-async fn several_are_asked_for_at_once_in_their_order_settled_or_not() {
+async fn several_accounts_are_returned_in_the_requested_order_settled_or_not() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     users.settle().await;
     let bob = users.register("Bob", "bob@example.org").await.is(201).json["id"].clone();
     let bob = bob.as_str().expect("an id").to_owned();
     let ids = vec![bob.clone(), "01901640-0000-7000-8000-000000000000".to_owned(), ann.id.clone()];
-    let answer = client(&users).get_users(v1::GetUsersRequest { ids }).await.expect("is answered");
+    let answer = client(&users).get_users(messages::GetUsersRequest { ids }).await.expect("is answered");
     let ids: Vec<String> = answer.into_inner().users.into_iter().map(|user| user.id).collect();
     assert_eq!(ids, [bob, ann.id]);
 }
 
 #[tokio::test]
-async fn more_than_100_ids_and_what_is_no_id_are_invalid_and_nobody_is_not_found() {
+async fn more_than_100_ids_and_malformed_ids_are_invalid_and_an_unknown_id_is_not_found() {
     let users = Users::new().await;
     let id = "01901640-0000-7000-8000-000000000000".to_owned();
     let mut client = client(&users);
-    let many = |count| v1::GetUsersRequest { ids: vec![id.clone(); count] };
+    let many = |count| messages::GetUsersRequest { ids: vec![id.clone(); count] };
     assert!(client.get_users(many(100)).await.is_ok());
     let code = |outcome: Result<_, tonic::Status>| outcome.map(|_| ()).expect_err("is refused").code();
     assert_eq!(code(client.get_users(many(101)).await.map(drop)), Code::InvalidArgument);
-    let bad = v1::GetUserRequest { id: "17".to_owned() };
+    let bad = messages::GetUserRequest { id: "17".to_owned() };
     assert_eq!(code(client.get_user(bad).await.map(drop)), Code::InvalidArgument);
-    assert_eq!(code(client.get_user(v1::GetUserRequest { id: id.clone() }).await.map(drop)), Code::NotFound);
-    assert_eq!(code(client.get_consent(v1::GetConsentRequest { id }).await.map(drop)), Code::NotFound);
+    assert_eq!(
+        code(client.get_user(messages::GetUserRequest { id: id.clone() }).await.map(drop)),
+        Code::NotFound
+    );
+    assert_eq!(code(client.get_consent(messages::GetConsentRequest { id }).await.map(drop)), Code::NotFound);
 }
 
 #[tokio::test]
-async fn consent_is_told_with_its_version() {
+async fn consent_is_returned_with_its_version() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let mut client = client(&users);
     let mut consent = async || {
-        let answer =
-            client.get_consent(v1::GetConsentRequest { id: ann.id.clone() }).await.expect("is answered");
+        let answer = client
+            .get_consent(messages::GetConsentRequest { id: ann.id.clone() })
+            .await
+            .expect("is answered");
         answer.into_inner()
     };
     assert_eq!(
         consent().await,
-        v1::GetConsentResponse { personalisation: false, history: false, version: 0 }
+        messages::GetConsentResponse { personalisation: false, history: false, version: 0 }
     );
     let on = json!({"personalisation": false, "history": true});
     users.ask("PUT", &format!("/{}/consent", ann.id)).by(&ann).json(&on).send().await.is(200);
-    assert_eq!(consent().await, v1::GetConsentResponse { personalisation: false, history: true, version: 1 });
+    assert_eq!(
+        consent().await,
+        messages::GetConsentResponse { personalisation: false, history: true, version: 1 }
+    );
 }
 
-/// The service's gRPC on a port, as in a process of its own.
+/// Serves the service's gRPC on a port, as in a process of its own, and returns its address.
 async fn over_the_network(users: &Users) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -80,30 +90,32 @@ async fn over_the_network(users: &Users) -> String {
 }
 
 #[tokio::test]
-async fn over_the_network_the_same_is_answered_as_in_one_process() {
+async fn a_call_over_the_network_gets_the_same_answer_as_in_one_process() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let near = client(&users);
     let far = users.surroundings.transport(&over_the_network(&users).await).expect("a transport");
     let far = far.with_token(&TOKEN.to_owned().into());
     for mut client in [near, UsersClient::new(far)] {
-        let ids = v1::GetUsersRequest { ids: vec![ann.id.clone()] };
+        let ids = messages::GetUsersRequest { ids: vec![ann.id.clone()] };
         let found = client.get_users(ids).await.expect("is answered").into_inner().users;
         assert_eq!((found.len(), found[0].name.as_str()), (1, "Reader"));
-        let consent =
-            client.get_consent(v1::GetConsentRequest { id: ann.id.clone() }).await.expect("is answered");
+        let consent = client
+            .get_consent(messages::GetConsentRequest { id: ann.id.clone() })
+            .await
+            .expect("is answered");
         assert_eq!(
             consent.into_inner(),
-            v1::GetConsentResponse { personalisation: false, history: false, version: 0 }
+            messages::GetConsentResponse { personalisation: false, history: false, version: 0 }
         );
-        let nobody = v1::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
-        let status = client.get_user(nobody).await.expect_err("is nobody");
+        let unknown = messages::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
+        let status = client.get_user(unknown).await.expect_err("is unknown");
         assert_eq!(chassis::transport::refusal_of(&status).code.as_str(), "not_found");
     }
 }
 
 #[tokio::test]
-async fn over_the_network_nobody_comes_in_without_a_token_and_each_caller_to_what_it_is_granted() {
+async fn over_the_network_a_caller_needs_a_token_and_may_call_the_granted_methods_only() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let url = over_the_network(&users).await;
@@ -111,8 +123,8 @@ async fn over_the_network_nobody_comes_in_without_a_token_and_each_caller_to_wha
         let transport = users.surroundings.transport(&url).expect("a transport");
         UsersClient::new(transport.with_token(&token.to_owned().into()))
     };
-    let consent = v1::GetConsentRequest { id: ann.id.clone() };
-    let names = v1::GetUserRequest { id: ann.id.clone() };
+    let consent = messages::GetConsentRequest { id: ann.id.clone() };
+    let names = messages::GetUserRequest { id: ann.id.clone() };
     assert!(with(CONSENT_ONLY).get_consent(consent.clone()).await.is_ok());
     let refused = with(CONSENT_ONLY).get_user(names.clone()).await.expect_err("is not granted");
     assert_eq!(refused.code(), Code::PermissionDenied);
@@ -126,19 +138,20 @@ async fn over_the_network_nobody_comes_in_without_a_token_and_each_caller_to_wha
 }
 
 #[tokio::test]
-async fn over_the_network_a_call_ends_at_its_deadline_and_without_a_server_at_once() {
+async fn over_the_network_a_call_ends_at_its_deadline_and_without_a_server_immediately() {
     let users = Users::new().await;
-    // It accepts, and that is all.
+    // A server that accepts connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", silent.local_addr().expect("an address"));
-    for (url, wanted) in [(url.as_str(), Code::DeadlineExceeded), ("http://127.0.0.1:1", Code::Unavailable)] {
+    for (url, expected) in [(url.as_str(), Code::DeadlineExceeded), ("http://127.0.0.1:1", Code::Unavailable)]
+    {
         let mut client = UsersClient::new(users.surroundings.transport(url).expect("a transport"));
-        let request = v1::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
+        let request = messages::GetUserRequest { id: "01901640-0000-7000-8000-000000000000".to_owned() };
         let context = Context::for_work(
             "test",
-            Duration::from_millis(if wanted == Code::Unavailable { 5000 } else { 50 }),
+            Duration::from_millis(if expected == Code::Unavailable { 5000 } else { 50 }),
         );
-        let status = context.scope(client.get_user(request)).await.expect_err("nobody answers");
-        assert_eq!(status.code(), wanted, "{status}");
+        let status = context.scope(client.get_user(request)).await.expect_err("no server answers");
+        assert_eq!(status.code(), expected, "{status}");
     }
 }

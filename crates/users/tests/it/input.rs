@@ -1,4 +1,4 @@
-//! What clients send, in forms that nobody meant or that somebody did mean badly.
+//! Malformed and hostile input.
 
 use std::io::Write;
 
@@ -75,7 +75,7 @@ async fn a_list_is_not_an_object_in_any_body() {
 }
 
 #[tokio::test]
-async fn a_password_is_a_string_and_what_was_sent_is_never_repeated() {
+async fn a_password_must_be_a_string_and_is_never_quoted_in_an_answer() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let secret = 8_642_975_310_u64;
@@ -104,7 +104,7 @@ async fn a_password_is_a_string_and_what_was_sent_is_never_repeated() {
 }
 
 #[tokio::test]
-async fn members_given_twice_byte_order_marks_and_gzip_members_are_read_as_they_are_meant() {
+async fn duplicate_members_byte_order_marks_and_gzip_members_are_handled() {
     let users = Users::new().await;
     users.reader("ann@example.org").await;
     let login = format!(r#"{{"email":"ann@example.org","password":"{PASSWORD}"}}"#);
@@ -148,7 +148,7 @@ async fn an_empty_patch_changes_nothing_and_makes_no_version() {
 }
 
 #[tokio::test]
-async fn a_tag_that_is_not_of_the_account_is_never_called_a_change() {
+async fn an_entity_tag_of_another_form_is_refused_as_malformed_and_not_as_stale() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let patch = |tag: &str| {
@@ -185,7 +185,7 @@ async fn an_id_has_one_spelling() {
     assert_eq!((&capitals.json["id"], &capitals.json["email"]), (&json!(id), &json!("ann@example.org")));
     for other in [format!("%7B{id}%7D"), format!("urn:uuid:{id}"), id.replace('-', "")] {
         users.ask("GET", &format!("/{other}")).send().await.refused(404, "not_found");
-        // Also for its owner: nothing that is not an id is anybody's own.
+        // Also for its owner: a text that is not an id belongs to no account.
         users.ask("GET", &format!("/{other}/consent")).by(&ann).send().await.refused(403, "role_required");
     }
 }

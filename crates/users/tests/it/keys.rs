@@ -1,4 +1,4 @@
-//! Another signing key, while everybody goes on. README.md names the steps.
+//! A change of the signing key while clients work on. README.md names the steps.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use testkit::Folder;
 
 use crate::people::{Person, Users};
 
-/// A key as the service makes one.
+/// Returns a key as the service creates it.
 async fn new_key() -> String {
     let users = Users::new().await;
     std::fs::read_to_string(users.folder.join("signing-key.pem")).expect("reads")
 }
 
-/// Another service, which runs all the while and asks for the keys when it needs one.
+/// Another service, which runs during the change and fetches the keys when it needs one.
 struct Neighbour {
     surroundings: Surroundings,
     verifier: Arc<Verifier>,
@@ -31,7 +31,7 @@ impl Neighbour {
         neighbour
     }
 
-    /// From now on it is answered with the keys that are published now.
+    /// Serves the currently published keys from now on.
     async fn sees(&self, users: &Users) {
         let keys = users.ask("GET", "/.well-known/jwks.json").send().await.is(200).text;
         let route = axum::routing::get(move || async move { keys });
@@ -57,7 +57,7 @@ async fn published(users: &Users) -> Vec<String> {
     keys.iter().map(|key| key["kid"].as_str().expect("a key id").to_owned()).collect()
 }
 
-/// Starts the service again with these keys in its file.
+/// Restarts the service with these keys in its file.
 async fn with_keys(users: Users, keys: &[&str]) -> Users {
     let text = keys.concat();
     users
@@ -68,42 +68,43 @@ async fn with_keys(users: Users, keys: &[&str]) -> Users {
 }
 
 #[tokio::test]
-async fn tokens_of_the_old_key_are_believed_while_it_is_published_and_not_after() {
+async fn tokens_of_the_old_key_are_accepted_while_it_is_published_and_not_after() {
     let users = Users::new().await;
     let old_key = std::fs::read_to_string(users.folder.join("signing-key.pem")).expect("reads");
     let new_key = new_key().await;
     let before = users.admin().await;
     assert_eq!(published(&users).await, [key_id(&before)]);
 
-    // 1. The new one is published, the old one signs.
+    // 1. The new key is published, and the old key signs.
     let users = with_keys(users, &[&old_key, &new_key]).await;
     let running = Neighbour::of(&users).await;
     let during = users.admin().await;
     assert_eq!((published(&users).await.len(), key_id(&during)), (2, key_id(&before)));
     assert!(running.believes(&before).await && running.believes(&during).await);
 
-    // 2. The new one signs, the old one is still published.
+    // 2. The new key signs, and the old key is still published.
     let users = with_keys(users, &[&new_key, &old_key]).await;
     let after = Person::of(&users.refresh(&during.cookie).await.is(200));
     assert_ne!(key_id(&after), key_id(&before));
     let started = Neighbour::of(&users).await;
     for person in [&before, &during, &after] {
         users.ask("GET", "/me").by(person).send().await.is(200);
-        // Who runs since the first step has both keys and asks nobody.
+        // A service that runs since the first step has both keys and fetches none.
         assert!(running.believes(person).await && started.believes(person).await);
     }
 
-    // 3. The old one is gone.
+    // 3. The old key is gone.
     let users = with_keys(users, &[&new_key]).await;
     users.ask("GET", "/me").by(&before).send().await.refused(401, "invalid_token");
     users.ask("GET", "/me").by(&after).send().await.is(200);
     let started = Neighbour::of(&users).await;
     assert!(!started.believes(&before).await && started.believes(&after).await);
-    // Who runs since the first step forgets it within five minutes, which may be the end of a stolen key.
+    // A service that runs since the first step forgets it within five minutes. That also ends the use of a
+    // stolen key.
     running.sees(&users).await;
     assert!(running.believes(&before).await);
     users.pass(300);
     assert!(!running.believes(&before).await && running.believes(&after).await);
-    // No session ended by it.
+    // No session has ended.
     users.refresh(&before.cookie).await.is(200);
 }

@@ -1,4 +1,4 @@
-//! What all tests of this binary log, every level of it.
+//! The log of all tests of this binary, with all levels.
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
@@ -21,16 +21,17 @@ impl Write for Lines {
     }
 }
 
-/// Starts to log. Before the first test does anything: a subscriber for one test alone can miss what other threads have used.
+/// Installs the subscriber, before the first test does anything: a subscriber of one test can miss events of
+/// other threads.
 pub fn start() {
     START.call_once(|| {
         let subscriber =
             tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(|| Lines).finish();
-        tracing::subscriber::set_global_default(subscriber).expect("nobody else logs");
+        tracing::subscriber::set_global_default(subscriber).expect("there is one subscriber");
     });
 }
 
-/// Everything that was logged so far.
+/// Returns the log so far.
 pub fn so_far() -> MutexGuard<'static, Vec<u8>> {
     LINES.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -33,15 +33,15 @@ async fn on_https_the_cookie_is_secure() {
 }
 
 #[tokio::test]
-async fn other_services_believe_a_token_by_the_published_keys_alone() {
+async fn other_services_verify_a_token_by_the_published_keys_alone() {
     let users = Users::new().await;
     let identity =
         IdentityConfig { issuer: "http://127.0.0.1:8080".to_owned(), keys: "inproc://users".to_owned() };
     let verifier = Verifier::new(&identity, &users.surroundings).expect("a verifier");
     let admin = users.admin().await;
-    let believed = verifier.verify(&admin.token).await.expect("is believed");
-    assert_eq!((believed.user.to_string(), believed.role), (admin.id.clone(), Role::Admin));
-    assert!(!believed.history && believed.sections.is_all());
+    let verified = verifier.verify(&admin.token).await.expect("is accepted");
+    assert_eq!((verified.user.to_string(), verified.role), (admin.id.clone(), Role::Admin));
+    assert!(!verified.history && verified.sections.is_all());
     users.pass(899);
     assert!(verifier.verify(&admin.token).await.is_ok());
     users.pass(1);
@@ -50,7 +50,7 @@ async fn other_services_believe_a_token_by_the_published_keys_alone() {
 }
 
 #[tokio::test]
-async fn a_token_holds_no_email_and_names_its_key() {
+async fn a_token_contains_no_email_and_names_its_key() {
     let users = Users::new().await;
     let token = users.admin().await.token;
     let part = |at: usize| {
@@ -90,54 +90,54 @@ async fn an_unknown_email_and_a_wrong_password_get_the_same_answer() {
 #[tokio::test]
 async fn an_unknown_email_takes_as_long_as_a_wrong_password() {
     let users = Users::with_real_hashing(|_| ()).await;
-    let mut least = [Duration::MAX; 2];
-    // In turn, so that what else the machine does falls on all of them.
+    let mut shortest = [Duration::MAX; 2];
+    // In turns, so that other work of the machine affects both.
     for _ in 0..6 {
-        for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org"]) {
+        for (shortest, email) in shortest.iter_mut().zip([ADMIN, "eve@example.org"]) {
             let started = Instant::now();
             users.log_in(email, "wrong horse battery").await.is(401);
-            *least = started.elapsed().min(*least);
+            *shortest = started.elapsed().min(*shortest);
         }
     }
-    // Without the same work the difference is that of a hash: a factor of twenty.
-    for other in &least[1..] {
-        assert!(*other * 3 > least[0] && least[0] * 3 > *other, "{least:?}");
+    // Without equal work, the difference would be one hash: a factor of twenty.
+    for other in &shortest[1..] {
+        assert!(*other * 3 > shortest[0] && shortest[0] * 3 > *other, "{shortest:?}");
     }
 }
 
 #[tokio::test]
-async fn an_unknown_email_takes_as_long_as_a_known_one_also_after_the_cost_was_raised() {
+async fn an_unknown_email_takes_as_long_as_a_known_one_also_after_a_raise_of_the_cost() {
     const COSTS: [(u32, u32); 2] = [(19_456, 2), (19_456, 12)];
     let users = Users::with_real_hashing(|_| ()).await;
     let users =
         users.crash_into(|config| (config.passwords.memory_kib, config.passwords.passes) = COSTS[1]).await;
-    // All accounts have the old cost, and nobody has logged in since.
-    let mut least = [Duration::MAX; 2];
+    // All accounts have the old cost, because there was no login since.
+    let mut shortest = [Duration::MAX; 2];
     for _ in 0..5 {
-        for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org"]) {
+        for (shortest, email) in shortest.iter_mut().zip([ADMIN, "eve@example.org"]) {
             let started = Instant::now();
             users.log_in(email, "wrong horse battery").await.is(401);
-            *least = started.elapsed().min(*least);
+            *shortest = started.elapsed().min(*shortest);
         }
     }
-    // At the present cost it would take six times as long.
-    assert!(least[1] < least[0] * 3, "{least:?}");
-    // The only account is hashed anew, and so are those that do not exist.
+    // At the current cost it would take six times as long.
+    assert!(shortest[1] < shortest[0] * 3, "{shortest:?}");
+    // After the only account is hashed again, unknown accounts have the current cost too.
     users.admin().await;
     users.pass(60);
     users.settle().await;
-    for (least, email) in least.iter_mut().zip([ADMIN, "eve@example.org"]) {
+    for (shortest, email) in shortest.iter_mut().zip([ADMIN, "eve@example.org"]) {
         let started = Instant::now();
         users.log_in(email, "wrong horse battery").await.is(401);
-        *least = started.elapsed();
+        *shortest = started.elapsed();
     }
-    assert!(least[1] * 3 > least[0], "{least:?}");
+    assert!(shortest[1] * 3 > shortest[0], "{shortest:?}");
 }
 
 #[tokio::test]
-async fn what_is_not_an_address_is_invalid_at_a_login_and_counts_as_no_attempt() {
+async fn a_login_with_an_invalid_address_is_422_and_counts_as_no_attempt() {
     let users = Users::with(|config| config.throttle.logins_per_address = 2).await;
-    for typed in ["", "nobody", "ann@", "a b@example.org"] {
+    for typed in ["", "ann", "ann@", "a b@example.org"] {
         let answer = users.log_in(typed, PASSWORD).await.refused(422, "invalid");
         assert_eq!(answer.faults(), [("/email".to_owned(), "invalid_email".to_owned())], "{typed:?}");
     }
@@ -145,7 +145,7 @@ async fn what_is_not_an_address_is_invalid_at_a_login_and_counts_as_no_attempt()
 }
 
 #[tokio::test]
-async fn an_account_is_found_however_its_email_is_typed() {
+async fn an_account_is_found_by_every_form_of_its_email() {
     let users = Users::new().await;
     users.register("Jörg", " jo\u{308}rg@münchen.example ").await.is(201);
     users.settle().await;
@@ -164,7 +164,7 @@ async fn an_account_is_found_however_its_email_is_typed() {
 }
 
 #[tokio::test]
-async fn a_password_is_right_however_its_letters_were_typed() {
+async fn a_password_is_accepted_in_every_unicode_form_of_its_letters() {
     let users = Users::new().await;
     let body = json!({"name": "Ann", "email": "ann@example.org", "password": "Zoe\u{308}s Fahrrad"});
     users.ask("POST", "/").json(&body).send().await.is(201);
@@ -175,12 +175,12 @@ async fn a_password_is_right_however_its_letters_were_typed() {
 }
 
 #[tokio::test]
-async fn forged_tokens_are_not_believed() {
+async fn forged_tokens_are_refused() {
     let users = Users::new().await;
     let admin = users.admin().await;
     let (head, tail) = admin.token.rsplit_once('.').expect("three parts");
-    let flipped: String = tail.chars().rev().collect();
-    for token in [format!("{head}.{flipped}"), format!("{head}."), "abc".to_owned(), String::new()] {
+    let reversed: String = tail.chars().rev().collect();
+    for token in [format!("{head}.{reversed}"), format!("{head}."), "abc".to_owned(), String::new()] {
         let answer = users.ask("GET", "/me").header("authorization", &format!("Bearer {token}")).send().await;
         answer.refused(401, "invalid_token");
     }
@@ -190,12 +190,12 @@ async fn forged_tokens_are_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_a_storm_of_logins_who_reads_is_served_and_who_does_not_fit_in_is_told_when_to_come_back() {
+async fn in_a_storm_of_logins_readers_are_served_and_refused_logins_get_retry_after() {
     let users = Users::with_real_hashing(|config| config.passwords.waiting = 8).await;
     let admin = users.admin().await;
     users.reader("ann@example.org").await;
     let storm = testkit::at_once(200, |number| {
-        // Every other one is right, and gets in when it is its turn.
+        // Half of the logins have the right password.
         let email = if number % 2 == 0 { "ann@example.org" } else { "eve@example.org" };
         let body = json!({"email": email, "password": PASSWORD});
         let ask = users.ask("POST", "/sessions").json(&body);
@@ -207,8 +207,8 @@ async fn in_a_storm_of_logins_who_reads_is_served_and_who_does_not_fit_in_is_tol
         }
     };
     let (answers, ()) = tokio::join!(storm, reading);
-    let turned_away = answers.iter().filter(|answer| answer.status == 503).count();
-    assert!(turned_away >= 150, "{turned_away}");
+    let refused = answers.iter().filter(|answer| answer.status == 503).count();
+    assert!(refused >= 150, "{refused}");
     for answer in answers {
         match answer.status.as_u16() {
             201 | 401 => {}

@@ -1,16 +1,15 @@
-//! The users service as a whole: its router called in process, embedded adapters, workers driven by hand. No sleeps, and
-//! sockets only where the network or a server is what is asked about.
+//! Tests of the whole users service: its router is called in process, with embedded adapters, and the tests
+//! run the workers. They never sleep, and use sockets only if the network or a server is under test.
 
 mod accounts;
 mod consent;
 mod crashes;
 mod defects;
-mod doubt;
 mod fuzz;
 mod grpc;
 mod input;
+mod irreversible;
 mod keys;
-mod living;
 mod log;
 mod logins;
 mod matrix;
@@ -27,3 +26,4 @@ mod sessions;
 mod stories;
 mod throttle;
 mod tokens;
+mod unknown_outcomes;

@@ -1,4 +1,4 @@
-//! Every cell of `access.toml` is requested: each route by each role, on one's own account and on another's.
+//! Requests every cell of `access.toml`: each route by each role, on one's own account and on another one.
 
 use chassis::http::{Matrix, Row};
 use http::Method;
@@ -23,8 +23,8 @@ fn identity(person: &Person, role: &str) -> Identity {
     }
 }
 
-/// Requests the route and checks whether the guard let it through. The request has no body, so that what gets through does
-/// nothing; a DELETE needs none and takes somebody who is of no further use.
+/// Requests the route and checks whether the guard admits it. The request has no body, so an admitted one
+/// changes nothing; a DELETE needs no body, so it gets an account that is not needed any more.
 async fn try_cell(users: &Users, row: &Row, caller: Option<(&Person, &str)>, subject: &Person) {
     let path =
         row.path.replace("{id}", &subject.id).replace("{session_id}", "01901640-0000-7000-8000-000000000000");
@@ -46,7 +46,7 @@ async fn try_cell(users: &Users, row: &Row, caller: Option<(&Person, &str)>, sub
 }
 
 #[tokio::test]
-async fn every_cell_of_the_matrix_is_as_the_file_says() {
+async fn every_cell_of_the_matrix_is_enforced() {
     let users = Users::new().await;
     let other = users.reader("other@example.org").await;
     let mut people = Vec::new();
@@ -73,7 +73,7 @@ async fn every_cell_of_the_matrix_is_as_the_file_says() {
 }
 
 #[tokio::test]
-async fn what_is_not_yours_and_what_is_not_there_are_refused_with_the_same_words() {
+async fn a_foreign_account_and_an_unknown_one_are_refused_with_the_same_words() {
     let users = Users::new().await;
     let (ann, bob) = (users.reader("ann@example.org").await, users.reader("bob@example.org").await);
     let refused = async |id: &str| {
@@ -86,7 +86,7 @@ async fn what_is_not_yours_and_what_is_not_there_are_refused_with_the_same_words
 }
 
 #[tokio::test]
-async fn the_document_is_as_it_was() {
+async fn the_openapi_document_has_not_changed() {
     let users = Users::new().await;
     insta::with_settings!({ snapshot_path => "../golden", prepend_module_to_snapshot => false }, {
         insta::assert_json_snapshot!("openapi", users.service.doc);
@@ -101,7 +101,7 @@ async fn routes_and_document_agree() {
         let method = row.method.as_str().to_lowercase();
         let operation = &document["paths"][&row.path][&method];
         assert!(operation.is_object(), "{method} {}", row.path);
-        // One of the ways to ask is to say nothing of oneself.
+        // A public route has an empty security requirement as an alternative.
         let secured =
             operation["security"].as_array().is_some_and(|ways| !ways.contains(&serde_json::json!({})));
         assert_eq!(secured, !row.admits(None, None), "{method} {}", row.path);

@@ -1,4 +1,4 @@
-//! Another password.
+//! Changes of the password.
 
 use serde_json::json;
 use testkit::at_once;
@@ -13,7 +13,7 @@ async fn change(users: &Users, person: &Person, current: &str, new: &str) -> cra
 }
 
 #[tokio::test]
-async fn a_new_password_holds_at_once_and_ends_the_other_sessions() {
+async fn a_new_password_takes_effect_immediately_and_ends_the_other_sessions() {
     let users = Users::new().await;
     let (ann, thief) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
     assert_eq!(change(&users, &ann, PASSWORD, NEW).await.is(204).text, "");
@@ -21,12 +21,12 @@ async fn a_new_password_holds_at_once_and_ends_the_other_sessions() {
     users.log_in("ann@example.org", NEW).await.is(201);
     users.refresh(&thief.cookie).await.refused(401, "invalid_refresh_token");
     users.refresh(&ann.cookie).await.is(200);
-    // A version more, as every change of the account makes.
+    // Every change of the account makes a new version.
     assert_eq!(users.ask("GET", "/me").by(&ann).send().await.json["version"], 2);
 }
 
 #[tokio::test]
-async fn the_current_one_is_asked_for_and_the_rules_are_those_of_a_registration() {
+async fn the_current_password_is_required_and_the_rules_are_those_of_a_registration() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     change(&users, &ann, "wrong horse battery", NEW).await.refused(403, "wrong_password");
@@ -43,7 +43,7 @@ async fn the_current_one_is_asked_for_and_the_rules_are_those_of_a_registration(
 }
 
 #[tokio::test]
-async fn a_new_password_by_put_or_patch_ends_the_other_sessions_and_by_an_admin_all() {
+async fn a_new_password_ends_the_other_sessions_and_one_by_an_admin_ends_all() {
     let users = Users::new().await;
     let (ann, other) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
     let path = format!("/{}", ann.id);
@@ -62,7 +62,7 @@ async fn a_new_password_by_put_or_patch_ends_the_other_sessions_and_by_an_admin_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_changes_at_once_on_one_password_one_holds() {
+async fn one_of_two_parallel_changes_of_a_password_succeeds() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let answers = at_once(2, |number| {
@@ -71,7 +71,7 @@ async fn of_two_changes_at_once_on_one_password_one_holds() {
         async move { ask.send().await }
     });
     let answers = answers.await;
-    let won = answers.iter().position(|answer| answer.status == 204).expect("one won");
-    assert_eq!(answers[1 - won].json["code"], "wrong_password");
-    users.log_in("ann@example.org", &format!("battery number {won}")).await.is(201);
+    let winner = answers.iter().position(|answer| answer.status == 204).expect("one succeeds");
+    assert_eq!(answers[1 - winner].json["code"], "wrong_password");
+    users.log_in("ann@example.org", &format!("battery number {winner}")).await.is(201);
 }

@@ -20,26 +20,27 @@ use tower::ServiceExt;
 use users::Config;
 
 pub const PASSWORD: &str = "correct horse battery";
-/// What a caller over the network proves itself with who may ask for everything.
+/// The token of a gRPC caller that may call every method.
 pub const TOKEN: &str = "a-token-of-the-tests-for-every-method";
-/// The same of one who may ask for consent alone.
+/// The token of a gRPC caller that may only read consents.
 pub const CONSENT_ONLY: &str = "a-token-of-the-tests-for-consent-alone";
 pub const ADMIN: &str = "admin@example.org";
 
-/// What a hash costs in these tests: memory in KiB and passes, the least that there is. At its real cost hashing would be most of what they
-/// do. No settings can say so: those are validated at the real cost, and this is handed over behind it.
+/// The cost of a hash in these tests: memory in KiB and passes, as low as possible. At the real cost, hashing
+/// would be most of their work. The validation of the settings refuses this cost, so the tests set it after
+/// the validation.
 const CHEAP: (u32, u32) = (8, 1);
 
-/// What a hash costs.
+/// The cost of hashing in a test.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Hashing {
-    /// Next to nothing: see [`CHEAP`].
+    /// As low as possible: see [`CHEAP`].
     Cheap,
-    /// As configured: for those who ask what hashing costs, how long it takes, or who has to wait for it.
+    /// As configured: for tests of the cost, the duration or the queue of hashing.
     AsConfigured,
 }
 
-/// The service with its stores in a folder of its own.
+/// The service, with its stores in a folder of its own.
 pub struct Users {
     pub folder: Folder,
     pub clock: Arc<ManualClock>,
@@ -49,17 +50,17 @@ pub struct Users {
     hashing: Hashing,
 }
 
-/// Somebody who is logged in.
+/// A person who is logged in.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub id: String,
     pub token: String,
-    /// What their browser keeps.
+    /// The refresh token in the person's browser.
     pub cookie: String,
 }
 
 impl Person {
-    /// Who an answer says is logged in.
+    /// Reads the person from the answer to a login or a refresh.
     pub fn of(answer: &Answer) -> Self {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         Self {
@@ -69,7 +70,7 @@ impl Person {
         }
     }
 
-    /// What their access token says.
+    /// Returns the claims of the access token.
     pub fn claims(&self) -> Value {
         let part = self.token.split('.').nth(1).expect("claims");
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64");
@@ -77,7 +78,7 @@ impl Person {
     }
 }
 
-/// What was answered.
+/// An answer, read to its end.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -87,7 +88,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Checks the status, and shows the answer where it is another one.
+    /// Checks the status; a failure shows the answer.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -103,23 +104,23 @@ impl Answer {
         answer
     }
 
-    /// The pointers and codes of the fields that break a rule.
+    /// Returns the pointers and codes of the fields that break a rule.
     pub fn faults(&self) -> Vec<(String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = self.json["errors"].as_array().cloned().unwrap_or_default();
         errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
     }
 
-    /// The refresh token that a browser would keep now; empty where it was taken away.
+    /// Returns the refresh token that the answer sets; empty if the answer clears it.
     pub fn cookie(&self) -> Option<String> {
         let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().expect("text"));
         let values = lines.map(|line| line.strip_prefix("refresh_token=").expect("our cookie"));
         let values: Vec<&str> = values.map(|value| value.split(';').next().unwrap_or_default()).collect();
-        assert!(values.iter().all(|value| *value == values[0]), "one token, whatever the path");
+        assert!(values.iter().all(|value| *value == values[0]), "all paths have one token");
         values.first().map(|value| (*value).to_owned())
     }
 
-    /// The paths that cookies are set or taken away for.
+    /// Returns the paths of the cookies that the answer sets or clears.
     pub fn cookie_paths(&self) -> Vec<&str> {
         let lines = self.headers.get_all("set-cookie").iter().map(|line| line.to_str().expect("text"));
         lines.filter_map(|line| line.split("; ").find_map(|part| part.strip_prefix("Path="))).collect()
@@ -130,7 +131,7 @@ impl Answer {
     }
 }
 
-/// A request that is being written down.
+/// A request under construction.
 pub struct Ask {
     router: Router,
     builder: http::request::Builder,
@@ -147,18 +148,18 @@ impl Ask {
         self
     }
 
-    /// A header of any bytes.
+    /// Adds a header of any bytes.
     pub fn raw_header(mut self, name: &str, value: http::HeaderValue) -> Self {
         self.builder = self.builder.header(name, value);
         self
     }
 
-    /// As a browser sends it.
+    /// Adds the cookie as a browser sends it.
     pub fn cookie(self, refresh_token: &str) -> Self {
         self.header("cookie", &format!("theme=dark; refresh_token={refresh_token}"))
     }
 
-    /// Over a connection from this address.
+    /// Sends the request over a connection from this address.
     pub fn from(mut self, address: &str) -> Self {
         let address: IpAddr = address.parse().expect("an address");
         self.builder = self.builder.extension(ConnectInfo(SocketAddr::new(address, 40_000)));
@@ -174,7 +175,7 @@ impl Ask {
         self.header("content-type", "application/json")
     }
 
-    /// A body that says it is JSON, whatever it is.
+    /// Sets a body with the content type of JSON and any content.
     pub fn text(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self.header("content-type", "application/json")
@@ -196,12 +197,12 @@ impl Users {
         Self::with(|_| ()).await
     }
 
-    /// The service with what `change` does to its configuration.
+    /// Starts the service with a changed configuration.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::begin(Hashing::Cheap, change).await
     }
 
-    /// The same, where hashing costs what the configuration says.
+    /// Starts the service with a changed configuration and the configured cost of hashing.
     pub async fn with_real_hashing(change: impl FnOnce(&mut Config)) -> Self {
         Self::begin(Hashing::AsConfigured, change).await
     }
@@ -211,7 +212,7 @@ impl Users {
         Self::at(Folder::new(), clock, hashing, change).await
     }
 
-    /// The service over what is in `folder`.
+    /// Starts the service over the files in `folder`.
     async fn at(
         folder: Folder,
         clock: Arc<ManualClock>,
@@ -226,7 +227,7 @@ impl Users {
         config.signing.key_file = folder.join("signing-key.pem").display().to_string();
         config.bootstrap_admin.email = ADMIN.to_owned();
         config.bootstrap_admin.password = PASSWORD.to_owned().into();
-        // The tests' clock stands still, and all people of a test are one address.
+        // The clock of the tests stands still, and all people of a test have one address.
         config.throttle.logins_per_account_and_address = 10_000;
         config.throttle.logins_per_account = 10_000;
         config.throttle.logins_per_address = 10_000;
@@ -256,25 +257,25 @@ impl Users {
         Self { folder, clock, surroundings, service, router, hashing }
     }
 
-    /// Ends it without closing anything, as a crash does, and starts it again over the same folder.
+    /// Drops the service without closing anything, like a crash, and starts it again over the same folder.
     pub async fn crash(self) -> Self {
         self.crash_with(|_| ()).await
     }
 
-    /// The same, with something done to the folder in between.
+    /// Crashes and restarts the service, and changes the folder in between.
     pub async fn crash_with(self, meanwhile: impl FnOnce(&Folder)) -> Self {
-        self.start_anew(meanwhile, |_| ()).await
+        self.restart(meanwhile, |_| ()).await
     }
 
-    /// The same, into another configuration.
+    /// Crashes the service, and restarts it with a changed configuration.
     pub async fn crash_into(self, change: impl FnOnce(&mut Config)) -> Self {
-        self.start_anew(|_| (), change).await
+        self.restart(|_| (), change).await
     }
 
-    async fn start_anew(self, meanwhile: impl FnOnce(&Folder), change: impl FnOnce(&mut Config)) -> Self {
+    async fn restart(self, meanwhile: impl FnOnce(&Folder), change: impl FnOnce(&mut Config)) -> Self {
         let Self { folder, clock, surroundings, service, router, hashing } = self;
-        // Whoever verifies tokens in the same process holds the surroundings, which hold the routes, which hold the verifier: in
-        // a portal for as long as it runs, here until somebody else takes the name.
+        // A verifier of tokens holds the surroundings, which hold the routes, which hold the verifier. In a
+        // portal this circle lives as long as the process; here it ends when other routes get the name.
         surroundings.register_http("users", Router::new());
         surroundings.register_grpc("users", tonic::service::Routes::default());
         drop((service, router, surroundings));
@@ -296,7 +297,7 @@ impl Users {
         self.ask("POST", "/sessions").json(&json!({"email": email, "password": password})).send().await
     }
 
-    /// Somebody who registered and logged in.
+    /// Registers a person, who then logs in.
     pub async fn reader(&self, email: &str) -> Person {
         self.register("Reader", email).await.is(201);
         self.person(email).await
@@ -306,7 +307,7 @@ impl Users {
         self.person(ADMIN).await
     }
 
-    /// Somebody who has this role, and a token that says so.
+    /// Registers a person, gives them this role, and logs them in.
     pub async fn with_role(&self, email: &str, role: &str) -> Person {
         let person = self.reader(email).await;
         let path = format!("/{}/roles", person.id);
@@ -314,29 +315,29 @@ impl Users {
         self.person(email).await
     }
 
-    /// Somebody who exists, with a new token.
+    /// Logs in a registered person.
     pub async fn person(&self, email: &str) -> Person {
         Person::of(&self.log_in(email, PASSWORD).await.is(201))
     }
 
-    /// Asks for the next tokens.
+    /// Refreshes a session.
     pub async fn refresh(&self, cookie: &str) -> Answer {
         self.ask("POST", "/sessions/refresh").cookie(cookie).send().await
     }
 
-    /// Lets the workers do all there is to do.
+    /// Runs the workers until they are idle.
     pub async fn settle(&self) {
         for worker in &self.service.workers {
             while worker.step().await.expect("the step is done") == Step::Worked {}
         }
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Closes the stores under the running service: the accounts first, then the intake.
+    /// Closes one of the stores under the running service: 0 is the store of accounts, 1 is the intake.
     pub async fn close_store(&mut self, which: usize) {
         self.service.closers.remove(which).await;
     }
@@ -348,15 +349,15 @@ impl Users {
         pool.close().await;
     }
 
-    /// The one number that a question to one of the service's files is answered with.
-    pub async fn rows(&self, file: &str, question: &'static str) -> i64 {
+    /// Returns the number that a query on one of the service's files finds.
+    pub async fn rows(&self, file: &str, query: &'static str) -> i64 {
         let pool = self.file(file).await;
-        let number = sqlx::query_scalar(question).fetch_one(&pool).await.expect("a number");
+        let number = sqlx::query_scalar(query).fetch_one(&pool).await.expect("a number");
         pool.close().await;
         number
     }
 
-    /// One of the service's files, past the service.
+    /// Opens one of the service's files directly.
     pub async fn file(&self, name: &str) -> sqlx::SqlitePool {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.folder.join(name));
         sqlx::SqlitePool::connect_with(options).await.expect("opens")

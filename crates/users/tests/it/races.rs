@@ -6,14 +6,14 @@ use testkit::at_once;
 use crate::people::{Answer, PASSWORD, Users};
 
 fn count(answers: &[Answer], status: u16, code: &str) -> usize {
-    let is_it = |answer: &&Answer| {
+    let matches = |answer: &&Answer| {
         answer.status.as_u16() == status && answer.json["code"].as_str().unwrap_or("") == code
     };
-    answers.iter().filter(is_it).count()
+    answers.iter().filter(matches).count()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_16_parallel_registrations_of_one_email_one_is_201_and_15_are_409() {
+async fn one_of_16_parallel_registrations_of_one_email_is_201_and_15_are_409() {
     let users = Users::new().await;
     let answers = at_once(16, |number| {
         let email = if number % 2 == 0 { "ann@example.org" } else { "Ann@Example.org" };
@@ -29,7 +29,7 @@ async fn of_16_parallel_registrations_of_one_email_one_is_201_and_15_are_409() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_12_parallel_writes_on_one_version_one_is_200_and_11_are_412() {
+async fn one_of_12_parallel_writes_of_one_version_is_200_and_11_are_412() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let answers = at_once(12, |number| {
@@ -39,12 +39,12 @@ async fn of_12_parallel_writes_on_one_version_one_is_200_and_11_are_412() {
     });
     let answers = answers.await;
     assert_eq!((count(&answers, 200, ""), count(&answers, 412, "stale_version")), (1, 11));
-    let won = answers.iter().find(|answer| answer.status == 200).expect("one won");
-    assert_eq!(users.ask("GET", "/me").by(&ann).send().await.json, won.json);
+    let winner = answers.iter().find(|answer| answer.status == 200).expect("one succeeds");
+    assert_eq!(users.ask("GET", "/me").by(&ann).send().await.json, winner.json);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_parallel_changes_to_one_free_email_one_is_200() {
+async fn one_of_several_parallel_changes_to_one_free_email_is_200() {
     let users = Users::new().await;
     let mut people = Vec::new();
     for number in 0..4 {
@@ -64,8 +64,8 @@ async fn of_parallel_changes_to_one_free_email_one_is_200() {
         async move { ask.send().await }
     });
     let answers = answers.await;
-    let won = count(&answers, 200, "") + count(&answers, 201, "");
-    assert_eq!((won, count(&answers, 409, "email_taken")), (1, 7));
+    let succeeded = count(&answers, 200, "") + count(&answers, 201, "");
+    assert_eq!((succeeded, count(&answers, 409, "email_taken")), (1, 7));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,18 +79,19 @@ async fn two_admins_who_demote_each_other_leave_one() {
     });
     let answers = answers.await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
-    // The other one was either the last admin's demotion, or came from somebody who was no admin any more.
+    // The other request either would have demoted the last admin, or came from a caller who had lost the
+    // role.
     assert_eq!(count(&answers, 409, "last_admin") + count(&answers, 401, "invalid_token"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_seen_all_the_way_from_the_intake_to_the_store() {
+async fn an_account_is_visible_while_it_moves_from_the_intake_to_the_store() {
     let users = Users::with(|config| config.cache.capacity = 1).await;
     for round in 0..10 {
         let email = format!("reader{round}@example.org");
         let id =
             users.register("Reader", &email).await.is(201).json["id"].as_str().expect("an id").to_owned();
-        // Something else takes the only place in the cache, so that intake and store are asked.
+        // The cache has room for one account only, so intake and store are asked.
         let settled = at_once(4, |number| {
             let ask = users.ask("GET", &format!("/{id}"));
             let worker = (number == 0).then(|| users.service.workers[0].clone());

@@ -9,11 +9,11 @@ async fn a_registration_is_answered_with_the_account_without_password() {
     let id = answer.json["id"].as_str().expect("an id").to_owned();
     assert_eq!(answer.header("location"), format!("/users/v1/{id}"));
     assert_eq!(answer.header("etag"), "\"v1\"");
-    let wanted = json!({
+    let expected = json!({
         "id": id, "name": "Ann O’Hara", "email": "Ann@Example.org", "role": "reader", "sections": null,
         "created_at": "2025-11-21T08:00:00.123Z", "version": 1,
     });
-    assert_eq!(answer.json, wanted);
+    assert_eq!(answer.json, expected);
     assert_eq!(id.as_bytes()[14], b'7', "ids are UUIDs of version 7");
 }
 
@@ -40,13 +40,13 @@ async fn an_email_is_taken_from_the_moment_of_the_answer_in_any_case_of_letters(
 }
 
 #[tokio::test]
-async fn every_field_that_breaks_a_rule_is_named_at_once() {
+async fn all_fields_that_break_a_rule_are_named_together() {
     let users = Users::new().await;
-    let body = json!({"name": " ", "email": "nobody", "password": "short"});
+    let body = json!({"name": " ", "email": "not an address", "password": "short"});
     let answer = users.ask("POST", "/").json(&body).send().await.refused(422, "invalid");
     let pair = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
-    let wanted = [pair("/name", "empty"), pair("/email", "invalid_email"), pair("/password", "too_short")];
-    assert_eq!(answer.faults(), wanted);
+    let expected = [pair("/name", "empty"), pair("/email", "invalid_email"), pair("/password", "too_short")];
+    assert_eq!(answer.faults(), expected);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn bad_input_of_every_kind_has_its_status_and_code_and_is_never_a_500() {
 }
 
 #[tokio::test]
-async fn text_comes_back_exactly_as_given() {
+async fn text_is_returned_exactly_as_it_was_sent() {
     let users = Users::new().await;
     let name = " <b>Robert'); drop table users;--</b> \u{202b}שלום\u{202c} ";
     let answer = users.register(name, "bobby.o'tables+x@example.org").await.is(201);

@@ -1,4 +1,4 @@
-//! Registrations that are sent again under a key (`Idempotency-Key`).
+//! Registrations that are repeated with an `Idempotency-Key`.
 
 use serde_json::{Value, json};
 use testkit::at_once;
@@ -24,7 +24,7 @@ fn is_replayed(answer: &Answer) -> bool {
     answer.header("idempotency-replayed") == "true"
 }
 
-/// The same answer again, which says so.
+/// Checks that an answer is the replay of the first one.
 #[track_caller]
 fn same(again: &Answer, first: &Answer) {
     assert!(is_replayed(again) && !is_replayed(first), "{}", again.text);
@@ -36,18 +36,18 @@ fn same(again: &Answer, first: &Answer) {
 
 async fn accounts(users: &Users) -> i64 {
     users.settle().await;
-    // Beside the first admin.
+    // The first admin is the other account.
     users.rows("users.db", "select count(*) from users").await - 1
 }
 
 #[tokio::test]
-async fn a_registration_that_is_sent_again_is_answered_again_and_makes_no_second_account() {
+async fn a_repeated_registration_gets_the_same_answer_and_creates_no_second_account() {
     let users = Users::new().await;
     let first = send(&users, "a", &ann()).await.is(201);
     same(&send(&users, "a", &ann()).await, &first);
     assert_eq!(accounts(&users).await, 1);
     same(&send(&users, "a", &ann()).await, &first);
-    // The answer is what was answered, whatever became of the account.
+    // The first answer is repeated, even if the account has changed since.
     let person = users.person("ann@example.org").await;
     let path = format!("/{}", person.id);
     users.ask("PATCH", &path).by(&person).seen(1).json(&json!({"name": "Anna"})).send().await.is(200);
@@ -58,7 +58,7 @@ async fn a_registration_that_is_sent_again_is_answered_again_and_makes_no_second
 }
 
 #[tokio::test]
-async fn a_registration_whose_answer_was_lost_in_a_crash_is_answered_again() {
+async fn a_registration_whose_answer_was_lost_in_a_crash_gets_the_same_answer() {
     let users = Users::new().await;
     let first = send(&users, "a", &ann()).await.is(201);
     let users = users.crash().await;
@@ -69,10 +69,10 @@ async fn a_registration_whose_answer_was_lost_in_a_crash_is_answered_again() {
 }
 
 #[tokio::test]
-async fn what_a_dead_process_had_begun_can_be_begun_again_after_its_restart() {
+async fn a_key_that_a_dead_process_had_begun_is_free_after_its_restart() {
     let users = Users::new().await;
     let first = send(&users, "a", &ann()).await.is(201);
-    // As after a crash between the beginning and the effect: a turn lasts 15 seconds, an answer a day.
+    // As after a crash between the beginning and the effect: an attempt lasts 15 seconds, an answer a day.
     let begun = "update answers set registered_at = null, expires_at = expires_at - 86390000";
     users.sql("users-intake.db", begun).await;
     users.sql("users-intake.db", "delete from registrations").await;
@@ -85,7 +85,7 @@ async fn what_a_dead_process_had_begun_can_be_begun_again_after_its_restart() {
 }
 
 #[tokio::test]
-async fn one_key_for_two_requests_is_refused_whichever_field_is_another() {
+async fn one_key_for_two_requests_is_refused_whichever_field_differs() {
     let users = Users::new().await;
     send(&users, "a", &ann()).await.is(201);
     for (field, value) in [("name", "Eve"), ("email", "eve@example.org"), ("password", "another battery")] {
@@ -98,10 +98,10 @@ async fn one_key_for_two_requests_is_refused_whichever_field_is_another() {
 }
 
 #[tokio::test]
-async fn a_refusal_burns_no_key_and_the_corrected_request_is_carried_out_under_it() {
+async fn a_refusal_uses_up_no_key_and_the_corrected_request_succeeds_with_it() {
     let users = Users::new().await;
     let person = users.reader("ann@example.org").await;
-    let invalid = json!({"name": "", "email": "nobody", "password": PASSWORD});
+    let invalid = json!({"name": "", "email": "not an address", "password": PASSWORD});
     for _ in 0..2 {
         let refused = send(&users, "a", &invalid).await.refused(422, "invalid");
         assert!(!is_replayed(&refused));
@@ -112,18 +112,18 @@ async fn a_refusal_burns_no_key_and_the_corrected_request_is_carried_out_under_i
     let first = send(&users, "a", &other).await.is(201);
     same(&send(&users, "a", &other).await, &first);
     send(&users, "a", &ann()).await.refused(422, "idempotency_key_reused");
-    // What was refused for its state is tried again once the state is another one.
+    // A request that was refused for the state of the portal is tried again after that state has changed.
     send(&users, "b", &ann()).await.refused(409, "email_taken");
     users.ask("DELETE", &format!("/{}", person.id)).by(&person).send().await.is(202);
     send(&users, "b", &ann()).await.is(201);
 }
 
 #[tokio::test]
-async fn what_another_attempt_may_not_meet_is_not_kept() {
+async fn a_refusal_that_another_attempt_may_not_get_is_not_stored() {
     let mut users = Users::with(|config| config.throttle.registrations_per_address = 2).await;
     let body = json!({"name": "Ann", "email": "ann@example.net", "password": PASSWORD});
     let ask = |users: &Users| asking(users, "a", &body).from("203.0.113.9");
-    // Somebody else has the e-mail for a moment.
+    // Another registration holds the e-mail for a moment.
     users
         .sql(
             "users-intake.db",
@@ -153,14 +153,14 @@ async fn a_key_belongs_to_an_address_or_to_an_account() {
     let first = ask("203.0.113.9", "ann").send().await.is(201);
     ask("203.0.113.10", "bob").send().await.is(201);
     ask("203.0.113.9", "cem").by(&admin).send().await.is(201);
-    // Wherever an account is, it is the same account.
+    // The address makes no difference for a request with an account.
     assert!(is_replayed(&ask("203.0.113.10", "cem").by(&admin).send().await.is(201)));
     same(&ask("203.0.113.9", "ann").send().await, &first);
     ask("203.0.113.9", "bob").send().await.refused(422, "idempotency_key_reused");
 }
 
 #[tokio::test]
-async fn after_a_day_a_key_is_free_and_nothing_is_kept_of_it() {
+async fn after_a_day_a_key_is_free_and_nothing_of_it_is_stored() {
     let users = Users::new().await;
     send(&users, "a", &ann()).await.is(201);
     users.settle().await;
@@ -191,7 +191,7 @@ async fn no_answer_about_an_erased_account_survives_the_erasure() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_said_can_be_read_where_answers_are_kept() {
+async fn stored_answers_contain_no_content_of_the_request() {
     let users = Users::new().await;
     asking(&users, "my-own-key", &ann()).from("203.0.113.9").send().await.is(201);
     let pool = users.file("users-intake.db").await;
@@ -201,14 +201,14 @@ async fn nothing_that_was_said_can_be_read_where_answers_are_kept() {
             .await
             .expect("a row");
     pool.close().await;
-    let text = format!("{} {} {:?}", String::from_utf8_lossy(&row.0), row.1, row.2);
-    for said in ["Ann", "ann@example.org", PASSWORD, "my-own-key", "203.0.113.9"] {
-        assert!(!text.contains(said), "{said} is in {text}");
+    let stored = format!("{} {} {:?}", String::from_utf8_lossy(&row.0), row.1, row.2);
+    for text in ["Ann", "ann@example.org", PASSWORD, "my-own-key", "203.0.113.9"] {
+        assert!(!stored.contains(text), "{text} is in {stored}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_16_registrations_at_once_under_one_key_one_makes_an_account() {
+async fn one_of_16_parallel_registrations_under_one_key_creates_an_account() {
     let users = Users::new().await;
     let answers = at_once(16, |_| {
         let ask = asking(&users, "a", &ann());
@@ -225,14 +225,14 @@ async fn of_16_registrations_at_once_under_one_key_one_makes_an_account() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_none_is_refused() {
+async fn a_malformed_key_is_refused() {
     let users = Users::new().await;
     send(&users, "two words", &ann()).await.refused(400, "bad_request");
     assert_eq!(accounts(&users).await, 0);
 }
 
 #[tokio::test]
-async fn a_login_under_a_key_is_a_login_and_no_answer_with_tokens_is_kept() {
+async fn a_login_with_a_key_is_a_normal_login_and_no_answer_with_tokens_is_stored() {
     let users = Users::new().await;
     users.register("Ann", "ann@example.org").await.is(201);
     let body = json!({"email": "ann@example.org", "password": PASSWORD});

@@ -3,7 +3,7 @@ use serde_json::json;
 use crate::people::{ADMIN, PASSWORD, Person, Users};
 
 #[tokio::test]
-async fn an_admin_gives_roles_in_sections_and_everybody_sees_them() {
+async fn an_admin_gives_roles_in_sections_and_all_readers_see_them() {
     let users = Users::new().await;
     let (ann, admin) = (users.reader("ann@example.org").await, users.admin().await);
     let path = format!("/{}/roles", ann.id);
@@ -30,7 +30,7 @@ async fn an_admin_gives_roles_in_sections_and_everybody_sees_them() {
 }
 
 #[tokio::test]
-async fn a_lost_role_counts_at_once_and_a_new_one_from_the_next_login_or_refresh() {
+async fn a_lost_role_takes_effect_immediately_and_a_new_one_at_the_next_login_or_refresh() {
     let users = Users::new().await;
     let (ann, admin) = (users.with_role("ann@example.org", "admin").await, users.admin().await);
     users.ask("GET", "/all").by(&ann).send().await.is(200);
@@ -46,7 +46,7 @@ async fn a_lost_role_counts_at_once_and_a_new_one_from_the_next_login_or_refresh
     assert_eq!(refreshed.claims()["sections"], json!(["famous"]));
     users.ask("PUT", &path).by(&admin).json(&json!({"role": "author"})).send().await.is(200);
     let refreshed = Person::of(&users.refresh(&refreshed.cookie).await.is(200));
-    assert_eq!(refreshed.claims().get("sections"), None, "everywhere, and in sections of the future");
+    assert_eq!(refreshed.claims().get("sections"), None, "all sections, future ones included");
     users.ask("PUT", &path).by(&admin).json(&json!({"role": "reader"})).send().await.is(200);
     let ann = users.person("ann@example.org").await;
     users.ask("GET", "/all").by(&ann).send().await.refused(403, "role_required");
@@ -67,7 +67,7 @@ async fn the_last_admin_can_neither_be_demoted_nor_erased() {
 }
 
 #[tokio::test]
-async fn the_first_admin_is_made_once_and_never_again() {
+async fn the_first_admin_is_created_once_and_never_again() {
     let users = Users::new().await;
     let admin = users.admin().await;
     let change = json!({"password": "another battery", "current_password": PASSWORD});

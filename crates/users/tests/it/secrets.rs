@@ -1,4 +1,4 @@
-//! A password that nobody may ever see again.
+//! Passwords and tokens never appear in answers, files or logs.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::people::{PASSWORD, Users};
 const CANARY: &str = "canary-7f3a9b-singing";
 const SECOND_CANARY: &str = "canary-52c1d0-singing";
 
-fn holds(bytes: &[u8], text: &str) -> bool {
+fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
@@ -18,9 +18,9 @@ async fn a_password_is_in_no_answer_no_file_and_no_log() {
     let mut answers = Vec::new();
 
     let body = json!({"name": "Ann", "email": "ann@example.org", "password": CANARY});
-    let registered = users.ask("POST", "/").json(&body).send().await.is(201);
-    let path = format!("/{}", registered.json["id"].as_str().expect("an id"));
-    answers.push(registered);
+    let registration = users.ask("POST", "/").json(&body).send().await.is(201);
+    let path = format!("/{}", registration.json["id"].as_str().expect("an id"));
+    answers.push(registration);
     answers.push(users.ask("POST", "/").json(&body).send().await.is(409));
     let odd = json!({"name": "", "email": "x", "password": CANARY, "repeat_password": CANARY});
     answers.push(users.ask("POST", "/").json(&odd).send().await.is(422));
@@ -51,13 +51,13 @@ async fn a_password_is_in_no_answer_no_file_and_no_log() {
     for entry in std::fs::read_dir(users.folder.path()).expect("a folder") {
         let path = entry.expect("a file").path();
         let bytes = std::fs::read(&path).expect("readable");
-        assert!(!holds(&bytes, "canary"), "{}", path.display());
+        assert!(!contains(&bytes, "canary"), "{}", path.display());
     }
-    // The log of every test so far, not of this one alone.
+    // The log of all tests so far, not only of this one.
     let log = String::from_utf8_lossy(&log::so_far()).into_owned();
     assert!(log.contains("/sessions"));
     for secret in ["canary", "$argon2", "@example.org", "eyJ", &cookies[0], &cookies[1]] {
         let line = log.lines().find(|line| line.contains(secret));
-        assert_eq!(line, None, "{secret} was logged");
+        assert_eq!(line, None, "{secret} is in the log");
     }
 }

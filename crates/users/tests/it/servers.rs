@@ -1,4 +1,4 @@
-//! The whole service on real servers: the same behaviour behind other URLs.
+//! The whole service on real servers: other URLs, equal behaviour.
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -13,7 +13,7 @@ async fn statement(text: String) {
     connection.close().await.expect("it closes");
 }
 
-/// A place on the servers of a test's own.
+/// The part of the servers that belongs to one test.
 struct Place {
     name: String,
 }
@@ -33,7 +33,7 @@ impl Place {
         config.cache.url = engine_with("REDIS_CACHE", &prefix).into();
     }
 
-    /// A second replica of `one`, which stands here: the same stores and the same key.
+    /// Starts a second replica of `one`, with the same stores and the same key.
     async fn replica_of(&self, one: &Users, more: impl FnOnce(&mut users::Config)) -> Users {
         let key_file = one.folder.join("signing-key.pem").display().to_string();
         Users::with(|config| {
@@ -51,11 +51,11 @@ impl Place {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres and redis"]
-async fn an_account_lives_on_servers_as_it_does_in_files() {
+async fn an_account_behaves_on_servers_as_in_files() {
     let place = Place::new().await;
     let users = Users::with(|config| place.name_in(config)).await;
 
-    // It can log in before anything is in the store.
+    // It can log in before it is in the store.
     let ann = users.reader("Ann@example.org").await;
     users.register("Other", "ann@EXAMPLE.org").await.refused(409, "email_taken");
     let on = json!({"personalisation": true, "history": true});
@@ -81,14 +81,14 @@ async fn an_account_lives_on_servers_as_it_does_in_files() {
     users.ask("GET", &path).by(&users.admin().await).send().await.refused(404, "not_found");
     users.register("Ann", "ann@example.org").await.is(201);
     users.settle().await;
-    assert_eq!(users.rows("bus.db", "select 1").await, 1, "the facts went to the bus");
+    assert_eq!(users.rows("bus.db", "select 1").await, 1, "the events went to the bus");
     drop(users);
     place.clear().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres and redis"]
-async fn replicas_make_one_account_of_registrations_under_one_key_and_share_its_answer() {
+async fn replicas_create_one_account_under_one_key_and_share_its_answer() {
     let place = Place::new().await;
     let one = Users::with(|config| place.name_in(config)).await;
     let other = place.replica_of(&one, |_| ()).await;
@@ -130,7 +130,7 @@ async fn replicas_share_sessions_and_count_attempts_together() {
     let ann = one.reader("ann@example.org").await;
     let ann = Person::of(&other.refresh(&ann.cookie).await.is(200));
     one.ask("GET", "/me").by(&ann).send().await.is(200);
-    // Two tabs, one at each replica: both go on with the same token.
+    // Two tabs, one at each replica: both continue with the same token.
     let answers = testkit::at_once(2, |number| {
         let ask = [&one, &other][number].ask("POST", "/sessions/refresh").cookie(&ann.cookie);
         async move { ask.send().await.is(200).cookie().expect("a cookie") }
@@ -147,7 +147,7 @@ async fn replicas_share_sessions_and_count_attempts_together() {
         let replica = if number % 2 == 0 { &one } else { &other };
         replica.log_in("ann@example.org", "wrong horse").await.is(401);
     }
-    // The login in the beginning was the first, ten seconds ago by this replica's clock.
+    // The login at the beginning was the first attempt, ten seconds ago by this replica's clock.
     let refused = other.log_in("ann@example.org", PASSWORD).await.refused(429, "too_many_attempts");
     assert_eq!(refused.header("retry-after"), "50");
     drop((one, other));

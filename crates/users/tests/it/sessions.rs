@@ -1,4 +1,4 @@
-//! What a login leaves open, and how it ends.
+//! Sessions, from the login to their end.
 
 use serde_json::json;
 use testkit::at_once;
@@ -7,8 +7,8 @@ use crate::people::{ADMIN, PASSWORD, Person, Users};
 
 const DAY: u64 = 24 * 60 * 60;
 
-/// The sessions of somebody as they see them: id, and whether it is the one that asks.
-async fn seen(users: &Users, person: &Person) -> Vec<(String, bool)> {
+/// Returns the sessions of a person: their ids, and whether each is the one of the request.
+async fn listed_sessions(users: &Users, person: &Person) -> Vec<(String, bool)> {
     let list = users.ask("GET", &format!("/{}/sessions", person.id)).by(person).send().await.is(200);
     assert!(list.header("cache-control").starts_with("private"));
     let list = list.json.as_array().expect("a bare array").clone();
@@ -16,14 +16,14 @@ async fn seen(users: &Users, person: &Person) -> Vec<(String, bool)> {
         .map(|session| {
             (
                 session["id"].as_str().expect("an id").to_owned(),
-                session["current"].as_bool().expect("a yes or no"),
+                session["current"].as_bool().expect("a boolean"),
             )
         })
         .collect()
 }
 
 #[tokio::test]
-async fn a_refresh_answers_as_a_login_with_the_next_cookie() {
+async fn a_refresh_answers_like_a_login_with_the_next_cookie() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     users.pass(600);
@@ -34,7 +34,7 @@ async fn a_refresh_answers_as_a_login_with_the_next_cookie() {
     let next = Person::of(&answer);
     assert_ne!(next.cookie, ann.cookie);
     assert_eq!(next.claims()["sid"], ann.claims()["sid"], "it is the same session");
-    // The access token of the login is over before the new one.
+    // The access token of the login expires before the new one.
     users.pass(600);
     users.ask("GET", "/me").by(&ann).send().await.refused(401, "invalid_token");
     users.ask("GET", "/me").by(&next).send().await.is(200);
@@ -42,22 +42,22 @@ async fn a_refresh_answers_as_a_login_with_the_next_cookie() {
 }
 
 #[tokio::test]
-async fn an_old_cookie_ends_the_session_for_whoever_holds_the_new_one() {
+async fn an_old_cookie_ends_the_session_of_the_new_cookie() {
     let users = Users::new().await;
     let (ann, elsewhere) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
     let second = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
     let third = users.refresh(&second).await.is(200).cookie().expect("a cookie");
     let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
-    assert_eq!(refused.cookie().as_deref(), Some(""), "it is taken away");
+    assert_eq!(refused.cookie().as_deref(), Some(""), "it is cleared");
     for cookie in [&third, &second, &ann.cookie] {
         users.refresh(cookie).await.refused(401, "invalid_refresh_token");
     }
-    // The login on another device goes on.
+    // The session on another device goes on.
     users.refresh(&elsewhere.cookie).await.is(200);
 }
 
 #[tokio::test]
-async fn a_refresh_whose_answer_was_lost_is_asked_for_again_by_its_key() {
+async fn a_refresh_whose_answer_was_lost_can_be_repeated_with_its_key() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let refresh = async |users: &Users, cookie: &str, key: &str| {
@@ -66,13 +66,13 @@ async fn a_refresh_whose_answer_was_lost_is_asked_for_again_by_its_key() {
     };
     let first = refresh(&users, &ann.cookie, "b7c1").await.is(200);
     assert_eq!(first.header("idempotency-replayed"), "");
-    // The client does not know; nor does it matter that the service was killed meanwhile.
+    // The client repeats the request, although the service was killed meanwhile.
     let users = users.crash().await;
     let again = refresh(&users, &ann.cookie, "b7c1").await.is(200);
     assert_eq!((again.header("idempotency-replayed"), again.cookie()), ("true", first.cookie()));
     let next = first.cookie().expect("a cookie");
     let next = refresh(&users, &next, "b7c2").await.is(200).cookie().expect("a cookie");
-    // Its token was used: from now on the old cookie is a copy, key or not.
+    // The next token was used: from now on the old cookie ends the session, with or without the key.
     refresh(&users, &ann.cookie, "b7c1").await.refused(401, "invalid_refresh_token");
     refresh(&users, &next, "b7c3").await.refused(401, "invalid_refresh_token");
     let ann = users.person("ann@example.org").await;
@@ -83,7 +83,7 @@ async fn a_refresh_whose_answer_was_lost_is_asked_for_again_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_retry_that_comes_too_late_is_a_copy() {
+async fn a_refresh_that_is_repeated_too_late_ends_the_session() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     for (seconds, status) in [(0, 200), (59, 200), (1, 401)] {
@@ -94,7 +94,7 @@ async fn a_retry_that_comes_too_late_is_a_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tabs_that_refresh_at_once_get_one_answer_and_stay_logged_in() {
+async fn tabs_that_refresh_in_parallel_get_one_answer_and_stay_logged_in() {
     let users = Users::new().await;
     for tabs in [2, 8] {
         let ann = users.admin().await;
@@ -113,18 +113,17 @@ async fn tabs_that_refresh_at_once_get_one_answer_and_stay_logged_in() {
 }
 
 #[tokio::test]
-async fn for_10_seconds_the_token_before_the_newest_gets_the_answer_of_the_newest_and_later_it_ends_the_session()
- {
+async fn the_token_before_the_newest_gets_the_same_answer_for_10_seconds_and_later_it_ends_the_session() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let first = users.refresh(&ann.cookie).await.is(200);
-    // Also from another replica and after a crash.
+    // This also holds after a crash.
     let users = users.crash().await;
     users.pass(9);
     let again = users.refresh(&ann.cookie).await.is(200);
     assert_eq!(again.cookie(), first.cookie());
     assert_eq!(again.json["access_token"], first.json["access_token"]);
-    assert_eq!(again.json["expires_in"], 891, "of the same token less is left");
+    assert_eq!(again.json["expires_in"], 891, "the remaining life of the same token");
     users.pass(1);
     let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
     assert_eq!(refused.cookie().as_deref(), Some(""));
@@ -132,7 +131,7 @@ async fn for_10_seconds_the_token_before_the_newest_gets_the_answer_of_the_newes
 }
 
 #[tokio::test]
-async fn how_long_tabs_have_is_a_setting_and_0_gives_them_nothing() {
+async fn the_time_for_tabs_is_a_setting_and_0_gives_them_none() {
     let users = Users::with(|config| config.sessions.grace_seconds = 0).await;
     let ann = users.reader("ann@example.org").await;
     let next = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
@@ -141,21 +140,21 @@ async fn how_long_tabs_have_is_a_setting_and_0_gives_them_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_that_an_older_release_has_replaced_is_refused_for_a_moment_and_nothing_ends() {
+async fn a_token_that_an_older_release_replaced_is_refused_for_a_short_time_and_ends_nothing() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let next = users.refresh(&ann.cookie).await.is(200).cookie().expect("a cookie");
     users.pass(1);
     let next = users.refresh(&next).await.is(200).cookie().expect("a cookie");
-    // As a release leaves it that knows nothing of tabs.
+    // The state that a release without support for tabs leaves.
     users.sql("users.db", "update sessions set previous = null, retry_key = null, retry_salt = null").await;
     let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
-    assert_eq!(refused.cookie(), None, "it is not taken away");
+    assert_eq!(refused.cookie(), None, "it is not cleared");
     users.refresh(&next).await.is(200);
 }
 
 #[tokio::test]
-async fn a_cookie_of_a_neighbour_with_our_name_does_no_harm_wherever_it_stands() {
+async fn a_cookie_of_another_path_with_our_name_does_no_harm_at_any_position() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     let send = async |method: &str, path: &str, cookies: &[u8]| {
@@ -176,11 +175,11 @@ async fn a_cookie_of_a_neighbour_with_our_name_does_no_harm_wherever_it_stands()
     cookie = send("POST", "/sessions/refresh", &latin).await.is(200).cookie().expect("a cookie");
     let both = format!("refresh_token={stranger}; refresh_token={cookie}");
     cookie = send("POST", "/sessions/refresh", both.as_bytes()).await.is(200).cookie().expect("a cookie");
-    // An old one of another path beside the newest one is no sign of a copy.
+    // An old cookie of another path beside the newest one does not prove a copy.
     users.pass(10);
     let both = format!("refresh_token={}; refresh_token={cookie}", ann.cookie);
     cookie = send("POST", "/sessions/refresh", both.as_bytes()).await.is(200).cookie().expect("a cookie");
-    // What is none of ours is not taken away, and ends nothing.
+    // A cookie that is not ours is not cleared, and ends no session.
     for cookies in ["refresh_token=junk", "theme=dark", "refresh_token=\u{f6}"] {
         for (method, path) in [("POST", "/sessions/refresh"), ("DELETE", "/sessions/current")] {
             let refused = send(method, path, cookies.as_bytes()).await.refused(401, "invalid_refresh_token");
@@ -193,7 +192,7 @@ async fn a_cookie_of_a_neighbour_with_our_name_does_no_harm_wherever_it_stands()
 }
 
 #[tokio::test]
-async fn the_cookie_is_set_and_taken_away_for_both_prefixes() {
+async fn the_cookie_is_set_and_cleared_for_both_prefixes() {
     const BOTH: [&str; 2] = ["/users/v1/sessions", "/v1/users/sessions"];
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
@@ -201,7 +200,7 @@ async fn the_cookie_is_set_and_taken_away_for_both_prefixes() {
     assert_eq!(next.cookie_paths(), BOTH);
     let next = next.cookie().expect("a cookie");
     users.pass(10);
-    // A refusal takes it away too, and so does a log-out.
+    // A refusal clears it too, and so does a log-out.
     let refused = users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
     assert_eq!((refused.cookie().as_deref(), refused.cookie_paths()), (Some(""), BOTH.to_vec()));
     let out = users.ask("DELETE", "/sessions/current").cookie(&next).send().await.is(204);
@@ -211,7 +210,7 @@ async fn the_cookie_is_set_and_taken_away_for_both_prefixes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refreshes_at_once_with_one_key_are_one_and_all_are_told_the_same() {
+async fn parallel_refreshes_with_one_key_have_one_effect_and_get_the_same_answer() {
     let users = Users::new().await;
     let ann = users.admin().await;
     let answers = at_once(8, |_| {
@@ -227,13 +226,13 @@ async fn refreshes_at_once_with_one_key_are_one_and_all_are_told_the_same() {
 }
 
 #[tokio::test]
-async fn what_is_no_cookie_of_ours_is_refused_and_ends_nothing() {
+async fn an_unknown_cookie_is_refused_and_ends_nothing() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     users.ask("POST", "/sessions/refresh").send().await.refused(401, "invalid_refresh_token");
     let mut other = ann.cookie.clone();
     other.replace_range(..1, if other.starts_with('A') { "B" } else { "A" });
-    // Not the session's id either, which others may have seen.
+    // The id of the session, which others may have seen, does not work either.
     let sid = ann.claims()["sid"].as_str().expect("an id").to_owned();
     for cookie in [other.as_str(), &sid, "x", "' or 1=1 --", &"A".repeat(64), &"A".repeat(8_000)] {
         users.refresh(cookie).await.refused(401, "invalid_refresh_token");
@@ -243,7 +242,7 @@ async fn what_is_no_cookie_of_ours_is_refused_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn another_site_can_neither_refresh_nor_log_anybody_out() {
+async fn another_site_can_neither_refresh_nor_end_a_session() {
     let users = Users::new().await;
     let ann = users.reader("ann@example.org").await;
     for (method, path) in [("POST", "/sessions/refresh"), ("DELETE", "/sessions/current")] {
@@ -267,16 +266,19 @@ async fn sessions_are_listed_by_their_owner_the_last_used_first() {
     let laptop = users.person("ann@example.org").await;
     users.pass(60);
     let sid = |person: &Person| person.claims()["sid"].as_str().expect("an id").to_owned();
-    assert_eq!(seen(&users, &laptop).await, [(sid(&laptop), true), (sid(&phone), false)]);
+    assert_eq!(listed_sessions(&users, &laptop).await, [(sid(&laptop), true), (sid(&phone), false)]);
     let phone = Person::of(&users.refresh(&phone.cookie).await.is(200));
-    assert_eq!(seen(&users, &phone).await, [(sid(&phone), true), (sid(&laptop), false)]);
+    assert_eq!(listed_sessions(&users, &phone).await, [(sid(&phone), true), (sid(&laptop), false)]);
     let list = users.ask("GET", &format!("/{}/sessions", phone.id)).by(&phone).send().await;
-    let wanted = json!({"id": sid(&phone), "created_at": "2025-11-21T08:00:00.123Z", "last_used_at": "2025-11-21T08:02:00.123Z", "current": true});
-    assert_eq!(list.json[0], wanted);
+    let expected = json!({
+        "id": sid(&phone), "created_at": "2025-11-21T08:00:00.123Z",
+        "last_used_at": "2025-11-21T08:02:00.123Z", "current": true,
+    });
+    assert_eq!(list.json[0], expected);
 }
 
 #[tokio::test]
-async fn sessions_are_ended_one_by_one_or_all_at_once() {
+async fn sessions_are_ended_one_by_one_or_all_together() {
     let users = Users::new().await;
     let (ann, other) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
     let bob = users.reader("bob@example.org").await;
@@ -287,7 +289,7 @@ async fn sessions_are_ended_one_by_one_or_all_at_once() {
     assert_eq!(end(path(&ann, &other), &ann).await.is(204).cookie(), None);
     end(path(&ann, &other), &ann).await.refused(404, "not_found");
     users.refresh(&other.cookie).await.refused(401, "invalid_refresh_token");
-    // Not those of others, by whatever address.
+    // The sessions of other accounts can't be ended, by any path.
     end(path(&ann, &bob), &ann).await.refused(404, "not_found");
     end(path(&bob, &bob), &ann).await.refused(403, "role_required");
     end(format!("/{}/sessions/17", ann.id), &ann).await.is(404);
@@ -301,7 +303,7 @@ async fn sessions_are_ended_one_by_one_or_all_at_once() {
 }
 
 #[tokio::test]
-async fn whoever_logs_out_by_cookie_or_by_token_ends_that_session_alone() {
+async fn a_log_out_by_cookie_or_by_token_ends_that_session_alone() {
     let users = Users::new().await;
     let (ann, other) = (users.reader("ann@example.org").await, users.person("ann@example.org").await);
     let out = || users.ask("DELETE", "/sessions/current");
@@ -311,14 +313,14 @@ async fn whoever_logs_out_by_cookie_or_by_token_ends_that_session_alone() {
         "refresh_token=; Path=/users/v1/sessions; Max-Age=0; HttpOnly; SameSite=Lax"
     );
     users.refresh(&ann.cookie).await.refused(401, "invalid_refresh_token");
-    // Again, as when the answer was lost.
+    // Once more, as if the answer was lost.
     out().cookie(&ann.cookie).send().await.is(204);
-    assert_eq!(seen(&users, &other).await.len(), 1);
+    assert_eq!(listed_sessions(&users, &other).await.len(), 1);
     out().by(&other).send().await.is(204);
     out().by(&other).send().await.is(204);
     users.refresh(&other.cookie).await.refused(401, "invalid_refresh_token");
     out().send().await.refused(401, "invalid_refresh_token");
-    // A cookie that was used before logs out, too: whoever wants to go may go.
+    // A cookie that was used before may log out, too.
     let third = users.person("ann@example.org").await;
     let next = users.refresh(&third.cookie).await.is(200).cookie().expect("a cookie");
     out().cookie(&third.cookie).send().await.is(204);
@@ -326,7 +328,7 @@ async fn whoever_logs_out_by_cookie_or_by_token_ends_that_session_alone() {
 }
 
 #[tokio::test]
-async fn a_session_ends_after_30_days_of_rest_and_at_the_latest_a_year_after_its_login() {
+async fn a_session_ends_after_30_unused_days_and_at_the_latest_a_year_after_its_login() {
     let users = Users::new().await;
     let (ann, resting) = (users.admin().await, users.admin().await);
     let mut cookie = ann.cookie;
@@ -339,18 +341,18 @@ async fn a_session_ends_after_30_days_of_rest_and_at_the_latest_a_year_after_its
     cookie = users.refresh(&cookie).await.is(200).cookie().expect("a cookie");
     users.pass(1);
     users.refresh(&cookie).await.refused(401, "invalid_refresh_token");
-    assert_eq!(seen(&users, &users.admin().await).await.len(), 1);
+    assert_eq!(listed_sessions(&users, &users.admin().await).await.len(), 1);
 }
 
 #[tokio::test]
-async fn an_account_has_so_many_sessions_and_a_login_more_ends_the_one_that_rested_longest() {
+async fn an_account_has_a_bounded_number_of_sessions_and_one_more_login_ends_the_longest_unused_one() {
     let users = Users::with(|config| config.sessions.most = 3).await;
     let mut logins = Vec::new();
     for _ in 0..4 {
         logins.push(users.admin().await);
         users.pass(1);
     }
-    assert_eq!(seen(&users, &logins[3]).await.len(), 3);
+    assert_eq!(listed_sessions(&users, &logins[3]).await.len(), 3);
     users.refresh(&logins[0].cookie).await.refused(401, "invalid_refresh_token");
     users.refresh(&logins[1].cookie).await.is(200);
     users.admin().await;
@@ -358,10 +360,10 @@ async fn an_account_has_so_many_sessions_and_a_login_more_ends_the_one_that_rest
 }
 
 #[tokio::test]
-async fn whoever_is_still_in_the_intake_has_a_session_at_once() {
+async fn an_account_that_waits_in_the_intake_can_have_a_session_immediately() {
     let users = Users::new().await;
     users.register("Ann", "ann@example.org").await.is(201);
-    assert_eq!(users.rows("users.db", "select count(*) from users").await, 1, "it waits");
+    assert_eq!(users.rows("users.db", "select count(*) from users").await, 1, "it waits in the intake");
     let ann = users.person("ann@example.org").await;
     assert_eq!(users.rows("users.db", "select count(*) from users").await, 2);
     assert_eq!(users.rows("users-intake.db", "select count(*) from registrations").await, 0);
@@ -390,7 +392,11 @@ async fn sessions_survive_a_crash_and_of_their_tokens_only_digests_are_stored() 
     users.pass(10);
     users.refresh(&next).await.refused(401, "invalid_refresh_token");
     let users = users.crash().await;
-    assert_eq!(users.rows("users.db", "select count(*) from sessions").await, 0, "an ended one stays ended");
+    assert_eq!(
+        users.rows("users.db", "select count(*) from sessions").await,
+        0,
+        "an ended session stays ended"
+    );
 }
 
 #[tokio::test]
@@ -404,7 +410,7 @@ async fn with_an_account_its_sessions_are_erased() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_ends_no_session() {
+async fn an_unavailable_store_ends_no_session() {
     let mut users = Users::new().await;
     let admin = users.admin().await;
     users.close_store(0).await;

@@ -1,4 +1,5 @@
-//! Long stories of chance: whatever is done in whatever order, with crashes in between, everybody reads what was acknowledged.
+//! Long random histories: after any operations in any order, with crashes in between, all acknowledged
+//! accounts are readable.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use crate::people::{PASSWORD, Person, Users};
 
-/// What was acknowledged of an account: its name, e-mail and version.
+/// The acknowledged state of an account: its name, e-mail and version.
 #[derive(Debug, Clone, PartialEq)]
 struct Known {
     name: String,
@@ -16,18 +17,18 @@ struct Known {
     version: u64,
 }
 
-/// Everything that was acknowledged. `None` was erased.
+/// All acknowledged accounts. An erased account is `None`.
 #[derive(Default)]
-struct Story {
+struct Hihistory {
     accounts: BTreeMap<String, Option<Known>>,
 }
 
-impl Story {
+impl Hihistory {
     fn has(&self, email: &str) -> bool {
         self.accounts.values().flatten().any(|known| known.email.eq_ignore_ascii_case(email))
     }
 
-    fn anybody(&self, chance: &mut StdRng) -> Option<String> {
+    fn random_account(&self, chance: &mut StdRng) -> Option<String> {
         let alive: Vec<&String> =
             self.accounts.iter().filter(|(_, known)| known.is_some()).map(|(id, _)| id).collect();
         (!alive.is_empty()).then(|| alive[chance.random_range(0..alive.len())].clone())
@@ -46,9 +47,9 @@ impl Story {
     }
 
     async fn update(&mut self, users: &Users, admin: &Person, chance: &mut StdRng) {
-        let Some(id) = self.anybody(chance) else { return };
+        let Some(id) = self.random_account(chance) else { return };
         let (name, email) = (name(chance), email(chance));
-        let known = self.accounts[&id].clone().expect("somebody alive");
+        let known = self.accounts[&id].clone().expect("a living account");
         let ask = users.ask("PUT", &format!("/{id}")).by(admin).header("if-match", "*");
         let answer = ask.json(&json!({"name": name, "email": email})).send().await;
         if !email.eq_ignore_ascii_case(&known.email) && self.has(&email) {
@@ -60,12 +61,12 @@ impl Story {
     }
 
     async fn erase(&mut self, users: &Users, admin: &Person, chance: &mut StdRng) {
-        let Some(id) = self.anybody(chance) else { return };
+        let Some(id) = self.random_account(chance) else { return };
         users.ask("DELETE", &format!("/{id}")).by(admin).send().await.is(202);
         self.accounts.insert(id, None);
     }
 
-    async fn is_what_everybody_reads(&self, users: &Users, admin: &Person) {
+    async fn check(&self, users: &Users, admin: &Person) {
         for (id, known) in &self.accounts {
             let answer = users.ask("GET", &format!("/{id}")).by(admin).send().await;
             let Some(known) = known else {
@@ -90,25 +91,25 @@ fn email(chance: &mut StdRng) -> String {
 }
 
 #[tokio::test]
-async fn whatever_happens_everybody_reads_what_was_acknowledged() {
+async fn acknowledged_accounts_are_readable_whatever_happens() {
     for seed in [7, 11, 42] {
         let mut chance = testkit::random(seed);
         let mut users = Users::new().await;
         let admin = users.admin().await;
-        let mut story = Story::default();
+        let mut history = Hihistory::default();
         for _ in 0..60 {
             match chance.random_range(0..10) {
-                0..4 => story.register(&users, &mut chance).await,
-                4..6 => story.update(&users, &admin, &mut chance).await,
-                6..7 => story.erase(&users, &admin, &mut chance).await,
+                0..4 => history.register(&users, &mut chance).await,
+                4..6 => history.update(&users, &admin, &mut chance).await,
+                6..7 => history.erase(&users, &admin, &mut chance).await,
                 7..9 => drop(users.service.workers[0].step().await.expect("the step is done")),
                 _ => users = users.crash().await,
             }
-            story.is_what_everybody_reads(&users, &admin).await;
+            history.check(&users, &admin).await;
         }
         users.settle().await;
         let list = users.ask("GET", "/all?count=100").by(&admin).send().await.is(200);
-        let alive = story.accounts.values().flatten().count();
+        let alive = history.accounts.values().flatten().count();
         assert_eq!(list.json.as_array().map(Vec::len), Some(alive + 1), "seed {seed}");
     }
 }

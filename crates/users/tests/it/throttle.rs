@@ -1,12 +1,12 @@
-//! How often one may try.
+//! The limits of attempts.
 
 use serde_json::json;
 use users::Config;
 
 use crate::people::{ADMIN, Answer, PASSWORD, Users};
 
-/// With the numbers that the portal has by default.
-fn as_by_default(config: &mut Config) {
+/// Sets the default limits of the portal.
+fn set_defaults(config: &mut Config) {
     config.throttle.logins_per_account_and_address = 10;
     config.throttle.logins_per_account = 100;
     config.throttle.logins_per_address = 30;
@@ -19,8 +19,8 @@ async fn log_in(users: &Users, email: &str, password: &str, from: &str) -> Answe
 }
 
 #[tokio::test]
-async fn an_account_is_tried_10_times_a_minute_from_one_address() {
-    let users = Users::with(as_by_default).await;
+async fn an_account_admits_10_logins_a_minute_from_one_address() {
+    let users = Users::with(set_defaults).await;
     let ann = users.reader("ann@example.org").await;
     for _ in 0..10 {
         log_in(&users, "ann@example.org", "wrong horse", "203.0.113.1").await.is(401);
@@ -30,16 +30,16 @@ async fn an_account_is_tried_10_times_a_minute_from_one_address() {
         let answer = log_in(&users, email, PASSWORD, "203.0.113.1").await;
         assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "40");
     }
-    // What a neighbour in the network of the new kind does is done by the same address.
+    // All addresses of one IPv6 network count as one.
     for number in 0..10 {
         log_in(&users, "ann@example.org", "wrong horse", &format!("2001:db8:1:2::{number}")).await.is(401);
     }
     log_in(&users, "ann@example.org", PASSWORD, "2001:db8:1:2:ffff::1").await.is(429);
-    // Who is logged in stays so, and others are not held up.
+    // Existing sessions and other accounts are not affected.
     users.ask("GET", "/me").by(&ann).send().await.is(200);
     users.refresh(&ann.cookie).await.is(200);
     log_in(&users, ADMIN, PASSWORD, "203.0.113.1").await.is(201);
-    // A minute after the first, however often it was tried in between.
+    // A minute after the first attempt, whatever was tried in between.
     users.pass(39);
     log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await.refused(429, "too_many_attempts");
     users.pass(1);
@@ -47,11 +47,11 @@ async fn an_account_is_tried_10_times_a_minute_from_one_address() {
 }
 
 #[tokio::test]
-async fn guesses_from_other_addresses_never_keep_the_owner_out() {
-    let users = Users::with(as_by_default).await;
+async fn guesses_from_other_addresses_never_lock_the_owner_out() {
+    let users = Users::with(set_defaults).await;
     users.register("Ann", "ann@example.org").await.is(201);
     for second in 0..50 {
-        // One address at the pace of Retry-After, and a hundred others.
+        // One address that obeys Retry-After, and two hundred others.
         log_in(&users, "ann@example.org", "wrong horse", "203.0.113.1").await;
         for number in 0..4 {
             let from = format!("198.51.100.{}", second * 4 + number);
@@ -63,18 +63,18 @@ async fn guesses_from_other_addresses_never_keep_the_owner_out() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_guessed_at_is_tried_once_a_minute_from_an_address_that_has_failed() {
-    let users = Users::with(as_by_default).await;
+async fn an_account_under_attack_admits_one_login_a_minute_from_an_address_that_has_failed() {
+    let users = Users::with(set_defaults).await;
     users.register("Ann", "ann@example.org").await.is(201);
     let guess = async |from: &str| log_in(&users, "ann@example.org", "wrong horse", from).await;
     for number in 0..99 {
         guess(&format!("198.51.100.{number}")).await.is(401);
     }
-    // Up to a hundred failures an address that has failed is as good as any other.
+    // Up to a hundred failures, an address that has failed is treated like all others.
     users.pass(60);
     log_in(&users, "ann@example.org", PASSWORD, "198.51.100.1").await.is(201);
     guess("203.0.113.1").await.is(401);
-    // From here on it is slowed down, and one that has not failed is not.
+    // From here on it is slowed down; an address that has not failed is not.
     for _ in 0..3 {
         let answer = log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await;
         assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "60");
@@ -85,7 +85,7 @@ async fn an_account_that_is_guessed_at_is_tried_once_a_minute_from_an_address_th
     guess("203.0.113.1").await.is(429);
     users.pass(60);
     log_in(&users, "ann@example.org", PASSWORD, "203.0.113.1").await.is(201);
-    // Ten minutes after the first failure nothing of it is left.
+    // Ten minutes after the first failure, the window has ended.
     users.pass(420);
     for _ in 0..10 {
         guess("203.0.113.1").await.is(401);
@@ -93,8 +93,8 @@ async fn an_account_that_is_guessed_at_is_tried_once_a_minute_from_an_address_th
 }
 
 #[tokio::test]
-async fn a_browser_that_holds_a_session_of_the_account_is_let_through_to_the_check() {
-    let users = Users::with(as_by_default).await;
+async fn a_browser_with_a_session_of_the_account_is_admitted_to_the_check() {
+    let users = Users::with(set_defaults).await;
     let (ann, eve) = (users.reader("ann@example.org").await, users.reader("eve@example.org").await);
     let from = "203.0.113.9";
     for number in 0..30 {
@@ -104,7 +104,8 @@ async fn a_browser_that_holds_a_session_of_the_account_is_let_through_to_the_che
         let body = json!({"email": "ann@example.org", "password": password});
         users.ask("POST", "/sessions").from(from).cookie(cookie).json(&body).send().await
     };
-    // The right password as often as its owner likes; others' cookies, and what is none, are no way round.
+    // The owner may log in any number of times. Cookies of other accounts, old cookies and malformed ones do
+    // not help.
     for _ in 0..15 {
         log_in(&ann.cookie, PASSWORD).await.is(201);
     }
@@ -114,7 +115,7 @@ async fn a_browser_that_holds_a_session_of_the_account_is_let_through_to_the_che
     for cookie in [&eve.cookie, &old, &"A".repeat(64), ""] {
         log_in(cookie, PASSWORD).await.refused(429, "too_many_attempts");
     }
-    // Nor does it help to guess.
+    // The cookie does not help to guess.
     for _ in 0..10 {
         log_in(&ann, "wrong horse").await.is(401);
     }
@@ -122,44 +123,44 @@ async fn a_browser_that_holds_a_session_of_the_account_is_let_through_to_the_che
 }
 
 #[tokio::test]
-async fn an_email_that_nobody_has_is_counted_as_any_other() {
-    let users = Users::with(as_by_default).await;
+async fn an_email_without_an_account_is_counted_like_any_other() {
+    let users = Users::with(set_defaults).await;
     users.register("Ann", "ann@example.org").await.is(201);
-    let mut stories = Vec::new();
+    let mut runs = Vec::new();
     for (index, email) in ["ann@example.org", "eve@example.org"].into_iter().enumerate() {
-        let mut story = Vec::new();
+        let mut run = Vec::new();
         for number in 0..130 {
             let from = format!("203.0.{index}.{}", number / 12);
             let mut answer = log_in(&users, email, "wrong horse", &from).await;
             answer.json["request_id"].take();
-            story.push((answer.status, answer.json, answer.headers.get("retry-after").cloned()));
+            run.push((answer.status, answer.json, answer.headers.get("retry-after").cloned()));
         }
-        stories.push(story);
+        runs.push(run);
     }
-    assert!(stories.iter().all(|story| *story == stories[0]));
-    let refused = stories[0].iter().filter(|(status, ..)| *status == 429).count();
-    // Two of each twelve; and where a hundred have failed, all but the first.
+    assert!(runs.iter().all(|run| *run == runs[0]));
+    let refused = runs[0].iter().filter(|(status, ..)| *status == 429).count();
+    // Two of twelve attempts of each address; after a hundred failures, all except the first.
     assert_eq!(refused, 10 * 2 + 9);
 }
 
 #[tokio::test]
-async fn an_address_tries_30_logins_a_minute_for_however_many_accounts() {
-    let users = Users::with(as_by_default).await;
-    let mut turned_away = 0;
+async fn an_address_tries_30_logins_a_minute_over_all_accounts() {
+    let users = Users::with(set_defaults).await;
+    let mut refused = 0;
     for number in 0..40 {
         let answer = log_in(&users, &format!("reader{number}@example.org"), PASSWORD, "203.0.113.9").await;
         if answer.status == 429 {
-            turned_away += 1;
+            refused += 1;
             assert_eq!(answer.refused(429, "too_many_attempts").header("retry-after"), "60");
         }
     }
-    assert_eq!(turned_away, 10);
-    // What is refused for its address is not held against the account.
+    assert_eq!(refused, 10);
+    // An attempt that is refused for its address does not count for the account.
     for _ in 0..10 {
         log_in(&users, ADMIN, PASSWORD, "203.0.113.9").await.is(429);
     }
     log_in(&users, ADMIN, PASSWORD, "203.0.113.10").await.is(201);
-    // A household has one network of the new kind.
+    // A household has one IPv6 network.
     for number in 0..30 {
         let from = format!("2001:db8:1:2::{number:x}");
         log_in(&users, &format!("other{number}@example.org"), PASSWORD, &from).await.is(401);
@@ -170,9 +171,9 @@ async fn an_address_tries_30_logins_a_minute_for_however_many_accounts() {
 
 #[tokio::test]
 async fn an_address_registers_60_accounts_a_minute() {
-    let users = Users::with(as_by_default).await;
+    let users = Users::with(set_defaults).await;
     let register = async |number: u32, from: &str| {
-        // A body that is refused is no attempt at anything, a taken e-mail is one.
+        // An invalid body does not count as an attempt; a taken e-mail does.
         let body = json!({"name": "Reader", "email": ADMIN, "password": PASSWORD, "number": number});
         users.ask("POST", "/").from(from).json(&body).send().await.is(422);
         let body = json!({"name": "Reader", "email": ADMIN, "password": PASSWORD});
@@ -189,8 +190,8 @@ async fn an_address_registers_60_accounts_a_minute() {
 }
 
 #[tokio::test]
-async fn a_found_access_token_is_no_way_to_guess_the_password() {
-    let users = Users::with(as_by_default).await;
+async fn a_stolen_access_token_does_not_help_to_guess_the_password() {
+    let users = Users::with(set_defaults).await;
     let ann = users.reader("ann@example.org").await;
     let guess = |number: u32| {
         let (method, path) = match number % 2 {
@@ -206,7 +207,7 @@ async fn a_found_access_token_is_no_way_to_guess_the_password() {
     for number in 10..12 {
         guess(number).await.refused(429, "too_many_attempts");
     }
-    // It takes nothing from her logins.
+    // The owner's logins are not affected.
     users.person("ann@example.org").await;
     users.pass(60);
     let right = json!({"current_password": PASSWORD, "password": "another battery"});

@@ -1,15 +1,15 @@
--- 'now' where it begins, 'running' where somebody is at it, else 'before' with its fingerprint, its account, and when that was
--- registered.
+-- Begins an attempt under a key. Returns 'now' if it begins, 'running' if another attempt is in progress, or
+-- 'before' with the fingerprint, the account and the time of the registration.
 local name, fingerprint, id, ends, now, ahead = unpack(ARGV)
-local told = asked(name, now)
--- A turn that ends later than any turn does was begun by a clock that has gone back since.
-local late = told and not told.registered_at and not told.refusal
+local answer = find_answer(name, now)
+-- If the lease of an attempt ends later than any lease can, the clock that set it has gone back since.
+local expired = answer and not answer.registered_at and not answer.refusal
     and tonumber(redis.call('ZSCORE', answer_times, name)) > tonumber(ahead)
-if late then told = nil end
-if not told then
+if expired then answer = nil end
+if not answer then
     forget(name)
     keep(name, {fingerprint = fingerprint, id = id}, ends)
     return {'now', '', '', false}
 end
-if not told.registered_at then return {'running', '', '', false} end
-return {'before', told.fingerprint, told.id, told.registered_at}
+if not answer.registered_at then return {'running', '', '', false} end
+return {'before', answer.fingerprint, answer.id, answer.registered_at}

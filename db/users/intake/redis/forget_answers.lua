@@ -1,5 +1,5 @@
--- Forgets what counts as nothing, a few at a time; answers how many.
+-- Forgets expired answers, at most a limit. Returns their number.
 local now, limit = unpack(ARGV)
-local late = redis.call('ZRANGEBYSCORE', answer_times, '-inf', now, 'LIMIT', 0, limit)
-for _, name in ipairs(late) do forget(name) end
-return #late
+local expired = redis.call('ZRANGEBYSCORE', answer_times, '-inf', now, 'LIMIT', 0, limit)
+for _, name in ipairs(expired) do forget(name) end
+return #expired

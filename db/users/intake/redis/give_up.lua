@@ -1,4 +1,4 @@
--- Ends what this attempt has begun; an answer stays.
+-- Ends this attempt; an answer stays.
 local name, id = unpack(ARGV)
-if begun(name, id, -1) then forget(name) end
+if current_attempt(name, id, -1) then forget(name) end
 return 1

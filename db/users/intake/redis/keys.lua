@@ -1,21 +1,25 @@
--- The intake in Redis: this text comes before each of the scripts beside it. All keys of an intake have one hash tag, so that
--- they lie on one node of a cluster, and each script is one step that happens whole or not at all.
+-- The intake in Redis: this text is put before each of the scripts in this folder. All keys of an intake have
+-- one hash tag, so that they are on one node of a cluster, and each script is one step that runs completely
+-- or not at all.
 --
---   stream    what waits, in the order in which it came; each entry names the account and the trace of its request
+--   stream    waiting registrations in the order of arrival; each entry names the account and the trace of its
+--             request
 --   places    account -> its entry in the stream
 --   records   account -> the registration, as versioned JSON; the password is a hash
---   mails     e-mail in small letters -> the account that holds it
---   owners    the same from the other side
---   leases    e-mails that are held only until a time (milliseconds since 1970); what is in `mails` alone is held until it is settled
---   due       entries that were taken -> when they may be taken again
---   failures  account -> why it could not be stored last time
---   buried    account -> what will never succeed, as JSON with the reason, for somebody to look at
---   answers   what was asked for under a key, by a digest -> JSON: fingerprint, account, and when it was registered; without that
---             somebody is at it. With a refusal it is one of an older release, and counts as nothing
---   answer_times  the same digests, by the time (milliseconds since 1970) from which they count as nothing
---   answered  account -> the digest under which it was registered
+--   mails     key of an e-mail -> the account that holds it
+--   owners    account -> the key of the e-mail that it holds
+--   leases    reserved e-mails by the time (milliseconds since 1970) at which they expire; an e-mail that is
+--             only in `mails` is held until its registration is settled
+--   due       taken entries by the time at which they may be taken again
+--   failures  account -> why the last attempt to store it failed
+--   buried    account -> a registration that will never succeed, as JSON with the reason, for an operator
+--   answers   digest of an idempotency key -> JSON: fingerprint, account and time of the registration; without
+--             the time, an attempt is in progress. An entry with a refusal was stored by an older release, and
+--             does not count
+--   answer_times  these digests by the time (milliseconds since 1970) at which they expire
+--   answered  account -> the digest of the key with which it was registered
 --
--- Who has taken what, and how often, is what the consumer group of the stream knows.
+-- The consumer group of the stream records which consumer has taken which entry, and how often.
 local stream, places, records, mails, owners, leases, due, failures, buried, answers, answer_times, answered = unpack(KEYS)
 local group = 'workers'
 
@@ -26,8 +30,8 @@ local function free(email)
     redis.call('ZREM', leases, email)
 end
 
--- What the group knows of an entry that was taken: {entry, consumer, idle, attempts}.
-local function taken(place)
+-- Returns the group's record of a taken entry: {entry, consumer, idle, attempts}.
+local function find_claim(place)
     local found = redis.pcall('XPENDING', stream, group, place, place, 1)
     return not found.err and found[1] or nil
 end
@@ -44,28 +48,28 @@ local function remove(id)
     redis.call('HDEL', failures, id)
 end
 
--- What was asked for under a key, where its time is not over: a table, or nothing.
-local function asked(name, now)
+-- Returns the unexpired entry of a key as a table, or nil.
+local function find_answer(name, now)
     local ends = redis.call('ZSCORE', answer_times, name)
-    local told = ends and tonumber(ends) > tonumber(now) and redis.call('HGET', answers, name)
-    told = told and cjson.decode(told)
-    return told and not told.refusal and told or nil
+    local answer = ends and tonumber(ends) > tonumber(now) and redis.call('HGET', answers, name)
+    answer = answer and cjson.decode(answer)
+    return answer and not answer.refusal and answer or nil
 end
 
--- The same, where this attempt is at it.
-local function begun(name, id, now)
-    local told = asked(name, now)
-    if told and told.id == id and not told.registered_at then return told end
+-- Returns the entry of a key if this attempt is in progress.
+local function current_attempt(name, id, now)
+    local answer = find_answer(name, now)
+    if answer and answer.id == id and not answer.registered_at then return answer end
 end
 
-local function keep(name, told, ends)
-    redis.call('HSET', answers, name, cjson.encode(told))
+local function keep(name, answer, ends)
+    redis.call('HSET', answers, name, cjson.encode(answer))
     redis.call('ZADD', answer_times, ends, name)
 end
 
 local function forget(name)
-    local told = redis.call('HGET', answers, name)
-    local id = told and cjson.decode(told).id
+    local answer = redis.call('HGET', answers, name)
+    local id = answer and cjson.decode(answer).id
     if id and redis.call('HGET', answered, id) == name then redis.call('HDEL', answered, id) end
     redis.call('HDEL', answers, name)
     redis.call('ZREM', answer_times, name)

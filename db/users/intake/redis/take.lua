@@ -1,25 +1,26 @@
--- Takes what may be taken, the oldest first: {account, attempts, trace, record} of each.
+-- Takes registrations that may be taken, the oldest first. Returns {account, attempts, trace, record} of
+-- each.
 local limit, now, free_at, consumer, ahead = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local batch = {}
 
-local function hand_out(place, fields, attempts)
-    local told = {}
-    for at = 1, #fields, 2 do told[fields[at]] = fields[at + 1] end
+local function add_to_batch(place, fields, attempts)
+    local entry = {}
+    for at = 1, #fields, 2 do entry[fields[at]] = fields[at + 1] end
     redis.call('ZADD', due, free_at, place)
-    table.insert(batch, {told.user, attempts, told.trace, redis.call('HGET', records, told.user)})
+    table.insert(batch, {entry.user, attempts, entry.trace, redis.call('HGET', records, entry.user)})
 end
 
--- The group may have gone with the data that it was made in.
+-- The server may have lost the group together with its data.
 redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
 
--- What was taken and came back, or never did, is older than what nobody has taken yet. There are never more of these than the
--- workers hold and a few that failed.
+-- Registrations that were taken before are older than those that were never taken. There are few of them:
+-- those that workers hold, and some that failed.
 local function parts(place)
     local time, number = string.match(place, '^(%d+)-(%d+)$')
     return tonumber(time), tonumber(number)
 end
 local again = redis.call('ZRANGEBYSCORE', due, '-inf', now)
--- What is free later than after the longest pause was put off by a clock that has gone back since.
+-- If an entry is due later than after the longest pause, the clock that deferred it has gone back since.
 for _, place in ipairs(redis.call('ZRANGEBYSCORE', due, '(' .. ahead, '+inf')) do table.insert(again, place) end
 table.sort(again, function(one, other)
     local one_time, one_number = parts(one)
@@ -29,10 +30,11 @@ table.sort(again, function(one, other)
 end)
 for _, place in ipairs(again) do
     if #batch == limit then return batch end
-    -- Claiming counts the attempt, and it is this consumer's from now on, whoever held it.
+    -- Claiming counts an attempt. From now on this consumer holds the entry, whichever consumer held it
+    -- before.
     local claimed = redis.call('XCLAIM', stream, group, consumer, 0, place)
     if claimed[1] then
-        hand_out(place, claimed[1][2], taken(place)[4])
+        add_to_batch(place, claimed[1][2], find_claim(place)[4])
     else
         redis.call('ZREM', due, place)
     end
@@ -40,5 +42,5 @@ end
 if #batch == limit then return batch end
 
 local new = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', limit - #batch, 'STREAMS', stream, '>')
-for _, entry in ipairs(new and new[1][2] or {}) do hand_out(entry[1], entry[2], 1) end
+for _, entry in ipairs(new and new[1][2] or {}) do add_to_batch(entry[1], entry[2], 1) end
 return batch

@@ -1,9 +1,11 @@
-//! The laws of the ports, each a case whose name is its sentence. One list of cases for each port runs against every adapter; a
-//! case that is on no list is dead code and does not compile. Cases and modules are private for that reason.
+//! The laws of the ports. Each law is a case whose name is its sentence. Each port has one list of cases,
+//! which runs against every adapter. A case that is not in a list is dead code and does not compile; for that
+//! reason cases and modules are private.
 
 mod intake;
 pub(super) mod servers;
 mod twins;
+mod upgrades;
 mod user_cache;
 mod user_store;
 
@@ -22,7 +24,7 @@ fn email(typed: &str) -> Email {
     Email::parse(typed).expect("a valid address")
 }
 
-/// The account of this number, registered as many seconds after the epoch.
+/// Returns the account of this number, registered that many seconds after the epoch.
 fn account(number: u128, address: &str) -> Account {
     let seconds = i64::try_from(number).expect("small");
     Account::new(

@@ -94,7 +94,7 @@ fn aside(work: impl Future<Output = ()> + Send + 'static) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(work);
     });
-    // Where it failed the place stays; nobody else uses it.
+    // If it failed, the part stays on the server; no other test uses it.
     let _ = thread.join();
 }
 

@@ -1,5 +1,5 @@
-//! Each adapter on a server against its embedded twin: the same random work, the same answers. The seeds are in the source, so
-//! a failure is the same failure tomorrow.
+//! Each adapter on a server against its embedded twin: equal random work gets equal answers. The seeds are in
+//! the source, so that a failure can be repeated.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +13,24 @@ use uuid::Uuid;
 use super::servers::{Keys, Schema};
 use super::{NOW, account, email, id};
 use crate::domain::{
-    Change, Choice, Credentials, Digest, Fingerprint, Name, Refresh, RefreshToken, Salt, Session,
-    SessionRules,
+    AccountChange, ConsentChoice, Credentials, Digest, Fingerprint, Name, RefreshRequest, RefreshToken, Salt,
+    Session, SessionRules,
 };
-use crate::ports::{Ending, Intake, Once, Refreshed, Reservation, SessionName, UserCache, UserStore};
+use crate::ports::{
+    IdempotencyAttempt, Intake, RefreshOutcome, Reservation, SessionName, SessionsToEnd, UserCache, UserStore,
+};
 use crate::store::memory::MemoryUserCache;
 use crate::store::postgres::PostgresUserStore;
-use crate::store::redis_cache::RedisUserCache;
-use crate::store::redis_intake::RedisIntake;
+use crate::store::redis::RedisIntake;
+use crate::store::redis::RedisUserCache;
+use crate::store::sqlite::SqliteIntake;
 use crate::store::sqlite::SqliteUserStore;
-use crate::store::sqlite_intake::SqliteIntake;
 
 fn address(random: &mut StdRng) -> String {
     format!("reader{}@example.org", random.random_range(0..6))
 }
 
-/// What two adapters answered, as texts that can be compared.
+/// Checks that two adapters give equal answers, and returns the answer.
 async fn same<'a, T: std::fmt::Debug>(
     what: &str,
     twins: impl IntoIterator<Item = impl Future<Output = T> + 'a>,
@@ -44,22 +46,22 @@ async fn same<'a, T: std::fmt::Debug>(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn the_intake_in_redis_answers_as_the_one_in_a_file() {
+async fn the_intake_in_redis_answers_like_the_one_in_a_file() {
     for seed in 0..12 {
         let (folder, keys) = (Folder::new(), Keys::of_intake());
         let clock = Arc::new(ManualClock::at(NOW));
         let file = SqliteIntake::open(&folder.sqlite("intake.db"), clock.clone()).await.expect("opens");
         let server = RedisIntake::open(&keys.url(), clock.clone()).await.expect("opens");
         let twins: [&dyn Intake; 2] = [&file, &server];
-        let mut world = IntakeWorld::new(twins, clock, random(seed));
+        let mut work = IntakeWork::new(twins, clock, random(seed));
         for step in 0..150 {
-            world.step(&format!("seed {seed}, step {step}")).await;
+            work.step(&format!("seed {seed}, step {step}")).await;
         }
     }
 }
 
-/// Two intakes and what somebody who works with them remembers.
-struct IntakeWorld<'a> {
+/// Random work on two intakes, with what it has to remember.
+struct IntakeWork<'a> {
     twins: [&'a dyn Intake; 2],
     clock: Arc<ManualClock>,
     random: StdRng,
@@ -68,7 +70,7 @@ struct IntakeWorld<'a> {
     taken: Vec<u128>,
 }
 
-impl<'a> IntakeWorld<'a> {
+impl<'a> IntakeWork<'a> {
     fn new(twins: [&'a dyn Intake; 2], clock: Arc<ManualClock>, random: StdRng) -> Self {
         Self { twins, clock, random, next: 1, granted: Vec::new(), taken: Vec::new() }
     }
@@ -99,10 +101,10 @@ impl<'a> IntakeWorld<'a> {
             2 | 3 => {
                 let Some((number, reservation)) = self.some_granted() else { return };
                 let account = account(number, reservation.email.as_str());
-                let once = self.some_once();
-                let once = once.map(|once| Once { id: id(number), ..once });
+                let attempt = self.some_attempt();
+                let attempt = attempt.map(|attempt| IdempotencyAttempt { user: id(number), ..attempt });
                 let _ =
-                    same(what, twins.map(|twin| twin.append(&reservation, &account, once.as_ref()))).await;
+                    same(what, twins.map(|twin| twin.append(&reservation, &account, attempt.as_ref()))).await;
             }
             4 => {
                 let Some((_, reservation)) = self.some_granted() else { return };
@@ -113,10 +115,10 @@ impl<'a> IntakeWorld<'a> {
                 let lease = Duration::from_millis(self.random.random_range(1..30));
                 let take = async |twin: &dyn Intake| {
                     let taken = twin.take(limit, lease).await.expect("takes");
-                    let told = |waiting: crate::ports::Waiting| {
+                    let parts = |waiting: crate::ports::WaitingRegistration| {
                         (waiting.id, waiting.attempts, waiting.account.expect("readable"))
                     };
-                    taken.into_iter().map(told).collect::<Vec<_>>()
+                    taken.into_iter().map(parts).collect::<Vec<_>>()
                 };
                 let taken = same(what, twins.map(take)).await;
                 self.taken.extend(taken.into_iter().map(|(id, ..)| id.uuid().as_u128()));
@@ -128,12 +130,12 @@ impl<'a> IntakeWorld<'a> {
             8 => {
                 let Some(number) = self.some_taken() else { return };
                 let pause = Duration::from_millis(self.random.random_range(0..30));
-                let _ = same(what, twins.map(|twin| twin.failed(id(number), "no", pause))).await;
+                let _ = same(what, twins.map(|twin| twin.defer(id(number), "no", pause))).await;
             }
             9 => {
                 let number = self.some_id();
                 let _ = if self.random.random_bool(0.8) {
-                    same(what, twins.map(|twin| twin.settled(id(number)))).await
+                    same(what, twins.map(|twin| twin.settle(id(number)))).await
                 } else {
                     same(what, twins.map(|twin| twin.bury(id(number), "never"))).await
                 };
@@ -144,21 +146,24 @@ impl<'a> IntakeWorld<'a> {
         self.look(what).await;
     }
 
-    /// Something under one of a few keys, sometimes.
-    fn some_once(&mut self) -> Option<Once> {
+    /// Returns an attempt under one of a few keys, or none.
+    fn some_attempt(&mut self) -> Option<IdempotencyAttempt> {
         let key = self.random.random_range(0..5u8);
-        let (name, number) = (Digest::of(&[key]), self.some_id());
-        let fingerprint = Fingerprint::stored(key.to_string());
-        let kept = Duration::from_millis(40);
-        (key > 0).then(|| Once { name, fingerprint, id: id(number), kept })
+        let user = id(self.some_id());
+        (key > 0).then(|| IdempotencyAttempt {
+            key: Digest::of(&[key]),
+            fingerprint: Fingerprint::stored(key.to_string()),
+            user,
+            answer_life: Duration::from_millis(40),
+        })
     }
 
     async fn step_under_a_key(&mut self, what: &str) {
         let (twins, number, lease) = (self.twins, self.some_id(), Duration::from_millis(20));
-        let Some(once) = self.some_once() else { return };
+        let Some(attempt) = self.some_attempt() else { return };
         match self.random.random_range(0..8) {
-            0..5 => drop(same(what, twins.map(|twin| twin.begin(&once, lease))).await),
-            5 => drop(same(what, twins.map(|twin| twin.give_up(&once))).await),
+            0..5 => drop(same(what, twins.map(|twin| twin.begin(&attempt, lease))).await),
+            5 => drop(same(what, twins.map(|twin| twin.give_up(&attempt))).await),
             6 => drop(same(what, twins.map(|twin| twin.forget_answers(2))).await),
             _ => drop(same(what, twins.map(|twin| twin.forget_answers_about(id(number)))).await),
         }
@@ -174,7 +179,7 @@ impl<'a> IntakeWorld<'a> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn the_store_in_postgres_answers_as_the_one_in_a_file() {
+async fn the_store_in_postgres_answers_like_the_one_in_a_file() {
     for seed in 0..6 {
         let (folder, schema) = (Folder::new(), Schema::new().await);
         let file = SqliteUserStore::open(&folder.sqlite("users.db")).await.expect("opens");
@@ -188,7 +193,7 @@ async fn the_store_in_postgres_answers_as_the_one_in_a_file() {
 
 async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &str) {
     let number = random.random_range(1..9);
-    let fact = MessageId::new(Uuid::from_u128(77));
+    let message = MessageId::new(Uuid::from_u128(77));
     match random.random_range(0..10) {
         0 | 1 => {
             let many: Vec<_> = (0..random.random_range(0..4))
@@ -209,7 +214,7 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
             let version = Version::new(random.random_range(1..4));
             let expected = if random.random_bool(0.5) { Expected::Any } else { Expected::exactly(version) };
             let credentials = |number: u32| Credentials::from_phc(format!("$argon2id$of-{number}"));
-            let change = Change {
+            let change = AccountChange {
                 name: random.random_bool(0.5).then(|| Name::parse("Ann").expect("a name")),
                 email: random.random_bool(0.5).then(|| email(&address(random))),
                 credentials: random.random_bool(0.2).then(|| credentials(random.random_range(1..9))),
@@ -227,16 +232,16 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
             };
             let _ = same(what, twins.map(|twin| twin.set_role(id(number), role, &sections))).await;
         }
-        7 => drop(same(what, twins.map(|twin| twin.erase(id(number), fact, NOW))).await),
+        7 => drop(same(what, twins.map(|twin| twin.erase(id(number), message, NOW))).await),
         _ => {
             let choice =
-                Choice { personalisation: random.random_bool(0.5), history: random.random_bool(0.5) };
-            let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, fact, NOW))).await;
+                ConsentChoice { personalisation: random.random_bool(0.5), history: random.random_bool(0.5) };
+            let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, message, NOW))).await;
         }
     }
     let (start, address) = (random.random_range(0..4), email(&address(random)));
     let _ = same(what, twins.map(|twin| twin.account(id(number)))).await;
-    let _ = same(what, twins.map(|twin| twin.account_of(&address))).await;
+    let _ = same(what, twins.map(|twin| twin.account_by_email(&address))).await;
     let _ = same(what, twins.map(|twin| twin.consent(id(number)))).await;
     let _ = same(what, twins.map(|twin| twin.list(start, 3))).await;
     let _ = same(what, twins.map(|twin| twin.has_admin())).await;
@@ -244,12 +249,12 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn the_sessions_in_postgres_are_those_in_a_file() {
+async fn the_sessions_in_postgres_are_like_those_in_a_file() {
     for seed in 0..6 {
         let (folder, schema) = (Folder::new(), Schema::new().await);
         let file = SqliteUserStore::open(&folder.sqlite("users.db")).await.expect("opens");
         let server = PostgresUserStore::open(&schema.url()).await.expect("opens");
-        let mut world = SessionWorld {
+        let mut work = SessionWork {
             twins: [&file, &server],
             random: random(seed),
             seconds: 0,
@@ -257,14 +262,14 @@ async fn the_sessions_in_postgres_are_those_in_a_file() {
             tokens: Vec::new(),
         };
         for step in 0..200 {
-            world.step(&format!("seed {seed}, step {step}")).await;
+            work.step(&format!("seed {seed}, step {step}")).await;
         }
-        assert!(world.tokens.len() > 40, "seed {seed}: hardly anything was renewed");
+        assert!(work.tokens.len() > 40, "seed {seed}: too few sessions were renewed");
     }
 }
 
-/// Two stores of three accounts, and every token that anybody was ever given.
-struct SessionWorld<'a> {
+/// Random work on two stores of three accounts, with every token that was issued.
+struct SessionWork<'a> {
     twins: [&'a dyn UserStore; 2],
     random: StdRng,
     seconds: u64,
@@ -272,7 +277,7 @@ struct SessionWorld<'a> {
     tokens: Vec<RefreshToken>,
 }
 
-impl SessionWorld<'_> {
+impl SessionWork<'_> {
     const RULES: SessionRules = SessionRules {
         idle: Duration::from_secs(60),
         longest: Duration::from_secs(200),
@@ -285,7 +290,7 @@ impl SessionWorld<'_> {
         NOW.plus(Duration::from_secs(self.seconds))
     }
 
-    /// The newest ones more often: old ones end sessions.
+    /// Returns a token, more often one of the newest: old ones end sessions.
     fn some_token(&mut self) -> Option<RefreshToken> {
         let count = self.tokens.len();
         let reach = if self.random.random_bool(0.9) { 3.min(count) } else { count };
@@ -315,29 +320,31 @@ impl SessionWorld<'_> {
                 let next = token.next(&salt);
                 let key = self.random.random_range(0..3);
                 let key = (key > 0).then(|| Digest::of(&[key]));
-                let (presented, value) = (token.print(), next.print().value);
-                let refresh = Refresh { presented, next: value, salt, key, at: now, rules: Self::RULES };
+                let (presented, value) = (token.digest(), next.digest().value);
+                let refresh =
+                    RefreshRequest { presented, next: value, salt, key, at: now, rules: Self::RULES };
                 let answer = same(what, twins.map(|twin| twin.refresh_session(&refresh))).await;
-                self.tokens.extend(matches!(answer, Ok(Refreshed::Renewed(..))).then_some(next));
+                self.tokens.extend(matches!(answer, Ok(RefreshOutcome::Renewed(..))).then_some(next));
             }
             16 => {
                 let keeps = Some(SessionId::new(Uuid::from_u128(self.random.random_range(0..self.next))));
-                let kept = Some(credentials(number)).filter(|_| self.random.random_bool(0.3));
-                let change = Change { credentials: kept, keeps, ..Change::default() };
+                let new = Some(credentials(number)).filter(|_| self.random.random_bool(0.3));
+                let change = AccountChange { credentials: new, keeps, ..AccountChange::default() };
                 let _ = same(what, twins.map(|twin| twin.update(id(number), &Expected::Any, &change))).await;
             }
             17 => {
                 let which = match (self.random.random_range(0..3), self.some_token()) {
-                    (0, Some(token)) => Ending::Series(token.print().series),
-                    (1, _) => Ending::All(id(number)),
-                    _ => Ending::One(id(number), SessionId::new(Uuid::from_u128(self.next - 1))),
+                    (0, Some(token)) => SessionsToEnd::Series(token.digest().series),
+                    (1, _) => SessionsToEnd::All(id(number)),
+                    _ => SessionsToEnd::One(id(number), SessionId::new(Uuid::from_u128(self.next - 1))),
                 };
                 let _ = same(what, twins.map(|twin| twin.end_sessions(which))).await;
             }
             18 => {
-                let choice = Choice { personalisation: false, history: self.random.random_bool(0.5) };
-                let fact = MessageId::new(Uuid::from_u128(77));
-                let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, fact, NOW))).await;
+                let choice = ConsentChoice { personalisation: false, history: self.random.random_bool(0.5) };
+                let message = MessageId::new(Uuid::from_u128(77));
+                let _ =
+                    same(what, twins.map(|twin| twin.set_consent(id(number), choice, message, NOW))).await;
             }
             _ => self.seconds += 20,
         }
@@ -345,7 +352,7 @@ impl SessionWorld<'_> {
             let _ = same(what, twins.map(|twin| twin.sessions(id(number), now))).await;
         }
         if let Some(token) = self.some_token() {
-            let name = SessionName::Series(token.print().series);
+            let name = SessionName::Series(token.digest().series);
             let _ = same(what, twins.map(|twin| twin.session(name, now))).await;
         }
     }
@@ -353,7 +360,7 @@ impl SessionWorld<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn the_cache_in_redis_answers_as_the_one_in_memory() {
+async fn the_cache_in_redis_answers_like_the_one_in_memory() {
     let (keys, life) = (Keys::of_cache(), Duration::from_secs(60));
     let memory = MemoryUserCache::new(1000, life);
     let server = RedisUserCache::new(&keys.url(), life, Duration::from_secs(20)).expect("opens");
@@ -370,7 +377,7 @@ async fn the_cache_in_redis_answers_as_the_one_in_memory() {
         }
         let (bucket, now) = (format!("door:{}", number % 3), NOW.plus(Duration::from_millis(step * 700)));
         let window = Duration::from_secs(30);
-        let _ = same(&what, twins.map(|twin| twin.counted(&bucket, window, now))).await;
+        let _ = same(&what, twins.map(|twin| twin.current_count(&bucket, window, now))).await;
         let _ = same(&what, twins.map(|twin| twin.count(&bucket, window, now))).await;
         let _ = same(&what, twins.map(|twin| twin.get(id(number)))).await;
     }

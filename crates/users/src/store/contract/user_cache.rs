@@ -6,10 +6,10 @@ use super::{NOW, account, id};
 use crate::domain::User;
 use crate::ports::UserCache;
 use crate::store::memory::MemoryUserCache;
-use crate::store::redis_cache::RedisUserCache;
+use crate::store::redis::RedisUserCache;
 
 const LIFE: Duration = Duration::from_secs(60);
-/// A machine that is busy with other tests is not what is tested.
+/// Long enough for a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Fixture {
@@ -22,13 +22,13 @@ macro_rules! every_case {
         testkit::cases! { [$open $(, ignore = $reason)?]
             in (super) {
                 an_unknown_id_is_a_miss,
-                a_cached_account_is_found_as_it_was_put,
+                a_cached_account_is_found_unchanged,
                 of_two_versions_the_newer_stays,
-                a_forgotten_account_is_not_found_and_no_late_put_brings_it_back,
-                what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too,
-                buckets_are_counted_apart,
-                a_window_that_is_over_begins_anew,
-                looking_at_a_bucket_counts_nothing_and_a_window_that_is_over_counts_as_none,
+                a_forgotten_account_is_not_found_and_a_late_put_does_not_bring_it_back,
+                counts_in_one_bucket_are_exact_even_when_many_are_made_in_parallel,
+                buckets_are_counted_separately,
+                a_bucket_whose_window_has_ended_begins_again_at_1,
+                reading_a_bucket_counts_nothing_and_a_bucket_whose_window_has_ended_has_the_count_0,
                 a_cache_answers_when_asked,
             }
         }
@@ -58,7 +58,7 @@ mod redis {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs redis"]
-    async fn what_one_replica_puts_another_finds_and_what_one_forgets_no_other_brings_back() {
+    async fn replicas_share_cached_accounts_and_a_forgotten_account_stays_forgotten_for_all() {
         let keys = Keys::of_cache();
         let [one, other] = [(); 2].map(|()| RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens"));
         one.put(&user(2)).await;
@@ -71,14 +71,14 @@ mod redis {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs redis"]
-    async fn what_it_holds_ages_out_accounts_and_what_was_forgotten_and_counts_alike() {
+    async fn accounts_forgotten_accounts_and_counts_all_expire() {
         let keys = Keys::of_cache();
         let cache = RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens");
         cache.put(&user(1)).await;
         cache.forget(id(2)).await;
-        cache.count("door", LIFE, NOW).await;
+        cache.count("login", LIFE, NOW).await;
         let accounts = [1, 2].map(|number| format!("cache:{}", id(number).uuid()));
-        for key in accounts.iter().map(String::as_str).chain(["count:door"]) {
+        for key in accounts.iter().map(String::as_str).chain(["count:login"]) {
             let left = keys.command("PTTL", key, &[]);
             let ::redis::Value::Int(left) = left else { panic!("{left:?}") };
             assert!(left > 0 && left <= 60_000, "{left}");
@@ -90,13 +90,13 @@ mod redis {
     async fn replicas_count_together_and_without_the_server_each_for_itself() {
         let keys = Keys::of_cache();
         let [one, other] = [(); 2].map(|()| RedisUserCache::new(&keys.url(), LIFE, PATIENCE).expect("opens"));
-        assert_eq!(one.count("door", LIFE, NOW).await.times, 1);
-        assert_eq!(other.count("door", LIFE, NOW).await.times, 2);
-        assert_eq!(one.counted("door", LIFE, NOW).await, 2);
+        assert_eq!(one.count("login", LIFE, NOW).await.times, 1);
+        assert_eq!(other.count("login", LIFE, NOW).await.times, 2);
+        assert_eq!(one.current_count("login", LIFE, NOW).await, 2);
         let alone = RedisUserCache::new("redis://127.0.0.1:1", LIFE, PATIENCE).expect("opens");
         for times in 1..=10 {
-            assert_eq!(alone.count("door", LIFE, NOW).await.times, times);
-            assert_eq!(alone.counted("door", LIFE, NOW).await, times);
+            assert_eq!(alone.count("login", LIFE, NOW).await.times, times);
+            assert_eq!(alone.current_count("login", LIFE, NOW).await, times);
         }
     }
 }
@@ -110,7 +110,7 @@ async fn an_unknown_id_is_a_miss(fixture: Fixture) {
     assert_eq!(fixture.cache.get(id(2)).await, None);
 }
 
-async fn a_cached_account_is_found_as_it_was_put(fixture: Fixture) {
+async fn a_cached_account_is_found_unchanged(fixture: Fixture) {
     fixture.cache.put(&user(1)).await;
     assert_eq!(fixture.cache.get(id(1)).await, Some(user(1)));
 }
@@ -123,7 +123,7 @@ async fn of_two_versions_the_newer_stays(fixture: Fixture) {
     }
 }
 
-async fn a_forgotten_account_is_not_found_and_no_late_put_brings_it_back(fixture: Fixture) {
+async fn a_forgotten_account_is_not_found_and_a_late_put_does_not_bring_it_back(fixture: Fixture) {
     fixture.cache.put(&user(1)).await;
     fixture.cache.forget(id(1)).await;
     assert_eq!(fixture.cache.get(id(1)).await, None);
@@ -131,25 +131,25 @@ async fn a_forgotten_account_is_not_found_and_no_late_put_brings_it_back(fixture
     assert_eq!(fixture.cache.get(id(1)).await, None);
 }
 
-async fn what_is_counted_in_a_bucket_is_counted_one_by_one_many_at_once_too(fixture: Fixture) {
-    let counts = (0..50).map(|_| fixture.cache.count("door", LIFE, NOW));
+async fn counts_in_one_bucket_are_exact_even_when_many_are_made_in_parallel(fixture: Fixture) {
+    let counts = (0..50).map(|_| fixture.cache.count("login", LIFE, NOW));
     let mut times: Vec<u64> =
         futures::future::join_all(counts).await.into_iter().map(|count| count.times).collect();
     times.sort_unstable();
     assert_eq!(times, (1..=50).collect::<Vec<_>>());
 }
 
-async fn buckets_are_counted_apart(fixture: Fixture) {
+async fn buckets_are_counted_separately(fixture: Fixture) {
     for times in 1..4 {
-        for bucket in ["door", "window", "door:1"] {
+        for bucket in ["login", "register", "login:1"] {
             assert_eq!(fixture.cache.count(bucket, LIFE, NOW).await.times, times);
         }
     }
 }
 
-async fn a_window_that_is_over_begins_anew(fixture: Fixture) {
+async fn a_bucket_whose_window_has_ended_begins_again_at_1(fixture: Fixture) {
     let count = async |seconds: u64| {
-        let count = fixture.cache.count("door", LIFE, NOW.plus(Duration::from_secs(seconds))).await;
+        let count = fixture.cache.count("login", LIFE, NOW.plus(Duration::from_secs(seconds))).await;
         (count.times, count.left.as_secs())
     };
     assert_eq!(count(0).await, (1, 60));
@@ -160,19 +160,21 @@ async fn a_window_that_is_over_begins_anew(fixture: Fixture) {
     assert_eq!(count(300).await, (1, 60));
 }
 
-async fn looking_at_a_bucket_counts_nothing_and_a_window_that_is_over_counts_as_none(fixture: Fixture) {
+async fn reading_a_bucket_counts_nothing_and_a_bucket_whose_window_has_ended_has_the_count_0(
+    fixture: Fixture,
+) {
     let look = async |bucket: &str, seconds: u64| {
-        fixture.cache.counted(bucket, LIFE, NOW.plus(Duration::from_secs(seconds))).await
+        fixture.cache.current_count(bucket, LIFE, NOW.plus(Duration::from_secs(seconds))).await
     };
-    assert_eq!(look("door", 0).await, 0);
+    assert_eq!(look("login", 0).await, 0);
     for times in 1..4 {
-        fixture.cache.count("door", LIFE, NOW).await;
+        fixture.cache.count("login", LIFE, NOW).await;
         assert_eq!(
-            (look("door", 0).await, look("door", 59).await, look("window", 0).await),
+            (look("login", 0).await, look("login", 59).await, look("register", 0).await),
             (times, times, 0)
         );
     }
-    assert_eq!(look("door", 60).await, 0);
+    assert_eq!(look("login", 60).await, 0);
 }
 
 async fn a_cache_answers_when_asked(fixture: Fixture) {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::servers::{Place, Schema};
 use super::{NOW, account, email, id};
-use crate::domain::{Account, Change, Choice, Consent, Credentials, Name, User};
-use crate::ports::{HashCost, Inserted, UserStore, UserStoreError};
+use crate::domain::{Account, AccountChange, Consent, ConsentChoice, Credentials, Name, User};
+use crate::ports::{HashCost, InsertOutcome, UserStore, UserStoreError};
 use crate::store::postgres::PostgresUserStore;
 use crate::store::sqlite::SqliteUserStore;
 
@@ -23,7 +23,7 @@ struct Fixture {
 impl Fixture {
     async fn insert(&self, number: u128, address: &str) -> Account {
         let account = account(number, address);
-        assert_eq!(self.store.insert(&account).await.expect("is stored"), Inserted::Stored);
+        assert_eq!(self.store.insert(&account).await.expect("is stored"), InsertOutcome::Stored);
         account
     }
 
@@ -32,11 +32,12 @@ impl Fixture {
         self.store.set_role(id(number), Role::Admin, &Sections::All).await.expect("is an admin");
     }
 
-    async fn told(&self) -> Vec<Envelope> {
+    async fn messages(&self) -> Vec<Envelope> {
         self.outbox.unsent(100).await.expect("lists").into_iter().map(|(_, message)| message).collect()
     }
 
-    /// Lets the adapter make its connections. On a busy machine making many takes longer than a request waits for one.
+    /// Opens the connections of the adapter. On a busy machine, opening many takes longer than a request
+    /// waits for one.
     async fn warm(&self) {
         let _ = futures::future::join_all((0..16).map(|_| self.store.has_admin())).await;
     }
@@ -46,12 +47,12 @@ impl Fixture {
     }
 }
 
-fn fact() -> MessageId {
+fn message_id() -> MessageId {
     MessageId::new(Uuid::from_u128(77))
 }
 
-fn named(name: &str) -> Change {
-    Change { name: Name::parse(name).ok(), ..Change::default() }
+fn renaming(name: &str) -> AccountChange {
+    AccountChange { name: Name::parse(name).ok(), ..AccountChange::default() }
 }
 
 fn at(version: u32) -> Expected {
@@ -62,53 +63,53 @@ macro_rules! every_case {
     ($open:path, $reopen:path $(, ignore = $reason:literal)?) => {
         testkit::cases! { [$open $(, ignore = $reason)?]
             in (super) {
-                an_inserted_account_is_read_back_as_it_was_given,
+                an_inserted_account_is_read_back_unchanged,
                 inserting_an_id_again_changes_nothing_and_says_so,
-                an_insert_of_an_erased_id_does_nothing_and_says_so,
+                inserting_an_erased_id_changes_nothing_and_says_so,
                 an_insert_with_the_email_of_another_account_is_refused,
-                of_parallel_inserts_of_one_email_one_is_stored,
-                of_many_accounts_each_has_its_own_outcome,
-                the_first_admin_is_stored_only_while_there_is_none,
-                an_email_that_belongs_to_somebody_makes_nobody_an_admin,
-                an_unknown_id_is_nobody,
+                one_of_several_parallel_inserts_of_one_email_is_stored,
+                each_of_many_accounts_has_its_own_outcome,
+                the_first_admin_is_stored_only_while_there_is_no_admin,
+                a_first_admin_with_the_email_of_another_account_is_refused,
+                an_unknown_id_has_no_account,
                 ids_without_an_account_are_left_out,
                 an_account_is_found_by_its_email_in_any_case_of_letters,
                 a_listing_is_ordered_by_registration_and_counts_all_accounts,
-                an_update_changes_what_is_named_keeps_the_rest_and_makes_the_next_version,
-                of_parallel_updates_on_one_version_one_wins,
-                an_update_of_nobody_is_refused_as_not_found,
+                an_update_changes_the_named_fields_keeps_the_others_and_makes_the_next_version,
+                one_of_several_parallel_updates_of_one_version_succeeds,
+                an_update_of_an_unknown_account_is_refused_as_not_found,
                 an_update_to_the_email_of_another_account_is_refused_and_changes_nothing,
                 an_account_may_change_the_case_of_letters_of_its_own_email,
-                an_update_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
+                an_update_with_proven_credentials_that_are_no_longer_current_is_refused,
                 another_hash_of_the_same_password_makes_no_version_and_ends_no_session,
-                a_hash_in_the_place_of_credentials_that_no_longer_hold_is_not_stored,
-                hashes_of_one_cost_are_counted_together_and_those_of_another_cost_apart,
+                a_hash_that_was_proven_and_is_no_longer_current_is_not_replaced,
+                hashes_of_one_cost_are_counted_together_and_hashes_of_different_costs_separately,
                 a_new_role_makes_the_next_version,
-                the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once,
+                the_last_admin_keeps_the_role_even_if_two_are_demoted_at_the_same_time,
                 an_erased_account_is_gone_from_every_read_and_its_email_is_free,
-                the_fact_of_an_erasure_leaves_in_its_transaction,
-                an_erasure_of_nobody_is_refused_and_tells_nobody,
+                the_event_of_an_erasure_is_written_in_its_transaction,
+                an_erasure_of_an_unknown_account_is_refused_and_writes_no_event,
                 the_last_admin_is_not_erased,
-                everything_is_off_until_the_person_turns_it_on,
-                a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it,
-                a_consent_that_changes_nothing_tells_nobody,
-                a_consent_of_nobody_is_refused_as_not_found,
+                a_new_account_has_consented_to_nothing,
+                a_changed_consent_has_the_next_version_and_its_event_is_written_in_the_same_transaction,
+                a_consent_that_changes_nothing_writes_no_event,
+                a_consent_of_an_unknown_account_is_refused_as_not_found,
                 an_opened_session_is_listed_and_its_token_is_good,
-                a_session_of_nobody_is_refused_as_not_found,
-                a_session_on_the_strength_of_credentials_that_no_longer_hold_is_refused,
-                an_account_has_so_many_sessions_and_the_one_that_rested_longest_ends_for_a_new_one,
-                of_many_sessions_that_are_opened_at_once_the_account_has_as_many_as_it_may,
-                a_refresh_answers_with_the_account_and_the_consent_as_they_are_now,
-                of_parallel_refreshes_with_one_token_one_makes_the_next_token,
+                a_session_of_an_unknown_account_is_refused_as_not_found,
+                a_session_with_proven_credentials_that_are_no_longer_current_is_refused,
+                an_account_has_a_bounded_number_of_sessions_and_the_longest_unused_one_ends_for_a_new_one,
+                many_sessions_that_are_opened_in_parallel_stay_within_the_bound,
+                a_refresh_returns_the_account_and_the_consent_as_they_are_now,
+                one_of_several_parallel_refreshes_with_one_token_makes_the_next_token,
                 a_token_that_was_used_before_ends_its_session_and_the_next_token_with_it,
-                the_token_before_the_newest_is_answered_again_for_a_moment_and_changes_nothing,
-                a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing,
-                a_session_is_found_by_its_account_and_id_and_by_its_series_until_it_is_over,
-                an_unknown_token_and_one_of_a_session_that_is_over_end_nothing,
-                a_session_that_is_over_is_not_listed,
-                what_ends_is_the_session_that_is_named_and_by_its_account_only,
-                ending_all_sessions_of_an_account_ends_those_of_nobody_else,
-                a_new_password_ends_all_sessions_but_the_one_that_it_names_and_no_other_update_ends_any,
+                the_token_before_the_newest_gets_the_same_answer_for_a_short_time_and_changes_nothing,
+                a_refresh_that_is_repeated_with_its_key_gets_the_same_answer_and_changes_nothing,
+                a_session_is_found_by_its_account_and_id_and_by_its_series_until_it_expires,
+                an_unknown_token_and_a_token_of_an_expired_session_end_nothing,
+                an_expired_session_is_not_listed,
+                only_the_named_session_ends_and_by_its_account_only,
+                ending_all_sessions_of_an_account_ends_no_session_of_another_account,
+                a_new_password_ends_all_sessions_except_the_named_one_and_no_other_update_ends_any,
                 the_sessions_of_an_erased_account_end,
                 a_store_answers_when_asked,
             }
@@ -116,8 +117,8 @@ macro_rules! every_case {
 
         #[tokio::test(flavor = "multi_thread")]
         $(#[ignore = $reason])?
-        async fn what_was_answered_survives_the_process() {
-            super::what_was_answered_survives_the_process($open().await, $reopen).await;
+        async fn the_effects_of_answered_calls_survive_the_process() {
+            super::the_effects_of_answered_calls_survive_the_process($open().await, $reopen).await;
         }
     };
 }
@@ -138,9 +139,9 @@ mod sqlite {
 
     async fn reopen(before: Fixture) -> Fixture {
         let Fixture { store, outbox, place } = before;
-        // Nothing is closed: what is in the file has to be enough.
+        // The store is dropped without closing it: the content of the file must be enough.
         drop((store, outbox));
-        let Place::Folder(folder) = place else { unreachable!("it is a file") };
+        let Place::Folder(folder) = place else { unreachable!("the place is a folder") };
         at(folder).await
     }
 
@@ -154,7 +155,7 @@ mod updates;
 use sessions::*;
 use updates::*;
 
-async fn an_inserted_account_is_read_back_as_it_was_given(fixture: Fixture) {
+async fn an_inserted_account_is_read_back_unchanged(fixture: Fixture) {
     let mut ann = account(1, "Ann@Example.org");
     ann.user.role = Role::Editor;
     ann.user.sections = Sections::Only([Section::Sports, Section::Famous].into());
@@ -166,15 +167,15 @@ async fn an_inserted_account_is_read_back_as_it_was_given(fixture: Fixture) {
 
 async fn inserting_an_id_again_changes_nothing_and_says_so(fixture: Fixture) {
     let ann = fixture.insert(1, "ann@example.org").await;
-    let changed = fixture.store.update(id(1), &at(1), &named("Anna")).await.expect("is changed");
-    assert_eq!(fixture.store.insert(&ann).await.expect("says so"), Inserted::AlreadyThere);
+    let changed = fixture.store.update(id(1), &at(1), &renaming("Anna")).await.expect("is changed");
+    assert_eq!(fixture.store.insert(&ann).await.expect("says so"), InsertOutcome::AlreadyThere);
     assert_eq!(fixture.user(1).await, changed);
 }
 
-async fn an_insert_of_an_erased_id_does_nothing_and_says_so(fixture: Fixture) {
+async fn inserting_an_erased_id_changes_nothing_and_says_so(fixture: Fixture) {
     let ann = fixture.insert(1, "ann@example.org").await;
-    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
-    assert_eq!(fixture.store.insert(&ann).await.expect("says so"), Inserted::Erased);
+    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    assert_eq!(fixture.store.insert(&ann).await.expect("says so"), InsertOutcome::Erased);
     assert_eq!(fixture.store.by_id(id(1)).await.expect("looks"), None);
 }
 
@@ -184,21 +185,21 @@ async fn an_insert_with_the_email_of_another_account_is_refused(fixture: Fixture
     assert!(matches!(outcome, Err(UserStoreError::EmailTaken)));
 }
 
-async fn of_parallel_inserts_of_one_email_one_is_stored(fixture: Fixture) {
+async fn one_of_several_parallel_inserts_of_one_email_is_stored(fixture: Fixture) {
     fixture.warm().await;
     let accounts: Vec<Account> = (1..=16).map(|number| account(number, "ann@example.org")).collect();
     let outcomes =
         futures::future::join_all(accounts.iter().map(|account| fixture.store.insert(account))).await;
-    let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Inserted::Stored))).count();
+    let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(InsertOutcome::Stored))).count();
     let refused =
         outcomes.iter().filter(|outcome| matches!(outcome, Err(UserStoreError::EmailTaken))).count();
     assert_eq!((stored, refused), (1, 15));
 }
 
-async fn of_many_accounts_each_has_its_own_outcome(fixture: Fixture) {
+async fn each_of_many_accounts_has_its_own_outcome(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
-    fixture.store.erase(id(2), fact(), NOW).await.expect("is erased");
+    fixture.store.erase(id(2), message_id(), NOW).await.expect("is erased");
     let accounts = [
         account(3, "cem@example.org"),
         account(1, "ann@example.org"),
@@ -209,10 +210,10 @@ async fn of_many_accounts_each_has_its_own_outcome(fixture: Fixture) {
         account(3, "cem@example.org"),
     ];
     let outcomes = fixture.store.insert_all(&accounts).await.expect("the store is there");
-    let told: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().ok().copied()).collect();
+    let found: Vec<_> = outcomes.iter().map(|outcome| outcome.as_ref().ok().copied()).collect();
     let (stored, there, erased) =
-        (Some(Inserted::Stored), Some(Inserted::AlreadyThere), Some(Inserted::Erased));
-    assert_eq!(told, [stored, there, None, erased, None, stored, there]);
+        (Some(InsertOutcome::Stored), Some(InsertOutcome::AlreadyThere), Some(InsertOutcome::Erased));
+    assert_eq!(found, [stored, there, None, erased, None, stored, there]);
     let taken = |at: usize| matches!(outcomes[at], Err(UserStoreError::EmailTaken));
     assert!(taken(2) && taken(4));
     assert_eq!(fixture.store.list(0, 10).await.expect("lists").total, 3);
@@ -220,7 +221,7 @@ async fn of_many_accounts_each_has_its_own_outcome(fixture: Fixture) {
     assert!(fixture.store.insert_all(&[]).await.expect("is nothing").is_empty());
 }
 
-async fn the_first_admin_is_stored_only_while_there_is_none(fixture: Fixture) {
+async fn the_first_admin_is_stored_only_while_there_is_no_admin(fixture: Fixture) {
     let admin = |number: u128| {
         let mut account = account(number, &format!("admin{number}@example.org"));
         account.user.role = Role::Admin;
@@ -232,14 +233,14 @@ async fn the_first_admin_is_stored_only_while_there_is_none(fixture: Fixture) {
         fixture.store.insert_first_admin(&first),
         fixture.store.insert_first_admin(&second),
     ]);
-    let mut outcomes: Vec<Inserted> =
+    let mut outcomes: Vec<InsertOutcome> =
         outcomes.await.into_iter().map(|outcome| outcome.expect("no clash")).collect();
-    outcomes.sort_by_key(|inserted| *inserted != Inserted::Stored);
-    assert_eq!(outcomes, [Inserted::Stored, Inserted::AlreadyThere]);
+    outcomes.sort_by_key(|inserted| *inserted != InsertOutcome::Stored);
+    assert_eq!(outcomes, [InsertOutcome::Stored, InsertOutcome::AlreadyThere]);
     assert!(fixture.store.has_admin().await.expect("looks"));
 }
 
-async fn an_email_that_belongs_to_somebody_makes_nobody_an_admin(fixture: Fixture) {
+async fn a_first_admin_with_the_email_of_another_account_is_refused(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let mut admin = account(2, "Ann@example.org");
     admin.user.role = Role::Admin;
@@ -247,11 +248,11 @@ async fn an_email_that_belongs_to_somebody_makes_nobody_an_admin(fixture: Fixtur
     assert_eq!(fixture.user(1).await.role, Role::Reader);
 }
 
-async fn an_unknown_id_is_nobody(fixture: Fixture) {
+async fn an_unknown_id_has_no_account(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     assert!(fixture.store.by_id(id(2)).await.expect("looks").is_none());
     assert!(fixture.store.account(id(2)).await.expect("looks").is_none());
-    assert!(fixture.store.account_of(&email("bob@example.org")).await.expect("looks").is_none());
+    assert!(fixture.store.account_by_email(&email("bob@example.org")).await.expect("looks").is_none());
     assert!(fixture.store.consent(id(2)).await.expect("looks").is_none());
 }
 
@@ -268,7 +269,7 @@ async fn ids_without_an_account_are_left_out(fixture: Fixture) {
 
 async fn an_account_is_found_by_its_email_in_any_case_of_letters(fixture: Fixture) {
     let ann = fixture.insert(1, "Jörg@Example.org").await;
-    let found = fixture.store.account_of(&email("JÖRG@example.ORG")).await.expect("looks");
+    let found = fixture.store.account_by_email(&email("JÖRG@example.ORG")).await.expect("looks");
     assert_eq!(found, Some(ann));
 }
 
@@ -276,14 +277,14 @@ async fn a_listing_is_ordered_by_registration_and_counts_all_accounts(fixture: F
     for number in [30, 10, 50, 20, 40] {
         fixture.insert(number, &format!("reader{number}@example.org")).await;
     }
-    let slice = async |start, count| {
+    let range = async |start, count| {
         let listing = fixture.store.list(start, count).await.expect("lists");
         assert_eq!(listing.total, 5);
         listing.users.into_iter().map(|user| user.id.uuid().as_u128()).collect::<Vec<_>>()
     };
-    assert_eq!(slice(0, 2).await, [10, 20]);
-    assert_eq!(slice(2, 100).await, [30, 40, 50]);
-    assert!(slice(5, 1).await.is_empty());
+    assert_eq!(range(0, 2).await, [10, 20]);
+    assert_eq!(range(2, 100).await, [30, 40, 50]);
+    assert!(range(5, 1).await.is_empty());
 }
 
 async fn a_new_role_makes_the_next_version(fixture: Fixture) {
@@ -294,7 +295,7 @@ async fn a_new_role_makes_the_next_version(fixture: Fixture) {
     assert_eq!(fixture.user(1).await, changed);
 }
 
-async fn the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once(fixture: Fixture) {
+async fn the_last_admin_keeps_the_role_even_if_two_are_demoted_at_the_same_time(fixture: Fixture) {
     fixture.warm().await;
     fixture.admin(1).await;
     fixture.admin(2).await;
@@ -310,79 +311,84 @@ async fn the_last_admin_keeps_the_role_even_when_two_are_demoted_at_once(fixture
 
 async fn an_erased_account_is_gone_from_every_read_and_its_email_is_free(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
-    let choice = Choice { personalisation: true, history: true };
-    fixture.store.set_consent(id(1), choice, fact(), NOW).await.expect("is stored");
-    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
+    let choice = ConsentChoice { personalisation: true, history: true };
+    fixture.store.set_consent(id(1), choice, message_id(), NOW).await.expect("is stored");
+    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
     assert!(fixture.store.by_id(id(1)).await.expect("looks").is_none());
     assert!(fixture.store.account(id(1)).await.expect("looks").is_none());
-    assert!(fixture.store.account_of(&email("ann@example.org")).await.expect("looks").is_none());
+    assert!(fixture.store.account_by_email(&email("ann@example.org")).await.expect("looks").is_none());
     assert!(fixture.store.consent(id(1)).await.expect("looks").is_none());
     assert!(fixture.store.by_ids(&[id(1)]).await.expect("looks").is_empty());
     assert_eq!(fixture.store.list(0, 10).await.expect("lists").total, 0);
     fixture.insert(2, "ann@example.org").await;
 }
 
-async fn the_fact_of_an_erasure_leaves_in_its_transaction(fixture: Fixture) {
+async fn the_event_of_an_erasure_is_written_in_its_transaction(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
-    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
-    let told = fixture.told().await;
-    assert_eq!((told.len(), told[0].id, told[0].key.as_str()), (1, fact(), "users.erased"));
-    let message = UserErased::decode(told[0].body.clone()).expect("readable");
+    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    let messages = fixture.messages().await;
+    assert_eq!((messages.len(), messages[0].id, messages[0].key.as_str()), (1, message_id(), "users.erased"));
+    let message = UserErased::decode(messages[0].body.clone()).expect("readable");
     assert_eq!((message.user_id, message.at), (id(1).to_string(), NOW.millis()));
 }
 
-async fn an_erasure_of_nobody_is_refused_and_tells_nobody(fixture: Fixture) {
+async fn an_erasure_of_an_unknown_account_is_refused_and_writes_no_event(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
-    assert!(matches!(fixture.store.erase(id(2), fact(), NOW).await, Err(UserStoreError::NotFound)));
-    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
-    assert!(matches!(fixture.store.erase(id(1), fact(), NOW).await, Err(UserStoreError::NotFound)));
-    assert_eq!(fixture.told().await.len(), 1);
+    assert!(matches!(fixture.store.erase(id(2), message_id(), NOW).await, Err(UserStoreError::NotFound)));
+    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    assert!(matches!(fixture.store.erase(id(1), message_id(), NOW).await, Err(UserStoreError::NotFound)));
+    assert_eq!(fixture.messages().await.len(), 1);
 }
 
 async fn the_last_admin_is_not_erased(fixture: Fixture) {
     fixture.admin(1).await;
-    assert!(matches!(fixture.store.erase(id(1), fact(), NOW).await, Err(UserStoreError::LastAdmin)));
-    assert!(fixture.told().await.is_empty());
+    assert!(matches!(fixture.store.erase(id(1), message_id(), NOW).await, Err(UserStoreError::LastAdmin)));
+    assert!(fixture.messages().await.is_empty());
     fixture.admin(2).await;
-    fixture.store.erase(id(1), fact(), NOW).await.expect("another admin is left");
+    fixture.store.erase(id(1), message_id(), NOW).await.expect("another admin is left");
 }
 
-async fn everything_is_off_until_the_person_turns_it_on(fixture: Fixture) {
+async fn a_new_account_has_consented_to_nothing(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     assert_eq!(fixture.store.consent(id(1)).await.expect("looks"), Some(Consent::default()));
 }
 
-async fn a_changed_consent_has_the_next_version_and_its_fact_leaves_with_it(fixture: Fixture) {
+async fn a_changed_consent_has_the_next_version_and_its_event_is_written_in_the_same_transaction(
+    fixture: Fixture,
+) {
     fixture.insert(1, "ann@example.org").await;
     for (version, history) in [(1, true), (2, false)] {
-        let choice = Choice { personalisation: true, history };
-        let consent = fixture.store.set_consent(id(1), choice, fact(), NOW).await.expect("is stored");
+        let choice = ConsentChoice { personalisation: true, history };
+        let consent = fixture.store.set_consent(id(1), choice, message_id(), NOW).await.expect("is stored");
         assert_eq!(consent, Consent { choice, version, changed_at: Some(NOW) });
         assert_eq!(fixture.store.consent(id(1)).await.expect("looks"), Some(consent));
-        let told = fixture.told().await.pop().expect("it is told");
-        assert_eq!((told.key.as_str(), told.version), ("users.consent_changed", version));
-        let message = ConsentChanged::decode(told.body).expect("readable");
-        let wanted = ConsentChanged {
+        let sent = fixture.messages().await.pop().expect("a message");
+        assert_eq!((sent.key.as_str(), sent.version), ("users.consent_changed", version));
+        let message = ConsentChanged::decode(sent.body).expect("readable");
+        let expected = ConsentChanged {
             user_id: id(1).to_string(),
             personalisation: true,
             history,
             version,
             at: NOW.millis(),
         };
-        assert_eq!(message, wanted);
+        assert_eq!(message, expected);
     }
 }
 
-async fn a_consent_that_changes_nothing_tells_nobody(fixture: Fixture) {
+async fn a_consent_that_changes_nothing_writes_no_event(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
-    let consent =
-        fixture.store.set_consent(id(1), Choice::default(), fact(), NOW).await.expect("is the same");
+    let consent = fixture
+        .store
+        .set_consent(id(1), ConsentChoice::default(), message_id(), NOW)
+        .await
+        .expect("is the same");
     assert_eq!(consent, Consent::default());
-    assert!(fixture.told().await.is_empty());
+    assert!(fixture.messages().await.is_empty());
 }
 
-async fn a_consent_of_nobody_is_refused_as_not_found(fixture: Fixture) {
-    let outcome = fixture.store.set_consent(id(1), Choice::default(), fact(), NOW).await;
+async fn a_consent_of_an_unknown_account_is_refused_as_not_found(fixture: Fixture) {
+    let outcome = fixture.store.set_consent(id(1), ConsentChoice::default(), message_id(), NOW).await;
     assert!(matches!(outcome, Err(UserStoreError::NotFound)));
 }
 
@@ -391,16 +397,16 @@ async fn a_store_answers_when_asked(fixture: Fixture) {
     assert!(fixture.store.try_write().await.is_ok());
 }
 
-async fn what_was_answered_survives_the_process(
+async fn the_effects_of_answered_calls_survive_the_process(
     fixture: Fixture,
     reopen: impl AsyncFnOnce(Fixture) -> Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
-    let ann = fixture.store.update(id(1), &at(1), &named("Anna")).await.expect("is changed");
-    fixture.store.erase(id(2), fact(), NOW).await.expect("is erased");
+    let ann = fixture.store.update(id(1), &at(1), &renaming("Anna")).await.expect("is changed");
+    fixture.store.erase(id(2), message_id(), NOW).await.expect("is erased");
     let fixture = reopen(fixture).await;
     assert_eq!(fixture.user(1).await, ann);
     assert!(fixture.store.by_id(id(2)).await.expect("looks").is_none());
-    assert_eq!(fixture.told().await.len(), 1);
+    assert_eq!(fixture.messages().await.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! The laws on a Redis server, and what holds there besides.
+//! The laws on a Redis server, and further tests of this adapter.
 
 use super::*;
 
@@ -14,18 +14,18 @@ async fn open() -> Fixture {
 async fn reopen(before: Fixture) -> Fixture {
     let Fixture { intake, clock, place } = before;
     drop(intake);
-    let Place::Keys(keys) = place else { unreachable!("it is a prefix") };
+    let Place::Keys(keys) = place else { unreachable!("the place is a prefix") };
     at(keys, clock).await
 }
 
-/// Another replica on the same server.
+/// Opens the intake of another replica on the same server.
 async fn replica(fixture: &Fixture) -> RedisIntake {
-    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    let Place::Keys(keys) = &fixture.place else { unreachable!("the place is a prefix") };
     RedisIntake::open(&keys.url(), fixture.clock.clone()).await.expect("opens")
 }
 
 async fn spoil(fixture: &Fixture, number: u128) {
-    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    let Place::Keys(keys) = &fixture.place else { unreachable!("the place is a prefix") };
     let id = id(number).uuid().to_string();
     let new = keys.command("HSET", "{users-intake}:records", &[&id, "{"]);
     assert_eq!(new, ::redis::Value::Int(0));
@@ -35,7 +35,7 @@ every_case!(open, reopen, spoil, ignore = "needs redis");
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn two_replicas_never_hold_the_same_registration() {
+async fn two_replicas_never_take_the_same_registration() {
     let fixture = open().await;
     for number in 1..=60 {
         fixture.append(number, &format!("reader{number}@example.org")).await;
@@ -57,79 +57,82 @@ async fn two_replicas_never_hold_the_same_registration() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn of_two_replicas_that_begin_under_one_key_at_once_one_begins_and_both_give_its_answer() {
+async fn one_of_two_replicas_begins_under_a_key_and_both_return_its_answer() {
     let fixture = open().await;
     let intakes: [Arc<dyn Intake>; 2] = [fixture.intake.clone(), Arc::new(replica(&fixture).await)];
     for round in 0..20 {
         let key = format!("key {round}");
-        let begun = testkit::at_once(2, |at| {
-            let (intake, once) = (intakes[at].clone(), once(&key, round * 2 + at as u128 + 1));
-            async move { (intake.begin(&once, LEASE).await.expect("looks") == Begun::Now).then_some(once) }
+        let attempts = testkit::at_once(2, |at| {
+            let (intake, attempt) = (intakes[at].clone(), attempt_at(&key, round * 2 + at as u128 + 1));
+            async move {
+                (intake.begin(&attempt, LEASE).await.expect("looks") == BeginOutcome::Begun)
+                    .then_some(attempt)
+            }
         });
-        let mut begun: Vec<Once> = begun.await.into_iter().flatten().collect();
+        let mut begun: Vec<IdempotencyAttempt> = attempts.await.into_iter().flatten().collect();
         let first = begun.pop().expect("one begins");
         assert!(begun.is_empty(), "both have begun");
         let address = format!("reader{round}@example.org");
-        fixture.append_once(&first, &address).await.expect("is taken in");
+        fixture.append_under_key(&first, &address).await.expect("is accepted");
         for intake in &intakes {
-            assert_eq!(intake.begin(&once(&key, 999), LEASE).await.expect("looks"), registered(&first));
+            assert_eq!(intake.begin(&attempt_at(&key, 999), LEASE).await.expect("looks"), answered(&first));
         }
     }
-    assert_eq!(fixture.intake.waiting(100).await.expect("names").len(), 20);
+    assert_eq!(fixture.intake.waiting(100).await.expect("lists").len(), 20);
 }
 
-async fn keep_refusal(fixture: &Fixture, once: &Once) {
-    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
-    let (name, ends) = (once.name.hex(), NOW.plus(once.kept).millis().to_string());
-    let told = serde_json::json!({
-        "fingerprint": once.fingerprint.as_str(),
-        "id": once.id.uuid().to_string(),
+async fn keep_refusal(fixture: &Fixture, attempt: &IdempotencyAttempt) {
+    let Place::Keys(keys) = &fixture.place else { unreachable!("the place is a prefix") };
+    let (name, ends) = (attempt.key.hex(), NOW.plus(attempt.answer_life).millis().to_string());
+    let answer = serde_json::json!({
+        "fingerprint": attempt.fingerprint.as_str(),
+        "id": attempt.user.uuid().to_string(),
         "refusal": "{}",
     });
-    keys.command("HSET", "{users-intake}:answers", &[&name, &told.to_string()]);
+    keys.command("HSET", "{users-intake}:answers", &[&name, &answer.to_string()]);
     keys.command("ZADD", "{users-intake}:answer_times", &[&ends, &name]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn a_refusal_that_an_older_release_has_kept_counts_as_none() {
-    super::a_refusal_that_an_older_release_has_kept_counts_as_none(open().await, keep_refusal).await;
+async fn a_refusal_that_an_older_release_stored_does_not_count() {
+    super::a_refusal_that_an_older_release_stored_does_not_count(open().await, keep_refusal).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn what_a_dead_worker_held_is_claimed_and_what_it_says_too_late_is_not_heard() {
+async fn a_registration_of_a_dead_worker_is_claimed_and_late_messages_of_that_worker_are_ignored() {
     let fixture = open().await;
     fixture.append(1, "ann@example.org").await;
-    assert_eq!(fixture.taken(1).await, [1]);
+    assert_eq!(fixture.take_ids(1).await, [1]);
     let other = replica(&fixture).await;
     assert!(other.take(1, LEASE).await.expect("takes").is_empty());
     fixture.clock.advance(LEASE);
     let claimed = other.take(1, LEASE).await.expect("takes");
     assert_eq!((claimed[0].id, claimed[0].attempts), (id(1), 2));
-    // The first one was only slow.
+    // The first replica was only slow.
     fixture.intake.give_back(id(1)).await.expect("does no harm");
-    fixture.intake.failed(id(1), "too late", Duration::ZERO).await.expect("does no harm");
-    assert!(fixture.taken(1).await.is_empty());
+    fixture.intake.defer(id(1), "too late", Duration::ZERO).await.expect("does no harm");
+    assert!(fixture.take_ids(1).await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn an_intake_whose_server_lost_everything_goes_on() {
+async fn an_intake_whose_server_lost_everything_works_on() {
     let fixture = open().await;
     fixture.append(1, "ann@example.org").await;
-    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    let Place::Keys(keys) = &fixture.place else { unreachable!("the place is a prefix") };
     for name in ["stream", "places", "records", "mails", "owners"] {
         keys.command("DEL", &format!("{{users-intake}}:{name}"), &[]);
     }
     fixture.append(2, "ann@example.org").await;
-    assert_eq!(fixture.taken(9).await, [2]);
-    fixture.intake.settled(id(2)).await.expect("is settled");
+    assert_eq!(fixture.take_ids(9).await, [2]);
+    fixture.intake.settle(id(2)).await.expect("is settled");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn a_server_that_forgets_is_no_intake() {
+async fn a_server_without_a_durable_file_is_refused_as_an_intake() {
     let keys = Keys::of_cache();
     let refused = RedisIntake::open(&keys.url(), clock()).await.err().expect("it is refused");
     assert!(
@@ -139,24 +142,24 @@ async fn a_server_that_forgets_is_no_intake() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs redis"]
-async fn every_key_of_an_intake_lies_on_one_node_of_a_cluster_and_a_settled_one_leaves_none() {
+async fn all_keys_of_an_intake_are_on_one_node_of_a_cluster_and_a_settled_registration_leaves_none() {
     let fixture = open().await;
     for number in 1..=2 {
         fixture.append(number, &format!("reader{number}@example.org")).await;
     }
-    let once = once("a", 4);
-    assert_eq!(fixture.begin(&once).await, Begun::Now);
-    fixture.append_once(&once, "reader4@example.org").await.expect("is taken in");
-    fixture.intake.settled(id(4)).await.expect("is settled");
+    let attempt = attempt_at("a", 4);
+    assert_eq!(fixture.begin(&attempt).await, BeginOutcome::Begun);
+    fixture.append_under_key(&attempt, "reader4@example.org").await.expect("is accepted");
+    fixture.intake.settle(id(4)).await.expect("is settled");
     fixture.intake.forget_answers_about(id(4)).await.expect("is forgotten");
     let refused = fixture.intake.reserve(&email("reader1@example.org"), id(3), LEASE).await;
     assert!(matches!(refused, Err(IntakeError::EmailTaken)));
-    fixture.taken(1).await;
-    fixture.intake.bury(id(2), "nothing helps").await.expect("is buried");
+    fixture.take_ids(1).await;
+    fixture.intake.bury(id(2), "it can't be stored").await.expect("is buried");
     for number in 1..=2 {
-        fixture.intake.settled(id(number)).await.expect("is settled");
+        fixture.intake.settle(id(number)).await.expect("is settled");
     }
-    let Place::Keys(keys) = &fixture.place else { unreachable!("it is a prefix") };
+    let Place::Keys(keys) = &fixture.place else { unreachable!("the place is a prefix") };
     let names = ["places", "records", "mails", "owners", "leases", "due", "failures", "buried"];
     for name in names.into_iter().chain(["answers", "answer_times", "answered"]) {
         let there = keys.command("EXISTS", &format!("{{users-intake}}:{name}"), &[]);

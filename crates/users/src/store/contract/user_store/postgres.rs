@@ -1,4 +1,4 @@
-//! The laws on a PostgreSQL server, and what holds there besides.
+//! The laws on a PostgreSQL server, and further tests of this adapter.
 
 use super::*;
 
@@ -15,7 +15,7 @@ async fn open() -> Fixture {
 async fn reopen(before: Fixture) -> Fixture {
     let Fixture { store, outbox, place } = before;
     drop((store, outbox));
-    let Place::Schema(schema) = place else { unreachable!("it is a schema") };
+    let Place::Schema(schema) = place else { unreachable!("the place is a schema") };
     at(schema).await
 }
 
@@ -23,9 +23,9 @@ every_case!(open, reopen, ignore = "needs postgres");
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn two_admins_who_demote_or_erase_each_other_at_once_never_both_win() {
+async fn two_admins_who_demote_or_erase_each_other_never_both_succeed() {
     let fixture = open().await;
-    let Place::Schema(schema) = &fixture.place else { unreachable!("it is a schema") };
+    let Place::Schema(schema) = &fixture.place else { unreachable!("the place is a schema") };
     let other = PostgresUserStore::open(&schema.url()).await.expect("a second replica opens");
     for round in 0..10 {
         let (one, two) = (round * 2 + 1, round * 2 + 2);
@@ -37,11 +37,11 @@ async fn two_admins_who_demote_or_erase_each_other_at_once_never_both_win() {
             fixture.insert(0, "first@example.org").await;
         }
         let demote = fixture.store.set_role(id(one), Role::Reader, &Sections::All);
-        let erase = other.erase(id(two), fact(), NOW);
+        let erase = other.erase(id(two), message_id(), NOW);
         let (demoted, erased) = tokio::join!(demote, erase);
         assert!(demoted.is_ok() != erased.is_ok(), "{demoted:?} {erased:?}");
         assert!(fixture.store.has_admin().await.expect("looks"));
-        // Whoever is left makes room for the next round.
+        // The remaining admin is demoted before the next round.
         fixture.store.set_role(id(0), Role::Admin, &Sections::All).await.expect("is an admin");
         let _ = fixture.store.set_role(id(one), Role::Reader, &Sections::All).await;
         let _ = fixture.store.set_role(id(two), Role::Reader, &Sections::All).await;
@@ -50,22 +50,22 @@ async fn two_admins_who_demote_or_erase_each_other_at_once_never_both_win() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn an_insert_that_meets_an_erasure_under_way_never_brings_the_account_back() {
+async fn an_insert_that_meets_an_erasure_in_progress_never_brings_the_account_back() {
     let fixture = open().await;
     fixture.warm().await;
     for number in 1..=30 {
         let ann = fixture.insert(number, &format!("reader{number}@example.org")).await;
         let inserts = futures::future::join_all((0..4).map(|_| fixture.store.insert(&ann)));
-        let (erased, inserted) = tokio::join!(fixture.store.erase(id(number), fact(), NOW), inserts);
+        let (erased, inserted) = tokio::join!(fixture.store.erase(id(number), message_id(), NOW), inserts);
         erased.expect("is erased");
-        assert!(!inserted.into_iter().any(|outcome| matches!(outcome, Ok(Inserted::Stored))));
+        assert!(!inserted.into_iter().any(|outcome| matches!(outcome, Ok(InsertOutcome::Stored))));
         assert!(fixture.store.by_id(id(number)).await.expect("looks").is_none());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn one_row_that_the_database_refuses_hides_none_of_its_neighbours() {
+async fn one_row_that_the_database_refuses_does_not_affect_its_neighbours() {
     let fixture = open().await;
     let accounts: Vec<Account> = (1..=3)
         .map(|number| {
@@ -79,15 +79,15 @@ async fn one_row_that_the_database_refuses_hides_none_of_its_neighbours() {
     let outcomes = fixture.store.insert_all(&accounts).await.expect("the store is there");
     assert!(matches!(
         outcomes[..],
-        [Ok(Inserted::Stored), Err(UserStoreError::Store(_)), Ok(Inserted::Stored)]
+        [Ok(InsertOutcome::Stored), Err(UserStoreError::Store(_)), Ok(InsertOutcome::Stored)]
     ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn no_login_on_the_old_password_outlives_a_change_of_it_and_nobody_waits_for_each_other() {
+async fn no_login_with_the_old_password_outlives_a_change_of_it_and_the_transactions_do_not_deadlock() {
     use crate::domain::{RefreshToken, Session, SessionRules};
-    use crate::ports::Ending;
+    use crate::ports::SessionsToEnd;
     use kernel::SessionId;
     use std::time::Duration;
 
@@ -104,11 +104,12 @@ async fn no_login_on_the_old_password_outlives_a_change_of_it_and_nobody_waits_f
             async move { store.open_session(&session, &credentials, rules.most).await }
         }));
         let credentials = Some(Credentials::from_phc("$argon2id$new".to_owned()));
-        let change = Change { credentials, ..Change::default() };
+        let change = AccountChange { credentials, ..AccountChange::default() };
         let any = Expected::Any;
         let changed = fixture.store.update(id(number), &any, &change);
-        let ending =
-            futures::future::join_all((0..3).map(|_| fixture.store.end_sessions(Ending::All(id(number)))));
+        let ending = futures::future::join_all(
+            (0..3).map(|_| fixture.store.end_sessions(SessionsToEnd::All(id(number)))),
+        );
         let (changed, logins, ended) = tokio::join!(changed, logins, ending);
         changed.expect("is changed");
         assert!(ended.into_iter().all(|outcome| outcome.is_ok()));

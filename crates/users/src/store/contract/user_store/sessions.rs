@@ -5,8 +5,8 @@ use std::time::Duration;
 use kernel::{SessionId, Timestamp, UserId};
 
 use super::*;
-use crate::domain::{Digest, Previous, Refresh, RefreshToken, Salt, Session, SessionRules};
-use crate::ports::{Ending, Refreshed, SessionName};
+use crate::domain::{Digest, PreviousRefresh, RefreshRequest, RefreshToken, Salt, Session, SessionRules};
+use crate::ports::{RefreshOutcome, SessionName, SessionsToEnd};
 
 const RULES: SessionRules = SessionRules {
     idle: Duration::from_secs(100),
@@ -24,26 +24,26 @@ fn sid(number: u128) -> SessionId {
     SessionId::new(Uuid::from_u128(number))
 }
 
-/// What a refresh with `token` asks for, and the token that it would give.
-fn refresh(token: &RefreshToken, key: Option<&str>, at: Timestamp) -> (Refresh, RefreshToken) {
+/// Returns a refresh request with `token`, and the token that it would issue.
+fn refresh(token: &RefreshToken, key: Option<&str>, at: Timestamp) -> (RefreshRequest, RefreshToken) {
     let salt = Salt::mint();
     let next = token.next(&salt);
     let key = key.map(|key| Digest::of(key.as_bytes()));
-    let (presented, value) = (token.print(), next.print().value);
-    (Refresh { presented, next: value, salt, key, at, rules: RULES }, next)
+    let (presented, value) = (token.digest(), next.digest().value);
+    (RefreshRequest { presented, next: value, salt, key, at, rules: RULES }, next)
 }
 
 impl Fixture {
-    /// Opens the session of this number for an account that `insert` made.
+    /// Opens the session of this number for an account that `insert` stored.
     pub(super) async fn open(&self, session: u128, user: u128, at: Timestamp) -> RefreshToken {
         let (token, user) = (RefreshToken::mint(), self.store.account(id(user)).await.expect("looks"));
-        let Account { user, credentials } = user.expect("somebody");
+        let Account { user, credentials } = user.expect("an account");
         let session = Session::new(sid(session), user.id, &token, at, &RULES);
         self.store.open_session(&session, &credentials, RULES.most).await.expect("is opened");
         token
     }
 
-    async fn refresh(&self, token: &RefreshToken, at: Timestamp) -> (Refreshed, RefreshToken) {
+    async fn refresh(&self, token: &RefreshToken, at: Timestamp) -> (RefreshOutcome, RefreshToken) {
         let (refresh, next) = refresh(token, None, at);
         (self.store.refresh_session(&refresh).await.expect("is answered"), next)
     }
@@ -54,8 +54,8 @@ impl Fixture {
     }
 }
 
-fn is_renewed(refreshed: &Refreshed) -> bool {
-    matches!(refreshed, Refreshed::Renewed(..))
+fn is_renewed(refreshed: &RefreshOutcome) -> bool {
+    matches!(refreshed, RefreshOutcome::Renewed(..))
 }
 
 pub(super) async fn an_opened_session_is_listed_and_its_token_is_good(fixture: Fixture) {
@@ -66,20 +66,20 @@ pub(super) async fn an_opened_session_is_listed_and_its_token_is_good(fixture: F
     assert_eq!((bearer.user, bearer.consent), (ann.user, Consent::default()));
     let listed = fixture.store.sessions(id(1), NOW).await.expect("lists");
     assert_eq!(listed, std::slice::from_ref(&session));
-    let (asked, next) = refresh(&token, Some("key"), later(5));
-    let renewed = fixture.store.refresh_session(&asked).await.expect("is answered");
-    assert!(matches!(renewed, Refreshed::Renewed(renewed, _) if renewed == sid(7)));
-    let wanted = Session {
-        token: next.print(),
-        previous: Some(Previous { value: token.print().value, salt: asked.salt, key: asked.key }),
+    let (request, next) = refresh(&token, Some("key"), later(5));
+    let renewed = fixture.store.refresh_session(&request).await.expect("is answered");
+    assert!(matches!(renewed, RefreshOutcome::Renewed(renewed, _) if renewed == sid(7)));
+    let expected = Session {
+        token: next.digest(),
+        previous: Some(PreviousRefresh { value: token.digest().value, salt: request.salt, key: request.key }),
         last_used_at: later(5),
         expires_at: later(105),
         ..session
     };
-    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), [wanted]);
+    assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), [expected]);
 }
 
-pub(super) async fn a_session_of_nobody_is_refused_as_not_found(fixture: Fixture) {
+pub(super) async fn a_session_of_an_unknown_account_is_refused_as_not_found(fixture: Fixture) {
     let ann = account(1, "ann@example.org");
     let session = Session::new(sid(7), id(1), &RefreshToken::mint(), NOW, &RULES);
     let outcome = fixture.store.open_session(&session, &ann.credentials, 3).await;
@@ -87,7 +87,7 @@ pub(super) async fn a_session_of_nobody_is_refused_as_not_found(fixture: Fixture
     assert!(fixture.open_ones(1, NOW).await.is_empty());
 }
 
-pub(super) async fn a_session_on_the_strength_of_credentials_that_no_longer_hold_is_refused(
+pub(super) async fn a_session_with_proven_credentials_that_are_no_longer_current_is_refused(
     fixture: Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
@@ -98,7 +98,7 @@ pub(super) async fn a_session_on_the_strength_of_credentials_that_no_longer_hold
     assert!(fixture.open_ones(1, NOW).await.is_empty());
 }
 
-pub(super) async fn an_account_has_so_many_sessions_and_the_one_that_rested_longest_ends_for_a_new_one(
+pub(super) async fn an_account_has_a_bounded_number_of_sessions_and_the_longest_unused_one_ends_for_a_new_one(
     fixture: Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
@@ -110,15 +110,13 @@ pub(super) async fn an_account_has_so_many_sessions_and_the_one_that_rested_long
     assert!(is_renewed(&fixture.refresh(&first, later(3)).await.0));
     fixture.open(4, 1, later(4)).await;
     assert_eq!(fixture.open_ones(1, later(4)).await, [4, 1, 3]);
-    // One that is over is no longer counted.
+    // An expired session is not counted.
     fixture.open(5, 1, later(102)).await;
     assert_eq!(fixture.open_ones(1, later(102)).await, [5, 4, 1]);
     assert_eq!(fixture.open_ones(2, NOW).await, [9]);
 }
 
-pub(super) async fn of_many_sessions_that_are_opened_at_once_the_account_has_as_many_as_it_may(
-    fixture: Fixture,
-) {
+pub(super) async fn many_sessions_that_are_opened_in_parallel_stay_within_the_bound(fixture: Fixture) {
     fixture.warm().await;
     fixture.insert(1, "ann@example.org").await;
     futures::future::join_all((1..=12).map(|number| fixture.open(number, 1, NOW))).await;
@@ -129,35 +127,35 @@ pub(super) async fn of_many_sessions_that_are_opened_at_once_the_account_has_as_
     assert_eq!((open.len(), open[0]), (3, 13));
 }
 
-pub(super) async fn a_refresh_answers_with_the_account_and_the_consent_as_they_are_now(fixture: Fixture) {
+pub(super) async fn a_refresh_returns_the_account_and_the_consent_as_they_are_now(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let token = fixture.open(7, 1, NOW).await;
     let sections = Sections::Only([Section::Sports].into());
     let ann = fixture.store.set_role(id(1), Role::Editor, &sections).await.expect("is changed");
-    let choice = Choice { personalisation: false, history: true };
-    let consent = fixture.store.set_consent(id(1), choice, fact(), NOW).await.expect("is stored");
-    let Refreshed::Renewed(session, bearer) = fixture.refresh(&token, later(1)).await.0 else {
+    let choice = ConsentChoice { personalisation: false, history: true };
+    let consent = fixture.store.set_consent(id(1), choice, message_id(), NOW).await.expect("is stored");
+    let RefreshOutcome::Renewed(session, bearer) = fixture.refresh(&token, later(1)).await.0 else {
         panic!("it is good")
     };
     assert_eq!((session, bearer.user, bearer.consent), (sid(7), ann, consent));
 }
 
-pub(super) async fn of_parallel_refreshes_with_one_token_one_makes_the_next_token(fixture: Fixture) {
+pub(super) async fn one_of_several_parallel_refreshes_with_one_token_makes_the_next_token(fixture: Fixture) {
     fixture.warm().await;
     fixture.insert(1, "ann@example.org").await;
-    // With or without a key they are one request, and all are given the same token.
+    // With or without a key they are one request, and all get the same token.
     for (session, key) in [(7, None), (8, Some("key"))] {
         let token = fixture.open(session, 1, NOW).await;
-        let asked: Vec<_> = (0..8).map(|_| refresh(&token, key, NOW)).collect();
-        let answers = asked.iter().map(|(refresh, _)| fixture.store.refresh_session(refresh));
+        let requests: Vec<_> = (0..8).map(|_| refresh(&token, key, NOW)).collect();
+        let answers = requests.iter().map(|(refresh, _)| fixture.store.refresh_session(refresh));
         let answers = futures::future::join_all(answers).await;
         let mut made = Vec::new();
-        for (answer, (_, next)) in answers.into_iter().zip(&asked) {
+        for (answer, (_, next)) in answers.into_iter().zip(&requests) {
             match answer.expect("is answered") {
-                Refreshed::Renewed(..) => made.insert(0, next.print()),
-                Refreshed::Again(_, _, salt, at) => {
+                RefreshOutcome::Renewed(..) => made.insert(0, next.digest()),
+                RefreshOutcome::Again(_, _, salt, at) => {
                     assert_eq!(at, NOW);
-                    made.push(token.next(&salt).print());
+                    made.push(token.next(&salt).digest());
                 }
                 other => panic!("{other:?}"),
             }
@@ -179,13 +177,13 @@ pub(super) async fn a_token_that_was_used_before_ends_its_session_and_the_next_t
         assert!(is_renewed(&answer));
         token = next;
     }
-    assert_eq!(fixture.refresh(&first, later(4)).await.0, Refreshed::Reused(sid(7), id(1)));
-    assert_eq!(fixture.refresh(&token, later(4)).await.0, Refreshed::Over);
-    assert_eq!(fixture.refresh(&first, later(4)).await.0, Refreshed::Over);
+    assert_eq!(fixture.refresh(&first, later(4)).await.0, RefreshOutcome::Reused(sid(7), id(1)));
+    assert_eq!(fixture.refresh(&token, later(4)).await.0, RefreshOutcome::Over);
+    assert_eq!(fixture.refresh(&first, later(4)).await.0, RefreshOutcome::Over);
     assert_eq!(fixture.open_ones(1, NOW).await, [8]);
 }
 
-pub(super) async fn the_token_before_the_newest_is_answered_again_for_a_moment_and_changes_nothing(
+pub(super) async fn the_token_before_the_newest_gets_the_same_answer_for_a_short_time_and_changes_nothing(
     fixture: Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
@@ -196,40 +194,40 @@ pub(super) async fn the_token_before_the_newest_is_answered_again_for_a_moment_a
     for key in [None, Some("a key of another tab")] {
         let (again, _) = refresh(&token, key, later(10));
         let answer = fixture.store.refresh_session(&again).await.expect("is answered");
-        let Refreshed::Again(session, _, salt, at) = answer else { panic!("{answer:?}") };
-        assert_eq!((session, token.next(&salt).print(), at), (sid(7), next.print(), later(1)));
+        let RefreshOutcome::Again(session, _, salt, at) = answer else { panic!("{answer:?}") };
+        assert_eq!((session, token.next(&salt).digest(), at), (sid(7), next.digest(), later(1)));
     }
     assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), before);
-    assert_eq!(fixture.refresh(&token, later(11)).await.0, Refreshed::Reused(sid(7), id(1)));
+    assert_eq!(fixture.refresh(&token, later(11)).await.0, RefreshOutcome::Reused(sid(7), id(1)));
     assert!(fixture.open_ones(1, NOW).await.is_empty());
 }
 
-pub(super) async fn a_refresh_that_is_asked_for_again_by_its_key_is_answered_again_and_changes_nothing(
+pub(super) async fn a_refresh_that_is_repeated_with_its_key_gets_the_same_answer_and_changes_nothing(
     fixture: Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
     let token = fixture.open(7, 1, NOW).await;
-    let (asked, next) = refresh(&token, Some("key"), later(1));
-    assert!(is_renewed(&fixture.store.refresh_session(&asked).await.expect("is answered")));
+    let (request, next) = refresh(&token, Some("key"), later(1));
+    assert!(is_renewed(&fixture.store.refresh_session(&request).await.expect("is answered")));
     let before = fixture.store.sessions(id(1), NOW).await.expect("lists");
     let (again, _) = refresh(&token, Some("key"), later(20));
-    let Refreshed::Again(session, _, salt, at) =
+    let RefreshOutcome::Again(session, _, salt, at) =
         fixture.store.refresh_session(&again).await.expect("is answered")
     else {
         panic!("it is the same request")
     };
-    assert_eq!((session, token.next(&salt).print(), at), (sid(7), next.print(), later(1)));
+    assert_eq!((session, token.next(&salt).digest(), at), (sid(7), next.digest(), later(1)));
     assert_eq!(fixture.store.sessions(id(1), NOW).await.expect("lists"), before);
     assert!(is_renewed(&fixture.refresh(&next, later(20)).await.0));
     // The next refresh takes its place.
     let (late, _) = refresh(&token, Some("key"), later(20));
     assert_eq!(
         fixture.store.refresh_session(&late).await.expect("is answered"),
-        Refreshed::Reused(sid(7), id(1))
+        RefreshOutcome::Reused(sid(7), id(1))
     );
 }
 
-pub(super) async fn a_session_is_found_by_its_account_and_id_and_by_its_series_until_it_is_over(
+pub(super) async fn a_session_is_found_by_its_account_and_id_and_by_its_series_until_it_expires(
     fixture: Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
@@ -241,7 +239,7 @@ pub(super) async fn a_session_is_found_by_its_account_and_id_and_by_its_series_u
         found.map(|session| session.id)
     };
     let by_id = SessionName::Id(id(1), sid(7));
-    let by_series = SessionName::Series(token.print().series);
+    let by_series = SessionName::Series(token.digest().series);
     for name in [by_id, by_series] {
         assert_eq!(find(name, 99).await, Some(sid(7)));
         assert_eq!(find(name, 100).await, None);
@@ -250,24 +248,24 @@ pub(super) async fn a_session_is_found_by_its_account_and_id_and_by_its_series_u
         SessionName::Id(id(2), sid(7)),
         SessionName::Id(id(1), sid(8)),
         SessionName::Id(id(1), sid(9)),
-        SessionName::Series(token.print().value),
+        SessionName::Series(token.digest().value),
     ] {
         assert_eq!(find(name, 0).await, None, "{name:?}");
     }
-    fixture.store.end_sessions(Ending::All(id(1))).await.expect("is answered");
+    fixture.store.end_sessions(SessionsToEnd::All(id(1))).await.expect("is answered");
     assert_eq!((find(by_id, 0).await, find(by_series, 0).await), (None, None));
 }
 
-pub(super) async fn an_unknown_token_and_one_of_a_session_that_is_over_end_nothing(fixture: Fixture) {
+pub(super) async fn an_unknown_token_and_a_token_of_an_expired_session_end_nothing(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     fixture.open(7, 1, NOW).await;
-    assert_eq!(fixture.refresh(&RefreshToken::mint(), NOW).await.0, Refreshed::Over);
+    assert_eq!(fixture.refresh(&RefreshToken::mint(), NOW).await.0, RefreshOutcome::Over);
     let token = fixture.open(8, 1, NOW).await;
-    assert_eq!(fixture.refresh(&token, later(100)).await.0, Refreshed::Over);
+    assert_eq!(fixture.refresh(&token, later(100)).await.0, RefreshOutcome::Over);
     assert_eq!(fixture.open_ones(1, NOW).await, [8, 7]);
 }
 
-pub(super) async fn a_session_that_is_over_is_not_listed(fixture: Fixture) {
+pub(super) async fn an_expired_session_is_not_listed(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     fixture.open(7, 1, NOW).await;
     let token = fixture.open(8, 1, NOW).await;
@@ -277,7 +275,7 @@ pub(super) async fn a_session_that_is_over_is_not_listed(fixture: Fixture) {
     assert!(fixture.open_ones(1, later(199)).await.is_empty());
 }
 
-pub(super) async fn what_ends_is_the_session_that_is_named_and_by_its_account_only(fixture: Fixture) {
+pub(super) async fn only_the_named_session_ends_and_by_its_account_only(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
     let mut tokens = Vec::new();
@@ -285,31 +283,31 @@ pub(super) async fn what_ends_is_the_session_that_is_named_and_by_its_account_on
         tokens.push(fixture.open(number, 1, NOW).await);
     }
     let end = async |which| fixture.store.end_sessions(which).await.expect("is answered");
-    assert_eq!(end(Ending::One(id(2), sid(7))).await, 0);
-    assert_eq!(end(Ending::One(id(1), sid(7))).await, 1);
-    assert_eq!(end(Ending::One(id(1), sid(7))).await, 0);
+    assert_eq!(end(SessionsToEnd::One(id(2), sid(7))).await, 0);
+    assert_eq!(end(SessionsToEnd::One(id(1), sid(7))).await, 1);
+    assert_eq!(end(SessionsToEnd::One(id(1), sid(7))).await, 0);
     assert_eq!(fixture.open_ones(1, NOW).await, [8, 6]);
-    assert_eq!(fixture.refresh(&tokens[1], NOW).await.0, Refreshed::Over);
-    // By a token of it, the newest or an old one.
+    assert_eq!(fixture.refresh(&tokens[1], NOW).await.0, RefreshOutcome::Over);
+    // It ends by any of its tokens, the newest or an old one.
     assert!(is_renewed(&fixture.refresh(&tokens[0], NOW).await.0));
-    assert_eq!(end(Ending::Series(tokens[0].print().series)).await, 1);
-    assert_eq!(end(Ending::Series(RefreshToken::mint().print().series)).await, 0);
+    assert_eq!(end(SessionsToEnd::Series(tokens[0].digest().series)).await, 1);
+    assert_eq!(end(SessionsToEnd::Series(RefreshToken::mint().digest().series)).await, 0);
     assert_eq!(fixture.open_ones(1, NOW).await, [8]);
 }
 
-pub(super) async fn ending_all_sessions_of_an_account_ends_those_of_nobody_else(fixture: Fixture) {
+pub(super) async fn ending_all_sessions_of_an_account_ends_no_session_of_another_account(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
     for number in [1, 2, 3] {
         fixture.open(number, 1, NOW).await;
     }
     fixture.open(4, 2, NOW).await;
-    assert_eq!(fixture.store.end_sessions(Ending::All(id(1))).await.expect("is answered"), 3);
+    assert_eq!(fixture.store.end_sessions(SessionsToEnd::All(id(1))).await.expect("is answered"), 3);
     assert!(fixture.open_ones(1, NOW).await.is_empty());
     assert_eq!(fixture.open_ones(2, NOW).await, [4]);
 }
 
-pub(super) async fn a_new_password_ends_all_sessions_but_the_one_that_it_names_and_no_other_update_ends_any(
+pub(super) async fn a_new_password_ends_all_sessions_except_the_named_one_and_no_other_update_ends_any(
     fixture: Fixture,
 ) {
     fixture.insert(1, "ann@example.org").await;
@@ -320,18 +318,22 @@ pub(super) async fn a_new_password_ends_all_sessions_but_the_one_that_it_names_a
     }
     let update = async |change| fixture.store.update(id(1), &Expected::Any, &change).await;
     let keeps = Some(sid(2));
-    update(Change { keeps, ..named("Anna") }).await.expect("is changed");
+    update(AccountChange { keeps, ..renaming("Anna") }).await.expect("is changed");
     fixture.store.set_role(id(1), Role::Editor, &Sections::All).await.expect("is changed");
     assert_eq!(fixture.open_ones(1, NOW).await, [3, 2, 1]);
     let password = |text: &str| Some(Credentials::from_phc(text.to_owned()));
-    let refused =
-        Change { credentials: password("$new"), proven: password("$other"), keeps, ..Change::default() };
+    let refused = AccountChange {
+        credentials: password("$new"),
+        proven: password("$other"),
+        keeps,
+        ..AccountChange::default()
+    };
     assert!(matches!(update(refused).await, Err(UserStoreError::Stale { .. })));
     assert_eq!(fixture.open_ones(1, NOW).await, [3, 2, 1]);
-    let mine = Change { credentials: password("$new"), keeps, ..Change::default() };
+    let mine = AccountChange { credentials: password("$new"), keeps, ..AccountChange::default() };
     update(mine).await.expect("is changed");
     assert_eq!(fixture.open_ones(1, NOW).await, [2]);
-    let by_admin = Change { credentials: password("$newer"), ..Change::default() };
+    let by_admin = AccountChange { credentials: password("$newer"), ..AccountChange::default() };
     update(by_admin).await.expect("is changed");
     assert!(fixture.open_ones(1, NOW).await.is_empty());
     assert_eq!(fixture.open_ones(2, NOW).await, [9]);
@@ -340,8 +342,8 @@ pub(super) async fn a_new_password_ends_all_sessions_but_the_one_that_it_names_a
 pub(super) async fn the_sessions_of_an_erased_account_end(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let token = fixture.open(7, 1, NOW).await;
-    fixture.store.erase(id(1), fact(), NOW).await.expect("is erased");
-    assert_eq!(fixture.refresh(&token, NOW).await.0, Refreshed::Over);
+    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    assert_eq!(fixture.refresh(&token, NOW).await.0, RefreshOutcome::Over);
     assert!(fixture.open_ones(1, NOW).await.is_empty());
     fixture.insert(2, "ann@example.org").await;
     assert!(fixture.store.sessions(UserId::new(Uuid::from_u128(2)), NOW).await.expect("lists").is_empty());
