@@ -6,6 +6,7 @@ mod id;
 mod identity;
 mod label;
 mod page;
+mod random;
 mod section;
 mod text;
 mod time;
@@ -18,6 +19,7 @@ pub use id::{ArticleId, Ids, MessageId, NotAnId, SessionId, TimeOrderedIds, User
 pub use identity::{Identity, Role, Sections, UnknownRole};
 pub use label::{Label, MatchedLabel};
 pub use page::{MAX_LIMIT, MAX_PAGE_TEXT, MAX_REACH, Page, PageError, texts_that_fit};
+pub use random::random_hex;
 pub use section::{Section, UnknownSection};
 pub use text::{TextError, clip, line, multiline};
 pub use time::{Clock, Deadline, ManualClock, NotATime, SystemClock, Timestamp};

@@ -1,4 +1,4 @@
-//! `portal admin create`: one more admin, for whoever holds the stores.
+//! `portal admin create`: creates an admin, for an operator with access to the stores.
 
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -10,54 +10,55 @@ use users::{CreateAdmin, Email, Name, Password};
 
 use crate::{config, run, whole};
 
-/// What can be done about admins.
+/// The commands on admins.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes an account that is an admin, while no portal holds the data folder; in a fleet at any time.
+    /// Creates an admin account. Stop the portal first if its stores are files; in a fleet it works at any time.
     Create(Flags),
 }
 
-/// Who is to be an admin. The password is never an argument: arguments are seen by everybody on the machine.
+/// The new admin. The password is never an argument, because every user of the machine can see arguments.
 #[derive(Debug, Args)]
 #[group(id = "admin_create")]
 pub struct Flags {
-    /// The address to log in with.
+    /// The e-mail address to log in with.
     #[arg(long)]
     email: String,
     /// The display name.
     #[arg(long, default_value = "Admin")]
     name: String,
-    /// A file whose first line is the password; `-` for standard input. Without it, it is asked for on the terminal.
+    /// A file whose first line is the password, or `-` for standard input. Without it, the terminal asks for the password.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     #[command(flatten)]
     config: config::Flags,
 }
 
-/// Does it.
+/// Creates the account.
 ///
 /// # Errors
-/// Where a running portal holds the data folder, the e-mail is taken, or the password is refused.
+/// Fails if a running portal holds the data folder, the e-mail is taken, or the password is refused.
 pub async fn admin(command: &Command) -> anyhow::Result<()> {
     let Command::Create(flags) = command;
     let config = config::load(&flags.config)?.service;
     let email = Email::parse(&flags.email).context("--email")?;
     let name = Name::parse(&flags.name).context("--name")?;
-    // Before the password is asked for: nobody types one in vain.
+    // The lock comes before the password, so that nobody types one in vain.
     let _lock = run::hold(&config.data_dir)?;
     whole::ensure(&config)?;
-    let password = Password::parse(&password(flags.password_file.as_deref())?).context("the password")?;
+    let password =
+        Password::parse(&read_password(flags.password_file.as_deref())?).context("the password")?;
     let around = Surroundings::one_process();
     let opened = users::open(&config.users, &around).await.context("users")?;
-    let made = opened.app.create_admin(CreateAdmin { name, email, password }).await;
+    let created = opened.app.create_admin(CreateAdmin { name, email, password }).await;
     for closer in opened.closers {
         closer.await;
     }
-    say(format_args!("{} is an admin now: {}", flags.email, made?.id));
+    say(format_args!("{} is an admin now: {}", flags.email, created?.id));
     Ok(())
 }
 
-fn password(file: Option<&Path>) -> anyhow::Result<String> {
+fn read_password(file: Option<&Path>) -> anyhow::Result<String> {
     match file {
         Some(path) if path != Path::new("-") => {
             let text =
@@ -65,8 +66,11 @@ fn password(file: Option<&Path>) -> anyhow::Result<String> {
             Ok(text.lines().next().unwrap_or_default().to_owned())
         }
         None if std::io::stdin().is_terminal() => {
-            let password = rpassword::prompt_password("password: ")?;
-            ensure!(password == rpassword::prompt_password("once more: ")?, "the two passwords differ");
+            let password = rpassword::prompt_password("Password: ")?;
+            ensure!(
+                password == rpassword::prompt_password("Repeat the password: ")?,
+                "the two passwords differ"
+            );
             Ok(password)
         }
         _ => {
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_admin_is_made_once_and_nobody_becomes_one_by_asking_again() {
+    async fn an_admin_is_created_once_and_a_second_call_changes_nothing() {
         let folder = Folder::new();
         admin(&create(&folder, "ada@example.org", "correct horse battery")).await.expect("makes an admin");
         let again =
@@ -114,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_held_folder_and_a_bad_password_are_refused_with_a_sentence() {
+    async fn a_folder_in_use_and_a_bad_password_are_refused_with_a_sentence() {
         let folder = Folder::new();
         let refused =
             |command| async move { format!("{:#}", admin(&command).await.expect_err("is refused")) };

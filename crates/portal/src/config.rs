@@ -1,4 +1,5 @@
-//! The configuration of the one process: that of every service, under its name, over defaults that point into one data folder.
+//! The configuration of the one process: the configurations of all services, each under its name. Their defaults place all stores in
+//! one data folder.
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +10,15 @@ use figment::providers::Serialized;
 use figment::value::Dict;
 use serde::{Deserialize, Serialize};
 
-/// What the one process can be told. `portal check-config` prints what is in force.
+/// The configuration of the one process. `portal check-config` prints the effective one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where every store keeps its files.
+    /// The folder of all stores.
     pub data_dir: PathBuf,
-    /// The address under which the portal is known; tokens name it as their issuer. Empty: the address that is listened on.
+    /// The public URL of the portal, which tokens name as their issuer. If empty, the address that the portal listens on.
     pub public_url: String,
-    /// Accounts.
+    /// The accounts.
     pub users: users::Config,
     /// The section `famous`.
     pub famous_news: news::Config,
@@ -25,9 +26,9 @@ pub struct Config {
     pub politics_news: news::Config,
     /// The section `sports`.
     pub sports_news: news::Config,
-    /// The aggregator.
+    /// The public news API.
     pub orchestrator: orchestrator::Config,
-    /// Who likes what.
+    /// The recommendations.
     pub recommendations: recommendations::Config,
 }
 
@@ -66,28 +67,28 @@ impl Settings for Config {
     }
 
     fn unfit_for_production(&self) -> Vec<String> {
-        vec!["the one process is for development, demos and small sites; production is a fleet of the six services".to_owned()]
+        vec!["the one process is for development, demos and small sites; run the six services as a fleet in production".to_owned()]
     }
 }
 
-/// The flags of every command that works on the stores.
+/// The flags of the commands that work on the stores.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
-    /// Where every store keeps its files [default: data].
+    /// The folder of all stores [default: data].
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
-    /// A configuration file in TOML, over the built-in defaults; the environment goes over the file.
+    /// A configuration file in TOML. It overrides the built-in defaults; the environment overrides the file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// Those of a command that serves, or says what would be served.
+/// The flags of the commands that serve, or show what would be served.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Serving {
-    /// Where HTTP is served; port 0 takes a free one [default: 127.0.0.1:8080].
+    /// The address to serve HTTP on; port 0 selects a free port [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
-    /// The others.
+    /// The common flags.
     #[command(flatten)]
     pub flags: Flags,
 }
@@ -95,29 +96,29 @@ pub struct Serving {
 const SERVICES: [&str; 6] =
     ["users", "famous_news", "politics_news", "sports_news", "orchestrator", "recommendations"];
 
-/// Reads every layer: built-in defaults, those of this shape (which follow from `data_dir` and `public_url`), the file, the
-/// environment (`PORTAL__…` for the process, `USERS__…` and so on for a service), the flags.
+/// Loads the configuration from all layers: the built-in defaults, the defaults of this shape (which follow from `data_dir` and
+/// `public_url`), the file, the environment (`PORTAL__…` for the process, `USERS__…` and so on for a service), the flags.
 ///
 /// # Errors
-/// Every fault at once.
+/// Fails with all faults together.
 pub fn load(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
     load_serving(&Serving { listen: None, flags: flags.clone() }, None)
 }
 
-/// The same for who serves. `listening` is the address that was bound, once there is one: it is the public URL where none is
-/// configured.
+/// Loads the configuration of a command that serves. `listening` is the bound address, once there is one: it becomes the public URL
+/// if none is configured.
 ///
 /// # Errors
-/// Every fault at once.
+/// Fails with all faults together.
 pub fn load_serving(serving: &Serving, listening: Option<&str>) -> Result<Loaded<Config>, ConfigFaults> {
     load_with(serving, listening, &config::variables())
 }
 
-/// The same with no word from the environment.
+/// Loads the configuration without the environment.
 ///
 /// # Errors
 /// As [`load`].
-pub fn of_the_code(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
+pub fn load_without_environment(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
     load_with(&Serving { listen: None, flags: flags.clone() }, None, &[])
 }
 
@@ -138,7 +139,7 @@ fn load_with(
     config::with_variables(config::read(&over_defaults(base, flags, variables)?), variables)
 }
 
-/// The file, the environment and the flags, over whatever `base` holds.
+/// Adds the file, the environment and the flags on top of `base`.
 fn over_defaults(
     base: Figment,
     Serving { listen, flags }: &Serving,
@@ -163,9 +164,9 @@ fn over_defaults(
     Ok(config::over(figment, said))
 }
 
-/// Every service's own defaults, each below its name.
+/// Returns the defaults of all services, each below its name.
 fn service_defaults() -> Result<String, ConfigFaults> {
-    let told = |error: &dyn std::fmt::Display| ConfigFaults(vec![error.to_string()]);
+    let fault = |error: &dyn std::fmt::Display| ConfigFaults(vec![error.to_string()]);
     let mut all = toml::Table::new();
     for (name, text) in SERVICES.into_iter().zip([
         users::Config::DEFAULTS,
@@ -175,13 +176,13 @@ fn service_defaults() -> Result<String, ConfigFaults> {
         orchestrator::Config::DEFAULTS,
         recommendations::Config::DEFAULTS,
     ]) {
-        let table: toml::Table = text.parse().map_err(|error| told(&error))?;
+        let table: toml::Table = text.parse().map_err(|error| fault(&error))?;
         all.insert(name.to_owned(), toml::Value::Table(table));
     }
-    toml::to_string(&all).map_err(|error| told(&error))
+    toml::to_string(&all).map_err(|error| fault(&error))
 }
 
-/// What makes this shape: embedded stores in the data folder, neighbours in this process.
+/// Returns the defaults of this shape: embedded stores in the data folder, services in this process.
 fn shape(data: &Path, public_url: &str) -> Result<String, ConfigFaults> {
     let file =
         |scheme: &str, name: &str| toml::Value::String(format!("{scheme}:{}", data.join(name).display()));
@@ -358,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_limits_are_those_of_the_code() {
+    fn the_documented_limits_are_those_load_without_environment() {
         let document = include_str!("../../../docs/configuration.md");
         let limits = serde_json::to_value(chassis::http::ThrottleConfig::default()).expect("JSON");
         for (name, windows) in limits.as_object().expect("a list for each") {

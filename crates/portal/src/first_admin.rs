@@ -1,35 +1,35 @@
-//! The first admin of a portal that nobody configured one for.
+//! The first admin of a portal without a configured one.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chassis::config::Settings;
 use users::{BootstrapAdminConfig, Config};
 
-/// The e-mail of the first admin where none is configured; `.internal` is reserved for private use and reaches nobody.
+/// The e-mail of the first admin if none is configured. The domain `.internal` is reserved for private use and never reached.
 pub const EMAIL: &str = "admin@portal.internal";
-/// Where the password stands, in the data folder, for the owner of the process alone.
+/// The file of the password in the data folder. Only the owner of the process can read it.
 const FILE: &str = "initial-admin-password";
+/// Bytes of the password: 128 bits can't be guessed.
+const PASSWORD_BYTES: usize = 16;
 
-/// How an operator logs in for the first time.
+/// The way an operator logs in for the first time.
 pub enum FirstAdmin {
-    /// As they configured it themselves.
+    /// With the account of the configuration.
     Configured,
-    /// With [`EMAIL`] and the password in this file, which was made just now.
+    /// With [`EMAIL`] and the password in this file, which is new.
     Made(PathBuf),
-    /// With [`EMAIL`] and the password in this file of an earlier start, unless somebody has changed it since.
+    /// With [`EMAIL`] and the password in this file of an earlier start, unless it was changed since.
     Kept(PathBuf),
-    /// As they did before: there are accounts, and the file is gone.
+    /// As before: there are accounts, and the file is gone.
     Known,
 }
 
-/// Sees to it that a new portal has an admin: where none is configured, a random password is written to the data folder before
-/// anything is built, so that a crash in between leaves no account whose password nobody knows.
+/// Ensures that a new portal has an admin. If none is configured, a random password is written to the data folder before anything
+/// is built, so that a crash leaves no account with an unknown password.
 ///
 /// # Errors
-/// Where the file can't be written or read.
+/// Fails if the file can't be written or read.
 pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
     if config.bootstrap_admin.credentials().is_some() {
         return Ok(FirstAdmin::Configured);
@@ -39,12 +39,12 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
     if !path.exists() && known {
         return Ok(FirstAdmin::Known);
     }
-    let made = chassis::write_private(&path, format!("{}\n", password()?).as_bytes())
+    let made = chassis::write_private(&path, format!("{}\n", kernel::random_hex(PASSWORD_BYTES)).as_bytes())
         .with_context(|| format!("{} can't be written", path.display()))?;
-    match take(config, &path) {
+    match read_into(config, &path) {
         Ok(()) if made => Ok(FirstAdmin::Made(path)),
         Ok(()) => Ok(FirstAdmin::Kept(path)),
-        // There are accounts, an admin among them: what stands in the file is needed no more, and must not stop anybody.
+        // There are accounts, among them an admin. The file is no longer needed and must not prevent a start.
         Err(fault) if known => {
             tracing::warn!(cause = format!("{fault:#}"), "the password of the first admin is left alone");
             Ok(FirstAdmin::Known)
@@ -53,8 +53,8 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
     }
 }
 
-/// Takes the password from the file. What is no password is refused by the rules of users, and not shown.
-fn take(config: &mut Config, path: &Path) -> anyhow::Result<()> {
+/// Reads the password from the file. The rules of users refuse an invalid one without showing it.
+fn read_into(config: &mut Config, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{shown} can't be read"))?;
     let wanted = BootstrapAdminConfig { email: EMAIL.to_owned(), password: text.trim().to_owned().into() };
@@ -62,16 +62,11 @@ fn take(config: &mut Config, path: &Path) -> anyhow::Result<()> {
     let faults = config.validate();
     if let Some(fault) = faults.iter().find(|fault| fault.starts_with("bootstrap_admin.")) {
         config.bootstrap_admin = before;
-        anyhow::bail!("{shown} holds no password ({fault}); delete it, and a new one is made");
+        anyhow::bail!(
+            "{shown} does not contain a valid password ({fault}); delete the file to get a new one"
+        );
     }
     Ok(())
-}
-
-/// A password that nobody can guess.
-pub(crate) fn password() -> anyhow::Result<String> {
-    let mut bytes = [0u8; 18];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]
@@ -94,7 +89,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn nobody_else_can_read_the_password() {
+    fn only_the_owner_can_read_the_password() {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().expect("a folder");
         let FirstAdmin::Made(path) = provide(&mut config(), data.path()).expect("provides") else {
@@ -105,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_garbage_is_named_before_there_are_accounts_and_ignored_afterwards() {
+    fn a_file_with_garbage_is_an_error_before_there_are_accounts_and_ignored_afterwards() {
         let data = tempfile::tempdir().expect("a folder");
         for garbage in [b"short".as_slice(), b"\xff\xfe", b"", "x".repeat(200).as_bytes()] {
             std::fs::write(data.path().join(FILE), garbage).expect("writes");
             let Err(fault) = provide(&mut config(), data.path()) else {
-                panic!("it was taken for a password")
+                panic!("it was accepted as a password")
             };
             assert!(format!("{fault:#}").contains(FILE), "{fault:#}");
         }
@@ -121,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn once_there_are_accounts_and_the_file_is_gone_no_admin_is_made() {
+    fn no_admin_is_created_when_there_are_accounts_and_the_file_is_gone() {
         let data = tempfile::tempdir().expect("a folder");
         std::fs::write(data.path().join("users.db"), "").expect("writes");
         let mut config = config();

@@ -10,7 +10,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Info, OpenApi};
 
-use crate::{asyncapi, documents};
+use crate::documents;
 
 /// The most bytes of a link to a successor.
 const LONGEST_LINK: usize = 2_000;
@@ -54,7 +54,7 @@ pub fn router(services: &[Service]) -> anyhow::Result<Router> {
         // `nest` would answer 404 to a path that ends with the prefix and a slash.
         router = router.nest_service(mount.base, service.http.clone()).nest_service(mount.older, older);
     }
-    Ok(router.merge(documents::router(documents::all(&document(services), asyncapi::SERVED)?)))
+    Ok(router.merge(documents::router(documents::all(&document(services), documents::ASYNCAPI)?)))
 }
 
 /// Says on every answer to an older path where its successor is.

@@ -1,13 +1,14 @@
-//! `portal healthcheck URL`: the same question that an orchestrator of containers asks.
+//! `portal healthcheck URL`: the readiness check for a container orchestrator.
 
 use std::time::Duration;
 
-/// Asks `URL/readyz` (or the URL itself, where it names a path) and says what the answer was.
+/// Requests `URL/readyz` (or the URL itself, if it has a path) and prints the status.
 ///
 /// # Errors
-/// Where nobody answers within three seconds, or the answer is no 2xx.
+/// Fails if there is no answer within three seconds, or if the status is not 2xx.
 pub async fn check(url: &str) -> anyhow::Result<()> {
-    let address: reqwest::Url = url.parse().map_err(|error| anyhow::anyhow!("{url} is no URL: {error}"))?;
+    let address: reqwest::Url =
+        url.parse().map_err(|error| anyhow::anyhow!("{url} is not a URL: {error}"))?;
     let address = if address.path() == "/" { address.join("/readyz")? } else { address };
     let client = chassis::own_client(Duration::from_secs(3))?;
     let response = client.get(address.clone()).send().await?;

@@ -20,44 +20,43 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the whole portal in this process (also without a subcommand).
+    /// Runs the whole portal in this process (the default without a subcommand).
     Run(Serving),
-    /// Prints the effective configuration, secrets as ***, or every fault of it.
+    /// Prints the effective configuration with secrets as ***, or all of its faults.
     CheckConfig(Serving),
-    /// Prints the OpenAPI document of the whole gateway, as nginx serves it.
+    /// Prints the OpenAPI document of the gateway, as nginx serves it.
     Openapi,
     /// Prints the AsyncAPI document of the bus, as the portal and nginx serve it.
     Asyncapi,
-    /// Prints what every process counts, as docs/metrics.md keeps it.
+    /// Prints the list of all metrics, as in docs/metrics.md.
     Metrics,
-    /// Writes every document that nginx serves into a folder: those of the API and of the bus, the page to try the API from, and
-    /// the pages of problems.
+    /// Writes the documents that nginx serves into a folder: OpenAPI, AsyncAPI, the page to try the API, the pages of problems.
     Documents(Folder),
-    /// Asks a running portal or service whether it is ready.
+    /// Checks that a running portal or service is ready.
     Healthcheck(Url),
-    /// Builds what readers see anew from the events, while no portal runs.
+    /// Rebuilds the articles that readers see from the events. Stop the portal first.
     Replay(replay::Flags),
-    /// Proves that every version that is there is what was written and none is missing between two, and names the articles where that is
-    /// not so, while no portal runs; of servers at any time.
+    /// Verifies the hash chains of all articles, and names each article whose history was changed. Stop the portal first if its
+    /// events are in files; a database server can be verified at any time.
     VerifyHistory(verify::Flags),
-    /// Fills the portal with believable articles, people and readings, while no portal runs.
+    /// Fills the portal with believable articles, people and readings. Stop the portal first.
     Seed(seed::Flags),
-    /// Makes admins.
+    /// Manages admins.
     #[command(subcommand)]
     Admin(admin::Command),
-    /// Plays the original's end-to-end story against a running portal.
+    /// Plays an end-to-end story against a running portal: articles, a reader, recommendations, erasure.
     Robot(robot::Flags),
 }
 
 #[derive(Args)]
 struct Folder {
-    /// Where they are written; `nginx/html` in the sources.
+    /// The folder to write to; `nginx/html` in the sources.
     folder: PathBuf,
 }
 
 #[derive(Args)]
 struct Url {
-    /// Its address, as http://127.0.0.1:8080.
+    /// The address, such as http://127.0.0.1:8080.
     url: String,
 }
 
@@ -65,20 +64,20 @@ fn main() -> ExitCode {
     prepare();
     let cli = Cli::parse();
     let command = cli.command.unwrap_or(Command::Run(cli.run));
-    // What is written for a web server to show must be readable; everything else is for the owner alone.
+    // A web server must be able to read the documents; all other files are for the owner alone.
     if !matches!(command, Command::Documents(_)) {
         chassis::keep_files_private();
     }
-    match act(command) {
+    match execute(command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed("portal", &error),
     }
 }
 
-fn act(command: Command) -> anyhow::Result<()> {
+fn execute(command: Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command {
-        // What it writes is lost if it can't be written: this command runs on.
+        // This command runs on even if its output can't be written.
         Command::Run(flags) => return runtime.block_on(run::run(&flags)),
         Command::CheckConfig(flags) => {
             let loaded = config::load_serving(&flags, None)?;
@@ -115,11 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_command_that_serves_or_says_what_would_be_served_offers_an_address_for_it() {
+    fn only_a_command_that_serves_or_shows_what_would_be_served_has_the_option_listen() {
         let mut cli = Cli::command();
         let mut helps = |path: &[&str]| {
             let found = path.iter().fold(&mut cli, |command, name| {
-                command.find_subcommand_mut(name).unwrap_or_else(|| panic!("there is no {name}"))
+                command.find_subcommand_mut(name).unwrap_or_else(|| panic!("there is no subcommand {name}"))
             });
             found.render_long_help().to_string()
         };

@@ -56,7 +56,7 @@ mod tests {
     use crate::config::{self, Flags};
 
     fn config(data: PathBuf) -> Config {
-        config::of_the_code(&Flags { data_dir: Some(data), ..Flags::default() })
+        config::load_without_environment(&Flags { data_dir: Some(data), ..Flags::default() })
             .expect("a configuration")
             .service
     }

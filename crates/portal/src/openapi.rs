@@ -1,4 +1,4 @@
-//! `portal openapi`: the document of the whole gateway.
+//! `portal openapi`: the OpenAPI document of the gateway.
 
 use chassis::Surroundings;
 use utoipa::openapi::OpenApi;
@@ -6,15 +6,15 @@ use utoipa::openapi::OpenApi;
 use crate::config::{self, Flags};
 use crate::{gateway, run};
 
-/// The document. It follows from the code alone: the services are built on stores in a folder that is gone afterwards, and no
+/// Returns the document. It depends on the code alone: the services are built on stores in a temporary folder, and no
 /// configuration is read.
 ///
 /// # Errors
-/// Where the folder can't be made or written.
+/// Fails if the temporary folder can't be created or written.
 pub async fn document() -> anyhow::Result<OpenApi> {
     let folder = tempfile::tempdir()?;
     let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
-    let config = config::of_the_code(&flags)?.service;
+    let config = config::load_without_environment(&flags)?.service;
     let services = Box::pin(run::build(config, &Surroundings::one_process())).await?;
     let document = gateway::document(&services);
     for closer in services.into_iter().flat_map(|service| service.closers) {

@@ -1,4 +1,4 @@
-//! `portal replay`: builds what readers see anew from the events.
+//! `portal replay`: rebuilds the articles that readers see from the events.
 
 use anyhow::Context;
 use chassis::{Surroundings, say};
@@ -8,11 +8,11 @@ use kernel::Section;
 
 use crate::{config, offline};
 
-/// What is replayed, and where.
+/// The sections to replay.
 #[derive(Debug, Args)]
 #[group(id = "replay")]
 pub struct Flags {
-    /// The section; every section where none is named.
+    /// The section; all sections by default.
     #[arg(long, value_name = "SECTION")]
     section: Option<Section>,
     #[command(flatten)]
@@ -22,14 +22,15 @@ pub struct Flags {
 /// Replays one section or all of them, while no portal runs on the data folder.
 ///
 /// # Errors
-/// Where there are no events, a portal runs on the folder, a store can't be opened or an event can't be read; the view stays as it was.
+/// Fails if there are no events, a portal runs on the folder, a store can't be opened, or an event can't be read. The view is
+/// unchanged then.
 pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
     let config = config::load(&flags.config)?.service;
     let sections = offline::sections(flags.section);
     let _held = offline::hold(&config, &sections)?;
     let surroundings = Surroundings::one_process();
     for section in sections {
-        // A view that was lost is what this command is for.
+        // This command also restores a view whose file is lost.
         let view = offline::of(&config, section).view.of(section.service());
         chassis::sqlite::forget_if_missing(view.expose())?;
         let opened = news::open(section, offline::of(&config, section), &surroundings).await;
@@ -38,9 +39,9 @@ pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
         let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
         let outcome = app.replay(|done| progress.set_position(done)).await;
         app.close().await;
-        let done = outcome.with_context(|| format!("{} keeps the view that it had", section.service()))?;
+        let done = outcome.with_context(|| format!("the view of {} is unchanged", section.service()))?;
         progress.finish_and_clear();
-        say(format_args!("{}: the view was built anew, {} articles", section.service(), done.articles));
+        say(format_args!("{}: the view was rebuilt, {} articles", section.service(), done.articles));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! `portal robot URL`: the original's end-to-end story (three articles, one reader, three labels), adapted to what this portal
-//! breaks on purpose, against any running portal.
+//! `portal robot URL`: plays the original's end-to-end story (three articles, one reader, three labels) against any running portal,
+//! adapted to the deliberate differences of this portal.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 
 use crate::first_admin;
 
-/// What the robot has to know.
+/// The portal and the admin that the robot works with.
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// The portal's address, as http://127.0.0.1:8080.
+    /// The address of the portal, such as http://127.0.0.1:8080.
     url: String,
     /// The e-mail of an admin, who publishes the articles.
     #[arg(long, default_value = first_admin::EMAIL, env = "ROBOT_ADMIN_EMAIL")]
     admin_email: String,
-    /// The file that holds the admin's password.
+    /// The file with the password of the admin.
     #[arg(
         long,
         value_name = "FILE",
@@ -30,28 +30,31 @@ pub struct Flags {
     admin_password_file: PathBuf,
 }
 
-/// How long an effect that crosses the bus may take.
+/// The longest time for an effect that crosses the bus.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Plays the story and says each step; the first that goes wrong ends it. However it ends, the robot takes its articles back: they
-/// were for nobody to read.
+/// Plays the story and prints each step. The first step that fails ends the story. In any case the robot removes its articles
+/// afterwards.
 ///
 /// # Errors
-/// The step that went wrong, and what was answered.
+/// Fails with the step that failed and the answer.
 pub async fn play(flags: &Flags) -> anyhow::Result<()> {
     let password = std::fs::read_to_string(&flags.admin_password_file).with_context(|| {
-        format!("{} can't be read; name it by --admin-password-file", flags.admin_password_file.display())
+        format!(
+            "{} can't be read; set the path with --admin-password-file",
+            flags.admin_password_file.display()
+        )
     })?;
     let robot = Robot { base: flags.url.trim_end_matches('/').to_owned(), http: client()? };
     let admin = robot.login(&flags.admin_email, password.trim()).await.context("the admin logs in")?.0;
     done("the admin logs in");
     let mut articles = Vec::new();
-    let told = robot.story(&admin, &mut articles).await;
-    let taken_back = robot.take_back(articles, &admin).await.context("the articles are taken back");
-    // What went wrong first matters more.
-    told.and(taken_back)?;
-    done("the story is told");
+    let played = robot.story(&admin, &mut articles).await;
+    let removed = robot.remove(articles, &admin).await.context("the articles are removed");
+    // The first failure matters more.
+    played.and(removed)?;
+    done("the story is complete");
     Ok(())
 }
 
@@ -64,11 +67,11 @@ struct Robot {
     http: Client,
 }
 
-/// What the robot wrote.
+/// An article of the robot.
 struct Article {
     section: Section,
     id: String,
-    /// The last version that it knows: 1 is the draft, 2 what was published.
+    /// The last known version: 1 is the draft, 2 the published version.
     version: u64,
 }
 
@@ -88,22 +91,22 @@ fn done(step: &str) {
 }
 
 impl Robot {
-    /// Tells the story, and notes each article as soon as there is one.
+    /// Plays the story, and records each article as soon as it exists.
     async fn story(&self, admin: &str, articles: &mut Vec<Article>) -> anyhow::Result<()> {
-        let run = run_id()?;
+        let run = run_id();
         let email = format!("robot-{run}@portal.internal");
         let password = format!("robot {run}");
         let body = json!({"name": "Robot Reader", "email": email, "password": password});
         let reader = self.expect(Method::POST, "/users/v1/", None, Some(body), StatusCode::CREATED).await?;
         let id = reader["id"].as_str().context("the new account has an id")?.to_owned();
-        ensure!(reader.get("password").is_none(), "the answer to a registration holds a password");
+        ensure!(reader.get("password").is_none(), "the answer to a registration contains a password");
         done("a reader registers");
 
-        let (token, _) = self.login(&email, &password).await.context("the reader logs in at once")?;
+        let (token, _) = self.login(&email, &password).await.context("the reader logs in immediately")?;
         let consent = json!({"personalisation": true, "history": true});
         let path = format!("/users/v1/{id}/consent");
         self.expect(Method::PUT, &path, Some(&token), Some(consent), StatusCode::OK).await?;
-        // Consent to history is a claim of the token: it holds from the next login on.
+        // Consent to history is a claim of the token, so it takes effect with the next login.
         let (token, _) = self.login(&email, &password).await?;
         done("the reader consents and logs in again");
 
@@ -113,14 +116,14 @@ impl Robot {
             self.publish(article, admin).await?;
             let path = format!("{}?min_version=2", article.path());
             let read = self.expect(Method::GET, &path, Some(&token), None, StatusCode::OK).await?;
-            ensure!(read["news"]["id"] == article.id.as_str(), "the article that was read is another one");
+            ensure!(read["news"]["id"] == article.id.as_str(), "the answer contains another article");
             done(&format!("an article of {section} is published and read"));
         }
 
         let listed = self.expect(Method::GET, "/news/v1/all/1/3", None, None, StatusCode::OK).await?;
         ensure!(
             listed["news"].as_array().is_some_and(|news| news.len() == 3),
-            "the mixed list has three articles"
+            "the mixed list does not have three articles"
         );
         done("the three are in the mixed list");
 
@@ -138,7 +141,7 @@ impl Robot {
             StatusCode::ACCEPTED,
         )
         .await?;
-        self.until(&path, admin, "after erasure nothing is left of the reader", |answer| {
+        self.until(&path, admin, "after the erasure nothing of the reader remains", |answer| {
             matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) || labels(&answer.body) == 0
         })
         .await
@@ -162,7 +165,7 @@ impl Robot {
         Ok(())
     }
 
-    /// Takes one step in the life of an article.
+    /// Calls one command on an article.
     async fn step(&self, article: &mut Article, step: &str, admin: &str) -> anyhow::Result<Value> {
         let (path, body) = (format!("{}/{step}", article.path()), json!({"version": article.version}));
         let answer = self.expect(Method::POST, &path, Some(admin), Some(body), StatusCode::OK).await?;
@@ -170,8 +173,8 @@ impl Robot {
         Ok(answer)
     }
 
-    /// Unpublishes what was published, and deletes all.
-    async fn take_back(&self, articles: Vec<Article>, admin: &str) -> anyhow::Result<()> {
+    /// Unpublishes the published articles, and deletes all.
+    async fn remove(&self, articles: Vec<Article>, admin: &str) -> anyhow::Result<()> {
         for mut article in articles {
             if article.version > 1 {
                 self.step(&mut article, "unpublish", admin).await?;
@@ -179,7 +182,7 @@ impl Robot {
             let body = json!({"version": article.version});
             self.expect(Method::DELETE, &article.path(), Some(admin), Some(body), StatusCode::OK).await?;
         }
-        done("the articles are taken back");
+        done("the articles are removed");
         Ok(())
     }
 
@@ -207,7 +210,7 @@ impl Robot {
             }
             ensure!(
                 started.elapsed() < PATIENCE,
-                "{step}: not within 10 s; GET {path} answered {}",
+                "{step}: this did not happen within 10 s; GET {path} answered {}",
                 answer.body
             );
             chassis::pause(LOOK_AGAIN).await;
@@ -249,9 +252,7 @@ impl Robot {
     }
 }
 
-/// Makes the names of one run different from those of every other.
-fn run_id() -> anyhow::Result<String> {
-    let mut bytes = [0u8; 6];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    Ok(hex::encode(bytes))
+/// Returns an id that makes the names of each run unique.
+fn run_id() -> String {
+    kernel::random_hex(6)
 }

@@ -43,13 +43,13 @@ mod tests {
     use testkit::Folder;
 
     use super::*;
-    use crate::config::{Flags, of_the_code};
+    use crate::config::{Flags, load_without_environment};
 
     #[test]
     fn every_store_of_the_one_process_is_looked_at() {
         let folder = Folder::new();
         let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
-        let loaded = of_the_code(&flags).expect("a configuration");
+        let loaded = load_without_environment(&flags).expect("a configuration");
         let files: Vec<PathBuf> = files(&loaded.service).into_iter().flatten().collect();
         for file in &files {
             let shown = file.display().to_string();

@@ -17,10 +17,20 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         "users" | "news" | "orchestrator" | "recommendations" | "web" => {
             &["bus", "chassis", "kernel", "proto"]
         }
+        "seed" => &["users", "news", "recommendations", "bus", "chassis", "kernel"],
         // Messages because it describes the bus (`portal asyncapi`).
-        "portal" => {
-            &["users", "news", "orchestrator", "recommendations", "web", "bus", "chassis", "kernel", "proto"]
-        }
+        "portal" => &[
+            "users",
+            "news",
+            "orchestrator",
+            "recommendations",
+            "web",
+            "seed",
+            "bus",
+            "chassis",
+            "kernel",
+            "proto",
+        ],
         "system-tests" => &["portal", "testkit", "kernel"],
         // It measures from outside; messages because it also asks a section as the orchestrator does.
         "bench" => &["portal", "testkit", "kernel", "proto", "system-tests"],
@@ -30,7 +40,7 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
 
 /// Whose tests may use the testkit.
 fn may_use_the_testkit(name: &str) -> bool {
-    matches!(name, "chassis" | "bus" | "portal") || SERVICES.contains(&name)
+    matches!(name, "chassis" | "bus" | "seed" | "portal") || SERVICES.contains(&name)
 }
 
 fn forbidden(arrows: &[Arrow]) -> Vec<String> {

@@ -38,8 +38,8 @@ fn every_variable_of_the_templates_is_documented_and_every_documented_one_is_use
 
 #[test]
 fn the_gateway_closes_a_silent_connection_before_a_service_does() {
-    let of_the_code = portal::config::of_the_code(&portal::config::Flags::default());
-    let services_close = of_the_code.expect("the code's own configuration").process.edge.header_budget_ms;
+    let loaded = portal::config::load_without_environment(&portal::config::Flags::default());
+    let services_close = loaded.expect("the code's own configuration").process.edge.header_budget_ms;
     let upstreams = text("nginx/templates/upstreams.conf.template");
     let lets_go: Vec<u64> = upstreams
         .lines()

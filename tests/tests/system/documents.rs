@@ -14,7 +14,7 @@ scenarios! {
 
 async fn documents() -> Vec<Document> {
     let api = Box::pin(portal::openapi::document()).await.expect("the document of the API");
-    portal::documents::all(&api, portal::asyncapi::SERVED).expect("all documents")
+    portal::documents::all(&api, portal::documents::ASYNCAPI).expect("all documents")
 }
 
 async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {

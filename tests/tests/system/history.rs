@@ -95,7 +95,7 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
     let whole = verify("sports").await.expect("the command runs");
     assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
     let output_text = String::from_utf8_lossy(&whole.stdout).into_owned();
-    assert!(output_text.contains("2 articles, 4 versions: all are as they were written"), "{output_text}");
+    assert!(output_text.contains("2 articles, 4 versions: all unchanged"), "{output_text}");
 
     // The second version of the first article.
     let file = world.portal().data().join("sports-news.db");
@@ -181,7 +181,7 @@ async fn a_byte_that_was_changed_in_a_table_is_found_and_named_while_the_fleet_r
         assert!(whole.status.success(), "{}", String::from_utf8_lossy(&whole.stderr));
         let output_text = output_text(&whole);
         assert!(
-            output_text.contains("all are as they were written") && !output_text.contains(": 0 articles"),
+            output_text.contains("all unchanged") && !output_text.contains(": 0 articles"),
             "{output_text}"
         );
     }

@@ -15,9 +15,6 @@ use self::described::Described;
 use crate::config::{self, Flags};
 use crate::run;
 
-/// The document as the portal and nginx serve it: `nginx/html/asyncapi.json`, which a test compares with the code.
-pub const SERVED: &str = include_str!("../../../../nginx/html/asyncapi.json");
-
 /// The topic exchange of every fact.
 const EVENTS: &str = "portal.events";
 /// The exchange of every call.
@@ -31,7 +28,7 @@ const CALLS: &str = "portal.calls";
 pub async fn document() -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
-    let config = config::of_the_code(&flags)?.service;
+    let config = config::load_without_environment(&flags)?.service;
     let around = Surroundings::one_process();
     let bus = bus::open_local(config.users.bus.url.expose(), &around).await?;
     let services = Box::pin(run::build(config, &around)).await?;

@@ -27,6 +27,9 @@ pub const POLICY_OF_PAGES: &str =
 /// How long a browser may keep what changes with a release only.
 const OF_A_RELEASE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
+/// The AsyncAPI document as the portal and nginx serve it. A test compares it with the code.
+pub const ASYNCAPI: &str = include_str!("../../../../nginx/html/asyncapi.json");
+
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";

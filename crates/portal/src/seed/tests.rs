@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use http::Request;
+use seed::Plan;
 use serde_json::{Value, json};
 use testkit::Folder;
 use tower::ServiceExt;
@@ -18,8 +19,8 @@ fn loaded(folder: &Folder) -> chassis::config::Loaded<Config> {
     config::load(&flags).expect("a good configuration")
 }
 
-/// Forty people register, and what a password costs is not asked here: hashing takes the least memory and one pass. No settings can
-/// say so; this goes past what validates them.
+/// Forty people register, and the cost of a password does not matter here: hashing takes the least memory and one pass. The
+/// validation of settings refuses that, so this goes around it.
 fn config(folder: &Folder) -> Config {
     let mut config = loaded(folder).service;
     (config.users.passwords.memory_kib, config.users.passwords.passes) = (8, 1);
@@ -30,7 +31,7 @@ async fn filled(folder: &Folder, seed: u64) -> anyhow::Result<Summary> {
     fill(config(folder), seed, ARTICLES, &ProgressBar::hidden(), &CancellationToken::new()).await
 }
 
-/// The portal as readers meet it, without sockets.
+/// The portal as readers see it, without sockets.
 struct Reader {
     router: Router,
     edge: chassis::http::EdgeConfig,
@@ -69,8 +70,8 @@ impl Reader {
     }
 }
 
-/// What every reader sees: all that is the same whenever a seed is sown.
-async fn seen(folder: &Folder) -> Vec<Value> {
+/// Returns the content that readers see and that is the same in every run of a seed.
+async fn content(folder: &Folder) -> Vec<Value> {
     let reader = Reader::of(folder).await;
     let page = reader.get("/news/v1/all/1/100?include=content").await;
     let news = page["news"].as_array().expect("a list").clone();
@@ -94,26 +95,26 @@ async fn seen(folder: &Folder) -> Vec<Value> {
 async fn a_seed_fills_a_portal_that_reads_like_news_and_a_second_run_adds_nothing() {
     let (folder, other) = (Folder::new(), Folder::new());
     let summary = filled(&folder, SEED).await.expect("fills");
-    assert!(!summary.was_there && summary.published + summary.drafts == ARTICLES);
-    let first = seen(&folder).await;
+    assert!(!summary.is_old && summary.published + summary.drafts == ARTICLES);
+    let first = content(&folder).await;
     assert_eq!(first.len(), summary.published);
     let sections: BTreeSet<&str> = first.iter().filter_map(|article| article[0].as_str()).collect();
     assert_eq!(sections.len(), 3);
 
     let again = filled(&folder, SEED).await.expect("does nothing");
-    assert!(again.was_there);
-    assert_eq!(seen(&folder).await, first);
+    assert!(again.is_old);
+    assert_eq!(content(&folder).await, first);
 
     filled(&other, SEED).await.expect("fills");
-    assert_eq!(seen(&other).await, first, "the same seed is the same content");
+    assert_eq!(content(&other).await, first, "the same seed is the same content");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_of_a_seed_log_in_and_readers_have_the_labels_they_like() {
+async fn people_of_a_seed_can_log_in_and_readers_have_the_labels_they_like() {
     let folder = Folder::new();
     let summary = filled(&folder, SEED).await.expect("fills");
-    let plan = Plan::of(SEED, ARTICLES).expect("a plan");
-    // The reader who reads most of those who allow it.
+    let plan = Plan::new(SEED, ARTICLES).expect("a plan");
+    // The reader with the most readings, among those who consent.
     let reads = |index: usize| plan.readings.iter().filter(|reading| reading.reader == index).count();
     let allowed = (0..plan.people.len()).filter(|index| plan.people[*index].history);
     let index = allowed.max_by_key(|index| reads(*index)).expect("a reader");
@@ -143,9 +144,9 @@ async fn people_of_a_seed_log_in_and_readers_have_the_labels_they_like() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_seed_that_was_interrupted_goes_on_where_it_ended() {
+async fn a_seed_that_was_interrupted_continues_where_it_ended() {
     let (folder, whole) = (Folder::new(), Folder::new());
-    // Stopped once before anything, and then at several places of its way.
+    // Stopped once before the first step, and then after several numbers of steps.
     for after in [0, 30, 55, 90, 120] {
         let (stop, progress) = (CancellationToken::new(), ProgressBar::hidden());
         let (at, watched) = (stop.clone(), progress.clone());
@@ -157,16 +158,16 @@ async fn a_seed_that_was_interrupted_goes_on_where_it_ended() {
         let stopped = fill(config(&folder), SEED, ARTICLES, &progress, &stop).await;
         watcher.await.expect("it was stopped");
         if let Err(error) = stopped {
-            assert!(format!("{error:#}").contains("the same command goes on"), "{error:#}");
+            assert!(format!("{error:#}").contains("the same command continues"), "{error:#}");
         }
     }
     filled(&folder, SEED).await.expect("is completed");
     filled(&whole, SEED).await.expect("fills");
-    assert_eq!(seen(&folder).await, seen(&whole).await);
+    assert_eq!(content(&folder).await, content(&whole).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_portal_that_is_held_or_holds_another_seed_is_refused() {
+async fn a_portal_that_is_in_use_or_has_another_seed_is_refused() {
     let folder = Folder::new();
     let held = run::lock(folder.path()).expect("the lock");
     let refused = filled(&folder, SEED).await.map(drop).expect_err("held").to_string();
@@ -175,22 +176,7 @@ async fn a_portal_that_is_held_or_holds_another_seed_is_refused() {
     filled(&folder, SEED).await.expect("fills");
     let refused = filled(&folder, SEED + 1).await.map(drop).expect_err("another seed").to_string();
     assert!(refused.contains("--seed 7 --articles 24"), "{refused}");
-    std::fs::remove_file(Accounts::path(folder.path())).expect("removes");
+    std::fs::remove_file(seed::accounts_path(folder.path())).expect("removes");
     let refused = filled(&folder, SEED).await.map(drop).expect_err("nothing known").to_string();
     assert!(refused.contains("was filled before"), "{refused}");
-}
-
-#[cfg(unix)]
-#[test]
-fn nobody_else_can_read_the_passwords_and_a_seed_does_not_tell_them() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = Folder::new();
-    let plan = Plan::of(SEED, 3).expect("a plan");
-    let accounts = || Accounts::new(SEED, 3, Timestamp::from_millis(0), &plan).expect("accounts");
-    let (one, other) = (accounts().written(folder.path()).expect("writes"), accounts());
-    assert_ne!(one.account[0].password, other.account[0].password);
-    let mode = std::fs::metadata(Accounts::path(folder.path())).expect("the file").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let read = Accounts::read(folder.path()).expect("reads").expect("is there");
-    assert_eq!(read.account[0].password, one.account[0].password);
 }

@@ -1,11 +1,12 @@
-//! Chance that is the same on every machine and with every release: what a seed tells must not change because a library did.
+//! Random numbers that are the same on every machine and with every release: an upgrade of a library must not change the
+//! stories of a seed.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): ten lines, no state but a number, and good enough to tell stories. Never for secrets.
+/// SplitMix64 (Steele, Lea and Flood, 2014): ten lines, one number as state, and good enough for stories. Never for secrets.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// One of many independent streams of a seed, by name: what one part draws changes nothing for another.
+    /// Creates one of many independent streams of a seed, by name. The draws of one part change nothing for another.
     pub fn of(seed: u64, stream: &str) -> Self {
         // FNV-1a over the name, so that streams differ from their first number on.
         let start = 0xcbf2_9ce4_8422_2325_u64 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -15,7 +16,7 @@ impl Random {
         Self(mixed)
     }
 
-    /// The next number.
+    /// Returns the next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -24,32 +25,32 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 up to but not `end`; 0 where `end` is 0.
+    /// Returns a number from 0 up to but not including `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         // The bias of the remainder is one in billions here.
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.number() % end).unwrap_or(0)
     }
 
-    /// A number from `from` to `to`, both of them included.
+    /// Returns a number from `from` to `to`, both included.
     pub fn between(&mut self, from: i64, to: i64) -> i64 {
         let width = u64::try_from(to.saturating_sub(from)).unwrap_or(0).saturating_add(1);
         from.saturating_add(i64::try_from(self.number() % width).unwrap_or(0))
     }
 
-    /// True in `part` of `whole` cases.
+    /// Returns true in `part` of `whole` cases.
     pub fn chance(&mut self, part: usize, whole: usize) -> bool {
         self.below(whole) < part
     }
 
-    /// Brings a list into any order.
+    /// Shuffles a list.
     pub fn shuffle<T>(&mut self, list: &mut [T]) {
         for last in (1..list.len()).rev() {
             list.swap(last, self.below(last + 1));
         }
     }
 
-    /// The numbers from 0 up to but not `end`, in any order.
+    /// Returns the numbers from 0 up to but not including `end`, in random order.
     pub fn order(&mut self, end: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..end).collect();
         self.shuffle(&mut order);
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_of_a_seed_are_the_same_for_ever() {
+    fn the_numbers_of_a_seed_never_change() {
         let mut random = Random(0);
         assert_eq!(
             (random.number(), random.number()),

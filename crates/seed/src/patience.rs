@@ -1,4 +1,4 @@
-//! A seed beside a busy portal: what is refused for a passing reason is tried again.
+//! Retries for a seed beside a busy portal: a step that is refused for a temporary reason is run again.
 
 use std::time::{Duration, Instant};
 
@@ -9,14 +9,14 @@ use kernel::{Fault, Kind};
 use recommendations::TasteError;
 use tokio_util::sync::CancellationToken;
 
-/// How long and how often a step is tried again.
+/// The limits of retrying a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// The first pause; it doubles with each attempt.
+    /// The first pause. It doubles with each attempt.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,
-    /// How long a step may take with all of its attempts.
+    /// The longest time for all attempts of a step.
     pub total: Duration,
 }
 
@@ -31,11 +31,11 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Does `attempt` until it succeeds, is refused for good, or the time is over. It may be done again after an attempt of which nobody
-    /// knows whether it had its effect, so it looks at what is there first. What it waits for is shown beside the progress.
+    /// Runs `attempt` until it succeeds, is refused for good, or the time is over. An attempt without an answer may have
+    /// had its effect, so each attempt first looks at what exists. The reason for a pause is shown above the progress.
     ///
     /// # Errors
-    /// What the last attempt failed with.
+    /// Fails with the error of the last attempt.
     pub async fn with<T>(
         self,
         progress: &ProgressBar,
@@ -48,9 +48,9 @@ impl Patience {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };
-            let Some(passing) = Passing::of(&error) else { return Err(error) };
+            let Some(refusal) = TemporaryRefusal::find(&error) else { return Err(error) };
             failures += 1;
-            let wait = back_off(failures, self.first, self.longest).max(passing.retry_after);
+            let wait = back_off(failures, self.first, self.longest).max(refusal.retry_after);
             if stop.is_cancelled() {
                 return Err(error);
             }
@@ -59,13 +59,13 @@ impl Patience {
                 return Err(error).with_context(|| {
                     format!(
                         "given up after {failures} attempts in {seconds} s; run the same command again once the \
-                         portal is less busy: it goes on where this one ended"
+                         portal is less busy: it continues where this one ended"
                     )
                 });
             }
             progress.println(format!(
-                "refused for now ({}), trying again in {:.1} s",
-                passing.code,
+                "refused for now ({}); the next attempt is in {:.1} s",
+                refusal.code,
                 wait.as_secs_f32()
             ));
             tokio::select! {
@@ -76,27 +76,27 @@ impl Patience {
     }
 }
 
-/// A refusal that may pass: 429, 503, or a deadline that is over.
-struct Passing {
+/// A refusal that may pass: 429, 503, or an expired deadline.
+struct TemporaryRefusal {
     code: String,
     retry_after: Duration,
 }
 
-impl Passing {
-    fn of(error: &anyhow::Error) -> Option<Self> {
+impl TemporaryRefusal {
+    fn find(error: &anyhow::Error) -> Option<Self> {
         error.chain().find_map(|cause| {
-            of::<users::UserError>(cause)
-                .or_else(|| of::<news::app::NewsError>(cause))
-                .or_else(|| of::<TasteError>(cause))
-                .or_else(|| of::<StoreFailure>(cause))
-                .or_else(|| of::<kernel::Refusal>(cause))
+            read::<users::UserError>(cause)
+                .or_else(|| read::<news::app::NewsError>(cause))
+                .or_else(|| read::<TasteError>(cause))
+                .or_else(|| read::<StoreFailure>(cause))
+                .or_else(|| read::<kernel::Refusal>(cause))
         })
     }
 }
 
-fn of<E: Fault>(cause: &(dyn std::error::Error + 'static)) -> Option<Passing> {
+fn read<E: Fault>(cause: &(dyn std::error::Error + 'static)) -> Option<TemporaryRefusal> {
     let fault = cause.downcast_ref::<E>()?;
-    matches!(fault.kind(), Kind::TooMany | Kind::Unavailable | Kind::Timeout).then(|| Passing {
+    matches!(fault.kind(), Kind::TooMany | Kind::Unavailable | Kind::Timeout).then(|| TemporaryRefusal {
         code: fault.code().as_str().to_owned(),
         retry_after: fault.retry_after().unwrap_or_default(),
     })
@@ -116,8 +116,9 @@ mod tests {
         total: Duration::from_secs(30),
     };
 
-    /// Fails so often, with this kind, and then succeeds. Returns the outcome and the number of attempts.
-    async fn after(patience: Patience, failures: u32, kind: Kind) -> (anyhow::Result<u32>, u32) {
+    /// Runs a step that fails this many times with this kind and then succeeds. Returns the outcome and the number of
+    /// attempts.
+    async fn run(patience: Patience, failures: u32, kind: Kind) -> (anyhow::Result<u32>, u32) {
         let (attempts, hidden, stop) = (AtomicU32::new(0), ProgressBar::hidden(), CancellationToken::new());
         let outcome = patience.with(&hidden, &stop, async || {
             let attempt = attempts.fetch_add(1, Ordering::Relaxed);
@@ -130,28 +131,28 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_refused_for_a_passing_reason_is_tried_again_and_what_is_refused_for_good_is_not() {
+    async fn a_step_is_run_again_after_a_temporary_refusal_and_not_after_a_final_one() {
         for kind in [Kind::TooMany, Kind::Unavailable, Kind::Timeout] {
-            let (outcome, attempts) = after(QUICK, 5, kind).await;
+            let (outcome, attempts) = run(QUICK, 5, kind).await;
             assert_eq!((outcome.expect("at the sixth time"), attempts), (5, 6), "{kind:?}");
         }
         for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_transient()) {
-            let (outcome, attempts) = after(QUICK, 5, kind).await;
+            let (outcome, attempts) = run(QUICK, 5, kind).await;
             assert_eq!((outcome.is_err(), attempts), (true, 1), "{kind:?}");
         }
     }
 
     #[tokio::test]
-    async fn a_seed_gives_up_in_the_end_and_says_what_to_do() {
+    async fn a_seed_that_gives_up_says_how_to_continue() {
         let brief = Patience { total: Duration::from_millis(20), ..QUICK };
-        let (outcome, attempts) = after(brief, u32::MAX, Kind::Unavailable).await;
-        let said = format!("{:#}", outcome.expect_err("it gives up"));
-        assert!(attempts > 1 && said.contains("run the same command again"), "{said}");
-        assert!(said.contains("not now"), "{said}");
+        let (outcome, attempts) = run(brief, u32::MAX, Kind::Unavailable).await;
+        let message = format!("{:#}", outcome.expect_err("it gives up"));
+        assert!(attempts > 1 && message.contains("run the same command again"), "{message}");
+        assert!(message.contains("not now"), "{message}");
     }
 
     #[tokio::test]
-    async fn a_seed_that_is_asked_to_stop_waits_no_longer() {
+    async fn a_seed_that_is_asked_to_stop_does_not_wait() {
         let (stop, attempts) = (CancellationToken::new(), AtomicU32::new(0));
         let forever =
             Patience { first: Duration::from_secs(3600), longest: Duration::from_secs(3600), ..QUICK };

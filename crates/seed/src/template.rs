@@ -1,20 +1,20 @@
-//! The little language of the story files: text with `{slots}` and `[one thing|another]`.
+//! The template language of the story files: text with `{slots}` and `[one thing|another]`.
 //!
 //! ```text
-//! {club}            what the fact is; of an entry with fields, its name
-//! {club.ground}     a field of it
-//! {club.s}          in the genitive; also .a (with a or an), .cap, .low, .last (the last word), .word and .ord (numbers in words)
+//! {club}            the fact; the name of an entry with fields
+//! {club.ground}     a field of the entry
+//! {club.s}          genitive; also .a (with a or an), .cap, .low, .last (the last word), .word and .ord (numbers in words)
 //! {coach.he}        he or she; also .him and .his
 //! {goals|goal|goals}   the number and what is counted, in agreement; {goals.word|goal|goals} in words
-//! [a|b|c]           one of them by chance; an empty one is allowed, and they may lie in each other
+//! [a|b|c]           one of them at random; they may be nested and empty
 //! ```
 
 use anyhow::{Context, bail, ensure};
 
-use super::facts::Facts;
-use super::random::Random;
+use crate::facts::Facts;
+use crate::random::Random;
 
-/// A text with places to be filled.
+/// A text with slots and choices.
 #[derive(Debug, Clone)]
 pub struct Template(Vec<Node>);
 
@@ -36,18 +36,18 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// Where a bracket is not closed, or a slot is none.
+    /// Fails if a bracket is not closed, or a slot is not well-formed.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut rest = text;
-        let template = sequence(&mut rest).with_context(|| format!("in {text:?}"))?;
+        let template = parse_sequence(&mut rest).with_context(|| format!("in {text:?}"))?;
         ensure!(rest.is_empty(), "a bracket closes that was not opened, before {rest:?}");
         Ok(template)
     }
 
-    /// Fills the places.
+    /// Fills the slots and choices.
     ///
     /// # Errors
-    /// Where a slot names what is not there: nothing is left unfilled in silence.
+    /// Fails if a slot names an unknown fact.
     pub fn fill(&self, facts: &Facts, random: &mut Random) -> anyhow::Result<String> {
         let mut text = String::new();
         for node in &self.0 {
@@ -57,15 +57,17 @@ impl Template {
                     let forms = slot.forms.as_ref().map(|(one, many)| (one.as_str(), many.as_str()));
                     text.push_str(&facts.say(&slot.name, &slot.steps, forms)?);
                 }
-                Node::Choice(ways) => text.push_str(&ways[random.below(ways.len())].fill(facts, random)?),
+                Node::Choice(variants) => {
+                    text.push_str(&variants[random.below(variants.len())].fill(facts, random)?);
+                }
             }
         }
         Ok(text)
     }
 }
 
-/// Everything up to a `|` or `]` that belongs to whoever asked.
-fn sequence(rest: &mut &str) -> anyhow::Result<Template> {
+/// Parses up to a `|` or `]` that belongs to the caller.
+fn parse_sequence(rest: &mut &str) -> anyhow::Result<Template> {
     let mut nodes = Vec::new();
     loop {
         let plain = rest.find(['{', '[', '|', ']']).unwrap_or(rest.len());
@@ -75,46 +77,46 @@ fn sequence(rest: &mut &str) -> anyhow::Result<Template> {
         }
         if rest.starts_with('{') {
             let (slot, after) = rest[1..].split_once('}').context("a slot is not closed")?;
-            nodes.push(Node::Slot(self::slot(slot)?));
+            nodes.push(Node::Slot(parse_slot(slot)?));
             *rest = after;
         } else if rest.starts_with('[') {
-            nodes.push(Node::Choice(choice(rest)?));
+            nodes.push(Node::Choice(parse_choice(rest)?));
         } else {
             return Ok(Template(nodes));
         }
     }
 }
 
-fn choice(rest: &mut &str) -> anyhow::Result<Vec<Template>> {
-    let mut ways = Vec::new();
+fn parse_choice(rest: &mut &str) -> anyhow::Result<Vec<Template>> {
+    let mut variants = Vec::new();
     loop {
         *rest = &rest[1..];
-        ways.push(sequence(rest)?);
+        variants.push(parse_sequence(rest)?);
         match rest.chars().next() {
             Some('|') => {}
             Some(']') => {
                 *rest = &rest[1..];
-                return Ok(ways);
+                return Ok(variants);
             }
             _ => bail!("a choice is not closed"),
         }
     }
 }
 
-fn slot(text: &str) -> anyhow::Result<Slot> {
+fn parse_slot(text: &str) -> anyhow::Result<Slot> {
     let mut parts = text.split('|').map(str::trim);
     let mut path = parts.next().unwrap_or_default().split('.').map(str::to_owned);
     let name = path.next().filter(|name| !name.is_empty()).context("a slot without a name")?;
     let forms = match (parts.next(), parts.next(), parts.next()) {
         (None, ..) => None,
         (Some(one), Some(many), None) => Some((one.to_owned(), many.to_owned())),
-        _ => bail!("{{{text}}} needs one form for one and one for many"),
+        _ => bail!("{{{text}}} needs two forms: for one and for many"),
     };
     Ok(Slot { name, steps: path.collect(), forms })
 }
 
-/// Makes a filled text fit to print: one blank between words, printer's quotes, capitals at the start of sentences.
-pub fn polished(text: &str) -> String {
+/// Polishes a filled text: single blanks, curly quotes, capitals at the start of sentences.
+pub fn polish(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut polished = String::with_capacity(text.len());
     let (mut before, mut starts) = (' ', true);
@@ -130,7 +132,7 @@ pub fn polished(text: &str) -> String {
         };
         match c {
             '.' | '!' | '?' => starts = true,
-            // A point inside of a number or an address ends no sentence; a sentence may end with a quote.
+            // A point inside a number or an address does not end a sentence. A sentence may end with a quote.
             ' ' => starts = starts && matches!(before, '.' | '!' | '?' | '”' | '’'),
             c if starts && c.is_alphanumeric() => starts = false,
             _ => {}
@@ -152,13 +154,14 @@ mod tests {
         facts.set_number("rate", 34, 10);
         facts.set_text("trade", "engineer");
         facts.set_text("club", "Rovers");
-        facts.set_person("coach", "Ada Brenwick", "f");
+        let coach = [("name", "Ada Brenwick"), ("sex", "f")];
+        facts.set_entry("coach", coach.map(|(field, text)| (field.to_owned(), text.to_owned())).into());
         let template = Template::parse(text).expect("a template");
-        polished(&template.fill(&facts, &mut Random::of(1, "test")).expect("filled"))
+        polish(&template.fill(&facts, &mut Random::of(1, "test")).expect("filled"))
     }
 
     #[test]
-    fn slots_agree_with_what_they_hold() {
+    fn slots_agree_with_their_facts() {
         assert_eq!(filled("{goals|goal|goals} and {goals.word|goal|goals}"), "1 goal and one goal");
         assert_eq!(filled("{votes|vote|votes}, {rate}%"), "12,345 votes, 3.4%");
         assert_eq!(filled("{trade.a}: {club.s} {coach.last}"), "An engineer: Rovers’ Brenwick");
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_begin_with_capitals_and_quotes_are_those_of_printers() {
+    fn sentences_begin_with_capitals_and_quotes_are_curly() {
         assert_eq!(
             filled("\"we won,\" he said.  \"it's 2.5 more.\" then he left"),
             "“We won,” he said. “It’s 2.5 more.” Then he left"
@@ -174,22 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn choices_may_lie_in_each_other_and_be_empty() {
-        let told: std::collections::BTreeSet<String> = (0..100)
+    fn choices_may_be_nested_and_empty() {
+        let texts: std::collections::BTreeSet<String> = (0..100)
             .map(|seed| {
                 let template = Template::parse("[a|b [c|d]|]").expect("a template");
                 template.fill(&Facts::default(), &mut Random::of(seed, "x")).expect("filled")
             })
             .collect();
-        assert_eq!(told.into_iter().collect::<Vec<_>>(), ["", "a", "b c", "b d"]);
+        assert_eq!(texts.into_iter().collect::<Vec<_>>(), ["", "a", "b c", "b d"]);
     }
 
     #[test]
-    fn what_is_not_closed_or_not_there_is_refused() {
+    fn an_open_bracket_and_an_unknown_fact_are_refused() {
         for broken in ["{a", "[a|b", "a]", "{a|b}", "{}"] {
             assert!(Template::parse(broken).is_err(), "{broken}");
         }
-        let unknown = Template::parse("{nobody}").expect("a template");
+        let unknown = Template::parse("{unknown}").expect("a template");
         assert!(unknown.fill(&Facts::default(), &mut Random::of(1, "x")).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Time and ids of a seed: both are set before each step.
+//! The clock and the ids of a seed. Both are set before each step.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,18 +7,18 @@ use std::time::Duration;
 use kernel::{Clock, Ids, TimeOrderedIds, Timestamp};
 use uuid::Uuid;
 
-/// A clock that is put to each moment of the plan, and never back.
+/// A clock that is set to each moment of the plan and never goes back.
 #[derive(Debug, Default)]
-pub struct Walking(AtomicI64);
+pub struct WalkingClock(AtomicI64);
 
-impl Walking {
-    /// Puts it to `at`, unless it is past that already.
-    pub fn to(&self, at: Timestamp) {
+impl WalkingClock {
+    /// Sets the clock to `at`, unless it is past that already.
+    pub fn advance_to(&self, at: Timestamp) {
         self.0.fetch_max(at.millis(), Ordering::SeqCst);
     }
 }
 
-impl Clock for Walking {
+impl Clock for WalkingClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
     }
@@ -28,19 +28,19 @@ impl Clock for Walking {
     }
 }
 
-/// Ids that carry a walking clock's time. The next one can be planned, so that a later run knows it again.
+/// Ids that carry the time of a walking clock. The next id can be planned, so that a later run finds it again.
 pub struct PlannedIds {
     planned: Mutex<Option<Uuid>>,
     otherwise: TimeOrderedIds,
 }
 
 impl PlannedIds {
-    /// Ids of this clock.
+    /// Creates ids of this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { planned: Mutex::default(), otherwise: TimeOrderedIds::new(clock) }
     }
 
-    /// What the next id will be.
+    /// Sets the next id.
     pub fn plan(&self, id: Uuid) {
         *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
     }

@@ -1,29 +1,29 @@
-//! The vocabulary: lists of names and things, drawn from like decks of cards, so that nothing comes again before the rest has come.
+//! The vocabulary: lists of names and things. Entries are dealt like cards: none comes again before all others have come.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-use super::random::Random;
+use crate::random::Random;
 
-/// People are made of first and last names; there are more than anybody would write down.
+/// The lists of people, whose names are combined from first and last names.
 const PEOPLE: [&str; 3] = ["person", "woman", "man"];
 
-/// An entry of a list: a text, or something with fields.
+/// An entry of a list: a text, or a set of fields.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum Entry {
-    /// Its name is all there is.
+    /// The name alone.
     Text(String),
-    /// By name; one of them is `name`.
+    /// Fields by name. One of them is `name`.
     Fields(BTreeMap<String, String>),
 }
 
 /// Lists by name.
 pub type Entries = BTreeMap<String, Vec<Entry>>;
 
-/// What a vocabulary file holds.
+/// The content of a vocabulary file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lists {
@@ -34,13 +34,13 @@ pub struct Lists {
 }
 
 impl Lists {
-    /// Lists without people.
-    pub fn of(lists: Entries) -> Self {
+    /// Creates lists without people.
+    pub fn new(lists: Entries) -> Self {
         Self { lists, people: People::default() }
     }
 }
 
-/// What names are made of.
+/// The parts of names.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct People {
@@ -49,7 +49,7 @@ struct People {
     last: Vec<String>,
 }
 
-/// The lists, and how far each was dealt.
+/// The lists, each with the order of its remaining entries.
 #[derive(Debug, Clone, Default)]
 pub struct Words {
     lists: BTreeMap<String, Vec<BTreeMap<String, String>>>,
@@ -58,7 +58,7 @@ pub struct Words {
 }
 
 impl Words {
-    /// A vocabulary of these lists; a later one goes over an earlier one of the same name.
+    /// Creates a vocabulary of these lists. A later list replaces an earlier one of the same name.
     pub fn new(all: impl IntoIterator<Item = Lists>) -> Self {
         let mut words = Self::default();
         for Lists { lists, people } in all {
@@ -76,15 +76,15 @@ impl Words {
         words
     }
 
-    /// Whether there is such a list.
+    /// Returns true if there is such a list.
     pub fn has(&self, list: &str) -> bool {
         PEOPLE.contains(&list) || self.lists.contains_key(list)
     }
 
-    /// The next entry of a list that is not yet among those that a story has `met`.
+    /// Returns the next entry of a list that is not among those that the story has `met`.
     ///
     /// # Errors
-    /// Where the list is empty or the story has met all of it.
+    /// Fails if the list is empty or the story has met all of it.
     pub fn take(
         &mut self,
         list: &str,
@@ -96,11 +96,11 @@ impl Words {
         }
         let entries = self.lists.get(list).context("there is no such list")?;
         let deck = self.decks.entry(list.to_owned()).or_default();
-        // Twice: what is left of this round, and the whole of the next.
+        // Twice: the rest of this round, and the whole of the next.
         for _ in 0..2 {
             let fresh = |index: &usize| !met.contains(&entries[*index]["name"]);
             if let Some(place) = deck.iter().position(fresh) {
-                let index = deck.remove(place).context("it was just there")?;
+                let index = deck.remove(place).context("the entry was found above")?;
                 met.insert(entries[index]["name"].clone());
                 return Ok(entries[index].clone());
             }
@@ -109,24 +109,24 @@ impl Words {
         anyhow::bail!("a story has met all of the list {list}")
     }
 
-    /// Takes last names out.
+    /// Removes last names.
     pub fn reserve(&mut self, last_names: &BTreeSet<String>) {
         self.people.last.retain(|last| !last_names.contains(last));
     }
 
-    /// One of `ways` that a rule leaves open: like the lists, none again before the others have come.
-    pub fn choose(&mut self, rule: &str, ways: usize, random: &mut Random) -> usize {
+    /// Chooses one of `variants` of a rule. As with lists, none is chosen again before all others.
+    pub fn choose(&mut self, rule: &str, variants: usize, random: &mut Random) -> usize {
         let deck = self.decks.entry(rule.to_owned()).or_default();
         if deck.is_empty() {
-            deck.extend(random.order(ways));
+            deck.extend(random.order(variants));
         }
         deck.pop_front().unwrap_or(0)
     }
 
-    /// A person, woman or man with a last name that the story does not know yet.
+    /// Returns a person, woman or man with a last name that the story has not met yet.
     ///
     /// # Errors
-    /// Where there is no such name left.
+    /// Fails if there is no such name left.
     pub fn person(
         &self,
         kind: &str,
@@ -141,7 +141,7 @@ impl Words {
         let first = &first[random.below(first.len())];
         let unknown =
             (0..100).map(|_| &last[random.below(last.len())]).find(|last| met.insert((*last).clone()));
-        let last = unknown.context("a story has met everybody")?;
+        let last = unknown.context("a story has met all last names")?;
         Ok([("name", format!("{first} {last}")), ("sex", sex.to_owned())]
             .map(|(key, value)| (key.to_owned(), value))
             .into())

@@ -1,4 +1,4 @@
-//! The story files, and how a story is told from them.
+//! The story files, and the stories that are drawn from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,25 +6,26 @@ use anyhow::{Context, ensure};
 use kernel::Section;
 use serde::Deserialize;
 
-use super::facts::Facts;
-use super::random::Random;
-use super::template::{Template, polished};
-use super::words::{Entries, Lists, Words};
+use crate::facts::Facts;
+use crate::random::Random;
+use crate::rules;
+use crate::template::{Template, polish};
+use crate::words::{Entries, Lists, Words};
 
-const WORDS: &str = include_str!("../../seed/words.toml");
+const WORDS: &str = include_str!("../stories/words.toml");
 
-/// The characters of a headline.
+/// The bounds on the characters of a headline.
 pub const HEADLINE: std::ops::RangeInclusive<usize> = 40..=90;
-/// How often a story is drawn anew until its headlines fit and are new.
+/// The most draws of a story until its headlines fit and are new.
 const DRAWS: u64 = 40;
 
-/// Every story line of every section.
+/// The story lines of all sections.
 pub struct Library {
     words: BTreeMap<Section, Words>,
     lines: BTreeMap<Section, Vec<Line>>,
 }
 
-/// One kind of story: what it is about, and its chapters.
+/// A kind of story: its labels, the rules of its facts, and its chapters.
 struct Line {
     tags: Vec<Template>,
     facts: String,
@@ -40,16 +41,16 @@ struct Chapter {
     slip: Option<(String, String)>,
 }
 
-/// A chapter as it was told: an article.
+/// A chapter with its facts filled in: an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Hours since the chapter before.
     pub wait: i64,
     /// The headline.
     pub title: String,
-    /// Another headline for the same article: what the author had first.
+    /// An earlier headline of the same article, from the draft.
     pub first_title: Option<String>,
-    /// What it is about, in a sentence.
+    /// The description, a sentence.
     pub description: String,
     /// The paragraphs.
     pub paragraphs: Vec<String>,
@@ -57,7 +58,7 @@ pub struct Piece {
     pub tags: Vec<String>,
     /// A paragraph that may be added later.
     pub update: Option<String>,
-    /// The paragraphs with a wrong number in them, and the sentence that puts it right later.
+    /// The paragraphs with a wrong number, and the sentence that corrects it later.
     pub slip: Option<(Vec<String>, String)>,
 }
 
@@ -92,50 +93,50 @@ struct ChapterText {
 }
 
 impl Library {
-    /// Reads the story files that are part of this program.
+    /// Reads the story files, which are compiled into the program.
     ///
     /// # Errors
-    /// Where one of them can't be read, which a test finds.
+    /// Fails if a file has a fault. A test finds it.
     pub fn read() -> anyhow::Result<Self> {
         let (mut words, mut lines) = (BTreeMap::new(), BTreeMap::new());
         for section in Section::ALL {
             let shared: Lists = toml::from_str(WORDS).context("words.toml")?;
             let file: StoryFile = toml::from_str(text(section)).with_context(|| format!("{section}.toml"))?;
-            words.insert(section, Words::new([shared, Lists::of(file.lists)]));
-            let told = file.line.into_iter().map(|line| {
+            words.insert(section, Words::new([shared, Lists::new(file.lists)]));
+            let read = file.line.into_iter().map(|line| {
                 let name = line.name.clone();
                 Line::read(line).with_context(|| format!("{section}.toml, line {name:?}"))
             });
-            lines.insert(section, told.collect::<anyhow::Result<Vec<Line>>>()?);
+            lines.insert(section, read.collect::<anyhow::Result<Vec<Line>>>()?);
         }
         Ok(Self { words, lines })
     }
 
-    /// How many story lines a section has.
-    pub fn lines(&self, section: Section) -> usize {
+    /// Returns the number of story lines of a section.
+    pub fn line_count(&self, section: Section) -> usize {
         self.lines.get(&section).map_or(0, Vec::len)
     }
 
-    /// Takes names out of the stories: nobody writes about themselves.
+    /// Removes names from the stories, so that authors do not write about themselves.
     pub fn reserve(&mut self, last_names: &BTreeSet<String>) {
         self.words.values_mut().for_each(|words| words.reserve(last_names));
     }
 
-    /// A person who stands in no story.
+    /// Returns the name of a person who is in no story.
     ///
     /// # Errors
-    /// Where there are no more names.
+    /// Fails if there are no more names.
     pub fn person(&self, met: &mut BTreeSet<String>, random: &mut Random) -> anyhow::Result<String> {
         let words = self.words.get(&Section::Sports).context("words")?;
         words.person("person", met, random)?.remove("name").context("a name")
     }
 
-    /// Tells the story `number` of a section by one of its lines. No headline is one of `known`, and its own are added. Nothing
-    /// where the line has told all that it can: every headline of the right length is known.
+    /// Draws the story of this stream (seed and number) from a line of a section. Its headlines are not among `known`, and are
+    /// added to them. Returns `None` if the line is exhausted: every headline of the right length is known.
     ///
     /// # Errors
-    /// Where the file has a fault.
-    pub fn tell(
+    /// Fails if the story file has a fault.
+    pub fn draw_story(
         &mut self,
         section: Section,
         line: usize,
@@ -148,7 +149,7 @@ impl Library {
         let (seed, number) = stream;
         for draw in 0..DRAWS {
             let mut random = Random::of(seed, &format!("{section}/{number}/{draw}"));
-            if let Some(pieces) = line.tell(words, &mut random, known)? {
+            if let Some(pieces) = line.draw_story(words, &mut random, known)? {
                 known.extend(pieces.iter().map(|piece| piece.title.clone()));
                 return Ok(Some(pieces));
             }
@@ -159,14 +160,14 @@ impl Library {
 
 fn text(section: Section) -> &'static str {
     match section {
-        Section::Famous => include_str!("../../seed/famous.toml"),
-        Section::Politics => include_str!("../../seed/politics.toml"),
-        Section::Sports => include_str!("../../seed/sports.toml"),
+        Section::Famous => include_str!("../stories/famous.toml"),
+        Section::Politics => include_str!("../stories/politics.toml"),
+        Section::Sports => include_str!("../stories/sports.toml"),
     }
 }
 
-/// One template for each line that is not empty.
-fn each_line(text: &str) -> anyhow::Result<Vec<Template>> {
+/// Returns a template for each line that is not empty.
+fn parse_lines(text: &str) -> anyhow::Result<Vec<Template>> {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Template::parse).collect()
 }
 
@@ -179,14 +180,14 @@ impl Line {
         Ok(Self { tags, facts: text.facts, chapters })
     }
 
-    /// The whole story, or nothing where a headline does not fit.
-    fn tell(
+    /// Draws the whole story, or returns `None` if a headline does not fit.
+    fn draw_story(
         &self,
         words: &mut Words,
         random: &mut Random,
         known: &BTreeSet<String>,
     ) -> anyhow::Result<Option<Vec<Piece>>> {
-        let facts = Facts::draw(&self.facts, words, random)?;
+        let facts = rules::draw(&self.facts, words, random)?;
         let mut pieces: Vec<Piece> = Vec::new();
         for chapter in &self.chapters {
             let told: BTreeSet<&String> = pieces.iter().map(|piece| &piece.title).collect();
@@ -219,8 +220,8 @@ impl Chapter {
         };
         Ok(Self {
             wait: text.wait,
-            titles: each_line(&text.title)?,
-            leads: each_line(&text.lead)?,
+            titles: parse_lines(&text.title)?,
+            leads: parse_lines(&text.lead)?,
             text: paragraphs.map(Template::parse).collect::<anyhow::Result<_>>()?,
             update: text.update.as_deref().map(Template::parse).transpose()?,
             slip,
@@ -238,12 +239,12 @@ impl Chapter {
             titles.push(self.titles[index].fill(facts, random)?);
         }
         let fits = |title: &String| HEADLINE.contains(&title.chars().count()) && new(title);
-        // All are filled, for each draws its chances; only those that are looked at need to be fit to print.
-        let mut titles = titles.iter().map(|title| polished(title)).filter(fits);
+        // All are filled, because each draws random numbers. Only those that are looked at need to be polish.
+        let mut titles = titles.iter().map(|title| polish(title)).filter(fits);
         let Some(title) = titles.next() else { return Ok(None) };
         let lead = &self.leads[random.below(self.leads.len())];
-        let description = polished(&lead.fill(facts, random)?);
-        // The same chances for the text with the slip: only the number differs.
+        let description = polish(&lead.fill(facts, random)?);
+        // The text with the slip uses the same random numbers: only the wrong number differs.
         let chances = random.clone();
         let paragraphs = self.paragraphs(facts, random)?;
         Ok(Some(Piece {
@@ -256,7 +257,7 @@ impl Chapter {
                 .as_ref()
                 .map(|text| text.fill(facts, random))
                 .transpose()?
-                .map(|text| polished(&text)),
+                .map(|text| polish(&text)),
             slip: self.slip(facts, &chances, &paragraphs)?,
             paragraphs,
             tags: Vec::new(),
@@ -266,7 +267,7 @@ impl Chapter {
     fn paragraphs(&self, facts: &Facts, random: &mut Random) -> anyhow::Result<Vec<String>> {
         let mut paragraphs = Vec::new();
         for template in &self.text {
-            let text = polished(&template.fill(facts, random)?);
+            let text = polish(&template.fill(facts, random)?);
             if !text.is_empty() {
                 paragraphs.push(text);
             }
@@ -275,8 +276,8 @@ impl Chapter {
         Ok(paragraphs)
     }
 
-    /// What the text says with a number that is a tenth too high, and the sentence that corrects it; nothing where the text does
-    /// not say the number at all.
+    /// Returns the text with a number that is a tenth too high, and the sentence that corrects it; `None` if the text does not
+    /// contain the number.
     fn slip(
         &self,
         facts: &Facts,
@@ -284,13 +285,13 @@ impl Chapter {
         right: &[String],
     ) -> anyhow::Result<Option<(Vec<String>, String)>> {
         let Some((name, words)) = &self.slip else { return Ok(None) };
-        let (number, scale) = facts.number(name).with_context(|| format!("{name} is no number"))?;
+        let (number, scale) = facts.number(name).with_context(|| format!("{name} is not a number"))?;
         let mut wrong = facts.clone();
         wrong.set_number(name, number + number / 10 + 1, scale);
         let paragraphs = self.paragraphs(&wrong, &mut chances.clone())?;
         let (was, is) = (wrong.say(name, &[], None)?, facts.say(name, &[], None)?);
         let note =
             format!("Correction: an earlier version of this article gave {words} as {was}. It is {is}.");
-        Ok((paragraphs != right).then_some((paragraphs, polished(&note))))
+        Ok((paragraphs != right).then_some((paragraphs, polish(&note))))
     }
 }

@@ -1,18 +1,15 @@
-//! What a story is about: drawn once, and the same in each of its chapters.
+//! The facts of a story: drawn once, and the same in each of its chapters.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-
-use super::random::Random;
-use super::template::Template;
-use super::words::Words;
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fact {
+    /// A text.
     Text(String),
-    /// A number, and by what it is divided when it is written: 1, 10 or 100.
+    /// A number and its scale (1, 10 or 100): the text shows the number divided by the scale.
     Number(i64, i64),
     /// Something with fields, one of them `name`.
     Entry(BTreeMap<String, String>),
@@ -23,69 +20,7 @@ enum Fact {
 pub struct Facts(BTreeMap<String, Fact>);
 
 impl Facts {
-    /// Draws the facts of a story: `rules` has a line `name = rule` for each.
-    ///
-    /// A rule is the name of a list (a story never has the same entry twice), `3..9`, `30..90 step 5`, `21..48 / 10` (one decimal), a sum
-    /// such as `yes + no`, or a text, of which `one | another` is chosen.
-    ///
-    /// # Errors
-    /// Where a rule can't be read.
-    pub fn draw(rules: &str, words: &mut Words, random: &mut Random) -> anyhow::Result<Self> {
-        let (mut facts, mut met) = (Self::default(), BTreeSet::new());
-        for line in rules.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let (name, rule) = line.split_once(" = ").with_context(|| format!("{line:?} is no fact"))?;
-            let fact = facts.fact(rule.trim(), words, random, &mut met).with_context(|| line.to_owned())?;
-            facts.0.insert(name.trim().to_owned(), fact);
-        }
-        Ok(facts)
-    }
-
-    fn fact(
-        &self,
-        rule: &str,
-        words: &mut Words,
-        random: &mut Random,
-        met: &mut BTreeSet<String>,
-    ) -> anyhow::Result<Fact> {
-        if let Some((from, to)) = rule.split_once("..") {
-            return range(from, to, random);
-        }
-        if words.has(rule) {
-            return Ok(Fact::Entry(words.take(rule, met, random)?));
-        }
-        if let Some(sum) = self.sum(rule) {
-            return Ok(Fact::Number(sum, 1));
-        }
-        let ways: Vec<&str> = rule.split(" | ").collect();
-        let way = ways[if ways.len() > 1 { words.choose(rule, ways.len(), random) } else { 0 }];
-        Ok(Fact::Text(Template::parse(way)?.fill(self, random)?))
-    }
-
-    /// `a + b`, `a - 3`, `a * 2`, from left to right; nothing where it is none.
-    fn sum(&self, rule: &str) -> Option<i64> {
-        let mut words = rule.split(' ');
-        let mut sum = self.whole(words.next()?)?;
-        while let Some(sign) = words.next() {
-            let next = self.whole(words.next()?)?;
-            sum = match sign {
-                "+" => sum + next,
-                "-" => sum - next,
-                "*" => sum * next,
-                _ => return None,
-            };
-        }
-        Some(sum)
-    }
-
-    fn whole(&self, word: &str) -> Option<i64> {
-        match self.0.get(word) {
-            Some(Fact::Number(number, _)) => Some(*number),
-            Some(_) => None,
-            None => word.parse().ok(),
-        }
-    }
-
-    /// The number of this name, in whole units of what is written.
+    /// Returns the number of this name and its scale: the text shows the number divided by the scale.
     pub fn number(&self, name: &str) -> Option<(i64, i64)> {
         match self.0.get(name)? {
             Fact::Number(number, scale) => Some((*number, *scale)),
@@ -93,25 +28,27 @@ impl Facts {
         }
     }
 
-    /// Sets a number; it is written divided by `scale`.
+    /// Sets a number. The text shows it divided by `scale`.
     pub fn set_number(&mut self, name: &str, number: i64, scale: i64) {
         self.0.insert(name.to_owned(), Fact::Number(number, scale));
     }
 
     /// Sets a text.
-    #[cfg(test)]
     pub fn set_text(&mut self, name: &str, text: &str) {
         self.0.insert(name.to_owned(), Fact::Text(text.to_owned()));
     }
 
-    /// Sets a person; `sex` is f or m.
-    #[cfg(test)]
-    pub fn set_person(&mut self, name: &str, text: &str, sex: &str) {
-        let entry = [("name", text), ("sex", sex)].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        self.0.insert(name.to_owned(), Fact::Entry(entry.into()));
+    /// Sets an entry of a list. Its field `name` is its text; people also have a `sex`, f or m.
+    pub fn set_entry(&mut self, name: &str, fields: BTreeMap<String, String>) {
+        self.0.insert(name.to_owned(), Fact::Entry(fields));
     }
 
-    /// Leaves people their first names where they are met first, and the last name alone after that, as newspapers do.
+    /// Returns true if a fact has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Shortens the names of people to the last name after the first mention, as newspapers do.
     pub fn shorten(&self, paragraphs: &mut [String]) {
         for fact in self.0.values() {
             let Fact::Entry(fields) = fact else { continue };
@@ -131,10 +68,10 @@ impl Facts {
         }
     }
 
-    /// A fact in words, as a slot of a [`Template`] asks for it.
+    /// Returns a fact in words, in the form that a slot of a template names.
     ///
     /// # Errors
-    /// Where there is no such fact, or it has no such form.
+    /// Fails if there is no such fact, or if the fact has no such form.
     pub fn say(&self, name: &str, steps: &[String], forms: Option<(&str, &str)>) -> anyhow::Result<String> {
         let fact = self.0.get(name).with_context(|| format!("there is no fact {name}"))?;
         let mut entry = None;
@@ -160,20 +97,12 @@ impl Facts {
             (None, _) => Ok(text),
             (Some((one, _)), Fact::Number(1, 1)) => Ok(format!("{text} {one}")),
             (Some((_, many)), Fact::Number(..)) => Ok(format!("{text} {many}")),
-            _ => bail!("{name} is no number and has no forms for one and many"),
+            _ => bail!("{name} is not a number and has no forms for one and many"),
         }
     }
 }
 
-fn range(from: &str, to: &str, random: &mut Random) -> anyhow::Result<Fact> {
-    let (to, step) = to.split_once(" step ").unwrap_or((to, "1"));
-    let (to, scale) = to.split_once(" / ").unwrap_or((to, "1"));
-    let (from, to): (i64, i64) = (from.trim().parse()?, to.trim().parse()?);
-    let (step, scale): (i64, i64) = (step.trim().parse()?, scale.trim().parse()?);
-    Ok(Fact::Number(from + step * random.between(0, (to - from) / step.max(1)), scale))
-}
-
-/// What a text becomes: with its article, in the genitive, its last word…
+/// Returns one form of a text: with its article, in the genitive, its last word…
 fn form(text: &str, step: &str, entry: Option<&BTreeMap<String, String>>) -> anyhow::Result<String> {
     let woman = entry.and_then(|fields| fields.get("sex")).map(|sex| sex == "f");
     let mut letters = text.chars();
@@ -191,7 +120,7 @@ fn form(text: &str, step: &str, entry: Option<&BTreeMap<String, String>>) -> any
     })
 }
 
-/// By the first sound, as far as letters tell it.
+/// Returns "a" or "an", by the first sound as far as letters show it.
 fn article(text: &str) -> &'static str {
     let word = text.to_lowercase();
     let sounds_like_a_vowel = ["hour", "honest", "honour", "heir", "11", "18", "8"];
@@ -275,13 +204,5 @@ mod tests {
         ] {
             assert_eq!(article(word), expected, "{word}");
         }
-    }
-
-    #[test]
-    fn facts_follow_from_facts_before_them() {
-        let rules = "yes = 101..101\nno = yes - 60\nall = yes + no\nmood = calm\nsaid = it was {mood}";
-        let facts = Facts::draw(rules, &mut Words::default(), &mut Random::of(1, "x")).expect("facts");
-        let say = |name: &str| facts.say(name, &[], None).expect("a fact");
-        assert_eq!([say("no"), say("all"), say("said")], ["41", "142", "it was calm"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The services' use cases, opened without the services: each with a clock of its own that walks.
+//! The use cases of the services, opened without the services. Each has its own clock, which walks through the plan.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,44 +16,42 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use users::Email;
 
-use super::accounts::Accounts;
-use super::clock::{PlannedIds, Walking};
-use super::plan::Plan;
-use crate::config::Config;
-use crate::offline;
+use crate::Stores;
+use crate::accounts::Accounts;
+use crate::clock::{PlannedIds, WalkingClock};
+use crate::plan::Plan;
 
-/// How long the workers may go on when a seed ends; what is left then stays in its outbox or queue, and the portal goes on with it.
+/// The longest time that the workers continue when a seed ends. The rest stays in outboxes and queues for the portal.
 const GRACE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Everything that a seed acts on.
+/// The use cases that a seed calls.
 pub struct Stage {
-    /// Accounts.
+    /// The accounts.
     pub users: Arc<users::App>,
-    /// Their clock.
-    pub users_clock: Arc<Walking>,
-    /// The sections.
-    pub desks: BTreeMap<Section, Desk>,
-    /// Who likes what.
+    /// The clock of the accounts.
+    pub users_clock: Arc<WalkingClock>,
+    sections: BTreeMap<Section, SectionStage>,
+    /// The readings.
     pub tastes: recommendations::App,
-    /// Its clock.
-    pub tastes_clock: Arc<Walking>,
+    /// The clock of the readings.
+    pub tastes_clock: Arc<WalkingClock>,
     running: Running,
     closers: Vec<Closer>,
 }
 
-/// One section.
-pub struct Desk {
-    /// Its use cases.
+/// The use cases of one section.
+pub struct SectionStage {
+    /// The use cases.
     pub app: Arc<news::App>,
-    /// Its clock.
-    pub clock: Arc<Walking>,
-    /// Its ids.
+    /// The clock.
+    pub clock: Arc<WalkingClock>,
+    /// The ids of new articles.
     pub ids: Arc<PlannedIds>,
     outbox: Arc<dyn bus::Outbox>,
 }
 
-/// What works beside: the relays, the intake, the projections.
+/// The background work: relays, intake, projections.
 #[derive(Default)]
 struct Running {
     working: CancellationToken,
@@ -73,67 +71,75 @@ impl Running {
 }
 
 impl Stage {
-    /// Opens every store that the configuration names, and sets the workers going.
+    /// Opens the stores and starts the workers.
     ///
     /// # Errors
-    /// Where a store can't be opened.
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+    /// Fails if a store can't be opened.
+    pub async fn open(stores: &Stores) -> anyhow::Result<Self> {
         let around = Surroundings::one_process();
         let (mut running, mut closers) = (Running::default(), Vec::<Closer>::new());
-        // The bus first, with the true time: what waits in its queues was put there by the portal.
+        // The bus comes first, with the real time: the portal may have left messages in its queues.
         let bus::OpenBus { closers: bus_closers, .. } =
-            bus::open(config.users.bus.url.expose(), &around).await.context("users.bus.url")?;
-        let users_clock = Arc::<Walking>::default();
-        let users = users::open(&config.users, &around.clone().with_clock(users_clock.clone()))
+            bus::open(stores.users.bus.url.expose(), &around).await.context("users.bus.url")?;
+        let users_clock = Arc::<WalkingClock>::default();
+        let users = users::open(&stores.users, &around.clone().with_clock(users_clock.clone()))
             .await
             .context("users")?;
         users.workers.into_iter().for_each(|worker| running.work("users", worker));
-        let mut desks = BTreeMap::new();
-        for section in Section::ALL {
-            let config = offline::of(config, section);
-            let desk = Desk::open(section, config, &around, &mut running, &mut closers).await;
-            desks.insert(section, desk.context(section.service())?);
+        let mut sections = BTreeMap::new();
+        for (section, config) in &stores.news {
+            let opened = SectionStage::open(*section, config, &around, &mut running, &mut closers).await;
+            sections.insert(*section, opened.context(section.service())?);
         }
-        let tastes_clock = Arc::<Walking>::default();
-        let tastes = tastes(config, &users.app, &around, (&tastes_clock, &mut running, &mut closers)).await;
+        let tastes_clock = Arc::<WalkingClock>::default();
+        let tastes =
+            open_tastes(stores, &users.app, &around, (&tastes_clock, &mut running, &mut closers)).await;
         closers.extend(users.closers);
         closers.extend(bus_closers);
         let tastes = tastes.context("recommendations")?;
-        Ok(Self { users: users.app, users_clock, desks, tastes, tastes_clock, running, closers })
+        Ok(Self { users: users.app, users_clock, sections, tastes, tastes_clock, running, closers })
     }
 
-    /// Refuses where the people of a plan are there although nobody knows of a seed.
+    /// Returns the use cases of a section.
     ///
     /// # Errors
-    /// Where they are.
+    /// Fails if the section was not opened, which is a defect.
+    pub fn section(&self, section: Section) -> anyhow::Result<&SectionStage> {
+        self.sections.get(&section).with_context(|| format!("the section {section} was not opened"))
+    }
+
+    /// Refuses a portal that has people of the plan although the file of accounts is missing.
+    ///
+    /// # Errors
+    /// Fails if there is such a person.
     pub async fn ensure_unseeded(&self, plan: &Plan, data: &Path) -> anyhow::Result<()> {
         for person in plan.people.iter().take(1) {
             let there = self.users.find_by_email(&Email::parse(&person.email)?).await?;
             ensure!(
                 there.is_none(),
-                "this portal was filled before, and {} is gone: what of the seed is there can't be told any more",
+                "this portal was filled before, and {} is gone: how much of the seed exists is not known any more",
                 Accounts::path(data).display()
             );
         }
         Ok(())
     }
 
-    /// Waits until everything that was told has left the outboxes of the sections.
+    /// Waits until the outboxes of the sections are empty.
     ///
     /// # Errors
-    /// Where that takes longer than `patience`.
-    pub async fn settled(&self, patience: Duration) -> anyhow::Result<()> {
+    /// Fails if that takes longer than `patience`.
+    pub async fn settle(&self, patience: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + patience;
-        for (section, desk) in &self.desks {
-            while !desk.outbox.unsent(1).await?.is_empty() {
-                ensure!(Instant::now() < end, "what {section} has to tell does not leave its outbox");
+        for (section, stage) in &self.sections {
+            while !stage.outbox.unsent(1).await?.is_empty() {
+                ensure!(Instant::now() < end, "the messages of {section} do not leave its outbox");
                 pause(LOOK_AGAIN).await;
             }
         }
         Ok(())
     }
 
-    /// Ends in order: workers until idle, consumers, stores.
+    /// Ends in order: workers when they are idle, then consumers, then stores.
     pub async fn close(self) {
         self.running.working.cancel();
         for worker in self.running.workers {
@@ -143,8 +149,8 @@ impl Stage {
         for consumer in self.running.consumers {
             let _ = consumer.await;
         }
-        for desk in self.desks.into_values() {
-            desk.app.close().await;
+        for stage in self.sections.into_values() {
+            stage.app.close().await;
         }
         for closer in self.closers {
             closer.await;
@@ -152,7 +158,7 @@ impl Stage {
     }
 }
 
-impl Desk {
+impl SectionStage {
     async fn open(
         section: Section,
         config: &news::Config,
@@ -160,7 +166,7 @@ impl Desk {
         running: &mut Running,
         closers: &mut Vec<Closer>,
     ) -> anyhow::Result<Self> {
-        let clock = Arc::<Walking>::default();
+        let clock = Arc::<WalkingClock>::default();
         let ids = Arc::new(PlannedIds::new(clock.clone()));
         let name = section.service();
         let bus::OpenBus { bus, closers: bus_closers } =
@@ -175,14 +181,14 @@ impl Desk {
     }
 }
 
-/// Opens who likes what. What comes over the bus is handled in the present; only the seed's own readings lie in the past.
-async fn tastes(
-    config: &Config,
+/// Opens the readings. Messages from the bus are handled in the present; only the readings of the seed lie in the past.
+async fn open_tastes(
+    stores: &Stores,
     users: &Arc<users::App>,
     around: &Surroundings,
-    (clock, running, closers): (&Arc<Walking>, &mut Running, &mut Vec<Closer>),
+    (clock, running, closers): (&Arc<WalkingClock>, &mut Running, &mut Vec<Closer>),
 ) -> anyhow::Result<recommendations::App> {
-    let config = &config.recommendations;
+    let config = &stores.recommendations;
     let budget = Duration::from_millis(config.store.budget_ms);
     let opened = recommendations::open_graph(&config.store.url, budget).await.context("store.url")?;
     let directory: Arc<dyn UserDirectory> = Arc::new(Directory(users.clone()));
@@ -202,7 +208,7 @@ async fn tastes(
     Ok(past)
 }
 
-/// Whom recommendations asks about consent: the accounts themselves, for they are open here.
+/// The source of consent for recommendations: the accounts themselves, which are open here.
 struct Directory(Arc<users::App>);
 
 #[async_trait]

@@ -3,12 +3,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::seed::library::HEADLINE;
+use crate::library::HEADLINE;
 
 fn texts(plan: &Plan) -> impl Iterator<Item = &Text> {
-    plan.articles.iter().flat_map(|article| &article.steps).filter_map(|step| match &step.what {
-        What::Draft(text) | What::Revise(text) => Some(text),
-        What::Publish => None,
+    plan.articles.iter().flat_map(|article| &article.steps).filter_map(|step| match &step.change {
+        Change::Draft(text) | Change::Revise(text) => Some(text),
+        Change::Publish => None,
     })
 }
 
@@ -27,13 +27,14 @@ fn is_fit_to_print(text: &str) -> Result<(), String> {
     }
 }
 
-/// The stories of a section come in a drawn order, each again only after the others; but the second chapter of one may fall on the same days as
-/// that of another telling. So this is no law of all seeds: one in a hundred shows one pattern twice.
+/// The stories of a section come in random order, each again only after the others. But the second chapter of one may fall
+/// on the same days as that of another story of the same line. So this does not hold for all seeds: one in a hundred shows
+/// one pattern twice.
 #[test]
 fn the_newest_thirty_of_thirty_seeds_hardly_ever_show_a_pattern_twice() {
     let shown = |seed| {
-        let plan = Plan::of(seed, 300).expect("a plan");
-        let mut published: Vec<&Planned> =
+        let plan = Plan::new(seed, 300).expect("a plan");
+        let mut published: Vec<&PlannedArticle> =
             plan.articles.iter().filter(|article| article.published_at().is_some()).collect();
         published.sort_by_key(|article| std::cmp::Reverse(article.published_at()));
         published[..30]
@@ -44,7 +45,7 @@ fn the_newest_thirty_of_thirty_seeds_hardly_ever_show_a_pattern_twice() {
     };
     let twice: Vec<_> = (0..30).map(|seed| 30 - shown(seed)).filter(|twice| *twice > 0).collect();
     assert!(twice.len() <= 1 && twice.iter().all(|twice| *twice == 1), "{twice:?}");
-    assert_eq!(shown(1847), 30, "the seed that everybody gets");
+    assert_eq!(shown(1847), 30, "the default seed");
 }
 
 proptest! {
@@ -52,7 +53,7 @@ proptest! {
 
     #[test]
     fn every_text_of_every_seed_is_fit_to_print(seed in any::<u64>()) {
-        let plan = Plan::of(seed, 150).expect("a plan");
+        let plan = Plan::new(seed, 150).expect("a plan");
         for text in texts(&plan) {
             prop_assert!(HEADLINE.contains(&text.title.chars().count()), "{}", text.title);
             prop_assert!(!text.title.ends_with('.') && text.description.ends_with(['.', '”']), "{text:?}");
@@ -66,37 +67,37 @@ proptest! {
     }
 
     #[test]
-    fn lives_run_forward_and_nothing_lies_outside_of_the_three_months(seed in any::<u64>(), count in 1usize..120) {
-        let plan = Plan::of(seed, count).expect("a plan");
+    fn versions_follow_each_other_within_the_three_months(seed in any::<u64>(), count in 1usize..120) {
+        let plan = Plan::new(seed, count).expect("a plan");
         prop_assert_eq!(plan.articles.len(), count);
         for article in &plan.articles {
             prop_assert!(article.steps.windows(2).all(|pair| pair[0].at < pair[1].at), "{:?}", article.steps);
             prop_assert!(article.steps.iter().all(|step| (HOUR..WINDOW).contains(&step.at)));
-            prop_assert!(matches!(article.steps[0].what, What::Draft(_)));
+            prop_assert!(matches!(article.steps[0].change, Change::Draft(_)));
             prop_assert!((2..=5).contains(&article.tags.len()), "{:?}", article.tags);
             prop_assert!(article.tags.iter().all(|tag| kernel::Label::parse(tag).is_ok()));
         }
         for reading in &plan.readings {
-            let published = plan.articles[reading.article].published_at().expect("nobody reads drafts");
+            let published = plan.articles[reading.article].published_at().expect("a draft has no readings");
             prop_assert!((published..WINDOW).contains(&reading.at));
         }
     }
 }
 
 #[test]
-fn one_seed_is_one_plan_and_another_seed_another() {
-    assert_eq!(Plan::of(7, 60).expect("a plan"), Plan::of(7, 60).expect("a plan"));
-    assert_ne!(Plan::of(7, 60).expect("a plan").articles, Plan::of(8, 60).expect("a plan").articles);
+fn equal_seeds_give_equal_plans_and_different_seeds_different_ones() {
+    assert_eq!(Plan::new(7, 60).expect("a plan"), Plan::new(7, 60).expect("a plan"));
+    assert_ne!(Plan::new(7, 60).expect("a plan").articles, Plan::new(8, 60).expect("a plan").articles);
 }
 
 #[test]
-fn no_two_of_three_thousand_articles_have_one_headline() {
-    let plan = Plan::of(1, 3000).expect("a plan");
+fn three_thousand_articles_have_three_thousand_headlines() {
+    let plan = Plan::new(1, 3000).expect("a plan");
     // The headline that appears is the last one.
-    let last = |article: &Planned| {
-        article.steps.iter().rev().find_map(|step| match &step.what {
-            What::Draft(text) | What::Revise(text) => Some(text.title.clone()),
-            What::Publish => None,
+    let last = |article: &PlannedArticle| {
+        article.steps.iter().rev().find_map(|step| match &step.change {
+            Change::Draft(text) | Change::Revise(text) => Some(text.title.clone()),
+            Change::Publish => None,
         })
     };
     let titles: BTreeSet<String> = plan.articles.iter().filter_map(last).collect();
@@ -106,7 +107,7 @@ fn no_two_of_three_thousand_articles_have_one_headline() {
 
 #[test]
 fn a_portal_of_the_usual_size_has_drafts_corrections_and_readers_with_tastes() {
-    let plan = Plan::of(super::super::DEFAULT_SEED, 300).expect("a plan");
+    let plan = Plan::new(crate::DEFAULT_SEED, 300).expect("a plan");
     let drafts = plan.articles.iter().filter(|article| article.published_at().is_none()).count();
     assert!((3..=25).contains(&drafts), "{drafts}");
     let corrected = texts(&plan).filter(|text| text.content.contains("\n\nCorrection: ")).count();
