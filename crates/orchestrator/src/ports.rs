@@ -59,7 +59,6 @@ pub enum Which {
 /// * If the section says of a further attempt that the command is still running, that is not taken for the
 ///   answer.
 /// * A refusal of a section is passed on unchanged.
-/// * A refusal that was kept under the client's key says so.
 /// * A section that has no process is unavailable.
 /// * A section that keeps failing is not called for a while; the others are.
 /// * Answers that were abandoned count as failures of their section.

@@ -202,3 +202,27 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
     ];
     all.into_iter().filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
 }
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::path::OperationBuilder;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_without_a_body_gets_that_of_a_problem_and_a_success_gets_none() {
+        let response = || ResponseBuilder::new().description("a response").build();
+        let mut operation = OperationBuilder::new()
+            .response("200", response())
+            .response("404", response())
+            .response("default", response())
+            .build();
+        document_problem_bodies(&mut operation);
+        let document = serde_json::to_value(&operation).expect("an operation is JSON");
+        for status in ["404", "default"] {
+            let content = &document["responses"][status]["content"][PROBLEM_JSON];
+            assert_eq!(content["schema"]["$ref"], "#/components/schemas/ProblemBody", "{status}");
+        }
+        assert!(document["responses"]["200"].get("content").is_none());
+    }
+}

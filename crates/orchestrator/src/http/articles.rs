@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Caller, Path, Problem, ProblemBody, Query, etag_matches};
+use chassis::http::{Caller, Path, Problem, Query, etag_matches};
 use http::{HeaderMap, Method};
 use kernel::{ArticleId, FieldFault, Refusal, Section, Version};
 use serde::Deserialize;
@@ -70,9 +70,9 @@ impl ReadQuery {
 #[utoipa::path(get, path = "/{type}/{id}", tag = "news", params(ArticlePath, ReadQuery), responses(
     (status = 200, description = "The article.", body = ArticleAnswer),
     (status = 304, description = "The client already has this version."),
-    (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 410, description = "The article was retracted.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`not_yet_projected`, or the section is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see."),
+    (status = 410, description = "The article was retracted."),
+    (status = 503, description = "`not_yet_projected`, or the section is unavailable."),
 ))]
 pub(super) async fn get_article(
     State(news): State<News>,

@@ -6,15 +6,14 @@ use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::Response;
 use chassis::http::{
-    AccessToken, Api, Caller, IDEMPOTENCY_REPLAYED, IdempotencyKey, Json, Path, Precondition, Problem, Query,
-    say_replayed,
+    AccessToken, Api, Caller, IdempotencyKey, Json, Path, Precondition, Problem, Query, say_replayed,
 };
 use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
-use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section};
+use kernel::{ArticleId, Expected, FieldFault, Kind, Refusal, Section};
 use proto::news::v1 as messages;
 use serde::Deserialize;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Documented, ResponseBuilder};
+use utoipa::openapi::{RefOr, Response as Documented, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, ToSchema};
 use utoipa_axum::routes;
 
@@ -23,7 +22,6 @@ use super::articles::{ArticlePath, SectionPath};
 use super::bodies::{CommandBody, DraftBody, PatchBody, ReviseBody, VersionBody};
 use super::caching::{Cache, encode_json, json_response, tag};
 use super::views::{ArticleAnswer, DeletedView};
-use crate::app::ArticleError;
 use crate::ports::{Action, Command, Done};
 
 /// Adds the routes of the commands that have a path of their own.
@@ -79,7 +77,7 @@ impl News {
     }
 
     async fn command(&self, section: Section, command: Command) -> Result<Done, Problem> {
-        self.app.command(section, command).await.map_err(problem)
+        self.app.command(section, command).await.map_err(Problem::from)
     }
 }
 
@@ -237,15 +235,6 @@ fn article_response(status: StatusCode, done: Done) -> Result<Response, Problem>
     Ok(Cache::Never.on(response))
 }
 
-/// Renders the refusal of a command. A header says if it was given before, under the same key.
-fn problem(error: ArticleError) -> Problem {
-    let mut refusal = error.refusal();
-    match refusal.extra.remove("idempotency_replayed") {
-        Some(_) => Problem::from(refusal).with_header(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")),
-        None => Problem::from(error),
-    }
-}
-
 fn id_fault(code: &'static str, detail: &str) -> Refusal {
     Refusal::new(Kind::Invalid, "invalid", "The request is not valid; `errors` names each fault.")
         .with_fields(vec![FieldFault::new("/id", code, detail)])
@@ -298,9 +287,7 @@ impl IntoResponses for CreationProblems {
 
 fn documented<const N: usize>(problems: [(&str, &str); N]) -> BTreeMap<String, RefOr<Documented>> {
     let document = |(status, description): (&str, &str)| {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody"))).build();
-        let response = ResponseBuilder::new().description(description);
-        let response = response.content("application/problem+json", content).build();
+        let response = ResponseBuilder::new().description(description).build();
         (status.to_owned(), RefOr::T(response))
     };
     problems.into_iter().map(document).collect()

@@ -4,9 +4,8 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use chassis::http::{Caller, Path, Problem, ProblemBody, Query, etag_matches};
-use http::header::LINK;
-use http::{HeaderMap, HeaderValue};
+use chassis::http::{Caller, Links, Path, Problem, Query, etag_matches};
+use http::HeaderMap;
 use kernel::{ArticleId, Refusal, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -137,9 +136,9 @@ impl From<DiffPart> for WordsView {
 #[utoipa::path(get, path = "/{type}/{id}/history", tag = "news", params(ArticlePath, HistoryQuery), responses(
     (status = 200, description = "The history, newest first. Readers see the versions that were public, as long as the article is public. Its author and editors see all versions.", body = HistoryView),
     (status = 304, description = "The client already has this page."),
-    (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`bad_cursor`: the cursor is not valid. `invalid`: `limit` is outside its range.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section's command side is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see."),
+    (status = 422, description = "`bad_cursor`: the cursor is not valid. `invalid`: `limit` is outside its range."),
+    (status = 503, description = "The section's command side is unavailable."),
 ))]
 pub(super) async fn get_history(
     State(news): State<News>,
@@ -152,19 +151,16 @@ pub(super) async fn get_history(
     let before = query.cursor.as_deref().map(parse_cursor).transpose()?;
     let history = news.app.get_history(section, id, before, limit, &caller).await?;
     let next_cursor = history.next.map(encode_cursor);
-    let link = next_cursor.as_ref().map(|cursor| {
-        let base = &news.public_base;
-        format!("<{base}/{section}/{id}/history?limit={limit}&cursor={cursor}>; rel=\"next\"")
-    });
+    let next = next_cursor
+        .as_ref()
+        .map(|cursor| format!("{}/{section}/{id}/history?limit={limit}&cursor={cursor}", news.public_base));
     let body = encode_json(&HistoryView {
         status: Status::Success,
         history: history.entries.into_iter().map(StepView::from).collect(),
         page: HistoryPageView { limit, next_cursor },
     })?;
     let mut response = respond_with_digest(&headers, caller.identity.is_some(), body);
-    if let Some(link) = link.and_then(|link| HeaderValue::from_str(&link).ok()) {
-        response.headers_mut().insert(LINK, link);
-    }
+    Links::default().with_some("next", next).set(&mut response);
     Ok(response)
 }
 
@@ -172,8 +168,8 @@ pub(super) async fn get_history(
 #[utoipa::path(get, path = "/{type}/{id}/versions/{version}", tag = "news", params(VersionPath), responses(
     (status = 200, description = "The article at this version.", body = ArticleAnswer),
     (status = 304, description = "The client already has this version."),
-    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section's command side is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public."),
+    (status = 503, description = "The section's command side is unavailable."),
 ))]
 pub(super) async fn get_version(
     State(news): State<News>,
@@ -190,8 +186,8 @@ pub(super) async fn get_version(
 #[utoipa::path(get, path = "/{type}/{id}/diff", tag = "news", params(ArticlePath, DiffQuery), responses(
     (status = 200, description = "The differences of title, description and content, in this order. Texts that have little in common are compared less finely, so that the work is bounded.", body = Vec<WordsView>),
     (status = 304, description = "The client already has this comparison."),
-    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section's command side is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public."),
+    (status = 503, description = "The section's command side is unavailable."),
 ))]
 pub(super) async fn get_diff(
     State(news): State<News>,

@@ -1,6 +1,6 @@
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Caller, Problem, ProblemBody};
+use chassis::http::{Caller, Problem};
 use http::HeaderMap;
 use kernel::{Refusal, Section};
 use serde::Serialize;
@@ -134,7 +134,7 @@ impl From<Taste> for ReasonView {
 #[utoipa::path(get, path = "/home", tag = "news", responses(
     (status = 200, description = "The front page. `partial` is true if a section is unavailable.", body = HomeView),
     (status = 304, description = "The client already has this page."),
-    (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 503, description = "No section answered."),
 ))]
 pub(super) async fn home(
     State(news): State<News>,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Caller, Path, Problem, ProblemBody, Query};
+use chassis::http::{Caller, Links, Path, Problem, Query};
 use http::HeaderMap;
 use kernel::{Page, Refusal, Section};
 use serde::Deserialize;
@@ -48,9 +48,9 @@ pub(super) struct SectionPagePath {
 #[utoipa::path(get, path = "/all/{page}/{limit}", tag = "news", params(AllPath, PageQuery), responses(
     (status = 200, description = "A page of the merged list of all sections. `partial` is true if a section is unavailable.", body = ListView),
     (status = 304, description = "The client already has this page."),
-    (status = 400, description = "Page or limit is not a number.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 400, description = "Page or limit is not a number."),
+    (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown."),
+    (status = 503, description = "No section answered."),
 ))]
 pub(super) async fn page_of_all(
     State(news): State<News>,
@@ -68,10 +68,10 @@ pub(super) async fn page_of_all(
 #[utoipa::path(get, path = "/{type}/{page}/{limit}", tag = "news", params(SectionPagePath, PageQuery), responses(
     (status = 200, description = "A page of the section.", body = ListView),
     (status = 304, description = "The client already has this page."),
-    (status = 400, description = "Page or limit is not a number.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 400, description = "Page or limit is not a number."),
+    (status = 404, description = "`unknown_type`"),
+    (status = 422, description = "`page_too_large`: with content, the texts of the page exceed 2 MiB. `invalid`: page or limit is outside its range, or a name is unknown."),
+    (status = 503, description = "The section is unavailable."),
 ))]
 pub(super) async fn page_of_section(
     State(news): State<News>,
@@ -92,10 +92,10 @@ pub(super) async fn page_of_section(
 #[utoipa::path(get, path = "/all", tag = "news", params(ListQuery), responses(
     (status = 200, description = "A page of the merged list of all sections. `partial` is true if a section is unavailable. The cursors of such a page lead through a list without that section, and every page of it says so.", body = ListView),
     (status = 304, description = "The client already has this page."),
-    (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "No section answered.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`: `state` is for staff."),
+    (status = 403, description = "`role_required`: `state` is for staff."),
+    (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown."),
+    (status = 503, description = "No section answered."),
 ))]
 pub(super) async fn list_all(
     State(news): State<News>,
@@ -110,11 +110,11 @@ pub(super) async fn list_all(
 #[utoipa::path(get, path = "/{type}", tag = "news", params(SectionPath, ListQuery), responses(
     (status = 200, description = "A page of the section's list.", body = ListView),
     (status = 304, description = "The client already has this page."),
-    (status = 401, description = "`unauthenticated`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`: `state` is for staff.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`unknown_type`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "The section is unavailable.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`: `state` is for staff."),
+    (status = 403, description = "`role_required`: `state` is for staff."),
+    (status = 404, description = "`unknown_type`"),
+    (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown."),
+    (status = 503, description = "The section is unavailable."),
 ))]
 pub(super) async fn list_section(
     State(news): State<News>,
@@ -168,14 +168,13 @@ async fn answer_list(
     let render = move |found: NewsList| {
         let next = cursor(Direction::Next, found.after, &found, parsed.fingerprint);
         let previous = cursor(Direction::Previous, found.before, &found, parsed.fingerprint);
-        let link = |cursor: Option<&str>, relation: &str| {
-            format!("<{base}?{}>; rel=\"{relation}\"", parsed.query(cursor))
-        };
-        let mut links = vec![link(None, "first")];
-        links.extend(previous.as_deref().map(|cursor| link(Some(cursor), "prev")));
-        links.extend(next.as_deref().map(|cursor| link(Some(cursor), "next")));
+        let target = |cursor: Option<&str>| format!("{base}?{}", parsed.query(cursor));
+        let links = Links::default()
+            .with("first", target(None))
+            .with_some("prev", previous.as_deref().map(|cursor| target(Some(cursor))))
+            .with_some("next", next.as_deref().map(|cursor| target(Some(cursor))));
         let page_view = PageView::by_cursor(parsed.request.slice.limit, found.total, next, previous);
-        render(found, page_view, &parsed.selection, links.join(", "), parsed.request.scope)
+        render(found, page_view, &parsed.selection, links.to_string(), parsed.request.scope)
     };
     answer(news, list, address, render, caller, headers).await
 }
@@ -260,16 +259,13 @@ fn cursor(
 fn page_links(list: &str, page: Page, last: u64, query: &str) -> String {
     let (number, limit) = (u64::from(page.number()), page.limit());
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-    let link = |number: u64, relation: &str| format!("<{list}/{number}/{limit}{query}>; rel=\"{relation}\"");
-    let mut links = vec![link(1, "first")];
-    if number > 1 {
-        links.push(link((number - 1).min(last), "prev"));
-    }
-    if number < last {
-        links.push(link(number + 1, "next"));
-    }
-    links.push(link(last, "last"));
-    links.join(", ")
+    let target = |number: u64| format!("{list}/{number}/{limit}{query}");
+    Links::default()
+        .with("first", target(1))
+        .with_some("prev", (number > 1).then(|| target((number - 1).min(last))))
+        .with_some("next", (number < last).then(|| target(number + 1)))
+        .with("last", target(last))
+        .to_string()
 }
 
 #[cfg(test)]

@@ -41,7 +41,6 @@ macro_rules! every_case {
                 a_command_is_retried_under_one_key,
                 a_first_attempt_that_is_still_running_is_not_the_answer,
                 a_refusal_of_a_section_is_passed_on_unchanged,
-                a_refusal_that_was_stored_under_the_clients_key_says_so,
                 a_section_without_a_process_is_unavailable,
                 after_repeated_failures_a_section_is_not_called_and_the_others_are,
                 abandoned_answers_count_as_failures_of_their_section,
@@ -259,14 +258,6 @@ async fn a_refusal_of_a_section_is_passed_on_unchanged(fixture: Fixture) {
         let SectionError::Refused(passed_on) = fault else { panic!("{fault:?}") };
         assert_eq!(passed_on, refusal);
     }
-}
-
-async fn a_refusal_that_was_stored_under_the_clients_key_says_so(fixture: Fixture) {
-    let stored =
-        Refusal::new(Kind::Forbidden, "self_review", "Not your own.").with("idempotency_replayed", true);
-    fixture.section(SPORTS).behave(Behaviour::Refuse(stored));
-    let fault = fixture.create(Some("a")).await.expect_err("no");
-    assert_eq!(fault.extra()["idempotency_replayed"], true);
 }
 
 async fn a_section_without_a_process_is_unavailable(mut fixture: Fixture) {

@@ -1,5 +1,5 @@
 use axum::extract::State;
-use chassis::http::{Authenticated, Path, Problem, ProblemBody};
+use chassis::http::{Authenticated, Path, Problem};
 use kernel::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -64,10 +64,10 @@ fn rounded(weight: f64) -> f64 {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The labels, heaviest first. The list is empty for an unknown reader.", body = [LabelView]),
-        (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`role_required`: only admins may read the labels of another reader", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "`not_found`: the path does not contain the id of an account", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`store_unavailable`, `keys_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthenticated`, `invalid_token`"),
+        (status = 403, description = "`role_required`: only admins may read the labels of another reader"),
+        (status = 404, description = "`not_found`: the path does not contain the id of an account"),
+        (status = 503, description = "`store_unavailable`, `keys_unavailable`"),
     )
 )]
 pub(super) async fn labels_of_reader(

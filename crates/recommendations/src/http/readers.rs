@@ -1,5 +1,5 @@
 use axum::extract::State;
-use chassis::http::{Path, Problem, ProblemBody};
+use chassis::http::{Path, Problem};
 use kernel::{FieldFault, Kind, Label, Refusal, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -37,10 +37,10 @@ pub(super) struct ReaderView {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "The readers, heaviest first. The list is empty for an unknown label.", body = [ReaderView]),
-        (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "`role_required`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid`, with `empty`, `too_long` or `control_character` at `/label`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`store_unavailable`, `keys_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthenticated`, `invalid_token`"),
+        (status = 403, description = "`role_required`"),
+        (status = 422, description = "`invalid`, with `empty`, `too_long` or `control_character` at `/label`"),
+        (status = 503, description = "`store_unavailable`, `keys_unavailable`"),
     )
 )]
 pub(super) async fn readers_of_label(
