@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use chassis::config::{Address, Form, Place, Secret, Settings, path_fault};
-use chassis::{IdentityConfig, token_fault};
+use chassis::{IdentityConfig, RetryRule, token_fault};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{CacheTimes, TextBudget};
-use crate::clients::RetryRule;
 
 /// The orchestrator's configuration.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -89,7 +88,8 @@ impl SectionsConfig {
 
     /// Returns the rule for retries.
     pub fn retry_rule(&self) -> RetryRule {
-        RetryRule { retries: self.retries, pause: Duration::from_millis(self.retry_pause_ms) }
+        let pause = Duration::from_millis(self.retry_pause_ms);
+        RetryRule { retries: self.retries, pause, longest: Duration::MAX }
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bus::Erasing;
-use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier};
+use chassis::{Described, Service, Surroundings, Verifier};
 use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};
 use tonic::service::Routes;
 
@@ -27,7 +27,7 @@ pub use consumers::subscribe;
 pub use domain::{Consent, ConsentRecord, Reading, ReadingFault};
 pub use http::ACCESS;
 pub use ports::{DirectoryError, TasteGraph, UserDirectory};
-pub use store::{OpenedGraph, open as open_graph};
+pub use store::open as open_graph;
 
 use grpc::RecommendationsGrpc;
 
@@ -46,17 +46,14 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), &surroundings).await.context("bus.url")?;
     let budget = Duration::from_millis(config.store.budget_ms);
-    let OpenedGraph { graph, engine } = store::open(&config.store.url, budget).await.context("store.url")?;
+    let store = store::open(&config.store.url, budget).await.context("store.url")?;
     let users = GrpcUserDirectory::new(transport, Duration::from_millis(config.users.budget_ms));
     let clock = surroundings.clock.clone();
-    let app = App::new(Parts { graph, users: Arc::new(users), clock: clock.clone() });
+    let app = App::new(Parts { graph: store.port, users: Arc::new(users), clock: clock.clone() });
     let consumers = consumers::subscribe(&*bus, &app).await?;
     let (http, doc) = http::router(app.clone(), verifier)?;
     let routes = Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
-    let (pinged, written) = (engine.clone(), engine.clone());
-    let erasure = engine.erasure();
-    let closer: Closer = Box::pin(async move { engine.close().await });
     Ok(Service {
         name: NAME,
         http,
@@ -67,19 +64,9 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         consumers,
         workers: vec![
             Arc::new(workers::forget_visits(app, clock)),
-            Arc::new(Erasing::new("recommendations.erasures", vec![erasure], bus.clone())),
+            Arc::new(Erasing::new("recommendations.erasures", store.erasures, bus.clone())),
         ],
-        health: vec![
-            Dependency::new(pinged.name(), move || {
-                let engine = pinged.clone();
-                async move { engine.ping().await }
-            })
-            .that_writes(move || {
-                let engine = written.clone();
-                async move { engine.try_write().await }
-            }),
-            bus::dependency(&bus),
-        ],
-        closers: [closer].into_iter().chain(closers).collect(),
+        health: store.dependencies.into_iter().chain([bus::dependency(&bus)]).collect(),
+        closers: store.closers.into_iter().chain(closers).collect(),
     })
 }

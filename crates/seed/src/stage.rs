@@ -195,7 +195,7 @@ async fn open_tastes(
     let bus::OpenBus { bus, closers: bus_closers } =
         bus::open(config.bus.url.expose(), around).await.context("bus.url")?;
     let app = |clock| {
-        let (graph, users) = (opened.graph.clone(), directory.clone());
+        let (graph, users) = (opened.port.clone(), directory.clone());
         recommendations::App::new(recommendations::Parts { graph, users, clock })
     };
     let present = app(Arc::new(SystemClock));
@@ -203,8 +203,7 @@ async fn open_tastes(
         running.consume(consumer);
     }
     let past = app(clock.clone());
-    closers.push(Box::pin(async move { opened.engine.close().await }));
-    closers.extend(bus_closers);
+    closers.extend(opened.closers.into_iter().chain(bus_closers));
     Ok(past)
 }
 

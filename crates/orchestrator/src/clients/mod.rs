@@ -8,6 +8,5 @@ mod sections;
 mod tastes;
 
 pub use readings::BusReadings;
-pub use retry::RetryRule;
 pub use sections::BusSections;
 pub use tastes::GrpcTastes;

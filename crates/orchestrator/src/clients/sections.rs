@@ -4,13 +4,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bus::{Bus, Call};
 use bytes::Bytes;
-use chassis::{Breaker, BreakerSettings, Broken, Context};
+use chassis::{Breaker, BreakerSettings, Broken, Context, Retry, RetryRule};
 use kernel::{ArticleId, Refusal, Section, Version};
 use prost::Message;
 use proto::news::v1 as messages;
 use uuid::Uuid;
 
-use super::retry::{Retries, RetryRule, is_well};
+use super::retry::{is_well, may_pass};
 use super::{codec, past};
 use crate::domain::{
     Article, ArticleBatch, DiffPart, History, ListSlice, SectionList, SectionPositions, State,
@@ -33,7 +33,7 @@ pub struct BusSections {
     reads: Breakers,
     past: Breakers,
     writes: Breakers,
-    retries: Retries,
+    retry: Retry,
 }
 
 /// The work that a question takes.
@@ -56,7 +56,7 @@ impl BusSections {
             Section::ALL.map(|section| Breaker::new(name(section), BreakerSettings::default()))
         };
         let (reads, past, writes) = (breakers("reads"), breakers("past"), breakers("writes"));
-        Self { bus, reads, past, writes, retries: Retries::new(rule) }
+        Self { bus, reads, past, writes, retry: Retry::within_budget(rule) }
     }
 
     /// Sends a call, and sends it again if that may help and the deadline and the retry budget allow it.
@@ -67,25 +67,24 @@ impl BusSections {
         section: Section,
         call: Call,
     ) -> Result<A, SectionError> {
-        self.retries.earn();
-        let deadline = Context::current().deadline;
-        let (mut attempt, mut first_error) = (1, None);
-        loop {
-            let outcome = self.send_once(&breakers[section as usize], cost, section, call.clone()).await;
-            let error = match (outcome, first_error.take()) {
-                (Ok(reply), _) => return Ok(reply),
-                // Our own first attempt is still running, and its answer comes in a moment.
-                (Err(SectionError::Refused(refusal)), Some(error)) if refusal.code == *STILL_RUNNING => error,
-                (Err(error), _) => error,
-            };
-            let Some(pause) = self.retries.pause(section.service(), attempt, &error, deadline) else {
-                return Err(error);
-            };
-            let method = call.method.as_str();
-            tracing::debug!(section = section.as_str(), method, attempt, "a call failed and is sent again");
-            chassis::pause(pause).await;
-            (attempt, first_error) = (attempt + 1, Some(error));
-        }
+        let may_pass = |error: &SectionError| match error {
+            SectionError::Refused(refusal) => may_pass(refusal),
+            SectionError::Resting { .. } | SectionError::Unreadable { .. } => false,
+        };
+        let breaker = &breakers[section as usize];
+        let attempt = |previous: Option<SectionError>| {
+            let call = call.clone();
+            async move {
+                match (self.send_once(breaker, cost, section, call).await, previous) {
+                    // Our own first attempt is still running, and its answer comes in a moment.
+                    (Err(SectionError::Refused(refusal)), Some(error)) if refusal.code == *STILL_RUNNING => {
+                        Err(error)
+                    }
+                    (result, _) => result,
+                }
+            }
+        };
+        self.retry.run(section.service(), may_pass, attempt).await
     }
 
     /// Sends a call once, unless the breaker is open.

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::transport::refusal_of;
-use chassis::{Breaker, BreakerSettings, Broken, Context, Transport};
+use chassis::{Breaker, BreakerSettings, Broken, Context, Retry, RetryRule, Transport};
 use kernel::{Label, Refusal, UserId, is_visible};
 use proto::recommendations::v1 as messages;
 use proto::recommendations::v1::recommendations_client::RecommendationsClient;
 
-use super::retry::{Retries, RetryRule};
+use super::retry::may_pass;
 use crate::domain::Taste;
 use crate::ports::{Tastes, TastesError};
 
@@ -22,14 +22,14 @@ const DEPENDENCY: &str = "recommendations";
 pub struct GrpcTastes {
     client: RecommendationsClient<Transport>,
     breaker: Breaker,
-    retries: Retries,
+    retry: Retry,
 }
 
 impl GrpcTastes {
     /// Creates a client on this transport. The deadline of the current work limits each call.
     pub fn new(transport: Transport, rule: RetryRule) -> Self {
         let breaker = Breaker::new(DEPENDENCY, BreakerSettings::default());
-        Self { client: RecommendationsClient::new(transport), breaker, retries: Retries::new(rule) }
+        Self { client: RecommendationsClient::new(transport), breaker, retry: Retry::within_budget(rule) }
     }
 
     async fn get_taste(
@@ -49,22 +49,17 @@ impl GrpcTastes {
         &self,
         request: &messages::GetTasteRequest,
     ) -> Result<messages::GetTasteResponse, TastesError> {
-        self.retries.earn();
-        let deadline = Context::current().deadline;
-        let mut attempt = 1;
-        loop {
-            let refusal = match self.breaker.call(self.get_taste(request.clone())).await {
-                Ok(response) => return Ok(response),
-                Err(Broken::Resting(left)) => return Err(TastesError::CircuitOpen(left)),
-                Err(Broken::Failed(refusal)) => refusal,
-            };
-            let Some(pause) = self.retries.pause_after(DEPENDENCY, attempt, &refusal, deadline) else {
-                return Err(TastesError::Failed(refusal));
-            };
-            tracing::debug!(attempt, "a call for a reader's labels failed and is retried");
-            chassis::pause(pause).await;
-            attempt += 1;
-        }
+        let may_pass = |error: &TastesError| match error {
+            TastesError::Failed(refusal) => may_pass(refusal),
+            TastesError::CircuitOpen(_) | TastesError::Unreadable(_) => false,
+        };
+        let attempt = |_| async {
+            self.breaker.call(self.get_taste(request.clone())).await.map_err(|error| match error {
+                Broken::Resting(left) => TastesError::CircuitOpen(left),
+                Broken::Failed(refusal) => TastesError::Failed(refusal),
+            })
+        };
+        self.retry.run(DEPENDENCY, may_pass, attempt).await
     }
 }
 

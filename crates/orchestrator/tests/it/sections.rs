@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bus::{AmqpBus, Bus, Schedule};
-use chassis::{Context, Runnable, Surroundings};
+use chassis::{Context, RetryRule, Runnable, Surroundings};
 use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
-use orchestrator::clients::{BusSections, RetryRule};
+use orchestrator::clients::BusSections;
 use orchestrator::domain::{Article, ListSlice};
 use orchestrator::ports::{Action, Command, Done, NewsSections, SectionError};
 use proto::news::v1::{ArticleFields, CreateArticle, PublishArticle};
@@ -105,7 +105,7 @@ async fn fixture(bus: Arc<dyn Bus>, resource: Box<dyn Any + Send + Sync>) -> Fix
         let server = bus.serve(section.service(), &address, fake.clone()).await.expect("serves");
         servers[section as usize] = Some(server);
     }
-    let rule = RetryRule { retries: 2, pause: Duration::from_millis(1) };
+    let rule = RetryRule { retries: 2, pause: Duration::from_millis(1), longest: Duration::from_millis(2) };
     Fixture { port: Arc::new(BusSections::new(bus, rule)), sections, servers, _resource: resource }
 }
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use chassis::{Context, Surroundings};
+use chassis::{Context, RetryRule, Surroundings};
 use kernel::{Fault, Kind, Refusal, UserId};
-use orchestrator::clients::{GrpcTastes, RetryRule};
+use orchestrator::clients::GrpcTastes;
 use orchestrator::ports::{Tastes, TastesError};
 use testkit::{PATIENCE, wait_until};
 use tokio::net::TcpListener;
@@ -43,7 +43,7 @@ every_case! {
 }
 
 fn rule() -> RetryRule {
-    RetryRule { retries: 2, pause: Duration::from_millis(1) }
+    RetryRule { retries: 2, pause: Duration::from_millis(1), longest: Duration::from_millis(2) }
 }
 
 fn client(surroundings: &Surroundings, url: &str) -> GrpcTastes {

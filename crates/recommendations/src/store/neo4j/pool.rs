@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use chassis::{Context, StoreFailure, in_time};
+use chassis::{Context, Retry, RetryRule, StoreFailure, in_time};
 use neo4rs::{ConfigBuilder, Graph, Neo4jClientErrorKind, Neo4jErrorKind, Query, Row, Txn};
 use tokio::time::timeout;
 
@@ -16,10 +16,9 @@ const CONNECTIONS: usize = 10;
 const DRIVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for testing a connection that was idle. Behind a dead route it never answers.
 const IDLE_TEST: Duration = Duration::from_secs(1);
-/// The longest first pause between two attempts. Each pause has full jitter.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// The longest pause between any two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// Deadlocks are retried until the deadline.
+const RETRY_RULE: RetryRule =
+    RetryRule { retries: u32::MAX, pause: Duration::from_millis(5), longest: Duration::from_millis(200) };
 /// The time that a sweep waits for each connection.
 const SWEEP_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -30,6 +29,7 @@ pub struct Pool {
     tenant: String,
     /// The longest time for a query that a client waits for.
     budget: Duration,
+    retry: Arc<Retry>,
     /// The number of requested sweeps. If it is not 0, a sweep is running.
     sweeps: Arc<AtomicU32>,
 }
@@ -49,7 +49,13 @@ impl Pool {
             .build()
             .and_then(Graph::connect);
         let graph = config.map_err(AttemptError::from)?;
-        Ok(Self { graph, tenant: address.tenant.clone(), budget, sweeps: Arc::default() })
+        Ok(Self {
+            graph,
+            tenant: address.tenant.clone(),
+            budget,
+            retry: Arc::new(Retry::without_budget(RETRY_RULE)),
+            sweeps: Arc::default(),
+        })
     }
 
     /// Creates a statement about the nodes of this tenant.
@@ -102,20 +108,11 @@ impl Pool {
     where
         F: Future<Output = Result<T, AttemptError>>,
     {
-        let tries = async {
-            let mut longest = FIRST_PAUSE;
-            loop {
-                match attempt().await {
-                    Err(error) if error.is_retryable() => {
-                        tracing::debug!(cause = chassis::causes(&error), "a transaction is retried");
-                        chassis::pause(rand::random_range(Duration::ZERO..=longest)).await;
-                        longest = (longest * 2).min(LONGEST_PAUSE);
-                    }
-                    result => return result.map_err(StoreFailure::from),
-                }
-            }
-        };
-        in_time(tries).await
+        in_time(async {
+            let result = self.retry.run("neo4j", AttemptError::is_retryable, |_| attempt()).await;
+            result.map_err(StoreFailure::from)
+        })
+        .await
     }
 }
 
