@@ -16,7 +16,7 @@ use proto::news::v1 as messages;
 
 use crate::app::{App, NewsError};
 use crate::codec::encode;
-use crate::domain::{Article, Denied, Filter};
+use crate::domain::{AccessDenied, Article, Filter};
 
 /// The reason why a call has no reply. The bus sends it to the caller, and logs it if the fault is ours.
 type Failure = Box<dyn Fault>;
@@ -52,12 +52,12 @@ impl Calls {
         let ids: Vec<ArticleId> = request.ids.iter().filter_map(|id| id.parse().ok()).collect();
         let filter = Filter { states: lists::states(&request.states)?, ..Filter::default() };
         if request.sizes_only {
-            return Ok(lists::sized(&self.app.sizes(caller.as_ref(), &ids, filter).await?));
+            return Ok(lists::encode_sizes(&self.app.sizes(caller.as_ref(), &ids, filter).await?));
         }
         if request.without_content {
-            return Ok(lists::picked(&self.app.pick(caller.as_ref(), &ids, filter).await?));
+            return Ok(lists::encode_picked(&self.app.pick(caller.as_ref(), &ids, filter).await?));
         }
-        Ok(lists::with_texts(&self.app.pick_texts(caller.as_ref(), &ids, filter).await?, 0))
+        Ok(lists::encode_texts(&self.app.pick_texts(caller.as_ref(), &ids, filter).await?, 0))
     }
 
     async fn list(&self, call: &Call) -> Result<Bytes, Failure> {
@@ -67,13 +67,13 @@ impl Calls {
         let part = lists::part(request)?;
         if keys_only {
             let positions = self.app.positions(caller.as_ref(), part).await;
-            return Ok(lists::positioned(&positions?));
+            return Ok(lists::encode_positions(&positions?));
         }
         if with_content {
             let (texts, total) = self.app.list_texts(caller.as_ref(), part).await?;
-            return Ok(lists::with_texts(&texts, total));
+            return Ok(lists::encode_texts(&texts, total));
         }
-        Ok(lists::listed(&self.app.list(caller.as_ref(), part).await?))
+        Ok(lists::encode_list(&self.app.list(caller.as_ref(), part).await?))
     }
 }
 
@@ -103,7 +103,7 @@ fn unreadable(why: &str) -> Refusal {
 
 /// Parses an id. A text that can't be read names no article.
 fn id_of(text: &str) -> Result<ArticleId, NewsError> {
-    text.parse().map_err(|_| Denied::NotThere.into())
+    text.parse().map_err(|_| AccessDenied::NotThere.into())
 }
 
 fn replied(outcome: Result<Article, NewsError>) -> Result<Bytes, Failure> {

@@ -49,8 +49,8 @@ pub fn capitalised(name: &str) -> String {
     first.to_ascii_uppercase() + rest
 }
 
-/// Reads the article out of the message of any event. All of them have one form, so an event that only a newer program knows can be
-/// read too.
+/// Reads the article out of the message of any event. All of them have one form, so an event that only a
+/// newer program knows can be read too.
 pub fn article_of_event(body: &[u8]) -> Result<Article, CodecError> {
     let message = messages::ArticleUpdated::decode(body).map_err(|_| CodecError::Undecodable)?;
     let change = message.change.ok_or(CodecError::Field("change"))?;

@@ -1,4 +1,4 @@
-//! What a section can be told. `config.default.toml` explains every key.
+//! The configuration of a section. `config.default.toml` explains every key.
 
 use std::time::Duration;
 
@@ -12,48 +12,48 @@ use crate::domain::Newsroom;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Whose tokens are believed.
+    /// The issuer of access tokens, and the address of its keys.
     pub identity: IdentityConfig,
-    /// The way to the other services.
+    /// The bus.
     pub bus: Address,
-    /// The command side.
+    /// The event store: the command side.
     pub events: Address,
-    /// The query side.
+    /// The view: the query side.
     pub view: Address,
-    /// How the newsroom works.
+    /// The rules of the newsroom.
     pub newsroom: NewsroomConfig,
-    /// How readers are served.
-    pub reads: Reads,
+    /// The settings of reads.
+    pub reads: ReadsConfig,
 }
 
-/// How the newsroom works.
+/// The rules of the newsroom.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewsroomConfig {
-    /// Editors may publish what they wrote themselves.
+    /// Editors are allowed to publish their own articles.
     pub self_review: bool,
-    /// The language of an article that names none; empty for none.
+    /// The language of articles that name none. Empty: no language.
     pub language: String,
 }
 
 impl NewsroomConfig {
-    /// The rules that follow from it.
+    /// Returns the rules that follow from these settings.
     pub fn rules(&self) -> Newsroom {
         let language = Some(self.language.clone()).filter(|language| !language.is_empty());
         Newsroom { self_review: self.self_review, language }
     }
 }
 
-/// How readers are served.
+/// The settings of reads.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Reads {
-    /// How long a reader waits for the projection of a version, in milliseconds.
+pub struct ReadsConfig {
+    /// The longest wait of a reader for the projection of a version, in milliseconds.
     pub projection_wait_ms: u64,
 }
 
-impl Reads {
-    /// The same as a duration.
+impl ReadsConfig {
+    /// Returns this wait as a duration.
     pub const fn patience(&self) -> Duration {
         Duration::from_millis(self.projection_wait_ms)
     }
@@ -65,14 +65,19 @@ impl Settings for Config {
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if self.events.url == self.view.url {
-            faults.push("view.url must differ from events.url: two stores are two places".to_owned());
+            faults.push(
+                "view.url must differ from events.url, because each store needs a place of its own"
+                    .to_owned(),
+            );
         }
         let language = &self.newsroom.language;
         if !language.is_empty() && !crate::domain::is_language(language) {
             faults.push("newsroom.language must be a language tag such as en or pt-BR, or empty".to_owned());
         }
         if self.reads.projection_wait_ms > 10_000 {
-            faults.push("reads.projection_wait_ms must be at most 10000: no request lives longer".to_owned());
+            faults.push(
+                "reads.projection_wait_ms must be at most 10000, because no request lives longer".to_owned(),
+            );
         }
         faults
     }
@@ -105,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_a_good_configuration_with_stores_of_each_sections_own() {
+    fn the_defaults_are_valid_and_give_each_section_its_own_stores() {
         let config = with("").expect("good defaults");
         assert_eq!(config.events.of("sports-news").expose(), "sqlite:data/sports-news.db");
         assert_eq!(config.view.of("famous-news").expose(), "sqlite:data/famous-news-view.db");
@@ -133,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_listed_at_once() {
+    fn all_faults_are_listed_together() {
         let faults = with(
             "[view]\nurl = \"sqlite:data/{service}.db\"\n[newsroom]\nlanguage = \"no language\"\n[reads]\nprojection_wait_ms = 60000\n",
         );

@@ -1,4 +1,4 @@
-//! What a section does with messages: decode → app. Both effects may be repeated, in any order.
+//! The handlers of messages: decode → app. Both effects may be repeated, in any order.
 
 use std::sync::Arc;
 
@@ -12,19 +12,19 @@ use crate::app::App;
 use crate::codec::article_of_event;
 use crate::metrics::PROJECTION_LAG;
 
-/// The query side: puts what the command side announced into the view.
+/// The projection: it puts the articles of the section's own events into the view.
 pub struct Projection(pub Arc<App>);
 
 #[async_trait]
 impl Handler for Projection {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
-        let article = article_of_event(&message.body).map_err(|error| poison(&error.to_string()))?;
+        let article = article_of_event(&message.body).map_err(|error| unreadable(&error.to_string()))?;
         if article.section != self.0.section() {
-            return Err(poison("the article is of another section").into());
+            return Err(unreadable("the article belongs to another section").into());
         }
         let newer = self.0.project(&article).await?;
         if newer {
-            // What comes late because it comes again was seen when it came first.
+            // A repeated message is late, but readers saw the article when it came first.
             let lag = self.0.now().since(message.time);
             PROJECTION_LAG.took([article.section.as_str().into()], lag);
         }
@@ -33,20 +33,21 @@ impl Handler for Projection {
     }
 }
 
-/// Forgets the name of a person whose account was erased.
+/// The removal of the name of a person whose account was erased.
 pub struct Erasure(pub Arc<App>);
 
 #[async_trait]
 impl Handler for Erasure {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
-        let erased =
-            UserErased::decode(message.body.clone()).map_err(|_| poison("the message can't be decoded"))?;
-        let person: UserId = erased.user_id.parse().map_err(|_| poison("the message names no account"))?;
+        let erased = UserErased::decode(message.body.clone())
+            .map_err(|_| unreadable("the message can't be decoded"))?;
+        let person: UserId =
+            erased.user_id.parse().map_err(|_| unreadable("the message names no account"))?;
         Ok(self.0.erase(person).await?)
     }
 }
 
-/// A message that no repetition heals: it goes to the dead letters with this reason.
-fn poison(why: &str) -> Refusal {
+/// Returns the refusal of a message that can never be handled. It goes to the dead letters with this reason.
+fn unreadable(why: &str) -> Refusal {
     Refusal::new(Kind::Invalid, "unreadable_message", why)
 }

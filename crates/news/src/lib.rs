@@ -1,15 +1,15 @@
 #![doc = include_str!("../README.md")]
 
-pub mod app;
-pub mod calls;
-pub mod codec;
-pub mod config;
-pub mod consumers;
-pub mod domain;
+mod app;
+mod calls;
+mod codec;
+mod config;
+mod consumers;
+mod domain;
 pub mod metrics;
-pub mod ports;
-pub mod store;
-pub mod workers;
+mod ports;
+mod store;
+mod workers;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,21 +19,34 @@ use bus::{Bus, Erasing, Outbox, Relay, Subscription};
 use chassis::{Closer, Dependency, Service, Surroundings, Verifier};
 use kernel::Section;
 
-pub use app::App;
-pub use config::Config;
+pub use app::{
+    App, AuditReport, ChainError, ChainReport, Command, Done, History, NewArticle, NewsError, ReplayReport,
+    Target, Texts, Which,
+};
+pub use codec::{CodecError, article_of_event, decode, event_message};
+pub use config::{Config, NewsroomConfig, ReadsConfig};
+pub use consumers::{Erasure, Projection};
+pub use domain::{
+    AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, DiffOp, DiffPart, Event, Filter,
+    HistoryEntry, IllegalTransition, NewDraft, Newsroom, Order, Part, Position, Slug, Start, State, Story,
+    StoryInput, StoryPatch, Transition, UnknownName,
+};
+pub use ports::{CommandKey, Listing, Positions, Sizes};
+pub use store::{BylineColumns, RecordError, read_event, write_event};
 
-/// The whole of a section's binary.
+/// Runs a section: the `main` of its binary.
 pub fn main(section: Section) -> ExitCode {
     chassis::main(section.service(), move |config, surroundings| build(section, config, surroundings))
 }
 
-/// Opens the stores of one section and puts its service together.
+/// Builds the service of one section: opens its stores and its queues. Nothing else happens until a host runs
+/// it.
 ///
 /// # Errors
-/// Where a store or the bus can't be opened, or a URL names what this process can't reach; the sentence says which.
+/// Fails if a store or the bus can't be opened, or if a URL can't be used here. The error names the setting.
 pub async fn build(section: Section, config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     let name = section.service();
-    // First what may be refused here, then what leaves files behind.
+    // Everything that may be refused comes first; the steps that create files come last.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let bus::OpenBus { bus, closers } =
         bus::open(config.bus.of(name).expose(), &surroundings).await.context("bus.url")?;
@@ -66,10 +79,10 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
 }
 
 /// Opens the stores of one section without its service: for `portal replay` and `portal verify-history`,
-/// which work while no portal holds them.
+/// which work on stores that no portal holds open.
 ///
 /// # Errors
-/// Where a store can't be opened.
+/// Fails if a store can't be opened.
 pub async fn open(
     section: Section,
     config: &Config,

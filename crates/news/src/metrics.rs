@@ -1,8 +1,8 @@
-//! What a section counts about itself.
+//! The metrics of a section.
 
 use chassis::metrics::{Described, Histogram};
 
-/// How late readers see what was written.
+/// The delay after which readers see a change.
 pub(crate) static PROJECTION_LAG: Histogram<1> = Histogram::new(
     "projection_lag_seconds",
     ["section"],
@@ -11,7 +11,7 @@ pub(crate) static PROJECTION_LAG: Histogram<1> = Histogram::new(
 )
 .in_buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0]);
 
-/// All of them.
+/// Returns the descriptions of all metrics.
 pub fn described() -> Vec<Described> {
     vec![PROJECTION_LAG.described()]
 }

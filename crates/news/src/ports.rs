@@ -1,6 +1,8 @@
-//! What a news section needs: the truth about its articles, and a view of them that answers readers.
+//! The stores that a news section needs: the event store with the truth about its articles, and a view that
+//! answers readers.
 //!
-//! Each law in a method's documentation is a case of the contract suite under that name (`store/contract`).
+//! Each law in the documentation of a method is a case of the contract suite with the same name
+//! (`store/contract`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,171 +13,181 @@ use chassis::{Erasable, StoreFailure};
 use kernel::{ArticleId, Class, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{Article, Change, Filter, Link, Part, Position, Step};
+use crate::domain::{Article, ChainLink, Change, Filter, HistoryEntry, Part, Position};
 
-/// A step in the life of an article with the message that tells the others of it.
+/// A change of an article with the message that announces it to other services.
 #[derive(Debug, Clone)]
-pub struct Fact {
-    /// What happened.
+pub struct ChangeWithMessage {
+    /// The change.
     pub change: Change,
-    /// What leaves for the bus, once this is stored.
+    /// The message that is published after the change is stored.
     pub message: Envelope,
 }
 
-/// A command that has one effect however often it is sent: the key under which it came, and what makes two requests the same one.
+/// The idempotency key of a command, and what identifies its request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Once {
-    /// The account that gave the key. The same key of another account is another key.
+pub struct CommandKey {
+    /// The account that sent the key. The same key of another account is another key.
     pub owner: UserId,
-    /// The command and what it is about, such as `PublishArticle <id>`. The same key on another command is another key.
+    /// The command and its article, such as `PublishArticle <id>`. The same key on another command is another
+    /// key.
     pub command: String,
     /// The key.
     pub key: String,
     /// A digest of the whole request.
     pub fingerprint: String,
-    /// The present.
+    /// The present time.
     pub at: Timestamp,
-    /// How long the answer is kept.
+    /// The end of the time for which the answer is kept.
     pub until: Timestamp,
 }
 
-/// What a command under a key was answered.
+/// The answer to a command that came under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The request that was answered.
+pub struct KeptAnswer {
+    /// The digest of the request that was answered.
     pub fingerprint: String,
-    /// The article that was changed …
+    /// The article that was changed.
     pub article: ArticleId,
-    /// … and the version that this led to. The answer follows from it: neither text nor name is kept a second time.
+    /// The version after the command. The answer follows from it, so neither text nor name is stored a second
+    /// time.
     pub version: Version,
 }
 
-/// The command side: every version of every article of one section, only ever added to.
+/// The command side: every version of every article of one section. Versions are only added.
 #[async_trait]
 pub trait EventStore: Send + Sync + 'static {
-    /// Appends facts about one article, whose versions follow each other, together with their messages in the outbox:
-    /// one transaction. Each record is chained to the one before it; the byline stands beside the record.
+    /// Appends changes of one article whose versions follow each other, with their messages in the outbox, in
+    /// one transaction. Each record is chained to the one before it. The byline is stored beside the record.
     ///
-    /// * `what_was_appended_is_there_with_its_message_in_the_outbox`
-    /// * `of_parallel_appends_on_one_version_one_wins`: the others are [`AppendError::Stale`], and leave no message
+    /// * `an_appended_version_is_stored_with_its_message_in_the_outbox`
+    /// * `of_parallel_appends_on_one_version_one_wins`: the others are [`AppendError::Stale`], and leave no
+    ///   message
     /// * `an_append_that_skips_a_version_is_stale`
-    /// * `of_two_facts_both_are_stored_or_none`
-    /// * `a_slug_belongs_to_one_article`: else [`AppendError::SlugTaken`], and nothing is stored
+    /// * `of_two_changes_both_are_stored_or_none`
+    /// * `a_slug_belongs_to_one_article`: otherwise [`AppendError::SlugTaken`], and nothing is stored
     /// * `the_records_of_an_article_form_a_chain`
-    /// * `no_byline_stands_in_a_record`
-    /// * `an_erased_person_writes_nothing`: they are [`AppendError::Erased`], also where the article is somebody else's
+    /// * `no_record_contains_a_byline`
+    /// * `an_erased_person_writes_nothing`: [`AppendError::Erased`], even if the article is another author's
     ///
-    /// With `once`, the answer (the article's newest version) is kept in the same transaction:
+    /// With a `key`, the answer (the newest version of the article) is kept in the same transaction:
     ///
-    /// * `under_one_key_one_append_of_many_is_stored`: the others are [`AppendError::Answered`], and leave nothing
+    /// * `under_one_key_one_append_of_many_is_stored`: the others are [`AppendError::Answered`], and leave
+    ///   nothing
     /// * `an_answer_is_kept_with_its_effect_or_not_at_all`
-    /// * `a_key_is_of_one_account_and_one_command`
-    /// * `an_answer_whose_time_is_over_counts_as_none`
-    async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError>;
+    /// * `a_key_belongs_to_one_account_and_one_command`
+    /// * `an_expired_answer_does_not_count`
+    async fn append(
+        &self,
+        changes: &[ChangeWithMessage],
+        key: Option<&CommandKey>,
+    ) -> Result<(), AppendError>;
 
-    /// What was answered under this key, to whichever request, if it was within its time.
+    /// Returns the answer that is kept under a key, whatever its request was, if its time is not over.
     ///
     /// * `an_answer_is_kept_with_its_effect_or_not_at_all`
-    /// * `an_answer_whose_time_is_over_counts_as_none`
-    /// * `a_refusal_that_an_older_release_has_kept_counts_as_none`
-    async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure>;
+    /// * `an_expired_answer_does_not_count`
+    /// * `a_refusal_that_an_older_release_kept_does_not_count`
+    async fn answer(&self, key: &CommandKey) -> Result<Option<KeptAnswer>, StoreFailure>;
 
-    /// Forgets at most `limit` answers whose time is over. Returns how many.
+    /// Removes at most `limit` answers whose time is over. Returns how many.
     ///
-    /// * `answers_whose_time_is_over_are_forgotten_in_bounded_steps`
+    /// * `expired_answers_are_removed_in_bounded_steps`
     async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure>;
 
-    /// The newest version of an article.
+    /// Returns the newest version of an article.
     ///
-    /// * `the_newest_version_is_read_back_exactly`: with quotes, line ends and bidirectional marks as they were given
-    /// * `what_was_never_written_is_not_there`
+    /// * `the_newest_version_is_read_back_exactly`: with quotes, line ends and bidirectional marks as they
+    ///   were given
+    /// * `an_unknown_article_is_absent`
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure>;
 
-    /// One version of an article.
+    /// Returns one version of an article.
     ///
     /// * `every_version_is_read_back_exactly`
-    /// * `what_was_never_written_is_not_there`
+    /// * `an_unknown_article_is_absent`
     async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure>;
 
-    /// What happened to an article before the version `before` (or ever), the newest first, at most `limit` steps.
+    /// Returns the history of an article before the version `before` (or all of it), the newest version
+    /// first, at most `limit` entries.
     ///
-    /// * `a_history_says_who_did_what_and_which_fields_changed`
+    /// * `a_history_names_accounts_events_and_changed_fields`
     /// * `pages_of_a_history_join_without_a_gap`
-    async fn steps(
+    async fn history(
         &self,
         id: ArticleId,
         before: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<Step>, StoreFailure>;
+    ) -> Result<Vec<HistoryEntry>, StoreFailure>;
 
-    /// The versions of an article after `after` (or from the first), in their order, as they are stored; at most `limit`. Empty
-    /// where there is none.
+    /// Returns the stored links of an article's chain after the version `after` (or from the first), in their
+    /// order, at most `limit`. The result is empty if there are none.
     ///
     /// * `the_records_of_an_article_form_a_chain`
     /// * `pages_of_a_chain_join_without_a_gap`
-    /// * `a_tampered_record_is_handed_out_as_it_is`: finding it is the affair of [`crate::domain::Follower`]
-    async fn history(
+    /// * `a_tampered_record_is_returned_as_it_is`: [`crate::domain::ChainVerifier`] finds it
+    async fn links(
         &self,
         id: ArticleId,
         after: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<Link>, StoreFailure>;
+    ) -> Result<Vec<ChainLink>, StoreFailure>;
 
-    /// The ids of the articles after `after`, in their order, at most `limit`.
+    /// Returns the ids of the articles after `after`, in their order, at most `limit`.
     ///
-    /// * `ids_are_walked_also_where_a_record_cannot_be_read`
+    /// * `ids_are_listed_even_if_a_record_cannot_be_read`
     async fn ids(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<ArticleId>, StoreFailure>;
 
-    /// The newest versions of the articles after `after`, in the order of their ids, at most `limit`: how a view is
-    /// rebuilt.
+    /// Returns the newest versions of the articles after `after`, in the order of their ids, at most `limit`.
+    /// A view is rebuilt from them.
     ///
     /// * `a_walk_meets_every_article_once_at_its_newest_version`
     async fn walk(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<Article>, StoreFailure>;
 
-    /// Takes a person's name off everything that they wrote, past and to come, and forgets what they were answered. Their id stays
-    /// in the records.
+    /// Removes a person's name from all bylines, past and future, and the answers that are kept for the
+    /// person. The person's id stays in the records.
     ///
     /// * `an_erased_person_has_no_byline_in_any_version`
-    /// * `an_erased_person_gets_no_byline_afterwards`: whoever else changes what they wrote
+    /// * `an_erased_person_gets_no_byline_afterwards`: even if another account changes the article
     /// * `a_byline_that_is_not_the_erased_person_s_name_stays`: a text, and the name of another account
-    /// * `of_an_erased_person_no_answer_is_kept`
+    /// * `no_answer_of_an_erased_person_is_kept`
     /// * `erasing_twice_is_erasing_once`
     /// * `erasing_leaves_the_chain_as_it_is`
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure>;
 
-    /// What the store owes to people who were erased, if it is one that can be wiped: a row of the duty is written in the transaction of
-    /// each erasure of a person whom it names.
+    /// Returns the duty of the store to wipe the data of erased people from its files, if it can. A row of
+    /// the duty is written in the transaction of each erasure of a person whose name the store contains.
     fn erasure(&self) -> Option<Arc<dyn Erasable>>;
 
-    /// Whether the store answers.
+    /// Checks that the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
-    /// Asks whether the store takes writes, by writing a byte.
+    /// Checks that the store accepts writes, by writing a byte.
     ///
-    /// * `a_store_that_answers_takes_writes`
+    /// * `a_store_that_answers_accepts_writes`
     async fn try_write(&self) -> Result<(), StoreFailure>;
 
-    /// Writes everything out and lets go of the store.
+    /// Writes everything out and closes the store.
     async fn close(&self);
 }
 
-/// Why facts were not appended.
+/// The reason why changes were not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Somebody else was faster.
+    /// Another writer was faster.
     #[error("the article has changed since it was read")]
     Stale {
-        /// The version that is there.
+        /// The newest version.
         current: Option<Version>,
     },
     /// Another article has this slug.
     #[error("another article has this slug")]
     SlugTaken,
-    /// The person's account was erased.
-    #[error("the person who writes was erased")]
+    /// The account of the writer was erased.
+    #[error("the account of the writer was erased")]
     Erased,
-    /// The command was answered before under its key.
-    #[error("the command was answered before")]
+    /// The command was done before, under the same key.
+    #[error("the command was done before, under the same key")]
     Answered,
     /// The store failed.
     #[error(transparent)]
@@ -205,29 +217,30 @@ impl Fault for AppendError {
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// In the order that was asked for. Where content was not asked for, it is empty and means nothing.
+    /// The articles in the order of the request. If the content was not requested, it is empty and means
+    /// nothing.
     pub articles: Vec<Article>,
-    /// How many articles pass the filter in all, wherever the part begins, at the same moment.
+    /// The number of all articles that pass the filter, at the same moment, wherever the part begins.
     pub total: u64,
 }
 
 /// The lengths of texts in bytes.
 pub type Sizes = HashMap<ArticleId, u64>;
 
-/// The same as places alone.
+/// The positions of a part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Positions {
-    /// In the order that was asked for.
+    /// The positions in the order of the request.
     pub positions: Vec<Position>,
-    /// As in [`Listing`].
+    /// The total, as in [`Listing`].
     pub total: u64,
 }
 
-/// The query side: the newest version of every article of one section, as readers ask for it. It can always be rebuilt
+/// The query side: the newest version of every article of one section, for readers. It can always be rebuilt
 /// from the command side.
 #[async_trait]
 pub trait NewsView: Send + Sync + 'static {
-    /// Puts an article into the view if it is newer than what is there. Returns whether it was.
+    /// Puts an article into the view if it is newer than the version there. Returns whether it was.
     ///
     /// * `an_older_version_never_overwrites_a_newer_one`
     /// * `applying_twice_is_applying_once`
@@ -235,16 +248,16 @@ pub trait NewsView: Send + Sync + 'static {
     /// * `an_article_comes_back_exactly_as_it_was_applied`
     async fn apply(&self, article: &Article) -> Result<bool, StoreFailure>;
 
-    /// An article in whatever state it is.
+    /// Returns an article, whatever its state is.
     ///
     /// * `an_article_comes_back_exactly_as_it_was_applied`
-    /// * `what_was_never_applied_is_not_there`
+    /// * `an_article_that_was_never_applied_is_absent`
     async fn get(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure>;
 
-    /// Those of these articles that pass the filter, in the order of the ids.
+    /// Returns those of these articles that pass the filter, in the order of the ids.
     ///
-    /// * `of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order`
-    /// * `articles_are_picked_with_content_only_if_it_was_asked_for`
+    /// * `picked_articles_pass_the_filter_and_keep_the_order_of_the_ids`
+    /// * `articles_are_picked_with_content_only_on_request`
     async fn pick(
         &self,
         ids: &[ArticleId],
@@ -252,67 +265,70 @@ pub trait NewsView: Send + Sync + 'static {
         with_content: bool,
     ) -> Result<Vec<Article>, StoreFailure>;
 
-    /// How many bytes the texts of those of these articles have that pass the filter, known without reading them. A text that an
-    /// older program has written may count as the longest there can be.
+    /// Returns the sizes of the texts of those of these articles that pass the filter, without reading the
+    /// texts. A text that an older program has written may count as the longest possible one.
     ///
-    /// * `the_sizes_of_texts_are_those_of_what_passes_the_filter`
+    /// * `sizes_are_of_the_articles_that_pass_the_filter`
     async fn sizes(&self, ids: &[ArticleId], filter: &Filter) -> Result<Sizes, StoreFailure>;
 
-    /// A part of the articles that pass a filter, without their texts.
+    /// Returns a part of the articles that pass a filter, without their texts.
     ///
-    /// * `a_list_holds_published_articles_only_in_one_order_with_their_total`: unless other states are named
+    /// * `a_list_contains_published_articles_in_one_order_with_their_total`: unless the filter names other
+    ///   states
     /// * `pages_of_a_list_are_slices_of_one_order`
-    /// * `a_list_holds_what_passes_its_filter_and_nothing_else`: by label in any spelling, by byline in NFC, by author, time and
-    ///   state, together too
-    /// * `what_comes_after_a_place_and_before_it_is_the_whole_list`: in each order, also where articles are of one moment
-    /// * `a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come`: what comes before the place that was reached
-    ///   is not seen, what comes after it is
+    /// * `a_list_contains_the_articles_that_pass_its_filter`: by label in any spelling, by byline in NFC, by
+    ///   author, time and state, and by several of them
+    /// * `the_parts_before_and_after_a_position_are_the_whole_list`: in each order, even if articles are of
+    ///   the same moment
+    /// * `a_walk_by_positions_neither_skips_nor_repeats_while_articles_come`: articles that come before the
+    ///   current position are not seen, and those after it are
     /// * `a_list_carries_no_content`
     /// * `totals_follow_every_change_of_an_article`
     async fn list(&self, part: &Part) -> Result<Listing, StoreFailure>;
 
-    /// The places of the same part, without reading the articles.
+    /// Returns the positions of the same part, without reading the articles.
     ///
-    /// * `the_places_of_a_part_are_those_of_its_articles`
+    /// * `the_positions_of_a_part_are_those_of_its_articles`
     async fn positions(&self, part: &Part) -> Result<Positions, StoreFailure>;
 
-    /// Takes a person's name off everything that they wrote, past and to come.
+    /// Removes a person's name from all bylines, past and future.
     ///
     /// * `an_erased_person_has_no_byline_in_the_view`
     /// * `an_article_that_comes_after_its_author_was_erased_has_no_byline`
-    /// * `a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view`: a text, and the name of another account
+    /// * `a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view`: a text, and the name of another
+    ///   account
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure>;
 
-    /// Begins to build another view beside this one, empty at first. What is applied from now on goes into both. One
-    /// that was begun before and never finished is forgotten.
+    /// Begins to build a new view beside this one, empty at first. Articles that are applied from now on go
+    /// into both. A new view that was begun before and never finished is removed.
     ///
     /// * `readers_see_the_old_view_until_the_new_one_is_complete`
-    /// * `what_is_applied_during_a_rebuild_is_in_the_new_view`
+    /// * `an_article_applied_during_a_rebuild_is_in_the_new_view`
     /// * `a_rebuild_that_was_never_finished_leaves_no_trace`
     async fn begin_rebuild(&self) -> Result<(), StoreFailure>;
 
-    /// Puts articles into the view that is being built, each if it is newer than what is there.
+    /// Puts articles into the new view, each if it is newer than the version there.
     ///
-    /// * `what_is_applied_during_a_rebuild_is_in_the_new_view`
+    /// * `an_article_applied_during_a_rebuild_is_in_the_new_view`
     async fn load(&self, articles: &[Article]) -> Result<(), StoreFailure>;
 
-    /// Puts the new view in the place of the old one, at one moment.
+    /// Replaces the old view by the new one, in one step.
     ///
-    /// * `a_rebuild_repairs_whatever_was_wrong`
+    /// * `a_rebuild_repairs_a_wrong_view`
     async fn finish_rebuild(&self) -> Result<(), StoreFailure>;
 
-    /// What the store owes to people who were erased, if it is one that can be wiped: a row of the duty is written in the transaction of
-    /// each erasure of a person whom it names.
+    /// Returns the duty of the store to wipe the data of erased people from its files, if it can. A row of
+    /// the duty is written in the transaction of each erasure of a person whose name the store contains.
     fn erasure(&self) -> Option<Arc<dyn Erasable>>;
 
-    /// Whether the view answers.
+    /// Checks that the view answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
-    /// Asks whether the view takes writes, by writing a byte.
+    /// Checks that the view accepts writes, by writing a byte.
     ///
-    /// * `a_view_that_answers_takes_writes`
+    /// * `a_view_that_answers_accepts_writes`
     async fn try_write(&self) -> Result<(), StoreFailure>;
 
-    /// Writes everything out and lets go of the store.
+    /// Writes everything out and closes the store.
     async fn close(&self);
 }

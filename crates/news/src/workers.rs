@@ -1,4 +1,4 @@
-//! What a section does by itself, beside sending its messages.
+//! The background work of a section, besides the relay of its messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use kernel::Clock;
 
 use crate::app::App;
 
-/// How often it is looked for answers whose time is over. Nothing waits for it: such an answer counts as none.
+/// The interval in which answers whose time is over are removed. Nothing waits for it: such an answer no
+/// longer counts.
 const ANSWERS: Duration = Duration::from_secs(60);
 
-/// Forgets answers to commands under keys once their time is over.
+/// Returns the worker that removes the answers to commands under keys when their time is over.
 pub fn forget_answers(app: Arc<App>, clock: Arc<dyn Clock>) -> Forgetting {
     Forgetting::new("news.answers", ANSWERS, clock, move |most| {
         let app = app.clone();

@@ -7,7 +7,7 @@ use chassis::{Surroundings, say};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::Section;
-use news::app::Audited;
+use news::AuditReport;
 
 use crate::config::{self, Config};
 use crate::offline;
@@ -36,7 +36,7 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
     let mut broken = 0;
     for section in sections {
         let audited = verify_section(&config, section).await.context(section.service())?;
-        let Audited { articles, versions, broken: found } = audited;
+        let AuditReport { articles, versions, broken: found } = audited;
         for (article, why) in &found {
             say(format_args!("{}: article {article}: {why}", section.service()));
         }
@@ -60,7 +60,7 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn verify_section(config: &Config, section: Section) -> anyhow::Result<Audited> {
+async fn verify_section(config: &Config, section: Section) -> anyhow::Result<AuditReport> {
     let (app, _) = news::open(section, offline::of(config, section), &Surroundings::one_process()).await?;
     let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());

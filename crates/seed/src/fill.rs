@@ -11,8 +11,7 @@ use kernel::{
     ArticleId, Expected, Fault, Identity, Kind, MessageId, Role, Section, Sections, SessionId, Timestamp,
     Version,
 };
-use news::app::{Command, NewArticle, NewsError, Target, Which};
-use news::domain::{Action, StoryInput, StoryPatch};
+use news::{Action, Command, NewArticle, NewsError, StoryInput, StoryPatch, Target, Which};
 use recommendations::MAX_ENTRIES;
 use tokio_util::sync::CancellationToken;
 use users::{ConsentChoice, Email, Name, Password, Register};
@@ -235,7 +234,7 @@ impl Filling<'_> {
             Change::Publish => existing(Action::Publish),
         };
         let caller = people.get(planned.steps[step].by).cloned();
-        let done = stage.app.command(Command { caller, once: None, target }).await?;
+        let done = stage.app.command(Command { caller, key: None, target }).await?;
         ensure!(done.article.id == id, "a new article did not get the id that was planned");
         Ok(())
     }

@@ -86,7 +86,7 @@ impl TemporaryRefusal {
     fn find(error: &anyhow::Error) -> Option<Self> {
         error.chain().find_map(|cause| {
             read::<users::UserError>(cause)
-                .or_else(|| read::<news::app::NewsError>(cause))
+                .or_else(|| read::<news::NewsError>(cause))
                 .or_else(|| read::<TasteError>(cause))
                 .or_else(|| read::<StoreFailure>(cause))
                 .or_else(|| read::<kernel::Refusal>(cause))

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bus::{Relay, Subscription};
 use chassis::{Closer, Runnable, Surroundings, Worker, drive, pause, spawn};
 use kernel::{Section, SystemClock, Timestamp, UserId};
-use news::consumers::Projection;
+use news::Projection;
 use recommendations::{Consent, ConsentRecord, DirectoryError, UserDirectory};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

@@ -1,12 +1,12 @@
 //! The one way in which articles change.
 
-use chassis::{Context, StoreFailure};
+use chassis::Context;
 use kernel::{ArticleId, Expected, Identity, MessageId};
 
-use super::{App, Done, NewArticle, NewsError};
+use super::{App, Done, NewArticle, NewsError, newest};
 use crate::codec;
-use crate::domain::{Action, Article, Change, Denied, may_change};
-use crate::ports::{AppendError, Fact, Once};
+use crate::domain::{AccessDenied, Action, Article, Change, may_change};
+use crate::ports::{AppendError, ChangeWithMessage, CommandKey};
 
 /// A change that a caller wants.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Command {
     /// The caller; `None` without a token.
     pub caller: Option<Identity>,
     /// The idempotency key, if the command came under one. The effect is stored once under it.
-    pub once: Option<Once>,
+    pub key: Option<CommandKey>,
     /// The article and the change.
     pub target: Target,
 }
@@ -38,34 +38,36 @@ pub enum Target {
 impl App {
     /// Carries out a command, or returns the answer that it got before under the same key.
     pub async fn command(&self, command: Command) -> Result<Done, NewsError> {
-        let Command { caller, once, target } = command;
+        let Command { caller, key, target } = command;
         let work = async {
-            let caller = caller.as_ref().ok_or(Denied::Anonymous)?;
+            let caller = caller.as_ref().ok_or(AccessDenied::Anonymous)?;
             match target {
-                Target::New(new) => self.create(caller, new, once.as_ref()).await,
+                Target::New(new) => self.create(caller, new, key.as_ref()).await,
                 Target::Existing { id, expected, action } => {
-                    self.change(caller, id, &expected, &action, once.as_ref()).await
+                    self.change(caller, id, &expected, &action, key.as_ref()).await
                 }
             }
         };
-        self.once(once.as_ref(), work).await
+        self.once(key.as_ref(), work).await
     }
 
-    /// Adds a version to an article that exists. It asks in this order: whether the caller is allowed to, whether the caller has seen
-    /// the version, whether the state machine has the transition, whether the fields are valid.
+    /// Adds a version to an article that exists. It asks in this order: whether the caller is allowed to,
+    /// whether the caller has seen the version, whether the state machine has the transition, whether the
+    /// fields are valid.
     ///
-    /// A caller who expects any version does not lose against others: the action is tried again on the version that they wrote.
+    /// A caller who expects any version does not lose against others: the action is tried again on the
+    /// version that they wrote.
     async fn change(
         &self,
         caller: &Identity,
         id: ArticleId,
         expected: &Expected,
         action: &Action,
-        once: Option<&Once>,
+        key: Option<&CommandKey>,
     ) -> Result<Article, NewsError> {
         let at = self.clock.now();
         loop {
-            let article = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
+            let article = self.events.latest(id).await?.ok_or(AccessDenied::NotThere)?;
             may_change(caller, action.transition(), &article, &self.newsroom)?;
             if !expected.admits(article.version) {
                 return Err(NewsError::Stale { current: Some(article.version) });
@@ -77,31 +79,35 @@ impl App {
             let Some(change) = action.apply(&article, older.as_ref(), caller, at)? else {
                 return Ok(article);
             };
-            let facts = self.facts(vec![change]);
-            match self.append(&facts, once).await {
+            let changes = self.with_messages(vec![change]);
+            match self.append(&changes, key).await {
                 Err(AppendError::Stale { .. }) if *expected == Expected::Any => {}
                 outcome => {
                     outcome?;
-                    return newest(facts);
+                    return newest(changes);
                 }
             }
         }
     }
 
     /// Joins changes with the messages that announce them.
-    pub(super) fn facts(&self, changes: Vec<Change>) -> Vec<Fact> {
+    pub(super) fn with_messages(&self, changes: Vec<Change>) -> Vec<ChangeWithMessage> {
         let trace = Context::current().trace;
-        let fact = |change: Change| {
+        let with_message = |change: Change| {
             let message = codec::event_message(&change, MessageId::new(self.ids.next()), trace);
-            Fact { change, message }
+            ChangeWithMessage { change, message }
         };
-        changes.into_iter().map(fact).collect()
+        changes.into_iter().map(with_message).collect()
     }
 
     /// Stores changes together with their messages.
-    pub(super) async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
-        self.events.append(facts, once).await?;
-        for Fact { change, .. } in facts {
+    pub(super) async fn append(
+        &self,
+        changes: &[ChangeWithMessage],
+        key: Option<&CommandKey>,
+    ) -> Result<(), AppendError> {
+        self.events.append(changes, key).await?;
+        for ChangeWithMessage { change, .. } in changes {
             let article = &change.article;
             tracing::info!(
                 article = %article.id,
@@ -114,10 +120,4 @@ impl App {
         }
         Ok(())
     }
-}
-
-/// Returns the article after the last of some changes.
-pub(super) fn newest(facts: Vec<Fact>) -> Result<Article, NewsError> {
-    let last = facts.into_iter().next_back().map(|fact| fact.change.article);
-    last.ok_or_else(|| StoreFailure::broken("a command without a change was stored").into())
 }

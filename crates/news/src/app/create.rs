@@ -1,8 +1,8 @@
 use kernel::{ArticleId, Identity};
 
 use super::{App, NewsError};
-use crate::domain::{Article, Byline, Drafting, Slug, Story, StoryInput, may_create, with_byline};
-use crate::ports::{AppendError, Once};
+use crate::domain::{Article, Byline, NewDraft, Slug, Story, StoryInput, may_create, with_byline};
+use crate::ports::{AppendError, CommandKey};
 
 /// A new article, as a client sent it.
 #[derive(Debug, Clone, Default)]
@@ -14,12 +14,13 @@ pub struct NewArticle {
 }
 
 impl App {
-    /// Writes a draft, and publishes it immediately if that is requested and allowed: both are stored or nothing is.
+    /// Writes a draft, and publishes it immediately if that is requested and allowed: both are stored or
+    /// nothing is.
     pub(super) async fn create(
         &self,
         caller: &Identity,
         new: NewArticle,
-        once: Option<&Once>,
+        key: Option<&CommandKey>,
     ) -> Result<Article, NewsError> {
         may_create(caller, self.section, new.publish, &self.newsroom)?;
         let mut input = new.story;
@@ -29,7 +30,7 @@ impl App {
         let (id, at) = (ArticleId::new(self.ids.next()), self.clock.now());
         let candidates = Slug::candidates(&story.title, id);
         let (section, slug, author) = (self.section, candidates[0].clone(), caller.user);
-        let mut changes = vec![Article::draft(Drafting { id, section, slug, story, byline, author, at })];
+        let mut changes = vec![Article::draft(NewDraft { id, section, slug, story, byline, author, at })];
         if new.publish {
             changes.push(changes[0].article.publish(author, at)?);
         }
@@ -38,12 +39,14 @@ impl App {
             for change in &mut changes {
                 change.article.slug = slug.clone();
             }
-            let facts = self.facts(changes);
-            match self.append(&facts, once).await {
-                Err(AppendError::SlugTaken) => changes = facts.into_iter().map(|fact| fact.change).collect(),
+            let appended = self.with_messages(changes);
+            match self.append(&appended, key).await {
+                Err(AppendError::SlugTaken) => {
+                    changes = appended.into_iter().map(|each| each.change).collect()
+                }
                 outcome => {
                     outcome?;
-                    return super::newest(facts);
+                    return super::newest(appended);
                 }
             }
         }

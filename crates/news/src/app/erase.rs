@@ -6,17 +6,17 @@ use kernel::UserId;
 use super::App;
 
 impl App {
-    /// Returns what the stores of both sides owe to people who were erased.
+    /// Returns the duties of both stores to wipe the data of erased people from their files.
     pub fn erasures(&self) -> Vec<Arc<dyn Erasable>> {
         [self.events.erasure(), self.view.erasure()].into_iter().flatten().collect()
     }
 
-    /// Takes a person's name off everything on both sides. What they wrote stays, under an id that leads nowhere. May be
-    /// repeated: a crash between the two stores is healed by the next delivery.
+    /// Removes a person's name from both stores. The articles stay, under an id that leads nowhere. It may be
+    /// repeated: after a crash between the two stores, the next delivery of the message does the rest.
     pub async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
         self.events.erase(person).await?;
         self.view.erase(person).await?;
-        tracing::info!(%person, section = %self.section, "an erased person's bylines are gone");
+        tracing::info!(%person, section = %self.section, "the bylines of an erased person are removed");
         Ok(())
     }
 }

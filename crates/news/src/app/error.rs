@@ -4,44 +4,46 @@ use chassis::StoreFailure;
 use kernel::{Class, Fault, FieldFault, Kind, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{ActionError, Denied, IllegalTransition, Transition};
+use crate::domain::{AccessDenied, ActionError, IllegalTransition, Transition};
 use crate::ports::AppendError;
 
-/// Why a section did not do what it was asked.
+/// The reason why a use case of a section failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NewsError {
-    /// Somebody may not.
+    /// The caller is not allowed to.
     #[error(transparent)]
-    Denied(#[from] Denied),
+    Denied(#[from] AccessDenied),
     /// Some fields break a rule.
-    #[error("The article breaks a rule; see errors.")]
+    #[error("Some fields break a rule; see errors.")]
     Invalid(Vec<FieldFault>),
-    /// The writer has not seen the newest version.
-    #[error("The article has changed since it was read.")]
+    /// The caller has not seen the newest version.
+    #[error(
+        "The article has changed since it was read. Read it again and repeat the request with its version."
+    )]
     Stale {
-        /// The version that is there.
+        /// The newest version.
         current: Option<Version>,
     },
-    /// The state machine has no such step.
+    /// The state machine has no such transition.
     #[error(transparent)]
     Illegal(#[from] IllegalTransition),
-    /// The account of the writer's token was erased.
-    #[error("The account of this token is gone.")]
+    /// The account of the caller's token was erased.
+    #[error("The account of this token was erased.")]
     Erased,
-    /// The command is being done, under the same key.
-    #[error("The first request with this key is not done yet.")]
+    /// The command is being executed, under the same key.
+    #[error("The first request with this key is not finished. Repeat the request in a moment.")]
     StillRunning,
-    /// The command was done by somebody else while this one was on its way.
-    #[error("The command was answered before, under the same key.")]
+    /// Another request has done the command meanwhile, under the same key.
+    #[error("Another request with this key was finished meanwhile. Repeat the request to get its answer.")]
     Answered,
     /// The key came with another request.
-    #[error("This key was used for another request.")]
+    #[error("This key was used for another request. Use a new key.")]
     KeyReused,
     /// The version is stored, and the query side does not have it yet.
-    #[error("this version is not projected yet")]
+    #[error("The version is stored, but it can't be shown yet.")]
     NotYetProjected,
-    /// So many texts are being compared that this comparison would have to wait.
-    #[error("too many texts are being compared at this moment")]
+    /// The comparison would have to wait, because too many texts are being compared.
+    #[error("Too many texts are being compared at the moment.")]
     Busy,
     /// A store failed.
     #[error(transparent)]
@@ -64,9 +66,9 @@ impl From<AppendError> for NewsError {
             AppendError::Erased => NewsError::Erased,
             AppendError::Answered => NewsError::Answered,
             AppendError::Store(failure) => NewsError::Store(failure),
-            // Every other candidate was tried; the last one holds the article's own id.
+            // All candidates were tried, and the last one contains the article's own id.
             AppendError::SlugTaken => {
-                NewsError::Store(StoreFailure::broken("a slug with an article's id is taken"))
+                NewsError::Store(StoreFailure::broken("a slug that contains an article's id is taken"))
             }
         }
     }
@@ -75,10 +77,12 @@ impl From<AppendError> for NewsError {
 impl Fault for NewsError {
     fn classify(&self) -> Class<'_> {
         match self {
-            NewsError::Denied(Denied::Anonymous) => Class::own(Kind::Unauthenticated, "unauthenticated"),
-            NewsError::Denied(Denied::NotThere) => Class::own(Kind::NotFound, "not_found"),
-            NewsError::Denied(Denied::Role(_)) => Class::own(Kind::Forbidden, "role_required"),
-            NewsError::Denied(Denied::SelfReview) => Class::own(Kind::Forbidden, "self_review"),
+            NewsError::Denied(AccessDenied::Anonymous) => {
+                Class::own(Kind::Unauthenticated, "unauthenticated")
+            }
+            NewsError::Denied(AccessDenied::NotThere) => Class::own(Kind::NotFound, "not_found"),
+            NewsError::Denied(AccessDenied::Role(_)) => Class::own(Kind::Forbidden, "role_required"),
+            NewsError::Denied(AccessDenied::SelfReview) => Class::own(Kind::Forbidden, "self_review"),
             NewsError::Invalid(_) => Class::own(Kind::Invalid, "invalid"),
             NewsError::Stale { .. } => Class::own(Kind::Stale, "stale_version"),
             NewsError::Illegal(_) => Class::own(Kind::Conflict, "illegal_transition"),

@@ -4,18 +4,22 @@ use chassis::Context;
 use kernel::{ArticleId, Identity, Version};
 
 use super::{App, NewsError};
-use crate::domain::{Article, Denied, may_see};
+use crate::domain::{AccessDenied, Article, may_see};
 
-/// How often a waiting reader looks by itself: another replica may have projected, and its wake-up does not come here.
+/// The interval in which a waiting reader looks at the view: another replica may have projected the version,
+/// and its wake-up does not arrive here.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// What is left of the caller's time for telling it that it waited in vain.
+/// The rest of the caller's time that is kept for the answer after a wait in vain.
 const TO_ANSWER: Duration = Duration::from_millis(50);
 
 impl App {
-    /// An article, for those who may see it: to all others it is not there.
+    /// Returns an article, if the caller may see it. For all other callers it does not exist.
     ///
-    /// With `min_version` it waits for the projection of what was written, up to the configured time and never beyond the deadline of the
-    /// request, and then fails as [`NewsError::NotYetProjected`].
+    /// With `min_version` it waits for the projection of that version, up to the configured time and never
+    /// beyond the deadline of the request.
+    ///
+    /// # Errors
+    /// [`NewsError::NotYetProjected`], if the version does not come in time.
     pub async fn get(
         &self,
         who: Option<&Identity>,
@@ -26,7 +30,7 @@ impl App {
             None => self.view.get(id).await?,
             Some(version) => self.get_since(who, id, version).await?,
         };
-        Ok(article.filter(|article| may_see(who, article)).ok_or(Denied::NotThere)?)
+        Ok(article.filter(|article| may_see(who, article)).ok_or(AccessDenied::NotThere)?)
     }
 
     async fn get_since(
@@ -35,24 +39,24 @@ impl App {
         id: ArticleId,
         version: Version,
     ) -> Result<Option<Article>, NewsError> {
-        // Subscribed before the first look: nothing can be projected unseen between the two.
+        // Subscribed before the first look, so that no projection between the two is missed.
         let mut projected = self.projected.subscribe();
         let new_enough = |article: &Article| article.version >= version;
         if let Some(article) = self.view.get(id).await?.filter(new_enough) {
             return Ok(Some(article));
         }
-        // Whoever may not see it must not learn from a wait that it is there.
+        // A wait would reveal the article to a caller who may not see it.
         let Some(latest) = self.events.latest(id).await?.filter(|article| may_see(who, article)) else {
             return Ok(None);
         };
-        // Nobody has written it yet: nothing is on its way, and a wait would only hold a place.
+        // The version is not written yet, so no projection is on its way.
         if latest.version < version {
             return Err(NewsError::NotYetProjected);
         }
         let left = Context::current().deadline.left().saturating_sub(TO_ANSWER);
         let wait = kernel::Deadline::after(left.min(self.patience));
         while !wait.left().is_zero() {
-            // An elapsed pause is as good as a wake-up: both lead to the next look.
+            // After the pause and after a wake-up the next step is the same: another look.
             let _ = tokio::time::timeout(wait.left().min(LOOK_AGAIN), projected.changed()).await;
             if let Some(article) = self.view.get(id).await?.filter(new_enough) {
                 return Ok(Some(article));

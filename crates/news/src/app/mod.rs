@@ -19,18 +19,17 @@ use chassis::StoreFailure;
 use kernel::{Clock, Ids, Section};
 use tokio::sync::{Semaphore, watch};
 
-use self::command::newest;
-use crate::domain::Newsroom;
-use crate::ports::{EventStore, NewsView};
+use crate::domain::{Article, Newsroom};
+use crate::ports::{ChangeWithMessage, EventStore, NewsView};
 
 pub use command::{Command, Target};
 pub use create::NewArticle;
 pub use error::NewsError;
 pub use list::Texts;
-pub use once::{Done, KEPT};
+pub use once::Done;
 pub use past::{History, Which};
-pub use replay::Replayed;
-pub use verify::{Audited, ChainError, Verified};
+pub use replay::ReplayReport;
+pub use verify::{AuditReport, ChainError, ChainReport};
 
 /// One news section: its two stores and its rules.
 pub struct App {
@@ -41,33 +40,33 @@ pub struct App {
     ids: Arc<dyn Ids>,
     newsroom: Newsroom,
     patience: Duration,
-    // Counts what this process has projected, so that a reader who waits for a version is woken.
+    // Counts the projections of this process, so that readers that wait for a version are woken.
     projected: watch::Sender<u64>,
-    running: once::Running,
-    // Comparing long texts is work for a processor: only so many at once, however many ask.
+    running: once::RunningCommands,
+    // Comparing long texts is work for a processor, so the number of comparisons at a time is limited.
     comparing: Arc<Semaphore>,
 }
 
-/// What an [`App`] is made of.
+/// The parts of an [`App`].
 pub struct Parts {
     /// The section.
     pub section: Section,
-    /// The command side.
+    /// The event store: the command side.
     pub events: Arc<dyn EventStore>,
-    /// The query side.
+    /// The view: the query side.
     pub view: Arc<dyn NewsView>,
-    /// The present.
+    /// The source of the present time.
     pub clock: Arc<dyn Clock>,
-    /// New ids.
+    /// The source of new ids.
     pub ids: Arc<dyn Ids>,
-    /// How the newsroom works.
+    /// The rules of the newsroom.
     pub newsroom: Newsroom,
-    /// How long a reader waits for a version that is not projected yet.
+    /// The longest wait of a reader for a version that is not projected yet.
     pub patience: Duration,
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Creates the use cases from their parts.
     pub fn new(parts: Parts) -> Self {
         let Parts { section, events, view, clock, ids, newsroom, patience } = parts;
         Self {
@@ -79,39 +78,45 @@ impl App {
             newsroom,
             patience,
             projected: watch::Sender::new(0),
-            running: once::Running::default(),
+            running: once::RunningCommands::default(),
             comparing: Arc::new(Semaphore::new(past::COMPARING)),
         }
     }
 
-    /// The section that this is.
+    /// Returns the section.
     pub fn section(&self) -> Section {
         self.section
     }
 
-    /// Whether the command side answers.
+    /// Checks that the event store answers.
     pub async fn ping_events(&self) -> Result<(), StoreFailure> {
         self.events.ping().await
     }
 
-    /// Whether the command side takes writes.
+    /// Checks that the event store accepts writes.
     pub async fn try_events(&self) -> Result<(), StoreFailure> {
         self.events.try_write().await
     }
 
-    /// Whether the query side takes writes.
+    /// Checks that the view accepts writes.
     pub async fn try_view(&self) -> Result<(), StoreFailure> {
         self.view.try_write().await
     }
 
-    /// Whether the query side answers.
+    /// Checks that the view answers.
     pub async fn ping_view(&self) -> Result<(), StoreFailure> {
         self.view.ping().await
     }
 
-    /// Lets go of both stores.
+    /// Closes both stores.
     pub async fn close(&self) {
         self.events.close().await;
         self.view.close().await;
     }
+}
+
+/// Returns the article after the last of some changes.
+fn newest(changes: Vec<ChangeWithMessage>) -> Result<Article, NewsError> {
+    let last = changes.into_iter().next_back().map(|last| last.change.article);
+    last.ok_or_else(|| StoreFailure::broken("a command without a change was stored").into())
 }

@@ -6,19 +6,19 @@ use kernel::{ArticleId, FieldFault, Identity, MAX_LIMIT, Timestamp, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{App, NewsError};
-use crate::domain::{Article, Denied, DiffPart, Past, Step, diff, may_look_back};
+use crate::domain::{AccessDenied, Article, DiffPart, HistoryEntry, Past, diff, may_look_back};
 
-/// How many comparisons of texts run at once.
+/// The most comparisons of texts at a time.
 pub(super) const COMPARING: usize = 2;
-/// How long one more waits for its turn: most take a few milliseconds, the longest a quarter of a second.
+/// The longest wait of a further comparison. Most take a few milliseconds, the longest a quarter of a second.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What happened to an article.
+/// A page of the history of an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// The newest first; for readers without the versions that were not public.
-    pub steps: Vec<Step>,
-    /// Older ones are before this version; `None` where there are none.
+    /// The newest first. For readers, only versions that were public.
+    pub entries: Vec<HistoryEntry>,
+    /// Older versions are before this one; `None` if there are none.
     pub next: Option<Version>,
     /// The newest version of the article.
     pub newest: Version,
@@ -29,14 +29,15 @@ pub struct History {
 pub enum Which {
     /// By its number.
     Version(Version),
-    /// The newest one of a moment.
+    /// The newest version at a time.
     At(Timestamp),
 }
 
-/// The past is read from the command side: it is there as soon as it was acknowledged.
+/// The past is read from the command side: a version is there as soon as it was acknowledged.
 impl App {
-    /// What happened to an article before the version `before` (or ever), the newest first. At most `limit` versions are looked
-    /// at, so a reader may get fewer and still be told where older ones are.
+    /// Returns the history of an article before the version `before` (or all of it), the newest version
+    /// first. It looks at no more than `limit` versions, so a reader may get fewer entries although there are
+    /// older ones.
     pub async fn history(
         &self,
         who: Option<&Identity>,
@@ -45,17 +46,17 @@ impl App {
         limit: u32,
     ) -> Result<History, NewsError> {
         if !(1..=MAX_LIMIT).contains(&limit) {
-            let why = format!("must be 1 to {MAX_LIMIT}");
+            let why = format!("must be between 1 and {MAX_LIMIT}, got {limit}");
             return Err(NewsError::Invalid(vec![FieldFault::new("/limit", "out_of_range", why)]));
         }
         let (now, past) = self.look_back(who, id).await?;
-        let mut steps = self.events.steps(id, before, limit).await?;
-        let next = steps.last().map(|oldest| oldest.version).filter(|oldest| *oldest > Version::FIRST);
-        steps.retain(|step| past.shows(step.state));
-        Ok(History { steps, next, newest: now.version })
+        let mut entries = self.events.history(id, before, limit).await?;
+        let next = entries.last().map(|oldest| oldest.version).filter(|oldest| *oldest > Version::FIRST);
+        entries.retain(|entry| past.shows(entry.state));
+        Ok(History { entries, next, newest: now.version })
     }
 
-    /// An article as it was.
+    /// Returns an article at an older version or an earlier time.
     pub async fn version(
         &self,
         who: Option<&Identity>,
@@ -68,10 +69,10 @@ impl App {
             Which::Version(version) => self.events.version(id, version).await?,
             Which::At(at) => self.at(now, at).await?,
         };
-        Ok(found.filter(|article| past.shows(article.state)).ok_or(Denied::NotThere)?)
+        Ok(found.filter(|article| past.shows(article.state)).ok_or(AccessDenied::NotThere)?)
     }
 
-    /// The words in which two versions differ.
+    /// Returns the words in which two versions differ.
     pub async fn compare(
         &self,
         who: Option<&Identity>,
@@ -81,24 +82,25 @@ impl App {
     ) -> Result<Vec<DiffPart>, NewsError> {
         let old = self.version(who, id, Which::Version(from)).await?;
         let new = self.version(who, id, Which::Version(to)).await?;
-        let gone = |error: &dyn std::fmt::Display| NewsError::Store(StoreFailure::broken(error.to_string()));
-        let permit = turn(&self.comparing, PATIENCE).await?;
-        // It can't be stopped once it has begun, so the permit goes with it; it ends by itself in less than a second.
+        let permit = acquire(&self.comparing, PATIENCE).await?;
+        // A comparison can't be stopped once it has begun, so it takes the permit along. It ends in less than
+        // a second.
         let work = tokio::task::spawn_blocking(move || {
-            let _held = permit;
+            let _permit = permit;
             diff(&old.story, &new.story)
         });
-        work.await.map_err(|error| gone(&error))
+        work.await.map_err(|error| StoreFailure::broken(error.to_string()).into())
     }
 
-    /// The article as it is now, and how far back this asker may look.
+    /// Returns the newest version of an article, and which versions the caller may see.
     async fn look_back(&self, who: Option<&Identity>, id: ArticleId) -> Result<(Article, Past), NewsError> {
-        let now = self.events.latest(id).await?.ok_or(Denied::NotThere)?;
-        let past = may_look_back(who, &now).ok_or(Denied::NotThere)?;
+        let now = self.events.latest(id).await?.ok_or(AccessDenied::NotThere)?;
+        let past = may_look_back(who, &now).ok_or(AccessDenied::NotThere)?;
         Ok((now, past))
     }
 
-    /// The newest version of a moment. Times of versions never run backwards, so halving finds it: in 14 steps among 10,000.
+    /// Returns the newest version at a time. The times of versions never go backwards, so a binary search
+    /// finds it: in 14 steps among 10,000 versions.
     async fn at(&self, now: Article, at: Timestamp) -> Result<Option<Article>, NewsError> {
         if now.updated_at <= at {
             return Ok(Some(now));
@@ -118,10 +120,11 @@ impl App {
     }
 }
 
-/// A place among those that compare. Who would wait longer than `patience` is told to come back, while the request still has time.
-async fn turn(places: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, NewsError> {
-    match tokio::time::timeout(patience, places.clone().acquire_owned()).await {
-        Ok(Ok(place)) => Ok(place),
+/// Acquires a permit to compare. After `patience` the request is refused, so that it still has time to
+/// answer.
+async fn acquire(permits: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, NewsError> {
+    match tokio::time::timeout(patience, permits.clone().acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
         Ok(Err(closed)) => Err(NewsError::Store(StoreFailure::broken(closed.to_string()))),
         Err(_over) => Err(NewsError::Busy),
     }
@@ -134,13 +137,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_finds_no_place_to_compare_is_told_to_come_back() {
-        let places = Arc::new(Semaphore::new(1));
-        let held = turn(&places, Duration::from_millis(1)).await.expect("a place");
-        let busy = turn(&places, Duration::from_millis(1)).await.expect_err("no place");
+    async fn a_comparison_without_a_permit_is_refused_for_the_moment() {
+        let permits = Arc::new(Semaphore::new(1));
+        let permit = acquire(&permits, Duration::from_millis(1)).await.expect("a permit");
+        let busy = acquire(&permits, Duration::from_millis(1)).await.expect_err("no permit");
         assert_eq!((busy.kind(), busy.code().as_str()), (Kind::Unavailable, "busy"));
         assert!(busy.retry_after().is_some());
-        drop(held);
-        assert!(turn(&places, PATIENCE).await.is_ok(), "a place again");
+        drop(permit);
+        assert!(acquire(&permits, PATIENCE).await.is_ok(), "a permit again");
     }
 }

@@ -2,23 +2,26 @@ use chassis::StoreFailure;
 
 use super::App;
 
-/// How many articles go into the new view in one transaction.
+/// The number of articles that go into the new view in one transaction.
 const BATCH: u32 = 200;
 
-/// What a replay did.
+/// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replayed {
-    /// How many articles the new view holds.
+pub struct ReplayReport {
+    /// The number of articles in the new view.
     pub articles: u64,
 }
 
 impl App {
-    /// Rebuilds the view from the events, beside the live one, and puts it in its place at one moment: readers never
-    /// see half of it. `progress` is told the number of articles so far.
+    /// Rebuilds the view from the events beside the live one, and then replaces the live one in one step:
+    /// readers never see half of a view. `progress` gets the number of articles so far.
     ///
-    /// Events are read only after the rebuild has begun, and what is projected meanwhile goes into both views, so
-    /// nothing falls between.
-    pub async fn replay(&self, progress: impl Fn(u64) + Send) -> Result<Replayed, StoreFailure> {
+    /// Events are read only after the rebuild has begun, and articles that are projected meanwhile go into
+    /// both views. So nothing is lost.
+    ///
+    /// # Errors
+    /// Fails if a store fails. The live view stays.
+    pub async fn replay(&self, progress: impl Fn(u64) + Send) -> Result<ReplayReport, StoreFailure> {
         self.view.begin_rebuild().await?;
         let mut articles = 0;
         let mut after = None;
@@ -33,6 +36,6 @@ impl App {
         self.view.finish_rebuild().await?;
         self.projected.send_modify(|count| *count += 1);
         tracing::info!(articles, section = %self.section, "the view was rebuilt from the events");
-        Ok(Replayed { articles })
+        Ok(ReplayReport { articles })
     }
 }

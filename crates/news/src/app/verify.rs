@@ -2,64 +2,71 @@ use chassis::StoreFailure;
 use kernel::{ArticleId, Version};
 
 use super::App;
-use crate::domain::{Broken, Follower};
+use crate::domain::{BrokenChain, ChainVerifier};
 
-/// How many records are in memory at once.
+/// The most records in memory at a time.
 const RECORDS: u32 = 20;
-/// How many ids.
+/// The most ids in memory at a time.
 const IDS: u32 = 500;
 
-/// A history that is as it was written.
+/// The history of an article that is as it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
-    /// How many versions it has. None: there is no such article.
+pub struct ChainReport {
+    /// The number of versions. 0 if there is no such article.
     pub versions: usize,
 }
 
-/// What became of verifying every history of a section.
+/// The result of verifying all histories of a section.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Audited {
-    /// How many articles were looked at.
+pub struct AuditReport {
+    /// The number of articles.
     pub articles: u64,
-    /// How many versions of them are as they were written.
+    /// The number of versions that are as they were written.
     pub versions: u64,
-    /// Those that are not, in the order of their ids.
-    pub broken: Vec<(ArticleId, Broken)>,
+    /// The articles whose history is broken, in the order of their ids.
+    pub broken: Vec<(ArticleId, BrokenChain)>,
 }
 
-/// Why a history could not be verified.
+/// The reason why a history could not be chain.
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
-    /// It is not what was written.
+    /// The history is not the one that was written.
     #[error(transparent)]
-    Broken(#[from] Broken),
+    Broken(#[from] BrokenChain),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
 }
 
 impl App {
-    /// Checks the hash chain of an article, and that each record belongs where it stands.
-    pub async fn verify(&self, id: ArticleId) -> Result<Verified, ChainError> {
-        let mut follower = Follower::default();
+    /// Verifies the hash chain of an article, and that each record is of this article and version.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn verify(&self, id: ArticleId) -> Result<ChainReport, ChainError> {
+        let mut verifier = ChainVerifier::default();
         let mut after: Option<Version> = None;
         loop {
-            let links = self.events.history(id, after, RECORDS).await?;
+            let links = self.events.links(id, after, RECORDS).await?;
             let Some(last) = links.last() else { break };
             after = Some(last.version);
             for link in &links {
-                follower.next(link)?;
+                verifier.next(link)?;
                 if link.of != Some((id, link.version)) {
-                    return Err(Broken::Tampered { version: link.version }.into());
+                    return Err(BrokenChain::Tampered { version: link.version }.into());
                 }
             }
         }
-        Ok(Verified { versions: follower.followed() as usize })
+        Ok(ChainReport { versions: verifier.count() as usize })
     }
 
-    /// Checks the histories of all articles, and goes on where one is broken. `progress` is told the number of articles so far.
-    pub async fn verify_all(&self, progress: impl Fn(u64) + Send) -> Result<Audited, StoreFailure> {
-        let mut audited = Audited::default();
+    /// Verifies the histories of all articles, and continues after a broken one. `progress` gets the number
+    /// of articles so far.
+    ///
+    /// # Errors
+    /// Fails if the store fails.
+    pub async fn verify_all(&self, progress: impl Fn(u64) + Send) -> Result<AuditReport, StoreFailure> {
+        let mut report = AuditReport::default();
         let mut after = None;
         loop {
             let ids = self.events.ids(after, IDS).await?;
@@ -67,14 +74,14 @@ impl App {
             after = Some(*last);
             for id in ids {
                 match self.verify(id).await {
-                    Ok(verified) => audited.versions += verified.versions as u64,
-                    Err(ChainError::Broken(broken)) => audited.broken.push((id, broken)),
+                    Ok(chain) => report.versions += chain.versions as u64,
+                    Err(ChainError::Broken(broken)) => report.broken.push((id, broken)),
                     Err(ChainError::Store(failure)) => return Err(failure),
                 }
-                audited.articles += 1;
-                progress(audited.articles);
+                report.articles += 1;
+                progress(report.articles);
             }
         }
-        Ok(audited)
+        Ok(report)
     }
 }

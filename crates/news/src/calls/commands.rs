@@ -11,7 +11,7 @@ use super::{Calls, Failure, decoded, id_of, unreadable};
 use crate::app::{Command, Done, NewArticle, Target};
 use crate::codec::{capitalised, encode};
 use crate::domain::{Action, StoryInput, StoryPatch};
-use crate::ports::Once;
+use crate::ports::CommandKey;
 
 /// The longest key: the longest one that the edge accepts, and the mark of a key for retries.
 const LONGEST_KEY: usize = 256;
@@ -22,19 +22,20 @@ impl Calls {
         let caller = self.caller(call).await?;
         let id = request.id.clone();
         let target = target(request)?;
-        let once = self.once(call, &id, &target, caller.as_ref())?;
-        let Done { article, replayed } = self.app.command(Command { caller, once, target }).await?;
+        let key = self.key(call, &id, &target, caller.as_ref())?;
+        let Done { article, replayed } = self.app.command(Command { caller, key, target }).await?;
         Ok(messages::CommandReply { article: Some(encode(&article, true)), replayed }.encode_to_vec().into())
     }
 
-    /// The key of a command on the article `id`. Without an account there is none, for then the command is refused.
-    fn once(
+    /// Returns the key of a command on the article `id`. Without an account there is none, because the
+    /// command is refused.
+    fn key(
         &self,
         call: &Call,
         id: &str,
         target: &Target,
         caller: Option<&Identity>,
-    ) -> Result<Option<Once>, Refusal> {
+    ) -> Result<Option<CommandKey>, Refusal> {
         let (Some(key), Some(caller)) = (&call.idempotency_key, caller) else { return Ok(None) };
         if key.is_empty() || key.len() > LONGEST_KEY {
             return Err(unreadable("its idempotency key has no or too many characters"));
@@ -44,7 +45,7 @@ impl Calls {
             Target::Existing { action, .. } => action.transition().as_str(),
         };
         let at = self.app.now();
-        Ok(Some(Once {
+        Ok(Some(CommandKey {
             owner: caller.user,
             // Stored: the names of the first release.
             command: format!("{}Article {id}", capitalised(name)),

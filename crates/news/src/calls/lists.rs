@@ -1,4 +1,4 @@
-//! Parts of lists as messages and back.
+//! Parts of lists as messages, and back.
 
 use bytes::Bytes;
 use kernel::{ArticleId, FieldFault, Kind, Refusal, Timestamp};
@@ -11,7 +11,7 @@ use crate::codec::encode;
 use crate::domain::{Article, Filter, Order, Part, Position, Start, State};
 use crate::ports::{Listing, Positions, Sizes};
 
-/// The part that is asked for.
+/// Reads the part that a request asks for.
 pub(super) fn part(request: messages::ListArticlesRequest) -> Result<Part, Refusal> {
     let order = match request.order() {
         messages::ListOrder::Newest => Order::Newest,
@@ -22,13 +22,13 @@ pub(super) fn part(request: messages::ListArticlesRequest) -> Result<Part, Refus
         (None, None) => Start::Offset(request.offset),
         (Some(after), None) => Start::After(position(&after)?),
         (None, Some(before)) => Start::Before(position(&before)?),
-        (Some(_), Some(_)) => return Err(unreadable("it wants what comes after a place and before one")),
+        (Some(_), Some(_)) => return Err(unreadable("it has both `after` and `before`")),
     };
     let author = request.author_id.as_deref().map(str::parse).transpose();
     let filter = Filter {
         label: request.label,
         byline: request.author,
-        author: author.map_err(|_| unreadable("its author_id is none"))?,
+        author: author.map_err(|_| unreadable("its `author_id` is not an id"))?,
         from: request.from_ms.map(Timestamp::from_millis),
         to: request.to_ms.map(Timestamp::from_millis),
         states: states(&request.states)?,
@@ -36,40 +36,40 @@ pub(super) fn part(request: messages::ListArticlesRequest) -> Result<Part, Refus
     Ok(Part { filter, order, start, limit: request.limit })
 }
 
-/// The states that are named. One that this section does not have holds nothing; saying so helps more than an empty list.
+/// Reads the names of states. An unknown name is refused: that helps more than an empty list.
 pub(super) fn states(names: &[String]) -> Result<Vec<State>, Refusal> {
     names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map_err(|_| {
         let known: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
-        let fault = FieldFault::new("/state", "unknown_name", format!("the states are {}", known.join(", ")));
-        Refusal::new(Kind::Invalid, "invalid", "There is no such state.").with_fields(vec![fault])
+        let fault = FieldFault::new("/state", "unknown_name", format!("must be one of {}", known.join(", ")));
+        Refusal::new(Kind::Invalid, "invalid", "A state is unknown; see errors.").with_fields(vec![fault])
     })
 }
 
 fn position(from: &messages::ListPosition) -> Result<Position, Refusal> {
-    let id: ArticleId = from.id.parse().map_err(|_| unreadable("its place has no id"))?;
+    let id: ArticleId = from.id.parse().map_err(|_| unreadable("its position has no id"))?;
     Ok(Position { at: Timestamp::from_millis(from.at_ms), id })
 }
 
-/// A part of a list, without texts.
-pub(super) fn listed(listing: &Listing) -> Bytes {
+/// Encodes a part of a list, without texts.
+pub(super) fn encode_list(listing: &Listing) -> Bytes {
     let articles = listing.articles.iter().map(|article| encode(article, false)).collect();
     reply(messages::ListArticlesReply { articles, total: listing.total, ..Default::default() })
 }
 
-/// Articles that were named, without texts.
-pub(super) fn picked(articles: &[Article]) -> Bytes {
+/// Encodes articles that the request names, without texts.
+pub(super) fn encode_picked(articles: &[Article]) -> Bytes {
     let articles = articles.iter().map(|article| encode(article, false)).collect();
     reply(messages::ListArticlesReply { articles, ..Default::default() })
 }
 
-/// Articles with their texts, as far as one reply holds them.
-pub(super) fn with_texts(texts: &Texts, total: u64) -> Bytes {
+/// Encodes articles with their texts.
+pub(super) fn encode_texts(texts: &Texts, total: u64) -> Bytes {
     let articles = texts.articles.iter().map(|article| encode(article, true)).collect();
     reply(messages::ListArticlesReply { articles, total, cut: texts.cut, ..Default::default() })
 }
 
-/// How long texts are.
-pub(super) fn sized(sizes: &Sizes) -> Bytes {
+/// Encodes the sizes of texts.
+pub(super) fn encode_sizes(sizes: &Sizes) -> Bytes {
     let size = |(id, bytes): (&ArticleId, &u64)| messages::TextSize { id: id.to_string(), bytes: *bytes };
     reply(messages::ListArticlesReply { sizes: sizes.iter().map(size).collect(), ..Default::default() })
 }
@@ -78,8 +78,8 @@ fn reply(reply: messages::ListArticlesReply) -> Bytes {
     reply.encode_to_vec().into()
 }
 
-/// A part of a list as places alone.
-pub(super) fn positioned(positions: &Positions) -> Bytes {
+/// Encodes the positions of a part of a list.
+pub(super) fn encode_positions(positions: &Positions) -> Bytes {
     let key =
         |place: &Position| messages::ListPosition { at_ms: place.at.millis(), id: place.id.to_string() };
     let keys = positions.positions.iter().map(key).collect();

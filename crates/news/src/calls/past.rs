@@ -1,4 +1,4 @@
-//! Questions about the past of an article.
+//! Questions about the past of an article as messages, and their answers.
 
 use bus::Call;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use proto::news::v1 as messages;
 
 use super::{Calls, Failure, decoded, id_of, replied, unreadable};
 use crate::app::{History, Which};
-use crate::domain::{DiffOp, DiffPart, Step};
+use crate::domain::{DiffOp, DiffPart, HistoryEntry};
 
 impl Calls {
     pub(super) async fn history(&self, call: &Call) -> Result<Bytes, Failure> {
@@ -16,9 +16,9 @@ impl Calls {
         let caller = self.caller(call).await?;
         let (id, before) = (id_of(&request.id)?, request.before.map(Version::new));
         let history = self.app.history(caller.as_ref(), id, before, request.limit).await;
-        let History { steps, next, newest } = history?;
+        let History { entries, next, newest } = history?;
         let reply = messages::GetHistoryReply {
-            entries: steps.into_iter().map(entry).collect(),
+            entries: entries.into_iter().map(entry).collect(),
             next_before: next.map(Version::number),
             version: newest.number(),
         };
@@ -26,12 +26,12 @@ impl Calls {
     }
 
     pub(super) async fn version(&self, call: &Call) -> Result<Bytes, Failure> {
-        use messages::get_version_request::Which as Asked;
+        use messages::get_version_request::Which as Requested;
         let request: messages::GetVersionRequest = decoded(call)?;
         let caller = self.caller(call).await?;
         let which = match request.which.ok_or_else(|| unreadable("it names no version"))? {
-            Asked::Version(number) => Which::Version(Version::new(number)),
-            Asked::AtMs(millis) => Which::At(Timestamp::from_millis(millis)),
+            Requested::Version(number) => Which::Version(Version::new(number)),
+            Requested::AtMs(millis) => Which::At(Timestamp::from_millis(millis)),
         };
         replied(self.app.version(caller.as_ref(), id_of(&request.id)?, which).await)
     }
@@ -46,14 +46,14 @@ impl Calls {
     }
 }
 
-fn entry(step: Step) -> messages::HistoryEntry {
+fn entry(entry: HistoryEntry) -> messages::HistoryEntry {
     messages::HistoryEntry {
-        version: step.version.number(),
-        event: step.event.to_string(),
-        by: step.by.to_string(),
-        at_ms: step.at.millis(),
-        changed: step.changed.into_iter().map(str::to_owned).collect(),
-        from_version: step.from.map(Version::number),
+        version: entry.version.number(),
+        event: entry.event.to_string(),
+        by: entry.by.to_string(),
+        at_ms: entry.at.millis(),
+        changed: entry.changed.into_iter().map(str::to_owned).collect(),
+        from_version: entry.from.map(Version::number),
     }
 }
 

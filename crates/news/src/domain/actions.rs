@@ -1,12 +1,13 @@
-//! The editorial workflow: what callers can do to an article, in which states, who is allowed to, and the event that it leads to.
+//! The editorial workflow: what callers can do to an article, in which states, who is allowed to, and the
+//! event that it leads to.
 //!
-//! A new action is a variant of [`Transition`] with its permission and its row in [`State::on`], a variant of [`Action`] with what the
-//! action needs, and its function.
+//! A new action is a variant of [`Transition`] with its permission and its row in [`State::on`], a variant of
+//! [`Action`] with what the action needs, and its function.
 
 use kernel::{FieldFault, Identity, TextError, Timestamp, UserId, Version};
 
 use super::state::named;
-use super::{Article, Byline, Change, State, Story, StoryInput, StoryPatch};
+use super::{Article, Byline, NewDraft, State, Story, StoryInput, StoryPatch};
 
 named! {
     /// An event in the life of an article. Stores and routing keys contain the name.
@@ -53,7 +54,8 @@ pub enum Permission {
     AuthorOfDraft,
     /// Editors of the section.
     Editor,
-    /// Editors of the section. For their own articles the newsroom must allow self-review, unless they are admins.
+    /// Editors of the section. For their own articles the newsroom must allow self-review, unless they are
+    /// admins.
     Reviewer,
 }
 
@@ -69,8 +71,8 @@ impl Transition {
 }
 
 impl State {
-    /// Returns the event and the next state of an article in this state; `None` if the transition is illegal here. This is the state
-    /// table, and the only place that knows it.
+    /// Returns the event and the next state of an article in this state; `None` if the transition is illegal
+    /// here. This is the state table, and the only place that knows it.
     pub const fn on(self, transition: Transition) -> Option<(Event, State)> {
         use State::{Approved, Deleted, Draft, InReview, Published, Scheduled, Unpublished};
         match (transition, self) {
@@ -89,16 +91,30 @@ impl State {
             (Transition::Restore, Draft | InReview | Approved | Scheduled | Published | Unpublished) => {
                 Some((Event::Restored, self))
             }
-            // The next state is the one before the deletion. Only the history knows it: `Article::undelete` sets it.
+            // The next state is the one before the deletion. Only the history knows it: `Article::undelete`
+            // sets it.
             (Transition::Undelete, Deleted) => Some((Event::Undeleted, Draft)),
             _ => None,
         }
     }
 
-    /// Returns the transitions that are legal in this state, whoever requests them.
+    /// Returns the transitions that are legal in this state, for any caller.
     pub fn allowed(self) -> Vec<Transition> {
         Transition::ALL.into_iter().filter(|transition| self.on(*transition).is_some()).collect()
     }
+}
+
+/// A change of an article: the event, and the article after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The event.
+    pub event: Event,
+    /// The full new version.
+    pub article: Article,
+    /// The account that caused it.
+    pub by: UserId,
+    /// The version whose text came back, if an older version was restored.
+    pub from: Option<Version>,
 }
 
 /// The state machine has no such transition.
@@ -158,7 +174,8 @@ impl Action {
     pub fn older_version(&self, newest: &Article) -> Option<Version> {
         match self {
             Action::Restore(version) => Some(*version),
-            // Undeletion is the only transition out of the state `deleted`: the version before it has the state to return to.
+            // Undeletion is the only transition out of the state `deleted`: the version before it has the
+            // state to return to.
             Action::Undelete => {
                 (newest.version > Version::FIRST).then(|| Version::new(newest.version.number() - 1))
             }
@@ -166,12 +183,12 @@ impl Action {
         }
     }
 
-    /// Applies the action to `article`, the newest version, in the name of `caller`. `older` is the version that
-    /// [`Action::older_version`] names, if it exists. Returns `None` if there is nothing to change.
+    /// Applies the action to `article`, the newest version, in the name of `caller`. `older` is the version
+    /// that [`Action::older_version`] names, if it exists. Returns `None` if there is nothing to change.
     ///
     /// # Errors
-    /// [`ActionError`]. The state machine is asked before the fields are checked: an article that can't be revised at all needs no
-    /// better title.
+    /// [`ActionError`]. The state machine is asked before the fields are checked: an article that can't be
+    /// revised at all needs no better title.
     pub fn apply(
         &self,
         article: &Article,
@@ -228,6 +245,46 @@ pub fn with_byline(
 }
 
 impl Article {
+    /// Returns the first version: a draft.
+    pub fn draft(new: NewDraft) -> Change {
+        let article = Article {
+            id: new.id,
+            section: new.section,
+            version: Version::FIRST,
+            state: State::Draft,
+            slug: new.slug,
+            story: new.story,
+            byline: new.byline,
+            author: new.author,
+            created_at: new.at,
+            updated_at: new.at,
+            published_at: None,
+            corrections: Vec::new(),
+        };
+        Change { event: Event::Drafted, by: article.author, article, from: None }
+    }
+
+    /// Returns the event and the state that a transition leads to.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`], if it is not legal in this state.
+    fn next_step(&self, transition: Transition) -> Result<(Event, State), IllegalTransition> {
+        self.state.on(transition).ok_or(IllegalTransition { state: self.state, transition })
+    }
+
+    /// Returns the next version in the state that a transition leads to, and otherwise the same.
+    fn step(&self, transition: Transition, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
+        let (event, state) = self.next_step(transition)?;
+        let article = Article {
+            version: self.version.next(),
+            state,
+            // The clocks of two machines differ. The time of a version never goes backwards.
+            updated_at: at.max(self.updated_at),
+            ..self.clone()
+        };
+        Ok(Change { event, article, by, from: None })
+    }
+
     /// Returns the next version with another text.
     ///
     /// # Errors
@@ -262,8 +319,8 @@ impl Article {
         self.step(Transition::Unpublish, by, at)
     }
 
-    /// Returns the next version with the text and the byline of `old`. The state and the public corrections stay: going back to an
-    /// older text takes back neither.
+    /// Returns the next version with the text and the byline of `old`. The state and the public corrections
+    /// stay: going back to an older text takes back neither.
     pub fn restore(&self, old: &Article, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
         let mut change = self.step(Transition::Restore, by, at)?;
         change.article.story = old.story.clone();

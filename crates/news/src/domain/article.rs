@@ -1,21 +1,21 @@
 use kernel::{ArticleId, Section, Timestamp, UserId, Version};
 
-use super::{Byline, Event, IllegalTransition, Slug, State, Story, Transition};
+use super::{Byline, Slug, State, Story};
 
 /// A public correction of a published article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
     /// correction, clarification, update or note.
     pub kind: String,
-    /// What was wrong and what is right.
+    /// The error and the truth, in the editor's words.
     pub text: String,
-    /// When.
+    /// The time of the correction.
     pub at: Timestamp,
     /// The version that it led to.
     pub version: Version,
 }
 
-/// An article as it is at one version.
+/// An article at one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Article {
     /// Unique over all sections.
@@ -24,101 +24,41 @@ pub struct Article {
     pub section: Section,
     /// One more with every change.
     pub version: Version,
-    /// Where it stands.
+    /// The state in the editorial workflow.
     pub state: State,
     /// The readable part of its address.
     pub slug: Slug,
-    /// What it says.
+    /// The text.
     pub story: Story,
-    /// Under whose name.
+    /// The name under which it appears.
     pub byline: Byline,
     /// The account that wrote it.
     pub author: UserId,
-    /// When it was drafted.
+    /// The time of the first draft.
     pub created_at: Timestamp,
-    /// When this version was made.
+    /// The time of this version.
     pub updated_at: Timestamp,
-    /// When it was first published.
+    /// The time of the first publication.
     pub published_at: Option<Timestamp>,
-    /// What was corrected since, oldest first.
+    /// The corrections since its publication, oldest first.
     pub corrections: Vec<Correction>,
 }
 
-/// One step in the life of an article: what happened, and the article from then on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// What happened.
-    pub event: Event,
-    /// The full new version.
-    pub article: Article,
-    /// Who did it.
-    pub by: UserId,
-    /// The version whose text came back, where an older one was restored.
-    pub from: Option<Version>,
-}
-
-/// Everything that a new draft needs.
+/// The values of a new draft.
 #[derive(Debug, Clone)]
-pub struct Drafting {
-    /// The new id.
+pub struct NewDraft {
+    /// The id.
     pub id: ArticleId,
-    /// Its section.
+    /// The section.
     pub section: Section,
-    /// A slug that is hoped to be free.
+    /// The slug to try.
     pub slug: Slug,
-    /// What it says.
+    /// The text.
     pub story: Story,
-    /// Under whose name.
+    /// The name under which it appears.
     pub byline: Byline,
-    /// Who writes it.
+    /// The account that writes it.
     pub author: UserId,
-    /// The present.
+    /// The present time.
     pub at: Timestamp,
-}
-
-impl Article {
-    /// The first version: a draft.
-    pub fn draft(new: Drafting) -> Change {
-        let article = Article {
-            id: new.id,
-            section: new.section,
-            version: Version::FIRST,
-            state: State::Draft,
-            slug: new.slug,
-            story: new.story,
-            byline: new.byline,
-            author: new.author,
-            created_at: new.at,
-            updated_at: new.at,
-            published_at: None,
-            corrections: Vec::new(),
-        };
-        Change { event: Event::Drafted, by: article.author, article, from: None }
-    }
-
-    /// Returns the event and the state that a transition leads to.
-    ///
-    /// # Errors
-    /// [`IllegalTransition`], if it is not legal in this state.
-    pub(super) fn next_step(&self, transition: Transition) -> Result<(Event, State), IllegalTransition> {
-        self.state.on(transition).ok_or(IllegalTransition { state: self.state, transition })
-    }
-
-    /// Returns the next version in the state that a transition leads to, and otherwise the same.
-    pub(super) fn step(
-        &self,
-        transition: Transition,
-        by: UserId,
-        at: Timestamp,
-    ) -> Result<Change, IllegalTransition> {
-        let (event, state) = self.next_step(transition)?;
-        let article = Article {
-            version: self.version.next(),
-            state,
-            // Clocks of two machines differ; the time of a version never runs backwards.
-            updated_at: at.max(self.updated_at),
-            ..self.clone()
-        };
-        Ok(Change { event, article, by, from: None })
-    }
 }

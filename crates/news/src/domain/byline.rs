@@ -1,7 +1,7 @@
 use kernel::{Identity, TextError, UserId, cut, line, nfc};
 
-/// The name under which an article appears. It is text like the title, or the name of an account. The name of an account is personal
-/// data, so bylines stand beside the events and not in them.
+/// The name under which an article appears. It is text like the title, or the name of an account. The name of
+/// an account is personal data, so bylines stand beside the events and not in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Byline {
     text: String,
@@ -24,16 +24,18 @@ impl Byline {
         Self { text: cut(name, Self::MAX).to_owned(), of: Some(account) }
     }
 
-    /// Wraps a byline that was stored before, with the account whose name it is or was: the text is empty after an erasure.
+    /// Wraps a byline that was stored before, with the account whose name it is or was: the text is empty
+    /// after an erasure.
     pub fn stored(text: String, of: Option<UserId>) -> Self {
         Self { text, of }
     }
 
-    /// Returns the byline that `writer` gives to an article whose byline is `now`. Without a text the byline stays; a new article gets
-    /// the name of the writer's account.
+    /// Returns the byline that `writer` gives to an article whose byline is `now`. Without a text the byline
+    /// stays; a new article gets the name of the writer's account.
     ///
-    /// A client can send back the byline that it has read: that changes nothing, even if the byline is empty after an erasure. The
-    /// writer's own name belongs to the writer's account, whether it was typed or came from the account.
+    /// A client can send back the byline that it has read: that changes nothing, even if the byline is empty
+    /// after an erasure. The writer's own name belongs to the writer's account, whether it was typed or came
+    /// from the account.
     ///
     /// # Errors
     /// [`TextError`], if the text is another one and not a byline.

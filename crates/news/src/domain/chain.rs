@@ -1,12 +1,12 @@
 use kernel::{ArticleId, Version};
 use sha2::{Digest, Sha256};
 
-/// What the first event of an article links to.
+/// The hash that the first event of an article links to.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// The hash of a record and of everything before it: SHA-256 over the hash before it and the record's exact bytes, as
-/// 64 hexadecimal digits.
-pub fn link(before: &str, record: &str) -> String {
+/// Returns the hash of a record and of everything before it: SHA-256 over the previous hash and the record's
+/// exact bytes, as 64 hexadecimal digits.
+pub fn chain_hash(before: &str, record: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(before.as_bytes());
     hash.update(b"\n");
@@ -14,28 +14,28 @@ pub fn link(before: &str, record: &str) -> String {
     hex::encode(hash.finalize())
 }
 
-/// One link of an article's chain, as it is stored.
+/// A link of an article's chain, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct ChainLink {
     /// The version that the event made.
     pub version: Version,
-    /// The event, as the exact text that was stored.
+    /// The exact text of the event that was stored.
     pub record: String,
     /// The hash of the event before it.
     pub prev_hash: String,
-    /// The hash of this one.
+    /// The hash of this event.
     pub hash: String,
-    /// The article and the version that the record says it is of; `None` where it can't be read.
+    /// The article and the version that the record names; `None` if the record can't be read.
     pub of: Option<(ArticleId, Version)>,
 }
 
-/// The history is not the one that was written.
+/// The reason why a history is not the one that was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    /// A version is missing or stands twice.
+pub enum BrokenChain {
+    /// A version is missing or occurs twice.
     #[error("version {expected} is missing from the history")]
     Gap {
-        /// The version that should stand there.
+        /// The version that should follow.
         expected: Version,
     },
     /// A record was changed, or the records around it were.
@@ -46,43 +46,51 @@ pub enum Broken {
     },
 }
 
-/// Follows a chain from its first event to its last. An event that was changed, removed from the middle, added or
-/// moved is found. A removed end is not: nothing in the chain says how long it was.
-pub fn follow(chain: &[Link]) -> Result<(), Broken> {
-    let mut follower = Follower::default();
-    chain.iter().try_for_each(|each| follower.next(each))
+/// Verifies a whole chain.
+///
+/// # Errors
+/// [`BrokenChain`] at the first event that does not fit.
+#[cfg(test)]
+pub fn verify_chain(chain: &[ChainLink]) -> Result<(), BrokenChain> {
+    let mut verifier = ChainVerifier::default();
+    chain.iter().try_for_each(|link| verifier.next(link))
 }
 
-/// Somebody who follows a chain of any length link by link, as [`follow`] does.
+/// Verifies a chain of any length link by link, from its first event on. It finds an event that was changed,
+/// removed from the middle, added or moved. It does not find a removed end: nothing in the chain says how
+/// long it was.
 #[derive(Debug, Clone)]
-pub struct Follower {
+pub struct ChainVerifier {
     before: String,
     expected: Version,
 }
 
-impl Default for Follower {
-    /// At the beginning.
+impl Default for ChainVerifier {
+    /// Returns a verifier at the beginning of a chain.
     fn default() -> Self {
         Self { before: GENESIS.to_owned(), expected: Version::FIRST }
     }
 }
 
-impl Follower {
-    /// Takes one step.
-    pub fn next(&mut self, each: &Link) -> Result<(), Broken> {
-        if each.version != self.expected {
-            return Err(Broken::Gap { expected: self.expected });
+impl ChainVerifier {
+    /// Verifies the next link.
+    ///
+    /// # Errors
+    /// [`BrokenChain`], if it does not fit.
+    pub fn next(&mut self, link: &ChainLink) -> Result<(), BrokenChain> {
+        if link.version != self.expected {
+            return Err(BrokenChain::Gap { expected: self.expected });
         }
-        if each.prev_hash != self.before || each.hash != link(&self.before, &each.record) {
-            return Err(Broken::Tampered { version: each.version });
+        if link.prev_hash != self.before || link.hash != chain_hash(&self.before, &link.record) {
+            return Err(BrokenChain::Tampered { version: link.version });
         }
-        self.before.clone_from(&each.hash);
+        self.before.clone_from(&link.hash);
         self.expected = self.expected.next();
         Ok(())
     }
 
-    /// How many links were followed.
-    pub fn followed(&self) -> u32 {
+    /// Returns the number of links that were verified.
+    pub fn count(&self) -> u32 {
         self.expected.number() - 1
     }
 }
@@ -91,49 +99,52 @@ impl Follower {
 mod tests {
     use super::*;
 
-    fn chain(records: &[&str]) -> Vec<Link> {
+    fn chain(records: &[&str]) -> Vec<ChainLink> {
         let mut before = GENESIS.to_owned();
         let mut links = Vec::new();
         for (number, record) in (1..).zip(records) {
-            let hash = link(&before, record);
+            let hash = chain_hash(&before, record);
             let version = Version::new(number);
             let record = (*record).to_owned();
-            links.push(Link { version, record, prev_hash: before, hash: hash.clone(), of: None });
+            links.push(ChainLink { version, record, prev_hash: before, hash: hash.clone(), of: None });
             before = hash;
         }
         links
     }
 
     #[test]
-    fn a_history_as_it_was_written_is_whole() {
-        assert_eq!(follow(&chain(&["a", "b", "c"])), Ok(()));
-        assert_eq!(follow(&[]), Ok(()));
+    fn an_unchanged_chain_is_whole() {
+        assert_eq!(verify_chain(&chain(&["a", "b", "c"])), Ok(()));
+        assert_eq!(verify_chain(&[]), Ok(()));
     }
 
     #[test]
     fn a_changed_record_is_found() {
         let mut links = chain(&["a", "b", "c"]);
         links[1].record = "B".to_owned();
-        assert_eq!(follow(&links), Err(Broken::Tampered { version: Version::new(2) }));
+        assert_eq!(verify_chain(&links), Err(BrokenChain::Tampered { version: Version::new(2) }));
     }
 
     #[test]
     fn a_changed_record_with_a_new_hash_is_found_at_the_next_one() {
         let mut links = chain(&["a", "b", "c"]);
         links[1].record = "B".to_owned();
-        links[1].hash = link(&links[0].hash, "B");
-        assert_eq!(follow(&links), Err(Broken::Tampered { version: Version::new(3) }));
+        links[1].hash = chain_hash(&links[0].hash, "B");
+        assert_eq!(verify_chain(&links), Err(BrokenChain::Tampered { version: Version::new(3) }));
     }
 
     #[test]
     fn a_removed_record_is_found() {
         let mut links = chain(&["a", "b", "c"]);
         links.remove(1);
-        assert_eq!(follow(&links), Err(Broken::Gap { expected: Version::new(2) }));
+        assert_eq!(verify_chain(&links), Err(BrokenChain::Gap { expected: Version::new(2) }));
     }
 
     #[test]
     fn the_hash_of_a_record_never_changes_between_releases() {
-        assert_eq!(link(GENESIS, "{}"), "5649d09ed68c17156095d175eef152856c5b1a81c117c409c1e00f096aa6838e");
+        assert_eq!(
+            chain_hash(GENESIS, "{}"),
+            "5649d09ed68c17156095d175eef152856c5b1a81c117c409c1e00f096aa6838e"
+        );
     }
 }

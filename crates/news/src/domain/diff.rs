@@ -7,20 +7,21 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::Story;
 
-/// How long the search for the shortest difference of one text may take; after that the rest is said less finely. Two
-/// texts of 500 kB that have nothing in common would keep a core busy for minutes.
+/// The most time for the search for the shortest difference of one text. After it, the rest is compared less
+/// finely. Two texts of 500 kB with nothing in common would keep a core busy for minutes.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// The most parts of one text. What falls into more has little in common, and is said as all of the old and all of the new.
-const MOST: usize = 10_000;
+/// The most parts of one text. Texts with more have little in common: their difference is all of the old text
+/// and all of the new.
+const MAX_PARTS: usize = 10_000;
 
-/// Where words stand.
+/// The versions that contain a run of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiffOp {
-    /// In both versions.
+    /// Both versions.
     Equal,
-    /// In the new one only.
+    /// Only the new version.
     Insert,
-    /// In the old one only.
+    /// Only the old version.
     Delete,
 }
 
@@ -29,15 +30,18 @@ pub enum DiffOp {
 pub struct DiffPart {
     /// title, description or content.
     pub field: &'static str,
-    /// Where they stand.
+    /// The versions that contain them.
     pub op: DiffOp,
     /// The words.
     pub text: String,
 }
 
-/// The words in which two stories differ: title, description and content one after the other. In each field, the parts that are
-/// no inserts are the old text, those that are no deletes the new one, and no two neighbours have one op. Words are compared in NFC, and
-/// what is equal stands as the new text has it. It takes processor time, up to about a second, and belongs onto a thread for that.
+/// Returns the words in which two stories differ: title, description and content one after the other.
+///
+/// In each field, the parts that are not inserts make up the old text, and those that are not deletes the new
+/// one. Neighbours have different ops. Words are compared in NFC; equal words are returned as the new text
+/// has them. The comparison takes up to about a second of a processor, so it must run on a thread for
+/// blocking work.
 pub fn diff(old: &Story, new: &Story) -> Vec<DiffPart> {
     let mut parts = Vec::new();
     words("title", &old.title, &new.title, &mut parts);
@@ -50,7 +54,7 @@ pub fn diff(old: &Story, new: &Story) -> Vec<DiffPart> {
 fn words(field: &'static str, old: &str, new: &str, parts: &mut Vec<DiffPart>) {
     let mut own: Vec<DiffPart> = Vec::new();
     let (before, after) = (Words::of(old), Words::of(new));
-    let (old_forms, new_forms) = (before.compared(), after.compared());
+    let (old_forms, new_forms) = (before.forms(), after.forms());
     let compared = TextDiff::configure().timeout(PATIENCE).diff_slices(&old_forms, &new_forms);
     for change in compared.iter_all_changes() {
         let (op, word) = match change.tag() {
@@ -58,10 +62,10 @@ fn words(field: &'static str, old: &str, new: &str, parts: &mut Vec<DiffPart>) {
             ChangeTag::Insert => (DiffOp::Insert, after.at(change.new_index())),
             ChangeTag::Delete => (DiffOp::Delete, before.at(change.old_index())),
         };
-        let many = own.len() == MOST;
+        let is_full = own.len() == MAX_PARTS;
         match own.last_mut().filter(|last| last.op == op) {
             Some(last) => last.text.push_str(word),
-            None if many => {
+            None if is_full => {
                 own = vec![part(field, DiffOp::Delete, old), part(field, DiffOp::Insert, new)];
                 break;
             }
@@ -71,7 +75,8 @@ fn words(field: &'static str, old: &str, new: &str, parts: &mut Vec<DiffPart>) {
     parts.append(&mut own);
 }
 
-/// The words of a text as readers see them (UAX #29), and what stands between. In scripts without spaces, each character is one.
+/// The words of a text as readers see them (UAX #29), and the text between them. In scripts without spaces,
+/// each character is a word.
 struct Words<'a> {
     typed: Vec<&'a str>,
     forms: Vec<Cow<'a, str>>,
@@ -84,12 +89,12 @@ impl<'a> Words<'a> {
         Self { typed, forms }
     }
 
-    /// The words in the form in which they are compared.
-    fn compared(&self) -> Vec<&str> {
+    /// Returns the words in the form in which they are compared.
+    fn forms(&self) -> Vec<&str> {
         self.forms.iter().map(AsRef::as_ref).collect()
     }
 
-    /// A word as it was typed.
+    /// Returns a word as it was typed.
     fn at(&self, index: Option<usize>) -> &'a str {
         index.and_then(|index| self.typed.get(index)).copied().unwrap_or_default()
     }
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn in_scripts_without_spaces_the_characters_that_changed_are_told() {
+    fn in_scripts_without_spaces_the_changed_characters_are_found() {
         for (old, new, gone, come) in [
             ("北京今天下雨，请带伞。", "北京明天下雨，请带伞。", "今", "明"),
             ("東京は今日も雨です。", "東京は明日も雨です。", "今", "明"),
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn another_normalisation_is_no_other_word() {
+    fn another_normalisation_is_the_same_word() {
         assert_eq!(changed("Der Bu\u{308}rgermeister.", "Der Bürgermeister."), []);
         assert_eq!(diff(&story("A", None, "u\u{308}"), &story("A", None, "ü"))[1].text, "ü");
     }
@@ -187,7 +192,7 @@ mod tests {
         let before = std::time::Instant::now();
         let parts = diff(&old, &new);
         assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
-        assert!(parts.len() <= MOST + 1, "{}", parts.len());
+        assert!(parts.len() <= MAX_PARTS + 1, "{}", parts.len());
         holds(&old, &new);
     }
 

@@ -1,28 +1,29 @@
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use kernel::{ArticleId, Timestamp, UserId, match_key, nfc};
 
 use super::{Article, State};
 
-/// Which articles a list holds. What is absent lets everything pass.
+/// The filter of a list. An absent field lets every article pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// With this label, in any spelling of its.
+    /// Only articles with this label, in any spelling.
     pub label: Option<String>,
-    /// With this byline: the same letters, however they were typed.
+    /// Only articles with this byline, compared in NFC.
     pub byline: Option<String>,
-    /// Written by this account.
+    /// Only articles by this account.
     pub author: Option<UserId>,
-    /// First published at this moment or later.
+    /// Only articles that were first published at this time or later.
     pub from: Option<Timestamp>,
-    /// First published at this moment or earlier.
+    /// Only articles that were first published at this time or earlier.
     pub to: Option<Timestamp>,
-    /// In one of these states; none named: published.
+    /// Only articles in one of these states. Empty: published.
     pub states: Vec<State>,
 }
 
 impl Filter {
-    /// The states whose articles pass, each once.
+    /// Returns the states whose articles pass, each once.
     pub fn states(&self) -> Vec<State> {
         if self.states.is_empty() {
             return vec![State::Published];
@@ -30,29 +31,29 @@ impl Filter {
         State::ALL.into_iter().filter(|state| self.states.contains(state)).collect()
     }
 
-    /// The bytes that its texts and lists take: clients decide how many.
+    /// Returns the bytes of its texts and lists. Clients decide how many there are.
     pub fn bytes(&self) -> usize {
         let texts = [&self.label, &self.byline];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
         texts + self.states.len() * size_of::<State>()
     }
 
-    /// True where nothing but the state decides.
+    /// True if it filters by state alone.
     pub fn is_by_state_alone(&self) -> bool {
         *self == Self { states: self.states.clone(), ..Self::default() }
     }
 
-    /// The form in which its label is matched.
+    /// Returns the form in which its label is compared.
     pub fn label_key(&self) -> Option<String> {
         self.label.as_deref().map(match_key)
     }
 
-    /// The form in which its byline is matched.
+    /// Returns the form in which its byline is compared.
     pub fn byline_key(&self) -> Option<Cow<'_, str>> {
         self.byline.as_deref().map(nfc)
     }
 
-    /// Whether an article passes: the law that every store's own filter is held to.
+    /// True if the article passes. The filters of all stores must agree with this function.
     pub fn passes(&self, article: &Article) -> bool {
         let has = |label: &str| article.story.tags.iter().any(|tag| tag.key() == label);
         let published = |holds: &dyn Fn(Timestamp) -> bool| article.published_at.is_some_and(holds);
@@ -65,29 +66,30 @@ impl Filter {
     }
 }
 
-/// In which order a list stands. Articles of one moment stand in the order of their ids, in the same direction.
+/// The order of a list. Articles of the same moment are ordered by their ids, in the same direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Order {
-    /// `published_at desc, id desc`; what was never published last.
+    /// `published_at desc, id desc`. Articles that were never published come last.
     #[default]
     Newest,
-    /// `published_at asc, id asc`; what was never published first.
+    /// `published_at asc, id asc`. Articles that were never published come first.
     Oldest,
     /// `updated_at desc, id desc`.
     Updated,
 }
 
-/// A place in a list, which need not be that of an article that is there.
+/// A position in a list. No article needs to be at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// When it was first published (1970 where never), or when its version was made, as the order says.
+    /// The time by which the order sorts: of the first publication (1970 if there was none), or of the
+    /// version.
     pub at: Timestamp,
-    /// Which one.
+    /// The article.
     pub id: ArticleId,
 }
 
 impl Position {
-    /// Where `article` stands.
+    /// Returns the position of `article`.
     pub fn of(article: &Article, order: Order) -> Self {
         let at = match order {
             Order::Newest | Order::Oldest => placed_at(article),
@@ -97,48 +99,56 @@ impl Position {
     }
 }
 
-/// The moment that places an article in lists by publication: 1970 where it was never published.
+/// Returns the time by which lists in order of publication sort an article: 1970 if it was never published.
 pub fn placed_at(article: &Article) -> Timestamp {
     article.published_at.unwrap_or(Timestamp::from_millis(0))
 }
 
-/// Where a part of a list begins.
+/// The start of a part of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Start {
-    /// After so many articles.
+    /// After this number of articles.
     Offset(u32),
-    /// After this place.
+    /// After this position.
     After(Position),
-    /// It ends before this place: the nearest ones, in the order of the list.
+    /// The part ends before this position: the nearest articles, in the order of the list.
     Before(Position),
 }
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Part {
-    /// Which articles.
+    /// The filter.
     pub filter: Filter,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// From where.
+    /// The start.
     pub start: Start,
-    /// How many at the most.
+    /// The most articles.
     pub limit: u32,
 }
 
 impl Part {
-    /// Published articles, newest first.
+    /// Returns a part of the published articles, newest first.
     pub fn newest(offset: u32, limit: u32) -> Self {
         Self { filter: Filter::default(), order: Order::Newest, start: Start::Offset(offset), limit }
     }
 
-    /// True where a store has to go through the list from the greatest place down: half of the orders, turned round to look back.
+    /// True if a store reads the list from the greatest position down: the descending orders, reversed when
+    /// looking back.
     pub fn descends(&self) -> bool {
         (self.order != Order::Oldest) != self.looks_back()
     }
 
-    /// True where what is found comes in the wrong direction and has to be turned round.
+    /// True if the store reads in the opposite direction, so that the result must be reversed.
     pub fn looks_back(&self) -> bool {
         matches!(self.start, Start::Before(_))
     }
+}
+
+/// Returns those of `articles` that `ids` names, in the order of `ids`.
+pub fn in_order_of(ids: &[ArticleId], articles: Vec<Article>) -> Vec<Article> {
+    let mut by_id: HashMap<ArticleId, Article> =
+        articles.into_iter().map(|article| (article.id, article)).collect();
+    ids.iter().filter_map(|id| by_id.remove(id)).collect()
 }

@@ -12,14 +12,18 @@ mod slug;
 mod state;
 mod story;
 
-pub use actions::{Action, ActionError, Event, IllegalTransition, Permission, Transition, with_byline};
-pub use article::{Article, Change, Correction, Drafting};
+pub use actions::{
+    Action, ActionError, Change, Event, IllegalTransition, Permission, Transition, with_byline,
+};
+pub use article::{Article, Correction, NewDraft};
 pub use byline::Byline;
-pub use chain::{Broken, Follower, GENESIS, Link, follow, link};
+#[cfg(test)]
+pub use chain::verify_chain;
+pub use chain::{BrokenChain, ChainLink, ChainVerifier, GENESIS, chain_hash};
 pub use diff::{DiffOp, DiffPart, diff};
-pub use list::{Filter, Order, Part, Position, Start, placed_at};
-pub use past::{Backwards, Step};
-pub use rules::{Denied, Newsroom, Past, may_change, may_create, may_look_back, may_see};
+pub use list::{Filter, Order, Part, Position, Start, in_order_of, placed_at};
+pub use past::{HistoryBuilder, HistoryEntry};
+pub use rules::{AccessDenied, Newsroom, Past, may_change, may_create, may_look_back, may_see};
 pub use slug::Slug;
 pub use state::{State, UnknownName};
 pub use story::{MAX_CONTENT_BYTES, Story, StoryInput, StoryPatch, is_language};

@@ -2,27 +2,28 @@ use kernel::{Timestamp, UserId, Version};
 
 use super::{Article, Change, Event, State};
 
-/// One step in the life of an article, without what it said.
+/// An event in the life of an article, without the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct HistoryEntry {
     /// The version that it led to.
     pub version: Version,
-    /// What happened.
+    /// The event.
     pub event: Event,
-    /// Who did it: an id, which stays when the person goes.
+    /// The account that caused it: an id, which stays after an erasure.
     pub by: UserId,
-    /// When.
+    /// The time of the event.
     pub at: Timestamp,
-    /// Where the article stood from then on.
+    /// The state of the article after it.
     pub state: State,
-    /// The names of the fields that differ from the version before; of the first version those that it has.
+    /// The names of the fields that differ from the version before. For the first version: the names of the
+    /// fields that it has.
     pub changed: Vec<&'static str>,
-    /// The version whose text came back, where an older one was restored.
+    /// The version whose text came back, if an older version was restored.
     pub from: Option<Version>,
 }
 
-impl Step {
-    /// The step that `change` was, from what the article was `before`.
+impl HistoryEntry {
+    /// Returns the entry of `change`, compared with the article `before` it.
     pub fn of(change: &Change, before: Option<&Article>) -> Self {
         let article = &change.article;
         Self {
@@ -37,42 +38,44 @@ impl Step {
     }
 }
 
-/// Makes steps of changes that come one after the other, the newest first, and holds two of them at a time: an article may be
-/// long, and its history longer.
+/// Builds the history from changes that come one by one, the newest first. It holds two changes at a time: an
+/// article can be long, and its history longer.
 #[derive(Debug)]
-pub struct Backwards {
+pub struct HistoryBuilder {
     limit: usize,
     later: Option<Change>,
-    steps: Vec<Step>,
+    entries: Vec<HistoryEntry>,
 }
 
-impl Backwards {
-    /// At most `limit` steps. For all of them one change more is needed: the one before the oldest.
+impl HistoryBuilder {
+    /// Creates a builder of at most `limit` entries. It needs one more change for them: the one before the
+    /// oldest.
     pub fn new(limit: u32) -> Self {
-        Self { limit: limit as usize, later: None, steps: Vec::new() }
+        Self { limit: limit as usize, later: None, entries: Vec::new() }
     }
 
-    /// The next change, which is the one before the last.
-    pub fn take(&mut self, change: Change) {
+    /// Adds the next older change.
+    pub fn add(&mut self, change: Change) {
         if let Some(later) = self.later.take() {
-            self.steps.push(Step::of(&later, Some(&change.article)));
+            self.entries.push(HistoryEntry::of(&later, Some(&change.article)));
         }
         self.later = Some(change);
     }
 
-    /// The steps. Where there were fewer changes than `limit` and one more, the last of them was the first of all.
-    pub fn steps(mut self) -> Vec<Step> {
-        if self.steps.len() < self.limit {
-            self.steps.extend(self.later.map(|first| Step::of(&first, None)));
+    /// Returns the entries. If there were at most `limit` changes, the oldest of them is the first event of
+    /// the article.
+    pub fn build(mut self) -> Vec<HistoryEntry> {
+        if self.entries.len() < self.limit {
+            self.entries.extend(self.later.map(|first| HistoryEntry::of(&first, None)));
         }
-        self.steps
+        self.entries
     }
 }
 
-/// The names are those of the fields in answers.
+/// Returns the names of the fields that differ, as they are in answers.
 fn changed(before: Option<&Article>, now: &Article) -> Vec<&'static str> {
-    let field = |name: &'static str, differs: &dyn Fn(&Article) -> bool, there: bool| {
-        before.map_or(there, differs).then_some(name)
+    let field = |name: &'static str, differs: &dyn Fn(&Article) -> bool, exists: bool| {
+        before.map_or(exists, differs).then_some(name)
     };
     let (story, byline) = (&now.story, &now.byline);
     [
@@ -99,7 +102,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Byline, Drafting, Slug, Story, StoryInput};
+    use crate::domain::{Byline, NewDraft, Slug, Story, StoryInput};
 
     fn story(title: &str, tags: &[&str]) -> Story {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
@@ -109,11 +112,11 @@ mod tests {
     }
 
     #[test]
-    fn a_step_names_what_it_changed_and_the_first_what_is_there() {
+    fn an_entry_names_the_changed_fields_and_the_first_one_all_that_exist() {
         let id = ArticleId::new(Uuid::from_u128(7));
         let by = UserId::new(Uuid::from_u128(1));
         let at = Timestamp::from_millis(1_000);
-        let drafted = Article::draft(Drafting {
+        let drafted = Article::draft(NewDraft {
             id,
             section: Section::Sports,
             slug: Slug::candidates("A", id)[0].clone(),
@@ -122,19 +125,20 @@ mod tests {
             author: by,
             at,
         });
-        assert_eq!(Step::of(&drafted, None).changed, ["state", "title", "content", "author"]);
+        assert_eq!(HistoryEntry::of(&drafted, None).changed, ["state", "title", "content", "author"]);
         let old = &drafted.article;
-        let edited = old.revise(story("B", &["cup"]), Byline::of("Bob", by), by, at).expect("a legal step");
-        assert_eq!(Step::of(&edited, Some(old)).changed, ["title", "author", "tags"]);
-        let published = edited.article.publish(by, at).expect("a legal step");
-        let step = Step::of(&published, Some(&edited.article));
-        assert_eq!(step.changed, ["state", "published_at"]);
+        let edited =
+            old.revise(story("B", &["cup"]), Byline::of("Bob", by), by, at).expect("a legal transition");
+        assert_eq!(HistoryEntry::of(&edited, Some(old)).changed, ["title", "author", "tags"]);
+        let published = edited.article.publish(by, at).expect("a legal transition");
+        let entry = HistoryEntry::of(&published, Some(&edited.article));
+        assert_eq!(entry.changed, ["state", "published_at"]);
         assert_eq!(
-            (step.version, step.event, step.state),
+            (entry.version, entry.event, entry.state),
             (Version::new(3), Event::Published, State::Published)
         );
-        let restored = published.article.restore(old, by, at).expect("a legal step");
-        let step = Step::of(&restored, Some(&published.article));
-        assert_eq!((step.changed, step.from), (vec!["title", "author", "tags"], Some(Version::FIRST)));
+        let restored = published.article.restore(old, by, at).expect("a legal transition");
+        let entry = HistoryEntry::of(&restored, Some(&published.article));
+        assert_eq!((entry.changed, entry.from), (vec!["title", "author", "tags"], Some(Version::FIRST)));
     }
 }

@@ -2,34 +2,34 @@ use kernel::{Identity, Role, Section};
 
 use super::{Article, Permission, State, Transition};
 
-/// How a newsroom wants to work.
+/// The rules of a newsroom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newsroom {
-    /// Editors may publish what they wrote: for a newsroom of one person. Off by default.
+    /// Editors are allowed to publish their own articles: for a newsroom of one person. Off by default.
     pub self_review: bool,
-    /// The language of an article that names none.
+    /// The language of articles that name none.
     pub language: Option<String>,
 }
 
-/// Why somebody may not do it.
+/// The reason why a caller is not allowed to do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// Nobody is logged in.
+pub enum AccessDenied {
+    /// The caller is not logged in.
     #[error("Log in first.")]
     Anonymous,
-    /// They must not even know that it is there.
+    /// The caller is not allowed to know that the article exists.
     #[error("There is no such article.")]
     NotThere,
-    /// Their role is too small, or does not hold in this section.
+    /// The caller's role is not sufficient, or is not valid in this section.
     #[error("This needs the role {0} in this section.")]
     Role(Role),
-    /// Editors do not review what they wrote.
+    /// Editors do not review their own articles.
     #[error("Editors do not publish what they wrote themselves.")]
     SelfReview,
 }
 
-/// Published articles are for everybody. Others are seen by their author and by editors of the section; what was
-/// put away, by nobody.
+/// True if the caller may see an article. Every caller sees published articles. The author and the editors of
+/// the section see it in other states too, except after its deletion.
 pub fn may_see(who: Option<&Identity>, article: &Article) -> bool {
     match article.state {
         State::Published => true,
@@ -38,24 +38,27 @@ pub fn may_see(who: Option<&Identity>, article: &Article) -> bool {
     }
 }
 
-/// How far back somebody may look.
+/// The versions of an article that a caller may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Past {
-    /// To every version, whatever it was.
+    /// All versions.
     All,
-    /// To those that readers could see when they were the newest.
+    /// The versions that readers could see when they were the newest.
     Public,
 }
 
 impl Past {
-    /// Whether a version that stood in this state is shown.
+    /// True if a version in this state is shown.
     pub fn shows(self, state: State) -> bool {
         self == Past::All || state == State::Published
     }
 }
 
-/// What of an article's history `who` may see, given what it is `now`. Its author and the section's editors see all of it, also
-/// of what was put away: else nobody could judge whether to bring it back. Readers see what was public, as long as the article is.
+/// Returns the versions that `who` may see of an article whose newest version is `now`; `None` if none.
+///
+/// The author and the section's editors see all versions, even of a deleted article: otherwise they could not
+/// judge whether to bring it back. Readers see the versions that were public, as long as the article is
+/// public.
 pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Option<Past> {
     let staff = who.is_some_and(|who| is_editor(who, now.section) || is_author(who, now));
     match now.state {
@@ -65,50 +68,54 @@ pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Option<Past> {
     }
 }
 
-/// Authors of the section may write. To publish at once is the affair of those who may publish their own.
+/// Checks that `who` is allowed to create an article. Authors of the section are. For immediate publication,
+/// the caller must be allowed to publish an own article.
+///
+/// # Errors
+/// [`AccessDenied`] with the reason.
 pub fn may_create(
     who: &Identity,
     section: Section,
     publish: bool,
     newsroom: &Newsroom,
-) -> Result<(), Denied> {
+) -> Result<(), AccessDenied> {
     if !who.may_act_as(Role::Author, section) {
-        return Err(Denied::Role(Role::Author));
+        return Err(AccessDenied::Role(Role::Author));
     }
     if publish { may_publish(who, section, true, newsroom) } else { Ok(()) }
 }
 
-/// Checks that `who` is allowed to request this transition of this article. Whether the transition is legal in the article's state is
-/// another question, asked afterwards.
+/// Checks that `who` is allowed to request this transition of this article. Whether the transition is legal
+/// in the article's state is another question, asked afterwards.
 ///
 /// # Errors
-/// [`Denied`] with the reason.
+/// [`AccessDenied`] with the reason.
 pub fn may_change(
     who: &Identity,
     transition: Transition,
     article: &Article,
     newsroom: &Newsroom,
-) -> Result<(), Denied> {
+) -> Result<(), AccessDenied> {
     let editor = is_editor(who, article.section);
     // An editor may meet a deleted article: the state machine refuses, and says what is allowed.
     if !editor && !may_see(Some(who), article) {
-        return Err(Denied::NotThere);
+        return Err(AccessDenied::NotThere);
     }
     let own = is_author(who, article);
     match transition.permission() {
         Permission::Reviewer => may_publish(who, article.section, own, newsroom),
         Permission::AuthorOfDraft if own && article.state == State::Draft => Ok(()),
         _ if editor => Ok(()),
-        Permission::AuthorOfDraft | Permission::Editor => Err(Denied::Role(Role::Editor)),
+        Permission::AuthorOfDraft | Permission::Editor => Err(AccessDenied::Role(Role::Editor)),
     }
 }
 
-fn may_publish(who: &Identity, section: Section, own: bool, newsroom: &Newsroom) -> Result<(), Denied> {
+fn may_publish(who: &Identity, section: Section, own: bool, newsroom: &Newsroom) -> Result<(), AccessDenied> {
     if !is_editor(who, section) {
-        return Err(Denied::Role(Role::Editor));
+        return Err(AccessDenied::Role(Role::Editor));
     }
-    let alone = newsroom.self_review || who.role == Role::Admin;
-    if own && !alone { Err(Denied::SelfReview) } else { Ok(()) }
+    let may_review_own = newsroom.self_review || who.role == Role::Admin;
+    if own && !may_review_own { Err(AccessDenied::SelfReview) } else { Ok(()) }
 }
 
 fn is_editor(who: &Identity, section: Section) -> bool {
@@ -125,7 +132,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{Byline, Drafting, Slug, Story, StoryInput};
+    use crate::domain::{Byline, NewDraft, Slug, Story, StoryInput};
 
     const STRICT: Newsroom = Newsroom { self_review: false, language: None };
     const ALONE: Newsroom = Newsroom { self_review: true, language: None };
@@ -135,7 +142,7 @@ mod tests {
     fn who(user: u128, role: Role, sections: Sections) -> Identity {
         Identity {
             user: UserId::new(Uuid::from_u128(user)),
-            name: "Somebody".to_owned(),
+            name: "Ada".to_owned(),
             role,
             sections,
             history: false,
@@ -150,7 +157,7 @@ mod tests {
     fn article(state: State) -> Article {
         let id = ArticleId::new(Uuid::from_u128(9));
         let input = StoryInput { title: "T".to_owned(), content: "c".to_owned(), ..StoryInput::default() };
-        let new = Drafting {
+        let new = NewDraft {
             id,
             section: Section::Sports,
             slug: Slug::candidates("T", id)[0].clone(),
@@ -163,20 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn readers_see_what_is_published_and_nothing_else() {
+    fn readers_see_published_articles_and_nothing_else() {
         for state in State::ALL {
             let seen = state == State::Published;
             assert_eq!(may_see(None, &article(state)), seen, "{state}");
             assert_eq!(may_see(Some(&who(OTHER, Role::Reader, Sections::All)), &article(state)), seen);
             assert_eq!(may_see(Some(&who(OTHER, Role::Author, Sections::All)), &article(state)), seen);
             assert_eq!(may_see(Some(&who(OTHER, Role::Editor, elsewhere())), &article(state)), seen);
-            // A former author, who is a reader today, sees no drafts either.
+            // A former author, who is a reader now, sees no drafts either.
             assert_eq!(may_see(Some(&who(OWN, Role::Reader, Sections::All)), &article(state)), seen);
         }
     }
 
     #[test]
-    fn authors_see_their_own_and_editors_everything_of_their_sections() {
+    fn authors_see_their_own_articles_and_editors_all_of_their_sections() {
         for state in State::ALL {
             let seen = state != State::Deleted;
             assert_eq!(
@@ -196,22 +203,22 @@ mod tests {
             assert_eq!(may_change(&own, transition, &article(State::Draft), &STRICT), Ok(()));
             for state in [State::InReview, State::Approved, State::Published, State::Unpublished] {
                 let denied = may_change(&own, transition, &article(state), &STRICT);
-                assert_eq!(denied, Err(Denied::Role(Role::Editor)), "{state}");
+                assert_eq!(denied, Err(AccessDenied::Role(Role::Editor)), "{state}");
             }
             let other = who(OTHER, Role::Author, Sections::All);
             let denied = may_change(&other, transition, &article(State::Draft), &STRICT);
-            assert_eq!(denied, Err(Denied::NotThere));
+            assert_eq!(denied, Err(AccessDenied::NotThere));
             let denied = may_change(&other, transition, &article(State::Published), &STRICT);
-            assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+            assert_eq!(denied, Err(AccessDenied::Role(Role::Editor)));
         }
     }
 
     #[test]
-    fn only_editors_of_the_section_take_back_what_is_public_and_bring_back_what_was_put_away() {
+    fn only_editors_of_the_section_unpublish_and_undelete() {
         for (transition, state) in
             [(Transition::Unpublish, State::Published), (Transition::Undelete, State::Deleted)]
         {
-            // An editor's own article too: neither makes anything public.
+            // Also for their own articles: neither transition makes anything public.
             for editor in [who(OTHER, Role::Editor, Sections::All), who(OWN, Role::Editor, Sections::All)] {
                 assert_eq!(may_change(&editor, transition, &article(state), &STRICT), Ok(()));
             }
@@ -226,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn readers_look_back_at_what_was_public_of_what_is_and_staff_at_everything() {
+    fn readers_see_public_versions_of_public_articles_and_staff_all_versions() {
         for state in State::ALL {
             let now = article(state);
             let readers = (state == State::Published).then_some(Past::Public);
@@ -256,39 +263,45 @@ mod tests {
         for newsroom in [STRICT, ALONE] {
             let own = who(OWN, Role::Author, Sections::All);
             let denied = may_change(&own, Transition::Publish, &article(State::Draft), &newsroom);
-            assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+            assert_eq!(denied, Err(AccessDenied::Role(Role::Editor)));
             let denied = may_create(&own, Section::Sports, true, &newsroom);
-            assert_eq!(denied, Err(Denied::Role(Role::Editor)));
+            assert_eq!(denied, Err(AccessDenied::Role(Role::Editor)));
         }
     }
 
     #[test]
-    fn an_editor_publishes_others_and_their_own_only_where_the_newsroom_allows_it() {
+    fn editors_publish_their_own_articles_only_if_the_newsroom_allows_it() {
         let publish =
             |who: &Identity, newsroom| may_change(who, Transition::Publish, &article(State::Draft), newsroom);
         assert_eq!(publish(&who(OTHER, Role::Editor, Sections::All), &STRICT), Ok(()));
-        assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &STRICT), Err(Denied::SelfReview));
+        assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &STRICT), Err(AccessDenied::SelfReview));
         assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &ALONE), Ok(()));
         assert_eq!(publish(&who(OWN, Role::Admin, Sections::All), &STRICT), Ok(()));
-        assert_eq!(publish(&who(OTHER, Role::Editor, elsewhere()), &STRICT), Err(Denied::NotThere));
+        assert_eq!(publish(&who(OTHER, Role::Editor, elsewhere()), &STRICT), Err(AccessDenied::NotThere));
     }
 
     #[test]
     fn creating_needs_an_author_of_the_section() {
         let create = |who: &Identity, publish| may_create(who, Section::Sports, publish, &STRICT);
-        assert_eq!(create(&who(OWN, Role::Reader, Sections::All), false), Err(Denied::Role(Role::Author)));
-        assert_eq!(create(&who(OWN, Role::Author, elsewhere()), false), Err(Denied::Role(Role::Author)));
+        assert_eq!(
+            create(&who(OWN, Role::Reader, Sections::All), false),
+            Err(AccessDenied::Role(Role::Author))
+        );
+        assert_eq!(
+            create(&who(OWN, Role::Author, elsewhere()), false),
+            Err(AccessDenied::Role(Role::Author))
+        );
         assert_eq!(create(&who(OWN, Role::Author, Sections::All), false), Ok(()));
-        assert_eq!(create(&who(OWN, Role::Editor, Sections::All), true), Err(Denied::SelfReview));
+        assert_eq!(create(&who(OWN, Role::Editor, Sections::All), true), Err(AccessDenied::SelfReview));
         assert_eq!(create(&who(OWN, Role::Admin, Sections::All), true), Ok(()));
     }
 
     #[test]
-    fn an_editor_meets_the_state_machine_at_what_was_put_away_and_others_meet_nothing() {
+    fn a_deleted_article_exists_for_editors_only() {
         let deleted = article(State::Deleted);
         let editor = who(OTHER, Role::Editor, Sections::All);
         assert_eq!(may_change(&editor, Transition::Revise, &deleted, &STRICT), Ok(()));
         let author = who(OWN, Role::Author, Sections::All);
-        assert_eq!(may_change(&author, Transition::Revise, &deleted, &STRICT), Err(Denied::NotThere));
+        assert_eq!(may_change(&author, Transition::Revise, &deleted, &STRICT), Err(AccessDenied::NotThere));
     }
 }

@@ -2,17 +2,17 @@ use std::fmt;
 
 use kernel::{ArticleId, cut, is_ignorable, is_mark, nfc};
 
-/// The readable part of an article's address, unique in its section. Made once, from the first title: an address
-/// that was given out stays.
+/// The readable part of an article's address, unique in its section. It is made once, from the first title:
+/// an address that was published stays.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slug(String);
 
-/// Characters of the title that reach the slug.
+/// The most characters of the title in a slug.
 const MAX: usize = 80;
 
 impl Slug {
-    /// What to try, in this order, until one is free. The last carries the whole id and can't be taken, so equal
-    /// titles are no conflict.
+    /// Returns the slugs to try, in this order, until one is free. The last one contains the whole id and
+    /// can't be taken, so equal titles never conflict.
     pub fn candidates(title: &str, id: ArticleId) -> [Slug; 3] {
         let base = base(title);
         let id = id.uuid().simple().to_string();
@@ -23,18 +23,19 @@ impl Slug {
         [Slug(base), Slug(short), Slug(whole)]
     }
 
-    /// A slug that was made before.
+    /// Wraps a slug that was stored before.
     pub fn stored(text: String) -> Self {
         Self(text)
     }
 
-    /// The slug as text.
+    /// Returns the slug as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Letters, their marks and digits, in NFC; what stands between them becomes one hyphen.
+/// Returns the letters, their marks and the digits of a title, in NFC, with one hyphen for everything between
+/// them.
 fn base(title: &str) -> String {
     // Both are a small i with a dot; the lower case of the tables has a second dot, as a mark.
     let title = nfc(title).replace('İ', "i");

@@ -1,4 +1,5 @@
-/// Declares an enum whose variants have a name that is stored and sent: the list of all variants, the names, and both directions.
+/// Declares an enum whose variants have a name that is stored and sent: the list of all variants, the names,
+/// and both directions.
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident, $what:literal: $($(#[$of:meta])* $variant:ident = $text:literal,)*) => {
         $(#[$doc])*
@@ -49,8 +50,8 @@ pub struct UnknownName {
 }
 
 named! {
-    /// The state of an article in the editorial workflow. Stores and messages contain the name, so a new state changes no stored
-    /// format.
+    /// The state of an article in the editorial workflow. Stores and messages contain the name, so a new
+    /// state changes no stored format.
     State, "state of an article":
     /// Being written.
     Draft = "draft",

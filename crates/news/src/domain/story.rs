@@ -17,7 +17,7 @@ pub struct Story {
     pub description: Option<String>,
     /// 1 to 500,000 bytes.
     pub content: String,
-    /// At most 20, in the author's order.
+    /// At most 20 labels, in the author's order.
     pub tags: Vec<Label>,
     /// BCP 47 tag of the language.
     pub lang: Option<String>,
@@ -32,17 +32,17 @@ pub struct Story {
 pub struct StoryInput {
     /// See [`Story::title`].
     pub title: String,
-    /// See [`Story::description`]; empty means none.
+    /// See [`Story::description`]; empty means absent.
     pub description: Option<String>,
     /// See [`Story::content`].
     pub content: String,
     /// See [`Story::tags`].
     pub tags: Vec<String>,
-    /// See [`Story::lang`]; empty means none.
+    /// See [`Story::lang`]; empty means absent.
     pub lang: Option<String>,
-    /// See [`Story::image`]; empty means none.
+    /// See [`Story::image`]; empty means absent.
     pub image: Option<String>,
-    /// See [`Story::region`]; empty means none.
+    /// See [`Story::region`]; empty means absent.
     pub region: Option<String>,
     /// The byline. Absent: the account's name on creation, unchanged on revision.
     pub byline: Option<String>,
@@ -53,17 +53,17 @@ pub struct StoryInput {
 pub struct StoryPatch {
     /// See [`Story::title`].
     pub title: Option<String>,
-    /// See [`Story::description`]; empty means none from now on.
+    /// See [`Story::description`]; empty removes it.
     pub description: Option<String>,
     /// See [`Story::content`].
     pub content: Option<String>,
     /// Replaces all tags.
     pub tags: Option<Vec<String>>,
-    /// See [`Story::lang`]; empty means none from now on.
+    /// See [`Story::lang`]; empty removes it.
     pub lang: Option<String>,
-    /// See [`Story::image`]; empty means none from now on.
+    /// See [`Story::image`]; empty removes it.
     pub image: Option<String>,
-    /// See [`Story::region`]; empty means none from now on.
+    /// See [`Story::region`]; empty removes it.
     pub region: Option<String>,
     /// The byline.
     pub byline: Option<String>,
@@ -115,7 +115,7 @@ impl Story {
         if faults.0.is_empty() { Ok(story) } else { Err(faults.0) }
     }
 
-    /// The story as somebody would send it, to change some of it.
+    /// Returns the story as a client would send it, without a byline.
     pub fn to_input(&self) -> StoryInput {
         StoryInput {
             title: self.title.clone(),
@@ -129,7 +129,10 @@ impl Story {
         }
     }
 
-    /// This story with some fields replaced, checked as a whole.
+    /// Returns this story with some fields replaced, checked as a whole.
+    ///
+    /// # Errors
+    /// All faults, in the order of the fields.
     pub fn patched(&self, patch: StoryPatch) -> Result<Self, Vec<FieldFault>> {
         let now = self.to_input();
         Story::parse(StoryInput {
@@ -149,13 +152,13 @@ fn present(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Whether the text has the form of a BCP 47 tag.
+/// True if the text has the form of a BCP 47 tag.
 pub fn is_language(text: &str) -> bool {
     is_tag(text, 35)
 }
 
-/// Subtags of letters and digits, as in BCP 47 and in the names of regions. Whether the tag is registered is the
-/// author's affair.
+/// True for subtags of letters and digits, as in BCP 47 and in the names of regions. The tag need not be
+/// registered.
 fn is_tag(text: &str, max: usize) -> bool {
     let subtag = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
     text.len() >= 2 && text.len() <= max && text.split(['-', '_']).all(subtag)
@@ -184,7 +187,8 @@ impl Faults {
         if content.len() > MAX_CONTENT_BYTES {
             self.push("/content", "too_long", format!("must have at most {MAX_CONTENT_BYTES} bytes"));
         } else {
-            // Bytes bound the characters too; only emptiness and control characters are left to look for.
+            // The limit in bytes bounds the characters too. Only emptiness and control characters are left to
+            // check.
             self.check("/content", multiline(content, MAX_CONTENT_BYTES));
         }
     }
@@ -243,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_named_at_once() {
+    fn every_fault_is_named_together() {
         let faults = pointers(StoryInput {
             title: String::new(),
             description: Some("a\u{0}b".to_owned()),
@@ -289,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_replaces_what_it_names_and_an_empty_text_takes_away() {
+    fn a_patch_replaces_the_fields_that_it_names_and_an_empty_text_removes_one() {
         let story = Story::parse(StoryInput { description: Some("short".to_owned()), ..valid() });
         let story = story.expect("a valid story");
         let patch = StoryPatch {
@@ -303,7 +307,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_is_kept_exactly_as_given(
+        fn an_accepted_story_is_kept_exactly_as_given(
             title in any::<String>(),
             content in any::<String>(),
             tags in proptest::collection::vec(any::<String>(), 0..22),

@@ -3,11 +3,9 @@
 #[cfg(feature = "servers")]
 mod mongo_view;
 #[cfg(feature = "servers")]
-mod postgres_answers;
-#[cfg(feature = "servers")]
 mod postgres_events;
 mod record;
-mod sqlite_answers;
+mod rows;
 mod sqlite_events;
 mod sqlite_view;
 
@@ -31,11 +29,11 @@ use crate::ports::{AppendError, EventStore, NewsView};
 
 pub use record::{BylineColumns, RecordError, read_event, write_event};
 
-/// Opens the command side that `url` names, with its outbox: `sqlite:` is the embedded one, `postgres:` that of the fleet.
-/// `service` is the name that a server shows for the connections.
+/// Opens the event store that `url` names, with its outbox: `sqlite:` is embedded, `postgres:` is for the
+/// fleet. `service` is the name that a server shows for the connections.
 ///
 /// # Errors
-/// Where the URL names no adapter, or the store can't be opened.
+/// Fails if the URL names no adapter, or if the store can't be opened.
 #[cfg_attr(not(feature = "servers"), expect(unused_variables, reason = "only a server shows the name"))]
 pub async fn open_events(
     url: &str,
@@ -53,15 +51,15 @@ pub async fn open_events(
             let outbox = store.outbox();
             Ok((Arc::new(store), outbox))
         }
-        other => Err(no_adapter("events", other, "`sqlite:` and `postgres:`")),
+        other => Err(no_adapter("the event store", other, "`sqlite:` and `postgres:`")),
     }
 }
 
-/// Opens the query side that `url` names: `sqlite:` is the embedded one, `mongodb:` that of the fleet. `service` is the
-/// name that a server shows for the connections.
+/// Opens the view that `url` names: `sqlite:` is embedded, `mongodb:` is for the fleet. `service` is the name
+/// that a server shows for the connections.
 ///
 /// # Errors
-/// Where the URL names no adapter, or the store can't be opened.
+/// Fails if the URL names no adapter, or if the view can't be opened.
 #[cfg_attr(not(feature = "servers"), expect(unused_variables, reason = "only a server shows the name"))]
 pub async fn open_view(url: &str, service: &str) -> Result<Arc<dyn NewsView>, StoreFailure> {
     match scheme(url) {
@@ -72,10 +70,10 @@ pub async fn open_view(url: &str, service: &str) -> Result<Arc<dyn NewsView>, St
     }
 }
 
-/// Reads the address of a MongoDB server and connects to nothing. Addresses of other schemes are accepted unread.
+/// Checks the address of a MongoDB without connecting. Addresses of other stores are not checked here.
 ///
 /// # Errors
-/// When the address cannot be read. The error quotes nothing of it.
+/// Fails if the address can't be read. The error never quotes it.
 pub fn read_view(url: &str) -> Result<(), StoreFailure> {
     match scheme(url) {
         #[cfg(feature = "servers")]
@@ -84,13 +82,13 @@ pub fn read_view(url: &str) -> Result<(), StoreFailure> {
     }
 }
 
-/// The scheme only: the rest of a URL may hold a password.
+/// Returns the scheme only, because the rest of a URL may contain a password.
 fn scheme(url: &str) -> &str {
     url.split(':').next().unwrap_or_default()
 }
 
-fn no_adapter(of: &str, scheme: &str, known: &str) -> StoreFailure {
-    StoreFailure::broken(format!("no store of {of} speaks `{scheme}:`; there are {known}"))
+fn no_adapter(store: &str, scheme: &str, known: &str) -> StoreFailure {
+    StoreFailure::broken(format!("{store} can't be at `{scheme}:`; the known schemes are {known}"))
 }
 
 impl From<sqlx::Error> for AppendError {

@@ -1,4 +1,5 @@
-//! The embedded stores as the models of those on servers: after the same random operations both say the same.
+//! The embedded stores as models of the stores on servers: after the same random operations both contain the
+//! same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use testkit::{Folder, random};
 use uuid::Uuid;
 
 use super::contract::engines;
-use super::contract::sample::{at, drafted, fact, id, story};
+use super::contract::sample::{at, drafted, id, story, with_message};
 use super::{open_events, open_view};
 use crate::domain::{Article, Byline, Change, Filter, Order, Part, Position, Slug, Start, State};
-use crate::ports::{AppendError, EventStore, Fact, NewsView, Once};
+use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, NewsView};
 
 const ARTICLES: u128 = 6;
 const PEOPLE: u128 = 3;
@@ -24,19 +25,20 @@ fn person(number: u128) -> UserId {
     UserId::new(Uuid::from_u128(0xa00 + number))
 }
 
-fn anybody(chance: &mut StdRng) -> UserId {
+fn any_person(chance: &mut StdRng) -> UserId {
     person(chance.random_range(1..=PEOPLE))
 }
 
-/// Somebody who writes: half of them are never erased, so that there is something to compare.
+/// Returns a writer. Half of the writers are never erased, so that there is something to compare.
 fn writer(chance: &mut StdRng) -> UserId {
     person(chance.random_range(1..=2 * PEOPLE))
 }
 
-/// A command under one of a few keys, or under none. Hours go by between two turns, so some answers are over their time.
-fn once(chance: &mut StdRng, turn: i64) -> Option<Once> {
+/// Returns one of a few keys, or none. There are two hours between two turns, so the time of some answers is
+/// over.
+fn key(chance: &mut StdRng, turn: i64) -> Option<CommandKey> {
     let now = at(turn * 2 * 3_600_000);
-    let key = Once {
+    let key = CommandKey {
         owner: writer(chance),
         command: "ReviseArticle".to_owned(),
         key: format!("key {}", chance.random_range(0..2)),
@@ -47,19 +49,19 @@ fn once(chance: &mut StdRng, turn: i64) -> Option<Once> {
     chance.random_bool(0.5).then_some(key)
 }
 
-/// The name of the one who writes, of somebody else, or a text.
+/// Returns the writer's name, the name of another person, or a text.
 fn byline(chance: &mut StdRng, writer: UserId) -> Byline {
     match chance.random_range(0..3) {
         0 => Byline::of("Bob", writer),
-        1 => Byline::of("Ada O'Neill", anybody(chance)),
+        1 => Byline::of("Ada O'Neill", any_person(chance)),
         _ => Byline::parse("Zoe\u{308}").expect("a byline"),
     }
 }
 
-/// A first version; now and then with the slug of another article.
+/// Returns a first version, sometimes with the slug of another article.
 fn draft(chance: &mut StdRng, number: u128) -> Change {
     let mut change = drafted(number);
-    (change.by, change.article.author) = (writer(chance), anybody(chance));
+    (change.by, change.article.author) = (writer(chance), any_person(chance));
     change.article.byline = byline(chance, change.article.author);
     if chance.random_bool(0.2) {
         change.article.slug = Slug::stored(format!("article-{}", chance.random_range(1..=ARTICLES)));
@@ -90,8 +92,8 @@ fn step(chance: &mut StdRng, before: &Article) -> Change {
     })
 }
 
-/// One or two facts about one article: on its newest version, or on one that is not the newest any more.
-fn facts(chance: &mut StdRng, number: u128, known: &[Article]) -> Vec<Fact> {
+/// Returns one or two changes of an article: of its newest version, or of one that is no longer the newest.
+fn changes(chance: &mut StdRng, number: u128, known: &[Article]) -> Vec<ChangeWithMessage> {
     let first = match known.choose(chance) {
         Some(older) if chance.random_bool(0.2) => step(chance, older),
         Some(_) => step(chance, &known[known.len() - 1]),
@@ -101,7 +103,7 @@ fn facts(chance: &mut StdRng, number: u128, known: &[Article]) -> Vec<Fact> {
     if chance.random_bool(0.3) {
         changes.push(step(chance, &changes[0].article));
     }
-    changes.into_iter().map(fact).collect()
+    changes.into_iter().map(with_message).collect()
 }
 
 fn said(outcome: Result<(), AppendError>) -> String {
@@ -112,25 +114,25 @@ fn said(outcome: Result<(), AppendError>) -> String {
     }
 }
 
-/// Everything that a store can be asked.
-async fn told(store: &dyn EventStore) -> String {
-    let mut told = String::new();
+/// Returns everything that a store contains.
+async fn dump(store: &dyn EventStore) -> String {
+    let mut dump = String::new();
     for number in 1..=ARTICLES + 1 {
         let latest = store.latest(id(number)).await.expect("it is read");
-        let history = store.history(id(number), None, 1_000).await.expect("it is read");
-        let steps = store.steps(id(number), None, 3).await.expect("it is read");
+        let links = store.links(id(number), None, 1_000).await.expect("it is read");
+        let history = store.history(id(number), None, 3).await.expect("it is read");
         let second = store.version(id(number), Version::new(2)).await.expect("it is read");
-        told += &format!("{latest:?}\n{history:?}\n{steps:?}\n{second:?}\n");
+        dump += &format!("{latest:?}\n{links:?}\n{history:?}\n{second:?}\n");
     }
-    told += &format!("{:?}\n", store.ids(None, 100).await.expect("a walk"));
+    dump += &format!("{:?}\n", store.ids(None, 100).await.expect("a walk"));
     let mut after = None;
     loop {
         let batch = store.walk(after, 2).await.expect("a walk");
         let Some(last) = batch.last() else { break };
         after = Some(last.id);
-        told += &format!("{batch:?}\n");
+        dump += &format!("{batch:?}\n");
     }
-    told
+    dump
 }
 
 /// Takes messages out as a relay does. Positions may differ: a server uses up numbers that were rolled back.
@@ -154,18 +156,18 @@ async fn both_event_stores_say_the_same(seed: u64) {
             0..70 => {
                 let number = chance.random_range(1..=ARTICLES);
                 let known = known.entry(number).or_default();
-                let facts = facts(&mut chance, number, known);
-                let once = once(&mut chance, turn);
-                let outcome = said(model.append(&facts, once.as_ref()).await);
-                let same = said(tested.append(&facts, once.as_ref()).await);
+                let changes = changes(&mut chance, number, known);
+                let key = key(&mut chance, turn);
+                let outcome = said(model.append(&changes, key.as_ref()).await);
+                let same = said(tested.append(&changes, key.as_ref()).await);
                 assert_eq!(outcome, same, "seed {seed}, turn {turn}");
-                if let Some(once) = &once {
-                    let answer = model.answer(once).await.expect("it is read");
-                    let same = tested.answer(once).await.expect("it is read");
+                if let Some(key) = &key {
+                    let answer = model.answer(key).await.expect("it is read");
+                    let same = tested.answer(key).await.expect("it is read");
                     assert_eq!(answer, same, "seed {seed}, turn {turn}");
                 }
                 if outcome == "appended" {
-                    known.extend(facts.into_iter().map(|fact| fact.change.article));
+                    known.extend(changes.into_iter().map(|each| each.change.article));
                 }
             }
             70..80 => {
@@ -175,7 +177,7 @@ async fn both_event_stores_say_the_same(seed: u64) {
                 assert_eq!(forgotten, same, "seed {seed}, turn {turn}");
             }
             80..85 => {
-                let person = anybody(&mut chance);
+                let person = any_person(&mut chance);
                 model.erase(person).await.expect("it is erased");
                 tested.erase(person).await.expect("it is erased");
             }
@@ -186,7 +188,7 @@ async fn both_event_stores_say_the_same(seed: u64) {
             }
         }
     }
-    assert_eq!(told(&*model).await, told(&*tested).await, "seed {seed}");
+    assert_eq!(dump(&*model).await, dump(&*tested).await, "seed {seed}");
     model.close().await;
     tested.close().await;
 }
@@ -225,7 +227,7 @@ fn part(chance: &mut StdRng) -> Part {
         filter.byline = Some(["Bob", "Ada O'Neill", "Zoë", ""].choose(chance).expect("one").to_string());
     }
     if chance.random_bool(0.3) {
-        filter.author = Some(anybody(chance));
+        filter.author = Some(any_person(chance));
     }
     if chance.random_bool(0.2) {
         filter.from = Some(moment(chance));
@@ -246,7 +248,7 @@ fn part(chance: &mut StdRng) -> Part {
     Part { filter, order, start, limit: chance.random_range(1..6) }
 }
 
-/// What a reader sees.
+/// The answers that a reader gets.
 async fn seen(view: &dyn NewsView, chance: &mut StdRng) -> String {
     let any = |chance: &mut StdRng| id(chance.random_range(1..=ARTICLES + 1));
     let ids = [any(chance), any(chance), any(chance)];
@@ -273,7 +275,7 @@ async fn both_views_say_the_same(seed: u64) {
     for turn in 0..60 {
         let operation = chance.random_range(0..100);
         let some: Vec<Article> = deliveries.sample(&mut chance, 4).cloned().collect();
-        let who = anybody(&mut chance);
+        let who = any_person(&mut chance);
         let eyes: u64 = chance.random();
         let mut said = Vec::new();
         for view in &views {

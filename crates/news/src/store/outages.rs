@@ -1,4 +1,4 @@
-//! What becomes of the stores on servers when the server or the network goes, and comes back.
+//! The stores on servers while the server or the network is unavailable, and afterwards.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,17 +7,17 @@ use chassis::StoreFailure;
 use testkit::{PATIENCE, at_once, wait_until};
 
 use super::contract::engines;
-use super::contract::sample::{drafted, fact, id, published};
+use super::contract::sample::{drafted, id, published, with_message};
 use super::contract::wire::Wire;
 use super::{open_events, open_view};
 use crate::domain::Part;
 use crate::ports::{AppendError, EventStore, NewsView};
 
-/// The longest that anybody waits for a store.
+/// The longest wait for a store.
 const ANSWER: Duration = Duration::from_secs(7);
 
-/// Many readers at once, so that every connection of the pool is in use: all are told that the store is away, in time.
-async fn all_are_told<F>(read: impl Fn(u128) -> F)
+/// Lets many readers use all connections of the pool. All must learn in time that the store is unavailable.
+async fn all_fail_in_time<F>(read: impl Fn(u128) -> F)
 where
     F: Future<Output = Result<(), StoreFailure>> + Send + 'static,
 {
@@ -36,8 +36,8 @@ async fn look(view: Arc<dyn NewsView>, number: u128) -> Result<(), StoreFailure>
     view.get(id(number)).await.map(|_| ())
 }
 
-/// Waits until the store works again, and then has it work for many at once.
-async fn all_works_again<F>(read: impl Fn(u128) -> F)
+/// Waits until the store works again, for one reader and then for many.
+async fn works_again<F>(read: impl Fn(u128) -> F)
 where
     F: Future<Output = Result<(), StoreFailure>> + Send + 'static,
 {
@@ -55,65 +55,65 @@ where
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn an_event_store_whose_server_goes_is_away_and_comes_back_by_itself() {
+async fn an_event_store_recovers_after_its_server_was_unavailable() {
     let wire = Wire::to(&engines::postgres().await).await;
     let (store, outbox) = open_events(wire.url(), "test").await.expect("the store opens");
-    store.append(&[fact(drafted(1))], None).await.expect("it is appended");
+    store.append(&[with_message(drafted(1))], None).await.expect("it is appended");
     wire.cut();
-    all_are_told(|number| read(store.clone(), number)).await;
-    let lost = store.append(&[fact(drafted(2))], None).await;
+    all_fail_in_time(|number| read(store.clone(), number)).await;
+    let lost = store.append(&[with_message(drafted(2))], None).await;
     assert!(matches!(lost, Err(AppendError::Store(StoreFailure::Unavailable(_)))), "{lost:?}");
     assert!(outbox.unsent(10).await.is_err());
     wire.mend();
-    all_works_again(|number| read(store.clone(), number)).await;
-    store.append(&[fact(drafted(2))], None).await.expect("it is appended");
+    works_again(|number| read(store.clone(), number)).await;
+    store.append(&[with_message(drafted(2))], None).await.expect("it is appended");
     assert_eq!(outbox.unsent(10).await.expect("the outbox answers").len(), 2);
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn an_event_store_behind_a_silent_network_is_away_in_time_and_lets_go_of_dead_connections() {
+async fn an_event_store_behind_a_silent_network_fails_in_time_and_drops_dead_connections() {
     let wire = Wire::to(&engines::postgres().await).await;
     let (store, _outbox) = open_events(wire.url(), "test").await.expect("the store opens");
-    all_works_again(|number| read(store.clone(), number)).await;
+    works_again(|number| read(store.clone(), number)).await;
     wire.silence();
-    all_are_told(|number| read(store.clone(), number)).await;
+    all_fail_in_time(|number| read(store.clone(), number)).await;
     wire.mend();
-    all_works_again(|number| read(store.clone(), number)).await;
+    works_again(|number| read(store.clone(), number)).await;
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn a_commit_wakes_the_relay_also_after_the_server_was_away() {
+async fn a_commit_wakes_the_relay_even_after_the_server_was_unavailable() {
     let wire = Wire::to(&engines::postgres().await).await;
     let (store, outbox) = open_events(wire.url(), "test").await.expect("the store opens");
     let woken = outbox.wake();
     for number in 1..=3 {
-        // Connecting wakes once, for what was missed: what comes after that is the commit.
+        // A new connection wakes once, for what was missed. The next wake-up is the commit's.
         tokio::time::timeout(PATIENCE, woken.notified()).await.expect("the listener is connected");
-        store.append(&[fact(drafted(number))], None).await.expect("it is appended");
+        store.append(&[with_message(drafted(number))], None).await.expect("it is appended");
         tokio::time::timeout(PATIENCE, woken.notified()).await.expect("the commit wakes the relay");
         wire.cut();
         assert!(store.ping().await.is_err());
         wire.mend();
-        all_works_again(|number| read(store.clone(), number)).await;
+        works_again(|number| read(store.clone(), number)).await;
     }
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
-async fn a_view_whose_server_goes_is_away_and_comes_back_by_itself() {
+async fn a_view_recovers_after_its_server_was_unavailable() {
     let wire = Wire::to(&engines::mongodb()).await;
     let view = open_view(wire.url(), "test").await.expect("the view opens");
     view.apply(&published(1, 0)).await.expect("it is applied");
     wire.cut();
-    all_are_told(|number| look(view.clone(), number)).await;
+    all_fail_in_time(|number| look(view.clone(), number)).await;
     assert!(matches!(view.apply(&published(2, 0)).await, Err(StoreFailure::Unavailable(_))));
     wire.mend();
-    all_works_again(|number| look(view.clone(), number)).await;
+    works_again(|number| look(view.clone(), number)).await;
     assert!(view.apply(&published(2, 0)).await.expect("it is applied"));
     assert_eq!(view.list(&Part::newest(0, 10)).await.expect("a list").total, 2);
     view.close().await;
@@ -121,13 +121,13 @@ async fn a_view_whose_server_goes_is_away_and_comes_back_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
-async fn a_view_behind_a_silent_network_is_away_in_time_and_lets_go_of_dead_connections() {
+async fn a_view_behind_a_silent_network_fails_in_time_and_drops_dead_connections() {
     let wire = Wire::to(&engines::mongodb()).await;
     let view = open_view(wire.url(), "test").await.expect("the view opens");
-    all_works_again(|number| look(view.clone(), number)).await;
+    works_again(|number| look(view.clone(), number)).await;
     wire.silence();
-    all_are_told(|number| look(view.clone(), number)).await;
+    all_fail_in_time(|number| look(view.clone(), number)).await;
     wire.mend();
-    all_works_again(|number| look(view.clone(), number)).await;
+    works_again(|number| look(view.clone(), number)).await;
     view.close().await;
 }

@@ -1,9 +1,9 @@
-//! What the stores on servers do when several callers are at one thing at the same moment.
+//! Races of several callers on the stores on servers.
 
 use testkit::at_once;
 
 use super::contract::engines;
-use super::contract::sample::{author, by_another, drafted, fact, id, published, revised};
+use super::contract::sample::{author, by_another, drafted, id, published, revised, with_message};
 use super::{open_events, open_view};
 use crate::domain::Part;
 
@@ -11,7 +11,7 @@ const ROUNDS: u128 = 10;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
-async fn replicas_that_meet_an_empty_database_at_once_all_open_their_view() {
+async fn replicas_that_open_an_empty_database_at_the_same_time_all_succeed() {
     for _ in 0..ROUNDS {
         let url = engines::mongodb();
         let views = at_once(4, |_| {
@@ -27,7 +27,7 @@ async fn replicas_that_meet_an_empty_database_at_once_all_open_their_view() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
-async fn of_deliveries_at_the_same_moment_the_newest_version_stays() {
+async fn of_deliveries_at_the_same_time_the_newest_version_stays() {
     let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
     for number in 1..=ROUNDS {
         let mut versions = vec![published(number, 0)];
@@ -46,7 +46,7 @@ async fn of_deliveries_at_the_same_moment_the_newest_version_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
-async fn an_erasure_in_the_middle_of_deliveries_leaves_no_byline_in_the_view() {
+async fn an_erasure_during_deliveries_leaves_no_byline_in_the_view() {
     for _ in 0..ROUNDS {
         let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
         at_once(8, |place| {
@@ -68,7 +68,7 @@ async fn an_erasure_in_the_middle_of_deliveries_leaves_no_byline_in_the_view() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
-async fn an_erasure_in_the_middle_of_appends_leaves_no_byline_in_the_events() {
+async fn an_erasure_during_appends_leaves_no_byline_in_the_events() {
     for _ in 0..ROUNDS {
         let (store, _outbox) =
             open_events(&engines::postgres().await, "test").await.expect("the store opens");
@@ -78,7 +78,7 @@ async fn an_erasure_in_the_middle_of_appends_leaves_no_byline_in_the_events() {
                 match place {
                     4 => store.erase(author()).await.expect("it is erased"),
                     _ => store
-                        .append(&[fact(by_another(drafted(place as u128 + 1)))], None)
+                        .append(&[with_message(by_another(drafted(place as u128 + 1)))], None)
                         .await
                         .expect("it is appended"),
                 }

@@ -1,22 +1,23 @@
-//! How events and articles stand in the stores: JSON with a version of its own form, whose text is kept exactly.
+//! Events and articles as the stores contain them: JSON whose form has a number, and whose text is kept
+//! exactly.
 //!
-//! A form that was stored once is readable for ever: new forms get the next number and a reader of their own, and the
-//! golden files of the old ones (`tests/golden`) stay as they are. Fields may be added as optional ones.
+//! A form that was ever stored can be read forever. A new form gets the next number and a reader of its own,
+//! and the golden files of the old forms (`tests/golden`) stay as they are. Optional fields may be added.
 
 use kernel::{ArticleId, Label, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{Article, Byline, Change, Correction, Event, Link, Slug, State, Story, UnknownName};
+use crate::domain::{Article, Byline, ChainLink, Change, Correction, Event, Slug, State, Story, UnknownName};
 
-/// The form of event that is written today.
+/// The form in which events are written.
 const FORM: u32 = 1;
 
-/// Why a stored record can't be read.
+/// The reason why a stored record can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// It is not what was written here.
-    #[error("the record is no JSON of the expected form")]
+    /// The text is not a record.
+    #[error("the record is not JSON of the expected form")]
     Json(#[from] serde_json::Error),
     /// A newer program wrote it.
     #[error("the record has form {0}, which this program does not know")]
@@ -41,12 +42,14 @@ struct EventRecord {
     event: String,
     by: UserId,
     article: ArticleRecord,
-    // Only of `restored`: the version whose text came back. Absent in all others, so their text is what it always was.
+    // The version whose text came back, only for `restored`. It is absent in all other events, so that their
+    // text stays the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<Version>,
 }
 
-/// A full article, without the byline: that is a person's name, and the record can't be changed when the person goes.
+/// An article without its byline: the byline can be a person's name, and the record can't be changed when the
+/// person is erased.
 #[derive(Serialize, Deserialize)]
 struct ArticleRecord {
     id: ArticleId,
@@ -56,7 +59,8 @@ struct ArticleRecord {
     slug: String,
     title: String,
     description: Option<String>,
-    // Absent in the view's documents, where the content has a column of its own, so that lists need not read it.
+    // Absent in the documents of the view. There the content has a column of its own, so that lists need not
+    // read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content: Option<String>,
     tags: Vec<String>,
@@ -78,7 +82,7 @@ struct CorrectionRecord {
     version: Version,
 }
 
-/// The text of an event, as it is stored and hashed.
+/// Returns the text of an event, as it is stored and hashed.
 pub fn write_event(change: &Change) -> Result<String, RecordError> {
     let article = article_record(&change.article, Some(change.article.story.content.clone()));
     let event = change.event.to_string();
@@ -86,21 +90,22 @@ pub fn write_event(change: &Change) -> Result<String, RecordError> {
     Ok(serde_json::to_string(&record)?)
 }
 
-/// A byline as it stands beside a record.
+/// A byline, which is stored beside a record.
 #[derive(Debug, Default, sqlx::FromRow)]
 pub struct BylineColumns {
     byline: String,
-    /// The account whose name it is; the nil id for a text. Older views do not say: then it goes with the author.
+    /// The account whose name it is; the nil id for a text. It is absent in older views: then the byline is
+    /// the author's.
     byline_of: Option<Uuid>,
 }
 
 impl BylineColumns {
-    /// A byline out of its columns.
+    /// Wraps the columns of a byline.
     pub fn new(byline: String, byline_of: Option<Uuid>) -> Self {
         Self { byline, byline_of }
     }
 
-    /// Returns what is kept of whose name a byline is.
+    /// Returns the id that is stored for the owner of a byline.
     pub fn owner_of(byline: &Byline) -> Uuid {
         byline.owner().map_or(Uuid::nil(), UserId::uuid)
     }
@@ -111,7 +116,7 @@ impl BylineColumns {
     }
 }
 
-/// Reads an event of any form that was ever stored. The byline comes from beside it.
+/// Reads an event of any form that was ever stored, with the byline that is stored beside it.
 pub fn read_event(text: &str, byline: BylineColumns) -> Result<Change, RecordError> {
     let Form { form } = serde_json::from_str(text)?;
     if form != FORM {
@@ -125,19 +130,19 @@ pub fn read_event(text: &str, byline: BylineColumns) -> Result<Change, RecordErr
     Ok(Change { event, by: record.by, article, from: record.from })
 }
 
-/// A stored link of an article's chain, with what its record says of itself.
-pub fn read_link(version: Version, record: String, prev_hash: String, hash: String) -> Link {
+/// Returns a stored link of an article's chain, with the article and the version that its record names.
+pub fn read_link(version: Version, record: String, prev_hash: String, hash: String) -> ChainLink {
     let change = read_event(&record, BylineColumns::default()).ok();
     let of = change.map(|change| (change.article.id, change.article.version));
-    Link { version, record, prev_hash, hash, of }
+    ChainLink { version, record, prev_hash, hash, of }
 }
 
-/// The document of an article in the view: everything but its content and its byline.
+/// Returns the document of an article in a view: everything except its content and its byline.
 pub fn write_document(article: &Article) -> Result<String, RecordError> {
     Ok(serde_json::to_string(&article_record(article, None))?)
 }
 
-/// Reads a document of the view; content and byline come from beside it.
+/// Reads a document of a view, with the content and the byline that are stored beside it.
 pub fn read_document(text: &str, content: String, byline: BylineColumns) -> Result<Article, RecordError> {
     article(serde_json::from_str(text)?, content, byline)
 }

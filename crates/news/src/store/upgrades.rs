@@ -1,4 +1,4 @@
-//! Views that an older program left behind are opened by this one, and lists hold what was there.
+//! Updates of views that an older program has written: their lists contain the same articles.
 
 use chassis::sqlite::Database;
 use kernel::{Label, Timestamp};
@@ -24,7 +24,7 @@ fn articles() -> [Article; 3] {
     [drafted(1).article, late, published(3, 20)]
 }
 
-async fn everything_is_listed(view: &dyn NewsView) {
+async fn check_lists(view: &dyn NewsView) {
     let [_, second, third] = articles();
     let part = |order, label: Option<&str>| Part {
         filter: Filter { label: label.map(str::to_owned), ..Filter::default() },
@@ -46,7 +46,7 @@ async fn everything_is_listed(view: &dyn NewsView) {
             );
         }
     }
-    // Labels and bylines are found however they are spelled.
+    // Labels and bylines are found in any spelling.
     for (spelled, filter) in [
         ("label", Filter { label: Some(" zürich".to_owned()), ..Filter::default() }),
         ("byline", Filter { byline: Some("Zoë".to_owned()), ..Filter::default() }),
@@ -58,14 +58,14 @@ async fn everything_is_listed(view: &dyn NewsView) {
     view.apply(&published(4, 30)).await.expect("it is applied");
     let listing = view.list(&Part::newest(0, 1)).await.expect("a list");
     assert_eq!((listing.articles[0].id, listing.total), (id(4), 3));
-    // Whose name an old byline is was not kept: it goes with its author.
+    // An old byline has no owner, so it is the author's.
     view.erase(author()).await.expect("it is erased");
     let listing = view.list(&Part::newest(0, 10)).await.expect("a list");
     assert!(listing.articles.iter().all(|article| article.byline.as_str().is_empty()));
 }
 
 #[tokio::test]
-async fn an_embedded_view_of_the_first_form_is_listed_by_its_own_documents() {
+async fn an_embedded_view_of_the_first_form_gets_its_lists_from_its_documents() {
     let folder = Folder::new();
     let url = format!("sqlite:{}", folder.join("view.db").display());
     let old = Database::open(&url, &first_form()).await.expect("it opens");
@@ -90,13 +90,13 @@ async fn an_embedded_view_of_the_first_form_is_listed_by_its_own_documents() {
     tx.commit().await.expect("it is written");
     old.close().await;
     let view = open_view(&url, "test").await.expect("it opens");
-    everything_is_listed(&*view).await;
+    check_lists(&*view).await;
     view.close().await;
 }
 
 #[tokio::test]
 #[ignore = "needs mongodb"]
-async fn a_view_of_the_first_form_in_mongodb_is_listed_by_its_own_documents() {
+async fn a_view_of_the_first_form_in_mongodb_gets_its_lists_from_its_documents() {
     let url = engines::mongodb();
     let first = MongoNewsView::open(&url, "test").await.expect("it opens");
     for article in articles() {
@@ -117,6 +117,6 @@ async fn a_view_of_the_first_form_in_mongodb_is_listed_by_its_own_documents() {
     }
     database.collection::<Document>("marks").delete_one(doc! { "_id": "form" }).await.expect("it is gone");
     let view = open_view(&url, "test").await.expect("it opens");
-    everything_is_listed(&*view).await;
+    check_lists(&*view).await;
     view.close().await;
 }

@@ -1,4 +1,4 @@
-//! Every call with its rules.
+//! The calls of a section, with their rules.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 
 use crate::people::{Person, admin, author, editor, other_author, reader};
-use crate::world::{Place, World, creation, exactly, fields, request, said, told};
+use crate::world::{Place, World, creation, exactly, fields, refusal, refusal_of, request};
 
 #[tokio::test]
-async fn a_draft_is_seen_by_its_author_and_editors_and_by_nobody_else() {
+async fn only_its_author_and_editors_see_a_draft() {
     let place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("A draft")).await.expect("a draft");
@@ -25,21 +25,27 @@ async fn a_draft_is_seen_by_its_author_and_editors_and_by_nobody_else() {
         );
     }
     for who in [Some(reader()), Some(other_author()), Some(editor().only_in(Section::Famous)), None] {
-        assert_eq!(told(world.get(who.as_ref(), &draft.id).await), said(Kind::NotFound, "not_found"));
-        assert_eq!(told(world.get_since(who.as_ref(), &draft).await), said(Kind::NotFound, "not_found"));
+        assert_eq!(
+            refusal_of(world.get(who.as_ref(), &draft.id).await),
+            refusal(Kind::NotFound, "not_found")
+        );
+        assert_eq!(
+            refusal_of(world.get_since(who.as_ref(), &draft).await),
+            refusal(Kind::NotFound, "not_found")
+        );
     }
     world.stop().await;
 }
 
 #[tokio::test]
-async fn an_editor_publishes_what_an_author_wrote_and_everybody_reads_it() {
+async fn an_editor_publishes_an_authors_draft_for_every_reader() {
     let place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("The match")).await.expect("a draft");
-    assert_eq!(told(world.publish(&author(), &draft).await), said(Kind::Forbidden, "role_required"));
+    assert_eq!(refusal_of(world.publish(&author(), &draft).await), refusal(Kind::Forbidden, "role_required"));
     let published = world.publish(&editor(), &draft).await.expect("it is published");
     assert_eq!((published.version, published.state.as_str()), (2, "published"));
-    let seen = world.get_since(None, &published).await.expect("everybody reads it");
+    let seen = world.get_since(None, &published).await.expect("every reader sees it");
     assert_eq!(seen, published);
     let again = world.publish(&editor(), &published).await.expect_err("it is published already");
     assert_eq!((again.kind, again.code.as_str()), (Kind::Conflict, "illegal_transition"));
@@ -53,11 +59,11 @@ async fn an_editor_does_not_publish_their_own_unless_the_newsroom_says_so_and_an
     let mut place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&editor(), fields("By the editor")).await.expect("a draft");
-    assert_eq!(told(world.publish(&editor(), &draft).await), said(Kind::Forbidden, "self_review"));
+    assert_eq!(refusal_of(world.publish(&editor(), &draft).await), refusal(Kind::Forbidden, "self_review"));
     let at_once = world.create_published(&editor(), fields("At once")).await;
-    assert_eq!(told(at_once), said(Kind::Forbidden, "self_review"));
+    assert_eq!(refusal_of(at_once), refusal(Kind::Forbidden, "self_review"));
     let at_once = world.create_published(&author(), fields("At once")).await;
-    assert_eq!(told(at_once), said(Kind::Forbidden, "role_required"));
+    assert_eq!(refusal_of(at_once), refusal(Kind::Forbidden, "role_required"));
     let by_admin = world.create_published(&admin(), fields("By the admin")).await.expect("an admin may");
     assert_eq!((by_admin.version, by_admin.state.as_str()), (2, "published"));
     world.get_since(None, &by_admin).await.expect("it is public");
@@ -80,34 +86,40 @@ async fn an_empty_patch_changes_nothing_and_makes_no_version() {
     let title = ArticlePatch { title: Some("Another".to_owned()), ..nothing() };
     let second = world.patch(&author(), &draft, title).await.expect("a version");
     assert_eq!(world.patch(&editor(), &second, nothing()).await.expect("the same"), second);
-    // Who may not change it, and who has not seen it, is told so all the same.
-    assert_eq!(told(world.patch(&author(), &draft, nothing()).await), said(Kind::Stale, "stale_version"));
+    // The rights and the expected version are checked all the same.
     assert_eq!(
-        told(world.patch(&other_author(), &second, nothing()).await),
-        said(Kind::NotFound, "not_found")
+        refusal_of(world.patch(&author(), &draft, nothing()).await),
+        refusal(Kind::Stale, "stale_version")
     );
-    assert_eq!(told(world.patch(&reader(), &second, nothing()).await), said(Kind::NotFound, "not_found"));
+    assert_eq!(
+        refusal_of(world.patch(&other_author(), &second, nothing()).await),
+        refusal(Kind::NotFound, "not_found")
+    );
+    assert_eq!(
+        refusal_of(world.patch(&reader(), &second, nothing()).await),
+        refusal(Kind::NotFound, "not_found")
+    );
     world.stop().await;
 }
 
 #[tokio::test]
-async fn nobody_writes_without_a_token_and_a_broken_one_is_worse_than_none() {
+async fn a_command_needs_a_token_and_a_broken_token_is_refused_everywhere() {
     let place = Place::new();
     let world = World::start(&place).await;
     let create = || creation(fields("Unseen"), false);
     let anonymous = world.call(None, "Command", create()).await;
-    assert_eq!(told(anonymous), said(Kind::Unauthenticated, "unauthenticated"));
+    assert_eq!(refusal_of(anonymous), refusal(Kind::Unauthenticated, "unauthenticated"));
     for token in ["nonsense".to_owned(), admin().old_token(), admin().forged_token()] {
         let refused = world.call(Some(token.clone()), "Command", create()).await;
-        assert_eq!(told(refused), said(Kind::Unauthenticated, "invalid_token"));
+        assert_eq!(refusal_of(refused), refusal(Kind::Unauthenticated, "invalid_token"));
         let read = GetArticleRequest { id: "x".to_owned(), min_version: None };
         let refused = world.call(Some(token), "GetArticle", read).await;
-        assert_eq!(told(refused), said(Kind::Unauthenticated, "invalid_token"));
+        assert_eq!(refusal_of(refused), refusal(Kind::Unauthenticated, "invalid_token"));
     }
     let refused = world.create(&reader(), fields("By a reader")).await;
-    assert_eq!(told(refused), said(Kind::Forbidden, "role_required"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Forbidden, "role_required"));
     let refused = world.create(&author().only_in(Section::Politics), fields("Elsewhere")).await;
-    assert_eq!(told(refused), said(Kind::Forbidden, "role_required"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Forbidden, "role_required"));
     world.stop().await;
 }
 
@@ -155,7 +167,7 @@ async fn an_update_of_a_published_article_keeps_it_published() {
     let world = World::start(&place).await;
     let published = world.published("News").await;
     let refused = world.revise(&author(), &published, fields("Changed")).await;
-    assert_eq!(told(refused), said(Kind::Forbidden, "role_required"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Forbidden, "role_required"));
     let updated = world.revise(&editor(), &published, fields("Changed")).await.expect("an editor may");
     assert_eq!((updated.state.as_str(), updated.version), ("published", 3));
     assert_eq!(updated.published_at_ms, published.published_at_ms);
@@ -164,16 +176,19 @@ async fn an_update_of_a_published_article_keeps_it_published() {
 }
 
 #[tokio::test]
-async fn a_draft_is_put_away_and_a_published_article_is_not() {
+async fn a_draft_can_be_deleted_and_a_published_article_can_not() {
     let place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("A draft")).await.expect("a draft");
-    assert_eq!(told(world.delete(&other_author(), &draft).await), said(Kind::NotFound, "not_found"));
+    assert_eq!(refusal_of(world.delete(&other_author(), &draft).await), refusal(Kind::NotFound, "not_found"));
     let deleted = world.delete(&author(), &draft).await.expect("it is put away");
     assert_eq!((deleted.id.as_str(), deleted.version), (draft.id.as_str(), 2));
     let gone = Article { version: 2, ..draft };
     for who in [author(), editor(), admin()] {
-        assert_eq!(told(world.get_since(Some(&who), &gone).await), said(Kind::NotFound, "not_found"));
+        assert_eq!(
+            refusal_of(world.get_since(Some(&who), &gone).await),
+            refusal(Kind::NotFound, "not_found")
+        );
     }
     let again = world.delete(&editor(), &gone).await.expect_err("it is put away already");
     assert_eq!((again.code.as_str(), &again.extra["state"]), ("illegal_transition", &"deleted".into()));
@@ -189,7 +204,7 @@ async fn a_draft_is_put_away_and_a_published_article_is_not() {
 }
 
 #[tokio::test]
-async fn a_writer_who_expects_any_version_changes_what_is_there() {
+async fn a_writer_who_expects_any_version_changes_the_newest() {
     let place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("First")).await.expect("a draft");
@@ -198,19 +213,19 @@ async fn a_writer_who_expects_any_version_changes_what_is_there() {
     let editor = editor();
     let none = Some(Expected { any: false, versions: Vec::new() });
     let refused = world.command(&editor, publish(none)).await;
-    assert_eq!(told(refused), said(Kind::Stale, "stale_version"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Stale, "stale_version"));
     let refused = world.command(&editor, publish(None)).await;
-    assert_eq!(told(refused), said(Kind::Malformed, "malformed_call"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Malformed, "malformed_call"));
     let any = Some(Expected { any: true, versions: Vec::new() });
     world.command(&editor, publish(any)).await.expect("whatever is there is published");
     let unknown =
         CommandRequest { id: "01934d00-0000-7000-8000-000000000000".to_owned(), ..publish(exactly(1)) };
-    assert_eq!(told(world.command(&editor, unknown).await), said(Kind::NotFound, "not_found"));
+    assert_eq!(refusal_of(world.command(&editor, unknown).await), refusal(Kind::NotFound, "not_found"));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn bad_fields_are_named_all_at_once() {
+async fn bad_fields_are_named_together() {
     let place = Place::new();
     let world = World::start(&place).await;
     let bad = ArticleFields {
@@ -237,17 +252,17 @@ async fn bad_fields_are_named_all_at_once() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_is_refused_and_not_a_failure() {
+async fn an_unreadable_call_is_refused_and_not_a_failure() {
     let place = Place::new();
     let world = World::start(&place).await;
     for id in ["", "x", "0", "../../etc/passwd", "' or 1=1 --"] {
-        assert_eq!(told(world.get(None, id).await), said(Kind::NotFound, "not_found"), "{id}");
+        assert_eq!(refusal_of(world.get(None, id).await), refusal(Kind::NotFound, "not_found"), "{id}");
     }
     let unknown = world.call(None, "EraseEverything", GetArticleRequest::default()).await;
-    assert_eq!(told(unknown), said(Kind::Malformed, "malformed_call"));
+    assert_eq!(refusal_of(unknown), refusal(Kind::Malformed, "malformed_call"));
     let empty = CommandRequest { id: String::new(), expected: exactly(1), action: None };
     let refused = world.command(&author(), empty).await;
-    assert_eq!(told(refused), said(Kind::Malformed, "malformed_call"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Malformed, "malformed_call"));
     world.stop().await;
 }
 
@@ -267,14 +282,14 @@ async fn a_version_that_never_comes_is_unavailable_within_the_time_and_says_when
 }
 
 #[tokio::test]
-async fn a_reader_with_little_time_is_told_in_time_that_the_version_is_not_there_yet() {
+async fn a_reader_with_little_time_learns_in_time_that_the_version_is_not_there_yet() {
     let place = Place::new();
     let world = World::start(&place).await;
     let published = world.published("News").await;
     let request = GetArticleRequest { id: published.id, min_version: Some(99) };
     // The section itself would wait for eight seconds.
     let refused = world.call_within(Duration::from_millis(300), None, "GetArticle", request).await;
-    assert_eq!(told(refused), said(Kind::Unavailable, "not_yet_projected"));
+    assert_eq!(refusal_of(refused), refusal(Kind::Unavailable, "not_yet_projected"));
     world.stop().await;
 }
 
@@ -296,12 +311,12 @@ async fn articles_are_picked_by_their_ids_with_content() {
         ids: vec!["01934d00-0000-7000-8000-000000000000".to_owned(); 101],
         ..Default::default()
     };
-    assert_eq!(told(world.call(None, "GetArticles", many).await), said(Kind::Invalid, "invalid"));
+    assert_eq!(refusal_of(world.call(None, "GetArticles", many).await), refusal(Kind::Invalid, "invalid"));
     world.stop().await;
 }
 
 #[tokio::test]
-async fn equal_titles_are_no_conflict() {
+async fn equal_titles_do_not_conflict() {
     let place = Place::new();
     let world = World::start(&place).await;
     let mut slugs = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! The section in a process of its own that is killed wherever it is. What the writer was told is the oracle.
+//! The section in a process of its own that is killed at any point. The acknowledgements that the writer got are the oracle.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use testkit::{PATIENCE, Process, Program, wait_until};
 use crate::people::{admin, author};
 use crate::world::{Place, World, fields, shut};
 
-/// How often it is killed.
+/// The number of kills.
 const ROUNDS: usize = 20;
 const ACKNOWLEDGED: &str = "acknowledged ";
 
-/// Writes as fast as it can and says what was acknowledged, until somebody ends it.
+/// Writes as fast as possible and prints what was acknowledged, until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a child of no_acknowledged_write_is_missing_after_twenty_kills"]
 async fn a_writer_that_is_killed() {
@@ -49,7 +49,7 @@ async fn count(connection: &mut SqliteConnection, statement: &'static str) -> i6
     sqlx::query_scalar(statement).fetch_one(connection).await.expect("it is counted")
 }
 
-/// Kills the writer at this place again and again; returns what it was told.
+/// Kills the writer at this place again and again. Returns what was acknowledged.
 async fn after_many_kills(place: &Place) -> BTreeMap<String, u32> {
     let program = Program::this_test("crash::a_writer_that_is_killed", place.path(), "ready to die");
     let mut oracle = BTreeMap::new();
@@ -58,8 +58,8 @@ async fn after_many_kills(place: &Place) -> BTreeMap<String, u32> {
         // 1 to 7 writes, so that it dies at another place each time.
         let writes = round * 5 % 7 + 1;
         wait_until("some acknowledged writes", PATIENCE, || {
-            let said = process.output().iter().filter(|line| line.contains(ACKNOWLEDGED)).count();
-            std::future::ready((said >= writes).then_some(()))
+            let acknowledged = process.output().iter().filter(|line| line.contains(ACKNOWLEDGED)).count();
+            std::future::ready((acknowledged >= writes).then_some(()))
         })
         .await;
         process.kill9();

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use bus::Handler;
 use kernel::{Kind, MessageId, Trace, UserId};
-use news::codec::{decode, event_message};
-use news::consumers::Projection;
-use news::domain::{Byline, Change, Event, State};
+use news::{Byline, Change, Event, Projection, State, decode, event_message};
 use proto::news::v1::*;
 
 use crate::people::{author, editor};
-use crate::world::{Place, World, fields, said, shut, told};
+use crate::world::{Place, World, fields, refusal, refusal_of, shut};
 
 #[tokio::test]
 async fn a_stale_version_is_stale_and_says_which_is_current() {
@@ -18,7 +16,8 @@ async fn a_stale_version_is_stale_and_says_which_is_current() {
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("First")).await.expect("a draft");
     world.revise(&author(), &draft, fields("Second")).await.expect("a new version");
-    let stale = world.revise(&author(), &draft, fields("Third")).await.expect_err("somebody was faster");
+    let stale =
+        world.revise(&author(), &draft, fields("Third")).await.expect_err("another writer was faster");
     assert_eq!((stale.kind, stale.code.as_str()), (Kind::Stale, "stale_version"));
     assert_eq!(stale.extra["current_version"], 2);
     world.stop().await;
@@ -36,11 +35,11 @@ async fn of_twelve_parallel_writes_on_one_version_one_wins_and_eleven_are_stale(
     let (won, lost): (Vec<_>, Vec<_>) = outcomes.await.into_iter().partition(Result::is_ok);
     assert_eq!((won.len(), lost.len()), (1, 11));
     for outcome in lost {
-        assert_eq!(told(outcome), said(Kind::Stale, "stale_version"));
+        assert_eq!(refusal_of(outcome), refusal(Kind::Stale, "stale_version"));
     }
     let won = won.into_iter().next().and_then(Result::ok).expect("the winner");
     assert_eq!(world.get_since(Some(&author()), &won).await.expect("it is projected"), won);
-    Arc::into_inner(world).expect("nobody else has it").stop().await;
+    Arc::into_inner(world).expect("it is the last reference").stop().await;
 }
 
 #[tokio::test]
@@ -70,7 +69,7 @@ fn life(draft: &Article) -> Vec<bus::Envelope> {
             article.publish(by, at)
         } else {
             let mut story = article.story.clone();
-            story.title = format!("Step {step}");
+            story.title = format!("HistoryEntry {step}");
             article.revise(story, Byline::of("Ada", article.author), by, at)
         };
         let change = change.expect("a legal step");
@@ -87,7 +86,7 @@ fn life(draft: &Article) -> Vec<bus::Envelope> {
 async fn an_older_event_never_overwrites_a_newer_version_however_often_and_in_whatever_order_they_come() {
     let place = Place::new();
     let world = World::start_without_relay(&place).await;
-    let draft = world.create(&author(), fields("Step")).await.expect("a draft");
+    let draft = world.create(&author(), fields("HistoryEntry")).await.expect("a draft");
     world.stop().await;
     let app = place.open().await;
     let messages = life(&draft);
@@ -99,7 +98,7 @@ async fn an_older_event_never_overwrites_a_newer_version_however_often_and_in_wh
     }
     let id = draft.id.parse().expect("an id");
     let seen = app.get(None, id, None).await.expect("it is published");
-    assert_eq!((seen.version.number(), seen.story.title.as_str()), (6, "Step 4"));
+    assert_eq!((seen.version.number(), seen.story.title.as_str()), (6, "HistoryEntry 4"));
     shut(app).await;
 }
 
@@ -125,7 +124,7 @@ async fn lists_have_an_order_a_total_and_a_cap_and_hide_drafts() {
 
     for (offset, limit, content) in [(0, 0, false), (0, 10_001, false), (1, 10_000, false), (0, 101, true)] {
         let refused = world.list(offset, limit, content).await;
-        assert_eq!(told(refused), said(Kind::Invalid, "invalid"), "{offset} {limit} {content}");
+        assert_eq!(refusal_of(refused), refusal(Kind::Invalid, "invalid"), "{offset} {limit} {content}");
     }
     world.stop().await;
 }
@@ -133,11 +132,11 @@ async fn lists_have_an_order_a_total_and_a_cap_and_hide_drafts() {
 #[tokio::test]
 async fn what_is_committed_is_published_even_when_the_process_ends_in_between() {
     let place = Place::new();
-    // Nobody carries the outbox away: as if the process had ended between commit and publication.
+    // The relay does not run, as if the process had ended between commit and publication.
     let world = World::start_without_relay(&place).await;
     let draft = world.create(&author(), fields("Lost?")).await.expect("a draft");
     let published = world.publish(&editor(), &draft).await.expect("it is published");
-    assert_eq!(told(world.get(None, &draft.id).await), said(Kind::NotFound, "not_found"));
+    assert_eq!(refusal_of(world.get(None, &draft.id).await), refusal(Kind::NotFound, "not_found"));
     world.stop().await;
 
     let world = World::start(&place).await;
@@ -149,12 +148,12 @@ async fn what_is_committed_is_published_even_when_the_process_ends_in_between() 
 async fn a_batch_that_is_sent_again_after_a_crash_changes_nothing() {
     let place = Place::new();
     let world = World::start(&place).await;
-    let published = world.published("Once").await;
+    let published = world.published("CommandKey").await;
     let app_messages =
         life(&Article { version: 1, state: "draft".to_owned(), published_at_ms: None, ..published.clone() });
     // The first two versions come again, as from a relay that died before it could tick them off.
     for message in app_messages.into_iter().take(2) {
-        world.tell(message).await;
+        world.deliver(message).await;
     }
     let updated = world.revise(&editor(), &published, fields("Twice")).await.expect("a new version");
     assert_eq!(world.get_since(None, &updated).await.expect("it is projected"), updated);

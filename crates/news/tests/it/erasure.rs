@@ -2,13 +2,13 @@
 
 use bus::{Envelope, Handler};
 use kernel::{Kind, MessageId, Timestamp, Trace};
-use news::consumers::Erasure;
+use news::Erasure;
 use prost::Message;
 use proto::news::v1::ArticleFields;
 use proto::users::v1::UserErased;
 
 use crate::people::{author, editor};
-use crate::world::{Place, World, fields, said, shut, told};
+use crate::world::{Place, World, fields, refusal, refusal_of, shut};
 
 fn erased(user_id: String) -> Envelope {
     let body = UserErased { user_id: user_id.clone(), at: 1_763_700_000_000 }.encode_to_vec();
@@ -31,15 +31,15 @@ async fn an_erased_person_is_named_nowhere_and_what_they_wrote_stays() {
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("My draft")).await.expect("a draft");
     let published = world.published("Mine").await;
-    world.tell(erased(author().id.to_string())).await;
+    world.deliver(erased(author().id.to_string())).await;
     testkit::wait_until("the article without a byline", testkit::PATIENCE, async || {
         world.get(None, &published.id).await.expect("it is there").author.is_empty().then_some(())
     })
     .await;
     // A token of theirs lives on for some minutes, and writes nothing any more.
-    let gone = said(Kind::Unauthenticated, "invalid_token");
-    assert_eq!(told(world.create(&author(), fields("Later")).await), gone);
-    assert_eq!(told(world.revise(&author(), &draft, fields("Later")).await), gone);
+    let gone = refusal(Kind::Unauthenticated, "invalid_token");
+    assert_eq!(refusal_of(world.create(&author(), fields("Later")).await), gone);
+    assert_eq!(refusal_of(world.revise(&author(), &draft, fields("Later")).await), gone);
     // Others go on with what they left behind, and send back what they read.
     let read = ArticleFields { author: Some(String::new()), ..fields("Later") };
     let later = world.revise(&editor(), &draft, read).await.expect("a new version");
@@ -81,7 +81,7 @@ async fn after_an_erasure_another_byline_shows_and_the_name_of_another_person_st
     for draft in [&own, &typed, &guest] {
         world.get_since(Some(&editor()), draft).await.expect("it is projected");
     }
-    world.tell(erased(author().id.to_string())).await;
+    world.deliver(erased(author().id.to_string())).await;
     for hers in [&own, &typed] {
         testkit::wait_until("the article without a byline", testkit::PATIENCE, async || {
             let seen = world.get(Some(&editor()), &hers.id).await.expect("it is there");
@@ -106,7 +106,7 @@ async fn after_an_erasure_another_byline_shows_and_the_name_of_another_person_st
 }
 
 #[tokio::test]
-async fn an_erasure_may_come_twice_and_one_that_names_nobody_goes_to_the_dead_letters() {
+async fn an_erasure_may_come_twice_and_one_without_an_account_goes_to_the_dead_letters() {
     let place = Place::new();
     World::start(&place).await.stop().await;
     let app = place.open().await;
@@ -114,7 +114,8 @@ async fn an_erasure_may_come_twice_and_one_that_names_nobody_goes_to_the_dead_le
     for _ in 0..2 {
         erasure.handle(&erased(author().id.to_string())).await.expect("it has its effect");
     }
-    let refused = erasure.handle(&erased("nobody".to_owned())).await.expect_err("there is nobody to erase");
+    let refused =
+        erasure.handle(&erased("no account".to_owned())).await.expect_err("there is no account to erase");
     assert_eq!((refused.kind(), refused.code().as_str()), (Kind::Invalid, "unreadable_message"));
     assert!(!refused.kind().is_transient());
     shut(app).await;

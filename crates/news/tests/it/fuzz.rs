@@ -1,4 +1,5 @@
-//! Fuzz targets for what comes over the bus: a call or a message that cannot be read is refused, and never a fault of the section.
+//! Fuzz targets for what comes over the bus: a call or a message that cannot be read is refused, and never a
+//! fault of the section.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use bus::{Call, Envelope, Handler};
 use bytes::Bytes;
 use chassis::Context;
 use kernel::{Kind, MessageId, Timestamp, Trace};
-use news::consumers::{Erasure, Projection};
+use news::{Erasure, Projection};
 use uuid::Uuid;
 
 use crate::people::admin;

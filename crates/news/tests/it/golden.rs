@@ -1,10 +1,11 @@
-//! What is stored or sent stays readable: every form that was ever written is in `tests/golden`, and today's code reads it.
-//! A test compares and never writes; a new form gets new files, old ones are never edited.
+//! The golden files of stored events and sent messages. Every form that was ever written is in `tests/golden`, and
+//! this code reads it. A test compares and never writes: a new form gets new files, and old files are never edited.
 
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId, Version};
-use news::codec::{article_of_event, event_message};
-use news::domain::{Article, Byline, Change, Correction, Drafting, Event, Slug, Story, StoryInput};
-use news::store::{BylineColumns, read_event, write_event};
+use news::{
+    Article, Byline, BylineColumns, Change, Correction, Event, NewDraft, Slug, Story, StoryInput,
+    article_of_event, event_message, read_event, write_event,
+};
 use uuid::Uuid;
 
 const BYLINE: &str = "Ada O'Neill";
@@ -79,7 +80,7 @@ fn author() -> UserId {
 /// One change of each kind, always the same.
 fn changes() -> Vec<Change> {
     let by = UserId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_00ed));
-    let drafted = Article::draft(Drafting {
+    let drafted = Article::draft(NewDraft {
         id: ArticleId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_0001)),
         section: Section::Politics,
         slug: Slug::stored("the-budget-passes".to_owned()),

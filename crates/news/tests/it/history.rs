@@ -1,16 +1,16 @@
-//! The past of an article: what happened to it, what it said, and the way back.
+//! The past of an article: what happened to it, what it refusal, and the way back.
 
 use kernel::{Kind, Section, Version};
-use news::domain::Broken;
+use news::BrokenChain;
 use prost::Message;
 use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
 
 use crate::people::{Person, admin, author, editor, other_author, reader};
-use crate::world::{Place, World, exactly, fields, request, said, shut, told};
+use crate::world::{Place, World, exactly, fields, refusal, refusal_of, request, shut};
 
 fn not_there() -> (Kind, String) {
-    said(Kind::NotFound, "not_found")
+    refusal(Kind::NotFound, "not_found")
 }
 
 impl World {
@@ -64,24 +64,24 @@ async fn an_article_is_taken_back_quietly_and_published_again() {
     let world = World::start(&place).await;
     let published = world.published("The match").await;
     for who in [author(), editor().only_in(Section::Famous)] {
-        let refused = told(world.unpublish(&who, &published).await);
-        assert_eq!(refused, said(Kind::Forbidden, "role_required"));
+        let refused = refusal_of(world.unpublish(&who, &published).await);
+        assert_eq!(refused, refusal(Kind::Forbidden, "role_required"));
     }
     let unpublished = world.unpublish(&editor(), &published).await.expect("it is taken back");
     assert_eq!((unpublished.version, unpublished.state.as_str()), (3, "unpublished"));
     world.get_since(Some(&author()), &unpublished).await.expect("its author sees it");
     for who in [None, Some(reader()), Some(other_author())] {
-        assert_eq!(told(world.get(who.as_ref(), &published.id).await), not_there());
-        assert_eq!(told(world.history(who.as_ref(), &published.id, None, 10).await), not_there());
-        assert_eq!(told(world.version(who.as_ref(), &published.id, number(2)).await), not_there());
-        assert_eq!(told(world.diff(who.as_ref(), &published.id, 2, 2).await), not_there());
+        assert_eq!(refusal_of(world.get(who.as_ref(), &published.id).await), not_there());
+        assert_eq!(refusal_of(world.history(who.as_ref(), &published.id, None, 10).await), not_there());
+        assert_eq!(refusal_of(world.version(who.as_ref(), &published.id, number(2)).await), not_there());
+        assert_eq!(refusal_of(world.diff(who.as_ref(), &published.id, 2, 2).await), not_there());
     }
     let again = world.unpublish(&editor(), &unpublished).await.expect_err("it is taken back already");
     assert_eq!((again.code.as_str(), &again.extra["state"]), ("illegal_transition", &"unpublished".into()));
     assert_eq!(again.extra["allowed"], serde_json::json!(["revise", "publish", "delete", "restore"]));
     let back = world.publish(&editor(), &unpublished).await.expect("it is public again");
     assert_eq!((back.version, back.published_at_ms), (4, published.published_at_ms));
-    assert_eq!(world.get_since(None, &back).await.expect("everybody reads it"), back);
+    assert_eq!(world.get_since(None, &back).await.expect("every reader sees it"), back);
     world.stop().await;
 }
 
@@ -94,12 +94,12 @@ async fn what_was_put_away_comes_back_to_where_it_stood() {
     let unpublished = world.unpublish(&editor(), &published).await.expect("it is taken back");
     for (seen, state) in [(draft, "draft"), (unpublished, "unpublished")] {
         let live = world.undelete(&editor(), &seen.id, seen.version).await;
-        assert_eq!(told(live), said(Kind::Conflict, "illegal_transition"));
+        assert_eq!(refusal_of(live), refusal(Kind::Conflict, "illegal_transition"));
         let version = world.delete(&editor(), &seen).await.expect("it is put away").version;
-        assert_eq!(told(world.undelete(&author(), &seen.id, version).await), not_there());
+        assert_eq!(refusal_of(world.undelete(&author(), &seen.id, version).await), not_there());
         assert_eq!(
-            told(world.undelete(&editor(), &seen.id, seen.version).await),
-            said(Kind::Stale, "stale_version")
+            refusal_of(world.undelete(&editor(), &seen.id, seen.version).await),
+            refusal(Kind::Stale, "stale_version")
         );
         let back = world.undelete(&editor(), &seen.id, version).await.expect("it comes back");
         assert_eq!((back.version, back.state.as_str()), (version + 1, state));
@@ -110,7 +110,7 @@ async fn what_was_put_away_comes_back_to_where_it_stood() {
 }
 
 #[tokio::test]
-async fn whatever_is_there_may_be_brought_back_by_a_star() {
+async fn a_star_undeletes_whatever_the_version_is() {
     let place = Place::new();
     let world = World::start(&place).await;
     let draft = world.create(&author(), fields("A draft")).await.expect("a draft");
@@ -129,15 +129,15 @@ async fn an_older_version_comes_back_as_a_new_one_and_the_state_stays() {
     let first = world.create(&author(), fields("First")).await.expect("a draft");
     let second = world.revise(&author(), &first, fields("Second")).await.expect("a new version");
     // Their own draft is the author's to change, in whichever way.
-    let restored = world.restore(&author(), &second, 1).await.expect("it says what it said");
+    let restored = world.restore(&author(), &second, 1).await.expect("it is restored");
     assert_eq!((restored.version, restored.state.as_str()), (3, "draft"));
     assert_eq!((&restored.title, &restored.content), (&first.title, &first.content));
     let published = world.publish(&editor(), &restored).await.expect("it is published");
-    let refused = told(world.restore(&author(), &published, 2).await);
-    assert_eq!(refused, said(Kind::Forbidden, "role_required"));
+    let refused = refusal_of(world.restore(&author(), &published, 2).await);
+    assert_eq!(refused, refusal(Kind::Forbidden, "role_required"));
     let unknown = world.restore(&editor(), &published, 9).await.expect_err("there is no version 9");
     assert_eq!((unknown.kind, unknown.fields[0].pointer.as_str()), (Kind::Invalid, "/version"));
-    let public = world.restore(&editor(), &published, 2).await.expect("it says what it said");
+    let public = world.restore(&editor(), &published, 2).await.expect("it is restored");
     assert_eq!((public.version, public.state.as_str(), public.title.as_str()), (5, "published", "Second"));
     assert_eq!(world.get_since(None, &public).await.expect("readers see it"), public);
     let history = world.history(Some(&editor()), &first.id, None, 1).await.expect("a history");
@@ -181,8 +181,8 @@ async fn readers_see_what_was_public_of_what_is_and_staff_sees_everything() {
         assert_eq!(history.entries[0].changed, ["title", "content"]);
         assert_eq!(world.version(who, &draft.id, number(3)).await.expect("it was public"), published);
         for hidden in [0, 1, 2, 5] {
-            assert_eq!(told(world.version(who, &draft.id, number(hidden)).await), not_there());
-            assert_eq!(told(world.diff(who, &draft.id, hidden, 4).await), not_there());
+            assert_eq!(refusal_of(world.version(who, &draft.id, number(hidden)).await), not_there());
+            assert_eq!(refusal_of(world.diff(who, &draft.id, hidden, 4).await), not_there());
         }
         let words = world.diff(who, &draft.id, 3, 4).await.expect("a comparison");
         let inserted = words.iter().filter(|part| part.op() == DiffOp::Insert && part.field == "title");
@@ -211,7 +211,7 @@ async fn a_history_comes_in_pages_and_each_looks_at_no_more_versions_than_was_as
         }
     }
     assert_eq!(joined, [7, 6, 5, 4, 3, 2, 1]);
-    // A reader whose page holds hidden versions only is still told where older ones are.
+    // A page with hidden versions only still names the position of older ones.
     let published = world.publish(&editor(), &article).await.expect("it is published");
     world.get_since(None, &published).await.expect("it is public");
     let page = world.history(None, &article.id, Some(8), 3).await.expect("a page");
@@ -250,13 +250,13 @@ async fn an_article_is_shown_as_it_was_at_any_moment() {
         assert_eq!(&world.version(Some(&author()), id, at).await.expect("it was there"), version);
         let seen = world.version(None, id, at).await;
         if version.version < 6 {
-            assert_eq!(told(seen), not_there(), "it was not public then");
+            assert_eq!(refusal_of(seen), not_there(), "it was not public then");
         } else {
             assert_eq!(&seen.expect("it was public"), version);
         }
     }
     let before = AtMs(versions[0].updated_at_ms - 1);
-    assert_eq!(told(world.version(Some(&author()), id, before).await), not_there());
+    assert_eq!(refusal_of(world.version(Some(&author()), id, before).await), not_there());
     let later = world.version(None, id, AtMs(i64::MAX)).await.expect("the newest");
     assert_eq!(Some(&later), versions.last());
     world.stop().await;
@@ -267,7 +267,7 @@ async fn every_history_is_verified_and_a_changed_byte_names_article_and_version(
     let place = Place::new();
     let world = World::start(&place).await;
     let whole = world.published("Whole").await;
-    let mut broken = world.create(&author(), fields("Broken")).await.expect("a draft");
+    let mut broken = world.create(&author(), fields("BrokenChain")).await.expect("a draft");
     for turn in 0..30 {
         broken = world.revise(&author(), &broken, fields(&turn.to_string())).await.expect("a version");
     }
@@ -289,7 +289,7 @@ async fn every_history_is_verified_and_a_changed_byte_names_article_and_version(
     drop(connection);
     let app = place.open().await;
     let audited = app.verify_all(|_| ()).await.expect("they are read");
-    assert_eq!(audited.broken, [(id, Broken::Tampered { version: Version::new(23) })]);
+    assert_eq!(audited.broken, [(id, BrokenChain::Tampered { version: Version::new(23) })]);
     assert_eq!((audited.articles, audited.versions), (2, u64::from(whole.version)));
     shut(app).await;
 }
@@ -300,13 +300,13 @@ async fn commands_on_the_past_name_a_version_and_know_their_article() {
     let world = World::start(&place).await;
     let unknown = "01934d00-0000-7000-8000-000000000000".to_owned();
     let restore = request(&unknown, exactly(1), Action::Restore(RestoreArticle { version: 1 }));
-    assert_eq!(told(world.command(&editor(), restore).await), not_there());
+    assert_eq!(refusal_of(world.command(&editor(), restore).await), not_there());
     let undelete = request(&unknown, exactly(1), Action::Undelete(UndeleteArticle {}));
-    assert_eq!(told(world.command(&editor(), undelete).await), not_there());
-    let malformed = said(Kind::Malformed, "malformed_call");
+    assert_eq!(refusal_of(world.command(&editor(), undelete).await), not_there());
+    let malformed = refusal(Kind::Malformed, "malformed_call");
     let unpublish = request(&unknown, None, Action::Unpublish(UnpublishArticle {}));
-    assert_eq!(told(world.command(&editor(), unpublish).await), malformed);
+    assert_eq!(refusal_of(world.command(&editor(), unpublish).await), malformed);
     let request = GetVersionRequest { id: "x".to_owned(), which: None };
-    assert_eq!(told(world.call(Some(editor().token()), "GetVersion", request).await), malformed);
+    assert_eq!(refusal_of(world.call(Some(editor().token()), "GetVersion", request).await), malformed);
     world.stop().await;
 }

@@ -1,4 +1,4 @@
-//! A command under a key has one effect, however often it is sent and whoever dies meanwhile.
+//! A command under a key has one effect, however often it is sent and whichever process is killed meanwhile.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use proto::news::v1::*;
 use testkit::{PATIENCE, Process, Program, at_once, wait_until};
 
 use crate::people::{Person, admin, author, editor};
-use crate::world::{Place, World, creation, exactly, fields, on, request, said, shut, told};
+use crate::world::{Place, World, creation, exactly, fields, on, refusal, refusal_of, request, shut};
 
 const ROUNDS: usize = 20;
 const ACKNOWLEDGED: &str = "acknowledged ";
@@ -43,8 +43,8 @@ async fn the_same_command_under_one_key_is_answered_again_and_another_one_is_ref
     world.revise(&author(), &first, fields("Later")).await.expect("a new version");
     let again = world.create_once(&author(), "a", "Mine").await.expect("the same answer");
     assert_eq!(again, (first, true));
-    let reused = told(world.create_once(&author(), "a", "Another").await);
-    assert_eq!(reused, said(Kind::Invalid, "idempotency_key_reused"));
+    let reused = refusal_of(world.create_once(&author(), "a", "Another").await);
+    assert_eq!(reused, refusal(Kind::Invalid, "idempotency_key_reused"));
     // The key is one account's and one command's.
     let (others, replayed) = world.create_once(&editor(), "a", "Mine").await.expect("a draft");
     assert!(!replayed);
@@ -75,9 +75,9 @@ async fn a_refusal_burns_no_key_and_the_corrected_command_is_done_under_it() {
     };
     let unpublish = || Action::Unpublish(UnpublishArticle {});
     let delete = || Action::Delete(DeleteArticle {});
-    assert_eq!(told(step(&author(), unpublish(), 2).await), said(Kind::Forbidden, "role_required"));
-    assert_eq!(told(step(&editor(), unpublish(), 1).await), said(Kind::Stale, "stale_version"));
-    assert_eq!(told(step(&editor(), delete(), 2).await), said(Kind::Conflict, "illegal_transition"));
+    assert_eq!(refusal_of(step(&author(), unpublish(), 2).await), refusal(Kind::Forbidden, "role_required"));
+    assert_eq!(refusal_of(step(&editor(), unpublish(), 1).await), refusal(Kind::Stale, "stale_version"));
+    assert_eq!(refusal_of(step(&editor(), delete(), 2).await), refusal(Kind::Conflict, "illegal_transition"));
     assert_eq!(answers(&place).await, 1, "what was done is kept, and nothing else");
     step(&editor(), unpublish(), 2).await.expect("it is unpublished");
     step(&editor(), delete(), 3).await.expect("it is deleted");
@@ -126,10 +126,10 @@ async fn sixteen_creations_at_once_under_one_key_make_one_draft() {
     }
     assert_eq!((ids.len(), fresh), (1, 1));
     assert_eq!(articles(&place).await, 1);
-    Arc::into_inner(world).expect("nobody else has it").stop().await;
+    Arc::into_inner(world).expect("it is the last reference").stop().await;
 }
 
-/// Creates under the keys of one round, as fast as it can, until somebody ends it.
+/// Creates drafts under the keys of one round, as fast as possible, until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a child of a_command_that_is_sent_again_after_a_kill_has_one_effect"]
 async fn a_creator_that_is_killed() {
@@ -154,15 +154,15 @@ async fn one_effect_across_kills(place: &Place) {
         let mut process = Process::start(&program).await;
         let writes = round % 4 + 1;
         wait_until("some acknowledged writes", PATIENCE, || {
-            let said = process.output().iter().filter(|line| line.contains(ACKNOWLEDGED)).count();
-            std::future::ready((said >= writes).then_some(()))
+            let count = process.output().iter().filter(|line| line.contains(ACKNOWLEDGED)).count();
+            std::future::ready((count >= writes).then_some(()))
         })
         .await;
         process.kill9();
         for line in process.output() {
             let Some((_, words)) = line.split_once(ACKNOWLEDGED) else { continue };
             if let Some((number, id)) = words.split_once(' ').filter(|(_, id)| id.len() == 36) {
-                // Every round begins at the first key: what was told once is never told as something new again.
+                // Every round begins at the first key. An effect is never acknowledged as new a second time.
                 assert!(
                     acknowledged.insert((number.to_owned(), id.to_owned())),
                     "{line} was acknowledged twice"
@@ -179,7 +179,8 @@ async fn one_effect_across_kills(place: &Place) {
         assert_eq!((&again.id, replayed), (id, true));
     }
     world.stop().await;
-    // Those that were done and not acknowledged are there under the next keys, once each: as many articles as keys.
+    // Those that were done and not acknowledged are there under the next keys, once each: as many articles as
+    // keys.
     assert_eq!(articles(place).await, answers(place).await);
 }
 
@@ -216,7 +217,7 @@ async fn commands_at_two_replicas_under_one_key_have_one_effect() {
         assert_eq!(ids.len(), 1, "round {round}");
         assert_eq!(articles(&place).await, round as i64 + 1);
     }
-    let worlds = Arc::into_inner(worlds).expect("nobody else has them");
+    let worlds = Arc::into_inner(worlds).expect("it is the last reference");
     for world in worlds {
         world.stop().await;
     }

@@ -1,4 +1,4 @@
-//! Who sees what in a list, and what a list can be asked for.
+//! Lists: the articles that each caller sees, and the requests that are possible.
 
 use kernel::{Kind, Section};
 use proto::news::v1::{
@@ -6,7 +6,7 @@ use proto::news::v1::{
 };
 
 use crate::people::{Person, admin, author, editor, other_author, reader};
-use crate::world::{Place, World, fields, said, told};
+use crate::world::{Place, World, fields, refusal, refusal_of};
 
 async fn titles(world: &World, who: Option<&Person>, states: &[&str], by: Option<&Person>) -> Vec<String> {
     let states = states.iter().map(|&state| state.to_owned()).collect();
@@ -73,7 +73,7 @@ async fn what_was_put_away_is_listed_for_editors_who_may_bring_it_back() {
     world.stop().await;
 }
 
-/// Until the view has put it away: nobody may read it then, so nobody can wait for the version.
+/// Waits until the article is deleted in the view. No caller may read it then, so no caller can wait for the version.
 async fn until_projected(world: &World) {
     while titles(world, Some(&editor()), &["deleted"], None).await.is_empty() {
         tokio::task::yield_now().await;
@@ -96,7 +96,7 @@ async fn a_list_goes_on_after_a_place_and_back_before_it_also_as_places_alone() 
     let before = ListArticlesRequest { before: at(&all.keys[2]), limit: 1, ..keys.clone() };
     assert_eq!(world.list_as(None, before).await.expect("places").keys, all.keys[1..2]);
     let both = ListArticlesRequest { before: at(&all.keys[2]), after: at(&all.keys[0]), ..keys };
-    assert_eq!(told(world.list_as(None, both).await), said(Kind::Malformed, "malformed_call"));
+    assert_eq!(refusal_of(world.list_as(None, both).await), refusal(Kind::Malformed, "malformed_call"));
     world.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! Who asks: accounts with tokens that verify, as users would sign them.
+//! Accounts with valid tokens, as the service users signs them.
 
 use axum::Router;
 use base64::Engine;
@@ -17,7 +17,7 @@ fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-/// What users answers at its key set.
+/// Serves the key set of users.
 pub fn users() -> Router {
     let x = BASE64_URL_SAFE_NO_PAD.encode(key(7).verifying_key().as_bytes());
     let set = format!(
@@ -50,7 +50,7 @@ impl Person {
         self.signed(7, 4_102_444_800)
     }
 
-    /// What a section learns from a token.
+    /// Returns the identity in the person's token.
     pub fn identity(&self) -> Identity {
         Identity {
             user: self.id,
@@ -67,7 +67,7 @@ impl Person {
         self.signed(7, 1_000)
     }
 
-    /// A token that somebody else signed under the same key id.
+    /// A token that another key signed under the same key id.
     pub fn forged_token(&self) -> String {
         self.signed(8, 4_102_444_800)
     }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use kernel::{ArticleId, Expected, Identity, Version};
-use news::App;
-use news::app::{ChainError, Command, NewArticle, Target};
-use news::domain::{Action, Article, Broken, Part, StoryInput};
+use news::{Action, App, Article, BrokenChain, ChainError, Command, NewArticle, Part, StoryInput, Target};
 use sqlx::Connection;
 use tokio::task::JoinSet;
 
@@ -30,7 +28,7 @@ async fn dump(place: &Place) -> Vec<Row> {
 
 type Label = (String, i64, Vec<u8>);
 
-/// What lists go by, beside the articles.
+/// The rows by which lists are read, beside the articles.
 async fn lists(place: &Place) -> (Vec<Label>, Vec<(String, i64)>) {
     let mut connection = place.connection("sports-news-view.db").await;
     let labels = sqlx::query_as("select label, placed_at, article from article_labels order by 1, 2, 3");
@@ -140,7 +138,7 @@ async fn an_untouched_history_is_verified_and_a_tampered_event_is_found() {
     app.verify(ids[0]).await.expect("another article is as it was");
     let found = app.verify(ids[1]).await;
     assert!(
-        matches!(found, Err(ChainError::Broken(Broken::Tampered { version })) if version == Version::new(2))
+        matches!(found, Err(ChainError::Broken(BrokenChain::Tampered { version })) if version == Version::new(2))
     );
     shut(app).await;
 }
@@ -159,7 +157,7 @@ async fn a_history_that_was_moved_under_another_article_is_found() {
     }
     let app = place.open().await;
     let moved = app.verify(ArticleId::new(uuid::Uuid::nil())).await;
-    assert!(matches!(moved, Err(ChainError::Broken(Broken::Tampered { version: Version::FIRST }))));
+    assert!(matches!(moved, Err(ChainError::Broken(BrokenChain::Tampered { version: Version::FIRST }))));
     assert_eq!(app.verify(ids[2]).await.expect("it is untouched").versions, 3);
     shut(app).await;
 }
@@ -167,7 +165,7 @@ async fn a_history_that_was_moved_under_another_article_is_found() {
 /// Writes as a busy newsroom does, each change delivered to the view at once.
 async fn newsroom(app: Arc<App>, admin: Identity) -> Vec<Article> {
     let command = async |target: Target| {
-        let command = Command { caller: Some(admin.clone()), once: None, target };
+        let command = Command { caller: Some(admin.clone()), key: None, target };
         let article = app.command(command).await.expect("it is done").article;
         app.project(&article).await.expect("it is projected");
         article

@@ -1,4 +1,5 @@
-//! The section `sports` in a process of its own making: built, run, stopped and built again on the same files.
+//! The section `sports` in a process of its own making: built, run, stopped and built again on the same
+//! files.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -29,7 +30,7 @@ const SERVERS: &str = "servers";
 /// A folder with the stores of a section, and how it is configured.
 pub struct Place {
     path: PathBuf,
-    // Removed with the place, unless somebody else looks after it.
+    // Removed with the place; absent if another test owns the folder.
     _folder: Option<Folder>,
     pub self_review: bool,
     pub wait_ms: u64,
@@ -41,7 +42,7 @@ impl Place {
         Self { path: folder.path().to_owned(), _folder: Some(folder), self_review: false, wait_ms: 8_000 }
     }
 
-    /// A place whose stores are on the servers for tests. A file says so to whoever comes to the same place.
+    /// Returns a place whose stores are on the servers for tests. A file in the folder names them.
     pub async fn on_servers() -> Self {
         let place = Self::new();
         let stores = format!("{}\n{}", engines::postgres().await, engines::mongodb());
@@ -49,14 +50,14 @@ impl Place {
         place
     }
 
-    /// Another place with the same stores: that of a second replica.
+    /// Returns another place with the same stores, for a second replica.
     pub fn beside(&self) -> Self {
         let place = Self::new();
         std::fs::copy(self.file(SERVERS), place.file(SERVERS)).expect("the stores are on servers");
         place
     }
 
-    /// A number that the events say, wherever they are.
+    /// Reads a number from the event store.
     pub async fn count(&self, statement: &'static str) -> i64 {
         let servers = std::fs::read_to_string(self.file(SERVERS)).ok();
         match servers.as_deref().and_then(|stores| stores.split_once('\n')) {
@@ -71,7 +72,7 @@ impl Place {
         }
     }
 
-    /// A place that is there already.
+    /// Returns a place in a folder that exists.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), _folder: None, self_review: false, wait_ms: 8_000 }
     }
@@ -104,23 +105,23 @@ impl Place {
         loaded.service
     }
 
-    /// A connection of one's own to one of the files, behind the stores' back.
+    /// Opens a connection to one of the files, besides those of the stores.
     pub async fn connection(&self, name: &str) -> SqliteConnection {
         SqliteConnectOptions::new().filename(self.file(name)).connect().await.expect("the file opens")
     }
 
-    /// The stores without the service, as `portal replay` opens them.
+    /// Opens the stores without the service, as `portal replay` does.
     pub async fn open(&self) -> Arc<App> {
         self.open_with_outbox().await.0
     }
 
-    /// The same with the messages that wait.
+    /// Opens the stores with their outbox.
     pub async fn open_with_outbox(&self) -> (Arc<App>, Arc<dyn Outbox>) {
         news::open(SECTION, &self.config(), &Surroundings::one_process()).await.expect("the stores open")
     }
 }
 
-/// Closes the stores and lets go of their files.
+/// Closes the stores and their files.
 pub async fn shut(app: Arc<App>) {
     app.close().await;
 }
@@ -136,7 +137,7 @@ pub struct World {
 }
 
 impl World {
-    /// Everything runs: what is committed is sent, what is sent is projected.
+    /// Starts the service with its relay and its projection.
     pub async fn start(place: &Place) -> Self {
         let mut world = Self::start_without_relay(place).await;
         for worker in world.workers.clone() {
@@ -145,7 +146,7 @@ impl World {
         world
     }
 
-    /// Calls are answered, but nothing leaves the outbox by itself.
+    /// Starts the service without its relay.
     pub async fn start_without_relay(place: &Place) -> Self {
         let surroundings = Surroundings::one_process();
         surroundings.register_http("users", users());
@@ -161,13 +162,13 @@ impl World {
         Self { bus, stop, running, closers: Mutex::new(closers), workers }
     }
 
-    /// Stops in order and lets go of all files.
+    /// Stops the service in order and closes all files.
     pub async fn stop(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
             ended.expect("no part of the service panics");
         }
-        for closer in self.closers.into_inner().expect("nobody panicked") {
+        for closer in self.closers.into_inner().expect("no task panicked") {
             closer.await;
         }
         self.bus.close().await;
@@ -182,7 +183,7 @@ impl World {
         self.call_within(Duration::from_secs(10), who, method, request).await
     }
 
-    /// A call by somebody who has not all day.
+    /// Makes a call with this much time.
     pub async fn call_within<M: Message>(
         &self,
         budget: Duration,
@@ -193,7 +194,7 @@ impl World {
         self.send(budget, who, None, method, request).await
     }
 
-    /// A command under a key.
+    /// Sends a call under a key.
     pub async fn call_once<M: Message>(
         &self,
         who: &Person,
@@ -278,13 +279,13 @@ impl World {
         Ok((article.expect("with an article"), replayed))
     }
 
-    /// What the view has, without waiting.
+    /// Reads an article from the view, without waiting.
     pub async fn get(&self, who: Option<&Person>, id: &str) -> Result<Article, Refusal> {
         let request = GetArticleRequest { id: id.to_owned(), min_version: None };
         article(self.call(who.map(Person::token), "GetArticle", request).await)
     }
 
-    /// What the view has once it has this version.
+    /// Reads an article from the view as soon as it has this version.
     pub async fn get_since(&self, who: Option<&Person>, seen: &Article) -> Result<Article, Refusal> {
         let request = GetArticleRequest { id: seen.id.clone(), min_version: Some(seen.version) };
         article(self.call(who.map(Person::token), "GetArticle", request).await)
@@ -310,14 +311,14 @@ impl World {
         Ok(ListArticlesReply::decode(reply).expect("a reply"))
     }
 
-    /// An author's draft that an editor published and the view has.
+    /// Returns an author's draft that an editor has published and the view contains.
     pub async fn published(&self, title: &str) -> Article {
         let draft = self.create(&crate::people::author(), fields(title)).await.expect("a draft");
         let published = self.publish(&crate::people::editor(), &draft).await.expect("it is published");
         self.get_since(None, &published).await.expect("it is projected")
     }
 
-    pub async fn tell(&self, message: Envelope) {
+    pub async fn deliver(&self, message: Envelope) {
         self.bus.publish(vec![message]).await.expect("the bus takes it");
     }
 }
@@ -355,12 +356,12 @@ pub fn fields(title: &str) -> ArticleFields {
     }
 }
 
-/// The kind and the code of a refusal.
-pub fn told<T: std::fmt::Debug>(outcome: Result<T, Refusal>) -> (Kind, String) {
+/// Returns the kind and the code of a refusal.
+pub fn refusal_of<T: std::fmt::Debug>(outcome: Result<T, Refusal>) -> (Kind, String) {
     let refusal = outcome.expect_err("it is refused");
     (refusal.kind, refusal.code.as_str().to_owned())
 }
 
-pub fn said(kind: Kind, code: &str) -> (Kind, String) {
+pub fn refusal(kind: Kind, code: &str) -> (Kind, String) {
     (kind, code.to_owned())
 }

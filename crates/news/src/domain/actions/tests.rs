@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Correction, Drafting, Slug};
+use crate::domain::{Correction, NewDraft, Slug};
 
 fn story(title: &str) -> Story {
     let input = StoryInput { title: title.to_owned(), content: "text".to_owned(), ..StoryInput::default() };
@@ -14,7 +14,7 @@ fn story(title: &str) -> Story {
 
 fn drafted() -> Change {
     let id = ArticleId::new(Uuid::from_u128(7));
-    Article::draft(Drafting {
+    Article::draft(NewDraft {
         id,
         section: Section::Sports,
         slug: Slug::candidates("A title", id)[0].clone(),

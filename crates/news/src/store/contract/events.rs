@@ -1,57 +1,27 @@
+//! The cases of the event store.
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bus::Outbox;
 use kernel::{ArticleId, UserId, Version};
 use testkit::Folder;
 use uuid::Uuid;
 
 use super::answers::*;
 use super::past::*;
-use super::sample::{at, author, by_another, drafted, fact, id, revised, story};
-use crate::domain::{Broken, Byline, Change, GENESIS, Link, Slug, follow};
-use crate::ports::{AppendError, EventStore, Once};
+use super::sample::{at, author, by_another, drafted, id, revised, story, with_message};
+use super::{Fixture, Tamperer};
+use crate::domain::{BrokenChain, Byline, GENESIS, Slug, verify_chain};
+use crate::ports::{AppendError, CommandKey};
 
-/// Somebody who changes stored records behind the store's back.
-#[async_trait]
-pub(super) trait Tamperer: Send + Sync {
-    async fn rewrite(&self, article: ArticleId, version: Version, record: &str);
-
-    /// Keeps a refusal as older releases did.
-    async fn keep_refusal(&self, once: &Once, refusal: &str);
-}
-
-pub(super) struct Fixture {
-    pub(super) store: Arc<dyn EventStore>,
-    outbox: Arc<dyn Outbox>,
-    pub(super) tamperer: Arc<dyn Tamperer>,
-    // Where the store is a file.
-    _folder: Option<Folder>,
-}
-
-impl Fixture {
-    pub(super) async fn append(&self, change: &Change) {
-        self.store.append(&[fact(change.clone())], None).await.expect("it is appended");
-    }
-
-    pub(super) async fn waiting(&self) -> Vec<String> {
-        let unsent = self.outbox.unsent(1_000).await.expect("the outbox answers");
-        unsent.into_iter().map(|(_, message)| format!("{} v{}", message.key, message.version)).collect()
-    }
-
-    pub(super) async fn history(&self, id: ArticleId) -> Vec<Link> {
-        self.store.history(id, None, 1_000).await.expect("the history is read")
-    }
-}
-
-async fn what_was_appended_is_there_with_its_message_in_the_outbox(given: Fixture) {
+async fn an_appended_version_is_stored_with_its_message_in_the_outbox(given: Fixture) {
     let change = drafted(1);
-    let fact = fact(change.clone());
-    given.store.append(std::slice::from_ref(&fact), None).await.expect("it is appended");
+    let appended = with_message(change.clone());
+    given.store.append(std::slice::from_ref(&appended), None).await.expect("it is appended");
     assert_eq!(given.store.latest(id(1)).await.expect("it is read"), Some(change.article));
     let unsent = given.outbox.unsent(10).await.expect("the outbox answers");
-    assert_eq!(unsent.into_iter().map(|(_, message)| message).collect::<Vec<_>>(), [fact.message]);
+    assert_eq!(unsent.into_iter().map(|(_, message)| message).collect::<Vec<_>>(), [appended.message]);
 }
 
 async fn of_parallel_appends_on_one_version_one_wins(given: Fixture) {
@@ -59,7 +29,7 @@ async fn of_parallel_appends_on_one_version_one_wins(given: Fixture) {
     given.append(&draft).await;
     let outcomes = testkit::at_once(12, |number| {
         let (store, change) = (given.store.clone(), revised(&draft.article, &format!("Title {number}")));
-        async move { store.append(&[fact(change)], None).await }
+        async move { store.append(&[with_message(change)], None).await }
     })
     .await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -72,25 +42,29 @@ async fn an_append_that_skips_a_version_is_stale(given: Fixture) {
     let draft = drafted(1);
     let second = revised(&draft.article, "Second");
     let third = revised(&second.article, "Third");
-    let unknown = given.store.append(&[fact(second)], None).await;
+    let unknown = given.store.append(&[with_message(second)], None).await;
     assert!(matches!(unknown, Err(AppendError::Stale { current: None })));
     given.append(&draft).await;
-    let skipping = given.store.append(&[fact(third)], None).await;
+    let skipping = given.store.append(&[with_message(third)], None).await;
     assert!(matches!(skipping, Err(AppendError::Stale { current: Some(Version::FIRST) })));
-    assert_eq!(given.history(id(1)).await.len(), 1);
+    assert_eq!(given.links(id(1)).await.len(), 1);
 }
 
-async fn of_two_facts_both_are_stored_or_none(given: Fixture) {
+async fn of_two_changes_both_are_stored_or_none(given: Fixture) {
     let draft = drafted(1);
     let published =
         draft.article.publish(author(), draft.article.updated_at).expect("a draft can be published");
     let mut gap = published.clone();
     gap.article.version = Version::new(3);
-    let outcome = given.store.append(&[fact(draft.clone()), fact(gap)], None).await;
+    let outcome = given.store.append(&[with_message(draft.clone()), with_message(gap)], None).await;
     assert!(matches!(outcome, Err(AppendError::Stale { .. })));
     assert_eq!(given.store.latest(id(1)).await.expect("it is read"), None);
     assert!(given.waiting().await.is_empty());
-    given.store.append(&[fact(draft), fact(published.clone())], None).await.expect("both are appended");
+    given
+        .store
+        .append(&[with_message(draft), with_message(published.clone())], None)
+        .await
+        .expect("both are appended");
     assert_eq!(given.store.latest(id(1)).await.expect("it is read"), Some(published.article));
     assert_eq!(given.waiting().await, ["news.sports.drafted v1", "news.sports.published v2"]);
 }
@@ -100,7 +74,7 @@ async fn a_slug_belongs_to_one_article(given: Fixture) {
     let mut second = drafted(2);
     second.article.slug = first.article.slug.clone();
     given.append(&first).await;
-    let taken = given.store.append(&[fact(second.clone())], None).await;
+    let taken = given.store.append(&[with_message(second.clone())], None).await;
     assert!(matches!(taken, Err(AppendError::SlugTaken)));
     assert_eq!(given.store.latest(id(2)).await.expect("it is read"), None);
     assert_eq!(given.waiting().await.len(), 1);
@@ -117,28 +91,28 @@ async fn the_records_of_an_article_form_a_chain(given: Fixture) {
     for change in [&first, &drafted(2), &second, &third] {
         given.append(change).await;
     }
-    let history = given.history(id(1)).await;
-    assert_eq!(history.len(), 3);
-    assert_eq!(history[0].prev_hash, GENESIS);
-    assert_eq!(history[1].prev_hash, history[0].hash);
-    assert_eq!(follow(&history), Ok(()));
-    assert!(given.history(id(9)).await.is_empty());
+    let links = given.links(id(1)).await;
+    assert_eq!(links.len(), 3);
+    assert_eq!(links[0].prev_hash, GENESIS);
+    assert_eq!(links[1].prev_hash, links[0].hash);
+    assert_eq!(verify_chain(&links), Ok(()));
+    assert!(given.links(id(9)).await.is_empty());
 }
 
-async fn a_tampered_record_is_handed_out_as_it_is(given: Fixture) {
+async fn a_tampered_record_is_returned_as_it_is(given: Fixture) {
     let first = drafted(1);
     given.append(&first).await;
     given.append(&revised(&first.article, "Second")).await;
-    let record = given.history(id(1)).await[0].record.replace("Article 1", "Another");
+    let record = given.links(id(1)).await[0].record.replace("Article 1", "Another");
     given.tamperer.rewrite(id(1), Version::FIRST, &record).await;
-    let history = given.history(id(1)).await;
-    assert_eq!(history[0].record, record);
-    assert_eq!(follow(&history), Err(Broken::Tampered { version: Version::FIRST }));
+    let links = given.links(id(1)).await;
+    assert_eq!(links[0].record, record);
+    assert_eq!(verify_chain(&links), Err(BrokenChain::Tampered { version: Version::FIRST }));
 }
 
-async fn no_byline_stands_in_a_record(given: Fixture) {
+async fn no_record_contains_a_byline(given: Fixture) {
     given.append(&drafted(1)).await;
-    let record = &given.history(id(1)).await[0].record;
+    let record = &given.links(id(1)).await[0].record;
     assert!(!record.contains("Ada"), "{record}");
     assert!(record.contains(&author().to_string()), "{record}");
 }
@@ -151,7 +125,7 @@ async fn the_newest_version_is_read_back_exactly(given: Fixture) {
     assert_eq!(given.store.latest(id(1)).await.expect("it is read"), Some(second.article));
 }
 
-async fn what_was_never_written_is_not_there(given: Fixture) {
+async fn an_unknown_article_is_absent(given: Fixture) {
     given.append(&drafted(1)).await;
     assert_eq!(given.store.latest(id(2)).await.expect("it is read"), None);
 }
@@ -227,11 +201,11 @@ async fn an_erased_person_writes_nothing(given: Fixture) {
     given.append(&others).await;
     given.store.erase(author()).await.expect("it is erased");
     for change in [drafted(3), revised(&drafted(1).article, "Mine"), revised(&others.article, "Another's")] {
-        let refused = given.store.append(&[fact(change)], None).await;
+        let refused = given.store.append(&[with_message(change)], None).await;
         assert!(matches!(refused, Err(AppendError::Erased)));
     }
     assert_eq!(given.waiting().await.len(), 2);
-    assert_eq!(given.history(id(1)).await.len(), 1);
+    assert_eq!(given.links(id(1)).await.len(), 1);
 }
 
 async fn erasing_twice_is_erasing_once(given: Fixture) {
@@ -247,14 +221,14 @@ async fn erasing_leaves_the_chain_as_it_is(given: Fixture) {
     let first = drafted(1);
     given.append(&first).await;
     given.append(&revised(&first.article, "Second")).await;
-    let before = given.history(id(1)).await;
+    let before = given.links(id(1)).await;
     given.store.erase(author()).await.expect("it is erased");
-    let after = given.history(id(1)).await;
+    let after = given.links(id(1)).await;
     assert_eq!(after, before);
-    assert_eq!(follow(&after), Ok(()));
+    assert_eq!(verify_chain(&after), Ok(()));
 }
 
-async fn a_store_that_answers_takes_writes(given: Fixture) {
+async fn a_store_that_answers_accepts_writes(given: Fixture) {
     given.store.ping().await.expect("it answers");
     given.store.try_write().await.expect("it is neither full nor read-only");
 }
@@ -263,16 +237,16 @@ macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
             in (super) {
-                what_was_appended_is_there_with_its_message_in_the_outbox,
+                an_appended_version_is_stored_with_its_message_in_the_outbox,
                 of_parallel_appends_on_one_version_one_wins,
                 an_append_that_skips_a_version_is_stale,
-                of_two_facts_both_are_stored_or_none,
+                of_two_changes_both_are_stored_or_none,
                 a_slug_belongs_to_one_article,
                 the_records_of_an_article_form_a_chain,
-                a_tampered_record_is_handed_out_as_it_is,
-                no_byline_stands_in_a_record,
+                a_tampered_record_is_returned_as_it_is,
+                no_record_contains_a_byline,
                 the_newest_version_is_read_back_exactly,
-                what_was_never_written_is_not_there,
+                an_unknown_article_is_absent,
                 a_walk_meets_every_article_once_at_its_newest_version,
                 an_erased_person_has_no_byline_in_any_version,
                 an_erased_person_gets_no_byline_afterwards,
@@ -281,18 +255,18 @@ macro_rules! every_case {
                 erasing_twice_is_erasing_once,
                 erasing_leaves_the_chain_as_it_is,
                 every_version_is_read_back_exactly,
-                a_history_says_who_did_what_and_which_fields_changed,
+                a_history_names_accounts_events_and_changed_fields,
                 pages_of_a_history_join_without_a_gap,
                 pages_of_a_chain_join_without_a_gap,
-                ids_are_walked_also_where_a_record_cannot_be_read,
+                ids_are_listed_even_if_a_record_cannot_be_read,
                 under_one_key_one_append_of_many_is_stored,
                 an_answer_is_kept_with_its_effect_or_not_at_all,
-                a_key_is_of_one_account_and_one_command,
-                an_answer_whose_time_is_over_counts_as_none,
-                a_refusal_that_an_older_release_has_kept_counts_as_none,
-                answers_whose_time_is_over_are_forgotten_in_bounded_steps,
-                of_an_erased_person_no_answer_is_kept,
-                a_store_that_answers_takes_writes,
+                a_key_belongs_to_one_account_and_one_command,
+                an_expired_answer_does_not_count,
+                a_refusal_that_an_older_release_kept_does_not_count,
+                expired_answers_are_removed_in_bounded_steps,
+                no_answer_of_an_erased_person_is_kept,
+                a_store_that_answers_accepts_writes,
             }
         }
     };
@@ -321,7 +295,7 @@ mod sqlite {
                 .expect("the record is rewritten");
         }
 
-        async fn keep_refusal(&self, once: &Once, refusal: &str) {
+        async fn keep_refusal(&self, once: &CommandKey, refusal: &str) {
             let options = SqliteConnectOptions::new().filename(&self.0);
             let mut connection = options.connect().await.expect("a second connection");
             sqlx::query(
@@ -373,7 +347,7 @@ mod postgres {
                 .expect("the record is rewritten");
         }
 
-        async fn keep_refusal(&self, once: &Once, refusal: &str) {
+        async fn keep_refusal(&self, once: &CommandKey, refusal: &str) {
             sqlx::query(
                 "insert into answers (owner, command, idempotency_key, fingerprint, refusal, kept_until)
                  values ($1, $2, $3, $4, $5, $6)",

@@ -16,7 +16,7 @@ use crate::ports::NewsView;
 
 struct Fixture {
     view: Arc<dyn NewsView>,
-    // Where the view is a file.
+    // Present if the view is a file.
     _folder: Option<Folder>,
 }
 
@@ -66,7 +66,7 @@ fn filters() -> Vec<Filter> {
         Filter::default(),
         by_label("budget"),
         by_label("o'neill"),
-        by_label("nobody's"),
+        by_label("unknown"),
         by_label("Budget "),
         by_label("zu\u{308}rich"),
         by_byline("Zoe\u{308}"),
@@ -104,7 +104,7 @@ async fn many(given: &Fixture, seed: u64, count: u128) -> Vec<Article> {
     all
 }
 
-async fn a_list_holds_what_passes_its_filter_and_nothing_else(given: Fixture) {
+async fn a_list_contains_the_articles_that_pass_its_filter(given: Fixture) {
     let all = many(&given, 1, 40).await;
     for filter in filters() {
         for order in ORDERS {
@@ -118,9 +118,9 @@ async fn a_list_holds_what_passes_its_filter_and_nothing_else(given: Fixture) {
     }
 }
 
-async fn what_comes_after_a_place_and_before_it_is_the_whole_list(given: Fixture) {
+async fn the_parts_before_and_after_a_position_are_the_whole_list(given: Fixture) {
     let all = many(&given, 2, 30).await;
-    // A place of its own, where no article stands.
+    // A position without an article.
     let nowhere = Position { at: at(3), id: id(1_000) };
     for filter in [Filter::default(), filters().remove(1), filters().remove(15)] {
         for order in ORDERS {
@@ -141,7 +141,7 @@ async fn what_comes_after_a_place_and_before_it_is_the_whole_list(given: Fixture
     }
 }
 
-async fn the_places_of_a_part_are_those_of_its_articles(given: Fixture) {
+async fn the_positions_of_a_part_are_those_of_its_articles(given: Fixture) {
     many(&given, 3, 25).await;
     for filter in filters() {
         for order in ORDERS {
@@ -157,7 +157,7 @@ async fn the_places_of_a_part_are_those_of_its_articles(given: Fixture) {
     }
 }
 
-async fn a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come(given: Fixture) {
+async fn a_walk_by_positions_neither_skips_nor_repeats_while_articles_come(given: Fixture) {
     for number in 100..120 {
         given.apply(&published(number, i64::try_from(number % 4).expect("small"))).await;
     }
@@ -170,7 +170,8 @@ async fn a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_com
         let Some(last) = found.last() else { break };
         place = Some(*last);
         met.extend(found.iter().map(|place| place.id));
-        // Somebody publishes: before the place that was reached, at its very moment on both sides of it, and after it.
+        // Articles are published meanwhile: before the current position, at its very moment on both sides of
+        // it, and after it.
         turn += 1;
         for (number, millis) in
             [(turn, 9), (turn + 200, 2), (turn + 300, -1 - i64::try_from(turn).expect("small"))]
@@ -218,10 +219,10 @@ macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
             in (super) {
-                a_list_holds_what_passes_its_filter_and_nothing_else,
-                what_comes_after_a_place_and_before_it_is_the_whole_list,
-                the_places_of_a_part_are_those_of_its_articles,
-                a_walk_from_place_to_place_neither_skips_nor_repeats_while_articles_come,
+                a_list_contains_the_articles_that_pass_its_filter,
+                the_parts_before_and_after_a_position_are_the_whole_list,
+                the_positions_of_a_part_are_those_of_its_articles,
+                a_walk_by_positions_neither_skips_nor_repeats_while_articles_come,
                 totals_follow_every_change_of_an_article,
             }
         }

@@ -1,29 +1,30 @@
-//! Cases of the event store that look back.
+//! The cases of the event store about the past.
 
 use kernel::{ArticleId, Timestamp, Version};
 
-use super::events::Fixture;
+use super::Fixture;
 use super::sample::{author, by_another, drafted, id, revised};
-use crate::domain::{Change, Event, Step};
+use crate::domain::{Change, Event, HistoryEntry};
 
-/// Every kind of step that an article can take, in its order.
+/// Returns changes of every kind, in order.
 fn a_life(number: u128) -> Vec<Change> {
     let later = |change: &Change| change.article.updated_at.plus(std::time::Duration::from_millis(7));
     let drafted = drafted(number);
     let edited = revised(&drafted.article, "Second");
-    let published = by_another(edited.article.publish(author(), later(&edited)).expect("a legal step"));
+    let published = by_another(edited.article.publish(author(), later(&edited)).expect("a legal transition"));
     let updated = revised(&published.article, "Third");
-    let unpublished = updated.article.unpublish(author(), later(&updated)).expect("a legal step");
-    let deleted = unpublished.article.delete(author(), later(&unpublished)).expect("a legal step");
+    let unpublished = updated.article.unpublish(author(), later(&updated)).expect("a legal transition");
+    let deleted = unpublished.article.delete(author(), later(&unpublished)).expect("a legal transition");
     let state = unpublished.article.state;
-    let back = deleted.article.undelete(state, author(), later(&deleted)).expect("a legal step");
-    let restored = back.article.restore(&drafted.article, author(), later(&back)).expect("a legal step");
+    let back = deleted.article.undelete(state, author(), later(&deleted)).expect("a legal transition");
+    let restored =
+        back.article.restore(&drafted.article, author(), later(&back)).expect("a legal transition");
     vec![drafted, edited, published, updated, unpublished, deleted, back, restored]
 }
 
-async fn steps(given: &Fixture, before: Option<u32>, limit: u32) -> Vec<Step> {
-    let steps = given.store.steps(id(1), before.map(Version::new), limit).await;
-    steps.expect("the steps are read")
+async fn history(given: &Fixture, before: Option<u32>, limit: u32) -> Vec<HistoryEntry> {
+    let history = given.store.history(id(1), before.map(Version::new), limit).await;
+    history.expect("the history is read")
 }
 
 pub(super) async fn every_version_is_read_back_exactly(given: Fixture) {
@@ -42,29 +43,29 @@ pub(super) async fn every_version_is_read_back_exactly(given: Fixture) {
     }
 }
 
-pub(super) async fn a_history_says_who_did_what_and_which_fields_changed(given: Fixture) {
+pub(super) async fn a_history_names_accounts_events_and_changed_fields(given: Fixture) {
     let life = a_life(1);
     for change in &life {
         given.append(change).await;
     }
-    let expected: Vec<Step> = life
+    let expected: Vec<HistoryEntry> = life
         .iter()
         .enumerate()
         .map(|(index, change)| {
             let before = index.checked_sub(1).and_then(|before| life.get(before));
-            Step::of(change, before.map(|before| &before.article))
+            HistoryEntry::of(change, before.map(|before| &before.article))
         })
         .rev()
         .collect();
-    let told = steps(&given, None, 100).await;
-    assert_eq!(told, expected);
-    assert_eq!((told[0].event, told[0].from), (Event::Restored, Some(Version::FIRST)));
-    assert_eq!(told[0].changed, ["title"]);
-    assert_eq!((told[5].by, told[5].at), (life[2].by, Timestamp::from_millis(1_763_700_000_007)));
+    let entries = history(&given, None, 100).await;
+    assert_eq!(entries, expected);
+    assert_eq!((entries[0].event, entries[0].from), (Event::Restored, Some(Version::FIRST)));
+    assert_eq!(entries[0].changed, ["title"]);
+    assert_eq!((entries[5].by, entries[5].at), (life[2].by, Timestamp::from_millis(1_763_700_000_007)));
     // An erased person is an id here, as before.
     given.store.erase(author()).await.expect("it is erased");
-    let erased = steps(&given, None, 100).await;
-    assert_eq!((erased[0].by, erased.len()), (author(), told.len()));
+    let erased = history(&given, None, 100).await;
+    assert_eq!((erased[0].by, erased.len()), (author(), entries.len()));
 }
 
 pub(super) async fn pages_of_a_history_join_without_a_gap(given: Fixture) {
@@ -72,13 +73,13 @@ pub(super) async fn pages_of_a_history_join_without_a_gap(given: Fixture) {
         given.append(&change).await;
     }
     given.append(&drafted(2)).await;
-    let all = steps(&given, None, 100).await;
+    let all = history(&given, None, 100).await;
     assert_eq!(all.len(), 8);
     for limit in 1..=9 {
-        let mut joined: Vec<Step> = Vec::new();
+        let mut joined: Vec<HistoryEntry> = Vec::new();
         loop {
             let before = joined.last().map(|step| step.version.number());
-            let page = steps(&given, before, limit).await;
+            let page = history(&given, before, limit).await;
             assert!(page.len() <= limit as usize);
             if page.is_empty() {
                 break;
@@ -87,7 +88,7 @@ pub(super) async fn pages_of_a_history_join_without_a_gap(given: Fixture) {
         }
         assert_eq!(joined, all, "pages of {limit}");
     }
-    let unknown = given.store.steps(id(9), None, 10).await.expect("the steps are read");
+    let unknown = given.store.history(id(9), None, 10).await.expect("the history is read");
     assert!(unknown.is_empty());
 }
 
@@ -95,12 +96,12 @@ pub(super) async fn pages_of_a_chain_join_without_a_gap(given: Fixture) {
     for change in a_life(1) {
         given.append(&change).await;
     }
-    let all = given.history(id(1)).await;
+    let all = given.links(id(1)).await;
     for limit in 1..=9 {
         let mut joined = Vec::new();
         loop {
-            let after = joined.last().map(|link: &crate::domain::Link| link.version);
-            let page = given.store.history(id(1), after, limit).await.expect("the chain is read");
+            let after = joined.last().map(|link: &crate::domain::ChainLink| link.version);
+            let page = given.store.links(id(1), after, limit).await.expect("the chain is read");
             assert!(page.len() <= limit as usize);
             if page.is_empty() {
                 break;
@@ -111,7 +112,7 @@ pub(super) async fn pages_of_a_chain_join_without_a_gap(given: Fixture) {
     }
 }
 
-pub(super) async fn ids_are_walked_also_where_a_record_cannot_be_read(given: Fixture) {
+pub(super) async fn ids_are_listed_even_if_a_record_cannot_be_read(given: Fixture) {
     for number in 1..=5 {
         given.append(&drafted(number)).await;
     }

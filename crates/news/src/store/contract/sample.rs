@@ -1,13 +1,13 @@
-//! Articles and facts for the cases.
+//! Articles and changes for the cases.
 
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId};
 use uuid::Uuid;
 
 use crate::codec::event_message;
-use crate::domain::{Article, Byline, Change, Drafting, Slug, Story, StoryInput};
-use crate::ports::Fact;
+use crate::domain::{Article, Byline, Change, NewDraft, Slug, Story, StoryInput};
+use crate::ports::ChangeWithMessage;
 
-/// The account that writes everything here.
+/// The account that writes all articles of the samples.
 pub fn author() -> UserId {
     UserId::new(Uuid::from_u128(0xa))
 }
@@ -20,7 +20,7 @@ pub fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(1_763_700_000_000 + millis)
 }
 
-/// A text with everything that a careless store spoils.
+/// A text with characters that a careless store damages.
 pub const AWKWARD: &str =
     "It's \"quoted\" — 50 % \\ ; drop table events; --\r\n\t\u{202b}שלום\u{202c} 🗞️ <b>bold</b>";
 
@@ -40,7 +40,7 @@ pub fn story(title: &str) -> Story {
 
 pub fn drafted(number: u128) -> Change {
     let id = id(number);
-    Article::draft(Drafting {
+    Article::draft(NewDraft {
         id,
         section: Section::Sports,
         slug: Slug::stored(format!("article-{number}")),
@@ -51,7 +51,7 @@ pub fn drafted(number: u128) -> Change {
     })
 }
 
-/// An article published so many milliseconds after the others' beginning.
+/// Returns an article that was published this many milliseconds after the start of the samples.
 pub fn published(number: u128, millis: i64) -> Article {
     drafted(number).article.publish(author(), at(millis)).expect("a draft can be published").article
 }
@@ -61,12 +61,12 @@ pub fn revised(article: &Article, title: &str) -> Change {
     article.revise(story(title), byline, author(), article.updated_at).expect("it can be revised")
 }
 
-pub fn fact(change: Change) -> Fact {
+pub fn with_message(change: Change) -> ChangeWithMessage {
     let message = event_message(&change, MessageId::new(Uuid::new_v4()), Trace::start());
-    Fact { change, message }
+    ChangeWithMessage { change, message }
 }
 
-/// The same change by somebody else: an editor.
+/// Returns the same change by another account, an editor.
 pub fn by_another(change: Change) -> Change {
     Change { by: UserId::new(Uuid::from_u128(0xed)), ..change }
 }

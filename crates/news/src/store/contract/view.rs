@@ -10,17 +10,18 @@ use super::sample::{at, author, drafted, id, published, revised};
 use crate::domain::{Article, Byline, Filter, MAX_CONTENT_BYTES, Part, State};
 use crate::ports::{Listing, NewsView};
 
-/// Somebody who damages the view behind its back.
+/// A connection that damages the view without the store.
 #[async_trait]
 trait Vandal: Send + Sync {
-    /// Gives every article a wrong title and a version that no event has, and adds one that was never written.
+    /// Gives every article a wrong title and a version that no event has, and adds an article that was never
+    /// written.
     async fn corrupt(&self);
 }
 
 struct Fixture {
     view: Arc<dyn NewsView>,
     vandal: Arc<dyn Vandal>,
-    // Where the view is a file.
+    // Present if the view is a file.
     _folder: Option<Folder>,
 }
 
@@ -76,7 +77,8 @@ async fn shuffled_and_tripled_deliveries_give_the_same_view(given: Fixture) {
         }
         versions.push(article);
     }
-    // A fixed disorder: 11 and the number of deliveries have no common factor, so each comes exactly three times.
+    // A fixed disorder: 11 and the number of deliveries have no common factor, so each comes exactly three
+    // times.
     let count = versions.len() * 3;
     for turn in 0..count {
         let place = (turn * 11 + 5) % count;
@@ -95,12 +97,12 @@ async fn an_article_comes_back_exactly_as_it_was_applied(given: Fixture) {
     }
 }
 
-async fn what_was_never_applied_is_not_there(given: Fixture) {
+async fn an_article_that_was_never_applied_is_absent(given: Fixture) {
     given.apply(&published(1, 0)).await;
     assert_eq!(given.get(2).await, None);
 }
 
-async fn of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order(given: Fixture) {
+async fn picked_articles_pass_the_filter_and_keep_the_order_of_the_ids(given: Fixture) {
     let (first, second, third) = (published(1, 0), drafted(2).article, published(3, 5));
     for article in [&first, &second, &third] {
         given.apply(article).await;
@@ -118,7 +120,7 @@ async fn of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order(gi
     assert!(given.view.pick(&[], &Filter::default(), true).await.expect("none").is_empty());
 }
 
-async fn a_list_holds_published_articles_only_in_one_order_with_their_total(given: Fixture) {
+async fn a_list_contains_published_articles_in_one_order_with_their_total(given: Fixture) {
     given.apply(&drafted(1).article).await;
     given.apply(&drafted(2).article.delete(author(), at(9)).expect("a draft can be deleted").article).await;
     for (number, millis) in [(3, 20), (4, 10), (6, 10), (5, 10), (7, 30)] {
@@ -148,7 +150,7 @@ async fn a_list_carries_no_content(given: Fixture) {
     assert_eq!(listing.articles[0].story.content, "");
 }
 
-async fn the_sizes_of_texts_are_those_of_what_passes_the_filter(given: Fixture) {
+async fn sizes_are_of_the_articles_that_pass_the_filter(given: Fixture) {
     let mut long = published(1, 0);
     long.story.content = "ü".repeat(MAX_CONTENT_BYTES / 2);
     let (short, draft) = (published(2, 5), drafted(3).article);
@@ -167,7 +169,7 @@ async fn the_sizes_of_texts_are_those_of_what_passes_the_filter(given: Fixture) 
     assert_eq!(sizes, [size(&later)].into());
 }
 
-async fn articles_are_picked_with_content_only_if_it_was_asked_for(given: Fixture) {
+async fn articles_are_picked_with_content_only_on_request(given: Fixture) {
     let article = published(1, 0);
     given.apply(&article).await;
     let with = given.view.pick(&[id(1)], &Filter::default(), true).await.expect("it is picked");
@@ -223,7 +225,7 @@ async fn a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view(given: 
     for (number, article) in [(1, &text), (2, &other), (3, &late)] {
         assert_eq!(given.get(number).await.as_ref(), Some(article));
     }
-    // The other person is erased whoever wrote the article.
+    // The other person is erased, although another account wrote the article.
     given.view.erase(UserId::new(uuid::Uuid::from_u128(0xb))).await.expect("it is erased");
     assert_eq!(given.get(2).await.expect("it is there").byline.as_str(), "");
 }
@@ -239,7 +241,7 @@ async fn readers_see_the_old_view_until_the_new_one_is_complete(given: Fixture) 
     assert_eq!(given.list(0, 10).await, Listing { articles: vec![new], total: 1 });
 }
 
-async fn what_is_applied_during_a_rebuild_is_in_the_new_view(given: Fixture) {
+async fn an_article_applied_during_a_rebuild_is_in_the_new_view(given: Fixture) {
     let first = published(1, 0);
     let second = revised(&first, "Second").article;
     given.view.begin_rebuild().await.expect("it begins");
@@ -261,7 +263,7 @@ async fn a_rebuild_that_was_never_finished_leaves_no_trace(given: Fixture) {
     assert_eq!(ids(&given.list(0, 10).await), [id(2)]);
 }
 
-async fn a_rebuild_repairs_whatever_was_wrong(given: Fixture) {
+async fn a_rebuild_repairs_a_wrong_view(given: Fixture) {
     let articles = [published(1, 0), published(2, 5), drafted(3).article];
     for article in &articles {
         given.apply(article).await;
@@ -277,7 +279,7 @@ async fn a_rebuild_repairs_whatever_was_wrong(given: Fixture) {
     assert!(given.apply(&revised(&articles[0], "Later").article).await);
 }
 
-async fn a_view_that_answers_takes_writes(given: Fixture) {
+async fn a_view_that_answers_accepts_writes(given: Fixture) {
     given.view.ping().await.expect("it answers");
     given.view.try_write().await.expect("it is neither full nor read-only");
 }
@@ -290,21 +292,21 @@ macro_rules! every_case {
                 applying_twice_is_applying_once,
                 shuffled_and_tripled_deliveries_give_the_same_view,
                 an_article_comes_back_exactly_as_it_was_applied,
-                what_was_never_applied_is_not_there,
-                of_given_ids_only_those_that_pass_the_filter_come_and_in_their_order,
-                a_list_holds_published_articles_only_in_one_order_with_their_total,
+                an_article_that_was_never_applied_is_absent,
+                picked_articles_pass_the_filter_and_keep_the_order_of_the_ids,
+                a_list_contains_published_articles_in_one_order_with_their_total,
                 pages_of_a_list_are_slices_of_one_order,
                 a_list_carries_no_content,
-                the_sizes_of_texts_are_those_of_what_passes_the_filter,
-                articles_are_picked_with_content_only_if_it_was_asked_for,
+                sizes_are_of_the_articles_that_pass_the_filter,
+                articles_are_picked_with_content_only_on_request,
                 an_erased_person_has_no_byline_in_the_view,
                 an_article_that_comes_after_its_author_was_erased_has_no_byline,
                 a_byline_that_is_not_the_erased_person_s_name_stays_in_the_view,
                 readers_see_the_old_view_until_the_new_one_is_complete,
-                what_is_applied_during_a_rebuild_is_in_the_new_view,
+                an_article_applied_during_a_rebuild_is_in_the_new_view,
                 a_rebuild_that_was_never_finished_leaves_no_trace,
-                a_rebuild_repairs_whatever_was_wrong,
-                a_view_that_answers_takes_writes,
+                a_rebuild_repairs_a_wrong_view,
+                a_view_that_answers_accepts_writes,
             }
         }
     };

@@ -1,3 +1,5 @@
+//! A network between a store and its server that tests can interrupt.
+
 use std::net::SocketAddr;
 
 use tokio::io::copy_bidirectional;
@@ -20,7 +22,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// A wire to the server that `url` names.
+    /// Creates a network to the server that `url` names.
     pub async fn to(url: &str) -> Self {
         let (before, rest) = url.split_once('@').expect("a URL with a user");
         let (server, after) = rest.split_once('/').expect("a URL with a path");
@@ -32,22 +34,22 @@ impl Wire {
         Self { url: format!("{before}@{here}/{after}"), state, _running: running }
     }
 
-    /// The server's URL by way of this wire.
+    /// Returns the server's URL through this network.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Connections end, and new ones end at once, as while a server starts again.
+    /// Ends all connections, and new ones immediately, as during a restart of the server.
     pub fn cut(&self) {
         self.state.send_replace(State::Cut);
     }
 
-    /// Nothing comes through any more, and nobody is told: neither on the connections that are there, for ever, nor on new ones.
+    /// Drops all data without closing anything: on the open connections forever, and on new ones.
     pub fn silence(&self) {
         self.state.send_replace(State::Silent);
     }
 
-    /// New connections work.
+    /// Lets new connections work.
     pub fn mend(&self) {
         self.state.send_replace(State::Open);
     }

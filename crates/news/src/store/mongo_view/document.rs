@@ -1,4 +1,4 @@
-//! An article as a document.
+//! Articles as documents.
 
 use chassis::StoreFailure;
 use kernel::{ArticleId, Label, nfc};
@@ -6,13 +6,13 @@ use mongodb::bson::{Document, doc};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::select;
+use super::values::{StoredId, key, moment, version};
 use crate::domain::{Article, MAX_CONTENT_BYTES, placed_at};
 use crate::store::record::{BylineColumns, RecordError, read_document, write_document};
 
-/// What is read of an article; the content is absent where it was not asked for.
+/// The members of a document that make up an article. The content is empty if it was not requested.
 #[derive(Debug, Deserialize)]
-pub(super) struct Row {
+pub(super) struct ArticleRow {
     byline: String,
     /// Absent in articles of an older program: the byline is the author's.
     byline_of: Option<Owner>,
@@ -21,7 +21,7 @@ pub(super) struct Row {
     content: String,
 }
 
-/// The account whose name a byline is: a UUID as text, or nothing at all for a byline that is text.
+/// The account whose name a byline is: a UUID as text, or an empty text for a byline that is text.
 #[derive(Debug, Deserialize)]
 struct Owner(String);
 
@@ -31,35 +31,36 @@ impl Owner {
     }
 }
 
-impl Row {
+impl ArticleRow {
+    /// Reads the article.
     pub(super) fn article(self) -> Result<Article, StoreFailure> {
         let owner = self.byline_of.map(|owner| owner.id()).transpose()?;
         read_document(&self.document, self.content, BylineColumns::new(self.byline, owner)).map_err(broken)
     }
 }
 
-/// How long the text of an article is; absent in what a program of an older form has written.
+/// The size of the text of an article. It is absent in documents of an older form.
 #[derive(Debug, Deserialize)]
-pub(super) struct Size {
+pub(super) struct SizeRow {
     #[serde(rename = "_id")]
-    id: select::Id,
+    id: StoredId,
     content_bytes: Option<i64>,
 }
 
-impl Size {
-    /// What is read for it.
+impl SizeRow {
+    /// Returns the projection that reads it.
     pub fn columns() -> Document {
         doc! { "content_bytes": 1 }
     }
 
-    /// Returns the article and its size, the longest there can be if nobody has counted.
+    /// Returns the article and its size. A size that was never counted is the greatest possible one.
     pub fn of_article(&self) -> (ArticleId, u64) {
         let bytes = self.content_bytes.and_then(|bytes| u64::try_from(bytes).ok());
         (self.id.0, bytes.unwrap_or(MAX_CONTENT_BYTES as u64))
     }
 }
 
-/// The size of a text as it stands beside it. (The server could count, but FerretDB can't.)
+/// Returns the size of a text, which is stored beside it. (The server could count, but FerretDB can't.)
 pub(super) fn size(content: &str) -> i64 {
     i64::try_from(content.len()).unwrap_or(i64::MAX)
 }
@@ -68,13 +69,13 @@ pub(super) fn broken(error: RecordError) -> StoreFailure {
     StoreFailure::broken(error)
 }
 
-/// An article as a document, but for its id.
+/// Returns the members of an article's document, except its id.
 pub(super) fn fields(article: &Article, erased: bool) -> Result<Document, StoreFailure> {
     let byline = if erased { "" } else { article.byline.as_str() };
     let mut fields = doc! {
         "version": version(article),
         "state": article.state.as_str(),
-        "published_at": article.published_at.map(select::moment),
+        "published_at": article.published_at.map(moment),
         "author": key(article.author.uuid()),
         "byline": byline,
         "byline_of": article.byline.owner().map_or_else(String::new, |owner| key(owner.uuid())),
@@ -87,35 +88,25 @@ pub(super) fn fields(article: &Article, erased: bool) -> Result<Document, StoreF
     Ok(fields)
 }
 
-/// What lists ask for and order by.
+/// Returns the members by which lists filter and sort.
 pub(super) fn listed(article: &Article) -> Document {
     doc! {
-        "placed_at": select::moment(placed_at(article)),
-        "updated_at": select::moment(article.updated_at),
+        "placed_at": moment(placed_at(article)),
+        "updated_at": moment(article.updated_at),
         "labels": article.story.tags.iter().map(Label::key).collect::<Vec<_>>(),
     }
 }
 
-/// What the byline is matched by.
+/// Returns the members by which bylines are compared.
 pub(super) fn matched(byline: &str) -> Document {
     doc! { "byline_key": nfc(byline).as_ref() }
 }
 
-/// What is read of an article.
+/// Returns the projection that reads an [`ArticleRow`].
 pub(super) fn columns(with_content: bool) -> Document {
     let mut columns = doc! { "_id": 0, "byline": 1, "byline_of": 1, "document": 1 };
     if with_content {
         columns.insert("content", 1);
     }
     columns
-}
-
-/// A UUID as text, which sorts as the UUIDs do. (FerretDB hands only texts and numbers on to its own database: with the
-/// binary type every question for one article reads them all. Tried: 70 ms among 1,000 articles.)
-pub(super) fn key(id: Uuid) -> String {
-    id.hyphenated().to_string()
-}
-
-pub(super) fn version(article: &Article) -> i64 {
-    i64::from(article.version.number())
 }

@@ -1,19 +1,26 @@
+//! Errors of the driver as failures of the store.
+
 use chassis::StoreFailure;
 use mongodb::error::{Error, ErrorKind, RETRYABLE_WRITE_ERROR, WriteFailure};
 
-/// What the driver said, as a failure of the store. Its kind is the sentence for the log; the rest is the server's whole
-/// answer, byte by byte.
+/// Returns an error of the driver as a failure of the store. The error's kind is the sentence for the log;
+/// the rest of it is the whole answer of the server, byte by byte.
 pub(super) fn failure(error: Error) -> StoreFailure {
-    let said = error.kind.to_string();
-    if is_transient(&error) { StoreFailure::Unavailable(said.into()) } else { StoreFailure::broken(said) }
+    let sentence = error.kind.to_string();
+    if is_transient(&error) {
+        StoreFailure::Unavailable(sentence.into())
+    } else {
+        StoreFailure::broken(sentence)
+    }
 }
 
-/// Whether a document with this id was there already, which is what a guarded upsert says of a version that is not newer.
+/// True if a document with this id exists already. A guarded upsert of a version that is not newer fails with
+/// this error.
 pub(super) fn is_duplicate(error: &Error) -> bool {
     code(error) == Some(DUPLICATE_KEY)
 }
 
-/// The code of "a unique index has this key already".
+/// The code for a key that a unique index contains already.
 pub(super) const DUPLICATE_KEY: i32 = 11_000;
 
 fn code(error: &Error) -> Option<i32> {
@@ -24,7 +31,7 @@ fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// Whether it may be otherwise later: told by the code, since texts differ from server to server.
+/// True if the same request may succeed later. It looks at the code, because texts differ between servers.
 fn is_transient(error: &Error) -> bool {
     match &*error.kind {
         ErrorKind::Io(_)
@@ -46,7 +53,8 @@ fn passes(code: i32) -> bool {
         | 91 | 189 | 10_107 | 11_600 | 11_602 | 13_435 | 13_436
         // A lock, a conflict of writes, the time limit, the write concern.
         | 24 | 46 | 50 | 64 | 112 | 262
-        // FerretDB's only word for trouble with the database behind it. (In MongoDB it is a bug of the server.)
+        // FerretDB's only code for trouble with the database behind it. (In MongoDB it is a bug of the
+        // server.)
         | 1
     )
 }
@@ -58,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_broke_is_away_and_a_wrong_question_is_broken() {
+    fn a_broken_connection_is_unavailable_and_a_wrong_query_is_a_defect() {
         let broke = Error::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         assert_eq!(failure(broke).kind(), Kind::Unavailable);
         assert_eq!(failure(Error::custom("nonsense")).kind(), Kind::Internal);

@@ -1,4 +1,4 @@
-//! The documents that say something about all of a database, each under a name.
+//! The collection `marks`: documents about the whole database, each under a name.
 
 use chassis::StoreFailure;
 use mongodb::bson::{Document, doc};
@@ -6,17 +6,17 @@ use mongodb::{Collection, Database};
 
 use super::failure::{failure, is_duplicate};
 
-/// Where they are.
-pub(super) fn of<T: Send + Sync>(database: &Database) -> Collection<T> {
+/// Returns the collection.
+pub(super) fn collection<T: Send + Sync>(database: &Database) -> Collection<T> {
     database.collection("marks")
 }
 
-/// Changes this one, and makes it where it is not there.
-pub(super) async fn put(database: &Database, name: &str, change: Document) -> Result<(), StoreFailure> {
-    let marks = of::<Document>(database);
+/// Changes the document `name`, and creates it if it does not exist.
+pub(super) async fn upsert(database: &Database, name: &str, change: Document) -> Result<(), StoreFailure> {
+    let marks = collection::<Document>(database);
     let this = doc! { "_id": name };
     match marks.update_one(this.clone(), change.clone()).upsert(true).await {
-        // Another replica has made it at the same moment: now it is there.
+        // Another replica has created it at the same moment.
         Err(error) if is_duplicate(&error) => marks.update_one(this, change).await,
         put => put,
     }

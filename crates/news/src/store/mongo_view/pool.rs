@@ -1,4 +1,4 @@
-//! The driver's connections, counted by what it says of them: it can't be asked.
+//! The connections of the driver, counted by its events, because it has no other way to count them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,32 +14,31 @@ struct Connections {
 }
 
 impl Connections {
-    fn hear(&self, event: &CmapEvent) {
+    fn count(&self, event: &CmapEvent) {
         match event {
             CmapEvent::ConnectionCreated(_) => _ = self.open.fetch_add(1, Ordering::Relaxed),
-            CmapEvent::ConnectionClosed(_) => less(&self.open),
+            CmapEvent::ConnectionClosed(_) => decrement(&self.open),
             CmapEvent::ConnectionCheckedOut(_) => _ = self.used.fetch_add(1, Ordering::Relaxed),
-            CmapEvent::ConnectionCheckedIn(_) => less(&self.used),
+            CmapEvent::ConnectionCheckedIn(_) => decrement(&self.used),
             _ => {}
         }
     }
 
-    fn seen(&self, most: u32) -> Pool {
+    fn pool(&self, most: u32) -> Pool {
         let open = self.open.load(Ordering::Relaxed);
         Pool { open, idle: open.saturating_sub(self.used.load(Ordering::Relaxed)), most }
     }
 }
 
-fn less(count: &AtomicU32) {
-    // Several servers have a pool each, and their events no common order: it never goes below nothing.
-    let _nothing_left =
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
+fn decrement(count: &AtomicU32) {
+    // Each server has a pool of its own, and their events have no common order. So the count stops at 0.
+    let _was_zero = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| count.checked_sub(1));
 }
 
-/// Shows the connections of a client in the metrics. The handler goes into its options.
+/// Shows the connections of a client in the metrics. Returns the event handler for the client's options.
 pub(super) fn watch(service: &str, most: u32) -> (EventHandler<CmapEvent>, WatchedPool) {
     let connections = Arc::new(Connections::default());
-    let told = connections.clone();
-    let watched = watch_pool(format!("{service}:mongodb"), move || connections.seen(most));
-    (EventHandler::callback(move |event| told.hear(&event)), watched)
+    let counted = connections.clone();
+    let watched = watch_pool(format!("{service}:mongodb"), move || connections.pool(most));
+    (EventHandler::callback(move |event| counted.count(&event)), watched)
 }

@@ -1,11 +1,14 @@
+//! Queries of a view.
+
 use kernel::{ArticleId, Timestamp};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
-use super::document::key;
+use super::values::{StoredId, key, moment};
 use crate::domain::{Filter, Order, Part, Position, Start};
 
-/// The filter as the server knows it. A single state is asked for as such: FerretDB hands only "is equal to" on to its own database.
+/// Returns a filter as the server understands it. A single state becomes an equality, because FerretDB passes
+/// only equalities on to its own database.
 pub(super) fn passing(filter: &Filter) -> Document {
     let mut passing = match filter.states().as_slice() {
         [one] => doc! { "state": one.as_str() },
@@ -35,7 +38,7 @@ pub(super) fn passing(filter: &Filter) -> Document {
     passing
 }
 
-/// The filter, and from where on.
+/// Returns the filter of a part, with its start.
 pub(super) fn wanted(part: &Part) -> Document {
     let mut wanted = passing(&part.filter);
     if let Start::After(place) | Start::Before(place) = part.start {
@@ -48,11 +51,13 @@ pub(super) fn wanted(part: &Part) -> Document {
     wanted
 }
 
+/// Returns the order in which a part is read.
 pub(super) fn sorted(part: &Part) -> Document {
     let direction = if part.descends() { -1 } else { 1 };
     doc! { column(part.order): direction, "_id": direction }
 }
 
+/// Returns the member by which an order sorts.
 pub(super) fn column(order: Order) -> &'static str {
     match order {
         Order::Newest | Order::Oldest => "placed_at",
@@ -60,32 +65,25 @@ pub(super) fn column(order: Order) -> &'static str {
     }
 }
 
-pub(super) fn moment(at: Timestamp) -> DateTime {
-    DateTime::from_millis(at.millis())
-}
-
-/// What is read where only the places are wanted.
+/// The position of an article.
 #[derive(Deserialize)]
-pub(super) struct Place {
+pub(super) struct PositionRow {
     #[serde(rename = "_id")]
-    id: Id,
+    id: StoredId,
     #[serde(alias = "updated_at")]
     placed_at: DateTime,
 }
 
-impl Place {
+impl PositionRow {
+    /// Reads the position.
     pub fn position(self) -> Position {
         Position { at: Timestamp::from_millis(self.placed_at.timestamp_millis()), id: self.id.0 }
     }
 }
 
-/// An id, which stands in the view as text.
-#[derive(Debug)]
-pub(super) struct Id(pub ArticleId);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| serde::de::Error::custom("the id is not a UUID"))
-    }
+/// Returns the filter of a request for some articles by their ids.
+pub(super) fn by_ids(ids: &[ArticleId], filter: &Filter) -> Document {
+    let mut wanted = passing(filter);
+    wanted.insert("_id", doc! { "$in": ids.iter().map(|id| key(id.uuid())).collect::<Vec<_>>() });
+    wanted
 }

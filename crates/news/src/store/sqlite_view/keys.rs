@@ -1,4 +1,5 @@
-//! The forms in which labels and bylines are matched. They are made in code, because SQLite folds ASCII alone.
+//! The forms in which labels and bylines are compared. They are made in code, because SQLite folds only
+//! ASCII.
 
 use chassis::StoreFailure;
 use chassis::sqlite::Database;
@@ -6,21 +7,22 @@ use kernel::{Label, match_key, nfc};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
-/// How many articles are changed in one transaction.
+/// The most articles that one transaction changes.
 const BATCH: u32 = 200;
 
-/// Returns the column `labels`: a JSON list of what the labels are matched by.
+/// Returns the column `labels`: a JSON list of the forms in which the labels are compared.
 pub(super) fn of_labels(labels: &[Label]) -> Result<String, StoreFailure> {
     Ok(serde_json::to_string(&labels.iter().map(Label::key).collect::<Vec<_>>())?)
 }
 
-/// Returns the column `byline_key`: what the byline is matched by, if it is another text.
+/// Returns the column `byline_key`: the form in which the byline is compared, if it is another text.
 pub(super) fn of_byline(byline: &str) -> Option<String> {
     let key = nfc(byline);
     (key != byline).then(|| key.into_owned())
 }
 
-/// Gives the articles of an older program their keys, once for each file. If it is interrupted, the next start does the rest.
+/// Gives the articles of an older program their keys, once for each file. If it is interrupted, the next
+/// start does the rest.
 pub(super) async fn renew(database: &Database) -> Result<(), StoreFailure> {
     let done: bool = sqlx::query_scalar("select exists (select 1 from done where work = 'keys')")
         .fetch_one(database.reader())
@@ -52,7 +54,7 @@ pub(super) async fn renew(database: &Database) -> Result<(), StoreFailure> {
     Ok(())
 }
 
-/// Renews the labels of some articles that are listed under `label`; whether there may be more.
+/// Renews the labels of some articles that are listed under `label`. Returns whether there may be more.
 async fn renew_labels(database: &Database, label: &str) -> Result<bool, StoreFailure> {
     let mut tx = database.write().await?;
     let old: Vec<(Uuid, String)> = sqlx::query_as(

@@ -1,7 +1,8 @@
+//! The view in a SQLite file.
+
 mod keys;
 mod select;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,19 +12,19 @@ use kernel::{ArticleId, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 
-use super::record::{BylineColumns, RecordError, read_document, write_document};
-use crate::domain::{Article, Filter, Part, placed_at};
+use super::record::{BylineColumns, read_document, write_document};
+use crate::domain::{Article, Filter, Part, in_order_of, placed_at};
 use crate::ports::{Listing, NewsView, Positions, Sizes};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-view");
 
-/// The tables as the first program made them, for tests of what becomes of them.
+/// Returns the migrations of the first program, for tests of updates.
 #[cfg(test)]
 pub(super) fn first_form() -> Migrator {
     Migrator::with_migrations(MIGRATOR.iter().take(1).cloned().collect())
 }
 
-/// The query side in a SQLite file: one process, one writer.
+/// The view in a SQLite file: one process, one writer.
 pub struct SqliteNewsView {
     database: Database,
 }
@@ -38,21 +39,17 @@ impl SqliteNewsView {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct ArticleRow {
     #[sqlx(flatten)]
     byline: BylineColumns,
     document: String,
     content: String,
 }
 
-impl Row {
+impl ArticleRow {
     fn article(self) -> Result<Article, StoreFailure> {
-        read_document(&self.document, self.content, self.byline).map_err(broken)
+        read_document(&self.document, self.content, self.byline).map_err(StoreFailure::broken)
     }
-}
-
-fn broken(error: RecordError) -> StoreFailure {
-    StoreFailure::broken(error)
 }
 
 #[async_trait]
@@ -70,12 +67,12 @@ impl NewsView for SqliteNewsView {
     }
 
     async fn get(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
-        let row: Option<Row> =
+        let row: Option<ArticleRow> =
             sqlx::query_as("select byline, byline_of, document, content from articles where id = ?")
                 .bind(id.uuid())
                 .fetch_optional(self.database.reader())
                 .await?;
-        row.map(Row::article).transpose()
+        row.map(ArticleRow::article).transpose()
     }
 
     async fn pick(
@@ -86,12 +83,8 @@ impl NewsView for SqliteNewsView {
     ) -> Result<Vec<Article>, StoreFailure> {
         let mut connection = self.database.reader().acquire().await?;
         let rows = select::picked(&mut connection, ids, filter, with_content).await?;
-        let mut found = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let article = row.article()?;
-            found.insert(article.id, article);
-        }
-        Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
+        let articles = rows.into_iter().map(ArticleRow::article).collect::<Result<_, _>>()?;
+        Ok(in_order_of(ids, articles))
     }
 
     async fn sizes(&self, ids: &[ArticleId], filter: &Filter) -> Result<Sizes, StoreFailure> {
@@ -106,7 +99,8 @@ impl NewsView for SqliteNewsView {
         let mut tx = self.database.reader().begin().await?;
         let total = select::total(&mut tx, &part.filter).await?;
         let rows = select::rows(&mut tx, part).await?;
-        let articles: Result<Vec<Article>, StoreFailure> = rows.into_iter().map(Row::article).collect();
+        let articles: Result<Vec<Article>, StoreFailure> =
+            rows.into_iter().map(ArticleRow::article).collect();
         Ok(Listing { articles: articles?, total })
     }
 
@@ -168,7 +162,7 @@ impl NewsView for SqliteNewsView {
         let mut tx = self.database.write().await?;
         for statement in [
             "delete from articles",
-            // Triggers keep both; what they were made wrong by would stay.
+            // Triggers maintain both tables, but they would not repair wrong rows.
             "delete from totals",
             "delete from article_labels",
             "insert into articles
@@ -203,8 +197,8 @@ impl NewsView for SqliteNewsView {
     }
 }
 
-/// The same statement for the live view and for the one that is being built. The guard on the version is in the
-/// statement: two deliveries at once can't both believe that theirs is the newer one.
+/// The statement that puts an article into the live view or into the new one. The guard on the version is in
+/// the statement, so two deliveries at the same time can't both take theirs for the newer one.
 macro_rules! put_into {
     ($table:literal) => {
         concat!(
@@ -248,7 +242,7 @@ async fn put(
         .bind(BylineColumns::owner_of(&article.byline))
         .bind(keys::of_byline(article.byline.as_str()))
         .bind(keys::of_labels(&article.story.tags)?)
-        .bind(write_document(article).map_err(broken)?)
+        .bind(write_document(article).map_err(StoreFailure::broken)?)
         .bind(article.story.content.as_str())
         .execute(tx)
         .await?;

@@ -1,28 +1,30 @@
+//! Queries of the view.
+
 use kernel::{ArticleId, Timestamp};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::Row;
+use super::ArticleRow;
 use crate::domain::{Filter, Order, Part, Position, Start};
 
-/// A question about the articles that pass a filter. Where a label is named it goes through that label's own list, which stands in
-/// the order of publication.
-struct Question<'a> {
+/// A query for the articles that pass a filter. If the filter names a label, it reads the list of that label,
+/// which is sorted by publication.
+struct ArticleQuery<'a> {
     text: QueryBuilder<Sqlite>,
     filter: &'a Filter,
 }
 
-impl<'a> Question<'a> {
+impl<'a> ArticleQuery<'a> {
     fn new(columns: &str, filter: &'a Filter) -> Self {
         let from = match filter.label {
             Some(_) => "article_labels l join articles a on a.id = l.article",
             None => "articles a",
         };
-        let mut question = Self { text: QueryBuilder::new(format!("select {columns} from {from}")), filter };
-        question.filtered();
-        question
+        let mut query = Self { text: QueryBuilder::new(format!("select {columns} from {from}")), filter };
+        query.add_filter();
+        query
     }
 
-    fn filtered(&mut self) {
+    fn add_filter(&mut self) {
         let (text, filter) = (&mut self.text, self.filter);
         text.push(" where a.state in (");
         let mut states = text.separated(", ");
@@ -41,7 +43,7 @@ impl<'a> Question<'a> {
         }
         for (bound, compare) in [(filter.from, ">="), (filter.to, "<=")] {
             if let Some(bound) = bound {
-                // What was never published has no such time and passes no bound.
+                // An article that was never published has no such time and passes no bound.
                 text.push(format!(" and a.published_at {compare} ")).push_bind(bound.millis());
                 text.push(format!(" and {} {compare} ", at_of(filter, Order::Newest)))
                     .push_bind(bound.millis());
@@ -49,7 +51,7 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// The part itself: from where, in which direction, how many.
+    /// Adds start, direction and limit of a part.
     fn part(mut self, part: &Part) -> QueryBuilder<Sqlite> {
         let (at, id) = (at_of(self.filter, part.order), id_of(self.filter, part.order));
         let text = &mut self.text;
@@ -66,7 +68,7 @@ impl<'a> Question<'a> {
     }
 }
 
-/// The column that an order goes by; a label's list has its own copy.
+/// Returns the column by which an order sorts. The list of a label has its own copy.
 fn at_of(filter: &Filter, order: Order) -> &'static str {
     match (order, &filter.label) {
         (Order::Updated, _) => "a.updated_at",
@@ -79,33 +81,33 @@ fn id_of(filter: &Filter, order: Order) -> &'static str {
     if filter.label.is_some() && order != Order::Updated { "l.article" } else { "a.id" }
 }
 
-/// The articles of a part, without their texts.
-pub(super) async fn rows(tx: &mut SqliteConnection, part: &Part) -> Result<Vec<Row>, sqlx::Error> {
+/// Reads the articles of a part, without their texts.
+pub(super) async fn rows(tx: &mut SqliteConnection, part: &Part) -> Result<Vec<ArticleRow>, sqlx::Error> {
     let columns = "a.byline, a.byline_of, a.document, '' as content";
-    let mut question = Question::new(columns, &part.filter).part(part);
-    let mut rows: Vec<Row> = question.build_query_as().fetch_all(tx).await?;
+    let mut query = ArticleQuery::new(columns, &part.filter).part(part);
+    let mut rows: Vec<ArticleRow> = query.build_query_as().fetch_all(tx).await?;
     if part.looks_back() {
         rows.reverse();
     }
     Ok(rows)
 }
 
-/// The places of a part: an index answers alone.
+/// Reads the positions of a part. An index is enough for it.
 pub(super) async fn positions(tx: &mut SqliteConnection, part: &Part) -> Result<Vec<Position>, sqlx::Error> {
     let columns = format!("{}, {}", at_of(&part.filter, part.order), id_of(&part.filter, part.order));
-    let mut question = Question::new(&columns, &part.filter).part(part);
-    let rows: Vec<(i64, uuid::Uuid)> = question.build_query_as().fetch_all(tx).await?;
-    let place = |(at, id)| Position { at: Timestamp::from_millis(at), id: ArticleId::new(id) };
-    let mut positions: Vec<Position> = rows.into_iter().map(place).collect();
+    let mut query = ArticleQuery::new(&columns, &part.filter).part(part);
+    let rows: Vec<(i64, uuid::Uuid)> = query.build_query_as().fetch_all(tx).await?;
+    let position = |(at, id)| Position { at: Timestamp::from_millis(at), id: ArticleId::new(id) };
+    let mut positions: Vec<Position> = rows.into_iter().map(position).collect();
     if part.looks_back() {
         positions.reverse();
     }
     Ok(positions)
 }
 
-/// How many articles pass: what the states hold is kept, the rest is counted.
+/// Returns the number of articles that pass. Totals by state are stored; all others are counted.
 pub(super) async fn total(tx: &mut SqliteConnection, filter: &Filter) -> Result<u64, sqlx::Error> {
-    let mut question = if filter.is_by_state_alone() {
+    let mut query = if filter.is_by_state_alone() {
         let mut text = QueryBuilder::new("select coalesce(sum(articles), 0) from totals where state in (");
         let mut states = text.separated(", ");
         for state in filter.states() {
@@ -114,25 +116,26 @@ pub(super) async fn total(tx: &mut SqliteConnection, filter: &Filter) -> Result<
         text.push(")");
         text
     } else {
-        Question::new("count(*)", filter).text
+        ArticleQuery::new("count(*)", filter).text
     };
-    let total: i64 = question.build_query_scalar().fetch_one(tx).await?;
+    let total: i64 = query.build_query_scalar().fetch_one(tx).await?;
     Ok(u64::try_from(total).unwrap_or_default())
 }
 
-/// Those of some articles that pass, in no order.
+/// Reads those of some articles that pass, in no order.
 pub(super) async fn picked(
     tx: &mut SqliteConnection,
     ids: &[ArticleId],
     filter: &Filter,
     with_content: bool,
-) -> Result<Vec<Row>, sqlx::Error> {
+) -> Result<Vec<ArticleRow>, sqlx::Error> {
     let content = if with_content { "a.content" } else { "'' as content" };
     let columns = format!("a.byline, a.byline_of, a.document, {content}");
     named(&columns, ids, filter).build_query_as().fetch_all(tx).await
 }
 
-/// How many bytes the texts of the same articles have. SQLite knows that from the head of a row, and reads no text for it.
+/// Reads the sizes of the texts of the same articles. SQLite finds them in the head of a row and does not
+/// read the texts.
 pub(super) async fn sizes(
     tx: &mut SqliteConnection,
     ids: &[ArticleId],
@@ -142,12 +145,12 @@ pub(super) async fn sizes(
 }
 
 fn named(columns: &str, ids: &[ArticleId], filter: &Filter) -> QueryBuilder<Sqlite> {
-    let mut question = Question::new(columns, filter).text;
-    question.push(" and a.id in (");
-    let mut places = question.separated(", ");
+    let mut query = ArticleQuery::new(columns, filter).text;
+    query.push(" and a.id in (");
+    let mut keys = query.separated(", ");
     for id in ids {
-        places.push_bind(id.uuid());
+        keys.push_bind(id.uuid());
     }
-    question.push(")");
-    question
+    query.push(")");
+    query
 }

@@ -1,3 +1,7 @@
+//! The event store in a SQLite file.
+
+mod answers;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -12,14 +16,14 @@ use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::record::{BylineColumns, RecordError, read_event, read_link, write_event};
-use super::sqlite_answers;
-use crate::domain::{Article, Backwards, Change, GENESIS, Link, Step, link};
-use crate::ports::{Answer, AppendError, EventStore, Fact, Once};
+use super::record::{BylineColumns, write_event};
+use super::rows::{LinkRow, VersionRow};
+use crate::domain::{Article, ChainLink, GENESIS, HistoryBuilder, HistoryEntry, chain_hash};
+use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-events");
 
-/// The command side in a SQLite file: one process, one writer.
+/// The event store in a SQLite file: one process, one writer.
 pub struct SqliteEventStore {
     database: Database,
     wake: Arc<Notify>,
@@ -32,64 +36,39 @@ impl SqliteEventStore {
         Ok(Self { database, wake: Arc::default() })
     }
 
-    /// The messages that wait in the same file.
+    /// Returns the outbox in the same file.
     pub fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(SqliteOutbox::new(self.database.clone(), self.wake.clone()))
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct VersionRow {
-    record: String,
-    #[sqlx(flatten)]
-    byline: BylineColumns,
-}
-
-impl VersionRow {
-    fn article(self) -> Result<Article, StoreFailure> {
-        Ok(self.change()?.article)
-    }
-
-    fn change(self) -> Result<Change, StoreFailure> {
-        read_event(&self.record, self.byline).map_err(broken)
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct LinkRow {
-    version: u32,
-    record: String,
-    prev_hash: String,
-    hash: String,
-}
-
-fn broken(error: RecordError) -> StoreFailure {
-    StoreFailure::broken(error)
-}
-
 #[async_trait]
 impl EventStore for SqliteEventStore {
-    async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
+    async fn append(
+        &self,
+        changes: &[ChangeWithMessage],
+        key: Option<&CommandKey>,
+    ) -> Result<(), AppendError> {
         let mut tx = self.database.write().await?;
-        refuse_the_erased(&mut tx, facts).await?;
-        if let (Some(once), Some(last)) = (once, facts.last()) {
-            sqlite_answers::keep_done(&mut tx, once, &last.change.article).await?;
+        refuse_erased_writers(&mut tx, changes).await?;
+        if let (Some(key), Some(last)) = (key, changes.last()) {
+            answers::keep(&mut tx, key, &last.change.article).await?;
         }
-        for fact in facts {
-            append_one(&mut tx, fact).await?;
+        for each in changes {
+            append_one(&mut tx, each).await?;
         }
         tx.commit().await?;
         self.wake.notify_one();
         Ok(())
     }
 
-    async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure> {
-        sqlite_answers::find(self.database.reader(), once).await
+    async fn answer(&self, key: &CommandKey) -> Result<Option<KeptAnswer>, StoreFailure> {
+        answers::find(self.database.reader(), key).await
     }
 
     async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure> {
         let mut tx = self.database.write().await?;
-        let forgotten = sqlite_answers::forget(&mut tx, now, limit).await?;
+        let forgotten = answers::forget(&mut tx, now, limit).await?;
         tx.commit().await?;
         Ok(forgotten)
     }
@@ -119,12 +98,12 @@ impl EventStore for SqliteEventStore {
         row.map(VersionRow::article).transpose()
     }
 
-    async fn steps(
+    async fn history(
         &self,
         id: ArticleId,
         before: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<Step>, StoreFailure> {
+    ) -> Result<Vec<HistoryEntry>, StoreFailure> {
         let mut rows = sqlx::query_as::<_, VersionRow>(
             "select e.record, b.byline, b.person as byline_of
              from events e join bylines b on b.article = e.article and b.version = e.version
@@ -134,20 +113,20 @@ impl EventStore for SqliteEventStore {
         .bind(before.map_or(u32::MAX, Version::number))
         .bind(i64::from(limit) + 1)
         .fetch(self.database.reader());
-        let mut steps = Backwards::new(limit);
+        let mut history = HistoryBuilder::new(limit);
         while let Some(row) = rows.try_next().await? {
-            steps.take(row.change()?);
+            history.add(row.change()?);
         }
-        Ok(steps.steps())
+        Ok(history.build())
     }
 
-    async fn history(
+    async fn links(
         &self,
         id: ArticleId,
         after: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<Link>, StoreFailure> {
-        let rows: Vec<LinkRow> = sqlx::query_as(
+    ) -> Result<Vec<ChainLink>, StoreFailure> {
+        let rows: Vec<LinkRow<u32>> = sqlx::query_as(
             "select version, record, prev_hash, hash from events
              where article = ? and version > ? order by version limit ?",
         )
@@ -156,8 +135,7 @@ impl EventStore for SqliteEventStore {
         .bind(limit)
         .fetch_all(self.database.reader())
         .await?;
-        let link = |row: LinkRow| read_link(Version::new(row.version), row.record, row.prev_hash, row.hash);
-        Ok(rows.into_iter().map(link).collect())
+        Ok(rows.into_iter().map(|row| row.link(Version::new)).collect())
     }
 
     async fn ids(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<ArticleId>, StoreFailure> {
@@ -179,7 +157,7 @@ impl EventStore for SqliteEventStore {
                and not exists (select 1 from events n where n.article = e.article and n.version = e.version + 1)
              order by e.article limit ?",
         )
-        // No article has the nil id: it is before all of them.
+        // No article has the nil id. It sorts before all ids.
         .bind(after.map_or(Uuid::nil(), ArticleId::uuid))
         .bind(limit)
         .fetch_all(self.database.reader())
@@ -193,7 +171,7 @@ impl EventStore for SqliteEventStore {
             .bind(person.uuid())
             .execute(&mut *tx)
             .await?;
-        // Also where this has been done before: whoever did it may have been killed before it was true.
+        // Also for a repeated erasure: the first one may have been killed before the files were wiped.
         let named: bool = sqlx::query_scalar("select exists (select 1 from bylines where person = ?)")
             .bind(person.uuid())
             .fetch_one(&mut *tx)
@@ -228,11 +206,14 @@ impl EventStore for SqliteEventStore {
     }
 }
 
-/// A token of somebody who was erased lives on for some minutes; what it writes is refused.
-async fn refuse_the_erased(tx: &mut SqliteConnection, facts: &[Fact]) -> Result<(), AppendError> {
-    for fact in facts {
+/// Refuses changes of an erased account, whose token is valid for some more minutes.
+async fn refuse_erased_writers(
+    tx: &mut SqliteConnection,
+    changes: &[ChangeWithMessage],
+) -> Result<(), AppendError> {
+    for each in changes {
         let erased: bool = sqlx::query_scalar("select exists (select 1 from erased where person = ?)")
-            .bind(fact.change.by.uuid())
+            .bind(each.change.by.uuid())
             .fetch_one(&mut *tx)
             .await?;
         if erased {
@@ -242,11 +223,11 @@ async fn refuse_the_erased(tx: &mut SqliteConnection, facts: &[Fact]) -> Result<
     Ok(())
 }
 
-async fn append_one(tx: &mut SqliteConnection, fact: &Fact) -> Result<(), AppendError> {
-    let article = &fact.change.article;
+async fn append_one(tx: &mut SqliteConnection, appended: &ChangeWithMessage) -> Result<(), AppendError> {
+    let article = &appended.change.article;
     let Some(before) = hash_before(tx, article).await? else { return Err(stale(tx, article).await?) };
-    let record = write_event(&fact.change).map_err(broken)?;
-    let hash = link(&before, &record);
+    let record = write_event(&appended.change).map_err(StoreFailure::broken)?;
+    let hash = chain_hash(&before, &record);
     let inserted = sqlx::query(
         "insert into events (article, version, record, prev_hash, hash) values (?, ?, ?, ?, ?)
          on conflict (article, version) do nothing",
@@ -275,11 +256,11 @@ async fn append_one(tx: &mut SqliteConnection, fact: &Fact) -> Result<(), Append
     .bind(article.byline.as_str())
     .execute(&mut *tx)
     .await?;
-    enqueue(tx, &fact.message).await?;
+    enqueue(tx, &appended.message).await?;
     Ok(())
 }
 
-/// The hash that this version links to; `None` where the version before it is not there.
+/// Returns the hash that this version links to; `None` if the version before it does not exist.
 async fn hash_before(tx: &mut SqliteConnection, article: &Article) -> Result<Option<String>, sqlx::Error> {
     if article.version == Version::FIRST {
         return Ok(Some(GENESIS.to_owned()));
@@ -312,8 +293,8 @@ async fn claim_slug(tx: &mut SqliteConnection, article: &Article) -> Result<(), 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_outbox_is_the_one_that_the_bus_describes() {
-        let migration = include_str!("../../../../db/news/sqlite-events/0002_outbox.sql");
+    fn the_outbox_table_is_the_one_that_the_bus_describes() {
+        let migration = include_str!("../../../../../db/news/sqlite-events/0002_outbox.sql");
         assert!(migration.contains(bus::sqlite_outbox::TABLE.trim()));
     }
 }

@@ -1,3 +1,7 @@
+//! The event store in PostgreSQL.
+
+mod answers;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,82 +15,57 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
-use super::postgres_answers;
-use super::record::{BylineColumns, RecordError, read_event, read_link, write_event};
-use crate::domain::{Article, Backwards, Change, GENESIS, Link, Step, link};
-use crate::ports::{Answer, AppendError, EventStore, Fact, Once};
+use super::record::{BylineColumns, write_event};
+use super::rows::{LinkRow, VersionRow};
+use crate::domain::{Article, ChainLink, Change, GENESIS, HistoryBuilder, HistoryEntry, chain_hash};
+use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/postgres-events");
 
-/// The command side in a PostgreSQL database, shared by the section's replicas.
+/// The event store in a PostgreSQL database, shared by the section's replicas.
 pub struct PostgresEventStore {
     database: Database,
     bell: Bell,
 }
 
 impl PostgresEventStore {
-    /// Connects, and brings the tables up to date. `service` is the name that the server shows for the connections.
+    /// Connects, and updates the tables. `service` is the name that the server shows for the connections.
     pub async fn open(url: &str, service: &str) -> Result<Self, StoreFailure> {
         let database = Database::open(url, service, &MIGRATOR).await?;
         Ok(Self { bell: Bell::new(&database), database })
     }
 
-    /// The messages that wait in the same database.
+    /// Returns the outbox in the same database.
     pub fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(PostgresOutbox::new(self.database.clone()))
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct VersionRow {
-    record: String,
-    #[sqlx(flatten)]
-    byline: BylineColumns,
-}
-
-impl VersionRow {
-    fn article(self) -> Result<Article, StoreFailure> {
-        Ok(self.change()?.article)
-    }
-
-    fn change(self) -> Result<Change, StoreFailure> {
-        read_event(&self.record, self.byline).map_err(broken)
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct LinkRow {
-    version: i32,
-    record: String,
-    prev_hash: String,
-    hash: String,
-}
-
-fn broken(error: RecordError) -> StoreFailure {
-    StoreFailure::broken(error)
-}
-
 #[async_trait]
 impl EventStore for PostgresEventStore {
-    async fn append(&self, facts: &[Fact], once: Option<&Once>) -> Result<(), AppendError> {
+    async fn append(
+        &self,
+        changes: &[ChangeWithMessage],
+        key: Option<&CommandKey>,
+    ) -> Result<(), AppendError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
-            let mut before = Vec::with_capacity(facts.len());
-            for fact in facts {
-                before.push(hash_before(&mut tx, &fact.change).await?);
+            let mut before = Vec::with_capacity(changes.len());
+            for each in changes {
+                before.push(hash_before(&mut tx, &each.change).await?);
             }
-            if let (Some(once), Some(last)) = (once, facts.last()) {
-                // Waits for another transaction under this key, and then finds what that has done.
-                postgres_answers::keep_done(&mut tx, once, &last.change.article).await?;
+            if let (Some(key), Some(last)) = (key, changes.last()) {
+                // Waits for another transaction under this key, and then finds its answer.
+                answers::keep(&mut tx, key, &last.change.article).await?;
             }
             let mut last: Option<(&Article, String)> = None;
-            for (fact, before) in facts.iter().zip(before) {
-                let article = &fact.change.article;
-                // Of several versions of an article at once each links to the one before it.
+            for (each, before) in changes.iter().zip(before) {
+                let article = &each.change.article;
+                // Of several new versions of an article, each links to the one before it.
                 let own =
                     last.filter(|(last, _)| last.id == article.id && last.version.next() == article.version);
                 let before = own.map(|(_, hash)| hash).or(before);
-                last = Some((article, append_one(&mut tx, fact, before).await?));
+                last = Some((article, append_one(&mut tx, each, before).await?));
             }
             tx.commit().await?;
             self.bell.ring();
@@ -95,12 +74,12 @@ impl EventStore for PostgresEventStore {
         .await
     }
 
-    async fn answer(&self, once: &Once) -> Result<Option<Answer>, StoreFailure> {
-        in_time(postgres_answers::find(self.database.pool(), once)).await
+    async fn answer(&self, key: &CommandKey) -> Result<Option<KeptAnswer>, StoreFailure> {
+        in_time(answers::find(self.database.pool(), key)).await
     }
 
     async fn forget_answers(&self, now: Timestamp, limit: u32) -> Result<u64, StoreFailure> {
-        in_time(postgres_answers::forget(self.database.pool(), now, limit)).await
+        in_time(answers::forget(self.database.pool(), now, limit)).await
     }
 
     async fn latest(&self, id: ArticleId) -> Result<Option<Article>, StoreFailure> {
@@ -122,18 +101,18 @@ impl EventStore for PostgresEventStore {
              where e.article = $1 and e.version = $2",
         )
         .bind(id.uuid())
-        .bind(number(version))
+        .bind(integer(version))
         .fetch_optional(self.database.pool());
         let row = in_time(row.map_err(StoreFailure::from)).await?;
         row.map(VersionRow::article).transpose()
     }
 
-    async fn steps(
+    async fn history(
         &self,
         id: ArticleId,
         before: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<Step>, StoreFailure> {
+    ) -> Result<Vec<HistoryEntry>, StoreFailure> {
         in_time(async {
             let mut rows = sqlx::query_as::<_, VersionRow>(
                 "select e.record, b.byline, b.person as byline_of
@@ -141,35 +120,34 @@ impl EventStore for PostgresEventStore {
                  where e.article = $1 and e.version < $2 order by e.version desc limit $3",
             )
             .bind(id.uuid())
-            .bind(before.map_or(i32::MAX, number))
+            .bind(before.map_or(i32::MAX, integer))
             .bind(i64::from(limit) + 1)
             .fetch(self.database.pool());
-            let mut steps = Backwards::new(limit);
+            let mut history = HistoryBuilder::new(limit);
             while let Some(row) = rows.try_next().await? {
-                steps.take(row.change()?);
+                history.add(row.change()?);
             }
-            Ok(steps.steps())
+            Ok(history.build())
         })
         .await
     }
 
-    async fn history(
+    async fn links(
         &self,
         id: ArticleId,
         after: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<Link>, StoreFailure> {
-        let rows = sqlx::query_as::<_, LinkRow>(
+    ) -> Result<Vec<ChainLink>, StoreFailure> {
+        let rows = sqlx::query_as::<_, LinkRow<i32>>(
             "select version, record, prev_hash, hash from events
              where article = $1 and version > $2 order by version limit $3",
         )
         .bind(id.uuid())
-        .bind(after.map_or(0, number))
+        .bind(after.map_or(0, integer))
         .bind(i64::from(limit))
         .fetch_all(self.database.pool());
         let rows = in_time(rows.map_err(StoreFailure::from)).await?;
-        let link = |row: LinkRow| read_link(version(row.version), row.record, row.prev_hash, row.hash);
-        Ok(rows.into_iter().map(link).collect())
+        Ok(rows.into_iter().map(|row| row.link(version)).collect())
     }
 
     async fn ids(&self, after: Option<ArticleId>, limit: u32) -> Result<Vec<ArticleId>, StoreFailure> {
@@ -191,7 +169,7 @@ impl EventStore for PostgresEventStore {
                and not exists (select 1 from events n where n.article = e.article and n.version = e.version + 1)
              order by e.article limit $2",
         )
-        // No article has the nil id: it is before all of them.
+        // No article has the nil id. It sorts before all ids.
         .bind(after.map_or(Uuid::nil(), ArticleId::uuid))
         .bind(i64::from(limit))
         .fetch_all(self.database.pool());
@@ -202,7 +180,8 @@ impl EventStore for PostgresEventStore {
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
         in_time(async {
             let mut tx = self.database.begin().await?;
-            // Waits for appends in this person's name, and they for this: either sees what the other has done.
+            // Appends in this person's name wait for this transaction, and it waits for them. So each sees
+            // the effect of the other.
             sqlx::query("select pg_advisory_xact_lock(hashtextextended('byline.' || $1::text, 0))")
                 .bind(person.uuid())
                 .execute(&mut *tx)
@@ -246,9 +225,10 @@ impl EventStore for PostgresEventStore {
     }
 }
 
-/// The hash that this version links to; `None` where the version before it is not there. What somebody writes who was erased is
-/// refused: a token of theirs may live on for some minutes. From here to the end of the transaction the owner of the byline is not erased:
-/// that would miss a byline that is not committed yet.
+/// Returns the hash that this version links to; `None` if the version before it does not exist. A change of
+/// an erased account, whose token is valid for some more minutes, is refused. From here to the end of the
+/// transaction the owner of the byline can't be erased: an erasure would miss a byline that is not committed
+/// yet.
 async fn hash_before(tx: &mut PgConnection, change: &Change) -> Result<Option<String>, AppendError> {
     let article = &change.article;
     let (hash, erased): (Option<String>, bool) = sqlx::query_as(
@@ -256,7 +236,7 @@ async fn hash_before(tx: &mut PgConnection, change: &Change) -> Result<Option<St
          from pg_advisory_xact_lock_shared(hashtextextended('byline.' || $3::text, 0))",
     )
     .bind(article.id.uuid())
-    .bind(number(article.version) - 1)
+    .bind(integer(article.version) - 1)
     .bind(BylineColumns::owner_of(&article.byline))
     .bind(change.by.uuid())
     .fetch_one(tx)
@@ -268,18 +248,19 @@ async fn hash_before(tx: &mut PgConnection, change: &Change) -> Result<Option<St
     }
 }
 
-/// Adds a version, and returns its hash. A first version claims its slug; a person who was erased meanwhile gets no byline.
+/// Adds a version. Returns its hash. A first version claims its slug. A person who was erased meanwhile gets
+/// no byline.
 async fn append_one(
     tx: &mut PgConnection,
-    fact: &Fact,
+    appended: &ChangeWithMessage,
     before: Option<String>,
 ) -> Result<String, AppendError> {
-    let article = &fact.change.article;
+    let article = &appended.change.article;
     let Some(before) = before else { return Err(stale(tx, article).await?) };
-    let record = write_event(&fact.change).map_err(broken)?;
-    let hash = link(&before, &record);
-    // One statement: each is a journey to the server and back, with the lock in hand.
-    let (appended, named): (bool, bool) = sqlx::query_as(
+    let record = write_event(&appended.change).map_err(StoreFailure::broken)?;
+    let hash = chain_hash(&before, &record);
+    // One statement, because each is a round trip to the server that holds the lock.
+    let (inserted, named): (bool, bool) = sqlx::query_as(
         "with event as (
              insert into events (article, version, happened_at, record, prev_hash, hash) values ($1, $2, $3, $4, $5, $6)
              on conflict (article, version) do nothing returning 1
@@ -293,7 +274,7 @@ async fn append_one(
          select exists (select 1 from event), $2 <> 1 or exists (select 1 from slug)",
     )
     .bind(article.id.uuid())
-    .bind(number(article.version))
+    .bind(integer(article.version))
     .bind(timestamptz(article.updated_at))
     .bind(&record)
     .bind(&before)
@@ -303,12 +284,12 @@ async fn append_one(
     .bind(article.slug.as_str())
     .fetch_one(&mut *tx)
     .await?;
-    match (appended, named) {
+    match (inserted, named) {
         (false, _) => return Err(stale(tx, article).await?),
         (true, false) => return Err(AppendError::SlugTaken),
         (true, true) => {}
     }
-    enqueue(tx, &fact.message).await?;
+    enqueue(tx, &appended.message).await?;
     Ok(hash)
 }
 
@@ -320,11 +301,12 @@ async fn stale(tx: &mut PgConnection, article: &Article) -> Result<AppendError, 
     Ok(AppendError::Stale { current: current.map(version) })
 }
 
-/// Versions count single changes: they do not reach the end of an `integer`.
-fn number(version: Version) -> i32 {
+/// Returns the version as an `integer`. Versions count single changes, so they do not reach its end.
+fn integer(version: Version) -> i32 {
     i32::try_from(version.number()).unwrap_or(i32::MAX)
 }
 
+/// Reads a version from an `integer`.
 fn version(number: i32) -> Version {
     Version::new(u32::try_from(number).unwrap_or_default())
 }
@@ -332,8 +314,8 @@ fn version(number: i32) -> Version {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_outbox_is_the_one_that_the_bus_describes() {
-        let migration = include_str!("../../../../db/news/postgres-events/0002_outbox.sql");
+    fn the_outbox_table_is_the_one_that_the_bus_describes() {
+        let migration = include_str!("../../../../../db/news/postgres-events/0002_outbox.sql");
         assert!(migration.contains(bus::postgres_outbox::TABLE.trim()));
     }
 }

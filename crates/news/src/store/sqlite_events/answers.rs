@@ -1,14 +1,15 @@
-//! The answers to commands that came under a key, in a SQLite file.
+//! The answers to commands under keys, in a SQLite file.
 
 use chassis::StoreFailure;
-use kernel::{ArticleId, Timestamp, Version};
+use kernel::{Timestamp, Version};
 use sqlx::{SqliteConnection, SqlitePool};
-use uuid::Uuid;
 
 use crate::domain::Article;
-use crate::ports::{Answer, AppendError, Once};
+use crate::ports::{AppendError, CommandKey, KeptAnswer};
+use crate::store::rows::AnswerRow;
 
-/// A row whose time is over is as good as none, as is a refusal, which an older release has kept; and an erased person gets none.
+/// A row whose time is over does not count, nor does a refusal that an older release has kept. An erased
+/// person gets no row.
 const KEEP: &str =
     "insert into answers (owner, command, idempotency_key, fingerprint, article, version, kept_until)
      select ?, ?, ?, ?, ?, ?, ? where not exists (select 1 from erased where person = ?)
@@ -17,61 +18,52 @@ const KEEP: &str =
         refusal = null, kept_until = excluded.kept_until
      where answers.kept_until <= ? or answers.refusal is not null";
 
-/// Keeps what is done in this transaction as the answer.
-pub(super) async fn keep_done(
+/// Keeps the article of this transaction as the answer.
+///
+/// # Errors
+/// [`AppendError::Answered`], if there is an answer under this key.
+pub(super) async fn keep(
     tx: &mut SqliteConnection,
-    once: &Once,
+    key: &CommandKey,
     article: &Article,
 ) -> Result<(), AppendError> {
     let kept = sqlx::query(KEEP)
-        .bind(once.owner.uuid())
-        .bind(&once.command)
-        .bind(&once.key)
-        .bind(&once.fingerprint)
+        .bind(key.owner.uuid())
+        .bind(&key.command)
+        .bind(&key.key)
+        .bind(&key.fingerprint)
         .bind(article.id.uuid())
         .bind(article.version.number())
-        .bind(once.until.millis())
-        .bind(once.owner.uuid())
-        .bind(once.at.millis())
+        .bind(key.until.millis())
+        .bind(key.owner.uuid())
+        .bind(key.at.millis())
         .execute(tx)
         .await?;
     if kept.rows_affected() > 0 { Ok(()) } else { Err(AppendError::Answered) }
 }
 
-#[derive(sqlx::FromRow)]
-struct AnswerRow {
-    fingerprint: String,
-    article: Uuid,
-    version: u32,
-}
-
-/// What is kept under this key.
-pub(super) async fn find(pool: &SqlitePool, once: &Once) -> Result<Option<Answer>, StoreFailure> {
-    let row: Option<AnswerRow> = sqlx::query_as(
+/// Returns the answer that is kept under this key.
+pub(super) async fn find(pool: &SqlitePool, key: &CommandKey) -> Result<Option<KeptAnswer>, StoreFailure> {
+    let row: Option<AnswerRow<u32>> = sqlx::query_as(
         "select fingerprint, article, version from answers
          where owner = ? and command = ? and idempotency_key = ? and kept_until > ? and refusal is null",
     )
-    .bind(once.owner.uuid())
-    .bind(&once.command)
-    .bind(&once.key)
-    .bind(once.at.millis())
+    .bind(key.owner.uuid())
+    .bind(&key.command)
+    .bind(&key.key)
+    .bind(key.at.millis())
     .fetch_optional(pool)
     .await?;
-    let answer = |row: AnswerRow| Answer {
-        fingerprint: row.fingerprint,
-        article: ArticleId::new(row.article),
-        version: Version::new(row.version),
-    };
-    Ok(row.map(answer))
+    Ok(row.map(|row| row.answer(Version::new)))
 }
 
-/// Removes what is kept for nobody any more.
+/// Removes answers whose time is over.
 pub(super) async fn forget(
     tx: &mut SqliteConnection,
     now: Timestamp,
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
-    let forgotten = sqlx::query(
+    let removed = sqlx::query(
         "delete from answers where rowid in (
              select rowid from answers where kept_until <= ? order by kept_until limit ?)",
     )
@@ -79,5 +71,5 @@ pub(super) async fn forget(
     .bind(limit)
     .execute(tx)
     .await?;
-    Ok(forgotten.rows_affected())
+    Ok(removed.rows_affected())
 }
