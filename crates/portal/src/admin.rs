@@ -8,7 +8,7 @@ use chassis::{Surroundings, say};
 use clap::{Args, Subcommand};
 use users::{CreateAdmin, Email, Name, Password};
 
-use crate::{config, run, whole};
+use crate::{config, data_folder, whole};
 
 /// The commands on admins.
 #[derive(Debug, Subcommand)]
@@ -44,7 +44,7 @@ pub async fn admin(command: &Command) -> anyhow::Result<()> {
     let email = Email::parse(&flags.email).context("--email")?;
     let name = Name::parse(&flags.name).context("--name")?;
     // The lock comes before the password, so that nobody types one in vain.
-    let _lock = run::hold(&config.data_dir)?;
+    let _lock = data_folder::hold(&config.data_dir)?;
     whole::ensure(&config)?;
     let password =
         Password::parse(&read_password(flags.password_file.as_deref())?).context("the password")?;
@@ -124,7 +124,7 @@ mod tests {
             |command| async move { format!("{:#}", admin(&command).await.expect_err("is refused")) };
         let common = refused(create(&folder, "ada@example.org", "12345678")).await;
         assert!(common.contains("the password: ") && !common.contains("12345678"), "{common}");
-        let _held = run::lock(folder.path()).expect("the lock");
+        let _held = data_folder::lock(folder.path()).expect("the lock");
         let held = refused(create(&folder, "ada@example.org", "correct horse battery")).await;
         assert!(held.contains("stop it first"), "{held}");
     }

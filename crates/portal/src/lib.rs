@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod asyncapi;
 pub mod config;
+mod data_folder;
 pub mod documents;
 pub mod first_admin;
 pub mod gateway;

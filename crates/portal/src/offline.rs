@@ -7,7 +7,7 @@ use anyhow::ensure;
 use kernel::Section;
 
 use crate::config::Config;
-use crate::run;
+use crate::data_folder;
 
 /// The sections that a command works on: one, or all where none is named.
 pub(crate) fn sections(named: Option<Section>) -> Vec<Section> {
@@ -39,7 +39,7 @@ pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Opti
     }
     // Where the folder is not there, no portal runs on it.
     let held = !files.is_empty() && config.data_dir.is_dir();
-    if held { run::hold(&config.data_dir).map(Some) } else { Ok(None) }
+    if held { data_folder::hold(&config.data_dir).map(Some) } else { Ok(None) }
 }
 
 /// The file of a section's events, if they lie in one.
@@ -80,7 +80,7 @@ mod tests {
         let folder = Folder::new();
         std::fs::write(folder.join("sports-news.db"), "").expect("writes");
         let mut config = config(folder.path().to_owned());
-        let _runs = run::lock(folder.path()).expect("the lock");
+        let _runs = data_folder::lock(folder.path()).expect("the lock");
         let refused = hold(&config, &[Section::Sports]).expect_err("a portal runs").to_string();
         assert!(refused.starts_with("a portal") && refused.ends_with("stop it first"), "{refused}");
         assert!(!refused.contains("would block"), "{refused}");

@@ -1,23 +1,19 @@
 //! `portal run`: every service in one process.
 
-use std::fs::{File, TryLockError};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use chassis::config::Loaded;
-use chassis::{
-    FOLDER_LOCK, Host, Internal, Service, Surroundings, asked_to_stop, claim_folder, mention, open_private,
-    spawn, telemetry,
-};
+use chassis::{Host, Internal, Service, Surroundings, asked_to_stop, mention, spawn, telemetry};
 use kernel::Section;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, Serving};
 use crate::first_admin::{self, FirstAdmin};
-use crate::{gateway, whole};
+use crate::{data_folder, gateway, whole};
 
 /// Serves until somebody asks the process to stop.
 ///
@@ -32,7 +28,7 @@ pub async fn run(flags: &Serving) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let mut loaded = config::load_serving(flags, Some(&address.to_string()))?;
     let data = loaded.service.data_dir.clone();
-    let _lock = hold(&data)?;
+    let _lock = data_folder::hold(&data)?;
     whole::ensure(&loaded.service)?;
     let admin = first_admin::provide(&mut loaded.service.users, &data)?;
     let stop = CancellationToken::new();
@@ -83,33 +79,6 @@ pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Resul
             .await
             .context("recommendations")?,
     ])
-}
-
-/// Makes the data folder if there is none, closes it to other users, and takes it for this process.
-///
-/// # Errors
-/// If it can't be made or is not private, or another process has it.
-pub(crate) fn hold(data: &Path) -> anyhow::Result<File> {
-    claim_folder(data).context("data_dir")?;
-    lock(data)
-}
-
-/// Takes the data folder for this process. Each store locks its own file as well; this one has the clearer sentence.
-///
-/// # Errors
-/// Where another process has it.
-pub(crate) fn lock(data: &Path) -> anyhow::Result<File> {
-    let (path, shown) = (data.join(FOLDER_LOCK), data.display());
-    let file = open_private(&path).with_context(|| format!("{} can't be written", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("a portal, or a command such as `portal seed`, runs on the folder {shown}: stop it first")
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("{} can't be locked", path.display()))
-        }
-    }
 }
 
 /// Says to a person what runs, where, in which shape, and how to log in.
