@@ -35,9 +35,6 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// The AsyncAPI document as the portal and nginx serve it: `nginx/html/asyncapi.json`, which a test compares with the code.
-pub const ASYNCAPI: &str = include_str!("../../../../nginx/html/asyncapi.json");
-
 /// One of them.
 pub struct Document {
     /// Where it is served.

@@ -17,7 +17,7 @@ use seed::{DEFAULT_SEED, Seeding, Stores, Summary};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::{first_admin, offline, run, whole};
+use crate::{data_folder, first_admin, offline, run, whole};
 
 const DEFAULT_ARTICLES: u16 = 300;
 
@@ -64,7 +64,7 @@ async fn fill(
     progress: &ProgressBar,
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
-    let _lock = run::hold(&config.data_dir)?;
+    let _lock = data_folder::hold(&config.data_dir)?;
     whole::ensure(&config)?;
     let seeding = Seeding::prepare(stores(&config), seed, articles)?;
     if let Some(summary) = seeding.finished() {

@@ -9,7 +9,7 @@ use testkit::Folder;
 use tower::ServiceExt;
 
 use super::*;
-use crate::gateway;
+use crate::{data_folder, gateway};
 
 const SEED: u64 = 7;
 const ARTICLES: usize = 24;
@@ -169,7 +169,7 @@ async fn a_seed_that_was_interrupted_continues_where_it_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_portal_that_is_in_use_or_has_another_seed_is_refused() {
     let folder = Folder::new();
-    let held = run::lock(folder.path()).expect("the lock");
+    let held = data_folder::lock(folder.path()).expect("the lock");
     let refused = filled(&folder, SEED).await.map(drop).expect_err("held").to_string();
     assert!(refused.contains("stop it first"), "{refused}");
     drop(held);
