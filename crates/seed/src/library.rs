@@ -192,7 +192,7 @@ impl Line {
         for chapter in &self.chapters {
             let told: BTreeSet<&String> = pieces.iter().map(|piece| &piece.title).collect();
             let new = |title: &String| !known.contains(title) && !told.contains(title);
-            match chapter.tell(&facts, random, new)? {
+            match chapter.write(&facts, random, new)? {
                 Some(piece) => pieces.push(piece),
                 None => return Ok(None),
             }
@@ -228,7 +228,7 @@ impl Chapter {
         })
     }
 
-    fn tell(
+    fn write(
         &self,
         facts: &Facts,
         random: &mut Random,

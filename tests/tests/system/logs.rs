@@ -56,7 +56,7 @@ async fn the_creation_of_a_signing_key_is_logged_once_and_without_the_key(shape:
         let output = world.output();
         assert!(!output.iter().any(|line| line.contains("PRIVATE")), "a key is in the log");
         let lines = output.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| text(line, "message").contains("a new one was made")).collect()
+        lines.filter(|line| text(line, "message").contains("a new one was created")).collect()
     };
     let [line] = &made(&world)[..] else { panic!("{:?}", made(&world)) };
     assert_eq!(line["service"], if shape == Shape::Fleet { "users" } else { "portal" });
@@ -75,7 +75,7 @@ async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Sh
     let call = world.client().put(&path).token(&reader.token).json(&consent);
     call.header("traceparent", parent(CONSENT)).send().await.expect_status(200);
     // Over HTTP, through the outbox, and over the bus.
-    let wanted = [("users", "answered"), ("recommendations", "a consent was put on record")];
+    let wanted = [("users", "answered"), ("recommendations", "a consent was stored")];
     found_in(&world, CONSENT, &wanted).await;
 
     // What recommendations has forgotten it asks users for.

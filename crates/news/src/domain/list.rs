@@ -146,9 +146,9 @@ impl Part {
     }
 }
 
-/// Returns those of `articles` that `ids` names, in the order of `ids`.
+/// Returns those of `articles` that `ids` names, in the order of `ids`. An id that occurs twice gives two articles.
 pub fn in_order_of(ids: &[ArticleId], articles: Vec<Article>) -> Vec<Article> {
-    let mut by_id: HashMap<ArticleId, Article> =
+    let by_id: HashMap<ArticleId, Article> =
         articles.into_iter().map(|article| (article.id, article)).collect();
-    ids.iter().filter_map(|id| by_id.remove(id)).collect()
+    ids.iter().filter_map(|id| by_id.get(id).cloned()).collect()
 }

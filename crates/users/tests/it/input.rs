@@ -161,7 +161,7 @@ async fn an_entity_tag_of_another_form_is_refused_as_malformed_and_not_as_stale(
     }
     let foreign = patch("\"v5-public\"").await.refused(412, "stale_version");
     let detail = foreign.json["detail"].as_str().expect("a sentence");
-    assert!(detail.contains("If-Match names no version") && !detail.contains("changed"), "{detail}");
+    assert!(detail.contains("not ETags of this address") && !detail.contains("changed"), "{detail}");
     assert_eq!(foreign.json["current_version"], 5);
     for tag in ["\"v05\"", "v5", "5", "\"v5", "\"v0\""] {
         patch(tag).await.refused(400, "bad_request");
