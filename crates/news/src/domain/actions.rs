@@ -187,7 +187,7 @@ impl Action {
     /// that [`Action::older_version`] names, if it exists. Returns `None` if there is nothing to change.
     ///
     /// # Errors
-    /// [`ActionError`]. The state machine is asked before the fields are checked: an article that can't be
+    /// `ActionError`. The state machine is asked before the fields are checked: an article that can't be
     /// revised at all needs no better title.
     pub fn apply(
         &self,

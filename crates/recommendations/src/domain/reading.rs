@@ -41,7 +41,7 @@ pub enum ReadingFault {
     /// The message can't be decoded, or an id is missing or malformed.
     #[error("the message is not a valid reading of an article")]
     Unreadable,
-    /// A label breaks the rules of labels, or there are more than [`MAX_LABELS`].
+    /// A label breaks the rules of labels, or there are more than `MAX_LABELS`.
     #[error("the article's labels break the rules of labels")]
     Labels,
     /// The reading is further in the future than clocks may differ.

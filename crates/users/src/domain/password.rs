@@ -15,11 +15,11 @@ static COMMON: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("../../data/common-passwords.txt").lines().collect());
 
 /// A chosen password: long enough, and not one that attackers try first. There are no rules of composition,
-/// because they make passwords harder to remember and no harder to guess. It has the form of [`prepare`], so
+/// because they make passwords harder to remember and no harder to guess. It has the form of `prepare`, so
 /// that it does not depend on the keyboard that it was typed with.
 ///
 /// It is wiped from memory when dropped, and never printed, stored or queued; what is stored is
-/// [`Credentials`].
+/// `Credentials`.
 #[derive(Clone)]
 pub struct Password(SecretString);
 
