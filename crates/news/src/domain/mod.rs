@@ -26,4 +26,6 @@ pub use past::{HistoryBuilder, HistoryEntry};
 pub use rules::{AccessDenied, Newsroom, Past, may_change, may_create, may_look_back, may_see};
 pub use slug::Slug;
 pub use state::{State, UnknownName};
-pub use story::{MAX_CONTENT_BYTES, Story, StoryInput, StoryPatch, is_language};
+#[cfg(any(test, feature = "servers"))]
+pub use story::MAX_CONTENT_BYTES;
+pub use story::{Story, StoryInput, StoryPatch, is_language};
