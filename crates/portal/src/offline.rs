@@ -23,21 +23,20 @@ pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
     }
 }
 
-/// Holds the data folder, where the events of any of these sections lie in a file; servers may be asked at any time.
+/// Locks the data folder if the events of any of these sections are in a file. Servers need no lock.
 ///
 /// # Errors
-/// Where such a file is not there: to open it would make an empty one, of which anything can be proved. And where a portal runs on
-/// the folder.
+/// Fails if such a file does not exist, because opening it would create an empty one, and if a portal runs on the folder.
 pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Option<File>> {
     let files: Vec<PathBuf> = sections.iter().filter_map(|section| events_of(config, *section)).collect();
     for file in &files {
         ensure!(
             file.is_file(),
-            "there is no {}: no portal was run here; --data-dir names the folder of another",
+            "{} does not exist; set --data-dir to the data folder of a portal",
             file.display()
         );
     }
-    // Where the folder is not there, no portal runs on it.
+    // No portal runs on a folder that does not exist.
     let held = !files.is_empty() && config.data_dir.is_dir();
     if held { data_folder::hold(&config.data_dir).map(Some) } else { Ok(None) }
 }

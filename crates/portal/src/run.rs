@@ -15,16 +15,16 @@ use crate::config::{self, Config, Serving};
 use crate::first_admin::{self, FirstAdmin};
 use crate::{data_folder, gateway, whole};
 
-/// Serves until somebody asks the process to stop.
+/// Serves until the process receives a stop signal.
 ///
 /// # Errors
-/// Where the configuration is bad, the address or the data folder is taken, or a store can't be opened.
+/// Fails if the configuration is not valid, the address or the data folder is in use, or a store can't be opened.
 pub async fn run(flags: &Serving) -> anyhow::Result<()> {
-    let asked = config::load_serving(flags, None)?;
-    let _log = telemetry::start("portal", &asked.process.log, asked.process.log_format)?;
-    let listener = TcpListener::bind(&asked.process.listen)
+    let settings = config::load_serving(flags, None)?.process;
+    let _log = telemetry::start("portal", &settings.log, settings.log_format)?;
+    let listener = TcpListener::bind(&settings.listen)
         .await
-        .with_context(|| format!("{} can't be listened on", asked.process.listen))?;
+        .with_context(|| format!("can't listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
     let mut loaded = config::load_serving(flags, Some(&address.to_string()))?;
     let data = loaded.service.data_dir.clone();
@@ -32,10 +32,10 @@ pub async fn run(flags: &Serving) -> anyhow::Result<()> {
     whole::ensure(&loaded.service)?;
     let admin = first_admin::provide(&mut loaded.service.users, &data)?;
     let stop = CancellationToken::new();
-    let asked = stop.clone();
+    let on_signal = stop.clone();
     spawn("portal.signals", async move {
         asked_to_stop().await;
-        asked.cancel();
+        on_signal.cancel();
     });
     serve(loaded, listener, stop, |address| mention(greeting(address, &data, &admin))).await
 }
@@ -43,37 +43,37 @@ pub async fn run(flags: &Serving) -> anyhow::Result<()> {
 /// Builds the services and serves them on `listener` until `stop` is cancelled.
 ///
 /// # Errors
-/// Where a store can't be opened.
+/// Fails if a store can't be opened.
 pub async fn serve(
     loaded: Loaded<Config>,
     listener: TcpListener,
     stop: CancellationToken,
-    up: impl FnOnce(SocketAddr),
+    on_ready: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     let services = build(loaded.service, &Surroundings::one_process()).await?;
     let router = gateway::router(&services)?;
     let internal = match loaded.process.internal_listen.as_str() {
         "" => Internal::Nowhere,
         address => Internal::Apart(
-            TcpListener::bind(address).await.with_context(|| format!("{address} can't be listened on"))?,
+            TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?,
         ),
     };
     let host =
         Host { name: "portal", services, process: loaded.process, fingerprint: loaded.fingerprint, internal };
-    host.run(listener, router, None, stop, up).await
+    host.run(listener, router, None, stop, on_ready).await
 }
 
-/// Every service, as a value.
+/// Builds every service.
 ///
 /// # Errors
-/// Where a store can't be opened.
+/// Fails if a store can't be opened.
 pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Result<Vec<Service>> {
-    let desk = |section, config| news::build(section, config, surroundings.clone());
+    let section = |section, config| news::build(section, config, surroundings.clone());
     Ok(vec![
         users::build(config.users, surroundings.clone()).await.context("users")?,
-        desk(Section::Famous, config.famous_news).await.context("famous-news")?,
-        desk(Section::Politics, config.politics_news).await.context("politics-news")?,
-        desk(Section::Sports, config.sports_news).await.context("sports-news")?,
+        section(Section::Famous, config.famous_news).await.context("famous-news")?,
+        section(Section::Politics, config.politics_news).await.context("politics-news")?,
+        section(Section::Sports, config.sports_news).await.context("sports-news")?,
         orchestrator::build(config.orchestrator, surroundings.clone()).await.context("orchestrator")?,
         recommendations::build(config.recommendations, surroundings.clone())
             .await
@@ -81,7 +81,7 @@ pub async fn build(config: Config, surroundings: &Surroundings) -> anyhow::Resul
     ])
 }
 
-/// Says to a person what runs, where, in which shape, and how to log in.
+/// Returns the greeting for the terminal: address, shape, services and login.
 fn greeting(address: SocketAddr, data: &Path, admin: &FirstAdmin) -> String {
     let mut lines = vec![
         format!("portal ready at http://{address}"),

@@ -54,7 +54,7 @@ pub struct QueueDepth {
     pub queue: String,
     /// Messages that wait or are being handled.
     pub waiting: u64,
-    /// Messages that were given up.
+    /// Dead letters: messages that failed too often.
     pub dead: u64,
 }
 

@@ -133,7 +133,7 @@ impl Dependency {
         Self { write_probe: Some(Arc::new(probe)), ..self }
     }
 
-    /// Probes whether it takes writes. Without such a probe it does. The outcome is kept for five seconds.
+    /// Checks whether it accepts writes. Without a write probe the answer is yes. The outcome is kept for five seconds.
     ///
     /// # Errors
     /// The cause.
