@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use system_tests::memory::{CONTAINER, MemoryWatch, anonymous_memory};
 use system_tests::{Shape, World, scenarios};
-use testkit::Response;
+use testkit::{PATIENCE, Response, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -63,12 +63,18 @@ async fn lists_of_the_longest_texts_for_fast_and_stalled_readers_stay_under_256_
     let (lists, ()) = tokio::join!(futures::future::join_all(lists), plain);
     let complete = lists.into_iter().filter(is_complete_list).count();
     eprintln!("{complete} of 8 lists with texts were complete, the others were refused");
-    assert!(complete > 0, "every list with texts was refused");
     // The stalled clients are still connected or were disconnected. One of them begins to read.
     let mut some = [0; 1024];
     let first = stalled.first_mut().expect("one of them");
     let read = tokio::time::timeout(Duration::from_secs(10), first.read(&mut some)).await;
     assert!(read.is_ok(), "the client got neither a response nor a disconnect");
+    // All clients share one budget, so the stalled ones may use all of it. It is returned when they are gone.
+    drop(stalled);
+    let path = "/news/v1/all?include=content&limit=100&to=2099-02-01T00:00:00Z";
+    wait_until("a complete list after the stalled clients are gone", PATIENCE, async || {
+        is_complete_list(&world.client().get(path).send().await).then_some(())
+    })
+    .await;
     let peak = watch.stop();
     eprintln!("peak of one process: {} MiB ({} MiB before)", peak >> 20, before >> 20);
     assert!(peak < CONTAINER, "{} MiB", peak >> 20);
