@@ -209,7 +209,8 @@ impl Verifier {
     /// Checks the signature and the claims of a token.
     async fn check(&self, token: &str) -> Result<Vouched, VerifyError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid)?;
-        if header.alg != Algorithm::EdDSA {
+        // RFC 7515 §4.1.11: a token with an extension that we must understand, and don't, is refused.
+        if header.alg != Algorithm::EdDSA || header.crit.is_some() {
             return Err(VerifyError::Invalid);
         }
         let kid = header.kid.ok_or(VerifyError::Invalid)?;

@@ -30,12 +30,17 @@ impl Signer {
     }
 
     fn sign(&self, change: impl FnOnce(&mut serde_json::Value)) -> String {
+        self.sign_with(Header::default(), change)
+    }
+
+    /// Signs with the other members of `header`.
+    fn sign_with(&self, header: Header, change: impl FnOnce(&mut serde_json::Value)) -> String {
         let mut claims = json!({
             "iss": "http://portal", "aud": "portal", "sub": Uuid::from_u128(1), "name": "Ada", "role": "editor",
             "sections": ["sports"], "history": true, "sid": Uuid::from_u128(2), "iat": NOW, "exp": NOW + 900,
         });
         change(&mut claims);
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header { kid: Some(self.kid.clone()), alg: Algorithm::EdDSA, ..header };
         jsonwebtoken::encode(&header, &claims, &self.key).expect("a token")
     }
 }
@@ -154,6 +159,7 @@ async fn forged_algorithms_signatures_and_key_ids_are_refused() {
         foreign.sign(|_| ()),
         unknown.sign(|_| ()),
         changed,
+        world.signer.sign_with(Header { crit: Some(vec!["b64".to_owned()]), ..Header::default() }, |_| ()),
         "x.y.z".to_owned(),
         String::new(),
     ] {

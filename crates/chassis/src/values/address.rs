@@ -100,7 +100,9 @@ impl Form {
             Form::Memory => rest.is_empty(),
             Form::Local => !rest.is_empty() && !rest.starts_with("//"),
             Form::InProcess => rest.strip_prefix("//").is_some_and(is_name),
-            Form::Http => url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty())),
+            Form::Http => url
+                .parse::<Uri>()
+                .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()) && !has_login(&uri)),
             Form::Grpc => grpc_servers(url).is_some(),
             // The server may be a socket, which the query names.
             #[cfg(feature = "servers")]
@@ -113,6 +115,12 @@ impl Form {
 
 fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// True if the address contains a user or a password. Our services know none of their own kind by a password, and an
+/// address of a service is shown in full.
+fn has_login(uri: &Uri) -> bool {
+    uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
 }
 
 fn names_host(url: &str) -> bool {
@@ -134,7 +142,9 @@ fn is_postgres(url: &str) -> bool {
 /// one of them is not such an address.
 pub(crate) fn grpc_servers(addresses: &str) -> Option<Vec<Uri>> {
     let servers: Vec<Uri> = addresses.split(',').map(|server| server.parse().ok()).collect::<Option<_>>()?;
-    let are_valid = servers.iter().all(|uri| uri.scheme() == Some(&Scheme::HTTP) && uri.port().is_some());
+    let are_valid = servers
+        .iter()
+        .all(|uri| uri.scheme() == Some(&Scheme::HTTP) && uri.port().is_some() && !has_login(uri));
     are_valid.then_some(servers)
 }
 
@@ -272,6 +282,8 @@ mod tests {
             "inproc://",
             "inproc:users",
             "http://",
+            "http://bob:hunter2@users:3000",
+            "https://hunter2@news.example",
             "postgres://",
             "mongodb://user:hunter2@",
             "redis:host",
@@ -283,6 +295,15 @@ mod tests {
                 fault.starts_with("the.key must be sqlite:FILE or") && !fault.contains("hunter2"),
                 "{fault}"
             );
+        }
+    }
+
+    #[test]
+    fn a_grpc_address_with_a_password_is_refused_and_not_quoted() {
+        for bad in ["http://bob:hunter2@users:50051", "http://a:50051,http://bob:hunter2@b:50051"] {
+            let place = Place::new("the.key", bad, &[Form::Grpc]);
+            let fault = place.fault(Profile::Development, false).expect("it is refused");
+            assert_eq!(fault, "the.key must be an address such as http://users:50051");
         }
     }
 

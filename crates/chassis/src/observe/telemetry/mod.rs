@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use super::context::Context;
 use super::{slow_statements, spans};
-use crate::values::{LogFormat, log_filter, trace_export, variables};
+use crate::values::{LogFormat, Url, log_filter, trace_export, variables};
 
 pub use writer::Logging;
 pub(crate) use writer::lost_lines;
@@ -55,7 +55,7 @@ pub fn start(service: &'static str, filter: &str, format: LogFormat) -> anyhow::
         log_panics();
     }
     if let Some(export) = export {
-        tracing::info!(endpoint = export.endpoint, "traces are exported");
+        tracing::info!(endpoint = %Url::from(export.endpoint.as_str()), "traces are exported");
     }
     Ok(logging)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection, Sqlite, SqlitePool, Transaction};
+use tokio::sync::Mutex;
 
 pub use siblings::{ensure_none_is_missing, forget_if_missing};
 
@@ -43,6 +44,8 @@ pub struct Database {
     readers: SqlitePool,
     path: PathBuf,
     lock: Arc<File>,
+    /// Held by the probe that writes a file. Several services may probe one database.
+    probe: Arc<Mutex<()>>,
     _watched: [WatchedPool; 2],
 }
 
@@ -86,7 +89,7 @@ impl Database {
             .connect_with(options.pragma("query_only", "on"))
             .await?;
         let watched = [watch(&path, "writer", &writer), watch(&path, "readers", &readers)];
-        Ok(Self { writer, readers, path, lock: Arc::new(lock), _watched: watched })
+        Ok(Self { writer, readers, path, lock: Arc::new(lock), probe: Arc::default(), _watched: watched })
     }
 
     /// Begins a transaction that may write. There is one at a time; dropping it rolls it back.
@@ -113,7 +116,10 @@ impl Database {
         sqlx::query("pragma user_version = 1").execute(&mut *tx).await?;
         tx.commit().await?;
         let path = beside(&self.path, ".probe");
+        let turn = self.probe.clone().lock_owned().await;
         let written = tokio::task::spawn_blocking(move || {
+            // The thread goes on if the caller gives up, so it keeps the turn itself.
+            let _turn = turn;
             let mut file = files::open_private(&path)?;
             let outcome = file.write_all(&[0; 4096]).and_then(|()| file.sync_all());
             outcome.and(std::fs::remove_file(&path))
@@ -314,6 +320,20 @@ mod tests {
         let (v,): (i64,) =
             sqlx::query_as("select v from n").fetch_one(database.reader()).await.expect("reads");
         assert_eq!(v, 100);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn probes_of_one_file_do_not_disturb_each_other() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database =
+            Database::open(&url(&folder), &Migrator::with_migrations(Vec::new())).await.expect("opens");
+        let probes = (0..50).map(|_| {
+            let database = database.clone();
+            crate::spawn("test.probe", async move { database.try_write().await })
+        });
+        for outcome in futures::future::join_all(probes).await {
+            outcome.expect("no panic").expect("the file can be written");
+        }
     }
 
     #[tokio::test]
