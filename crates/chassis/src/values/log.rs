@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,11 +17,11 @@ pub enum LogFormat {
 ///
 /// # Errors
 /// If the text is not a filter.
-pub(crate) fn log_filter(text: &str) -> anyhow::Result<EnvFilter> {
+pub(crate) fn log_filter(text: &str) -> anyhow::Result<Targets> {
     const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "off"];
     for part in text.split(',').map(str::trim).filter(|part| !part.contains('=')) {
         let is_level = LEVELS.contains(&part.to_ascii_lowercase().as_str());
         anyhow::ensure!(is_level, "{part:?} is not a level; the levels are {}", LEVELS.join(", "));
     }
-    Ok(EnvFilter::try_new(text)?)
+    Ok(text.parse()?)
 }

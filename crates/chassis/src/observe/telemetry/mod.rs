@@ -12,11 +12,12 @@ use kernel::{Clock, SystemClock};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use super::context::Context;
 use super::{slow_statements, spans};
@@ -46,7 +47,7 @@ pub fn start(service: &'static str, filter: &str, format: LogFormat) -> anyhow::
         // It would report to standard error, which may be what fails or has stopped.
         .log_internal_errors(false)
         .event_format(Lines { json, service, instance })
-        .with_filter(without_noise(log_filter(filter)?)?);
+        .with_filter(without_noise(log_filter(filter)?));
     let export = trace_export(&variables()).map_err(anyhow::Error::msg)?;
     let tracer = export.as_ref().map(|export| spans::start(export, service)).transpose()?;
     let subscriber = tracing_subscriber::registry().with(lines).with(tracer.map(spans::layer));
@@ -61,19 +62,19 @@ pub fn start(service: &'static str, filter: &str, format: LogFormat) -> anyhow::
 }
 
 /// Silences what libraries log too much of.
-fn without_noise(filter: EnvFilter) -> anyhow::Result<EnvFilter> {
-    Ok(filter
+fn without_noise(filter: Targets) -> Targets {
+    filter
         // Its lines of slow statements come through.
-        .add_directive("sqlx=warn".parse()?)
-        .add_directive("lapin=warn".parse()?)
+        .with_target("sqlx", LevelFilter::WARN)
+        .with_target("lapin", LevelFilter::WARN)
         // It would log a whole returned message, with its body and the caller's token.
-        .add_directive("lapin::returned_messages=off".parse()?)
+        .with_target("lapin::returned_messages", LevelFilter::OFF)
         // It logs every refusal of a broker as an error, even an expected "not found". The bus gets each of them as a result,
         // and logs what could not be done.
-        .add_directive("lapin::channel=off".parse()?)
-        .add_directive("hyper=info".parse()?)
-        .add_directive("h2=info".parse()?)
-        .add_directive(format!("{}=off", spans::TARGET).parse()?))
+        .with_target("lapin::channel", LevelFilter::OFF)
+        .with_target("hyper", LevelFilter::INFO)
+        .with_target("h2", LevelFilter::INFO)
+        .with_target(spans::TARGET, LevelFilter::OFF)
 }
 
 /// Logs each panic as a line. The hook only puts a line into the queue, which neither fails nor waits: a hook that panics would
