@@ -1,13 +1,14 @@
-# syntax=docker/dockerfile:1.7
-# One image with all programs: each service of docker-compose.yml names the one that it runs. Built once and promoted.
-# Without a command it is the whole portal in one process, with its data in /data: docker run -p 8080:8080 -v portal:/data news-portal
+# syntax=docker/dockerfile:1.7 One image with all programs: each service of docker-compose.yml names the one
+# that it runs. Built once and promoted. Without a command it is the whole portal in one process, with its
+# data in /data: docker run -p 8080:8080 -v portal:/data news-portal
 
 # rust-toolchain.toml says the same version; so nothing is downloaded twice.
 FROM rust:1.95.0-slim-bookworm AS chef
 WORKDIR /src
 RUN cargo install cargo-chef --version 0.1.78 --locked
 
-# What the dependencies are, and nothing else of the sources: as long as this does not change, the next stage is not built anew.
+# What the dependencies are, and nothing else of the sources: as long as this does not change, the next stage
+# is not built anew.
 FROM chef AS planner
 COPY . .
 RUN cargo chef prepare --recipe-path recipe.json

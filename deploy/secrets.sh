@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes what docker-compose.yml needs to know and nobody else may: passwords, the addresses that hold them, the key that signs
-# access tokens. Into secrets/, or the folder that is named. What is there stays: run it again after an update, and it adds
-# what is new. Needs openssl.
+# Makes what docker-compose.yml needs to know and nobody else may: passwords, the addresses that hold them,
+# the key that signs access tokens. Into secrets/, or the folder that is named. What is there stays: run it
+# again after an update, and it adds what is new. Needs openssl.
 #
 #   deploy/secrets.sh [FOLDER]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 folder=${1:-secrets}
-# The folder keeps other people of this machine out; the files are readable, because each container has a user of its own and
-# compose hands a file over with the mode that it has.
+# The folder keeps other people of this machine out; the files are readable, because each container has a user
+# of its own and compose hands a file over with the mode that it has.
 umask 022
 mkdir -p "$folder"
 chmod 0700 "$folder"
@@ -20,13 +20,15 @@ put() {
     [ -e "$folder/$1" ] || printf '%s\n' "$2" >"$folder/$1"
 }
 
-# password NAME: makes one, unless it is there, and prints it. Letters and digits: it goes into addresses as it is.
+# password NAME: makes one, unless it is there, and prints it. Letters and digits: it goes into addresses as
+# it is.
 password() {
     put "$1" "$(openssl rand -hex 24)"
     cat "$folder/$1"
 }
 
-# The stores: a password for whoever looks after the server, and one for the service, which alone is in the service's address.
+# The stores: a password for whoever looks after the server, and one for the service, which alone is in the
+# service's address.
 postgres() { # service role database-secret
     password "$2_postgres_password" >/dev/null
     put "$2_$3_url" "postgres://$2:$(password "$2_$3_password")@$1-postgres:5432/$2"
@@ -37,7 +39,8 @@ mongo() { # service role
     put "$2_view_url" "mongodb://$2:$(password "$2_view_password")@$1-mongo:27017/$2?authSource=$2"
 }
 
-redis() { # role purpose: the server knows the password's hash and no other user; the service touches keys of its own
+# role purpose: the server knows the password's hash and no other user; the service touches keys of its own
+redis() {
     local secret
     secret=$(password "$1_$2_password")
     put "$1_$2_acl" "user default off
@@ -53,7 +56,8 @@ for section in famous politics sports; do
     mongo "$section-news" "${section}_news"
 done
 
-# The broker: queue/definitions.json with a hash in the place of each password, and an operator for its console.
+# The broker: queue/definitions.json with a hash in the place of each password, and an operator for its
+# console.
 hash() { # RabbitMQ's own form: a salt of four bytes before the SHA-256 of salt and password
     local salt
     salt=$(openssl rand -hex 4 | sed 's/../\\x&/g')

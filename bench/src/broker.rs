@@ -1,4 +1,5 @@
-//! Calls to a news section over the broker, as bare as AMQP allows: by the driver alone, in the form that sections answer.
+//! Calls to a news section over the broker, as bare as AMQP allows: by the driver alone, in the form that
+//! sections answer.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -98,8 +99,9 @@ async fn desk(channel: &Channel, name: &str, options: QueueDeclareOptions) -> Re
     channel.basic_consume(name.into(), "".into(), options, nothing()).await.context("its consumer")
 }
 
-/// The original's way: a connection and a durable queue for this one call. (The original left its queues behind; here they go with the
-/// connection, so that the portal need not be measured beside thousands of them.)
+/// The original's way: a connection and a durable queue for this one call. (The original left its queues
+/// behind; here they go with the connection, so that the portal need not be measured beside thousands of
+/// them.)
 ///
 /// # Errors
 /// Where any of it fails.
@@ -172,7 +174,8 @@ impl Caller {
         call.article(&reply.context("no reply in time")?.context("the connection ended")?)
     }
 
-    /// Sends calls with this many in flight, each followed by the next. Returns the result and the last article.
+    /// Sends calls with this many in flight, each followed by the next. Returns the result and the last
+    /// article.
     ///
     /// # Errors
     /// Where not a single call was answered.

@@ -118,7 +118,8 @@ impl Stock {
         stream::iter(emails).map(one).buffered(AT_ONCE).try_collect().await
     }
 
-    /// Waits until all written data can be read. Lists are requested rarely, because they would delay the projection.
+    /// Waits until all written data can be read. Lists are requested rarely, because they would delay the
+    /// projection.
     async fn settle(&self, admin: &Account) -> Result<()> {
         let begun = Instant::now();
         loop {

@@ -1,8 +1,8 @@
 //! The load: HTTP/1.1 over kept connections, as fast as answers come or by a fixed timetable.
 //!
-//! A timetable (open loop) does not wait for answers: each request has the moment when it should begin, and its latency counts from
-//! that moment, also where all connections were busy then. So a server that stands still for a second shows in a second's
-//! worth of latencies, not in one.
+//! A timetable (open loop) does not wait for answers: each request has the moment when it should begin, and
+//! its latency counts from that moment, also where all connections were busy then. So a server that stands
+//! still for a second shows in a second's worth of latencies, not in one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,7 +138,8 @@ impl Target {
     }
 }
 
-/// Sends a signal at each moment of a timetable. A separate thread does it, because tokio's timers have a resolution of a millisecond.
+/// Sends a signal at each moment of a timetable. A separate thread does it, because tokio's timers have a
+/// resolution of a millisecond.
 fn timetable(a_second: f64, time: Duration) -> UnboundedReceiver<(u64, Instant)> {
     let (sender, moments) = unbounded_channel();
     std::thread::spawn(move || {

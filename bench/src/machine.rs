@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fs;
 
-/// The kernel counts CPU time in hundredths of a second, whatever its own clock: `USER_HZ`, 100 on every Linux.
+/// The kernel counts CPU time in hundredths of a second, whatever its own clock: `USER_HZ`, 100 on every
+/// Linux.
 const MICROSECONDS_A_TICK: f64 = 10_000.0;
 
 /// Counters of the whole machine and of groups of processes at one moment.
@@ -27,7 +28,8 @@ pub struct Used {
     pub others: f64,
 }
 
-/// Reads the counters. `servers` are measured; `known` take part as well, as the engines do. Children count with their parents.
+/// Reads the counters. `servers` are measured; `known` take part as well, as the engines do. Children count
+/// with their parents.
 pub fn read(servers: &[u32], known: &[u32]) -> Reading {
     let all = Processes::read();
     let mine = [std::process::id()];
@@ -55,8 +57,9 @@ impl Reading {
     }
 }
 
-/// Ticks of all processors together: every one, the idle ones, and those that processes used, here or on a neighbouring machine of the same
-/// host. Interrupts, which is where packets go through the loopback, belong to no process and are neither.
+/// Ticks of all processors together: every one, the idle ones, and those that processes used, here or on a
+/// neighbouring machine of the same host. Interrupts, which is where packets go through the loopback, belong
+/// to no process and are neither.
 fn machine() -> (u64, u64, u64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
     let first = text.lines().next().unwrap_or_default();
@@ -101,7 +104,8 @@ impl Processes {
     }
 }
 
-/// The parent and the ticks (user and system, its own and those of the children it has waited for) in a line of `/proc/ID/stat`.
+/// The parent and the ticks (user and system, its own and those of the children it has waited for) in a line
+/// of `/proc/ID/stat`.
 fn stat(line: &str) -> Option<(u32, u64)> {
     // The name in brackets may hold anything, brackets too.
     let (_, rest) = line.rsplit_once(") ")?;

@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![allow(
+#![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "floors are bare on purpose: axum's own extractors, tokio's own tasks; and a load waits by the clock"

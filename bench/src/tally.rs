@@ -32,7 +32,8 @@ impl Default for Tally {
 }
 
 impl Tally {
-    /// Counts one outcome: the status of a response, or the reason why there is none. Errors have latencies too.
+    /// Counts one outcome: the status of a response, or the reason why there is none. Errors have latencies
+    /// too.
     pub fn count(&mut self, latency: Duration, outcome: Result<u16>) {
         self.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST).max(1));
         let error = match outcome {

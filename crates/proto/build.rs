@@ -14,7 +14,7 @@ fn files_below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::disallowed_methods, reason = "a build script finds its output folder in the environment")]
+#[expect(clippy::disallowed_methods, reason = "a build script finds its output folder in the environment")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run by the image once, when its data folder is new: the service's role and database, by the script that every other shape of
-# the portal uses too. The password comes over standard input, where no list of processes shows it.
+# Run by the image once, when its data folder is new: the service's role and database, by the script that
+# every other shape of the portal uses too. The password comes over standard input, where no list of processes
+# shows it.
 set -euo pipefail
 
 {

@@ -9,7 +9,8 @@ pub const PUBLIC_SERVICES: [(&str, &str); 3] =
 /// The id of a session that does not exist.
 const SOME_SESSION: &str = "0190b2c4-0000-7000-8000-000000000001";
 
-/// A row of an `access.toml`, as `"GET /x" = ["reader", "costly"]` or `"GET /x" = ["anyone", "costly with content"]`.
+/// A row of an `access.toml`, as `"GET /x" = ["reader", "costly"]` or
+/// `"GET /x" = ["anyone", "costly with content"]`.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The method.

@@ -46,8 +46,9 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Starts `replicas` of each service and the gateway, and returns when all of them are ready. A setting is for every service,
-    /// such as `("PROCESS__LOG", "debug")`, or for one, such as `("ORCHESTRATOR__CACHE__BYTES", "0")`.
+    /// Starts `replicas` of each service and the gateway, and returns when all of them are ready. A setting
+    /// is for every service, such as `("PROCESS__LOG", "debug")`, or for one, such as
+    /// `("ORCHESTRATOR__CACHE__BYTES", "0")`.
     ///
     /// # Panics
     /// If one of them does not start. Its output is shown.
@@ -161,7 +162,8 @@ impl Fleet {
     fn store_variables(&self) -> Vec<(String, String)> {
         let first = self.instances.iter().filter(|instance| instance.number == 1);
         let variables = first.flat_map(|instance| instance.variables.iter().cloned());
-        // Addresses and tokens of a process are left out, because the services of a command have no network between them.
+        // Addresses and tokens of a process are left out, because the services of a command have no network
+        // between them.
         let of_a_process = [
             "__PROCESS__",
             "__GRPC__",
@@ -172,13 +174,14 @@ impl Fleet {
         variables.filter(|(name, _)| !of_a_process.iter().any(|part| name.contains(part))).collect()
     }
 
-    /// Returns the text of every row and document in the stores of users and the sections. Binary columns are in hexadecimal
-    /// digits.
+    /// Returns the text of every row and document in the stores of users and the sections. Binary columns are
+    /// in hexadecimal digits.
     pub async fn stored_text(&self) -> String {
         self.stores.stored_text().await
     }
 
-    /// Starts the first instance of this service, which must not be running. Returns the time until it is ready.
+    /// Starts the first instance of this service, which must not be running. Returns the time until it is
+    /// ready.
     ///
     /// # Panics
     /// If it does not become ready.

@@ -1,4 +1,5 @@
-//! The gateway under test: the real nginx with the templates of `nginx/`, on its own ports and in its own folder.
+//! The gateway under test: the real nginx with the templates of `nginx/`, on its own ports and in its own
+//! folder.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -54,7 +55,8 @@ impl Settings {
         self
     }
 
-    /// Fills a template as `envsubst` of the official image does it: only variables that are set are replaced.
+    /// Fills a template as `envsubst` of the official image does it: only variables that are set are
+    /// replaced.
     pub fn fill(&self, template: &str) -> String {
         self.0
             .iter()
@@ -168,8 +170,8 @@ impl Drop for Gateway {
 }
 
 fn nginx(folder: &Path) -> Program {
-    // At this log level nginx reports when it is ready. If it runs as root, its workers would switch to a user that can't read the
-    // test's folder. For other users the line has no effect.
+    // At this log level nginx reports when it is ready. If it runs as root, its workers would switch to a
+    // user that can't read the test's folder. For other users the line has no effect.
     let globals = "daemon off; user root; error_log /dev/stdout notice;";
     Program::new(program("NGINX"), "start worker processes")
         .args(["-e", "stderr", "-g", globals, "-p"])

@@ -37,8 +37,9 @@ pub fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Defines tests for scenarios. Each is written once, as `async fn name(shape: Shape)`, and listed here. One that is not listed is
-/// dead code and does not compile. A scenario that has no meaning in one of the shapes says why.
+/// Defines tests for scenarios. Each is written once, as `async fn name(shape: Shape)`, and listed here. One
+/// that is not listed is dead code and does not compile. A scenario that has no meaning in one of the shapes
+/// says why.
 ///
 /// ```ignore
 /// scenarios! {

@@ -48,8 +48,8 @@ impl MemoryWatch {
     }
 }
 
-/// Returns the bytes that only this process holds. Pages of the program itself are left out, because the system reclaims them
-/// when it needs memory.
+/// Returns the bytes that only this process holds. Pages of the program itself are left out, because the
+/// system reclaims them when it needs memory.
 ///
 /// # Panics
 /// If the process does not run, or the system is not Linux.

@@ -25,7 +25,8 @@ impl Plan<'_> {
             let of = all.iter().filter(|instance| instance.service == service);
             of.map(|instance| format!("http://{}", to(instance))).collect::<Vec<_>>()
         };
-        // Users knows its own keys. The others fetch them from it, through the gateway if there are several instances.
+        // Users knows its own keys. The others fetch them from it, through the gateway if there are several
+        // instances.
         let keys = match (instance.service, replicas("users", |it| it.http).as_slice()) {
             ("users", _) => format!("http://{}", instance.http),
             (_, [one]) => one.clone(),
@@ -85,8 +86,8 @@ impl Plan<'_> {
     }
 }
 
-/// Splits a setting into the service that it is for, if it is for one alone, and its key. Such a setting begins with the
-/// service's name, because the other services would refuse it.
+/// Splits a setting into the service that it is for, if it is for one alone, and its key. Such a setting
+/// begins with the service's name, because the other services would refuse it.
 fn split_service(key: &str) -> (Option<&'static str>, &str) {
     let of = |service: &'static str| {
         let key = key.strip_prefix(&prefix(service))?.strip_prefix("__")?;

@@ -16,7 +16,8 @@ pub struct Seeded {
     pub role: String,
 }
 
-/// Fills stores with `articles` articles and returns the accounts. `variables` name the stores that are not in the folder.
+/// Fills stores with `articles` articles and returns the accounts. `variables` name the stores that are not
+/// in the folder.
 ///
 /// # Panics
 /// If the command fails. The message contains its output.

@@ -65,8 +65,8 @@ impl Stores {
         engine_with("NEO4J", &format!("tenant={}-{number}", self.name))
     }
 
-    /// Returns the text of every row of the services' tables and of every document of the sections' views. Binary columns are in
-    /// hexadecimal digits.
+    /// Returns the text of every row of the services' tables and of every document of the sections' views.
+    /// Binary columns are in hexadecimal digits.
     pub async fn stored_text(&self) -> String {
         let mut text = String::new();
         let mut connection = PgConnection::connect(&engine("POSTGRES")).await.expect("the server answers");

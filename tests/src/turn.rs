@@ -4,7 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
-/// Permission to run a portal. A measurement runs alone, all other tests of one binary may run at the same time.
+/// Permission to run a portal. A measurement runs alone, all other tests of one binary may run at the same
+/// time.
 static TURNS: LazyLock<Arc<RwLock<()>>> = LazyLock::new(Arc::default);
 
 pub(crate) enum Turn {

@@ -50,13 +50,14 @@ pub struct Account {
 }
 
 impl World {
-    /// Starts a portal with the default settings, except the gateway's limits and its cache, which would be visible in responses.
+    /// Starts a portal with the default settings, except the gateway's limits and its cache, which would be
+    /// visible in responses.
     pub async fn new(shape: Shape) -> Self {
         Self::with(shape, &[]).await
     }
 
-    /// Starts it with settings for every process, such as `("PROCESS__LOG", "debug")`, or for one service, such as
-    /// `("ORCHESTRATOR__CACHE__BYTES", "0")`.
+    /// Starts it with settings for every process, such as `("PROCESS__LOG", "debug")`, or for one service,
+    /// such as `("ORCHESTRATOR__CACHE__BYTES", "0")`.
     pub async fn with(shape: Shape, settings: &[(&str, &str)]) -> Self {
         Self::start(shape, &unthrottled(settings), quiet()).await
     }
@@ -92,15 +93,15 @@ impl World {
         }
     }
 
-    /// Starts a fleet with several instances of each service, while no other portal of this test process runs. Tests of replicas
-    /// look at failures within a second.
+    /// Starts a fleet with several instances of each service, while no other portal of this test process
+    /// runs. Tests of replicas look at failures within a second.
     pub async fn with_replicas(replicas: usize) -> Self {
         let turn = Turn::alone().await;
         Self::over(Fleet::start(replicas, &unthrottled(&[]), quiet()).await, turn)
     }
 
-    /// Starts a portal whose fleet has two instances of each service, behind a gateway with the documented cache. Other portals
-    /// may run at the same time.
+    /// Starts a portal whose fleet has two instances of each service, behind a gateway with the documented
+    /// cache. Other portals may run at the same time.
     pub async fn doubled(shape: Shape, settings: &[(&str, &str)]) -> Self {
         match shape {
             Shape::OneProcess => Self::with(shape, settings).await,
@@ -177,8 +178,8 @@ impl World {
         }
     }
 
-    /// Fills the portal with `portal seed`, and returns the accounts that were created. One process is stopped meanwhile. The services
-    /// of a fleet keep running.
+    /// Fills the portal with `portal seed`, and returns the accounts that were created. One process is
+    /// stopped meanwhile. The services of a fleet keep running.
     pub async fn seed(&mut self, articles: u16) -> Vec<Seeded> {
         match &mut self.running {
             Running::OneProcess(portal, _) => {
@@ -205,8 +206,8 @@ impl World {
         }
     }
 
-    /// Blocks recommendations until the result is dropped. In a fleet its process is frozen, in one process its store can't be
-    /// written.
+    /// Blocks recommendations until the result is dropped. In a fleet its process is frozen, in one process
+    /// its store can't be written.
     pub async fn hold_recommendations(&self) -> Held<'_> {
         match &self.running {
             Running::OneProcess(portal, _) => {
@@ -250,7 +251,8 @@ impl World {
         login(self.client(), &email, PASSWORD).await
     }
 
-    /// Registers an account, consents to everything, and then logs in, because consent is a claim of the token.
+    /// Registers an account, consents to everything, and then logs in, because consent is a claim of the
+    /// token.
     pub async fn consenting_reader(&self, name: &str) -> Account {
         let reader = self.reader(name).await;
         let consent = json!({"personalisation": true, "history": true});
@@ -292,8 +294,9 @@ impl World {
         id
     }
 
-    /// Writes and publishes an article, and waits until each version is visible before the next is written. FerretDB, in
-    /// MongoDB's place, can lose a version if two replicas of a section write to the view in the wrong order.
+    /// Writes and publishes an article, and waits until each version is visible before the next is written.
+    /// FerretDB, in MongoDB's place, can lose a version if two replicas of a section write to the view in the
+    /// wrong order.
     pub async fn published_and_visible(
         &self,
         section: &str,
@@ -324,7 +327,8 @@ pub(crate) fn variable(program: &str, key: &str) -> String {
     if key.starts_with("OTEL_") { key.to_owned() } else { format!("{program}__{key}") }
 }
 
-/// The settings that switch off the services' limits of one client. All people of a test or a measurement have one address.
+/// The settings that switch off the services' limits of one client. All people of a test or a measurement
+/// have one address.
 pub const UNTHROTTLED: [(&str, &str); 14] = [
     ("PROCESS__EDGE__THROTTLE__CLIENT", "[]"),
     ("PROCESS__EDGE__THROTTLE__ACCOUNT", "[]"),
@@ -347,7 +351,8 @@ fn unthrottled<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     UNTHROTTLED.iter().chain(settings).copied().collect()
 }
 
-/// Returns the gateway's documented settings without its limits and its cache, which would be visible in responses.
+/// Returns the gateway's documented settings without its limits and its cache, which would be visible in
+/// responses.
 fn quiet() -> Settings {
     Settings::new().with("GATEWAY_CACHE_TIME", "0").with("GATEWAY_CACHE_LOCK", "1ms")
 }

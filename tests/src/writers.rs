@@ -1,4 +1,5 @@
-//! Clients that write while something is broken, and the list of acknowledged writes, which every test of a fault checks.
+//! Clients that write while something is broken, and the list of acknowledged writes, which every test of a
+//! fault checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +37,8 @@ pub struct Writers {
 }
 
 impl Writers {
-    /// Starts `count` clients. Each begins a round of writes once in `pace`. `name` distinguishes their accounts.
+    /// Starts `count` clients. Each begins a round of writes once in `pace`. `name` distinguishes their
+    /// accounts.
     pub fn start(world: &World, admin: &Account, name: &str, count: usize, pace: Duration) -> Self {
         let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let mut clients = JoinSet::new();
@@ -88,7 +90,8 @@ impl Writer {
             if stop.load(Ordering::SeqCst) {
                 break;
             }
-            // A write that was not acknowledged may have happened or not. It is not recorded, and the next round is another one.
+            // A write that was not acknowledged may have happened or not. It is not recorded, and the next
+            // round is another one.
             if let Ok(true) = self.round(round).await {
                 done.fetch_add(1, Ordering::SeqCst);
             }
@@ -96,7 +99,8 @@ impl Writer {
         self.ledger
     }
 
-    /// Writes an account and an article, and erases every fourth account. Returns false if a write was refused.
+    /// Writes an account and an article, and erases every fourth account. Returns false if a write was
+    /// refused.
     async fn round(&mut self, round: usize) -> Result<bool, NoResponse> {
         let account = self.account(round).await?;
         let article = self.article(SECTIONS[round % 3], round).await?;
@@ -144,7 +148,8 @@ impl Writer {
         Ok(is_published)
     }
 
-    /// Returns whether a write was acknowledged. Refusals of the client are defects, because no request here is wrong.
+    /// Returns whether a write was acknowledged. Refusals of the client are defects, because no request here
+    /// is wrong.
     fn is_done(&self, answer: &Response) -> bool {
         assert!(answer.is_success() || answer.status > 500 || answer.status == 429, "{answer}");
         answer.is_success()

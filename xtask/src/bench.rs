@@ -13,9 +13,10 @@ use crate::step::seconds;
 
 /// Measure the portal against floors: ratios with their goals, as a table and as JSON in target/bench.
 ///
-/// It builds release binaries, starts the engines that don't run, a fleet and a portal in one process on stores of their own, fills both
-/// through the API and puts portal and floors under load in turns. Nothing fails because of a ratio; the exit status is another than
-/// 0 only where something could not be measured. docs/performance.md says how to read it.
+/// It builds release binaries, starts the engines that don't run, a fleet and a portal in one process on
+/// stores of their own, fills both through the API and puts portal and floors under load in turns. Nothing
+/// fails because of a ratio; the exit status is another than 0 only where something could not be measured.
+/// docs/performance.md says how to read it.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
     /// The goals of docs/performance.md, as P4; without any, all that are measured
@@ -34,7 +35,8 @@ pub struct Bench {
     yes: bool,
 }
 
-/// What is measured, and what measures. Nothing else is in the selection, so that no feature is on which only tests need.
+/// What is measured, and what measures. Nothing else is in the selection, so that no feature is on which only
+/// tests need.
 const PACKAGES: [&str; 6] = ["portal", "users", "news", "orchestrator", "recommendations", "bench"];
 
 impl Bench {

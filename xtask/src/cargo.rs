@@ -1,4 +1,5 @@
-//! How Cargo is called: in the root of the workspace, by `Cargo.lock`, and so that golden files are only compared.
+//! How Cargo is called: in the root of the workspace, by `Cargo.lock`, and so that golden files are only
+//! compared.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ pub fn root() -> &'static Path {
 }
 
 /// A call of Cargo with these arguments.
-#[allow(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings of the portal")]
+#[expect(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings of the portal")]
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(arguments).current_dir(root()).env("INSTA_UPDATE", "no");
@@ -25,13 +26,14 @@ pub fn cargo(arguments: &[&str]) -> Command {
 }
 
 /// The value of a variable that steers Cargo or rustdoc.
-#[allow(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings of the portal")]
+#[expect(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings of the portal")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// `cargo run` tells xtask about its own package. Passed on, that would make build scripts that watch these variables (ring's
-/// is one) run again, and most of the workspace compile again, here and once more in the next build from a shell.
+/// `cargo run` tells xtask about its own package. Passed on, that would make build scripts that watch these
+/// variables (ring's is one) run again, and most of the workspace compile again, here and once more in the
+/// next build from a shell.
 fn is_about_xtask(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];

@@ -10,8 +10,8 @@ use crate::step::{Step, colours, seconds};
 
 /// Check everything: format, lints, documentation, tests; stop at the first failure.
 ///
-/// The architecture test and the golden files are among the tests. One line for each step; what a step wrote is shown when it
-/// fails, and kept in target/xtask. Golden files are compared, never written.
+/// The architecture test and the golden files are among the tests. One line for each step; what a step wrote
+/// is shown when it fails, and kept in target/xtask. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Ci {
     /// Leave the tests out, where `cargo xtask test` runs them
@@ -44,7 +44,8 @@ impl Ci {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The cheap steps first. Compiling the tests is a step of its own, so that the time of the next one is theirs alone.
+    /// The cheap steps first. Compiling the tests is a step of its own, so that the time of the next one is
+    /// theirs alone.
     fn steps(&self) -> Vec<Step> {
         let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
         docs.env("RUSTDOCFLAGS", format!("{} -D warnings", variable("RUSTDOCFLAGS").unwrap_or_default()));

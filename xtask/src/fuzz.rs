@@ -10,9 +10,9 @@ use crate::step::seconds;
 
 /// Run the fuzz targets: every parser of outside input on its kept corpus and on random changes of it.
 ///
-/// The targets are ordinary tests in modules named `fuzz`, so `cargo test` tries each of them with a few inputs. This command
-/// tries many more. When a target fails, it prints the smallest input that makes it fail; add that to the corpus
-/// `fuzz/<target>` of its crate, so that every later run tries it first.
+/// The targets are ordinary tests in modules named `fuzz`, so `cargo test` tries each of them with a few
+/// inputs. This command tries many more. When a target fails, it prints the smallest input that makes it
+/// fail; add that to the corpus `fuzz/<target>` of its crate, so that every later run tries it first.
 #[derive(Debug, clap::Args)]
 pub struct Fuzz {
     /// How many inputs each target tries

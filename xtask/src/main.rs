@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-/// Answers on the standard output. Where nobody reads any more, as behind `| head`, nothing more is said, and the command goes on.
+/// Answers on the standard output. Where nobody reads any more, as behind `| head`, nothing more is said, and
+/// the command goes on.
 macro_rules! say {
     ($($words:tt)*) => { $crate::step::say(&format!("{}\n", format_args!($($words)*))) };
 }

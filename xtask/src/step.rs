@@ -25,8 +25,8 @@ pub struct Outcome {
 }
 
 impl Step {
-    /// Runs the command and prints one line. What the command writes goes to a log in `logs`, shown only when it fails; with
-    /// `verbose` it is shown as it comes.
+    /// Runs the command and prints one line. What the command writes goes to a log in `logs`, shown only when
+    /// it fails; with `verbose` it is shown as it comes.
     pub fn run(mut self, logs: &Path, verbose: bool) -> Result<Outcome> {
         let log = logs.join(format!("{}.log", self.name));
         say(&format!("{:<14}", self.name));

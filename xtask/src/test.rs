@@ -14,8 +14,9 @@ use crate::step::{self, seconds};
 
 /// Run all tests: on the embedded stores, against the real servers, and the scenarios on both shapes.
 ///
-/// It installs what is missing, starts the engines that don't run, runs `cargo test --workspace -- --include-ignored` (a missing
-/// engine is a failure), and stops what it started, also after a failure or a Ctrl-C. Golden files are compared, never written.
+/// It installs what is missing, starts the engines that don't run, runs
+/// `cargo test --workspace -- --include-ignored` (a missing engine is a failure), and stops what it started,
+/// also after a failure or a Ctrl-C. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Test {
     /// Only the tests that need no server: nothing is installed and nothing is started
@@ -38,7 +39,8 @@ impl Test {
         }
         let interrupted = Arc::new(AtomicBool::new(false));
         let note = Arc::clone(&interrupted);
-        // A Ctrl-C reaches Cargo and the tests by themselves; here it only must not keep us from stopping the engines.
+        // A Ctrl-C reaches Cargo and the tests by themselves; here it only must not keep us from stopping the
+        // engines.
         ctrlc::set_handler(move || note.store(true, Ordering::SeqCst)).context("the handler of Ctrl-C")?;
         let before = engines::running()?;
         let result = self.with_engines(&interrupted);

@@ -1,6 +1,7 @@
 //! The floors: the smallest honest programs that do the same thing, each a process of its own.
 //!
-//! Servers say `ready at <address>` when they take requests. Programs that drive themselves print one line of JSON at their end.
+//! Servers say `ready at <address>` when they take requests. Programs that drive themselves print one line of
+//! JSON at their end.
 
 mod find;
 mod inserts;
@@ -120,7 +121,8 @@ impl Drive {
         ["--in-flight".to_owned(), in_flight, "--milliseconds".to_owned(), time]
     }
 
-    /// Does it as often as there is time for. Before it is counted it runs for a moment, so that connections are open.
+    /// Does it as often as there is time for. Before it is counted it runs for a moment, so that connections
+    /// are open.
     async fn counted<F: Future<Output = Result<()>> + Send + 'static>(
         self,
         once: impl Fn() -> F + Clone + Send + Sync + 'static,

@@ -1,4 +1,5 @@
-//! The original's orchestrator: each read over a connection and a durable queue of its own, with the same section answering.
+//! The original's orchestrator: each read over a connection and a durable queue of its own, with the same
+//! section answering.
 
 use std::sync::Arc;
 

@@ -11,7 +11,8 @@ use crate::load::{Ask, Target};
 use crate::verdict::{Goal, Row};
 use crate::window::{Bench, Side};
 
-/// The rate of the timetable as a part of the rate that one connection reaches, so that no request waits for another.
+/// The rate of the timetable as a part of the rate that one connection reaches, so that no request waits for
+/// another.
 const CALM: f64 = 0.25;
 /// The most lists a second …
 const MOST: f64 = 50.0;

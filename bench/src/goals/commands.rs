@@ -20,7 +20,8 @@ const EVENT: &str = "1000";
 /// The longest time for the projection of the events that a window leaves.
 const CAUGHT_UP: Duration = Duration::from_secs(300);
 
-/// P11: drafts, asked of the section over the broker; the same through the orchestrator; and transactions of two insertions.
+/// P11: drafts, asked of the section over the broker; the same through the orchestrator; and transactions of
+/// two insertions.
 pub async fn at_sixteen(bench: &Bench, fleet: &mut InFleet) -> Result<Vec<Row>> {
     const ID: &str = "P11";
     let token = fleet.stock.admin().await.token;
@@ -77,8 +78,9 @@ fn draft_over_http(token: String) -> impl Fn(u64) -> Ask + Send + Sync + 'static
     move |number| Ask::post("/sports", &article("sports", usize::try_from(number).unwrap_or(0))).token(&token)
 }
 
-/// Waits until the events of a window are sent and projected, because they would slow the next window. One more draft is written: events are
-/// projected in their order, so when that can be read, so can all before it.
+/// Waits until the events of a window are sent and projected, because they would slow the next window. One
+/// more draft is written: events are projected in their order, so when that can be read, so can all before
+/// it.
 async fn caught_up(bench: &Bench, client: &Client, token: &str, round: usize) -> Result<()> {
     bench.progress.doing(&format!("P11 round {round}: the projection catches up"));
     let answer = client.post("/sports").token(token).json(&article("sports", 0)).send().await;

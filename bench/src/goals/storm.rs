@@ -76,7 +76,8 @@ fn reads(stock: &Stock) -> impl Fn(u64) -> Ask + Send + Sync + 'static {
     }
 }
 
-/// Clients that log in all together, and again as soon as they are logged in. A refused client tries again after a second.
+/// Clients that log in all together, and again as soon as they are logged in. A refused client tries again
+/// after a second.
 struct Storm {
     over: Arc<AtomicBool>,
     people: JoinSet<()>,

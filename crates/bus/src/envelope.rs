@@ -4,10 +4,11 @@ use kernel::{MessageId, Timestamp, Trace};
 /// A message with its metadata, which follow the attributes of CloudEvents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// The id, created with the effect that the message reports. A consumer that must not act twice stores it with its
-    /// own effect.
+    /// The id, created with the effect that the message reports. A consumer that must not act twice stores it
+    /// with its own effect.
     pub id: MessageId,
-    /// The full name of the message in `proto/`, such as `portal.news.v1.ArticlePublished`. It says how to decode `body`.
+    /// The full name of the message in `proto/`, such as `portal.news.v1.ArticlePublished`. It says how to
+    /// decode `body`.
     pub kind: String,
     /// The routing key that subscriptions match, such as `news.sports.published`.
     pub key: String,
@@ -15,8 +16,8 @@ pub struct Envelope {
     pub source: String,
     /// The id of the article or account that it is about.
     pub subject: String,
-    /// The version of the subject that it reports. A consumer that applies only newer versions may receive messages in
-    /// any order.
+    /// The version of the subject that it reports. A consumer that applies only newer versions may receive
+    /// messages in any order.
     pub version: u32,
     /// The time of the event.
     pub time: Timestamp,

@@ -16,12 +16,12 @@ const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(15);
 /// The shortest time between two attempts while something prevents an erasure.
 const PAUSE_AFTER_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// A worker that makes erasures true. It removes dead letters about the erased persons, wipes the stores of its service and
-/// the bus, and only then records the erasure as done.
+/// A worker that makes erasures true. It removes dead letters about the erased persons, wipes the stores of
+/// its service and the bus, and only then records the erasure as done.
 ///
-/// It begins right after an erasure, and again after a crash, because the duty is a row in the store. It tries again while
-/// anything prevents the erasure: a message about the person that still waits, a reader that holds a log, a server that is
-/// down.
+/// It begins right after an erasure, and again after a crash, because the duty is a row in the store. It
+/// tries again while anything prevents the erasure: a message about the person that still waits, a reader
+/// that holds a log, a server that is down.
 pub struct Erasing {
     name: &'static str,
     stores: Vec<Arc<dyn Erasable>>,

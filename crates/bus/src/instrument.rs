@@ -1,6 +1,7 @@
 //! Durations and spans of what travels over the bus, the same for every adapter.
 //!
-//! Names and attributes of spans are OpenTelemetry's: `publish` and `process` for messages, client and server for calls.
+//! Names and attributes of spans are OpenTelemetry's: `publish` and `process` for messages, client and server
+//! for calls.
 
 use std::time::Instant;
 
@@ -18,7 +19,8 @@ pub(crate) struct Publication {
 }
 
 impl Publication {
-    /// Begins to measure. If a message's trace is exported, its consumers continue from the publication, not from the effect.
+    /// Begins to measure. If a message's trace is exported, its consumers continue from the publication, not
+    /// from the effect.
     pub(crate) fn begin(system: &'static str, messages: &mut [Envelope]) -> Self {
         let traced = messages.iter_mut().filter(|message| is_exported(message.trace));
         let spans = traced.map(|message| start_publish(system, message)).collect();
@@ -79,8 +81,8 @@ fn describe_message(
         .with("messaging.message.id", message.id.to_string())
 }
 
-/// Starts the span of a caller. Returns it with the trace to send along, which is the caller's own if the trace is not
-/// exported.
+/// Starts the span of a caller. Returns it with the trace to send along, which is the caller's own if the
+/// trace is not exported.
 pub(crate) fn start_client(
     service: &'static str,
     address: &str,

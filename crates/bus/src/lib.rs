@@ -42,17 +42,20 @@ pub use topic::{InvalidPattern, Pattern};
 pub struct OpenBus {
     /// The bus.
     pub bus: Arc<dyn Bus>,
-    /// The steps that close the bus. Empty if services of one process share the bus and another one closes it.
+    /// The steps that close the bus. Empty if services of one process share the bus and another one closes
+    /// it.
     pub closers: Vec<Closer>,
 }
 
 /// Opens the bus at `url`.
 ///
-/// * `local:data/bus.db` is a file that belongs to this process. It is opened once, however many services ask for it.
+/// * `local:data/bus.db` is a file that belongs to this process. It is opened once, however many services ask
+///   for it.
 /// * `amqp://user:password@host:port/vhost` is a RabbitMQ. The user is the service.
 ///
 /// # Errors
-/// If the URL is not valid or not allowed here, if the file can't be opened, or if no broker answers within seconds.
+/// If the URL is not valid or not allowed here, if the file can't be opened, or if no broker answers within
+/// seconds.
 pub async fn open(url: &str, surroundings: &Surroundings) -> Result<OpenBus, BusError> {
     let (bus, is_first): (Arc<dyn Bus>, bool) = match scheme(url) {
         #[cfg(feature = "servers")]
@@ -96,7 +99,8 @@ pub fn dependency(bus: &Arc<dyn Bus>) -> Dependency {
     })
 }
 
-/// Opens the local bus at `url` with the methods that only this adapter has: dead letters, depths, declarations.
+/// Opens the local bus at `url` with the methods that only this adapter has: dead letters, depths,
+/// declarations.
 ///
 /// # Errors
 /// If the URL is not valid or not allowed here, or if the file can't be opened.

@@ -16,13 +16,13 @@ pub const HANDLER_BUDGET: Duration = Duration::from_secs(10);
 /// The laws are in the crate's documentation. Each is a case of the contract suite that every adapter passes.
 #[async_trait]
 pub trait Bus: Send + Sync + 'static {
-    /// Publishes all messages or none. `Ok` means that every durable queue that subscribes to them has stored them, and
-    /// that they survive a crash of this process. After an error it is unknown whether they were stored, and likewise if
-    /// the caller stops waiting. In both cases publish them again under the same ids.
+    /// Publishes all messages or none. `Ok` means that every durable queue that subscribes to them has stored
+    /// them, and that they survive a crash of this process. After an error it is unknown whether they were
+    /// stored, and likewise if the caller stops waiting. In both cases publish them again under the same ids.
     async fn publish(&self, messages: Vec<Envelope>) -> Result<(), BusError>;
 
-    /// Creates the queue if it does not exist, and returns its consumer, which receives while it runs. A durable queue
-    /// collects messages from the moment this returns, whether its consumer runs or not.
+    /// Creates the queue if it does not exist, and returns its consumer, which receives while it runs. A
+    /// durable queue collects messages from the moment this returns, whether its consumer runs or not.
     async fn subscribe(
         &self,
         subscription: Subscription,
@@ -39,8 +39,8 @@ pub trait Bus: Send + Sync + 'static {
     /// If the caller stops waiting, the server's work is stopped too.
     async fn call(&self, address: &str, call: Call) -> Result<Bytes, Refusal>;
 
-    /// Serves calls to `address` on behalf of `service` until the returned runnable stops or is dropped. Several servers
-    /// of one address share its calls.
+    /// Serves calls to `address` on behalf of `service` until the returned runnable stops or is dropped.
+    /// Several servers of one address share its calls.
     async fn serve(
         &self,
         service: &'static str,
@@ -48,9 +48,10 @@ pub trait Bus: Send + Sync + 'static {
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError>;
 
-    /// Removes the dead letters that name this person, and the remains of handled messages about them. Only letters whose
-    /// subject is the person stay, because they say what happens to the account and nothing else. Returns false if
-    /// messages that name the person still wait to be handled. In that case call it again later.
+    /// Removes the dead letters that name this person, and the remains of handled messages about them. Only
+    /// letters whose subject is the person stay, because they say what happens to the account and nothing
+    /// else. Returns false if messages that name the person still wait to be handled. In that case call it
+    /// again later.
     async fn forget(&self, person: &str) -> Result<bool, BusError>;
 
     /// Succeeds if the bus answers now. For `/readyz`.
@@ -66,10 +67,11 @@ pub trait Bus: Send + Sync + 'static {
 /// The queue in which the messages of a subscription wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Queue {
-    /// A queue of this name (`<service>.<purpose>`) that survives crashes. Its subscribers share the messages: each
-    /// message is handled by one of them.
+    /// A queue of this name (`<service>.<purpose>`) that survives crashes. Its subscribers share the
+    /// messages: each message is handled by one of them.
     Durable(String),
-    /// A queue in memory for this subscription alone. Every process gets every message that is published while it runs.
+    /// A queue in memory for this subscription alone. Every process gets every message that is published
+    /// while it runs.
     Broadcast,
 }
 
@@ -82,7 +84,8 @@ pub struct Subscription {
     pub keys: Vec<String>,
     /// The service that handles them, as its logs name it.
     pub service: &'static str,
-    /// The time that the handler has for one message. When it is over, the handler is dropped, which counts as `Timeout`.
+    /// The time that the handler has for one message. When it is over, the handler is dropped, which counts
+    /// as `Timeout`.
     pub budget: Duration,
 }
 
@@ -114,14 +117,16 @@ impl Subscription {
     }
 }
 
-/// The handler of a service for messages. It runs in a `Context` of its service, with the message's trace and a deadline.
+/// The handler of a service for messages. It runs in a `Context` of its service, with the message's trace and
+/// a deadline.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
-    /// Handles one message. `Ok` means that the effect is stored, and the message leaves the queue. After an error its
-    /// kind decides: a transient one is retried later, `Stale` is retried once, any other goes to the dead letters.
+    /// Handles one message. `Ok` means that the effect is stored, and the message leaves the queue. After an
+    /// error its kind decides: a transient one is retried later, `Stale` is retried once, any other goes to
+    /// the dead letters.
     ///
-    /// A message may be delivered again after `Ok`, so the effect must be repeatable. The bus logs a failure with
-    /// all its causes, so the handler does not.
+    /// A message may be delivered again after `Ok`, so the effect must be repeatable. The bus logs a failure
+    /// with all its causes, so the handler does not.
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>>;
 }
 
@@ -145,11 +150,12 @@ impl std::fmt::Debug for Call {
     }
 }
 
-/// The handler of a service for calls. It runs in a `Context` of its service, with the caller's trace and deadline.
+/// The handler of a service for calls. It runs in a `Context` of its service, with the caller's trace and
+/// deadline.
 #[async_trait]
 pub trait CallHandler: Send + Sync + 'static {
-    /// Returns the reply in protobuf. The caller receives an error as its refusal. If the cause is a fault of ours, the
-    /// bus logs it, so the handler does not. The future is dropped when the caller stops waiting.
+    /// Returns the reply in protobuf. The caller receives an error as its refusal. If the cause is a fault of
+    /// ours, the bus logs it, so the handler does not. The future is dropped when the caller stops waiting.
     async fn call(&self, call: &Call) -> Result<Bytes, Box<dyn Fault>>;
 }
 
@@ -184,8 +190,8 @@ pub enum BusError {
     /// The broker is unavailable, or did not answer in time.
     #[error("{0}")]
     Unavailable(String),
-    /// The broker refuses the operation, and repeating it does not help: a permission is missing, or the queue exists
-    /// with other properties.
+    /// The broker refuses the operation, and repeating it does not help: a permission is missing, or the
+    /// queue exists with other properties.
     #[error("{0}")]
     Refused(String),
     /// The name or pattern is not valid for a queue. This is a defect of the program.

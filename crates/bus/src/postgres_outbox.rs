@@ -1,7 +1,7 @@
 //! The outbox in a service's own PostgreSQL database, shared by the service's replicas.
 //!
-//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the effect, and rings
-//! the [`Bell`] after its commit.
+//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the
+//! effect, and rings the [`Bell`] after its commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,9 +51,9 @@ pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<
 
 /// A signal to the relays of all replicas.
 ///
-/// It is not a `notify` in the transaction of the effect: PostgreSQL commits one notifying transaction at a time, including
-/// the flush to disk, so sixteen writers would be as slow as one. Here many commits share one notification, which waits for
-/// no disk.
+/// It is not a `notify` in the transaction of the effect: PostgreSQL commits one notifying transaction at a
+/// time, including the flush to disk, so sixteen writers would be as slow as one. Here many commits share one
+/// notification, which waits for no disk.
 #[derive(Debug, Clone)]
 pub struct Bell(Arc<Notify>);
 
@@ -65,8 +65,8 @@ impl Bell {
         Self(signal)
     }
 
-    /// Wakes the relays after a commit that has stored a message. If the process is killed between the two, the relays
-    /// find the message at their next regular look.
+    /// Wakes the relays after a commit that has stored a message. If the process is killed between the two,
+    /// the relays find the message at their next regular look.
     pub fn ring(&self) {
         self.0.notify_one();
     }
@@ -89,9 +89,10 @@ async fn notify_replicas(pool: PgPool, signal: Arc<Notify>) {
 
 /// The outbox of one PostgreSQL database.
 ///
-/// Only one replica at a time works on a batch. It holds an advisory lock in one transaction, from reading the rows until
-/// they are deleted. So no message is published by two replicas, and the order is kept. The lock ends with the transaction:
-/// immediately if the replica is killed, and if it is frozen, when the server ends its idle transaction.
+/// Only one replica at a time works on a batch. It holds an advisory lock in one transaction, from reading
+/// the rows until they are deleted. So no message is published by two replicas, and the order is kept. The
+/// lock ends with the transaction: immediately if the replica is killed, and if it is frozen, when the server
+/// ends its idle transaction.
 pub struct PostgresOutbox {
     database: Database,
     wake: Arc<Notify>,
@@ -134,7 +135,8 @@ impl From<Row> for (i64, Envelope) {
             subject: row.subject,
             version: u32::try_from(row.version).unwrap_or_default(),
             time: timestamp(row.happened_at),
-            // A trace that can't be parsed must not prevent the message from being sent, so it starts a new trace.
+            // A trace that can't be parsed must not prevent the message from being sent, so it starts a new
+            // trace.
             trace: row.trace.parse().unwrap_or_else(|_| Trace::start()),
             body: row.body.into(),
         };
@@ -193,8 +195,8 @@ impl Outbox for PostgresOutbox {
     }
 }
 
-/// Takes the lock that allows this replica to work on a batch until the end of the transaction. Returns false if another
-/// replica holds it.
+/// Takes the lock that allows this replica to work on a batch until the end of the transaction. Returns false
+/// if another replica holds it.
 async fn try_lock(tx: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended('outbox.' || current_schema(), 0))")
         .fetch_one(tx)

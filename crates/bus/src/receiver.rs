@@ -99,8 +99,8 @@ impl Receiver {
         }
     }
 
-    /// Runs the handler within the current context. A panic is `Internal`. A handler that exceeds its budget is dropped,
-    /// which is `Timeout`.
+    /// Runs the handler within the current context. A panic is `Internal`. A handler that exceeds its budget
+    /// is dropped, which is `Timeout`.
     pub(crate) async fn handle(&self, message: &Envelope) -> Result<(), HandlerFailure> {
         let trace = Context::current().trace;
         let span = instrument::start_process(self.system, self.service, &self.queue, message, trace);

@@ -16,8 +16,8 @@ const BATCH: u32 = 200;
 
 /// A worker that publishes the messages of an outbox, in order, each at least once.
 ///
-/// A batch counts as sent only after the bus has confirmed all of it. After a failure between the two it is sent again. One
-/// relay for each outbox keeps the order. A second one would only repeat messages.
+/// A batch counts as sent only after the bus has confirmed all of it. After a failure between the two it is
+/// sent again. One relay for each outbox keeps the order. A second one would only repeat messages.
 pub struct Relay {
     outbox: Arc<dyn Outbox>,
     bus: Arc<dyn Bus>,

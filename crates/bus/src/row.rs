@@ -27,7 +27,8 @@ impl From<EnvelopeRow> for Envelope {
             subject: row.subject,
             version: row.version,
             time: Timestamp::from_millis(row.happened_at),
-            // A trace that can't be parsed must not prevent the message from being sent, so it starts a new trace.
+            // A trace that can't be parsed must not prevent the message from being sent, so it starts a new
+            // trace.
             trace: row.trace.parse().unwrap_or_else(|_| Trace::start()),
             body: row.body.into(),
         }

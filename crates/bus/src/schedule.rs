@@ -43,8 +43,8 @@ impl Schedule {
         self.0.len() + 1
     }
 
-    /// Returns the fate of a message whose delivery number `attempts` (from 1) was refused. `was_stale` says that an
-    /// earlier one was refused as `Stale`.
+    /// Returns the fate of a message whose delivery number `attempts` (from 1) was refused. `was_stale` says
+    /// that an earlier one was refused as `Stale`.
     pub(crate) fn fate(&self, refusal: &Refusal, attempts: u32, was_stale: bool) -> Fate {
         let is_retried = refusal.kind.is_transient() || (refusal.kind == Kind::Stale && !was_stale);
         let pause =

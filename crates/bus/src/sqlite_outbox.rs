@@ -1,7 +1,7 @@
 //! The outbox in a service's own SQLite database.
 //!
-//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the effect, and
-//! notifies after the commit.
+//! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the
+//! effect, and notifies after the commit.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::{Envelope, Outbox};
 /// The statement that creates the table. A service's migration contains the same text.
 pub const TABLE: &str = include_str!("../../../db/bus/outbox.sql");
 
-/// Writes a message into the outbox, in the transaction of the effect that it reports. Notify the outbox's wake signal
-/// after the commit.
+/// Writes a message into the outbox, in the transaction of the effect that it reports. Notify the outbox's
+/// wake signal after the commit.
 pub async fn enqueue(tx: &mut SqliteConnection, message: &Envelope) -> sqlx::Result<()> {
     sqlx::query(
         "insert into outbox (message_id, kind, routing_key, source, subject, version, happened_at, trace, body)
@@ -45,7 +45,8 @@ pub struct SqliteOutbox {
 }
 
 impl SqliteOutbox {
-    /// Returns the outbox in `database`. The store notifies `wake` after each commit that has stored a message.
+    /// Returns the outbox in `database`. The store notifies `wake` after each commit that has stored a
+    /// message.
     pub fn new(database: Database, wake: Arc<Notify>) -> Self {
         Self { database, wake }
     }

@@ -6,8 +6,8 @@ use crate::BusError;
 /// The most bytes of a routing key or pattern. AMQP 0-9-1 sends them as short strings.
 const MAX_BYTES: usize = 255;
 
-/// A pattern of routing keys: words between dots, with `*` for exactly one word and `#` for any number of words, including
-/// none (AMQP 0-9-1, topic exchange).
+/// A pattern of routing keys: words between dots, with `*` for exactly one word and `#` for any number of
+/// words, including none (AMQP 0-9-1, topic exchange).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(String);
 
@@ -25,7 +25,8 @@ impl Pattern {
     }
 }
 
-/// Matches words against a pattern. Patterns are short and written by programmers, so the search after `#` needs no bound.
+/// Matches words against a pattern. Patterns are short and written by programmers, so the search after `#`
+/// needs no bound.
 fn matches_words(pattern: &[&str], words: &[&str]) -> bool {
     let Some((first, rest)) = pattern.split_first() else { return words.is_empty() };
     if *first == "#" {

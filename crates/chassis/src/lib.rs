@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-/// Each password hash takes 19 MiB. The allocator of the system keeps such blocks in the arena of the thread that allocated them, so a
-/// storm of logins would stay in memory for good. This one returns them.
+/// Each password hash takes 19 MiB. The allocator of the system keeps such blocks in the arena of the thread
+/// that allocated them, so a storm of logins would stay in memory for good. This one returns them.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,5 +1,10 @@
-//! The cost of one request through the edge, with its access line and its span. It is a measurement for a person:
-//! `OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 cargo test --release -p chassis --test cost_of_a_request -- --ignored --nocapture 2>/dev/null`
+//! The cost of one request through the edge, with its access line and its span. It is a measurement for a
+//! person:
+//!
+//! ```sh
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:9 \
+//!     cargo test --release -p chassis --test cost_of_a_request -- --ignored --nocapture 2>/dev/null
+//! ```
 
 use std::time::{Duration, Instant};
 

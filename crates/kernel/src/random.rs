@@ -1,4 +1,5 @@
-/// Returns `bytes` random bytes as hexadecimal digits. They come from the operating system and can't be guessed.
+/// Returns `bytes` random bytes as hexadecimal digits. They come from the operating system and can't be
+/// guessed.
 ///
 /// # Panics
 /// If the operating system gives no random bytes.

@@ -13,7 +13,8 @@ use crate::{config, data_folder, whole};
 /// The commands on admins.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Creates an admin account. Stop the portal first if its stores are files; in a fleet it works at any time.
+    /// Creates an admin account. Stop the portal first if its stores are files; in a fleet it works at any
+    /// time.
     Create(Flags),
 }
 
@@ -27,7 +28,8 @@ pub struct Flags {
     /// The display name.
     #[arg(long, default_value = "Admin")]
     name: String,
-    /// A file whose first line is the password, or `-` for standard input. Without it, the terminal asks for the password.
+    /// A file whose first line is the password, or `-` for standard input. Without it, the terminal asks for
+    /// the password.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     #[command(flatten)]

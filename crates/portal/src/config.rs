@@ -1,5 +1,5 @@
-//! The configuration of the one process: the configurations of all services, each under its name. Their defaults place all stores in
-//! one data folder.
+//! The configuration of the one process: the configurations of all services, each under its name. Their
+//! defaults place all stores in one data folder.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The folder of all stores.
     pub data_dir: PathBuf,
-    /// The public URL of the portal, which tokens name as their issuer. If empty, the address that the portal listens on.
+    /// The public URL of the portal, which tokens name as their issuer. If empty, the address that the portal
+    /// listens on.
     pub public_url: String,
     /// The accounts.
     pub users: users::Config,
@@ -96,8 +97,9 @@ pub struct Serving {
 const SERVICES: [&str; 6] =
     ["users", "famous_news", "politics_news", "sports_news", "orchestrator", "recommendations"];
 
-/// Loads the configuration from all layers: the built-in defaults, the defaults of this shape (which follow from `data_dir` and
-/// `public_url`), the file, the environment (`PORTAL__…` for the process, `USERS__…` and so on for a service), the flags.
+/// Loads the configuration from all layers: the built-in defaults, the defaults of this shape (which follow
+/// from `data_dir` and `public_url`), the file, the environment (`PORTAL__…` for the process, `USERS__…` and
+/// so on for a service), the flags.
 ///
 /// # Errors
 /// Fails with all faults together.
@@ -105,8 +107,8 @@ pub fn load(flags: &Flags) -> Result<Loaded<Config>, ConfigFaults> {
     load_serving(&Serving { listen: None, flags: flags.clone() }, None)
 }
 
-/// Loads the configuration of a command that serves. `listening` is the bound address, once there is one: it becomes the public URL
-/// if none is configured.
+/// Loads the configuration of a command that serves. `listening` is the bound address, once there is one: it
+/// becomes the public URL if none is configured.
 ///
 /// # Errors
 /// Fails with all faults together.

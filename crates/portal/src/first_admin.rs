@@ -6,7 +6,8 @@ use anyhow::Context;
 use chassis::config::Settings;
 use users::{BootstrapAdminConfig, Config};
 
-/// The e-mail of the first admin if none is configured. The domain `.internal` is reserved for private use and never reached.
+/// The e-mail of the first admin if none is configured. The domain `.internal` is reserved for private use
+/// and never reached.
 pub const EMAIL: &str = "admin@portal.internal";
 /// The file of the password in the data folder. Only the owner of the process can read it.
 const FILE: &str = "initial-admin-password";
@@ -25,8 +26,8 @@ pub enum FirstAdmin {
     Known,
 }
 
-/// Ensures that a new portal has an admin. If none is configured, a random password is written to the data folder before anything
-/// is built, so that a crash leaves no account with an unknown password.
+/// Ensures that a new portal has an admin. If none is configured, a random password is written to the data
+/// folder before anything is built, so that a crash leaves no account with an unknown password.
 ///
 /// # Errors
 /// Fails if the file can't be written or read.

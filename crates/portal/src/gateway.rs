@@ -1,5 +1,5 @@
-//! The gateway of the one process: what nginx is to the fleet. Prefixes in both forms, one document for all routes, and what the
-//! portal shows about itself.
+//! The gateway of the one process: what nginx is to the fleet. Prefixes in both forms, one document for all
+//! routes, and what the portal shows about itself.
 
 use axum::Router;
 use axum::extract::Request;

@@ -30,14 +30,15 @@ enum Command {
     Asyncapi,
     /// Prints the list of all metrics, as in docs/metrics.md.
     Metrics,
-    /// Writes the documents that nginx serves into a folder: OpenAPI, AsyncAPI, the page to try the API, the pages of problems.
+    /// Writes the documents that nginx serves into a folder: OpenAPI, AsyncAPI, the page to try the API, the
+    /// pages of problems.
     Documents(Folder),
     /// Checks that a running portal or service is ready.
     Healthcheck(Url),
     /// Rebuilds the articles that readers see from the events. Stop the portal first.
     Replay(replay::Flags),
-    /// Verifies the hash chains of all articles, and names each article whose history was changed. Stop the portal first if its
-    /// events are in files; a database server can be verified at any time.
+    /// Verifies the hash chains of all articles, and names each article whose history was changed. Stop the
+    /// portal first if its events are in files; a database server can be verified at any time.
     VerifyHistory(verify::Flags),
     /// Fills the portal with believable articles, people and readings. Stop the portal first.
     Seed(seed::Flags),

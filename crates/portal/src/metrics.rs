@@ -1,4 +1,4 @@
-//! `portal metrics`: what every process counts, as `docs/metrics.md` keeps it.
+//! `portal metrics`: the list of all metrics, which is `docs/metrics.md`.
 
 use std::fmt::Write as _;
 
@@ -7,22 +7,25 @@ use chassis::metrics::{Described, of_every_process, of_the_operating_system};
 const BEGINNING: &str = "\
 # Metrics
 
-What the processes of the portal count about themselves. This page is made from the code, by
-`cargo run -p portal -- metrics > docs/metrics.md`; a test compares.
+The metrics of the portal's processes. This page is generated from the code, by
+`cargo run -p portal -- metrics > docs/metrics.md`; a test compares them.
 
-`/metrics` answers in Prometheus' text format on the port of each service in a fleet, which the gateway closes, and in one process
-on `process.internal_listen`. Where it is not served nothing is kept. A counter goes up only and begins at zero with its process: look
-at `rate()` and `increase()`. A histogram counts durations in seconds as `…_bucket`, `…_sum` and `…_count`. A metric appears once
-there is something to say: that of a queue with its first message, that of a breaker with its first call.
+In a fleet, each service serves `/metrics` on its own port, in Prometheus' text format; the gateway refuses
+that path. In one process, `/metrics` is served on `process.internal_listen`, and if that is not set, nothing
+is counted.
+
+A counter starts at zero when its process starts, and only grows: watch `rate()` and `increase()`. A histogram
+measures durations in seconds and has the series `…_bucket`, `…_sum` and `…_count`. A metric appears when it
+gets its first value: that of a queue with its first message, that of a breaker with its first call.
 ";
 
 /// The page.
 pub fn document() -> String {
     let parts = [
-        ("Every process", "as far as it has what is counted", of_every_process()),
+        ("Every process", "as far as it does what is counted", of_every_process()),
         ("The bus", "every service", bus::metrics::described()),
         ("Users", "", users::metrics::described()),
-        ("A section's news", "", news::metrics::described()),
+        ("A section", "", news::metrics::described()),
         ("The orchestrator", "", orchestrator::metrics::described()),
         ("The operating system", "every process", of_the_operating_system()),
     ];
@@ -32,7 +35,7 @@ pub fn document() -> String {
         // Writing to a text can't fail.
         let _ = write!(
             page,
-            "\n## {title}{whose}\n\n| metric | kind | what it says | watch it for |\n|---|---|---|---|\n"
+            "\n## {title}{whose}\n\n| metric | kind | meaning | what to watch for |\n|---|---|---|---|\n"
         );
         for metric in &metrics {
             page.push_str(&row(metric));
@@ -66,10 +69,10 @@ mod tests {
     }
 
     #[test]
-    fn the_page_is_what_the_code_says() {
+    fn the_page_lists_the_metrics_of_the_code() {
         assert!(
             include_str!("../../../docs/metrics.md") == document(),
-            "docs/metrics.md is not what the code says any more; to renew it: cargo run -p portal -- metrics > docs/metrics.md"
+            "docs/metrics.md differs from the code. Generate it: cargo run -p portal -- metrics > docs/metrics.md"
         );
     }
 

@@ -26,7 +26,8 @@ pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
 /// Locks the data folder if the events of any of these sections are in a file. Servers need no lock.
 ///
 /// # Errors
-/// Fails if such a file does not exist, because opening it would create an empty one, and if a portal runs on the folder.
+/// Fails if such a file does not exist, because opening it would create an empty one, and if a portal runs on
+/// the folder.
 pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Option<File>> {
     let files: Vec<PathBuf> = sections.iter().filter_map(|section| events_of(config, *section)).collect();
     for file in &files {

@@ -6,8 +6,8 @@ use utoipa::openapi::OpenApi;
 use crate::config::{self, Flags};
 use crate::{gateway, run};
 
-/// Returns the document. It depends on the code alone: the services are built on stores in a temporary folder, and no
-/// configuration is read.
+/// Returns the document. It depends on the code alone: the services are built on stores in a temporary
+/// folder, and no configuration is read.
 ///
 /// # Errors
 /// Fails if the temporary folder can't be created or written.

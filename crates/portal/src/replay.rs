@@ -22,8 +22,8 @@ pub struct Flags {
 /// Replays one section or all of them, while no portal runs on the data folder.
 ///
 /// # Errors
-/// Fails if there are no events, a portal runs on the folder, a store can't be opened, or an event can't be read. The view is
-/// unchanged then.
+/// Fails if there are no events, a portal runs on the folder, a store can't be opened, or an event can't be
+/// read. The view is unchanged then.
 pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
     let config = config::load(&flags.config)?.service;
     let sections = offline::sections(flags.section);

@@ -1,5 +1,5 @@
-//! `portal robot URL`: plays the original's end-to-end story (three articles, one reader, three labels) against any running portal,
-//! adapted to the deliberate differences of this portal.
+//! `portal robot URL`: plays the original's end-to-end story (three articles, one reader, three labels)
+//! against any running portal, adapted to the deliberate differences of this portal.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -34,8 +34,8 @@ pub struct Flags {
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Plays the story and prints each step. The first step that fails ends the story. In any case the robot removes its articles
-/// afterwards.
+/// Plays the story and prints each step. The first step that fails ends the story. In any case the robot
+/// removes its articles afterwards.
 ///
 /// # Errors
 /// Fails with the step that failed and the answer.

@@ -18,7 +18,8 @@ use crate::{data_folder, gateway, whole};
 /// Serves until the process receives a stop signal.
 ///
 /// # Errors
-/// Fails if the configuration is not valid, the address or the data folder is in use, or a store can't be opened.
+/// Fails if the configuration is not valid, the address or the data folder is in use, or a store can't be
+/// opened.
 pub async fn run(flags: &Serving) -> anyhow::Result<()> {
     let settings = config::load_serving(flags, None)?.process;
     let _log = telemetry::start("portal", &settings.log, settings.log_format)?;

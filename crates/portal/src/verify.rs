@@ -1,6 +1,8 @@
-//! `portal verify-history`: proves that every stored version is unchanged and that none is missing between two others.
+//! `portal verify-history`: proves that every stored version is unchanged and that none is missing between
+//! two others.
 //!
-//! A chain does not show if its last versions were cut off, or if an article was removed with all of its versions.
+//! A chain does not show if its last versions were cut off, or if an article was removed with all of its
+//! versions.
 
 use anyhow::{Context, bail};
 use chassis::{Surroundings, say};
@@ -23,12 +25,13 @@ pub struct Flags {
     config: config::Flags,
 }
 
-/// Verifies the hash chains of one section or of all of them, on the stores of the configuration. Files are verified while no
-/// portal runs on them; a database server can be verified at any time. All articles are verified, even after a broken one.
+/// Verifies the hash chains of one section or of all of them, on the stores of the configuration. Files are
+/// verified while no portal runs on them; a database server can be verified at any time. All articles are
+/// verified, even after a broken one.
 ///
 /// # Errors
-/// Fails if a history was changed; each such article is printed with its first version that does not fit. Also fails if there are
-/// no events, a portal runs on their files, or a store can't be opened or read.
+/// Fails if a history was changed; each such article is printed with its first version that does not fit.
+/// Also fails if there are no events, a portal runs on their files, or a store can't be opened or read.
 pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
     let config = config::load(&flags.config)?.service;
     let sections = offline::sections(flags.section);

@@ -1,5 +1,12 @@
 #![doc = include_str!("../README.md")]
-#![allow(missing_docs, clippy::all, reason = "generated code carries the comments of the .proto files")]
+#![allow(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "generated code has the comments of the .proto files, and a style of its own"
+)]
 
 /// Accounts: the gRPC service and the facts that leave it.
 pub mod users {

@@ -1,6 +1,8 @@
-//! `data/seed-accounts`: the parameters of a seed and the passwords of its people. Only the owner of the process can read it.
+//! `data/seed-accounts`: the parameters of a seed and the passwords of its people. Only the owner of the
+//! process can read it.
 //!
-//! The passwords are random and do not follow from the seed: the seed is public, and must not be enough to log in.
+//! The passwords are random and do not follow from the seed: the seed is public, and must not be enough to
+//! log in.
 
 use std::path::{Path, PathBuf};
 

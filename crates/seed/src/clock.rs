@@ -28,7 +28,8 @@ impl Clock for WalkingClock {
     }
 }
 
-/// Ids that carry the time of a walking clock. The next id can be planned, so that a later run finds it again.
+/// Ids that carry the time of a walking clock. The next id can be planned, so that a later run finds it
+/// again.
 pub struct PlannedIds {
     planned: Mutex<Option<Uuid>>,
     otherwise: TimeOrderedIds,

@@ -76,8 +76,8 @@ impl Filling<'_> {
     /// Registers the people, fills the three sections concurrently, then counts the readings.
     ///
     /// # Errors
-    /// Fails if a use case refuses for good, or if the process is asked to stop. What exists then is complete in
-    /// itself, and a later run continues.
+    /// Fails if a use case refuses for good, or if the process is asked to stop. What exists then is complete
+    /// in itself, and a later run continues.
     pub async fn run(&self, accounts: &Accounts) -> anyhow::Result<()> {
         let steps: usize = self.plan.articles.iter().map(|article| article.steps.len()).sum();
         let all = self.plan.people.len() + steps + self.plan.readings.len();
@@ -254,9 +254,9 @@ impl Filling<'_> {
                 Err(NewsError::NotYetProjected) if Instant::now() < end && !self.stop.is_cancelled() => {}
                 outcome => return outcome.map(drop).context("an article does not become visible"),
             }
-            // Beside a running section, two processes project. On a store that compares and writes in two steps the older
-            // version can win (crates/news/README.md). By now both have finished, and projecting a version again changes
-            // nothing.
+            // Beside a running section, two processes project. On a store that compares and writes in two
+            // steps the older version can win (crates/news/README.md). By now both have finished, and
+            // projecting a version again changes nothing.
             let newest = stage.app.version(editor, id, Which::Version(version)).await?;
             stage.app.project(&newest).await?;
         }
@@ -268,8 +268,8 @@ impl Filling<'_> {
         ArticleId::new(id(at, planned.mark))
     }
 
-    /// Counts the readings, in the order of time. Readings before the last known one of a reader were counted by an earlier
-    /// run.
+    /// Counts the readings, in the order of time. Readings before the last known one of a reader were counted
+    /// by an earlier run.
     async fn fill_readings(&self, people: &[Identity]) -> anyhow::Result<()> {
         let mut read_until = BTreeMap::new();
         for (index, reader) in people.iter().enumerate().filter(|(_, person)| person.role == Role::Reader) {

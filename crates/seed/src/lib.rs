@@ -60,10 +60,12 @@ pub struct Seeding {
 }
 
 impl Seeding {
-    /// Makes the plan of `seed` with this number of articles, and reads what an earlier run has noted. Opens no store.
+    /// Makes the plan of `seed` with this number of articles, and reads what an earlier run has noted. Opens
+    /// no store.
     ///
     /// # Errors
-    /// Fails if the stories do not suffice for so many articles, or if the portal was filled with another seed.
+    /// Fails if the stories do not suffice for so many articles, or if the portal was filled with another
+    /// seed.
     pub fn prepare(stores: Stores, seed: u64, articles: usize) -> anyhow::Result<Self> {
         let plan = Plan::new(seed, articles)?;
         let accounts = Accounts::read(&stores.data_dir)?;
@@ -101,7 +103,8 @@ impl Seeding {
             Some(accounts) => accounts,
             None => {
                 stage.ensure_unseeded(plan, folder).await?;
-                // The first moment, cut to a minute. It is noted in the file, and a later run takes it from there.
+                // The first moment, cut to a minute. It is noted in the file, and a later run takes it from
+                // there.
                 let now = SystemClock.now().millis();
                 let began = Timestamp::from_millis((now - WINDOW).div_euclid(MINUTE) * MINUTE);
                 // The passwords come first: after a crash no account has a password that is not in the file.

@@ -131,8 +131,9 @@ impl Library {
         words.person("person", met, random)?.remove("name").context("a name")
     }
 
-    /// Draws the story of this stream (seed and number) from a line of a section. Its headlines are not among `known`, and are
-    /// added to them. Returns `None` if the line is exhausted: every headline of the right length is known.
+    /// Draws the story of this stream (seed and number) from a line of a section. Its headlines are not among
+    /// `known`, and are added to them. Returns `None` if the line is exhausted: every headline of the right
+    /// length is known.
     ///
     /// # Errors
     /// Fails if the story file has a fault.
@@ -276,8 +277,8 @@ impl Chapter {
         Ok(paragraphs)
     }
 
-    /// Returns the text with a number that is a tenth too high, and the sentence that corrects it; `None` if the text does not
-    /// contain the number.
+    /// Returns the text with a number that is a tenth too high, and the sentence that corrects it; `None` if
+    /// the text does not contain the number.
     fn slip(
         &self,
         facts: &Facts,

@@ -31,8 +31,9 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// Runs `attempt` until it succeeds, is refused for good, or the time is over. An attempt without an answer may have
-    /// had its effect, so each attempt first looks at what exists. The reason for a pause is shown above the progress.
+    /// Runs `attempt` until it succeeds, is refused for good, or the time is over. An attempt without an
+    /// answer may have had its effect, so each attempt first looks at what exists. The reason for a pause is
+    /// shown above the progress.
     ///
     /// # Errors
     /// Fails with the error of the last attempt.
@@ -116,8 +117,8 @@ mod tests {
         total: Duration::from_secs(30),
     };
 
-    /// Runs a step that fails this many times with this kind and then succeeds. Returns the outcome and the number of
-    /// attempts.
+    /// Runs a step that fails this many times with this kind and then succeeds. Returns the outcome and the
+    /// number of attempts.
     async fn run(patience: Patience, failures: u32, kind: Kind) -> (anyhow::Result<u32>, u32) {
         let (attempts, hidden, stop) = (AtomicU32::new(0), ProgressBar::hidden(), CancellationToken::new());
         let outcome = patience.with(&hidden, &stop, async || {

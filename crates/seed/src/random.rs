@@ -1,12 +1,14 @@
-//! Random numbers that are the same on every machine and with every release: an upgrade of a library must not change the
-//! stories of a seed.
+//! Random numbers that are the same on every machine and with every release: an upgrade of a library must not
+//! change the stories of a seed.
 
-/// SplitMix64 (Steele, Lea and Flood, 2014): ten lines, one number as state, and good enough for stories. Never for secrets.
+/// SplitMix64 (Steele, Lea and Flood, 2014): ten lines, one number as state, and good enough for stories.
+/// Never for secrets.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
 impl Random {
-    /// Creates one of many independent streams of a seed, by name. The draws of one part change nothing for another.
+    /// Creates one of many independent streams of a seed, by name. The draws of one part change nothing for
+    /// another.
     pub fn of(seed: u64, stream: &str) -> Self {
         // FNV-1a over the name, so that streams differ from their first number on.
         let start = 0xcbf2_9ce4_8422_2325_u64 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);

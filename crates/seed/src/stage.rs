@@ -1,4 +1,5 @@
-//! The use cases of the services, opened without the services. Each has its own clock, which walks through the plan.
+//! The use cases of the services, opened without the services. Each has its own clock, which walks through
+//! the plan.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +22,8 @@ use crate::accounts::Accounts;
 use crate::clock::{PlannedIds, WalkingClock};
 use crate::plan::Plan;
 
-/// The longest time that the workers continue when a seed ends. The rest stays in outboxes and queues for the portal.
+/// The longest time that the workers continue when a seed ends. The rest stays in outboxes and queues for the
+/// portal.
 const GRACE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -181,7 +183,8 @@ impl SectionStage {
     }
 }
 
-/// Opens the readings. Messages from the bus are handled in the present; only the readings of the seed lie in the past.
+/// Opens the readings. Messages from the bus are handled in the present; only the readings of the seed lie in
+/// the past.
 async fn open_tastes(
     stores: &Stores,
     users: &Arc<users::App>,

@@ -1,4 +1,5 @@
-//! The vocabulary: lists of names and things. Entries are dealt like cards: none comes again before all others have come.
+//! The vocabulary: lists of names and things. Entries are dealt like cards: none comes again before all
+//! others have come.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

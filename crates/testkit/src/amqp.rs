@@ -48,8 +48,8 @@ impl Vhost {
         self.broker.rsplit_once('@').expect("the URL of the broker names a user").1
     }
 
-    /// Creates a user with these permissions (patterns of names: configure, write, read) on this virtual host alone. Returns the
-    /// URL for a bus of that user. `remove_user` deletes the user.
+    /// Creates a user with these permissions (patterns of names: configure, write, read) on this virtual host
+    /// alone. Returns the URL for a bus of that user. `remove_user` deletes the user.
     pub async fn user_with(&self, user: &str, configure: &str, write: &str, read: &str) -> String {
         let body = json!({"password": "secret", "tags": ""});
         self.manage(Method::PUT, &format!("/api/users/{user}"), Some(&body)).await;
@@ -62,7 +62,8 @@ impl Vhost {
         self.manage(Method::DELETE, &format!("/api/users/{user}"), None).await;
     }
 
-    /// Waits for at least this many connections to the virtual host, makes the broker close all of them, and returns their number.
+    /// Waits for at least this many connections to the virtual host, makes the broker close all of them, and
+    /// returns their number.
     pub async fn close_connections(&self, at_least: usize) -> usize {
         let path = format!("/api/vhosts/{}/connections", self.name);
         let names = wait_until("connections in the broker's management", STATISTICS, || async {

@@ -11,15 +11,15 @@ pub fn portal_binary() -> PathBuf {
     binary("portal")
 }
 
-/// Returns the path of the binary of this name. It is in the folder that `PORTAL_BINARIES` names if that is set, and otherwise in
-/// the workspace's target folder, built if its sources have changed.
+/// Returns the path of the binary of this name. It is in the folder that `PORTAL_BINARIES` names if that is
+/// set, and otherwise in the workspace's target folder, built if its sources have changed.
 ///
-/// Cargo gives the paths of binaries only to tests of their own package (`CARGO_BIN_EXE_*`). So this runs Cargo once in a test
-/// process, for all binaries, in the profile and target folder of the running test.
+/// Cargo gives the paths of binaries only to tests of their own package (`CARGO_BIN_EXE_*`). So this runs
+/// Cargo once in a test process, for all binaries, in the profile and target folder of the running test.
 ///
 /// # Panics
 /// If the binaries don't compile, or none has this name.
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "a test has no configuration; this names the programs under test"
 )]
@@ -28,7 +28,8 @@ pub fn binary(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("PORTAL_BINARIES") {
         return PathBuf::from(folder).join(name);
     }
-    // Held while Cargo runs, so that the tests of this process wait for one build. If it fails, each of them fails.
+    // Held while Cargo runs, so that the tests of this process wait for one build. If it fails, each of them
+    // fails.
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let found = built.get_or_insert_with(build).get(name);
     found.unwrap_or_else(|| panic!("Cargo built no binary `{name}`")).clone()
@@ -36,8 +37,9 @@ pub fn binary(name: &str) -> PathBuf {
 
 fn build() -> HashMap<String, PathBuf> {
     let mut cargo = cargo();
-    // The same selection as `cargo test --workspace`, so that every dependency has the same features and nothing is compiled
-    // twice. `--test architecture` is there because only a test target enables the features of dev-dependencies.
+    // The same selection as `cargo test --workspace`, so that every dependency has the same features and
+    // nothing is compiled twice. `--test architecture` is there because only a test target enables the
+    // features of dev-dependencies.
     cargo.args(["build", "--locked", "--quiet", "--workspace", "--bins", "--test", "architecture"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
     cargo.args(profile_and_folder(&std::env::current_exe().expect("a running test has a path")));
@@ -46,12 +48,12 @@ fn build() -> HashMap<String, PathBuf> {
     executables(&output.stdout)
 }
 
-#[allow(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings")]
+#[expect(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings")]
 fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
-    // Cargo has set variables about the package of this test. They would make build scripts that watch them (such as ring's)
-    // run again, here and in the next build from a shell.
+    // Cargo has set variables about the package of this test. They would make build scripts that watch them
+    // (such as ring's) run again, here and in the next build from a shell.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
@@ -62,7 +64,8 @@ fn cargo() -> Command {
     cargo
 }
 
-/// Returns the options for a build in the place of the running test: `<folder>[/<target>]/<profile>/deps/<test>`.
+/// Returns the options for a build in the place of the running test:
+/// `<folder>[/<target>]/<profile>/deps/<test>`.
 fn profile_and_folder(test: &Path) -> Vec<String> {
     let profile = test.parent().and_then(Path::parent).expect("a test lies in <folder>/<profile>/deps");
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();

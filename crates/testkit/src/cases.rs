@@ -1,8 +1,8 @@
 /// Defines a test for each case of a contract suite, for one adapter.
 ///
-/// A suite has one list of cases, which it wraps in a macro of its own (`every_case!`). Each adapter names the function that
-/// opens it, and the server that it needs, if any. `in` names the module of the cases, as seen from the adapter. A case is an
-/// async function that takes the value of the opening function.
+/// A suite has one list of cases, which it wraps in a macro of its own (`every_case!`). Each adapter names
+/// the function that opens it, and the server that it needs, if any. `in` names the module of the cases, as
+/// seen from the adapter. A case is an async function that takes the value of the opening function.
 ///
 /// ```ignore
 /// macro_rules! every_case {

@@ -12,13 +12,15 @@ use tower::ServiceExt;
 
 use crate::{NoResponse, Response};
 
-/// The longest time of a response. It is far above every time budget of the portal, so it ends only requests that hang.
+/// The longest time of a response. It is far above every time budget of the portal, so it ends only requests
+/// that hang.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client of one server. The server is a process on the network, or a router in the process of the test.
 ///
-/// A new client is anonymous. [`with_token`](Client::with_token) and [`with_cookie`](Client::with_cookie) return
-/// clients whose requests all carry a credential. Clones share their connections. Redirects are returned, not followed.
+/// A new client is anonymous. [`with_token`](Client::with_token) and [`with_cookie`](Client::with_cookie)
+/// return clients whose requests all carry a credential. Clones share their connections. Redirects are
+/// returned, not followed.
 #[derive(Debug, Clone)]
 pub struct Client {
     server: Server,
@@ -34,7 +36,7 @@ enum Server {
 
 impl Client {
     /// Returns a client of the server at `base`, such as `http://127.0.0.1:8080`, with its own connections.
-    #[allow(clippy::disallowed_methods, reason = "the client under test must not be the portal's own")]
+    #[expect(clippy::disallowed_methods, reason = "the client under test must not be the portal's own")]
     pub fn new(base: &str) -> Self {
         static PROVIDER: Once = Once::new();
         // reqwest needs a TLS provider even for plain HTTP. A provider that is already installed stays.
@@ -198,8 +200,8 @@ impl Request {
         self.try_send().await.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Sends the request to a server that may be killed meanwhile. After an error it is unknown whether the request
-    /// had an effect.
+    /// Sends the request to a server that may be killed meanwhile. After an error it is unknown whether the
+    /// request had an effect.
     pub async fn try_send(self) -> Result<Response, NoResponse> {
         let name = format!("{} {}", self.method, self.path);
         match self.server.clone() {

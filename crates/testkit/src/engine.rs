@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-/// Returns the URL of a server for tests, such as `engine("POSTGRES")`. It is the value of `PORTAL_TEST_POSTGRES_URL`.
+/// Returns the URL of a server for tests, such as `engine("POSTGRES")`. It is the value of
+/// `PORTAL_TEST_POSTGRES_URL`.
 ///
 /// # Panics
 /// If the variable is not set. A test that needs a server and has none must not pass.
@@ -20,7 +21,8 @@ pub fn engine_with(name: &str, parameter: &str) -> String {
     format!("{url}{separator}{parameter}")
 }
 
-/// Returns the path of a program for tests, such as `program("NGINX")`. It is the value of `PORTAL_TEST_NGINX`.
+/// Returns the path of a program for tests, such as `program("NGINX")`. It is the value of
+/// `PORTAL_TEST_NGINX`.
 ///
 /// # Panics
 /// If the variable is not set.
@@ -30,7 +32,7 @@ pub fn program(name: &str) -> PathBuf {
 }
 
 #[track_caller]
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "a test has no configuration; the environment names its servers"
 )]

@@ -2,25 +2,30 @@ use std::path::{Path, PathBuf};
 
 /// The folder whose files Linux keeps in memory.
 const IN_MEMORY: &str = "/dev/shm";
-/// The bytes that must be free there: more than all tests together need, and more than containers have by default.
+/// The bytes that must be free there: more than all tests together need, and more than containers have by
+/// default.
 const MIN_FREE: u64 = 1 << 30;
 
-/// A private folder for one test. It is removed at the end. If the test fails, it stays, and the test's output names it.
+/// A private folder for one test. It is removed at the end. If the test fails, it stays, and the test's
+/// output names it.
 ///
-/// It is in memory if the machine offers that. Stores flush after every commit, and a test would mostly wait for the disk. No
-/// law is weaker for it: the writes of a killed process survive in both, and only a power cut would make a difference.
+/// It is in memory if the machine offers that. Stores flush after every commit, and a test would mostly wait
+/// for the disk. No law is weaker for it: the writes of a killed process survive in both, and only a power
+/// cut would make a difference.
 #[derive(Debug)]
 pub struct Folder(Option<tempfile::TempDir>);
 
 impl Folder {
-    /// Creates an empty folder: in `TMPDIR` if that is set, otherwise in memory, otherwise in the system's temporary folder.
-    #[allow(clippy::new_without_default, reason = "it has an effect, which a default would hide")]
+    /// Creates an empty folder: in `TMPDIR` if that is set, otherwise in memory, otherwise in the system's
+    /// temporary folder.
+    #[expect(clippy::new_without_default, reason = "it has an effect, which a default would hide")]
     pub fn new() -> Self {
         let folder = memory().and_then(|memory| named().tempdir_in(memory).ok());
         folder.map_or_else(Self::on_disk, |folder| Self(Some(folder)))
     }
 
-    /// Creates an empty folder in the system's temporary folder, for measurements that include the cost of the disk.
+    /// Creates an empty folder in the system's temporary folder, for measurements that include the cost of
+    /// the disk.
     pub fn on_disk() -> Self {
         Self(Some(named().tempdir().expect("a temporary folder can be made")))
     }
@@ -57,7 +62,7 @@ fn named() -> tempfile::Builder<'static, 'static> {
     named
 }
 
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "a test has no configuration; its user chooses the folder for temporary files"
 )]

@@ -6,9 +6,10 @@ use proptest::test_runner::{Config, TestRunner};
 
 /// Runs a target over a stored corpus: first each entry unchanged, then randomly changed entries.
 ///
-/// The corpus is the folder `fuzz/<name>` of the crate that contains the target. An input that once broke a parser is added to
-/// it as a file, so that every later run tries it first. proptest generates the changes and shrinks an input that fails.
-/// `PROPTEST_CASES` says how many inputs are tried; `cargo xtask fuzz` sets it high.
+/// The corpus is the folder `fuzz/<name>` of the crate that contains the target. An input that once broke a
+/// parser is added to it as a file, so that every later run tries it first. proptest generates the changes
+/// and shrinks an input that fails. `PROPTEST_CASES` says how many inputs are tried; `cargo xtask fuzz` sets
+/// it high.
 ///
 /// ```ignore
 /// #[test]

@@ -84,9 +84,9 @@ impl Portal {
 
 /// Returns an address on this machine on which no program listens.
 ///
-/// The port is below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere). So no connection
-/// takes it while the program is stopped between two starts. A port from the system (port 0) could be taken by a client that
-/// tries to reach the program at that moment.
+/// The port is below those that systems give to outgoing connections (from 32768 on Linux, 49152 elsewhere).
+/// So no connection takes it while the program is stopped between two starts. A port from the system (port 0)
+/// could be taken by a client that tries to reach the program at that moment.
 pub fn free_address() -> SocketAddr {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 10_000;

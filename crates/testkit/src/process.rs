@@ -17,8 +17,8 @@ const START_OR_STOP: Duration = Duration::from_secs(30);
 const MAX_STOP_IN_DROP: Duration = Duration::from_secs(2);
 /// The number of output lines that are shown when a test fails.
 const LAST_LINES: usize = 200;
-/// The number of output lines that are kept at least. Older ones are dropped, because under a load that lasts for minutes a
-/// service writes more than fits into memory.
+/// The number of output lines that are kept at least. Older ones are dropped, because under a load that lasts
+/// for minutes a service writes more than fits into memory.
 const KEPT_LINES: usize = 50_000;
 /// The variable in which a test passes an argument to its child.
 const ARGUMENT: &str = "TESTKIT_ARGUMENT";
@@ -41,8 +41,8 @@ impl Program {
 
     /// Returns the running test executable, for its test `name` alone. This is the way to kill -9 a library.
     ///
-    /// That test calls [`Program::argument`] and does nothing if it is `None`. Otherwise it does what the argument says and
-    /// then prints a line with `ready`. Mark it `#[ignore = "a child of …"]`.
+    /// That test calls [`Program::argument`] and does nothing if it is `None`. Otherwise it does what the
+    /// argument says and then prints a line with `ready`. Mark it `#[ignore = "a child of …"]`.
     pub fn this_test(name: &str, argument: impl AsRef<OsStr>, ready: &'static str) -> Self {
         Self::new(std::env::current_exe().expect("a running test has a path"), ready)
             .args(["--exact", name, "--include-ignored", "--nocapture"])
@@ -50,7 +50,7 @@ impl Program {
     }
 
     /// Returns, inside the child, the argument of [`Program::this_test`]. It is `None` in an ordinary run.
-    #[allow(clippy::disallowed_methods, reason = "a message from a test to its child, not a setting")]
+    #[expect(clippy::disallowed_methods, reason = "a message from a test to its child, not a setting")]
     pub fn argument() -> Option<String> {
         std::env::var(ARGUMENT).ok()
     }
@@ -91,7 +91,8 @@ impl Program {
 
 /// A running program. Its output is kept, and shown when the test fails.
 ///
-/// It never outlives the test. Dropping this kills the program, and if the test itself is killed, a guard does.
+/// It never outlives the test. Dropping this kills the program, and if the test itself is killed, a guard
+/// does.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -162,7 +163,8 @@ impl Process {
         *self.ended.insert(status)
     }
 
-    /// Stops the program (SIGTERM). Waits until it has ended and its last lines are in [`output`](Self::output).
+    /// Stops the program (SIGTERM). Waits until it has ended and its last lines are in
+    /// [`output`](Self::output).
     ///
     /// # Panics
     /// If that takes more than 30 seconds.
@@ -180,8 +182,8 @@ impl Process {
         *self.ended.insert(status)
     }
 
-    /// Stops the program (SIGTERM), and kills it after two seconds. For destructors, which can't await, and for programs with
-    /// children, which would outlive a SIGKILL of their parent.
+    /// Stops the program (SIGTERM), and kills it after two seconds. For destructors, which can't await, and
+    /// for programs with children, which would outlive a SIGKILL of their parent.
     pub fn end(&mut self) {
         self.signal(Signal::TERM);
         let begun = Instant::now();
@@ -228,8 +230,8 @@ impl Drop for Process {
     }
 }
 
-/// A guard that kills the program if the test process ends without dropping it (kill -9, an aborted run). It is a shell that
-/// waits for the end of its input, which is the end of the test process.
+/// A guard that kills the program if the test process ends without dropping it (kill -9, an aborted run). It
+/// is a shell that waits for the end of its input, which is the end of the test process.
 #[derive(Debug)]
 struct Guard(Option<Child>);
 
@@ -254,7 +256,8 @@ impl Guard {
 #[derive(Debug, Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 
-/// The text that means "ready" and the sender for the rest of its line. It is `None` after the text has appeared.
+/// The text that means "ready" and the sender for the rest of its line. It is `None` after the text has
+/// appeared.
 type ReadySignal = Arc<Mutex<Option<(&'static str, oneshot::Sender<String>)>>>;
 
 impl Output {
@@ -289,8 +292,8 @@ impl Output {
     }
 }
 
-/// Returns true while a process of this id runs. One that has ended does not count, even if it has not been waited for: in a
-/// container the process that should wait may not do it.
+/// Returns true while a process of this id runs. One that has ended does not count, even if it has not been
+/// waited for: in a container the process that should wait may not do it.
 #[cfg(test)]
 fn exists(id: u32) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();

@@ -106,7 +106,7 @@ async fn pump(
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "the proxy aborts its own tasks when it is dropped")]
+#[expect(clippy::disallowed_methods, reason = "the proxy aborts its own tasks when it is dropped")]
 fn spawn(work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(work)
 }

@@ -5,10 +5,11 @@ use rand::rngs::StdRng;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-/// Runs `count` futures as tasks that a barrier releases at the same moment, and returns their results in the order of their
-/// numbers. Races need several threads: use `#[tokio::test(flavor = "multi_thread")]`.
+/// Runs `count` futures as tasks that a barrier releases at the same moment, and returns their results in the
+/// order of their numbers. Races need several threads: use `#[tokio::test(flavor = "multi_thread")]`.
 ///
-/// Prepare everything that must be ready before the start (a request, a connection) in `contender`, not in its future.
+/// Prepare everything that must be ready before the start (a request, a connection) in `contender`, not in
+/// its future.
 pub async fn at_once<T, F>(count: usize, mut contender: impl FnMut(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -34,8 +35,8 @@ where
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Returns a generator of random numbers. The same seed gives the same numbers. A test names its seeds in the source, so that a
-/// failure can be repeated.
+/// Returns a generator of random numbers. The same seed gives the same numbers. A test names its seeds in the
+/// source, so that a failure can be repeated.
 pub fn random(seed: u64) -> StdRng {
     StdRng::seed_from_u64(seed)
 }

@@ -88,7 +88,8 @@ impl std::fmt::Display for Response {
     }
 }
 
-/// The failure of a request that got no complete response: the server was down, or stopped while it responded.
+/// The failure of a request that got no complete response: the server was down, or stopped while it
+/// responded.
 #[derive(Debug)]
 pub struct NoResponse(pub(crate) String);
 

@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant};
 
-/// The time that a test waits for something that should happen immediately. It is long, because only a failure uses it up.
+/// The time that a test waits for something that should happen immediately. It is long, because only a
+/// failure uses it up.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Polls `condition` until it returns a value, and returns that.
 ///
-/// This is the only place where a test sleeps: 5 ms between two polls. After `deadline` it panics and names `what` it has waited
-/// for, a noun phrase such as `"the label in the reader's list"`.
+/// This is the only place where a test sleeps: 5 ms between two polls. After `deadline` it panics and names
+/// `what` it has waited for, a noun phrase such as `"the label in the reader's list"`.
 #[track_caller]
 pub fn wait_until<T, F>(
     what: &str,
@@ -29,7 +30,7 @@ where
     }
 }
 
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "the only place where tests sleep, between two polls of a condition"
 )]

@@ -12,7 +12,7 @@ use crate::domain::{Email, Password, SessionRules};
 /// The settings of the users service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "config.default.toml explains every key, and is what an operator reads")]
+#[expect(missing_docs, reason = "config.default.toml explains every key, and is what an operator reads")]
 pub struct Config {
     pub public_base: String,
     pub older_base: String,
@@ -32,7 +32,6 @@ pub struct Config {
 /// The table `[cache]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Config")]
 pub struct CacheConfig {
     pub url: Url,
     pub capacity: u64,
@@ -42,7 +41,6 @@ pub struct CacheConfig {
 /// The table `[signing]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Config")]
 pub struct SigningConfig {
     pub key_file: String,
 }
@@ -50,7 +48,6 @@ pub struct SigningConfig {
 /// The table `[sessions]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Config")]
 pub struct SessionsConfig {
     pub idle_days: u32,
     pub longest_days: u32,
@@ -96,7 +93,7 @@ impl SessionsConfig {
 /// The table `[bootstrap_admin]`: the account that is created if there is no admin.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Config")]
+#[expect(missing_docs, reason = "see Config")]
 pub struct BootstrapAdminConfig {
     pub email: String,
     pub password: Secret,

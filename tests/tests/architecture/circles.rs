@@ -1,4 +1,5 @@
-//! No circle of files inside a crate. A module and the modules inside it belong together and may use each other.
+//! No circle of files inside a crate. A module and the modules inside it belong together and may use each
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,7 @@
 //! Plain English: the phrases that this project had to remove once do not come back (decision 31).
 //!
-//! The rule reads comments, strings and names of functions in Rust, and every line of other sources and documents.
+//! The rule reads comments, strings and names of functions in Rust, and every line of other sources and
+//! documents.
 
 use crate::none;
 use crate::workspace::{Source, sources};
@@ -41,8 +42,8 @@ const KINDS: [&str; 11] =
 const EXEMPT: [&str; 4] =
     ["nginx/html/", "db/bus/outbox", "crates/seed/stories/", "tests/tests/architecture/english.rs"];
 
-/// Migrations that are already applied somewhere: their checksums are stored, so not even a comment in them may change. The
-/// number is that of the last such migration in the folder.
+/// Migrations that are already applied somewhere: their checksums are stored, so not even a comment in them
+/// may change. The number is that of the last such migration in the folder.
 const APPLIED_MIGRATIONS: [(&str, u32); 8] = [
     ("db/bus/sqlite/", 1),
     ("db/news/postgres-events/", 6),
@@ -54,7 +55,8 @@ const APPLIED_MIGRATIONS: [(&str, u32); 8] = [
     ("db/users/sqlite/", 5),
 ];
 
-fn is_applied_migration(path: &str) -> bool {
+/// Returns true for a migration that is already applied somewhere.
+pub fn is_applied(path: &str) -> bool {
     APPLIED_MIGRATIONS.iter().any(|(folder, last)| {
         let name = path.strip_prefix(folder);
         let number =
@@ -77,11 +79,11 @@ const NOT_YET: [&str; 7] = [
 fn is_read(source: &Source) -> bool {
     KINDS.iter().any(|kind| source.path.ends_with(kind))
         && !EXEMPT.iter().any(|exempt| source.path.starts_with(exempt))
-        && !is_applied_migration(&source.path)
+        && !is_applied(&source.path)
 }
 
-/// Returns the parts of a line that people read. In Rust these are its comment, its strings and the name of its function, in SQL
-/// and Lua its comment, and in Markdown all text except for quotations and code.
+/// Returns the parts of a line that people read. In Rust these are its comment, its strings and the name of
+/// its function, in SQL and Lua its comment, and in Markdown all text except for quotations and code.
 fn prose(path: &str, line: &str) -> Vec<String> {
     let marker = match path.rsplit('.').next() {
         Some("md") => return line.split(['"', '`']).step_by(2).map(str::to_owned).collect(),
@@ -101,7 +103,8 @@ fn prose(path: &str, line: &str) -> Vec<String> {
     parts
 }
 
-/// Returns the words of a text in lower case. Each keeps the punctuation after it, so that no phrase spans two sentences.
+/// Returns the words of a text in lower case. Each keeps the punctuation after it, so that no phrase spans
+/// two sentences.
 fn words(text: &str) -> Vec<String> {
     let is_part_of_word = |c: char| c.is_alphanumeric() || "'_.,;:!?".contains(c);
     let words = text.split(|c: char| !is_part_of_word(c)).filter(|word| !word.is_empty());

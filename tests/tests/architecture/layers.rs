@@ -7,12 +7,13 @@ use crate::workspace::{Source, sources};
 /// The crates that are built after the one pattern.
 const SERVICES: [&str; 5] = ["users", "news", "orchestrator", "recommendations", "web"];
 
-/// The parts that the `src` of a service may have. `calls` answers over the bus as `grpc` does over HTTP/2; `codec` translates between
-/// the domain and messages.
+/// The parts that the `src` of a service may have. `calls` answers over the bus as `grpc` does over HTTP/2;
+/// `codec` translates between the domain and messages.
 const PARTS: &str =
     "main bin lib config domain ports app store http grpc calls consumers codec clients workers metrics";
 
-/// The names that a part of a service must not use (`sqlx` stands for `sqlx::`). A part that is not here may name everything.
+/// The names that a part of a service must not use (`sqlx` stands for `sqlx::`). A part that is not here may
+/// name everything.
 const FORBIDDEN: &[(&str, &str)] = &[
     (
         "domain",

@@ -1,6 +1,7 @@
 //! The files of each crate as modules, and which file uses which other.
 //!
-//! A path such as `crate::store::Database` is followed through every re-export to the file that defines the name.
+//! A path such as `crate::store::Database` is followed through every re-export to the file that defines the
+//! name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -8,7 +9,8 @@ use std::sync::LazyLock;
 use crate::tokens::{Token, tokens_without_tests};
 use crate::workspace::{Source, sources};
 
-/// The use of one file by another of the same crate. Uses between a module and the modules inside it are left out.
+/// The use of one file by another of the same crate. Uses between a module and the modules inside it are left
+/// out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileUse {
     /// The folder of the crate's sources, as `crates/users/src/`.

@@ -1,5 +1,6 @@
-//! Documents and routes agree. A service's routes are those of its `chassis::http::Api`, which takes each with its row of the matrix
-//! and its description; here it is seen that none goes another way, and that what nginx shows is all of it.
+//! Documents and routes agree. A service's routes are those of its `chassis::http::Api`, which takes each
+//! with its row of the matrix and its description; here it is seen that none goes another way, and that what
+//! nginx shows is all of it.
 
 use std::collections::BTreeSet;
 

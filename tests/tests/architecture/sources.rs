@@ -17,7 +17,8 @@ fn too_long(sources: &[Source]) -> Vec<String> {
         .collect()
 }
 
-/// Returns texts that belong to one machine or one day. They are put together here, so that this file doesn't contain them.
+/// Returns texts that belong to one machine or one day. They are put together here, so that this file doesn't
+/// contain them.
 fn marks() -> Vec<String> {
     let folders = ["root", "home", "Users", "work"].map(|name| format!("/{name}/"));
     let notes = [("TO", "DO"), ("FIX", "ME"), ("XX", "X")].map(|(one, two)| format!("{one}{two}"));
@@ -25,7 +26,8 @@ fn marks() -> Vec<String> {
     folders.into_iter().chain(notes).chain(conflict).collect()
 }
 
-/// Routes of the portal and paths inside a container look like a machine's folders only in the middle of a longer path.
+/// Routes of the portal and paths inside a container look like a machine's folders only in the middle of a
+/// longer path.
 fn marked(sources: &[Source]) -> Vec<String> {
     let marks = marks();
     let mut found = Vec::new();

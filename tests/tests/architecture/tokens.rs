@@ -66,7 +66,8 @@ fn end_of_block(tokens: &[Token], start: usize, open: char, close: char) -> usiz
     tokens.len()
 }
 
-fn tokens(text: &str) -> Vec<Token> {
+/// Returns the tokens of a file.
+pub fn tokens(text: &str) -> Vec<Token> {
     let characters: Vec<char> = text.chars().collect();
     let mut tokens = Vec::new();
     let mut at = 0;

@@ -73,7 +73,8 @@ pub fn drawn() -> Vec<Arrow> {
     arrows.collect()
 }
 
-/// Returns the packages that the shipped code of every package uses, as `Cargo.lock` resolves them, without those of tests.
+/// Returns the packages that the shipped code of every package uses, as `Cargo.lock` resolves them, without
+/// those of tests.
 pub fn shipped() -> Uses {
     let name = |package: &Package| (package.id.clone(), package.name.to_string());
     let names: BTreeMap<PackageId, String> = METADATA.packages.iter().map(name).collect();
@@ -109,7 +110,8 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
-/// Returns true for folders that `.gitignore` names, and for git's own folder. In a worktree `.git` is a file.
+/// Returns true for folders that `.gitignore` names, and for git's own folder. In a worktree `.git` is a
+/// file.
 fn is_generated(path: &Path) -> bool {
     path == root().join("target") || path == root().join("data") || path.ends_with(".git")
 }

@@ -43,7 +43,8 @@ async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
     let first = client.get("/users/v1/x").send().await.expect_status(200);
     let second = client.get("/users/v1/x").send().await.expect_status(200);
     assert_eq!((first.text(), second.text(), users.count()), ("1".to_owned(), "1".to_owned(), 1));
-    // The words of the service go through; the ids are those of this request, not of the one that filled the cache.
+    // The words of the service go through; the ids are those of this request, not of the one that filled the
+    // cache.
     assert_eq!(second.header("cache-control"), Some(PUBLIC));
     assert!(first.header("x-request-id") != second.header("x-request-id"));
     assert_ne!(second.header("x-request-id"), Some("of-the-first"));
@@ -130,7 +131,8 @@ async fn a_read_with_another_scheme_than_bearer_is_anonymous_and_its_response_is
 #[tokio::test]
 #[ignore = "needs nginx"]
 async fn the_anonymous_front_page_is_cached_and_the_page_of_a_reader_is_not() {
-    // As the orchestrator responds: one page for all anonymous readers, and a page of their own for signed-in readers.
+    // As the orchestrator responds: one page for all anonymous readers, and a page of their own for signed-in
+    // readers.
     let news = Upstream::start(|request| async move {
         match request.header("authorization") {
             None => answer(200, PUBLIC, &format!("the shared page {}", request.number)),
@@ -237,7 +239,8 @@ async fn while_one_fetches_what_is_new_the_others_get_what_was() {
     let ask = || async { gateway.client().get("/users/v1/x").send().await.expect_status(200).text() };
     assert_eq!(ask().await, "1");
 
-    // Asks until the second has passed: the one that finds the answer too old fetches a new one, and waits for it.
+    // Asks until the second has passed: the one that finds the answer too old fetches a new one, and waits
+    // for it.
     let fetch = wait_until("what is new", PATIENCE, || async { (ask().await != "1").then_some(()) });
     let others = async {
         wait_until("the request for what is new", PATIENCE, || {

@@ -62,7 +62,8 @@ async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_met
         let control = answer.header("cache-control").expect("how long it may be kept");
         assert!(control.starts_with("public, max-age="), "{path}: {control}");
     }
-    // The bare address redirects to the page to try the API. An address that only equals it after resolving its dots does not.
+    // The bare address redirects to the page to try the API. An address that only equals it after resolving
+    // its dots does not.
     let front = client.get("/?x=1").send().await.expect_status(303);
     assert_eq!(front.header("location"), Some("/docs/"));
     let refused = client.put("/").send().await.expect_problem(405, "method_not_allowed");
@@ -81,8 +82,8 @@ async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_met
     }
 }
 
-/// The scripts of the page to try the API are half a megabyte even compressed. They are sent as stored, and decompressed only for clients
-/// that don't accept gzip.
+/// The scripts of the page to try the API are half a megabyte even compressed. They are sent as stored, and
+/// decompressed only for clients that don't accept gzip.
 #[tokio::test]
 #[ignore = "needs nginx"]
 async fn a_compressed_file_is_sent_compressed_and_decompressed_for_clients_without_gzip() {

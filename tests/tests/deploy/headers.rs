@@ -5,7 +5,8 @@ use crate::upstream::{Upstream, answer};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Every name under which some proxy hands an identity on, and every way to mean another request than the one that was checked.
+/// Every name under which some proxy hands an identity on, and every way to mean another request than the one
+/// that was checked.
 const FORGED: [&str; 30] = [
     "X-User-Id",
     "X-User",

@@ -66,7 +66,8 @@ async fn only_reads_move_on_from_an_instance_whose_dependencies_are_unavailable(
     assert_eq!((empty.count(), other.count()), (3, 2));
 }
 
-/// Load shedding is not a failure of the service. When it was counted as one, a short overload shut out every healthy instance.
+/// Load shedding is not a failure of the service. When it was counted as one, a short overload shut out every
+/// healthy instance.
 #[tokio::test]
 #[ignore = "needs nginx"]
 async fn an_instance_that_sheds_load_stays_in_use_and_its_refusal_reaches_the_client() {

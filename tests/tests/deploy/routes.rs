@@ -187,7 +187,8 @@ async fn an_encoded_slash_stays_encoded_and_dot_segments_are_refused() {
     assert_eq!(users.count(), 0);
     // Dots in a name or in a query are nothing special.
     assert_eq!(path_seen(gateway.client(), "/users/v1/a..b?next=/../x", &users).await, "/a..b?next=/../x");
-    // A prefix in another spelling is not a prefix, so that the gateway and the service always read an address in the same way.
+    // A prefix in another spelling is not a prefix, so that the gateway and the service always read an
+    // address in the same way.
     assert_eq!(status(&gateway.raw_get("/%75sers/v1/x").await), 404);
     assert_eq!(status(&gateway.raw_get("/nowhere/%2e%2e/users/v1/x").await), 400);
 }

@@ -159,7 +159,7 @@ pub fn answer(status: u16, control: &str, body: &str) -> Response<Body> {
     builder.body(Body::from(body.to_owned())).expect("a plain answer")
 }
 
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "a service of a test ends with it: its owner aborts it when it is dropped"
 )]

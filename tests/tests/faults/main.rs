@@ -1,7 +1,9 @@
-//! Engines are killed one by one with SIGKILL under light load and started again. No acknowledged write is lost, each effect exists
-//! once, and every service is ready within ten seconds after the engine answers again.
+//! Engines are killed one by one with SIGKILL under light load and started again. No acknowledged write is
+//! lost, each effect exists once, and every service is ready within ten seconds after the engine answers
+//! again.
 //!
-//! One test runs at a time, because all tests share the engines. For the same reason this is a separate binary.
+//! One test runs at a time, because all tests share the engines. For the same reason this is a separate
+//! binary.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -88,7 +90,8 @@ async fn wait_until_readable(world: &World, id: &str) {
     .await;
 }
 
-/// A reading is best effort while the broker is down. It is counted once in 30 minutes, however often it is delivered.
+/// A reading is best effort while the broker is down. It is counted once in 30 minutes, however often it is
+/// delivered.
 async fn each_article_counts_once_at_most(world: &World, reader: &str, token: &str) {
     let path = format!("/recommendation/v1/user/{reader}");
     // A graph that has just started is slow at first.
@@ -164,7 +167,7 @@ impl Readers {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "an outage is a time, not a condition")]
+#[expect(clippy::disallowed_methods, reason = "an outage is a time, not a condition")]
 async fn wait_for_downtime(time: Duration) {
     tokio::time::sleep(time).await;
 }

@@ -65,8 +65,8 @@ async fn send_bodies_of_many_unknown_members(world: &World) {
         .await;
 }
 
-/// Opens HTTP/2 connections whose client accepts no byte of any response. The portal closes each of them, although the client
-/// answers PINGs.
+/// Opens HTTP/2 connections whose client accepts no byte of any response. The portal closes each of them,
+/// although the client answers PINGs.
 async fn open_streams_that_take_nothing(world: &World) {
     let address = world.client().base().trim_start_matches("http://").to_owned();
     let ends = (0..4).map(|_| take_nothing(&address));

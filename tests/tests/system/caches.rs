@@ -1,4 +1,5 @@
-//! Caches of every replica and of the gateway. They keep no private response, and no response that is out of date.
+//! Caches of every replica and of the gateway. They keep no private response, and no response that is out of
+//! date.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -26,7 +26,8 @@ async fn killed_at_seeded_moments_the_portal_has_every_acknowledged_write_once(s
     let admin = world.admin().await;
     for round in 0..moments {
         let writers = Writers::start(&world, &admin, &format!("c{round}"), 4, NO_PAUSE);
-        // A moment is a number of writes and a short time. On a busy machine it comes later, which is just as good.
+        // A moment is a number of writes and a short time. On a busy machine it comes later, which is just as
+        // good.
         writers.wait_for_rounds(chance.random_range(1..8)).await;
         wait_for_moment(Duration::from_millis(chance.random_range(0..40))).await;
         world.kill9();
@@ -40,7 +41,7 @@ async fn killed_at_seeded_moments_the_portal_has_every_acknowledged_write_once(s
     ledger.assert_stored_once(&world).await;
 }
 
-#[allow(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]
+#[expect(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]
 async fn wait_for_moment(moment: Duration) {
     tokio::time::sleep(moment).await;
 }

@@ -1,4 +1,5 @@
-//! The documents of the portal, which are the same in both shapes, and the pages to which the `type` of every refusal leads.
+//! The documents of the portal, which are the same in both shapes, and the pages to which the `type` of every
+//! refusal leads.
 
 use portal::documents::{Document, POLICY_OF_DOCS, POLICY_OF_PAGES};
 use serde_json::json;
@@ -63,7 +64,8 @@ async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {
     client.get("/problems/no_such_code").send().await.expect_problem(404, "not_found");
 }
 
-/// A refusal of many kinds each: from the gateway, the edge, the guard, the extractors, the rules and the stores.
+/// A refusal of many kinds each: from the gateway, the edge, the guard, the extractors, the rules and the
+/// stores.
 async fn refusals(world: &World) -> Vec<Response> {
     let client = world.client();
     let (admin, reader) = (world.admin().await, world.reader("vera").await);

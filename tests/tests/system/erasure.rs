@@ -143,7 +143,8 @@ async fn killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true(s
         world.kill9();
         erasing.join_all().await;
         world.restart().await;
-        // An erasure that was not acknowledged is requested again. A person who is already erased can't request it.
+        // An erasure that was not acknowledged is requested again. A person who is already erased can't
+        // request it.
         let again = world.client().delete(&path).token(&admin.token).send().await;
         assert!([202, 404].contains(&again.status), "{again:?}");
         people.push(person);
@@ -179,7 +180,7 @@ fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[allow(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]
+#[expect(clippy::disallowed_methods, reason = "the moment of a crash is a time, not a condition")]
 async fn a_moment_passes(moment: Duration) {
     tokio::time::sleep(moment).await;
 }

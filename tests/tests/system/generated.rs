@@ -1,4 +1,5 @@
-//! Valid and invalid requests that a generator derives from the OpenAPI document. No response is a failure of the portal.
+//! Valid and invalid requests that a generator derives from the OpenAPI document. No response is a failure of
+//! the portal.
 
 use std::process::Stdio;
 
@@ -10,7 +11,8 @@ use testkit::program;
 /// The time for which requests are generated for each caller, in seconds.
 const SECONDS: &str = "30";
 
-/// Codes that ask the caller to retry are not failures: a version that is not reached yet, or more work than is admitted.
+/// Codes that ask the caller to retry are not failures: a version that is not reached yet, or more work than
+/// is admitted.
 const CHECKS: &str = r#"
 [checks]
 enabled = false
@@ -36,7 +38,8 @@ async fn send_generated_requests(shape: Shape) {
     let folder = testkit::Folder::new();
     let config = folder.join("schemathesis.toml");
     std::fs::write(&config, CHECKS).expect("the configuration is written");
-    // One worker: with several, Python 3.11 now and then fails to parse a lambda that the generator describes.
+    // One worker: with several, Python 3.11 now and then fails to parse a lambda that the generator
+    // describes.
     for authorization in [None, Some(format!("Authorization: Bearer {}", admin.token))] {
         let mut run = Command::new(program("SCHEMATHESIS"));
         run.arg("--config-file").arg(&config).arg("run");

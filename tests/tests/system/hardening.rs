@@ -1,5 +1,6 @@
-//! Requests of attacks that once succeeded, against both shapes. What can only be observed in one process, such as its memory
-//! and its files, is in `attacks.rs`, `memory.rs`, `erasure.rs` and `operators.rs`; what the gateway does alone is in `deploy/`.
+//! Requests of attacks that once succeeded, against both shapes. What can only be observed in one process,
+//! such as its memory and its files, is in `attacks.rs`, `memory.rs`, `erasure.rs` and `operators.rs`; what
+//! the gateway does alone is in `deploy/`.
 //!
 //! One portal serves all steps of a scenario, because starting a fleet is expensive.
 

@@ -1,4 +1,5 @@
-//! The past of an article from outside: what it said, the way back, the proof, and commands that are sent twice.
+//! The past of an article from outside: what it said, the way back, the proof, and commands that are sent
+//! twice.
 
 use std::collections::BTreeSet;
 

@@ -58,7 +58,8 @@ async fn a_client_that_reads_no_responses_is_disconnected(shape: Shape) {
     // More than fits into the system's buffers.
     let ask = format!("GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: {address}\r\n\r\n");
     stream.write_all(ask.repeat(32).as_bytes()).await.expect("sends");
-    // A disconnected client notices it when it sends. If the portal still waits, it reads the data or leaves it in the buffer.
+    // A disconnected client notices it when it sends. If the portal still waits, it reads the data or leaves
+    // it in the buffer.
     wait_until("the end of the connection", Duration::from_secs(30), async || {
         stream.try_write(b"\r\n").is_err_and(|error| error.kind() != ErrorKind::WouldBlock).then_some(())
     })
@@ -100,7 +101,8 @@ async fn a_connection_serves_many_requests(shape: Shape) {
     }
 }
 
-/// In a fleet the gateway admits all of these requests, because this test is about the services' limit. `deploy/limits.rs` tests the gateway's.
+/// In a fleet the gateway admits all of these requests, because this test is about the services' limit.
+/// `deploy/limits.rs` tests the gateway's.
 async fn a_client_that_compares_versions_too_often_gets_retry_after_and_may_still_read(shape: Shape) {
     // The period is long, so that a slow machine gets no request back meanwhile.
     let world = World::with(shape, &[("PROCESS__EDGE__THROTTLE__COSTLY", "[\"3/day\"]")]).await;

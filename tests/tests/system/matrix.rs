@@ -50,7 +50,8 @@ async fn every_role_has_exactly_the_routes_of_the_matrix(shape: Shape) {
     let mut cells = 0;
     for (number, row) in every_row().into_iter().enumerate() {
         for (role, account) in &accounts {
-            // A caller that deletes their own account or sessions is logged out afterwards, so each such cell has its own account.
+            // A caller that deletes their own account or sessions is logged out afterwards, so each such cell
+            // has its own account.
             let account = match account {
                 Some(_) if row.method == "DELETE" && is_of_accounts(&row) => {
                     Some(world.staff(&format!("{role}-{number}"), role, &admin).await)

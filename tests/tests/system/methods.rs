@@ -1,5 +1,5 @@
-//! HEAD, OPTIONS and methods that an address does not have. What there is is read from the document: so routes and document are
-//! seen to agree from outside.
+//! HEAD, OPTIONS and methods that an address does not have. What there is is read from the document: so
+//! routes and document are seen to agree from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,8 @@ scenarios! {
 
 /// Every method that some address has.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-/// Headers that belong to one request, or to the moment at which a cache answered it. A HEAD has all others in common with its GET.
+/// Headers that belong to one request, or to the moment at which a cache answered it. A HEAD has all others
+/// in common with its GET.
 const OF_ONE_REQUEST: [&str; 8] =
     ["age", "cache-status", "connection", "date", "ratelimit", "set-cookie", "traceparent", "x-request-id"];
 

@@ -1,4 +1,5 @@
-//! Operation: files and their permissions, a folder in which a store is missing, signals, proxies, a full store.
+//! Operation: files and their permissions, a folder in which a store is missing, signals, proxies, a full
+//! store.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Pages of other origins (the Fetch standard, "CORS protocol"): anybody's may read, the named ones may write, and no cookie ever
-//! comes along.
+//! Pages of other origins (the Fetch standard, "CORS protocol"): anybody's may read, the named ones may
+//! write, and no cookie ever comes along.
 
 use serde_json::json;
 use testkit::{Request, Response};
@@ -107,7 +107,8 @@ async fn only_a_page_of_an_allowed_origin_may_write(shape: Shape) {
     // What was refused may be seen by the same pages.
     let refused = from(DESK, world.client().post("/news/v1/sports").json(&story)).send().await;
     assert_eq!(open_to(&refused.expect_problem(401, "unauthenticated")), Some(DESK));
-    // A browser would have asked before, and not have sent this; what comes all the same is hidden from the page.
+    // A browser would have asked before, and not have sent this; what comes all the same is hidden from the
+    // page.
     assert_eq!(open_to(&from(EVIL, write()).send().await), None);
     assert_eq!(open_to(&write().send().await.expect_status(201)), None);
 }

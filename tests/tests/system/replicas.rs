@@ -73,7 +73,7 @@ async fn read(client: Client, path: String, token: String, stop: Arc<AtomicBool>
     (requests, failures)
 }
 
-#[allow(clippy::disallowed_methods, reason = "what is watched is a time: that nothing fails in it")]
+#[expect(clippy::disallowed_methods, reason = "what is watched is a time: that nothing fails in it")]
 async fn load_goes_on_until(end: Instant) {
     tokio::time::sleep_until(end.into()).await;
 }

@@ -94,7 +94,8 @@ async fn the_older_prefixes_return_the_same_and_name_their_successors(shape: Sha
     assert_eq!(answer.json(), world.client().get("/news/v1/all/1/10").send().await.json());
     let refused = world.client().get("/v1/users/all").send().await.expect_problem(401, "unauthenticated");
     assert!(refused.header("deprecation").is_some());
-    // Behind nginx a service does not know by which of its two addresses it was asked: it names the one that stays.
+    // Behind nginx a service does not know by which of its two addresses it was asked: it names the one that
+    // stays.
     let instance = if shape == Shape::OneProcess { "/v1/users/all" } else { "/users/v1/all" };
     assert_eq!(refused.json()["instance"], instance);
     world.client().get("/v1/users/healthcheck").send().await.expect_status(200);

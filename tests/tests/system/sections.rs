@@ -10,7 +10,8 @@ scenarios! {
         an_editor_of_sports_does_everything_there_and_nothing_in_politics;
 }
 
-/// All changes of an article of another author, in an order in which each leads to the state that the next one needs.
+/// All changes of an article of another author, in an order in which each leads to the state that the next
+/// one needs.
 const TRANSITIONS: [&str; 7] = ["publish", "patch", "put", "unpublish", "restore", "delete", "undelete"];
 
 async fn change(world: &World, what: &str, path: &str, version: u64, by: &Account) -> Response {

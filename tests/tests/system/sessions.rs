@@ -15,7 +15,8 @@ scenarios! {
 
 const PREFIXES: [&str; 2] = ["/users/v1", "/v1/users"];
 
-/// The cookies of a browser: name, path and value. A later `Set-Cookie` replaces an earlier one (RFC 6265 §5.3).
+/// The cookies of a browser: name, path and value. A later `Set-Cookie` replaces an earlier one (RFC 6265
+/// §5.3).
 #[derive(Default)]
 struct Jar(Vec<(String, String, String)>);
 

@@ -72,7 +72,8 @@ impl Others {
     }
 }
 
-/// Publishes a new article, and unpublishes or publishes the one at `path`. Returns false if a part of it was refused.
+/// Publishes a new article, and unpublishes or publishes the one at `path`. Returns false if a part of it was
+/// refused.
 async fn change(
     client: &Client,
     admin: &Account,
@@ -155,7 +156,8 @@ impl Walk {
     }
 }
 
-/// The articles that are published before a walk: the ids of unchanged ones, in all sections and in sports, and the paths of the rest.
+/// The articles that are published before a walk: the ids of unchanged ones, in all sections and in sports,
+/// and the paths of the rest.
 #[derive(Default)]
 struct There {
     all: Vec<String>,
@@ -185,7 +187,8 @@ async fn fill(world: &World, admin: &Account) -> There {
 async fn paging_forth_and_back_returns_each_article_once_while_others_write_and_the_portal_is_killed(
     shape: Shape,
 ) {
-    // However slow the machine is, no section shall be missing for it: a walk that has lost one goes on without it.
+    // However slow the machine is, no section shall be missing for it: a walk that has lost one goes on
+    // without it.
     let mut world = World::doubled(shape, &[("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")]).await;
     let admin = world.admin().await;
     let There { all, sports, touched } = fill(&world, &admin).await;
@@ -228,7 +231,8 @@ async fn paging_forth_and_back_returns_each_article_once_while_others_write_and_
     }
 }
 
-/// Waits until the gateway uses the new processes. For two seconds it sends no request to an instance that has failed.
+/// Waits until the gateway uses the new processes. For two seconds it sends no request to an instance that
+/// has failed.
 async fn has_come_back(world: &World, admin: &Account) {
     wait_until("a gateway that has found them again", CAUGHT_UP, || async {
         let answer = world.client().get("/news/v1/all?limit=1").token(&admin.token).send().await;

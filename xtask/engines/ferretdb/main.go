@@ -1,10 +1,10 @@
-// FerretDB as a program of its own: the module is embeddable and ships no server that could be built from outside its
-// repository. It speaks MongoDB's wire protocol and keeps what it is given in PostgreSQL.
+// FerretDB as a program of its own: the module is embeddable and ships no server that could be built from
+// outside its repository. It speaks MongoDB's wire protocol and keeps what it is given in PostgreSQL.
 //
-// FerretDB learns which collections there are once, when its first client comes, and through that client's eyes: what that
-// role may not see does not exist for anybody, until the server is started again. So the first client is our own, under a
-// role that sees everything. Until that is done, nobody else gets in: the public address only opens then, and hands each
-// connection on to the one that FerretDB listens on.
+// FerretDB learns which collections there are once, when its first client comes, and through that client's
+// eyes: what that role may not see does not exist for anybody, until the server is started again. So the
+// first client is our own, under a role that sees everything. Until that is done, nobody else gets in: the
+// public address only opens then, and hands each connection on to the one that FerretDB listens on.
 package main
 
 import (

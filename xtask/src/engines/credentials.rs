@@ -1,5 +1,5 @@
-//! Each service has its own user in every engine, and that user touches nothing of another service's: tried on the real
-//! servers, as each of them.
+//! Each service has its own user in every engine, and that user touches nothing of another service's: tried
+//! on the real servers, as each of them.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

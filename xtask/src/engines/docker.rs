@@ -1,6 +1,7 @@
 //! The engines as containers, from the images that docker-compose.yml names. MongoDB is the real one here.
 //!
-//! They are found again by two labels, keep their data in volumes of their own, and lose it when they are stopped.
+//! They are found again by two labels, keep their data in volumes of their own, and lose it when they are
+//! stopped.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;

@@ -57,8 +57,8 @@ const PACKAGES: [Package; 8] = [
     },
 ];
 
-/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB, and, if tests are to come,
-/// the programs that check compose files and generate requests. Asks on a terminal.
+/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB, and, if tests
+/// are to come, the programs that check compose files and generate requests. Asks on a terminal.
 pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     let missing: Vec<_> = PACKAGES.iter().filter(|package| (package.missing)()).collect();
     let for_tests = for_tests.then(|| [Built::compose(place), Built::schemathesis(place)]);

@@ -115,8 +115,9 @@ const CHAINS: [&str; 4] = ["graph", "broker", "sql", "redis"];
 
 /// Start, stop and show private servers for the tests and the fleet.
 ///
-/// PostgreSQL, two Redis, RabbitMQ, FerretDB (which stands for MongoDB) and Neo4j, on free ports of the loopback address, with
-/// their data under target/engines; nginx is only looked for. What is missing is installed after it was named.
+/// PostgreSQL, two Redis, RabbitMQ, FerretDB (which stands for MongoDB) and Neo4j, on free ports of the
+/// loopback address, with their data under target/engines; nginx is only looked for. What is missing is
+/// installed after it was named.
 #[derive(Debug, clap::Args)]
 pub struct Engines {
     #[command(subcommand)]
@@ -181,7 +182,8 @@ impl Engines {
     }
 }
 
-/// Starts what doesn't run, all at once, and returns when everything is ready. Where tests are to come, their tools are there.
+/// Starts what doesn't run, all at once, and returns when everything is ready. Where tests are to come, their
+/// tools are there.
 pub fn up(how: &How, for_tests: bool) -> Result<Site> {
     let place = Place::find()?;
     let _lock = place.lock()?;
@@ -244,7 +246,8 @@ pub fn down(keep: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// On a build server, whose checkout is gone afterwards: removes what lies outside of it, if nothing runs there.
+/// On a build server, whose checkout is gone afterwards: removes what lies outside of it, if nothing runs
+/// there.
 pub fn clear_outside() -> Result<()> {
     if running()?.is_empty() { Place::find()?.clear_outside() } else { Ok(()) }
 }

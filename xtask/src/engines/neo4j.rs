@@ -68,8 +68,8 @@ fn set_password(site: &Site, home: &Path) -> Result<()> {
     fs::write(done, "").context("Neo4j's folder")
 }
 
-/// A Java that starts fast and stays small: nobody needs four collector threads here, and the second compiler takes seconds of
-/// the processors that the first queries wait for.
+/// A Java that starts fast and stays small: nobody needs four collector threads here, and the second compiler
+/// takes seconds of the processors that the first queries wait for.
 fn java(site: &Site, memory: &str) -> Result<Command> {
     let mut java = Command::new(programs::java().context("Java is not installed")?);
     let jars = install::neo4j_jars(&site.place).join("*");

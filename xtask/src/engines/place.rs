@@ -20,8 +20,9 @@ pub struct Place {
 impl Place {
     /// `engines` in the target folder, beside what Cargo built.
     ///
-    /// As root we start PostgreSQL and RabbitMQ under users of their own, who must be able to walk through every folder above
-    /// their data. Where they can't (a checkout in somebody's home), the engines live in the system's temporary folder.
+    /// As root we start PostgreSQL and RabbitMQ under users of their own, who must be able to walk through
+    /// every folder above their data. Where they can't (a checkout in somebody's home), the engines live in
+    /// the system's temporary folder.
     pub fn find() -> Result<Self> {
         let target = target()?;
         if is_root() && !is_open(&target)? {
@@ -73,7 +74,8 @@ impl Place {
         Runner::new(&self.root)
     }
 
-    /// Holds everybody else off until the result is dropped: two commands at once would start everything twice.
+    /// Holds everybody else off until the result is dropped: two commands at once would start everything
+    /// twice.
     pub fn lock(&self) -> Result<fs::File> {
         let file = fs::File::create(self.join("lock")).context("the lock of the engines")?;
         if file.try_lock().is_err() {

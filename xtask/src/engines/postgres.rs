@@ -26,7 +26,8 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     if !data.exists() {
         initialise(site)?;
     }
-    // Only tests and the fleet of one machine use it: many pools, little memory, no socket (its path could be too long).
+    // Only tests and the fleet of one machine use it: many pools, little memory, no socket (its path could be
+    // too long).
     let settings = format!(
         "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nmax_connections = 400\n\
          shared_buffers = 128MB\nlog_min_messages = warning\nlog_checkpoints = off\n"

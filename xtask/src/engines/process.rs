@@ -1,4 +1,5 @@
-//! Programs in the background: started, recognised again by a later command, and stopped — those and no others.
+//! Programs in the background: started, recognised again by a later command, and stopped — those and no
+//! others.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -62,8 +63,8 @@ impl Runner {
         running
     }
 
-    /// Starts `command` in the background, in a process group of its own: a Ctrl-C at the terminal is not for it, and it
-    /// outlives this command. What it writes goes to its log.
+    /// Starts `command` in the background, in a process group of its own: a Ctrl-C at the terminal is not for
+    /// it, and it outlives this command. What it writes goes to its log.
     pub fn spawn(&self, name: &str, mut command: Command) -> Result<()> {
         let log = self.log(name);
         if !self.keeps_logs {
@@ -83,8 +84,9 @@ impl Runner {
         if let Some(identity) = Identity::of(pid) {
             self.note(name, identity)?;
         }
-        // As long as this command lives it is the parent, and somebody else may end what it has started: what nobody has waited for
-        // keeps its number, and PostgreSQL does not start as long as the number of the one before is taken.
+        // As long as this command lives it is the parent, and somebody else may end what it has started: what
+        // nobody has waited for keeps its number, and PostgreSQL does not start as long as the number of the
+        // one before is taken.
         std::thread::spawn(move || drop(child.wait()));
         Ok(())
     }
@@ -115,8 +117,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Asks `name` to end by `signal` and waits until it has, at most `patience`; then ends it and what it started by force.
-    /// True where it was running.
+    /// Asks `name` to end by `signal` and waits until it has, at most `patience`; then ends it and what it
+    /// started by force. True where it was running.
     pub fn stop(&self, name: &str, signal: Signal, patience: Duration) -> bool {
         let Some(identity) = self.identity(name) else {
             let _ = fs::remove_file(self.pid_file(name));
@@ -172,7 +174,8 @@ impl Identity {
         Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
     }
 
-    /// The process that has this number now; none where there is none, or only a remainder that nobody has waited for.
+    /// The process that has this number now; none where there is none, or only a remainder that nobody has
+    /// waited for.
     fn of(pid: i32) -> Option<Self> {
         let stat = Stat::of(pid)?;
         (stat.state != 'Z').then_some(Self { pid, started: stat.started })
@@ -206,8 +209,8 @@ impl Identity {
     }
 }
 
-/// Waits until nothing is left of a process. What somebody has yet to wait for still counts: as long as its number is taken
-/// PostgreSQL believes that another server is at its data.
+/// Waits until nothing is left of a process. What somebody has yet to wait for still counts: as long as its
+/// number is taken PostgreSQL believes that another server is at its data.
 fn gone_within(identity: Identity, patience: Duration) -> bool {
     let start = Instant::now();
     while identity.is_there() {
@@ -232,7 +235,8 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// `pid (name) state parent …`, where the name may hold anything; the 22nd field is the time of the start.
+    /// `pid (name) state parent …`, where the name may hold anything; the 22nd field is the time of the
+    /// start.
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
         let state = fields.next()?.chars().next()?;
@@ -265,7 +269,7 @@ fn descendants(root: i32) -> Vec<i32> {
 }
 
 /// A pause between two looks at something that takes its time.
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "the one place where xtask sleeps, between two looks at a condition"
 )]

@@ -39,7 +39,8 @@ pub fn postgres(name: &str) -> Option<PathBuf> {
     newest.map(|(_, program)| program).or_else(|| find(name))
 }
 
-/// RabbitMQ's own script; the one on the path of Debian changes the user by itself, and asks root for nothing else.
+/// RabbitMQ's own script; the one on the path of Debian changes the user by itself, and asks root for nothing
+/// else.
 pub fn rabbitmq() -> Option<PathBuf> {
     Some(PathBuf::from("/usr/lib/rabbitmq/bin/rabbitmq-server"))
         .filter(|script| script.is_file())
@@ -57,7 +58,8 @@ pub fn go() -> Option<PathBuf> {
     find("go").filter(|go| go_version(&said_by(go, "version")).is_some_and(|version| version >= GO))
 }
 
-/// True if there is a Python that can make virtual environments; Debian keeps that part in a package of its own.
+/// True if there is a Python that can make virtual environments; Debian keeps that part in a package of its
+/// own.
 pub fn has_python() -> bool {
     let parts =
         find("python3").map(|python| Command::new(python).args(["-c", "import ensurepip, venv"]).output());

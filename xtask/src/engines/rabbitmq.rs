@@ -58,7 +58,8 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     site.runner.wait_ready(engine.name, PATIENCE, || {
         probe::amqp(ports.0) && probe::http(ports.1, &path, Some((TESTS, password))) == Some(200)
     })?;
-    // What was started is a script, which would answer a signal by starting a second Erlang to talk to the first.
+    // What was started is a script, which would answer a signal by starting a second Erlang to talk to the
+    // first.
     let pid = read(&file("pid"))?.trim().parse().context("RabbitMQ's process id")?;
     site.runner.hand_over(engine.name, pid)
 }
@@ -84,7 +85,8 @@ fn environment(site: &Site, folder: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The definitions that the containers load too, with this folder's passwords, and the tests' own user and virtual host.
+/// The definitions that the containers load too, with this folder's passwords, and the tests' own user and
+/// virtual host.
 fn definitions(template: &str, site: &Site) -> Result<String> {
     let names: Vec<_> = SERVICES.map(variable).to_vec();
     let values: Vec<_> = SERVICES.iter().map(|service| site.state.password(service)).collect();

@@ -46,8 +46,9 @@ fn configuration(port: u16, folder: &Path, users: &Path, keeping: &str) -> Strin
     )
 }
 
-/// Nobody gets in without a name. The service touches only keys of its own, and none of the commands that are for
-/// whoever runs the server; except that it may have the server's file rewritten, once somebody was erased.
+/// Nobody gets in without a name. The service touches only keys of its own, and none of the commands that are
+/// for whoever runs the server; except that it may have the server's file rewritten, once somebody was
+/// erased.
 fn acl(service: &str, tests: &str) -> String {
     format!(
         "user default off\nuser users on >{service} ~users:* &users:* +@all -@admin -@dangerous +info +bgrewriteaof\nuser {TESTS} on >{tests} ~* &* +@all\n"

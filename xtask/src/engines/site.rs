@@ -32,7 +32,8 @@ impl Site {
         Ok(state.map(|state| Self { place, runner, state }))
     }
 
-    /// The site, with ports and passwords settled. Without its state the data can't be opened any more, so it goes too.
+    /// The site, with ports and passwords settled. Without its state the data can't be opened any more, so it
+    /// goes too.
     pub fn settled(place: Place) -> Result<Self> {
         let runner = place.runner()?;
         let path = place.join("state.json");

@@ -30,14 +30,16 @@ pub const SERVICES: [&str; 6] =
 /// Who calls whom over gRPC: each pair has a token of its own.
 pub const CALLS: [(&str, &str); 2] = [("orchestrator", "recommendations"), ("recommendations", "users")];
 
-/// Further users: the owner of each engine, the one that the tests work as, and the one by which FerretDB looks around.
+/// Further users: the owner of each engine, the one that the tests work as, and the one by which FerretDB
+/// looks around.
 pub const OWNER: &str = "owner";
 /// See [`OWNER`].
 pub const TESTS: &str = "tests";
 /// See [`OWNER`].
 pub const FERRETDB: &str = "ferretdb";
 
-/// Below the range from which the system takes ports for outgoing connections: one of those could sit on ours.
+/// Below the range from which the system takes ports for outgoing connections: one of those could sit on
+/// ours.
 const RANGE: std::ops::Range<u16> = 21_000..31_000;
 
 /// Ports and passwords, kept in `state.json` for as long as the data.
@@ -82,7 +84,8 @@ impl State {
         self.password(&at(caller, server))
     }
 
-    /// Adds what is missing. `wanted` says of a port whether it may stay: one that somebody else took is given up.
+    /// Adds what is missing. `wanted` says of a port whether it may stay: one that somebody else took is
+    /// given up.
     pub fn complete(&mut self, wanted: impl Fn(&str, u16) -> bool) -> Result<()> {
         self.ports.retain(|name, port| PORTS.contains(&name.as_str()) && wanted(name, *port));
         for name in PORTS {

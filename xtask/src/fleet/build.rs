@@ -17,8 +17,8 @@ pub fn folder(release: bool) -> Result<PathBuf> {
 
 /// Builds the six binaries, and the portal's own, whose commands work on the stores of a fleet too.
 pub fn binaries(release: bool) -> Result<()> {
-    // The selection of `cargo test --workspace`, so that Cargo arrives at the same features of every dependency and nothing
-    // is compiled twice; a test target turns on those of dev-dependencies.
+    // The selection of `cargo test --workspace`, so that Cargo arrives at the same features of every
+    // dependency and nothing is compiled twice; a test target turns on those of dev-dependencies.
     let mut cargo = cargo(&["build", "--locked", "--workspace", "--test", "architecture"]);
     for service in &SERVICES {
         cargo.args(["--bin", service.name]);

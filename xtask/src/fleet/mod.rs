@@ -62,7 +62,8 @@ enum Action {
         #[arg(long)]
         keep_engines: bool,
     },
-    /// Fill the portal with three months of news, and people who write and read them; an interrupted one goes on
+    /// Fill the portal with three months of news, and people who write and read them; an interrupted one goes
+    /// on
     Seed(seed::Seed),
     /// Say what runs, where, and whether it is ready
     Status,
@@ -265,8 +266,8 @@ impl Yard {
         Ok(())
     }
 
-    /// Starts one process, again where it ends before it is ready, as a container would be: a store that has only just come up,
-    /// on a machine with much to do, may answer too late for a service that starts.
+    /// Starts one process, again where it ends before it is ready, as a container would be: a store that has
+    /// only just come up, on a machine with much to do, may answer too late for a service that starts.
     fn launch_one(&self, ready: &Ready, instance: Instance) -> Result<()> {
         let (name, start) = (instance.name(), Instant::now());
         let port = ready.plan.port(&name);

@@ -14,7 +14,8 @@ use crate::engines::state::{CALLS, OWNER, State, free_port, is_free};
 pub struct Service {
     /// Its name: of its binary, and before the number in the names of its processes.
     pub name: &'static str,
-    /// Its ports in the documents. The first instance gets them where they are free, the next one those ten further on.
+    /// Its ports in the documents. The first instance gets them where they are free, the next one those ten
+    /// further on.
     http: u16,
     grpc: Option<u16>,
     /// The path under which the gateway shows it.
@@ -134,7 +135,8 @@ impl Plan {
         of.map(|instance| format!("127.0.0.1:{}", self.port(&instance.name()))).collect()
     }
 
-    /// What one process is told: the stores of its service under its own user, the broker, the others' addresses.
+    /// What one process is told: the stores of its service under its own user, the broker, the others'
+    /// addresses.
     pub fn environment(&self, instance: Instance, engines: &State, folder: &Path) -> Vec<(String, String)> {
         let service = instance.service;
         let name = instance.name();
@@ -164,7 +166,8 @@ impl Plan {
             .collect()
     }
 
-    /// Where the keys of tokens are: users knows its own; the others ask it, through the gateway where it is more than one.
+    /// Where the keys of tokens are: users knows its own; the others ask it, through the gateway where it is
+    /// more than one.
     fn keys(&self, instance: Instance) -> String {
         match (instance.service.name, self.replicas) {
             ("users", _) => format!("http://127.0.0.1:{}", self.port(&instance.name())),
@@ -222,7 +225,8 @@ fn tokens(service: &str, engines: &State) -> Vec<(String, String)> {
     settings
 }
 
-/// The URL of an engine for the user of a service, who has one name everywhere but for what SQL can't write plainly.
+/// The URL of an engine for the user of a service, who has one name everywhere but for what SQL can't write
+/// plainly.
 fn url(engines: &State, scheme: &str, service: &str, port: &str, rest: &str) -> String {
     let user = if scheme == "amqp" { service.to_owned() } else { service.replace('-', "_") };
     format!("{scheme}://{user}:{}@127.0.0.1:{}{rest}", engines.password(service), engines.port(port))

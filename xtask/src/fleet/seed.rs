@@ -37,7 +37,8 @@ impl Seed {
     }
 }
 
-/// The stores of all services. How a service listens and what it proves itself with is the affair of its own process.
+/// The stores of all services. How a service listens and what it proves itself with is the affair of its own
+/// process.
 fn environment(plan: &Plan, engines: &State, folder: &Path) -> Vec<(String, String)> {
     let first = plan.instances().into_iter().filter(|instance| instance.number == 1);
     let all = first.flat_map(|instance| plan.environment(instance, engines, folder));

@@ -24,8 +24,8 @@ use crate::{BusError, Call, instrument};
 /// The message type of a reply that is a refusal, as JSON.
 pub(super) const REFUSAL: &str = "Refusal";
 const TRANSIENT: u8 = 1;
-/// The most calls that were given up and whose servers are not notified yet. The servers of any more stop only at the
-/// deadline.
+/// The most calls that were given up and whose servers are not notified yet. The servers of any more stop
+/// only at the deadline.
 const MAX_GIVEN_UP: usize = 1024;
 
 /// The reply to a call.
@@ -55,8 +55,8 @@ struct ReplyQueue {
 }
 
 impl CallSender {
-    /// Creates a sender that sends over `outgoing` and receives over `incoming`. The name of its reply queue begins with
-    /// `service`.
+    /// Creates a sender that sends over `outgoing` and receives over `incoming`. The name of its reply queue
+    /// begins with `service`.
     pub(super) fn new(service: &str, outgoing: &Arc<Link>, incoming: &Arc<Link>) -> Self {
         let pending = Pending::default();
         let pending_calls = pending.clone();
@@ -110,7 +110,8 @@ impl CallSender {
         reply.unwrap_or_else(|_elapsed| Err(deadline_exceeded()))
     }
 
-    /// Sends the request. When this returns, the request is on its way, but not confirmed: the reply follows it anyway.
+    /// Sends the request. When this returns, the request is on its way, but not confirmed: the reply follows
+    /// it anyway.
     async fn send(
         &self,
         address: &str,

@@ -1,4 +1,5 @@
-//! The translation of envelopes into properties and headers of AMQP messages, after the attributes of CloudEvents.
+//! The translation of envelopes into properties and headers of AMQP messages, after the attributes of
+//! CloudEvents.
 
 use bytes::Bytes;
 use kernel::{Clock, Kind, Refusal, SystemClock, Timestamp, Trace};
@@ -94,7 +95,8 @@ pub(super) fn decode_message(delivery: &Delivery) -> Result<Envelope, String> {
         subject: required("ce-subject")?,
         version: number.ok_or_else(|| invalid("ce-version"))?,
         time: required("ce-time")?.parse().map_err(|_| invalid("ce-time"))?,
-        // A trace that can't be parsed must not prevent the message from being handled, so it starts a new trace.
+        // A trace that can't be parsed must not prevent the message from being handled, so it starts a new
+        // trace.
         trace: string(headers, "traceparent").and_then(|text| text.parse().ok()).unwrap_or_else(Trace::start),
         body: Bytes::copy_from_slice(&delivery.data),
     })

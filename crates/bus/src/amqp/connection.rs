@@ -30,8 +30,8 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that is reopened soon after it was lost.
 ///
-/// Everything that belonged to the lost connection is gone: channels, consumers, exclusive queues, unconfirmed messages. The
-/// owner of each creates it again on the next connection.
+/// Everything that belonged to the lost connection is gone: channels, consumers, exclusive queues,
+/// unconfirmed messages. The owner of each creates it again on the next connection.
 pub(super) struct Link {
     state: watch::Receiver<State>,
     closing: CancellationToken,
@@ -80,7 +80,8 @@ impl Link {
         self.current()
     }
 
-    /// Returns the connection once it is open, however long that takes. Returns `None` if the bus is closed first.
+    /// Returns the connection once it is open, however long that takes. Returns `None` if the bus is closed
+    /// first.
     pub(super) async fn wait(&self) -> Option<Arc<Connection>> {
         let mut state = self.state.clone();
         loop {
@@ -188,7 +189,8 @@ impl Keeper {
     }
 }
 
-/// Returns the pause before the next attempt of anything that needs the broker, after this many failures in a row.
+/// Returns the pause before the next attempt of anything that needs the broker, after this many failures in a
+/// row.
 pub(super) fn back_off(failures: u32) -> Duration {
     chassis::back_off(failures, FIRST_PAUSE, MAX_PAUSE)
 }
@@ -200,9 +202,10 @@ pub(super) async fn open_channel(connection: &Connection) -> Result<Channel, Bus
 
 /// Waits for the driver's answer to a request, but no longer than until the connection is lost.
 ///
-/// The driver has a separate queue and task for new channels and acknowledgements. A request that enters this queue after
-/// the driver has noticed the end of the connection, and before the task has ended, is neither done nor refused. Its caller
-/// would wait forever (lapin 4.12, `internal_rpc.rs`). The driver refuses every other request in time.
+/// The driver has a separate queue and task for new channels and acknowledgements. A request that enters this
+/// queue after the driver has noticed the end of the connection, and before the task has ended, is neither
+/// done nor refused. Its caller would wait forever (lapin 4.12, `internal_rpc.rs`). The driver refuses every
+/// other request in time.
 pub(super) async fn unless_lost<T>(
     request: impl Future<Output = Result<T, lapin::Error>>,
     is_lost: impl Fn() -> bool,
@@ -222,8 +225,8 @@ pub(super) async fn unless_lost<T>(
     }
 }
 
-/// Returns true if the broker has refused one request. That ends a channel, and the caller of the request gets the error. The
-/// connection stays open.
+/// Returns true if the broker has refused one request. That ends a channel, and the caller of the request
+/// gets the error. The connection stays open.
 fn is_channel_error(error: &lapin::Error) -> bool {
     matches!(error.kind(), ErrorKind::ProtocolError(refused) if matches!(refused.kind(), AMQPErrorKind::Soft(_)))
 }

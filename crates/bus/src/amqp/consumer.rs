@@ -21,7 +21,8 @@ use crate::{BusError, Envelope, Schedule};
 
 /// The number of quick deliveries in a row after which a consumer becomes fast.
 const QUICK_DELIVERIES: u32 = 100;
-/// The time after which a delivery is slow. A fast consumer then returns the deliveries that it has not begun.
+/// The time after which a delivery is slow. A fast consumer then returns the deliveries that it has not
+/// begun.
 const SLOW: Duration = Duration::from_millis(200);
 /// The longest time for moving a message to another queue.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,8 +30,8 @@ const MOVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The number of deliveries that a consumer takes in advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
-    /// One at a time. Every consumer begins so: waiting messages are free for the others, and the broker counts a crash
-    /// only against the message that has caused it.
+    /// One at a time. Every consumer begins so: waiting messages are free for the others, and the broker
+    /// counts a crash only against the message that has caused it.
     Careful,
     /// As many as keep a quick handler busy without waiting for the broker.
     Fast,
@@ -45,12 +46,13 @@ impl Pace {
     }
 }
 
-/// A consumer of a durable queue. It handles one message after the other, and reconnects when the connection is lost.
+/// A consumer of a durable queue. It handles one message after the other, and reconnects when the connection
+/// is lost.
 pub(super) struct Consumer {
     pub(super) queue: DurableQueue,
     pub(super) link: Arc<Link>,
-    /// Moves messages to the queues of retries and dead letters. It is not shared: with one publication at a time its result
-    /// says whether this message was returned.
+    /// Moves messages to the queues of retries and dead letters. It is not shared: with one publication at a
+    /// time its result says whether this message was returned.
     pub(super) mover: Publisher,
     pub(super) schedule: Arc<Schedule>,
     pub(super) receiver: Receiver,
@@ -92,8 +94,8 @@ impl Runnable for Consumer {
 }
 
 impl Consumer {
-    /// Handles messages until the consumer is stopped. Returns an error if the connection is lost. Messages that are not
-    /// acknowledged then are delivered again.
+    /// Handles messages until the consumer is stopped. Returns an error if the connection is lost. Messages
+    /// that are not acknowledged then are delivered again.
     async fn consume(
         &self,
         connection: &Connection,
@@ -148,7 +150,8 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Handles deliveries that arrive in advance. Returns `Careful` after a slow one, and `None` when stopped.
+    /// Handles deliveries that arrive in advance. Returns `Careful` after a slow one, and `None` when
+    /// stopped.
     async fn consume_fast(
         &self,
         deliveries: &mut Deliveries,
@@ -241,8 +244,8 @@ impl Consumer {
         Ok(())
     }
 
-    /// Publishes a message to another queue of the family. Until the broker has confirmed it, the message also stays in its
-    /// own queue.
+    /// Publishes a message to another queue of the family. Until the broker has confirmed it, the message
+    /// also stays in its own queue.
     async fn move_to(
         &self,
         queue: String,

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{CLOSE_TIMEOUT, bus_error, open_channel, unavailable, unless_lost};
 use crate::BusError;
 
-/// The deliveries from one queue, on their own channel. When the channel ends, unacknowledged deliveries go back.
+/// The deliveries from one queue, on their own channel. When the channel ends, unacknowledged deliveries go
+/// back.
 pub(super) struct Deliveries {
     channel: Channel,
     consumer: Consumer,
@@ -25,8 +26,8 @@ impl Deliveries {
     /// Starts to receive on an open channel.
     pub(super) async fn open_on(channel: Channel, queue: &str, prefetch: u16) -> Result<Self, BusError> {
         let queue = queue.to_owned();
-        // A separate task, so that it is always completed. A consumer that only the broker knows would hold messages for as
-        // long as the connection lasts.
+        // A separate task, so that it is always completed. A consumer that only the broker knows would hold
+        // messages for as long as the connection lasts.
         let opening = chassis::spawn("bus.consume", async move {
             channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
@@ -83,7 +84,8 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Closes the channel in order. When this returns, unacknowledged deliveries are back and acknowledgements have arrived.
+    /// Closes the channel in order. When this returns, unacknowledged deliveries are back and
+    /// acknowledgements have arrived.
     pub(super) async fn close(self) {
         // If the connection is lost, the broker does the same without us.
         let _late_or_lost = tokio::time::timeout(CLOSE_TIMEOUT, self.channel.close(200, "OK".into())).await;

@@ -12,7 +12,8 @@ use crate::BusError;
 use crate::receiver::Receiver;
 use crate::topic::Pattern;
 
-/// A listener for broadcasts. It handles them one after the other, from a queue that lives as long as its connection.
+/// A listener for broadcasts. It handles them one after the other, from a queue that lives as long as its
+/// connection.
 pub(super) struct Listener {
     /// The queue that is open from the subscription on. It is `None` while the listener reconnects.
     pub(super) queue: Option<BroadcastQueue>,

@@ -45,8 +45,8 @@ const SYSTEM: &str = "rabbitmq";
 
 /// The bus of a fleet.
 ///
-/// It has two connections, one to send and one to receive. A broker that is short of memory or disk stops reading from
-/// connections that publish, and acknowledgements must still reach it.
+/// It has two connections, one to send and one to receive. A broker that is short of memory or disk stops
+/// reading from connections that publish, and acknowledgements must still reach it.
 pub struct AmqpBus {
     outgoing: Arc<Link>,
     incoming: Arc<Link>,
@@ -61,8 +61,8 @@ pub struct AmqpBus {
 }
 
 impl AmqpBus {
-    /// Connects to the broker at `url`, such as `amqp://users:password@rabbitmq:5672/portal`, and waits for it for at most
-    /// five seconds. After that a lost connection is reopened automatically.
+    /// Connects to the broker at `url`, such as `amqp://users:password@rabbitmq:5672/portal`, and waits for
+    /// it for at most five seconds. After that a lost connection is reopened automatically.
     ///
     /// # Errors
     /// If the URL is not valid, or no broker answers in that time.
@@ -72,7 +72,8 @@ impl AmqpBus {
         Self::open_as(&user, &uri, schedule).await
     }
 
-    /// Connects under the name of this service, which begins the names of its exchange and its queue of replies.
+    /// Connects under the name of this service, which begins the names of its exchange and its queue of
+    /// replies.
     async fn open_as(service: &str, uri: &AMQPUri, schedule: Schedule) -> Result<Self, BusError> {
         Self::open_within(PATIENCE, service, uri, schedule).await
     }
@@ -113,8 +114,8 @@ impl AmqpBus {
         Ok(bus)
     }
 
-    /// Returns the oldest dead letters of a durable queue, at most `limit`. They stay in the queue. During the call no other
-    /// client sees them.
+    /// Returns the oldest dead letters of a durable queue, at most `limit`. They stay in the queue. During
+    /// the call no other client sees them.
     ///
     /// # Errors
     /// If the broker is unavailable, or the queue does not exist.
@@ -247,8 +248,8 @@ impl Bus for AmqpBus {
         Ok(Box::new(server.start(open)))
     }
 
-    /// Always returns true. The broker deletes acknowledged messages some time later. Waiting messages will be handled or
-    /// become dead letters, and can't be searched from here.
+    /// Always returns true. The broker deletes acknowledged messages some time later. Waiting messages will
+    /// be handled or become dead letters, and can't be searched from here.
     async fn forget(&self, person: &str) -> Result<bool, BusError> {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for queue in queues {

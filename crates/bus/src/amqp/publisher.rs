@@ -10,7 +10,8 @@ use super::connection::{Link, bus_error, open_channel, unavailable};
 use super::topology;
 use crate::BusError;
 
-/// The most unconfirmed messages of one publisher. They bound the memory that a broker costs which confirms nothing.
+/// The most unconfirmed messages of one publisher. They bound the memory that a broker costs which confirms
+/// nothing.
 pub(super) const MAX_UNCONFIRMED: usize = 200;
 
 /// A message with its exchange and routing key.
@@ -35,13 +36,15 @@ type OnReturn = dyn Fn(ReturnedMessage) + Send + Sync;
 pub(super) struct Publisher {
     link: Arc<Link>,
     window: Arc<Semaphore>,
-    /// Used by one task at a time. Messages must be sent in the order in which the driver numbers the confirmations.
+    /// Used by one task at a time. Messages must be sent in the order in which the driver numbers the
+    /// confirmations.
     channel: Arc<Mutex<Option<OpenChannel>>>,
     confirms: bool,
-    /// The service's own exchange, which must exist before the first message. Publishers of calls and replies have none.
+    /// The service's own exchange, which must exist before the first message. Publishers of calls and replies
+    /// have none.
     service_exchange: Option<String>,
-    /// Called for every returned message. If several publications are in progress, the driver may report a returned message
-    /// to the wrong one.
+    /// Called for every returned message. If several publications are in progress, the driver may report a
+    /// returned message to the wrong one.
     on_return: Arc<OnReturn>,
 }
 
@@ -71,8 +74,8 @@ impl Publisher {
         Self { confirms: false, ..Self::confirming(link, |_| {}) }
     }
 
-    /// Publishes messages in order. `Ok` means that the broker has confirmed all of them. Returns the number of messages that
-    /// no queue has accepted.
+    /// Publishes messages in order. `Ok` means that the broker has confirmed all of them. Returns the number
+    /// of messages that no queue has accepted.
     pub(super) async fn send(
         &self,
         messages: Vec<OutboundMessage>,
@@ -94,7 +97,8 @@ impl Publisher {
         request.await.map_err(|error| bus_error(&error))
     }
 
-    /// Succeeds if the broker accepts messages. A broker that is short of memory or disk blocks the connection.
+    /// Succeeds if the broker accepts messages. A broker that is short of memory or disk blocks the
+    /// connection.
     pub(super) fn check_accepting(&self) -> Result<(), BusError> {
         let blocked = self.link.current()?.status().blocked();
         if blocked { Err(unavailable("the broker accepts no messages now")) } else { Ok(()) }
@@ -102,8 +106,8 @@ impl Publisher {
 
     async fn send_all(&self, messages: Vec<OutboundMessage>) -> Result<usize, BusError> {
         let (sent, confirms) = mpsc::unbounded_channel();
-        // A separate task that also waits for confirmations whose caller has stopped waiting. So the number of unconfirmed
-        // messages stays right, and no returned message is lost.
+        // A separate task that also waits for confirmations whose caller has stopped waiting. So the number
+        // of unconfirmed messages stays right, and no returned message is lost.
         let collecting = chassis::spawn("bus.confirms", collect(confirms, self.on_return.clone()));
         for message in messages {
             let permit = self.window.clone().acquire_owned().await;
@@ -125,8 +129,8 @@ impl Publisher {
         written.await.map_err(|error| bus_error(&error))
     }
 
-    /// Returns the channel for exclusive use. Opens a new one if there is none, if the last one has ended, or if it was opened
-    /// without this exchange.
+    /// Returns the channel for exclusive use. Opens a new one if there is none, if the last one has ended, or
+    /// if it was opened without this exchange.
     async fn open(&self, service_exchange: Option<String>) -> Result<ChannelGuard, BusError> {
         let slot = self.channel.clone().lock_owned().await;
         let connection = self.link.current()?;
@@ -136,8 +140,9 @@ impl Publisher {
         if slot.as_ref().is_some_and(|open| open.serves(service_exchange.as_ref())) {
             return Ok(ChannelGuard(slot));
         }
-        // A separate task, which keeps the lock. A caller that gives up meanwhile (a readiness check, every second) would leave
-        // a half-open channel. While the broker is silent, these would add up to the limit of channels.
+        // A separate task, which keeps the lock. A caller that gives up meanwhile (a readiness check, every
+        // second) would leave a half-open channel. While the broker is silent, these would add up to the
+        // limit of channels.
         let confirms = self.confirms;
         let opening = chassis::spawn("bus.channel", async move {
             replace_channel(slot, &connection, service_exchange, confirms).await

@@ -25,7 +25,8 @@ use super::topology::{self, CALLS, REPLIES};
 use crate::receiver::refusal_of_call;
 use crate::{BusError, Call, CallHandler, instrument};
 
-/// The most calls of one address that a process works on at a time. The others wait at the broker, and expire there.
+/// The most calls of one address that a process works on at a time. The others wait at the broker, and expire
+/// there.
 const MAX_CALLS: u16 = 128;
 /// The longest time for sending a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +88,8 @@ impl Server {
     }
 
     async fn run(self: Arc<Self>, queues: ServerQueues, stop: CancellationToken) {
-        // Every call in progress holds a sender, and no value is ever sent. The channel closes when the last call has ended.
+        // Every call in progress holds a sender, and no value is ever sent. The channel closes when the last
+        // call has ended.
         let (busy, mut idle) = mpsc::channel::<()>(1);
         let mut queues = Some(queues);
         let mut failures = 0u32;
@@ -304,7 +306,8 @@ fn decode_call(request: &Delivery, method: &str) -> Call {
     }
 }
 
-/// Returns the time for which the caller still waits: at most its budget when it sent the call, and not beyond its deadline.
+/// Returns the time for which the caller still waits: at most its budget when it sent the call, and not
+/// beyond its deadline.
 fn time_left(request: &Delivery) -> Duration {
     let budget = request.properties.expiration().as_ref().and_then(|text| text.as_str().parse().ok());
     let budget = Duration::from_millis(budget.unwrap_or(0));

@@ -315,7 +315,8 @@ async fn the_broker_gives_up_a_message_that_crashes_every_consumer() {
         (declared.expect("it is there").message_count() == 2).then_some(())
     };
     for _ in 0..=20 {
-        // The broker notices the end of a consumer later than we do, and would give the neighbour to the next one.
+        // The broker notices the end of a consumer later than we do, and would give the neighbour to the next
+        // one.
         wait_until("both messages back in the queue", PATIENCE, both_wait).await;
         let (_stop, done) =
             start(bus.subscribe(queue(), handler.clone()).await.expect("the subscription is accepted"));

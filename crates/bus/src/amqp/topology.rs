@@ -1,7 +1,8 @@
 //! The exchanges and queues on the broker, and their declaration.
 //!
-//! Every name that belongs to a service begins with the service's name, so that three patterns are enough for its user's
-//! permissions. No service publishes through the default exchange, which reaches the queues of all services.
+//! Every name that belongs to a service begins with the service's name, so that three patterns are enough for
+//! its user's permissions. No service publishes through the default exchange, which reaches the queues of all
+//! services.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,29 +17,29 @@ use crate::{BusError, Schedule};
 
 /// The topic exchange of all messages, to which consumers bind their queues.
 ///
-/// In a fleet no service may write to it, because that would reach every key. RabbitMQ checks a key's permission only when
-/// a client publishes, not when an exchange is bound to another or a queue forwards its dead letters. Messages come in
-/// through the exchanges of [`service_exchange`].
+/// In a fleet no service may write to it, because that would reach every key. RabbitMQ checks a key's
+/// permission only when a client publishes, not when an exchange is bound to another or a queue forwards its
+/// dead letters. Messages come in through the exchanges of [`service_exchange`].
 pub(super) const EVENTS: &str = "portal.events";
-/// The exchange of all requests. The routing key is the address. It is a topic exchange too, because only on these can a
-/// user's permissions depend on the key. So no service receives another service's calls.
+/// The exchange of all requests. The routing key is the address. It is a topic exchange too, because only on
+/// these can a user's permissions depend on the key. So no service receives another service's calls.
 pub(super) const CALLS: &str = "portal.calls";
 /// The exchange of all replies. The routing key is the reply queue of the calling process.
 pub(super) const REPLIES: &str = "portal.replies";
 
-/// The broker gives a message up after this many consumers have ended while they held it (their process crashed, their
-/// connection was lost). RabbitMQ 4 has this limit by default, 3 has none.
+/// The broker gives a message up after this many consumers have ended while they held it (their process
+/// crashed, their connection was lost). RabbitMQ 4 has this limit by default, 3 has none.
 const DELIVERY_LIMIT: i32 = 20;
-/// The delivery limit of dead letters. Reading them counts as delivering them, and with its default limit RabbitMQ 4 would
-/// drop them after 20 times.
+/// The delivery limit of dead letters. Reading them counts as delivering them, and with its default limit
+/// RabbitMQ 4 would drop them after 20 times.
 const DEAD_LETTER_LIMIT: i32 = 1_000_000;
 /// The most broadcasts that wait for a process that is too slow.
 const MAX_WAITING: i32 = 1024;
 /// The lifetime of a queue of calls that a restarted broker restores and no process serves.
 const UNSERVED_LIFETIME: Duration = Duration::from_secs(10);
 
-/// Makes sure that the exchanges exist that all services share. In a fleet they come with the broker's definitions, and no
-/// service may change them. On an empty broker the first service creates them.
+/// Makes sure that the exchanges exist that all services share. In a fleet they come with the broker's
+/// definitions, and no service may change them. On an empty broker the first service creates them.
 pub(super) async fn ensure_shared_exchanges(connection: &Connection) -> Result<(), BusError> {
     let mut channel = open_channel(connection).await?;
     for name in [EVENTS, CALLS, REPLIES] {
@@ -54,14 +55,14 @@ pub(super) async fn ensure_shared_exchanges(connection: &Connection) -> Result<(
     Ok(())
 }
 
-/// Returns the name of the topic exchange to which a service publishes. A binding that the service can't change says which
-/// keys it forwards to [`EVENTS`].
+/// Returns the name of the topic exchange to which a service publishes. A binding that the service can't
+/// change says which keys it forwards to [`EVENTS`].
 pub(super) fn service_exchange(service: &str) -> String {
     format!("{service}.events")
 }
 
-/// Makes sure that a service's own exchange exists. In a fleet it comes with the broker's definitions, whose binding names
-/// the service's keys. On an empty broker it is created, open for every key.
+/// Makes sure that a service's own exchange exists. In a fleet it comes with the broker's definitions, whose
+/// binding names the service's keys. On an empty broker it is created, open for every key.
 pub(super) async fn ensure_service_exchange(connection: &Connection, name: &str) -> Result<(), BusError> {
     let channel = open_channel(connection).await?;
     let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
@@ -82,8 +83,8 @@ async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> 
     declared.await.map_err(|error| bus_error(&error))
 }
 
-/// A durable queue with the queues beside it: one for each pause before a retry, and one for the dead letters. All are
-/// bound under their own names to an exchange of the service.
+/// A durable queue with the queues beside it: one for each pause before a retry, and one for the dead
+/// letters. All are bound under their own names to an exchange of the service.
 pub(super) struct DurableQueue {
     pub(super) name: String,
     /// The service's own exchange.
@@ -121,7 +122,8 @@ impl DurableQueue {
         for pause in &self.pauses {
             let millis = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX).max(1);
             let mut waiting = self.forwarding_to(&self.name);
-            // All messages of one queue wait equally long, because a message expires only at the head of its queue.
+            // All messages of one queue wait equally long, because a message expires only at the head of its
+            // queue.
             waiting.insert("x-message-ttl".into(), AMQPValue::LongLongInt(millis));
             self.declare_quorum_queue(&channel, &self.retry_queue(*pause), waiting).await?;
         }
@@ -143,7 +145,8 @@ impl DurableQueue {
         bind(channel, name, &self.exchange, name).await
     }
 
-    /// Returns the arguments of a queue whose messages go to another one of the family, confirmed between the two.
+    /// Returns the arguments of a queue whose messages go to another one of the family, confirmed between the
+    /// two.
     fn forwarding_to(&self, to: &str) -> FieldTable {
         let text = |text: &str| AMQPValue::LongString(text.into());
         arguments([
@@ -171,7 +174,8 @@ pub(super) async fn declare_exclusive_queue(channel: &Channel, name: &str) -> Re
     Ok(())
 }
 
-/// Declares the queue of an address. It exists while a process serves it. A call that finds no queue is returned immediately.
+/// Declares the queue of an address. It exists while a process serves it. A call that finds no queue is
+/// returned immediately.
 pub(super) async fn declare_address_queue(channel: &Channel, name: &str) -> Result<(), BusError> {
     let options = QueueDeclareOptions { durable: true, auto_delete: true, ..Default::default() };
     let lifetime = i64::try_from(UNSERVED_LIFETIME.as_millis()).unwrap_or(i64::MAX);

@@ -51,8 +51,8 @@ async fn start(role: &str, url: &str) -> Process {
     Process::start(&Program::this_test(name, format!("{role} {url}"), MARK)).await
 }
 
-/// Returns the reports of a process so far. The test harness may have written before a report on its line, and the last line
-/// may be incomplete.
+/// Returns the reports of a process so far. The test harness may have written before a report on its line,
+/// and the last line may be incomplete.
 fn reports(other: &Process) -> Vec<String> {
     let report = |line: &String| line.split_once(MARK)?.1.strip_suffix('.').map(str::to_owned);
     other.output().iter().filter_map(report).collect()

@@ -1,4 +1,5 @@
-//! The laws of the bus. Each case is one sentence of the crate's documentation, and every adapter passes all of them.
+//! The laws of the bus. Each case is one sentence of the crate's documentation, and every adapter passes all
+//! of them.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ trait Fixture: Send + Sync {
     async fn dead_letters(&self, queue: &str) -> Vec<DeadLetter>;
 }
 
-/// The list of all cases: `every_case!(LocalFixture::new)`, with `ignore = "needs rabbitmq"` if the adapter needs a server.
+/// The list of all cases: `every_case!(LocalFixture::new)`, with `ignore = "needs rabbitmq"` if the adapter
+/// needs a server.
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]

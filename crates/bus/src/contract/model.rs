@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use kernel::Kind;
+use chassis::Runnable;
+
+use kernel::{Kind, Refusal};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use testkit::{PATIENCE, random, wait_until};
@@ -11,7 +13,7 @@ use testkit::{PATIENCE, random, wait_until};
 use super::amqp::AmqpFixture;
 use super::local::LocalFixture;
 use super::{Fixture, Running, message, refusal, respond_with, text};
-use crate::Subscription;
+use crate::{Bus, Subscription};
 
 const QUEUES: [(&str, &[&str]); 3] = [
     ("test.all", &["test.#"]),
@@ -44,8 +46,8 @@ fn expected(fate: &str) -> (usize, bool) {
     }
 }
 
-/// The deliveries of one queue: the bodies in the order of their first delivery, the number of deliveries of each, and the
-/// dead ones with their number.
+/// The deliveries of one queue: the bodies in the order of their first delivery, the number of deliveries of
+/// each, and the dead ones with their number.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Observation {
     order: Vec<String>,
@@ -89,41 +91,41 @@ fn model(work: &[Work]) -> Vec<Observation> {
     queues
 }
 
-/// Does the work on a bus, waits until it is done, and returns the observations.
-async fn observe(fixture: &impl Fixture, work: &[Work], expected: &[Observation]) -> Vec<Observation> {
-    let bus = fixture.bus().await;
-    let observed: Vec<Arc<Mutex<Observation>>> = QUEUES.iter().map(|_| Arc::default()).collect();
-    let subscribe = |queue: usize| {
-        let (bus, observed) = (bus.clone(), observed[queue].clone());
-        async move {
-            let (handler, _told) = respond_with(move |message| {
-                let body = text(message);
-                let mut observed = observed.lock().expect("no test panics while it holds the lock");
-                let times = observed.deliveries.entry(body.clone()).or_default();
-                *times += 1;
-                let times = *times;
-                if times == 1 {
-                    observed.order.push(body.clone());
-                }
-                match body.split_once(':').expect("number:fate").1 {
-                    "twice" if times <= 2 => Err(refusal(Kind::Unavailable)),
-                    "five" if times <= 5 => Err(refusal(Kind::TooMany)),
-                    "never" => Err(refusal(Kind::Timeout)),
-                    "stale" => Err(refusal(Kind::Stale)),
-                    "poison" => Err(refusal(Kind::Invalid)),
-                    _ => Ok(()),
-                }
-            });
-            let (name, patterns) = QUEUES[queue];
-            let subscription = Subscription::durable("test", name, patterns.iter().copied());
-            bus.subscribe(subscription, handler).await.expect("the subscription is accepted")
-        }
-    };
-    let mut consumers: Vec<Option<Running>> = Vec::new();
-    for queue in 0..QUEUES.len() {
-        drop(subscribe(queue).await);
-        consumers.push(None);
+type Observed = Arc<Mutex<Observation>>;
+
+const NOT_POISONED: &str = "no test panics while it holds the lock";
+
+/// Counts a delivery and returns what its fate demands at this attempt.
+fn deliver(observed: &mut Observation, body: &str) -> Result<(), Refusal> {
+    let times = observed.deliveries.entry(body.to_owned()).or_default();
+    *times += 1;
+    let times = *times;
+    if times == 1 {
+        observed.order.push(body.to_owned());
     }
+    match body.split_once(':').expect("number:fate").1 {
+        "twice" if times <= 2 => Err(refusal(Kind::Unavailable)),
+        "five" if times <= 5 => Err(refusal(Kind::TooMany)),
+        "never" => Err(refusal(Kind::Timeout)),
+        "stale" => Err(refusal(Kind::Stale)),
+        "poison" => Err(refusal(Kind::Invalid)),
+        _ => Ok(()),
+    }
+}
+
+/// Subscribes to the queue of this index. The observation counts its deliveries.
+async fn subscribe(bus: &Arc<dyn Bus>, queue: usize, observed: &Observed) -> Box<dyn Runnable> {
+    let observed = observed.clone();
+    let (handler, _received) =
+        respond_with(move |message| deliver(&mut observed.lock().expect(NOT_POISONED), &text(message)));
+    let (name, patterns) = QUEUES[queue];
+    let subscription = Subscription::durable("test", name, patterns.iter().copied());
+    bus.subscribe(subscription, handler).await.expect("the subscription is accepted")
+}
+
+/// Does the work on a bus. Returns the consumers that run at its end.
+async fn perform(bus: &Arc<dyn Bus>, work: &[Work], observed: &[Observed]) -> Vec<Option<Running>> {
+    let mut consumers: Vec<Option<Running>> = QUEUES.iter().map(|_| None).collect();
     let mut number = 0;
     for work in work {
         match work {
@@ -137,34 +139,48 @@ async fn observe(fixture: &impl Fixture, work: &[Work], expected: &[Observation]
             }
             Work::Toggle(queue) => match consumers[*queue].take() {
                 Some(running) => running.stop().await,
-                None => consumers[*queue] = Some(Running::start(subscribe(*queue).await)),
+                None => {
+                    let consumer = subscribe(bus, *queue, &observed[*queue]).await;
+                    consumers[*queue] = Some(Running::start(consumer));
+                }
             },
         }
     }
+    consumers
+}
+
+/// Waits until a queue has delivered as often as expected. It waits as long as deliveries make progress,
+/// because a hundred retries on a busy machine take their time.
+async fn wait_for_deliveries(observed: &Observed, expected: &Observation) {
+    let expected: usize = expected.deliveries.values().sum();
+    let mut left = usize::MAX;
+    while left > 0 {
+        left = wait_until("a delivery that the model knows of", PATIENCE, || {
+            let delivered: usize = observed.lock().expect(NOT_POISONED).deliveries.values().sum();
+            let missing = expected.saturating_sub(delivered);
+            std::future::ready((missing == 0 || missing < left).then_some(missing))
+        })
+        .await;
+    }
+}
+
+/// Does the work on a bus, waits until everything is delivered, and returns the observations.
+async fn observe(fixture: &impl Fixture, work: &[Work], expected: &[Observation]) -> Vec<Observation> {
+    let bus = fixture.bus().await;
+    let observed: Vec<Observed> = QUEUES.iter().map(|_| Arc::default()).collect();
+    for (queue, observed) in observed.iter().enumerate() {
+        drop(subscribe(&bus, queue, observed).await);
+    }
+    let consumers = perform(&bus, work, &observed).await;
     let mut all = Vec::new();
     for (queue, running) in consumers.into_iter().enumerate() {
         let running = match running {
             Some(running) => running,
-            None => Running::start(subscribe(queue).await),
+            None => Running::start(subscribe(&bus, queue, &observed[queue]).await),
         };
-        // Waits as long as deliveries make progress: a hundred retries on a busy machine take their time.
-        let mut left = usize::MAX;
-        while left > 0 {
-            left = wait_until("a delivery that the model knows of", PATIENCE, || {
-                let came: usize = observed[queue]
-                    .lock()
-                    .expect("no test panics while it holds the lock")
-                    .deliveries
-                    .values()
-                    .sum();
-                let missing = expected[queue].deliveries.values().sum::<usize>().saturating_sub(came);
-                std::future::ready((missing == 0 || missing < left).then_some(missing))
-            })
-            .await;
-        }
+        wait_for_deliveries(&observed[queue], &expected[queue]).await;
         running.stop().await;
-        let mut observed =
-            std::mem::take(&mut *observed[queue].lock().expect("no test panics while it holds the lock"));
+        let mut observed = std::mem::take(&mut *observed[queue].lock().expect(NOT_POISONED));
         for letter in fixture.dead_letters(QUEUES[queue].0).await {
             observed.dead.insert(text(&letter.message), usize::try_from(letter.deliveries).expect("few"));
         }

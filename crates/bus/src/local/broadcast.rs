@@ -55,7 +55,8 @@ impl Broadcasts {
     }
 }
 
-/// The listener of one subscriber. It handles broadcasts one after the other. A refused one is lost, because no queue keeps it.
+/// The listener of one subscriber. It handles broadcasts one after the other. A refused one is lost, because
+/// no queue keeps it.
 pub(super) struct Listener {
     messages: mpsc::Receiver<Arc<Envelope>>,
     missed: Arc<AtomicU64>,

@@ -23,7 +23,8 @@ pub(super) struct Exchange {
 struct Endpoint {
     service: &'static str,
     handler: Arc<dyn CallHandler>,
-    /// Held by every call in progress. When the last one ends, the channel closes, and the server knows that it is idle.
+    /// Held by every call in progress. When the last one ends, the channel closes, and the server knows that
+    /// it is idle.
     _busy: mpsc::Sender<()>,
 }
 

@@ -14,11 +14,11 @@ use crate::schedule::{Fate, Schedule};
 
 /// The most deliveries that a consumer takes together. One commit settles them all.
 const BATCH: u32 = 64;
-/// The time after which a consumer settles what it has handled and gives the rest back. A slow handler must not keep
-/// deliveries from the other consumers of the queue.
+/// The time after which a consumer settles what it has handled and gives the rest back. A slow handler must
+/// not keep deliveries from the other consumers of the queue.
 const MAX_TURN: Duration = Duration::from_millis(200);
-/// The longest time that an idle consumer waits before it looks at its queue. Clocks jump, and a wake-up may be lost with
-/// a publisher that stopped waiting for its confirmation.
+/// The longest time that an idle consumer waits before it looks at its queue. Clocks jump, and a wake-up may
+/// be lost with a publisher that stopped waiting for its confirmation.
 const MAX_IDLE: Duration = Duration::from_secs(5);
 /// The pause after the first failure of the store.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -70,7 +70,8 @@ impl Runnable for Consumer {
 }
 
 impl Consumer {
-    /// Handles the messages that are due. Returns the time until there may be more, or `None` if there may be more now.
+    /// Handles the messages that are due. Returns the time until there may be more, or `None` if there may be
+    /// more now.
     async fn handle_due(&self, stop: &CancellationToken) -> Result<Option<Duration>, StoreFailure> {
         let now = self.clock.now();
         let batch = self.queue.take(&self.store, now, self.schedule.longest(), BATCH).await?;
@@ -93,8 +94,8 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Stores the outcomes, and tries again until the consumer is stopped. A store that is slow for a moment must not make
-    /// messages be handled twice.
+    /// Stores the outcomes, and tries again until the consumer is stopped. A store that is slow for a moment
+    /// must not make messages be handled twice.
     async fn settle(
         &self,
         outcomes: &[(i64, DeliveryOutcome)],

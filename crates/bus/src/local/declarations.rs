@@ -1,12 +1,13 @@
-//! The subscriptions and addresses that the services of this process have declared. Documents are generated from them.
+//! The subscriptions and addresses that the services of this process have declared. Documents are generated
+//! from them.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::LocalBus;
 use crate::Subscription;
 
-/// All subscriptions and served addresses, in the order in which they were declared. No entry is ever removed: the list says
-/// what the program does, not what runs at this moment.
+/// All subscriptions and served addresses, in the order in which they were declared. No entry is ever
+/// removed: the list says what the program does, not what runs at this moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declarations {
     /// Every subscription.

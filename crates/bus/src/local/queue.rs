@@ -9,10 +9,11 @@ use tokio::sync::Notify;
 use super::store::{Delivery, Store};
 use crate::topic::Pattern;
 
-/// The state of a durable queue in this process: the signal for its consumers, and the deliveries that they have taken.
+/// The state of a durable queue in this process: the signal for its consumers, and the deliveries that they
+/// have taken.
 ///
-/// It is kept in memory that consumers never hold the same delivery at the same time. The file belongs to one process, and
-/// what a crash forgets here is exactly what has to be delivered again.
+/// It is kept in memory that consumers never hold the same delivery at the same time. The file belongs to one
+/// process, and what a crash forgets here is exactly what has to be delivered again.
 pub(super) struct QueueState {
     pub(super) id: i64,
     pub(super) name: String,
@@ -47,7 +48,8 @@ impl QueueState {
         patterns.iter().any(|pattern| pattern.matches(key))
     }
 
-    /// Completes when there may be a delivery. It counts wake-ups from the moment it is first polled or enabled.
+    /// Completes when there may be a delivery. It counts wake-ups from the moment it is first polled or
+    /// enabled.
     pub(super) fn wake_up(&self) -> tokio::sync::futures::Notified<'_> {
         self.wake.notified()
     }
@@ -66,8 +68,8 @@ impl QueueState {
         limit: u32,
     ) -> Result<Batch, StoreFailure> {
         let _choosing = self.choosing.lock().await;
-        // A delivery that another consumer releases during this read is either deleted or not due yet, because its outcome
-        // was committed before.
+        // A delivery that another consumer releases during this read is either deleted or not due yet,
+        // because its outcome was committed before.
         let deliveries = store.due(self.id, now, longest, &self.taken_positions(), limit).await?;
         let positions: Vec<i64> = deliveries.iter().map(|delivery| delivery.position).collect();
         self.lock_taken().extend(&positions);

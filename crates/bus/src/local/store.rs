@@ -69,8 +69,8 @@ impl Store {
         self.database.try_write().await
     }
 
-    /// Deletes the dead letters that name a person, except those whose subject is the person. Wipes the file if no waiting
-    /// message names the person.
+    /// Deletes the dead letters that name a person, except those whose subject is the person. Wipes the file
+    /// if no waiting message names the person.
     pub(super) async fn forget(&self, person: &str) -> Result<bool, StoreFailure> {
         let mut tx = self.database.write().await?;
         sqlx::query("delete from dead_letter where subject <> ?1 and instr(body, cast(?1 as blob)) > 0")
@@ -87,7 +87,8 @@ impl Store {
         if waits {
             return Ok(false);
         }
-        // `vacuum` skips a very large file. Such a file is full of waiting messages; it shrinks, and is vacuumed then.
+        // `vacuum` skips a very large file. Such a file is full of waiting messages; it shrinks, and is
+        // vacuumed then.
         Ok(self.database.vacuum().await? && self.database.empty_log().await?)
     }
 
@@ -148,8 +149,9 @@ impl Store {
         Ok(())
     }
 
-    /// Returns the first deliveries of a queue that are due and not `taken`. A delivery that has not been refused is always
-    /// due. One that is due later than after the `longest` pause was postponed before the clock went back, and is due too.
+    /// Returns the first deliveries of a queue that are due and not `taken`. A delivery that has not been
+    /// refused is always due. One that is due later than after the `longest` pause was postponed before the
+    /// clock went back, and is due too.
     pub(super) async fn due(
         &self,
         queue: i64,

@@ -110,7 +110,8 @@ async fn retries_follow_after_1_s_5_s_30_s_2_min_and_10_min() {
     publish(&bus, "test.happened", "away").await;
     assert_eq!(next(&mut received).await, "away");
     for seconds in [1, 5, 30, 120, 600] {
-        // Messages are handled one after the other, so when the neighbour was handled, the first one is settled.
+        // Messages are handled one after the other, so when the neighbour was handled, the first one is
+        // settled.
         publish(&bus, "test.happened", "neighbour").await;
         assert_eq!(next(&mut received).await, "neighbour");
         clock.advance(Duration::from_millis(seconds * 1000 - 1));

@@ -1,4 +1,5 @@
-//! The laws of the outbox. Each case is one sentence of the port's documentation, and every adapter passes all of them.
+//! The laws of the outbox. Each case is one sentence of the port's documentation, and every adapter passes
+//! all of them.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ trait OutboxFixture: Sized {
     async fn close(self);
 }
 
-/// The list of all cases: `every_case!(open)`, with `ignore = "needs postgres"` if the adapter needs a server.
+/// The list of all cases: `every_case!(open)`, with `ignore = "needs postgres"` if the adapter needs a
+/// server.
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]

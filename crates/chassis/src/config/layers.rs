@@ -27,7 +27,8 @@ impl ConfigFaults {
     }
 }
 
-/// Returns the layers below the environment: the defaults in TOML, the first one lowest, and above them the file.
+/// Returns the layers below the environment: the defaults in TOML, the first one lowest, and above them the
+/// file.
 ///
 /// # Errors
 /// If a named file can't be read.
@@ -43,11 +44,11 @@ pub fn layers(defaults: &[&str], file: Option<&Path>) -> Result<Figment, ConfigF
     Ok(figment)
 }
 
-/// Returns the layer of the environment for keys that begin with `prefix`: with the prefix `USERS`, `USERS__STORE__URL` is
-/// `store.url`.
+/// Returns the layer of the environment for keys that begin with `prefix`: with the prefix `USERS`,
+/// `USERS__STORE__URL` is `store.url`.
 ///
-/// A name that ends in `__FILE` names the file that holds the value, as containers get their secrets. The file must be
-/// private.
+/// A name that ends in `__FILE` names the file that holds the value, as containers get their secrets. The
+/// file must be private.
 ///
 /// # Errors
 /// If such a file can't be read or is open to other users.

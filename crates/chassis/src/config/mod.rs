@@ -1,4 +1,5 @@
-//! Configuration: typed settings in layers (flags over environment over file over defaults). All faults are reported together.
+//! Configuration: typed settings in layers (flags over environment over file over defaults). All faults are
+//! reported together.
 
 mod layers;
 mod process;

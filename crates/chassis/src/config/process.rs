@@ -9,14 +9,15 @@ use crate::values::{LogFormat, Profile, log_filter, path_fault};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Process {
-    /// The purpose: `development`, or `production`, which refuses settings that are good for development only.
+    /// The purpose: `development`, or `production`, which refuses settings that are good for development
+    /// only.
     pub profile: Profile,
     /// The address on which HTTP is served.
     pub listen: String,
     /// The address on which gRPC is served, if the service has any.
     pub grpc_listen: String,
-    /// The address on which `/metrics`, and `/livez` and `/readyz` again, are served. If it is empty they are served on the
-    /// address above, provided that it is an internal one, as that of a service in a fleet.
+    /// The address on which `/metrics`, and `/livez` and `/readyz` again, are served. If it is empty they are
+    /// served on the address above, provided that it is an internal one, as that of a service in a fleet.
     pub internal_listen: String,
     /// The filter of the log, as `info` or `info,sqlx=warn`.
     pub log: String,
@@ -92,8 +93,8 @@ fn port_of(address: &str) -> Option<u16> {
     address.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
-/// True if two listeners can't have these addresses: the port is the same, and so is the address, or one of them means all
-/// addresses. Port 0 means a free port, so it is never the same.
+/// True if two listeners can't have these addresses: the port is the same, and so is the address, or one of
+/// them means all addresses. Port 0 means a free port, so it is never the same.
 fn collide(one: &str, other: &str) -> bool {
     let same_port = port_of(one).is_some_and(|port| port != 0 && port_of(other) == Some(port));
     let of_all = |address: &str| address.parse::<SocketAddr>().is_ok_and(|it| it.ip().is_unspecified());

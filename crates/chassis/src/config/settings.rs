@@ -20,11 +20,12 @@ pub trait Settings: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Returns the faults that types can't rule out, each in a sentence that names the key.
     fn validate(&self) -> Vec<String>;
 
-    /// Returns every address among the settings with its possible forms. They are checked when the configuration is read,
-    /// so that `--check-config` finds every wrong address.
+    /// Returns every address among the settings with its possible forms. They are checked when the
+    /// configuration is read, so that `--check-config` finds every wrong address.
     fn places(&self) -> Vec<Place>;
 
-    /// Returns what `production` refuses besides addresses and well-known passwords, each in a sentence that names the key.
+    /// Returns what `production` refuses besides addresses and well-known passwords, each in a sentence that
+    /// names the key.
     fn unfit_for_production(&self) -> Vec<String> {
         Vec::new()
     }
@@ -37,7 +38,8 @@ pub struct Loaded<C> {
     pub service: C,
     /// The settings of its process.
     pub process: Process,
-    /// A short SHA-256 of the effective configuration without its secrets. Processes with the same one behave alike.
+    /// A short SHA-256 of the effective configuration without its secrets. Processes with the same one behave
+    /// alike.
     pub fingerprint: String,
     /// The effective configuration as TOML, with secrets as `***`.
     pub effective: String,
@@ -46,13 +48,14 @@ pub struct Loaded<C> {
 /// Reads the settings of a process that may hold several services.
 ///
 /// # Errors
-/// Every fault: unknown keys, values of the wrong type, the faults of [`Settings::validate`], addresses that can't be used,
-/// and settings that the profile forbids.
+/// Every fault: unknown keys, values of the wrong type, the faults of [`Settings::validate`], addresses that
+/// can't be used, and settings that the profile forbids.
 pub fn read<C: Settings>(figment: &Figment) -> Result<Loaded<C>, ConfigFaults> {
     read_for(figment, false)
 }
 
-/// Reads the settings. `alone` is true for a service in a process of its own, in which `inproc:` and `local:` can't work.
+/// Reads the settings. `alone` is true for a service in a process of its own, in which `inproc:` and `local:`
+/// can't work.
 fn read_for<C: Settings>(figment: &Figment, alone: bool) -> Result<Loaded<C>, ConfigFaults> {
     let mut dict: Dict =
         figment.data().map_err(ConfigFaults::one)?.remove(&figment::Profile::Default).unwrap_or_default();
@@ -84,8 +87,8 @@ fn read_for<C: Settings>(figment: &Figment, alone: bool) -> Result<Loaded<C>, Co
     }
 }
 
-/// Describes values of the wrong type, each with its whole key below `table`. The place in this program is left out: it does
-/// not help an operator.
+/// Describes values of the wrong type, each with its whole key below `table`. The place in this program is
+/// left out: it does not help an operator.
 fn type_faults(table: &str, errors: &figment::Error) -> Vec<String> {
     let sentence = |error: figment::Error| {
         let names = [table].into_iter().chain(error.path.iter().map(String::as_str));

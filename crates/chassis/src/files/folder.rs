@@ -7,8 +7,8 @@ use super::ownership::{self, OWNER_ONLY_FOLDER};
 /// The file that the one process locks in its data folder. A folder with this file is a data folder.
 pub const FOLDER_LOCK: &str = "portal.lock";
 
-/// Creates a private folder, and missing folders above it: it holds e-mail addresses and hashes. An existing folder keeps its mode. It
-/// is refused if it belongs to another user, or if other users can write to it.
+/// Creates a private folder, and missing folders above it: it holds e-mail addresses and hashes. An existing
+/// folder keeps its mode. It is refused if it belongs to another user, or if other users can write to it.
 ///
 /// # Errors
 /// If the folder is refused, or the operating system refuses.
@@ -34,8 +34,8 @@ pub fn make_private_folder(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates the data folder of a portal as [`make_private_folder`] does. An existing folder becomes private, unless it holds more than
-/// the data of a portal: the mode of a folder such as `/srv` is not ours to change.
+/// Creates the data folder of a portal as [`make_private_folder`] does. An existing folder becomes private,
+/// unless it holds more than the data of a portal: the mode of a folder such as `/srv` is not ours to change.
 ///
 /// # Errors
 /// If the folder is refused, or the operating system refuses.
@@ -58,7 +58,8 @@ pub fn claim_folder(path: &Path) -> Result<()> {
     make_private_folder(path)
 }
 
-/// True if a portal has used the folder, or if it holds only files, as an operator may have put there for the first start.
+/// True if a portal has used the folder, or if it holds only files, as an operator may have put there for the
+/// first start.
 #[cfg(unix)]
 fn is_of_a_portal(path: &Path) -> Result<bool> {
     if path.join(FOLDER_LOCK).exists() {

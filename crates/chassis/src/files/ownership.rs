@@ -16,7 +16,8 @@ const GROUP_READS: u32 = 0o040;
 const STICKY: u32 = 0o1000;
 const ROOT: u32 = 0;
 
-/// The folder in which container runtimes mount secrets. The runtime chooses their mode and owner, and only root can put a file there.
+/// The folder in which container runtimes mount secrets. The runtime chooses their mode and owner, and only
+/// root can put a file there.
 const MOUNTED_SECRETS: &str = "/run/secrets";
 
 /// Returns a sentence if the owner of a file or folder is neither the user of this process nor root.

@@ -1,4 +1,5 @@
-//! Private files: those with secrets or personal data belong to the owner of this process alone, whatever the umask is.
+//! Private files: those with secrets or personal data belong to the owner of this process alone, whatever the
+//! umask is.
 //!
 //! `docs/decisions/016-files-and-their-owners.md` has the rules and their reasons.
 
@@ -19,8 +20,8 @@ pub fn keep_files_private() {
 
 /// Creates a private file unless it exists. Returns true if this call created it.
 ///
-/// The file appears whole or not at all, and then survives a power cut. An existing file is never replaced, even if two processes
-/// create it at the same time.
+/// The file appears whole or not at all, and then survives a power cut. An existing file is never replaced,
+/// even if two processes create it at the same time.
 ///
 /// # Errors
 /// If the operating system refuses.

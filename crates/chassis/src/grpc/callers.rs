@@ -79,8 +79,9 @@ pub fn token_fault(key: &str, token: &Secret) -> Option<String> {
 }
 
 impl Surroundings {
-    /// Puts the gRPC of a service behind the common edge, and registers it for neighbours in this process as `inproc://name`,
-    /// which need no token. Returns the routes for the network, where each caller needs its token.
+    /// Puts the gRPC of a service behind the common edge, and registers it for neighbours in this process as
+    /// `inproc://name`, which need no token. Returns the routes for the network, where each caller needs its
+    /// token.
     pub fn serve_grpc(&self, name: &'static str, routes: Routes, config: &GrpcConfig) -> Routes {
         self.register_grpc(name, grpc_edge(name, routes.clone()));
         let guarded =
@@ -112,8 +113,8 @@ impl AllowList {
         Self { callers: callers.collect() }
     }
 
-    /// Finds the caller with this token. Every digest is compared in constant time, and all of them are: the time it takes
-    /// reveals nothing about any token.
+    /// Finds the caller with this token. Every digest is compared in constant time, and all of them are: the
+    /// time it takes reveals nothing about any token.
     fn find(&self, headers: &HeaderMap) -> Option<&KnownCaller> {
         let token = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")?;
         let presented = digest(token);

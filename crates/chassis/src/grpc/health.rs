@@ -1,5 +1,5 @@
-//! Health (`grpc.health.v1`, the gRPC Health Checking Protocol) and server reflection, which every gRPC server has, in the form that
-//! all tools of gRPC know.
+//! Health (`grpc.health.v1`, the gRPC Health Checking Protocol) and server reflection, which every gRPC
+//! server has, in the form that all tools of gRPC know.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,8 +31,8 @@ pub struct Described {
 /// Returns whether the process is well at the moment.
 pub(crate) type IsWell = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// Adds health and reflection to routes. No guard is in front of them: what they reveal is not a secret for a client that can reach
-/// the port, and a monitor has no account.
+/// Adds health and reflection to routes. No guard is in front of them: what they reveal is not a secret for a
+/// client that can reach the port, and a monitor has no account.
 ///
 /// # Errors
 /// If a descriptor is not valid, which is a defect.
@@ -83,7 +83,8 @@ impl SelfHealth {
         status(well && !self.stop.is_cancelled())
     }
 
-    /// Waits for a status that differs from `last`, the one that the watcher knows. Returns `None` when the process ends.
+    /// Waits for a status that differs from `last`, the one that the watcher knows. Returns `None` when the
+    /// process ends.
     async fn next(&self, known: bool, last: Option<ServingStatus>) -> Option<ServingStatus> {
         loop {
             let ending = self.stop.is_cancelled();

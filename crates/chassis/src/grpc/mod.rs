@@ -1,4 +1,5 @@
-//! gRPC between services: client and server, replicas, the callers that a server knows, health and reflection.
+//! gRPC between services: client and server, replicas, the callers that a server knows, health and
+//! reflection.
 
 mod callers;
 mod health;

@@ -1,4 +1,5 @@
-//! Several servers behind one name. They are called in turn, looked up regularly, and avoided for a while after a failure.
+//! Several servers behind one name. They are called in turn, looked up regularly, and avoided for a while
+//! after a failure.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -28,8 +29,8 @@ const REST: Duration = Duration::from_secs(1);
 
 type LookUp = dyn Fn(Uri) -> BoxFuture<'static, std::io::Result<Vec<SocketAddr>>> + Send + Sync;
 
-/// The servers behind some names. (The balancer of tonic prefers a dead server, because it fails fastest, and it waits if there is
-/// no server. Decision 28 has the reasons.)
+/// The servers behind some names. (The balancer of tonic prefers a dead server, because it fails fastest, and
+/// it waits if there is no server. Decision 28 has the reasons.)
 pub(crate) struct Replicas {
     names: Vec<Uri>,
     look_up: Box<LookUp>,
@@ -50,7 +51,8 @@ struct Server {
 }
 
 impl Replicas {
-    /// Reads `http://users:50051`, or several such addresses with commas between them. Returns `None` if one is not valid.
+    /// Reads `http://users:50051`, or several such addresses with commas between them. Returns `None` if one
+    /// is not valid.
     pub(crate) fn new(addresses: &str) -> Option<Self> {
         Self::with(addresses, Box::new(|name| Box::pin(by_dns(name))))
     }
@@ -139,7 +141,8 @@ impl Replicas {
     }
 }
 
-/// A request to one server. If it ends without an answer, even because the caller gave up, the server rests: it may be frozen.
+/// A request to one server. If it ends without an answer, even because the caller gave up, the server rests:
+/// it may be frozen.
 struct Trial<'a> {
     replicas: &'a Replicas,
     address: SocketAddr,

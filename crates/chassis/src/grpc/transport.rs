@@ -1,4 +1,5 @@
-//! gRPC over one type of transport: the same generated client calls a neighbour in this process and a server over the network.
+//! gRPC over one type of transport: the same generated client calls a neighbour in this process and a server
+//! over the network.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use crate::values::{Secret, causes};
 
 /// The way to a gRPC server, in this process or over the network.
 ///
-/// It enforces the deadline of [`Context::current`]: within a process nothing else would, and over the network tonic answers
-/// `Cancelled`. It passes trace and deadline on, and turns a panic of a neighbour into `Internal`. Dropping a call cancels it.
+/// It enforces the deadline of [`Context::current`]: within a process nothing else would, and over the
+/// network tonic answers `Cancelled`. It passes trace and deadline on, and turns a panic of a neighbour into
+/// `Internal`. Dropping a call cancels it.
 ///
-/// It is a type with a named error, because behind a boxed error the compiler can't prove that the futures of a generated client
-/// are `Send` (rust-lang/rust#102211).
+/// It is a type with a named error, because behind a boxed error the compiler can't prove that the futures of
+/// a generated client are `Send` (rust-lang/rust#102211).
 #[derive(Clone)]
 pub struct Transport(BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>);
 
@@ -79,14 +81,16 @@ pub enum TransportError {
 
 /// The header with the [`Refusal`] beside the gRPC status, so that kind, code and fields reach the caller.
 const REFUSAL: &str = "portal-refusal-bin";
-/// The most bytes of all faults of a refusal. It travels in headers, and HTTP/2 clients accept 16 KiB of them by default.
+/// The most bytes of all faults of a refusal. It travels in headers, and HTTP/2 clients accept 16 KiB of them
+/// by default.
 const MAX_FAULT_BYTES: usize = 4 * 1024;
 const TIMEOUT: &str = "grpc-timeout";
 const TRACEPARENT: &str = "traceparent";
 
 impl Surroundings {
-    /// Returns the way to a gRPC server: `inproc://users`, or `http://users:50051`, whose name may mean several servers.
-    /// Several such addresses have commas between them. Nothing is connected before the first call.
+    /// Returns the way to a gRPC server: `inproc://users`, or `http://users:50051`, whose name may mean
+    /// several servers. Several such addresses have commas between them. Nothing is connected before the
+    /// first call.
     ///
     /// # Errors
     /// If the URL can't be read, or is `inproc:` in a service that has its process to itself.
@@ -143,7 +147,8 @@ where
             set(headers, TIMEOUT, &format!("{}m", left.as_millis().min(99_999_999)));
             let call = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
             let answer = match tokio::time::timeout(left, call).await {
-                // tonic reads the header set above and may notice the deadline first; it reports a cancellation.
+                // tonic reads the header set above and may notice the deadline first; it reports a
+                // cancellation.
                 Ok(Ok(Err(error))) if is_caused_by::<tonic::TimeoutExpired>(&*error) => {
                     Ok(Status::deadline_exceeded("the deadline is over").into_http())
                 }
@@ -163,8 +168,8 @@ fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     }
 }
 
-/// Puts routes behind the edge that every gRPC server has. The caller's trace and deadline become the [`Context`], work stops at
-/// its deadline, and a panic is answered with `Internal`.
+/// Puts routes behind the edge that every gRPC server has. The caller's trace and deadline become the
+/// [`Context`], work stops at its deadline, and a panic is answered with `Internal`.
 pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic::service::Routes {
     let router = routes.into_axum_router().layer(axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| async move {
@@ -237,7 +242,8 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// Returns the gRPC status of a failure, by the one table. The cause of a failure of ours is logged here and not sent.
+/// Returns the gRPC status of a failure, by the one table. The cause of a failure of ours is logged here and
+/// not sent.
 pub fn status_of(fault: &dyn Fault) -> Status {
     let refusal = fault.refusal().bounded_to(MAX_FAULT_BYTES);
     if refusal.kind.is_server_error() {
@@ -254,8 +260,8 @@ pub fn status_of(fault: &dyn Fault) -> Status {
     status
 }
 
-/// Returns the refusal of a gRPC call. A status without one, as from a proxy or a dead connection, becomes the kind that its code
-/// means.
+/// Returns the refusal of a gRPC call. A status without one, as from a proxy or a dead connection, becomes
+/// the kind that its code means.
 pub fn refusal_of(status: &Status) -> Refusal {
     let carried = status.metadata().get_bin(REFUSAL).and_then(|value| value.to_bytes().ok());
     if let Some(refusal) = carried.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {

@@ -54,7 +54,8 @@ async fn readyz(health: Arc<Health>, detailed: bool) -> (StatusCode, Json<serde_
     (if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
 }
 
-/// The time for which an examination is valid. All callers share it, so the stores are probed once in this time.
+/// The time for which an examination is valid. All callers share it, so the stores are probed once in this
+/// time.
 const VALIDITY: Duration = Duration::from_secs(1);
 
 /// The time of an examination, whether all was well, and the state of each dependency.
@@ -73,7 +74,8 @@ impl Health {
         })
     }
 
-    /// Returns whether the process can serve requests, and the state of each dependency, not older than a second.
+    /// Returns whether the process can serve requests, and the state of each dependency, not older than a
+    /// second.
     async fn look(&self) -> (bool, Vec<serde_json::Value>) {
         let mut last = self.last.lock().await;
         let fresh = last.take().filter(|(at, ..)| at.elapsed() < VALIDITY);
@@ -90,8 +92,8 @@ impl Health {
     }
 }
 
-/// Examines whether the process can serve requests, and the state of each dependency. A store that takes no writes is reported, but
-/// reads go on.
+/// Examines whether the process can serve requests, and the state of each dependency. A store that takes no
+/// writes is reported, but reads go on.
 async fn examine(health: &Health) -> (bool, Vec<serde_json::Value>) {
     let probes = health.dependencies.iter().map(|(service, dependency)| async move {
         let ((age, outcome), writes) = tokio::join!(dependency.check(), dependency.check_writes());

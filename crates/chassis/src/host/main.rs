@@ -30,7 +30,8 @@ struct Flags {
     listen: Option<String>,
 }
 
-/// Runs a service binary: reads flags and configuration, builds the service, and serves it until the process is asked to stop.
+/// Runs a service binary: reads flags and configuration, builds the service, and serves it until the process
+/// is asked to stop.
 pub fn main<C, F>(name: &'static str, build: impl FnOnce(C, Surroundings) -> F) -> ExitCode
 where
     C: Settings,
@@ -48,17 +49,17 @@ pub fn failed(name: &str, error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prepares a process: installs the TLS provider of all clients, asks for small memory pages, and for as many file descriptors as it
-/// may have.
+/// Prepares a process: installs the TLS provider of all clients, asks for small memory pages, and for as many
+/// file descriptors as it may have.
 pub fn prepare() {
     // A second call finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // The allocator asks for pages of 2 MiB, and an idle service would hold dozens of them for a few kilobytes each. A system
-    // without this option goes on without it.
+    // The allocator asks for pages of 2 MiB, and an idle service would hold dozens of them for a few
+    // kilobytes each. A system without this option goes on without it.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
-    // The soft limit is for programs that can't handle high numbers. The rest up to the hard limit is for connections. If the
-    // system refuses, the limit stays as it is.
+    // The soft limit is for programs that can't handle high numbers. The rest up to the hard limit is for
+    // connections. If the system refuses, the limit stays as it is.
     let mut descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     descriptors.current = descriptors.maximum;
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, descriptors);

@@ -20,7 +20,8 @@ use crate::observe::metrics::{self, Recorder};
 use crate::observe::spans;
 use crate::work::{drive, spawn};
 
-/// A process around one or several services. It listens, drives the workers, reports its health, and stops in order.
+/// A process around one or several services. It listens, drives the workers, reports its health, and stops in
+/// order.
 pub struct Host {
     /// The name in the process list and the log.
     pub name: &'static str,
@@ -61,11 +62,11 @@ struct Parts {
 }
 
 impl Host {
-    /// Serves `router` on `http`, and the gRPC of the services on `grpc`, until `stop` is cancelled. Calls `up` when everything
-    /// runs.
+    /// Serves `router` on `http`, and the gRPC of the services on `grpc`, until `stop` is cancelled. Calls
+    /// `up` when everything runs.
     ///
-    /// The stop has a fixed order: report not ready; accept no connections and finish the requests in flight; stop the consumers;
-    /// step the workers until they are idle; close the stores.
+    /// The stop has a fixed order: report not ready; accept no connections and finish the requests in flight;
+    /// stop the consumers; step the workers until they are idle; close the stores.
     ///
     /// # Errors
     /// If the address of a listener or a descriptor of gRPC can't be read. Nothing else stops a host.
@@ -165,7 +166,8 @@ impl Host {
         parts
     }
 
-    /// Returns the route of the metrics. Without such a route nothing is counted: values that are not fetched would pile up.
+    /// Returns the route of the metrics. Without such a route nothing is counted: values that are not fetched
+    /// would pile up.
     fn metrics_routes(&mut self, stops: &Stops) -> Router {
         let mut described = metrics::of_every_process();
         described.extend(self.services.iter_mut().flat_map(|service| std::mem::take(&mut service.metrics)));
@@ -210,11 +212,12 @@ fn serving(process: &Process, connections: usize) -> Serving {
     }
 }
 
-/// The most open requests of one client over HTTP/2 for each that it may have in flight. A refused request takes memory too, until
-/// its client has read the answer.
+/// The most open requests of one client over HTTP/2 for each that it may have in flight. A refused request
+/// takes memory too, until its client has read the answer.
 const STREAMS_PER_REQUEST: usize = 4;
 
-/// Returns the most connections of a listener, which gets one of `part` descriptors of the process. The stores need the others.
+/// Returns the most connections of a listener, which gets one of `part` descriptors of the process. The
+/// stores need the others.
 fn connections(part: usize, most: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);

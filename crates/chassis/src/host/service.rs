@@ -7,8 +7,8 @@ use crate::grpc::Described;
 use crate::observe::metrics;
 use crate::work::{Closer, Dependency, Runnable, Worker};
 
-/// A service as a value: its routes, its background work, its dependencies, and how it ends. Building it opens its stores and
-/// nothing more. A [`Host`](crate::Host) runs it.
+/// A service as a value: its routes, its background work, its dependencies, and how it ends. Building it
+/// opens its stores and nothing more. A [`Host`](crate::Host) runs it.
 pub struct Service {
     /// The name, as in queues, logs and configuration.
     pub name: &'static str,

@@ -1,4 +1,5 @@
-/// Waits for the signal to stop: Ctrl-C or SIGTERM. A SIGHUP is logged and ignored, because settings are read at the start only.
+/// Waits for the signal to stop: Ctrl-C or SIGTERM. A SIGHUP is logged and ignored, because settings are read
+/// at the start only.
 pub async fn asked_to_stop() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
@@ -26,8 +27,8 @@ async fn terminated() {
     }
 }
 
-/// Never returns. Without a handler the system would end the process when a terminal is closed, or when an operator expects a
-/// reload.
+/// Never returns. Without a handler the system would end the process when a terminal is closed, or when an
+/// operator expects a reload.
 #[cfg(unix)]
 async fn ignore_hang_ups() {
     if let Ok(mut signal) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {

@@ -28,7 +28,7 @@ struct Body {
 
 /// A query with every kind of parameter that the portal's queries have.
 #[derive(Debug, Deserialize)]
-#[allow(dead_code, reason = "read by serde only")]
+#[expect(dead_code, reason = "read by serde only")]
 struct Parameters {
     cursor: Option<String>,
     label: Option<String>,

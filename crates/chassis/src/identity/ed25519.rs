@@ -1,7 +1,7 @@
 //! Ed25519 for `jsonwebtoken`, which knows no other algorithm here.
 //!
-//! The crate's own set of algorithms brings RSA and three elliptic curves. This portal signs with Ed25519 alone, so a
-//! token of another algorithm has no code that could accept it.
+//! The crate's own set of algorithms brings RSA and three elliptic curves. This portal signs with Ed25519
+//! alone, so a token of another algorithm has no code that could accept it.
 
 use ed25519_dalek::ed25519::signature;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
@@ -24,8 +24,8 @@ static ED25519_ONLY: CryptoProvider = CryptoProvider {
     },
 };
 
-/// Gives `jsonwebtoken` its algorithm, once for the whole process. Call it before a token is signed or verified; a second
-/// call changes nothing.
+/// Gives `jsonwebtoken` its algorithm, once for the whole process. Call it before a token is signed or
+/// verified; a second call changes nothing.
 pub fn install_ed25519() {
     let _ = ED25519_ONLY.install_default();
 }

@@ -1,4 +1,5 @@
-//! The identity of a caller. Users signs access tokens and every service verifies them itself. Nothing else proves an identity.
+//! The identity of a caller. Users signs access tokens and every service verifies them itself. Nothing else
+//! proves an identity.
 
 mod ed25519;
 mod remembered;
@@ -29,7 +30,8 @@ use remembered::{Print, Remembered, Vouched};
 pub const AUDIENCE: &str = "portal";
 /// The shortest time between two requests for the keys because of unknown key ids.
 const REFRESH: Duration = Duration::from_secs(1);
-/// The time after which known keys are fetched again, so that a withdrawn key is not trusted for the life of a process.
+/// The time after which known keys are fetched again, so that a withdrawn key is not trusted for the life of
+/// a process.
 const LIFE: Duration = Duration::from_secs(300);
 /// The time until the next request, if users did not answer.
 const NEXT_TRY: Duration = Duration::from_secs(10);
@@ -63,7 +65,8 @@ pub struct Claims {
     pub exp: i64,
 }
 
-/// The claims that are read: those that users writes, and `nbf`, which must be obeyed if it is there (RFC 7519 §4.1.5).
+/// The claims that are read: those that users writes, and `nbf`, which must be obeyed if it is there (RFC
+/// 7519 §4.1.5).
 #[derive(Deserialize)]
 struct PresentedClaims {
     #[serde(flatten)]
@@ -129,11 +132,12 @@ struct Keys {
     due: Duration,
 }
 
-/// The verifier of access tokens. It fetches the public keys of users when it first needs one, when a token names an unknown key,
-/// and every five minutes.
+/// The verifier of access tokens. It fetches the public keys of users when it first needs one, when a token
+/// names an unknown key, and every five minutes.
 ///
-/// Checking a signature takes longer than most answers. So a token is checked once and remembered by its digest while the keys stay
-/// the same. Whether it is valid at the moment is compared with the clock every time.
+/// Checking a signature takes longer than most answers. So a token is checked once and remembered by its
+/// digest while the keys stay the same. Whether it is valid at the moment is compared with the clock every
+/// time.
 pub struct Verifier {
     issuer: String,
     clock: Arc<dyn Clock>,
@@ -222,7 +226,8 @@ impl Verifier {
         // The end is compared with our own clock, which tests can set.
         rules.validate_exp = false;
         let data = jsonwebtoken::decode::<PresentedClaims>(token, &key, &rules).map_err(|error| {
-            // It is signed by our key, so it is not an attack: the portal was renamed, or its services have different names for it.
+            // It is signed by our key, so it is not an attack: the portal was renamed, or its services have
+            // different names for it.
             if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidIssuer) {
                 log_issuer_hint(&self.issuer);
             }
@@ -253,7 +258,8 @@ impl Verifier {
         if let Some(key) = self.known(kid)? {
             return Ok(key);
         }
-        // Tokens with made-up key ids must not cause a flood of requests to users, least of all while it is unavailable.
+        // Tokens with made-up key ids must not cause a flood of requests to users, least of all while it is
+        // unavailable.
         if let Some(error) = self.error_of_recent_fetch() {
             return Err(error);
         }
@@ -261,8 +267,8 @@ impl Verifier {
         self.known(kid)?.ok_or(VerifyError::Invalid)
     }
 
-    /// Fetches the keys if that is due. One caller does so; the others go on with the known keys. If users does not answer, all of
-    /// them go on with the known keys.
+    /// Fetches the keys if that is due. One caller does so; the others go on with the known keys. If users
+    /// does not answer, all of them go on with the known keys.
     async fn renew(&self) {
         let is_due = || self.clock.elapsed() >= self.keys.read().unwrap_or_else(PoisonError::into_inner).due;
         if !is_due() {
@@ -290,7 +296,8 @@ impl Verifier {
         Ok(())
     }
 
-    /// Returns an error if the keys were fetched a moment ago: then an unknown key id is refused without another request.
+    /// Returns an error if the keys were fetched a moment ago: then an unknown key id is refused without
+    /// another request.
     fn error_of_recent_fetch(&self) -> Option<VerifyError> {
         let (at, well) = self.keys.read().unwrap_or_else(PoisonError::into_inner).last_fetch?;
         let recent = at.elapsed() < REFRESH;

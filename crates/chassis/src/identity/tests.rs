@@ -45,7 +45,8 @@ impl Signer {
     }
 }
 
-/// A token whose signature is a keyed hash: a verifier that believes the header would take the public key for the secret.
+/// A token whose signature is a keyed hash: a verifier that believes the header would take the public key for
+/// the secret.
 fn signed_with_hs256(secret: &[u8], header: &serde_json::Value, claims: &serde_json::Value) -> String {
     let part = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let message = format!("{}.{}", part(header), part(claims));

@@ -1,4 +1,5 @@
-//! A circuit breaker: a dependency that keeps failing is not called for a while, and its callers fail immediately.
+//! A circuit breaker: a dependency that keeps failing is not called for a while, and its callers fail
+//! immediately.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -54,10 +55,10 @@ pub enum Broken<E> {
 
 /// A circuit breaker for one dependency.
 ///
-/// A closed breaker lets every call pass. An open one refuses calls immediately. After the rest one call passes as a probe: a success
-/// closes the breaker, and a failure opens it for twice as long. Only failures of the dependency count
-/// ([`kernel::Kind::is_server_error`]); a refusal with a reason is an answer. A call that its caller gave up counts as neither. The state is
-/// a metric, from the first call on.
+/// A closed breaker lets every call pass. An open one refuses calls immediately. After the rest one call
+/// passes as a probe: a success closes the breaker, and a failure opens it for twice as long. Only failures
+/// of the dependency count ([`kernel::Kind::is_server_error`]); a refusal with a reason is an answer. A call
+/// that its caller gave up counts as neither. The state is a metric, from the first call on.
 #[derive(Debug)]
 pub struct Breaker {
     dependency: Cow<'static, str>,
@@ -84,8 +85,8 @@ impl Breaker {
         self.call_if(work, |_| true).await
     }
 
-    /// Runs `work` unless the dependency rests. A failure for which `counts` is false says nothing about the dependency, as if the call
-    /// had been given up.
+    /// Runs `work` unless the dependency rests. A failure for which `counts` is false says nothing about the
+    /// dependency, as if the call had been given up.
     ///
     /// # Errors
     /// As [`Breaker::call`].
@@ -261,7 +262,8 @@ impl Circuit {
             let gone = self.calls.pop_front();
             self.failed -= usize::from(gone.is_some_and(|(_, well)| !well));
         }
-        // The share is taken over the newest calls. They are enough to judge by, and they limit the memory under any load.
+        // The share is taken over the newest calls. They are enough to judge by, and they limit the memory
+        // under any load.
         while self.calls.len() > self.settings.at_least.max(100) {
             let gone = self.calls.pop_front();
             self.failed -= usize::from(gone.is_some_and(|(_, well)| !well));

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 /// Creates a client for calls between our own processes, with a time limit for each whole call.
 ///
-/// It ignores variables such as `http_proxy`: the key set or the health must come from the process at that address, and not from
-/// something in between.
+/// It ignores variables such as `http_proxy`: the key set or the health must come from the process at that
+/// address, and not from something in between.
 ///
 /// # Errors
 /// If the system can't provide what TLS needs.

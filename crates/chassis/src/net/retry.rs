@@ -20,7 +20,8 @@ pub struct RetryRule {
 
 /// Repeats calls that failed for a reason that may pass, until the deadline of the current [`Context`].
 ///
-/// A pause is random between zero and its maximum (full jitter), so that callers that failed together do not return together.
+/// A pause is random between zero and its maximum (full jitter), so that callers that failed together do not
+/// return together.
 #[derive(Debug)]
 pub struct Retry {
     rule: RetryRule,
@@ -28,21 +29,23 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Retries by this rule, limited to a tenth of the calls. A dependency that fails every call then gets 10 % more calls,
-    /// and not three times as many.
+    /// Retries by this rule, limited to a tenth of the calls. A dependency that fails every call then gets 10
+    /// % more calls, and not three times as many.
     pub fn within_budget(rule: RetryRule) -> Self {
         Self { rule, budget: Some(RetryBudget::default()) }
     }
 
-    /// Retries by this rule alone: for failures that say nothing about the load of the dependency, such as deadlocks.
+    /// Retries by this rule alone: for failures that say nothing about the load of the dependency, such as
+    /// deadlocks.
     pub fn without_budget(rule: RetryRule) -> Self {
         Self { rule, budget: None }
     }
 
-    /// Calls `attempt` until it succeeds, or until its failure is final, the rule or the budget is exhausted, or the next
-    /// pause would exceed the deadline.
+    /// Calls `attempt` until it succeeds, or until its failure is final, the rule or the budget is exhausted,
+    /// or the next pause would exceed the deadline.
     ///
-    /// Each attempt receives the failure of the one before. `dependency` is the label of the metric `retry_total`.
+    /// Each attempt receives the failure of the one before. `dependency` is the label of the metric
+    /// `retry_total`.
     ///
     /// # Errors
     /// The failure of the last attempt.

@@ -10,8 +10,8 @@ use tonic::service::Routes;
 
 /// The surroundings of a service when it is built: the time, new ids, and its neighbours in the same process.
 ///
-/// A service never asks in which shape it runs. It has URLs. Those with `inproc:` and `local:` are resolved here at the first
-/// call, so the order in which services are built does not matter.
+/// A service never asks in which shape it runs. It has URLs. Those with `inproc:` and `local:` are resolved
+/// here at the first call, so the order in which services are built does not matter.
 #[derive(Clone)]
 pub struct Surroundings {
     /// The only source of the present.
@@ -82,7 +82,8 @@ impl Surroundings {
         lock(&self.neighbours.as_ref()?.grpc).get(name).cloned()
     }
 
-    /// Returns the one instance of `T` that this process has under `key`. `open` creates it at the first call.
+    /// Returns the one instance of `T` that this process has under `key`. `open` creates it at the first
+    /// call.
     pub async fn shared<T, E, F>(&self, key: &str, open: impl FnOnce() -> F) -> Result<Arc<T>, E>
     where
         T: Send + Sync + 'static,
@@ -98,7 +99,8 @@ impl Surroundings {
         };
         match place {
             Ok(cell) => cell.get_or_try_init(|| async { open().await.map(Arc::new) }).await.cloned(),
-            // The key holds the id of the type, so the cast can't fail. If it did, a separate instance would be right.
+            // The key holds the id of the type, so the cast can't fail. If it did, a separate instance would
+            // be right.
             Err(_) => open().await.map(Arc::new),
         }
     }

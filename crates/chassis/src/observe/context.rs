@@ -9,9 +9,9 @@ tokio::task_local! {
     static CURRENT: Context;
 }
 
-/// The context of the current work. Every boundary sets it: the HTTP edge, a gRPC server, a consumer of the bus, the step of a worker.
-/// Adapters read it when work leaves the process. It travels with the task, as the context of OpenTelemetry does, so that no use case
-/// has to carry what it does not use.
+/// The context of the current work. Every boundary sets it: the HTTP edge, a gRPC server, a consumer of the
+/// bus, the step of a worker. Adapters read it when work leaves the process. It travels with the task, as the
+/// context of OpenTelemetry does, so that no use case has to carry what it does not use.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The service that does the work: in one process several share a log.
@@ -26,7 +26,8 @@ pub struct Context {
     pub upstream: Upstream,
 }
 
-/// The time that some work has spent in calls to other services, for its access line. It is their sum, so parallel calls each count.
+/// The time that some work has spent in calls to other services, for its access line. It is their sum, so
+/// parallel calls each count.
 #[derive(Clone, Debug, Default)]
 pub struct Upstream(Arc<AtomicU64>);
 
@@ -78,8 +79,8 @@ impl Context {
         self
     }
 
-    /// Moves the deadline 50 ms forward (a tenth of the time left, if that is less), so that after a call that takes too long there
-    /// is still time to count it and to answer.
+    /// Moves the deadline 50 ms forward (a tenth of the time left, if that is less), so that after a call
+    /// that takes too long there is still time to count it and to answer.
     pub fn with_margin(self) -> Self {
         const MARGIN: Duration = Duration::from_millis(50);
         let left = self.deadline.left();
@@ -92,7 +93,8 @@ impl Context {
         self
     }
 
-    /// Returns the context of a callee: the same deadline and request, the next step of the trace, and its own time in calls.
+    /// Returns the context of a callee: the same deadline and request, the next step of the trace, and its
+    /// own time in calls.
     pub fn callee(self, service: &'static str) -> Self {
         Self { service, trace: self.trace.child(), upstream: Upstream::default(), ..self }
     }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 /// The shortest time between two log lines about the same event.
 pub(crate) const LOG_PAUSE: Duration = Duration::from_secs(1);
 
-/// A gate in front of a log line. It lets one line pass in each [`LOG_PAUSE`] and counts the events in between.
+/// A gate in front of a log line. It lets one line pass in each [`LOG_PAUSE`] and counts the events in
+/// between.
 #[derive(Debug, Default)]
 pub(crate) struct LogLimit {
     /// The time of the next line, in milliseconds of [`uptime`]; 0 before the first one.

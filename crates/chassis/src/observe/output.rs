@@ -1,8 +1,9 @@
 //! Writing to standard output and standard error.
 //!
-//! No output ends or stalls a process, although a pipe may be broken, a disk full, or a reader may stop reading. A command that ends
-//! answers with [`say`] and checks [`said`] at its end. A command that keeps running announces itself with [`mention`] and logs with
-//! [`telemetry`](crate::telemetry), whose lines are written by a thread of their own.
+//! No output ends or stalls a process, although a pipe may be broken, a disk full, or a reader may stop
+//! reading. A command that ends answers with [`say`] and checks [`said`] at its end. A command that keeps
+//! running announces itself with [`mention`] and logs with [`telemetry`](crate::telemetry), whose lines are
+//! written by a thread of their own.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -15,12 +16,14 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The first failure to write an answer. Nothing is written after it.
 static FAILED: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
-/// Writes a line of the answer of a command to standard output. A failure is kept for [`said`], and the command goes on.
+/// Writes a line of the answer of a command to standard output. A failure is kept for [`said`], and the
+/// command goes on.
 pub fn say(line: impl Display) {
     print(format_args!("{line}\n"));
 }
 
-/// Writes a text of the answer of a command to standard output as [`say`] does, without a line break at its end.
+/// Writes a text of the answer of a command to standard output as [`say`] does, without a line break at its
+/// end.
 pub fn print(text: impl Display) {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     if failed.is_none() {
@@ -28,8 +31,8 @@ pub fn print(text: impl Display) {
     }
 }
 
-/// Writes the rest of the answer and checks that all of it was written. A reader that stops early, as in `portal openapi | head`, is
-/// not a failure.
+/// Writes the rest of the answer and checks that all of it was written. A reader that stops early, as in
+/// `portal openapi | head`, is not a failure.
 ///
 /// # Errors
 /// The first failure since the start of the process.
@@ -45,7 +48,8 @@ pub fn said() -> std::io::Result<()> {
     }
 }
 
-/// Writes a text to standard output for a process that keeps running. A thread of its own writes it, and nothing waits for it.
+/// Writes a text to standard output for a process that keeps running. A thread of its own writes it, and
+/// nothing waits for it.
 pub fn mention(text: String) {
     // Without a thread the process runs as well, and the log says that it is ready.
     let _ = std::thread::Builder::new().name("mention".to_owned()).spawn(move || {
@@ -54,14 +58,16 @@ pub fn mention(text: String) {
     });
 }
 
-/// Writes a line to standard error, for a person. It waits two seconds at most for a reader that does not read.
+/// Writes a line to standard error, for a person. It waits two seconds at most for a reader that does not
+/// read.
 pub(crate) fn print_error(line: String) {
     within(LAST_WORDS, move || {
         let _ = writeln!(std::io::stderr().lock(), "{line}");
     });
 }
 
-/// Runs some work on a thread of its own and waits for it until `limit` is over. Then the thread is left behind.
+/// Runs some work on a thread of its own and waits for it until `limit` is over. Then the thread is left
+/// behind.
 pub(crate) fn within(limit: Duration, work: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel::<()>();
     let spawned = std::thread::Builder::new().name("last-words".to_owned()).spawn(move || {

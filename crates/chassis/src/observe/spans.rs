@@ -1,13 +1,14 @@
 //! Spans for a collector of traces (OpenTelemetry, OTLP over HTTP).
 //!
-//! The portal carries its trace in the [`Context`](crate::Context) over every boundary. At each boundary a span of `tracing`
-//! records when the work began and ended, and `tracing-opentelemetry` exports it. The standard `OTEL_*` variables say what is
-//! exported, and where. Without an endpoint no span is created.
+//! The portal carries its trace in the [`Context`](crate::Context) over every boundary. At each boundary a
+//! span of `tracing` records when the work began and ended, and `tracing-opentelemetry` exports it. The
+//! standard `OTEL_*` variables say what is exported, and where. Without an endpoint no span is created.
 //!
-//! `OTEL_TRACES_SAMPLER` may be `always_on`, `always_off` or `traceidratio` (with the share in `OTEL_TRACES_SAMPLER_ARG`), each
-//! also as `parentbased_…`, which is the same here. A trace is exported if its id falls into the share, so that all processes
-//! decide alike without asking each other. It is never exported if the caller says that it is not recorded. A caller's wish to
-//! record it does not count: anyone can send one.
+//! `OTEL_TRACES_SAMPLER` may be `always_on`, `always_off` or `traceidratio` (with the share in
+//! `OTEL_TRACES_SAMPLER_ARG`), each also as `parentbased_…`, which is the same here. A trace is exported if
+//! its id falls into the share, so that all processes decide alike without asking each other. It is never
+//! exported if the caller says that it is not recorded. A caller's wish to record it does not count: anyone
+//! can send one.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -57,7 +58,8 @@ pub fn is_exported(trace: Trace) -> bool {
     EXPORT.get().is_some_and(|export| export.includes(trace))
 }
 
-/// One part of a trace, from its beginning to its end. If it is dropped before its end, it counts as given up.
+/// One part of a trace, from its beginning to its end. If it is dropped before its end, it counts as given
+/// up.
 #[derive(Debug)]
 pub struct Span {
     span: tracing::Span,
@@ -75,12 +77,14 @@ impl Span {
         Self::begin("client", &name.into(), trace, Some(parent))
     }
 
-    /// Begins the span of a publication: `trace` is sent to the consumers, `parent` is that of the published effect.
+    /// Begins the span of a publication: `trace` is sent to the consumers, `parent` is that of the published
+    /// effect.
     pub fn producer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
         Self::begin("producer", &name.into(), trace, Some(parent))
     }
 
-    /// Begins the span of a message that is handled: `trace` is the handler's own, `parent` the one in the message.
+    /// Begins the span of a message that is handled: `trace` is the handler's own, `parent` the one in the
+    /// message.
     pub fn consumer(name: impl Into<Cow<'static, str>>, trace: Trace, parent: Trace) -> Self {
         Self::begin("consumer", &name.into(), trace, Some(parent))
     }
@@ -159,8 +163,8 @@ fn context_of(trace: Trace, is_remote: bool) -> SpanContext {
     SpanContext::new(TraceId::from_bytes(id), SpanId::from_bytes(span), flags, is_remote, TraceState::NONE)
 }
 
-/// Gives a span the ids that its trace already has. They are in log lines, headers and stored messages too, whether
-/// anything is exported or not, so they can't come from the exporter.
+/// Gives a span the ids that its trace already has. They are in log lines, headers and stored messages too,
+/// whether anything is exported or not, so they can't come from the exporter.
 #[derive(Debug, Default)]
 struct IdsOfContext(RandomIdGenerator);
 
@@ -207,7 +211,8 @@ pub(super) fn start(wish: &TraceExport, service: &'static str) -> anyhow::Result
     Ok(export.provider.tracer("portal"))
 }
 
-/// Returns the layer of the subscriber that exports spans. Nothing else reaches it, so no text of the log is exported.
+/// Returns the layer of the subscriber that exports spans. Nothing else reaches it, so no text of the log is
+/// exported.
 pub(super) fn layer<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

@@ -3,8 +3,8 @@ use std::error::Error;
 use kernel::{Class, Fault, Kind};
 use sqlx::sqlite::SqliteError;
 
-/// The failure of a store: unavailable for now, or broken. The error of the driver is its source, for the log. It never reaches
-/// a caller.
+/// The failure of a store: unavailable for now, or broken. The error of the driver is its source, for the
+/// log. It never reaches a caller.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFailure {
     /// The store may answer later.
@@ -77,7 +77,8 @@ fn is_transient_in_postgres(error: &sqlx::postgres::PgDatabaseError) -> bool {
         )
 }
 
-/// True for the primary result codes that mean an obstacle which may go: BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN.
+/// True for the primary result codes that mean an obstacle which may go: BUSY, LOCKED, NOMEM, IOERR, FULL,
+/// CANTOPEN.
 fn is_transient_in_sqlite(error: &SqliteError) -> bool {
     let code = sqlx::error::DatabaseError::code(error).and_then(|code| code.parse::<u32>().ok());
     code.is_some_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 10 | 13 | 14))

@@ -5,8 +5,8 @@ use crate::work::{Closer, Dependency};
 
 /// An open store: its port, and what a service needs to know about the database behind it.
 ///
-/// Every function of a service that opens a store returns one. `P` is the port and `O` the outbox in the same database, if
-/// there is one.
+/// Every function of a service that opens a store returns one. `P` is the port and `O` the outbox in the same
+/// database, if there is one.
 pub struct OpenedStore<P: ?Sized, O = ()> {
     /// The port.
     pub port: Arc<P>,

@@ -5,13 +5,14 @@ use std::time::Duration;
 use sqlx::Database;
 use sqlx::pool::PoolOptions;
 
-/// Returns options for a pool of at most `connections`, in which work waits at most `patience` for one of them.
+/// Returns options for a pool of at most `connections`, in which work waits at most `patience` for one of
+/// them.
 ///
-/// The pool has no time limits of its own, because each of them starts the maintenance task of sqlx 0.9. That task
-/// loops once for each idle connection, and the counter of idle connections can pass below zero for a moment: then the
-/// loop has 2⁶⁴ turns, never yields, and a worker thread of the runtime is lost. A task that it has woken stays in that
-/// thread's queue and may hold the only connection that writes. Limits on the age of a connection belong into
-/// `before_acquire` and `after_release`, which need no task.
+/// The pool has no time limits of its own, because each of them starts the maintenance task of sqlx 0.9. That
+/// task loops once for each idle connection, and the counter of idle connections can pass below zero for a
+/// moment: then the loop has 2⁶⁴ turns, never yields, and a worker thread of the runtime is lost. A task that
+/// it has woken stays in that thread's queue and may hold the only connection that writes. Limits on the age
+/// of a connection belong into `before_acquire` and `after_release`, which need no task.
 #[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub(super) fn pool_options<DB: Database>(connections: u32, patience: Duration) -> PoolOptions<DB> {
     PoolOptions::new()

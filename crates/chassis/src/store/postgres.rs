@@ -13,10 +13,11 @@ use super::pool::pool_options;
 use crate::observe::metrics::{Pool, WatchedPool, watch_pool};
 use crate::observe::slow_ones_only;
 
-/// The most connections of a service. Two replicas of five services fit into the default of a server, which is 100.
+/// The most connections of a service. Two replicas of five services fit into the default of a server, which
+/// is 100.
 const CONNECTIONS: u32 = 10;
-/// The longest wait for a connection before the store counts as unavailable. It is shorter than the budget of any request, so that the
-/// caller gets an answer.
+/// The longest wait for a connection before the store counts as unavailable. It is shorter than the budget of
+/// any request, so that the caller gets an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection that was used within this time is not tested. The restart of a server takes longer.
 const RECENT: Duration = Duration::from_millis(100);
@@ -28,15 +29,16 @@ const LIFETIME: Duration = Duration::from_secs(1800);
 const STATEMENT: Duration = Duration::from_secs(5);
 /// The longest wait of a statement for a lock.
 const LOCK: Duration = Duration::from_secs(3);
-/// The longest idle time of a transaction. It is longer than the bus takes to confirm a batch, for which a relay holds its rows, and
-/// short enough that a frozen process does not block the others.
+/// The longest idle time of a transaction. It is longer than the bus takes to confirm a batch, for which a
+/// relay holds its rows, and short enough that a frozen process does not block the others.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(15);
 
 /// A PostgreSQL database of one service, shared by its replicas.
 ///
-/// Idle connections are tested before use. So a restart of the server fails the calls that are in progress, and none after it answers
-/// again. `synchronous_commit` is on, whatever the default of the server is: a commit survives a power cut. Every wait has a limit:
-/// for connections, statements, locks and idle transactions. With [`crate::in_time`] a call ends even if the network is silent.
+/// Idle connections are tested before use. So a restart of the server fails the calls that are in progress,
+/// and none after it answers again. `synchronous_commit` is on, whatever the default of the server is: a
+/// commit survives a power cut. Every wait has a limit: for connections, statements, locks and idle
+/// transactions. With [`crate::in_time`] a call ends even if the network is silent.
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
@@ -44,13 +46,13 @@ pub struct Database {
 }
 
 impl Database {
-    /// Connects to a database, such as `postgres://user:password@host:5432/users`, and migrates its tables. Replicas that start
-    /// together wait for each other. `service` is the name that the server shows for the connections. For TLS, add
-    /// `?sslmode=verify-full&sslrootcert=FILE` to the URL.
+    /// Connects to a database, such as `postgres://user:password@host:5432/users`, and migrates its tables.
+    /// Replicas that start together wait for each other. `service` is the name that the server shows for the
+    /// connections. For TLS, add `?sslmode=verify-full&sslrootcert=FILE` to the URL.
     ///
     /// # Errors
-    /// [`StoreFailure::Unavailable`] if the server does not answer, and [`StoreFailure::Broken`] if the URL or the password is wrong
-    /// or a migration fails. Neither contains the password.
+    /// [`StoreFailure::Unavailable`] if the server does not answer, and [`StoreFailure::Broken`] if the URL
+    /// or the password is wrong or a migration fails. Neither contains the password.
     pub async fn open(url: &str, service: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
         // The parser's own message may quote the URL.
         let options: PgConnectOptions =
@@ -79,8 +81,8 @@ impl Database {
                 })
             })
             .after_release(|connection, seen| {
-                // The test of the pool itself has no limit here. Behind a silent network the pool would lose the slot of the
-                // connection for ever.
+                // The test of the pool itself has no limit here. Behind a silent network the pool would lose
+                // the slot of the connection for ever.
                 Box::pin(async move {
                     if seen.age > LIFETIME {
                         return Ok(false);
@@ -111,8 +113,8 @@ impl Database {
         Ok(())
     }
 
-    /// Probes whether the server takes writes, by a byte in its log. A standby refuses it, and so does a server without space. No table
-    /// is touched.
+    /// Probes whether the server takes writes, by a byte in its log. A standby refuses it, and so does a
+    /// server without space. No table is touched.
     pub async fn try_write(&self) -> Result<(), StoreFailure> {
         sqlx::query("select pg_logical_emit_message(true, 'health', '0')").execute(&self.pool).await?;
         Ok(())
@@ -126,8 +128,8 @@ impl Database {
     }
 }
 
-/// Runs the migrations on a separate connection without the limits. A migration that rewrites a table takes long, and a replica that
-/// starts meanwhile waits at the lock of the migrator.
+/// Runs the migrations on a separate connection without the limits. A migration that rewrites a table takes
+/// long, and a replica that starts meanwhile waits at the lock of the migrator.
 async fn migrate(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), StoreFailure> {
     let connected = tokio::time::timeout(STATEMENT, options.connect()).await;
     let mut connection =

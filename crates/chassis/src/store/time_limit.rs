@@ -7,12 +7,12 @@ use crate::observe::Context;
 /// The longest time that any caller waits for a store.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Waits for a store until the deadline of the current [`Context`], and five seconds at most. A network that has fallen silent
-/// reports no error.
+/// Waits for a store until the deadline of the current [`Context`], and five seconds at most. A network that
+/// has fallen silent reports no error.
 ///
 /// # Errors
-/// The error of the work, or [`StoreFailure::Unavailable`] when the time is over. It is then unknown whether an unanswered
-/// commit was done.
+/// The error of the work, or [`StoreFailure::Unavailable`] when the time is over. It is then unknown whether
+/// an unanswered commit was done.
 pub async fn in_time<T, E: From<StoreFailure>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     let left = Context::current().deadline.left().min(PATIENCE);
     match tokio::time::timeout(left, work).await {

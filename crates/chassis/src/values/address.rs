@@ -15,7 +15,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// Returns the URL with the name of a service in place of `{service}`: one configuration may serve several services.
+    /// Returns the URL with the name of a service in place of `{service}`: one configuration may serve
+    /// several services.
     pub fn of(&self, service: &str) -> Url {
         self.url.expose().replace("{service}", service).into()
     }
@@ -117,8 +118,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// True if the address contains a user or a password. Our services know none of their own kind by a password, and an
-/// address of a service is shown in full.
+/// True if the address contains a user or a password. Our services know none of their own kind by a password,
+/// and an address of a service is shown in full.
 fn has_login(uri: &Uri) -> bool {
     uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
 }
@@ -138,8 +139,8 @@ fn is_postgres(url: &str) -> bool {
     url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
 }
 
-/// Returns the servers of `http://users:50051`, or of several such addresses with commas between them. Returns `None` if
-/// one of them is not such an address.
+/// Returns the servers of `http://users:50051`, or of several such addresses with commas between them.
+/// Returns `None` if one of them is not such an address.
 pub(crate) fn grpc_servers(addresses: &str) -> Option<Vec<Uri>> {
     let servers: Vec<Uri> = addresses.split(',').map(|server| server.parse().ok()).collect::<Option<_>>()?;
     let are_valid = servers
@@ -187,7 +188,8 @@ impl Place {
         self
     }
 
-    /// States whether the crate that opens this address has the drivers of servers, which its feature `servers` brings.
+    /// States whether the crate that opens this address has the drivers of servers, which its feature
+    /// `servers` brings.
     pub fn with_drivers(mut self, has_drivers: bool) -> Self {
         self.has_drivers = has_drivers;
         self
@@ -199,8 +201,8 @@ impl Place {
         self
     }
 
-    /// Returns the fault of the address, if it has one, in a sentence without its password. `alone` is true for a service
-    /// in a process of its own.
+    /// Returns the fault of the address, if it has one, in a sentence without its password. `alone` is true
+    /// for a service in a process of its own.
     pub fn fault(&self, profile: Profile, alone: bool) -> Option<String> {
         let (key, url) = (&self.key, self.url.expose());
         let mut candidates = self.forms.iter().filter(|form| form.schemes().contains(&self.url.scheme()));

@@ -1,4 +1,5 @@
-//! Values of a configuration, which every room may use: addresses, secrets, the profile, and the filter of the log.
+//! Values of a configuration, which every room may use: addresses, secrets, the profile, and the filter of
+//! the log.
 
 mod address;
 mod causes;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub enum Profile {
     /// A laptop, a demo, a test, or a small site in one process. Everything that works is allowed.
     Development,
-    /// A fleet. Well-known passwords, debug switches, and the addresses `local:` and `inproc:` of a single process are
-    /// refused at the start.
+    /// A fleet. Well-known passwords, debug switches, and the addresses `local:` and `inproc:` of a single
+    /// process are refused at the start.
     Production,
 }

@@ -16,11 +16,11 @@ const BATCH: u32 = 500;
 
 type Deletion = Pin<Box<dyn Future<Output = Result<u64, Box<dyn Fault>>> + Send>>;
 
-/// A worker that deletes expired entries of a store: immediately after the start, and then at a fixed interval. If there are many it
-/// deletes a batch in each step, without a pause, until few are left.
+/// A worker that deletes expired entries of a store: immediately after the start, and then at a fixed
+/// interval. If there are many it deletes a batch in each step, without a pause, until few are left.
 ///
-/// It keeps a store small and promises nothing: a query must ignore expired entries, whether they are still there or not. Replicas
-/// do it side by side, and a failed step is repeated like that of every worker.
+/// It keeps a store small and promises nothing: a query must ignore expired entries, whether they are still
+/// there or not. Replicas do it side by side, and a failed step is repeated like that of every worker.
 pub struct Forgetting {
     name: &'static str,
     every: Duration,
@@ -32,8 +32,8 @@ pub struct Forgetting {
 }
 
 impl Forgetting {
-    /// Creates a worker with this name, `<service>.<purpose>`. It calls `forget` with the most entries that may be deleted, and
-    /// gets the number of deleted ones. If the two are equal there may be more.
+    /// Creates a worker with this name, `<service>.<purpose>`. It calls `forget` with the most entries that
+    /// may be deleted, and gets the number of deleted ones. If the two are equal there may be more.
     pub fn new<F, E>(
         name: &'static str,
         every: Duration,

@@ -15,7 +15,8 @@ const KEPT: Duration = Duration::from_secs(5);
 /// The longest time of a probe.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The outcome of an expensive probe, such as a write to a disk. It is kept for five seconds, and one caller at a time probes.
+/// The outcome of an expensive probe, such as a write to a disk. It is kept for five seconds, and one caller
+/// at a time probes.
 #[derive(Default)]
 pub struct Kept(tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>);
 
@@ -73,8 +74,8 @@ pub struct Dependency {
 }
 
 impl Dependency {
-    /// Creates a dependency with a probe that finds out whether it is available. A probe that takes more than a second has
-    /// failed.
+    /// Creates a dependency with a probe that finds out whether it is available. A probe that takes more than
+    /// a second has failed.
     pub fn new<F, E>(name: &'static str, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -94,7 +95,8 @@ impl Dependency {
     }
 
     /// Creates a dependency that is probed by a method of its port, as
-    /// `Dependency::of("store", &store, |store| store.ping())`. A probe that takes more than a second has failed.
+    /// `Dependency::of("store", &store, |store| store.ping())`. A probe that takes more than a second has
+    /// failed.
     pub fn of<P, E>(name: &'static str, port: &Arc<P>, ping: for<'a> fn(&'a P) -> ProbeFuture<'a, E>) -> Self
     where
         P: ?Sized + Send + Sync + 'static,
@@ -103,8 +105,8 @@ impl Dependency {
         Self::new(name, calls(port, ping))
     }
 
-    /// Adds a probe that writes a byte, by a method of the port. A store that takes no writes is reported and goes on
-    /// serving reads.
+    /// Adds a probe that writes a byte, by a method of the port. A store that takes no writes is reported and
+    /// goes on serving reads.
     pub fn and_writes<P, E>(self, port: &Arc<P>, try_write: for<'a> fn(&'a P) -> ProbeFuture<'a, E>) -> Self
     where
         P: ?Sized + Send + Sync + 'static,
@@ -113,8 +115,8 @@ impl Dependency {
         self.that_writes(calls(port, try_write))
     }
 
-    /// Marks it as optional: the service does all its work without it. If it is unavailable, `/readyz` reports that and the
-    /// service stays ready.
+    /// Marks it as optional: the service does all its work without it. If it is unavailable, `/readyz`
+    /// reports that and the service stays ready.
     pub fn optional(self) -> Self {
         Self { optional: true, ..self }
     }
@@ -133,7 +135,8 @@ impl Dependency {
         Self { write_probe: Some(Arc::new(probe)), ..self }
     }
 
-    /// Checks whether it accepts writes. Without a write probe the answer is yes. The outcome is kept for five seconds.
+    /// Checks whether it accepts writes. Without a write probe the answer is yes. The outcome is kept for
+    /// five seconds.
     ///
     /// # Errors
     /// The cause.

@@ -1,4 +1,5 @@
-//! Work besides answering requests: tasks, workers that are stepped, consumers that run, and dependencies that are probed.
+//! Work besides answering requests: tasks, workers that are stepped, consumers that run, and dependencies
+//! that are probed.
 
 mod cleanup;
 mod dependency;

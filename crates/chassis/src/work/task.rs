@@ -1,8 +1,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-/// Starts a task under a name and returns its handle. Every task starts here, except for the parts of a [`crate::Host`], which
-/// waits for them itself.
+/// Starts a task under a name and returns its handle. Every task starts here, except for the parts of a
+/// [`crate::Host`], which waits for them itself.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
 pub fn spawn<F>(name: &'static str, work: F) -> tokio::task::JoinHandle<F::Output>
 where
@@ -20,7 +20,8 @@ pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// Returns the pause after this many failures in a row: `first` after the first one, doubled with each, at most `longest`.
+/// Returns the pause after this many failures in a row: `first` after the first one, doubled with each, at
+/// most `longest`.
 pub fn back_off(failures: u32, first: Duration, longest: Duration) -> Duration {
     first.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1))).min(longest)
 }

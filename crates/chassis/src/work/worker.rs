@@ -21,7 +21,8 @@ pub enum Step {
     Worked,
 }
 
-/// A loop that is driven from outside. The chassis waits, backs off, logs and stops; tests call [`Worker::step`] themselves.
+/// A loop that is driven from outside. The chassis waits, backs off, logs and stops; tests call
+/// [`Worker::step`] themselves.
 #[async_trait]
 pub trait Worker: Send + Sync + 'static {
     /// Returns `<service>.<purpose>`, as in logs.

@@ -146,7 +146,8 @@ impl Part {
     }
 }
 
-/// Returns those of `articles` that `ids` names, in the order of `ids`. An id that occurs twice gives two articles.
+/// Returns those of `articles` that `ids` names, in the order of `ids`. An id that occurs twice gives two
+/// articles.
 pub fn in_order_of(ids: &[ArticleId], articles: Vec<Article>) -> Vec<Article> {
     let by_id: HashMap<ArticleId, Article> =
         articles.into_iter().map(|article| (article.id, article)).collect();

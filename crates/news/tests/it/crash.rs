@@ -1,4 +1,5 @@
-//! The section in a process of its own that is killed at any point. The acknowledgements that the writer got are the oracle.
+//! The section in a process of its own that is killed at any point. The acknowledgements that the writer got
+//! are the oracle.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
-//! The golden files of stored events and sent messages. Every form that was ever written is in `tests/golden`, and
-//! this code reads it. A test compares and never writes: a new form gets new files, and old files are never edited.
+//! The golden files of stored events and sent messages. Every form that was ever written is in
+//! `tests/golden`, and this code reads it. A test compares and never writes: a new form gets new files, and
+//! old files are never edited.
 
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId, Version};
 use news::{

@@ -73,7 +73,8 @@ async fn what_was_put_away_is_listed_for_editors_who_may_bring_it_back() {
     world.stop().await;
 }
 
-/// Waits until the article is deleted in the view. No caller may read it then, so no caller can wait for the version.
+/// Waits until the article is deleted in the view. No caller may read it then, so no caller can wait for the
+/// version.
 async fn until_projected(world: &World) {
     while titles(world, Some(&editor()), &["deleted"], None).await.is_empty() {
         tokio::task::yield_now().await;

@@ -7,8 +7,8 @@ const NOT_YET_PROJECTED: &str = "not_yet_projected";
 /// The section has no room for one more comparison.
 const BUSY: &str = "busy";
 
-/// Returns true if the section works well although it is unavailable for this request. Another attempt would not
-/// help, and neither would a pause for the section.
+/// Returns true if the section works well although it is unavailable for this request. Another attempt would
+/// not help, and neither would a pause for the section.
 pub(super) fn is_well(refusal: &Refusal) -> bool {
     [NOT_YET_PROJECTED, BUSY].contains(&refusal.code.as_str())
 }

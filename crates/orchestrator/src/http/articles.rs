@@ -42,7 +42,8 @@ pub(super) struct ArticlePath {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ReadQuery {
-    /// Waits up to a second until this version can be shown. After that the answer is 503 `not_yet_projected`.
+    /// Waits up to a second until this version can be shown. After that the answer is 503
+    /// `not_yet_projected`.
     min_version: Option<u32>,
     /// The version to show, as at `…/versions/{version}`.
     version: Option<u32>,
@@ -82,7 +83,8 @@ pub(super) async fn get_article(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // A request for an old version is not a reading, because it says nothing about what the reader likes today.
+    // A request for an old version is not a reading, because it says nothing about what the reader likes
+    // today.
     if let Some(which) = query.which()? {
         return Ok(respond_with_article(
             news.app.get_version(section, id, which, &caller).await?,
@@ -101,8 +103,8 @@ pub(super) async fn get_article(
     Ok(response)
 }
 
-/// Answers with a public article from the cache. It is requested from the section without a token, so only a public article can be
-/// stored. The answer to a signed-in reader is private nevertheless.
+/// Answers with a public article from the cache. It is requested from the section without a token, so only a
+/// public article can be stored. The answer to a signed-in reader is private nevertheless.
 async fn get_public(
     news: &News,
     section: Section,
@@ -149,7 +151,8 @@ pub(super) fn respond_with_article(
         false => Cache::Private,
     };
     let etag = article.version.etag();
-    // An erasure blanks the byline without a new version. A client that kept the article with the name must not keep it any longer.
+    // An erasure blanks the byline without a new version. A client that kept the article with the name must
+    // not keep it any longer.
     let known = !article.author.is_empty() && etag_matches(headers, &etag);
     let body = if known { Vec::new() } else { encode_json(&ArticleAnswer::from(article))? };
     Ok(cache.on(tagged_response(known, &etag, body)))

@@ -1,4 +1,5 @@
-//! The bodies of commands, as JSON. A body becomes the message that the section reads; the section checks what is in it.
+//! The bodies of commands, as JSON. A body becomes the message that the section reads; the section checks
+//! what is in it.
 
 use kernel::ArticleId;
 use proto::news::v1 as messages;
@@ -33,14 +34,16 @@ macro_rules! text_body {
             /// At most 20 tags of 1 to 50 characters.
             #[serde(default)]
             tags: Vec<String>,
-            /// The byline, 1 to 50 characters. By default it is the account's name for a new article, and stays for a new version. An
-            /// article whose byline was erased accepts the empty byline that was read.
+            /// The byline, 1 to 50 characters. By default it is the account's name for a new article, and
+            /// stays for a new version. An article whose byline was erased accepts the empty byline that was
+            /// read.
             #[serde(default)]
             author: Option<String>,
             /// A few sentences for lists.
             #[serde(default)]
             description: Option<String>,
-            /// BCP 47 tag of the language. By default it is the section's own for a new article, and stays for a new version.
+            /// BCP 47 tag of the language. By default it is the section's own for a new article, and stays
+            /// for a new version.
             #[serde(default)]
             lang: Option<String>,
             /// Absolute URL of a picture.
@@ -61,7 +64,8 @@ macro_rules! text_body {
 }
 
 text_body! {
-    /// A new article. Its section checks the lengths and answers 422 with a pointer to each field that breaks a rule.
+    /// A new article. Its section checks the lengths and answers 422 with a pointer to each field that breaks
+    /// a rule.
     DraftBody {}
 }
 
@@ -102,7 +106,8 @@ pub struct PatchBody {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<String>, required = false)]
     tags: Option<Vec<String>>,
-    /// The byline, 1 to 50 characters. An article whose byline was erased accepts the empty byline that was read.
+    /// The byline, 1 to 50 characters. An article whose byline was erased accepts the empty byline that was
+    /// read.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = String, required = false)]
     author: Option<String>,

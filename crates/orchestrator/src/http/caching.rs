@@ -13,10 +13,11 @@ use crate::app::{CacheAnswer, RenderedAnswer, Source};
 /// The header that says where an answer comes from (RFC 9211).
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Builds the response of a rendered answer, or 304 if the client already has it. An incomplete answer gets no entity tag and may not
-/// be cached, so that no cache keeps a page with a missing section.
+/// Builds the response of a rendered answer, or 304 if the client already has it. An incomplete answer gets
+/// no entity tag and may not be cached, so that no cache keeps a page with a missing section.
 pub(super) fn respond(answer: &RenderedAnswer, cache: Cache, headers: &HeaderMap) -> Response {
-    // An erasure blanks the byline without a new version. A client that kept the article with the name must not keep it any longer.
+    // An erasure blanks the byline without a new version. A client that kept the article with the name must
+    // not keep it any longer.
     let is_blanked = answer.article.as_ref().is_some_and(|article| article.author.is_empty());
     let known = cache != Cache::Never && !is_blanked && etag_matches(headers, &answer.etag);
     let mut response = match known {
@@ -72,7 +73,8 @@ pub(super) fn tagged_response(known: bool, etag: &str, body: Vec<u8>) -> Respons
 pub(super) fn encode_json(view: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = serde_json::to_vec(view)
         .map_err(|_| Refusal::new(kernel::Kind::Internal, "internal", "The answer could not be encoded."))?;
-    // A long answer would otherwise take up to twice its size while it is stored, or while a slow client receives it.
+    // A long answer would otherwise take up to twice its size while it is stored, or while a slow client
+    // receives it.
     if bytes.capacity() - bytes.len() > 64 * 1024 {
         bytes.shrink_to_fit();
     }

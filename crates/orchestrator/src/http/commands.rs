@@ -1,4 +1,5 @@
-//! Commands on articles. Each route is its document and the action that its body becomes; everything else is the same for all.
+//! Commands on articles. Each route is its document and the action that its body becomes; everything else is
+//! the same for all.
 
 use std::collections::BTreeMap;
 
@@ -186,7 +187,8 @@ pub struct RestoreBody {
 
 impl CommandBody for RestoreBody {}
 
-/// Adds a version with the text of an older one. The state and the public corrections stay. Authors can go back in their own drafts.
+/// Adds a version with the text of an older one. The state and the public corrections stay. Authors can go
+/// back in their own drafts.
 #[utoipa::path(post, path = "/{type}/{id}/restore", tag = "news", params(ArticlePath, KeyHeader),
     request_body = RestoreBody, security(("bearer" = [])),
     responses((status = 200, description = "The new version.", body = ArticleAnswer), Problems))]

@@ -64,7 +64,8 @@ pub struct HistoryView {
 /// The position of a page in the history.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HistoryPageView {
-    /// The largest number of versions that were examined. Readers see only versions that were public, so a page may have fewer entries.
+    /// The largest number of versions that were examined. Readers see only versions that were public, so a
+    /// page may have fewer entries.
     limit: u32,
     /// The cursor of older versions; null if there are none.
     next_cursor: Option<String>,
@@ -76,7 +77,8 @@ pub struct StepView {
     /// The version that it created.
     #[schema(value_type = u32)]
     version: Version,
-    /// `drafted`, `edited`, `published`, `updated`, `unpublished`, `deleted`, `undeleted` or `restored`. More may be added.
+    /// `drafted`, `edited`, `published`, `updated`, `unpublished`, `deleted`, `undeleted` or `restored`. More
+    /// may be added.
     event: String,
     /// The account that caused it. It is an id and never a name, so it can stay after the person was erased.
     #[schema(value_type = uuid::Uuid)]
@@ -84,7 +86,8 @@ pub struct StepView {
     /// The moment of the event.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The names of the fields that differ from the version before. For the first version, the names of its fields.
+    /// The names of the fields that differ from the version before. For the first version, the names of its
+    /// fields.
     changed: Vec<String>,
     /// The version whose text was restored; only in `restored`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,8 +114,8 @@ pub enum OpView {
     Delete,
 }
 
-/// A run of words, with the space around them. For one field, all runs except inserts are the old text, and all runs except deletes are
-/// the new text.
+/// A run of words, with the space around them. For one field, all runs except inserts are the old text, and
+/// all runs except deletes are the new text.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WordsView {
     op: OpView,

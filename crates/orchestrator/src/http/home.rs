@@ -16,13 +16,14 @@ use crate::domain::{SectionBlock, Suggestion, Taste};
 #[derive(Debug, Serialize, ToSchema)]
 pub struct HomeView {
     status: Status,
-    /// At most five top stories, in order: the newest of all. Each story that a section already has here moves its next one back by six
-    /// hours.
+    /// At most five top stories, in order: the newest of all. Each story that a section already has here
+    /// moves its next one back by six hours.
     top: Vec<ArticleView>,
     /// A block for each section that answered.
     sections: Vec<BlockView>,
-    /// At most eight suggestions that follow the reader's labels. The list is empty if the caller is not signed in, did not consent to
-    /// personalisation or has read nothing yet, or if the labels are not available.
+    /// At most eight suggestions that follow the reader's labels. The list is empty if the caller is not
+    /// signed in, did not consent to personalisation or has read nothing yet, or if the labels are not
+    /// available.
     for_you: Vec<SuggestionView>,
     /// The reason for the state of `for_you`.
     for_you_status: ForYouStatus,
@@ -130,7 +131,8 @@ impl From<Taste> for ReasonView {
 
 /// Returns the front page in one call: top stories, sections, and suggestions for a signed-in reader.
 ///
-/// The page is also complete if the reader's labels are not available. Then `for_you` is empty and `for_you_status` says why.
+/// The page is also complete if the reader's labels are not available. Then `for_you` is empty and
+/// `for_you_status` says why.
 #[utoipa::path(get, path = "/home", tag = "news", responses(
     (status = 200, description = "The front page. `partial` is true if a section is unavailable.", body = HomeView),
     (status = 304, description = "The client already has this page."),

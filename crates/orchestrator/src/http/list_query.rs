@@ -21,10 +21,11 @@ const MAX_BYLINE: usize = 50;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
-    /// `content` includes the texts. A page whose texts together exceed 2 MiB is refused (`page_too_large`), and only a few such pages may be
-    /// requested at a time.
+    /// `content` includes the texts. A page whose texts together exceed 2 MiB is refused (`page_too_large`),
+    /// and only a few such pages may be requested at a time.
     include: Option<String>,
-    /// The fields of each article, separated by commas: `fields=id,title`. The default is all fields except the text.
+    /// The fields of each article, separated by commas: `fields=id,title`. The default is all fields except
+    /// the text.
     fields: Option<String>,
 }
 
@@ -32,7 +33,8 @@ pub(super) struct PageQuery {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Only articles with this label, in any spelling: case, Unicode normalisation and outer spaces do not matter.
+    /// Only articles with this label, in any spelling: case, Unicode normalisation and outer spaces do not
+    /// matter.
     label: Option<String>,
     /// Only articles with this byline. The Unicode normalisation does not matter.
     author: Option<String>,
@@ -45,18 +47,19 @@ pub(super) struct ListQuery {
     to: Option<String>,
     /// `newest` (the default), `oldest` or `updated`.
     order: Option<String>,
-    /// For staff: only articles in one of these states, separated by commas. Authors see their own articles, editors all articles of
-    /// their sections.
+    /// For staff: only articles in one of these states, separated by commas. Authors see their own articles,
+    /// editors all articles of their sections.
     state: Option<String>,
     /// The position to continue from: `next_cursor` or `prev_cursor` of another page of the same list.
     cursor: Option<String>,
     /// The number of articles, 1 to 100. The default is 10.
     #[param(value_type = Option<u32>)]
     limit: Option<String>,
-    /// `content` includes the texts. Such a page ends at 2 MiB of text but has at least one article, and `next_cursor` continues. Only a
-    /// few such pages may be requested at a time.
+    /// `content` includes the texts. Such a page ends at 2 MiB of text but has at least one article, and
+    /// `next_cursor` continues. Only a few such pages may be requested at a time.
     include: Option<String>,
-    /// The fields of each article, separated by commas: `fields=id,title`. The default is all fields except the text.
+    /// The fields of each article, separated by commas: `fields=id,title`. The default is all fields except
+    /// the text.
     fields: Option<String>,
 }
 
@@ -90,7 +93,8 @@ impl PageQuery {
 }
 
 impl ListQuery {
-    /// Parses and checks the query, and reports all faults together. The cursor is checked only if everything else is valid.
+    /// Parses and checks the query, and reports all faults together. The cursor is checked only if everything
+    /// else is valid.
     pub fn parse(self, scope: Scope, caller: &Caller) -> Result<ParsedList, Refusal> {
         let mut faults = Vec::new();
         let limit = parse_limit(self.limit.as_deref(), &mut faults);
@@ -160,7 +164,8 @@ impl FieldSelection {
     }
 }
 
-/// Checks that only staff requests articles that are not public. The section decides what each of them may see.
+/// Checks that only staff requests articles that are not public. The section decides what each of them may
+/// see.
 fn check_access(filter: &Filter, caller: &Caller) -> Result<(), Refusal> {
     if filter.is_public() {
         return Ok(());
@@ -317,7 +322,8 @@ fn not_a_number(pointer: &str) -> Refusal {
     Refusal::new(Kind::Malformed, "malformed_path", detail).with_fields(vec![fault])
 }
 
-/// Parses a whole number. A negative number becomes 0 and one that does not fit becomes the maximum, so that the range check refuses both.
+/// Parses a whole number. A negative number becomes 0 and one that does not fit becomes the maximum, so that
+/// the range check refuses both.
 fn parse_number(text: &str) -> Option<u32> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

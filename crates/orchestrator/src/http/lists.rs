@@ -179,7 +179,8 @@ async fn answer_list(
     answer(news, list, address, render, caller, headers).await
 }
 
-/// Answers a list. A public list comes from the cache, or goes into it, and is requested from the sections without a token.
+/// Answers a list. A public list comes from the cache, or goes into it, and is requested from the sections
+/// without a token.
 async fn answer(
     news: &News,
     list: ListRequest,
@@ -244,7 +245,8 @@ fn render(
     })
 }
 
-/// Encodes the cursor at a position. The sections that are missing from the page are left out of the rest of the walk.
+/// Encodes the cursor at a position. The sections that are missing from the page are left out of the rest of
+/// the walk.
 fn cursor(
     direction: Direction,
     position: Option<Position>,

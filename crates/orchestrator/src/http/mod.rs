@@ -59,7 +59,8 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
     Ok(commands::routes(api).build(news))
 }
 
-/// Converts a failure to a refusal that several requests can share. A defect is logged here, because its cause is lost in the refusal.
+/// Converts a failure to a refusal that several requests can share. A defect is logged here, because its
+/// cause is lost in the refusal.
 fn refusal_of(error: &ArticleError) -> Refusal {
     if error.kind() == Kind::Internal {
         tracing::error!(

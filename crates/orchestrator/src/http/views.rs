@@ -45,7 +45,8 @@ pub struct ArticleView {
     /// The text. Lists leave it out, unless the query has `include=content`.
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
-    /// The byline. It is empty after the person with this name was erased. The value can be sent back unchanged.
+    /// The byline. It is empty after the person with this name was erased. The value can be sent back
+    /// unchanged.
     author: String,
     /// The account of the author.
     #[schema(value_type = uuid::Uuid)]
@@ -170,8 +171,8 @@ pub struct PageView {
     limit: u32,
     /// The number of articles in the whole list.
     total: u64,
-    /// The number of pages that can be requested. It is absent in a list by cursor. Pages by number reach the 10,000th article; cursors
-    /// continue from there.
+    /// The number of pages that can be requested. It is absent in a list by cursor. Pages by number reach the
+    /// 10,000th article; cursors continue from there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pages: Option<u64>,
     /// The `cursor` of the next page; null at the end of the list.
@@ -241,7 +242,8 @@ pub struct ListView {
 }
 
 impl ListView {
-    /// Creates a page of these articles, with the selected fields if there is a selection. `missing` names the missing sections.
+    /// Creates a page of these articles, with the selected fields if there is a selection. `missing` names
+    /// the missing sections.
     pub fn new(
         articles: Vec<Article>,
         page: PageView,

@@ -140,7 +140,6 @@ impl FakeSection {
     fn answer(&self, call: &Call) -> Result<Bytes, Refusal> {
         let inner = self.inner();
         let replayed = matches!(inner.behaviour, Behaviour::Replay);
-        let done = |article: Article| CommandReply { article: Some(article), replayed }.encode_to_vec();
         let find = |id: &str| {
             let found = inner.articles.iter().find(|article| article.id == id).cloned();
             found.ok_or_else(|| Refusal::new(Kind::NotFound, "not_found", "This article does not exist."))
@@ -151,16 +150,12 @@ impl FakeSection {
             "GetArticles" => pick(&inner.articles, &read(body)).encode_to_vec(),
             "ListArticles" => list(&inner.articles, &read(body)).encode_to_vec(),
             "Command" => {
-                let request = read::<CommandRequest>(body);
-                let state = match request.action.expect("an action") {
-                    Action::Create(_) => return Ok(done(article(self.section, 77, 0, "draft")).into()),
-                    Action::Publish(_) => Some("published"),
-                    Action::Unpublish(_) => Some("unpublished"),
-                    Action::Delete(_) => Some("deleted"),
-                    Action::Undelete(_) => Some("draft"),
-                    Action::Revise(_) | Action::Patch(_) | Action::Restore(_) => None,
+                let CommandRequest { id, action, .. } = read(body);
+                let article = match action.expect("an action") {
+                    Action::Create(_) => article(self.section, 77, 0, "draft"),
+                    action => next(find(&id)?, state_after(&action)),
                 };
-                done(next(find(&request.id)?, state))
+                CommandReply { article: Some(article), replayed }.encode_to_vec()
             }
             "GetHistory" => {
                 let request = read::<GetHistoryRequest>(body);
@@ -186,22 +181,35 @@ impl FakeSection {
             "DiffVersions" => {
                 let request = read::<DiffVersionsRequest>(body);
                 find(&request.id)?;
-                let part = |op: DiffOp, text: &str| DiffPart {
-                    field: "content".to_owned(),
-                    op: op.into(),
-                    text: text.to_owned(),
-                };
-                let parts = vec![
-                    part(DiffOp::Equal, "It was "),
-                    part(DiffOp::Delete, "Monday"),
-                    part(DiffOp::Insert, "Tuesday"),
-                ];
-                DiffVersionsReply { parts }.encode_to_vec()
+                differences().encode_to_vec()
             }
             other => panic!("no such method: {other}"),
         }
         .into())
     }
+}
+
+/// Returns the state of an article after the action, if the action changes it.
+fn state_after(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Publish(_) => Some("published"),
+        Action::Unpublish(_) => Some("unpublished"),
+        Action::Delete(_) => Some("deleted"),
+        Action::Create(_) | Action::Undelete(_) => Some("draft"),
+        Action::Revise(_) | Action::Patch(_) | Action::Restore(_) => None,
+    }
+}
+
+/// Returns the same differences for any two versions.
+fn differences() -> DiffVersionsReply {
+    let part = |op: DiffOp, text: &str| DiffPart {
+        field: "content".to_owned(),
+        op: op.into(),
+        text: text.to_owned(),
+    };
+    let parts =
+        vec![part(DiffOp::Equal, "It was "), part(DiffOp::Delete, "Monday"), part(DiffOp::Insert, "Tuesday")];
+    DiffVersionsReply { parts }
 }
 
 /// The reaction to one call.

@@ -7,7 +7,8 @@ use prost_types::source_code_info::Location;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use serde_json::{Map, Value, json};
 
-/// The places of things in a descriptor (`descriptor.proto`): the n-th message of a file, the m-th field of a message, and so on.
+/// The places of things in a descriptor (`descriptor.proto`): the n-th message of a file, the m-th field of a
+/// message, and so on.
 const MESSAGES: i32 = 4;
 const FIELDS: i32 = 2;
 const ENUMS: i32 = 5;
@@ -91,7 +92,8 @@ fn comment(places: &[Location], path: &[i32]) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A message as JSON Schema, after protobuf's own mapping to JSON but with the field's names as they stand in the file.
+/// A message as JSON Schema, after protobuf's own mapping to JSON but with the field's names as they stand in
+/// the file.
 fn schema(message: &DescriptorProto, places: &[Location], index: i32) -> Value {
     let mut properties = Map::new();
     for (field, number) in message.field.iter().zip(0..) {

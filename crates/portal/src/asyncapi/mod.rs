@@ -1,6 +1,6 @@
-//! The bus as an AsyncAPI 3 document: what is published comes from the comments of `proto/`, what is subscribed from the services
-//! as they are built, so neither is written twice. Tests hold it against what really goes over the bus, and against the broker's
-//! definitions.
+//! The bus as an AsyncAPI 3 document: what is published comes from the comments of `proto/`, what is
+//! subscribed from the services as they are built, so neither is written twice. Tests hold it against what
+//! really goes over the bus, and against the broker's definitions.
 
 mod described;
 #[cfg(test)]
@@ -20,8 +20,8 @@ const EVENTS: &str = "portal.events";
 /// The exchange of every call.
 const CALLS: &str = "portal.calls";
 
-/// The document as JSON, with a line's end. It follows from the code alone: the services are built on stores in a folder that is gone afterwards, and
-/// no configuration is read.
+/// The document as JSON, with a line's end. It follows from the code alone: the services are built on stores
+/// in a folder that is gone afterwards, and no configuration is read.
 ///
 /// # Errors
 /// Where the folder can't be made or written, or the bus of a service can't be asked.

@@ -1,4 +1,5 @@
-// Starts the page. It is a file of its own because the page's Content-Security-Policy lets nothing run that stands inside of it.
+// Starts the page. It is a file of its own because the page's Content-Security-Policy lets nothing run that
+// stands inside of it.
 SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",

@@ -1,5 +1,6 @@
-//! What the portal shows about itself: the documents of its API and of its bus, a page to try the API from, and a page for every
-//! problem. One list, from which the one process serves and `portal documents` writes the files that nginx serves.
+//! What the portal shows about itself: the documents of its API and of its bus, a page to try the API from,
+//! and a page for every problem. One list, from which the one process serves and `portal documents` writes
+//! the files that nginx serves.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -18,7 +19,8 @@ use http::{HeaderMap, StatusCode};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
-/// What the page to try the API from may do: run its own files, ask its own origin. Swagger UI's pictures are in its style sheet.
+/// What the page to try the API from may do: run its own files, ask its own origin. Swagger UI's pictures are
+/// in its style sheet.
 pub const POLICY_OF_DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// What every other page may do: be read.
@@ -45,7 +47,8 @@ pub struct Document {
     pub kind: &'static str,
     /// Its bytes, packed with gzip where `packed` says so.
     pub bytes: Bytes,
-    /// Whether they are packed: what is large and never changes is kept that way, in the binary and in the file.
+    /// Whether they are packed: what is large and never changes is kept that way, in the binary and in the
+    /// file.
     pub packed: bool,
     policy: &'static str,
     etag: String,
@@ -83,7 +86,8 @@ impl Document {
         if self.packed { unpacked(&self.bytes) } else { Ok(self.bytes.clone()) }
     }
 
-    /// Whether the file at `path` holds the same. Packed by another release of the packer it may look different.
+    /// Whether the file at `path` holds the same. Packed by another release of the packer it may look
+    /// different.
     pub fn is_at(&self, path: &Path) -> bool {
         let Ok(there) = std::fs::read(path) else { return false };
         match self.plain() {
@@ -158,8 +162,8 @@ pub fn all(api: &OpenApi, bus: &str) -> anyhow::Result<Vec<Document>> {
     Ok(all)
 }
 
-/// The routes of all of them, and where whoever comes to the portal's bare address is sent: to the page to try the API from, until the site
-/// takes that place.
+/// The routes of all of them, and where whoever comes to the portal's bare address is sent: to the page to
+/// try the API from, until the site takes that place.
 pub fn router(documents: Vec<Document>) -> Router {
     let folders = ["/docs", "/problems"];
     let front = Router::new().route("/", get(|| async { Redirect::to("/docs/") }));
@@ -173,8 +177,9 @@ pub fn router(documents: Vec<Document>) -> Router {
     })
 }
 
-/// Writes the files that nginx serves into `folder`, and takes away the pages of problems that are no more. A packed file is left
-/// alone where it holds the same: packed by another release of the packer it would differ for nothing.
+/// Writes the files that nginx serves into `folder`, and takes away the pages of problems that are no more. A
+/// packed file is left alone where it holds the same: packed by another release of the packer it would differ
+/// for nothing.
 ///
 /// # Errors
 /// Where the folder can't be written.

@@ -1,7 +1,8 @@
-//! `portal seed`: fills a portal with a few hundred believable articles, and with people who write and read them.
+//! `portal seed`: fills a portal with a few hundred believable articles, and with people who write and read
+//! them.
 //!
-//! The crate `seed` draws the stories and calls the use cases. This command prepares the portal for it: it takes the data
-//! folder, and opens every service once.
+//! The crate `seed` draws the stories and calls the use cases. This command prepares the portal for it: it
+//! takes the data folder, and opens every service once.
 
 #[cfg(test)]
 mod tests;
@@ -35,11 +36,12 @@ pub struct Flags {
     config: config::Flags,
 }
 
-/// Fills the portal of the configuration. A second run adds nothing; a run after one that was interrupted continues where
-/// that one ended.
+/// Fills the portal of the configuration. A second run adds nothing; a run after one that was interrupted
+/// continues where that one ended.
 ///
 /// # Errors
-/// Fails if a running portal holds the data folder, the portal was filled with another seed, or a store can't be opened.
+/// Fails if a running portal holds the data folder, the portal was filled with another seed, or a store can't
+/// be opened.
 pub async fn seed(flags: &Flags) -> anyhow::Result<()> {
     let config = config::load(&flags.config)?.service;
     let stop = CancellationToken::new();
@@ -83,8 +85,8 @@ fn stores(config: &Config) -> Stores {
     }
 }
 
-/// Builds all services and closes them again. After that the portal has its first admin, and every queue exists before the
-/// first event is published, whichever services subscribe.
+/// Builds all services and closes them again. After that the portal has its first admin, and every queue
+/// exists before the first event is published, whichever services subscribe.
 async fn open_once(config: &Config) -> anyhow::Result<()> {
     let mut users = config.users.clone();
     // In a fleet, the configuration of users decides on the first admin.

@@ -19,8 +19,8 @@ fn loaded(folder: &Folder) -> chassis::config::Loaded<Config> {
     config::load(&flags).expect("a good configuration")
 }
 
-/// Forty people register, and the cost of a password does not matter here: hashing takes the least memory and one pass. The
-/// validation of settings refuses that, so this goes around it.
+/// Forty people register, and the cost of a password does not matter here: hashing takes the least memory and
+/// one pass. The validation of settings refuses that, so this goes around it.
 fn config(folder: &Folder) -> Config {
     let mut config = loaded(folder).service;
     (config.users.passwords.memory_kib, config.users.passwords.passes) = (8, 1);

@@ -1,7 +1,8 @@
 //! The golden file of the wire: every message, field and method, a line each.
 //!
-//! A line that is gone or changed breaks those who still speak the old way; a line that is new belongs into the golden file.
-//! The test only compares; where it fails it says where the text is that would pass, to be looked at and copied.
+//! A line that is gone or changed breaks those who still speak the old way; a line that is new belongs into
+//! the golden file. The test only compares; where it fails it says where the text is that would pass, to be
+//! looked at and copied.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -20,11 +20,12 @@ pub(super) struct ReaderPath {
 /// A label that a reader likes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LabelView {
-    /// The label, as it was spelled in the article that the reader read last. Spellings that differ only in case, Unicode
-    /// normalisation or outer spaces are one label.
+    /// The label, as it was spelled in the article that the reader read last. Spellings that differ only in
+    /// case, Unicode normalisation or outer spaces are one label.
     #[schema(example = "budget")]
     id: String,
-    /// The reader's interest in the label now, rounded to four decimals. Each reading counts 1 and halves every 14 days.
+    /// The reader's interest in the label now, rounded to four decimals. Each reading counts 1 and halves
+    /// every 14 days.
     #[schema(example = 2.31, minimum = 0)]
     weight: f64,
     /// The number of readings that counted.
@@ -46,16 +47,17 @@ impl LabelView {
     }
 }
 
-/// Rounds to four decimals: enough to see a single reading for half a year, and too few to show floating-point noise.
+/// Rounds to four decimals: enough to see a single reading for half a year, and too few to show
+/// floating-point noise.
 fn rounded(weight: f64) -> f64 {
     (weight * 10_000.0).round() / 10_000.0
 }
 
 /// Lists the labels that a reader likes, heaviest first.
 ///
-/// A reading counts only if the reader consented to personalisation and to a history, and each article counts once in 30
-/// minutes. The list is empty if the reader is unknown or erased, or did not consent. It contains at most the 1,000
-/// heaviest labels.
+/// A reading counts only if the reader consented to personalisation and to a history, and each article counts
+/// once in 30 minutes. The list is empty if the reader is unknown or erased, or did not consent. It contains
+/// at most the 1,000 heaviest labels.
 #[utoipa::path(
     get,
     path = "/user/{user_id}",

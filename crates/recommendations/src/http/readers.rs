@@ -11,8 +11,8 @@ use crate::app::App;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(super) struct LabelPath {
-    /// The label, 1 to 50 characters, in any spelling. Spellings that differ only in case, Unicode normalisation or outer
-    /// spaces are one label.
+    /// The label, 1 to 50 characters, in any spelling. Spellings that differ only in case, Unicode
+    /// normalisation or outer spaces are one label.
     #[param(example = "budget", min_length = 1, max_length = 50)]
     label: String,
 }
@@ -27,8 +27,8 @@ pub(super) struct ReaderView {
 
 /// Lists the readers who like a label, heaviest first.
 ///
-/// The list contains ids only: labels can be opinions, so the names and addresses of readers are never sent. It contains at
-/// most the 1,000 heaviest readers.
+/// The list contains ids only: labels can be opinions, so the names and addresses of readers are never sent.
+/// It contains at most the 1,000 heaviest readers.
 #[utoipa::path(
     get,
     path = "/label/{label}",

@@ -16,7 +16,8 @@ const DAY: i64 = 24 * HOUR;
 
 /// The length of a plan: three months.
 pub const WINDOW: i64 = 91 * DAY;
-/// The longest time before the first day at which a story may begin. Its later chapters still fall into the window.
+/// The longest time before the first day at which a story may begin. Its later chapters still fall into the
+/// window.
 const BEFORE: i64 = 17 * DAY;
 /// The least number of other stories between two stories of one line.
 const APART: usize = 10;
@@ -256,7 +257,8 @@ fn in_window(stories: &[(usize, i64, Vec<Piece>)]) -> Vec<(i64, usize, usize)> {
     found
 }
 
-/// The order in which the lines of a section are used: all of them in each round, and none twice in a short time.
+/// The order in which the lines of a section are used: all of them in each round, and none twice in a short
+/// time.
 struct Deck {
     random: Random,
     lines: usize,
@@ -298,8 +300,8 @@ impl Newsroom<'_> {
         self.people.iter().enumerate().filter(|(_, person)| there(person)).map(|(index, _)| index).collect()
     }
 
-    /// Plans the versions of an article, from the draft to the last correction. Each line has its author, as reporters have
-    /// beats.
+    /// Plans the versions of an article, from the draft to the last correction. Each line has its author, as
+    /// reporters have beats.
     fn plan_versions(
         &self,
         piece: &Piece,

@@ -27,9 +27,9 @@ fn is_fit_to_print(text: &str) -> Result<(), String> {
     }
 }
 
-/// The stories of a section come in random order, each again only after the others. But the second chapter of one may fall
-/// on the same days as that of another story of the same line. So this does not hold for all seeds: one in a hundred shows
-/// one pattern twice.
+/// The stories of a section come in random order, each again only after the others. But the second chapter of
+/// one may fall on the same days as that of another story of the same line. So this does not hold for all
+/// seeds: one in a hundred shows one pattern twice.
 #[test]
 fn the_newest_thirty_of_thirty_seeds_hardly_ever_show_a_pattern_twice() {
     let shown = |seed| {

@@ -2,8 +2,8 @@
 -- one hash tag, so that they are on one node of a cluster, and each script is one step that runs completely
 -- or not at all.
 --
---   stream    waiting registrations in the order of arrival; each entry names the account and the trace of its
---             request
+--   stream    waiting registrations in the order of arrival; each entry names the account and the trace of
+--             its request
 --   places    account -> its entry in the stream
 --   records   account -> the registration, as versioned JSON; the password is a hash
 --   mails     key of an e-mail -> the account that holds it
@@ -13,9 +13,9 @@
 --   due       taken entries by the time at which they may be taken again
 --   failures  account -> why the last attempt to store it failed
 --   buried    account -> a registration that will never succeed, as JSON with the reason, for an operator
---   answers   digest of an idempotency key -> JSON: fingerprint, account and time of the registration; without
---             the time, an attempt is in progress. An entry with a refusal was stored by an older release, and
---             does not count
+--   answers   digest of an idempotency key -> JSON: fingerprint, account and time of the registration;
+--             without the time, an attempt is in progress. An entry with a refusal was stored by an older
+--             release, and does not count
 --   answer_times  these digests by the time (milliseconds since 1970) at which they expire
 --   answered  account -> the digest of the key with which it was registered
 --

@@ -48,7 +48,7 @@ pub struct Collector {
 }
 
 impl Collector {
-    #[allow(clippy::disallowed_methods, reason = "its owner aborts it when it is dropped")]
+    #[expect(clippy::disallowed_methods, reason = "its owner aborts it when it is dropped")]
     pub async fn start() -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let keep = received.clone();
@@ -71,10 +71,11 @@ impl Collector {
         received.iter().filter(|span| span.trace == trace).cloned().collect()
     }
 
-    /// Waits until these spans of a trace were exported, each the child of the one before it and the first a child of `parent`. Returns
-    /// the last.
+    /// Waits until these spans of a trace were exported, each the child of the one before it and the first a
+    /// child of `parent`. Returns the last.
     pub async fn path(&self, trace: &[u8; 16], parent: &[u8; 8], steps: &[ExpectedSpan]) -> ExportedSpan {
-        // This ends before the test's own deadline, so that the failure shows the spans that were exported instead.
+        // This ends before the test's own deadline, so that the failure shows the spans that were exported
+        // instead.
         let end = Instant::now() + PATIENCE / 2;
         wait_until("spans of a trace", PATIENCE, || async {
             let spans = self.spans_of(trace);

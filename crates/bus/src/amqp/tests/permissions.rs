@@ -147,8 +147,8 @@ async fn no_service_can_use_the_queues_keys_or_addresses_of_another() {
     fleet.end(&["users", "sports-news"]).await;
 }
 
-/// A connection to the broker with the credentials of a service, without our adapter. Each request has its own channel,
-/// because a refusal closes the channel.
+/// A connection to the broker with the credentials of a service, without our adapter. Each request has its
+/// own channel, because a refusal closes the channel.
 struct Raw(std::sync::Arc<lapin::Connection>);
 
 impl Raw {
@@ -231,7 +231,8 @@ async fn no_service_can_publish_the_events_of_another_by_bypassing_its_own_excha
         }
     }
     assert_denied(raw.publish("users.events", "news.sports.published").await, "a foreign key");
-    // A service publishes only to its own exchange under its own keys, and can't change what the exchange forwards.
+    // A service publishes only to its own exchange under its own keys, and can't change what the exchange
+    // forwards.
     raw.publish("users.events", "users.erased").await.expect("its own key");
     assert_denied(
         raw.bind_exchange("portal.events", "users.events", "#").await,

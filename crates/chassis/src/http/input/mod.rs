@@ -75,7 +75,7 @@ pub struct Path<T>(pub T);
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
 
-    #[allow(clippy::disallowed_types, reason = "this is the wrapper")]
+    #[expect(clippy::disallowed_types, reason = "this is the wrapper")]
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         path.map(|axum::extract::Path(value)| Path(value)).map_err(|rejection| path_problem(&rejection))

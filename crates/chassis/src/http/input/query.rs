@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(faults("count=-1"), [pair("/count", "out_of_range")]);
         assert_eq!(faults("count="), [pair("/count", "not_a_number")]);
         #[derive(Debug, Deserialize)]
-        #[allow(dead_code, reason = "read by serde only")]
+        #[expect(dead_code, reason = "read by serde only")]
         struct Both {
             from: u32,
             to: u32,

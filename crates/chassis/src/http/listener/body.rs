@@ -14,14 +14,15 @@ use crate::http::Share;
 
 /// The largest part of a body over HTTP/1.
 const PART: usize = 64 * 1024;
-/// The largest part of a body over HTTP/2. A client must read one part within the time limit, so it also sets the lowest rate.
+/// The largest part of a body over HTTP/2. A client must read one part within the time limit, so it also sets
+/// the lowest rate.
 const STREAM_PART: usize = 8 * 1024;
 
 /// A body in parts. The bytes that are not passed on yet count as waiting for the client.
 ///
-/// hyper buffers a part of any length as soon as the client has room for one byte, and forgets a stream when its last part is
-/// buffered. So over HTTP/2 the last byte of each frame is a part of its own: it is passed on when all others fit into the window of
-/// the client.
+/// hyper buffers a part of any length as soon as the client has room for one byte, and forgets a stream when
+/// its last part is buffered. So over HTTP/2 the last byte of each frame is a part of its own: it is passed
+/// on when all others fit into the window of the client.
 pub(super) struct Sending {
     inner: axum::body::Body,
     rest: Bytes,

@@ -109,7 +109,8 @@ impl Connection {
         Ok(InFlight { connection: self.clone(), multiplexed })
     }
 
-    /// Notes the status of an answer. Returns true if the connection should end because its client goes on in spite of 429.
+    /// Notes the status of an answer. Returns true if the connection should end because its client goes on in
+    /// spite of 429.
     pub(super) fn note_answer(&self, status: StatusCode) -> bool {
         if status != StatusCode::TOO_MANY_REQUESTS || self.client.is_none() {
             self.refusals.store(0, Ordering::Relaxed);

@@ -7,8 +7,8 @@ use crate::http::Problem;
 
 /// True if a request names its host as its protocol requires.
 ///
-/// HTTP/1.1 has exactly one `Host`; HTTP/1.0 may have none. HTTP/2 has `:authority` or `Host`; if it has both, they are the same. Each
-/// of them must be a host with or without a port.
+/// HTTP/1.1 has exactly one `Host`; HTTP/1.0 may have none. HTTP/2 has `:authority` or `Host`; if it has
+/// both, they are the same. Each of them must be a host with or without a port.
 pub(super) fn is_valid<B>(request: &Request<B>) -> bool {
     let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
     if hosts.len() > 1 || hosts.iter().any(|host| !is_host(host.as_bytes())) {

@@ -1,8 +1,9 @@
-//! The listener: it accepts connections, shares them between clients, serves and ends them. Every listener of a process is one of
-//! these, whether it serves HTTP/1.1, HTTP/2 or gRPC.
+//! The listener: it accepts connections, shares them between clients, serves and ends them. Every listener of
+//! a process is one of these, whether it serves HTTP/1.1, HTTP/2 or gRPC.
 //!
-//! HTTP/1 and HTTP/2 have the same protection. A client has `patience` to send the headers of a request and to read a part of an
-//! answer. Each client has a share of the connections, of the open requests, and of the bytes that wait to be sent.
+//! HTTP/1 and HTTP/2 have the same protection. A client has `patience` to send the headers of a request and
+//! to read a part of an answer. Each client has a share of the connections, of the open requests, and of the
+//! bytes that wait to be sent.
 
 mod body;
 mod bounds;
@@ -65,10 +66,12 @@ const PONG: Duration = Duration::from_secs(5);
 /// The longest time of a probe outside of the table.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// The buffer of hyper for a connection: request headers, and bytes that the socket does not take immediately.
+/// The buffer of hyper for a connection: request headers, and bytes that the socket does not take
+/// immediately.
 const HTTP_1_BUFFER: usize = 64 * 1024;
-/// The limits of h2. Streams: more than a browser opens; a client with more waits. Resets: as many as h2 itself finds harmless
-/// (CVE-2023-44487, CVE-2024-2758). Headers: the 32 KiB of the edge, which counts 4 bytes for each of the 512 headers instead of 32.
+/// The limits of h2. Streams: more than a browser opens; a client with more waits. Resets: as many as h2
+/// itself finds harmless (CVE-2023-44487, CVE-2024-2758). Headers: the 32 KiB of the edge, which counts 4
+/// bytes for each of the 512 headers instead of 32.
 const H2_STREAMS: u32 = 100;
 const H2_PENDING_RESETS: usize = 20;
 const H2_OWN_RESETS: usize = 256;
@@ -99,7 +102,8 @@ struct Shared {
     cut: CancellationToken,
 }
 
-/// Serves `router` until `stop`. Then requests in flight may finish within the grace, and the rest is cut off.
+/// Serves `router` until `stop`. Then requests in flight may finish within the grace, and the rest is cut
+/// off.
 pub(crate) async fn listen(listener: TcpListener, router: Router, stop: CancellationToken, serving: Serving) {
     let shared = Arc::new(Shared {
         router,
@@ -185,8 +189,8 @@ impl Shared {
         http_2: bool,
         keep_alive: bool,
     ) {
-        // The connection of a client that reads nothing of an answer for this time ends. Otherwise a few such clients could hold
-        // every place.
+        // The connection of a client that reads nothing of an answer for this time ends. Otherwise a few such
+        // clients could hold every place.
         let mut stream = Box::pin(TimeoutStream::new(stream));
         stream.as_mut().set_write_timeout_pinned(Some(self.patience));
         let stream = TokioIo::new(Watched::new(stream, connection.clone()));
@@ -260,8 +264,8 @@ impl Shared {
         }
     }
 
-    /// Waits until an ending connection can be dropped: it never sent a request; it has none in flight and its last bytes are sent; or it
-    /// ends because of its own behaviour, and its time is over.
+    /// Waits until an ending connection can be dropped: it never sent a request; it has none in flight and
+    /// its last bytes are sent; or it ends because of its own behaviour, and its time is over.
     async fn over(&self, connection: &Connection) {
         const LOOK: Duration = Duration::from_millis(50);
         let since = tokio::time::Instant::now();
@@ -328,7 +332,8 @@ fn send(
     response.map(|body| Sending::new(body, reserved, connection, stream, (in_flight, share)))
 }
 
-/// Counts the bytes of an answer. The edge has counted those of its own answers; the others are refused here if they are too large.
+/// Counts the bytes of an answer. The edge has counted those of its own answers; the others are refused here
+/// if they are too large.
 fn reserved(
     mut response: Response<axum::body::Body>,
     connection: &Arc<Connection>,

@@ -21,8 +21,8 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 /// The most connections outside of the table that may be probes.
 const LANE: usize = 32;
 
-/// Waits for the beginning of a connection. Returns true for HTTP/2. hyper waits for it without a time limit, so a client that sends
-/// nothing or half of it would stay for ever.
+/// Waits for the beginning of a connection. Returns true for HTTP/2. hyper waits for it without a time limit,
+/// so a client that sends nothing or half of it would stay for ever.
 pub(super) async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
     let mut start = [0u8; PREFACE.len()];
     loop {
@@ -34,7 +34,8 @@ pub(super) async fn speaks_http_2(stream: &TcpStream) -> io::Result<bool> {
     }
 }
 
-/// Waits for the beginning of a request. Returns true for a probe, and false for any other request or if the time is over.
+/// Waits for the beginning of a request. Returns true for a probe, and false for any other request or if the
+/// time is over.
 pub(super) async fn asks_for_a_probe(stream: &TcpStream) -> bool {
     let beginning = async {
         let mut start = [0u8; 13];

@@ -39,8 +39,8 @@ impl Table {
         Self { shares: Arc::new(shares), unsent, open: Mutex::default() }
     }
 
-    /// Gives a new connection a place. If there is none, an idle connection is closed: one of the same client if its share is used up,
-    /// or one of the client with the most connections if the listener is full.
+    /// Gives a new connection a place. If there is none, an idle connection is closed: one of the same client
+    /// if its share is used up, or one of the client with the most connections if the listener is full.
     ///
     /// # Errors
     /// The bound, if no connection that could be closed is idle.
@@ -75,7 +75,8 @@ impl Table {
         self.connection(None)
     }
 
-    /// Closes the longest idle connections of the clients with the most, because the process has no descriptors left.
+    /// Closes the longest idle connections of the clients with the most, because the process has no
+    /// descriptors left.
     pub(super) fn relieve(&self, number: usize) {
         let mut open = self.lock();
         for _ in 0..number {
@@ -106,8 +107,8 @@ impl Open {
         others.and_then(|other| other.usage()).unwrap_or_default()
     }
 
-    /// Returns the connection to close for a new one of a client with `own` connections: the longest idle one of the client with the most
-    /// connections. A busy connection is closed only for a client that has fewer.
+    /// Returns the connection to close for a new one of a client with `own` connections: the longest idle one
+    /// of the client with the most connections. A busy connection is closed only for a client that has fewer.
     fn victim(&self, own: usize) -> Option<(ClientKey, Arc<Connection>)> {
         let largest = self.held.values().map(Vec::len).max()?;
         let of_the_largest = || self.held.iter().filter(|(_, held)| held.len() == largest);

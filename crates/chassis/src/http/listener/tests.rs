@@ -101,7 +101,8 @@ impl Running {
     }
 }
 
-/// Asks over HTTP/1.1 and gives everything that comes until the connection is closed, or nothing if it was reset.
+/// Asks over HTTP/1.1 and gives everything that comes until the connection is closed, or nothing if it was
+/// reset.
 async fn ask(stream: &mut TcpStream, path: &str, more: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\n{more}\r\n");
     // A connection may be closed before it has taken anything.

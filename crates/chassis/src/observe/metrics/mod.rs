@@ -1,9 +1,9 @@
 //! Metrics of a process in the text format of Prometheus, on its internal port.
 //!
-//! A metric is a static value with its name, its labels, its meaning, and the reason to watch it. A service has its own in a file
-//! `metrics.rs` and lists them in [`Service::metrics`](crate::Service). `docs/metrics.md` is generated from them. Names and units
-//! follow the conventions of Prometheus. Labels have few values: the template of a route and never an address, a queue and never a
-//! message.
+//! A metric is a static value with its name, its labels, its meaning, and the reason to watch it. A service
+//! has its own in a file `metrics.rs` and lists them in [`Service::metrics`](crate::Service).
+//! `docs/metrics.md` is generated from them. Names and units follow the conventions of Prometheus. Labels
+//! have few values: the template of a route and never an address, a queue and never a message.
 
 mod common;
 mod pools;
@@ -73,8 +73,8 @@ macro_rules! metric {
         }
 
         impl<const LABELS: usize> $name<LABELS> {
-            /// Creates a metric from its name, the names of its labels, a sentence about its meaning, and one about the reason to
-            /// watch it.
+            /// Creates a metric from its name, the names of its labels, a sentence about its meaning, and one
+            /// about the reason to watch it.
             pub const fn new(
                 name: &'static str,
                 labels: [&'static str; LABELS],
@@ -123,7 +123,8 @@ impl<const LABELS: usize> Counter<LABELS> {
 
     /// Returns the counter with these labels, for code that counts often. From now on it is shown, with zero.
     ///
-    /// Call it when the process runs: a counter that is looked up before its [`Host`](crate::Host) has started is never shown.
+    /// Call it when the process runs: a counter that is looked up before its [`Host`](crate::Host) has
+    /// started is never shown.
     pub fn of(&self, labels: [Value; LABELS]) -> Counting {
         Counting(metrics::counter!(self.name, self.labels(labels)))
     }

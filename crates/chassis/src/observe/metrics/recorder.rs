@@ -7,10 +7,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Described, Kind, LOG_LOST, of_the_operating_system, pools};
 use crate::observe::telemetry::lost_lines;
 
-/// The usual buckets of a histogram, in seconds. They lie around the objectives: 300 ms for a section, 2 s to read, 5 s to write.
+/// The usual buckets of a histogram, in seconds. They lie around the objectives: 300 ms for a section, 2 s to
+/// read, 5 s to write.
 const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0];
 
-/// The interval at which measured values are put into their buckets. Until then each value takes memory of its own.
+/// The interval at which measured values are put into their buckets. Until then each value takes memory of
+/// its own.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The recorder of the metrics of a process. A process has one, as it has one log.
@@ -21,8 +23,8 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Returns the recorder of this process, with the descriptions of these metrics, or `None` if the process has another one. A
-    /// second call changes nothing.
+    /// Returns the recorder of this process, with the descriptions of these metrics, or `None` if the process
+    /// has another one. A second call changes nothing.
     pub(crate) fn install(described: &[Described]) -> Option<Self> {
         static INSTALLED: OnceLock<Option<Recorder>> = OnceLock::new();
         INSTALLED.get_or_init(|| Self::begin(described)).clone()

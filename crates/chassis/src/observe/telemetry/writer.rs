@@ -55,7 +55,8 @@ pub(super) fn start(output: impl Write + Send + 'static) -> (NonBlocking, Loggin
     (writer, Logging(Some(guard)))
 }
 
-/// The output of the thread. Lines that arrive together are written together. Lines that can't be written are dropped.
+/// The output of the thread. Lines that arrive together are written together. Lines that can't be written are
+/// dropped.
 struct Output<W> {
     output: W,
     batch: Vec<u8>,

@@ -13,18 +13,18 @@ use super::failure::StoreFailure;
 pub use postgres::{PostgresErasure, owe_postgres};
 pub use sqlite::{SqliteErasure, owe_sqlite};
 
-/// The duty of one store: a durable row for each erased person. It is written in the transaction of the erasure and deleted when the
-/// erasure is complete.
+/// The duty of one store: a durable row for each erased person. It is written in the transaction of the
+/// erasure and deleted when the erasure is complete.
 ///
-/// Deleting a row does not overwrite it. The log of the database, and pages that it has rearranged, may still hold a copy. So an
-/// erasure is complete only after the store was wiped.
+/// Deleting a row does not overwrite it. The log of the database, and pages that it has rearranged, may still
+/// hold a copy. So an erasure is complete only after the store was wiped.
 #[async_trait]
 pub trait Erasable: Send + Sync + 'static {
     /// Returns the persons whose erasure is not complete here.
     async fn owed(&self) -> Result<Vec<UserId>, StoreFailure>;
 
-    /// Makes deleted data unreadable, as far as the engine can. Returns false if that is not possible at the moment: a message that
-    /// names one of these persons is not sent yet, or a reader holds the log.
+    /// Makes deleted data unreadable, as far as the engine can. Returns false if that is not possible at the
+    /// moment: a message that names one of these persons is not sent yet, or a reader holds the log.
     async fn wipe(&self, persons: &[UserId]) -> Result<bool, StoreFailure>;
 
     /// Notes that the erasure of these persons is complete.

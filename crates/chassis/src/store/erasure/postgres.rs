@@ -16,8 +16,8 @@ pub async fn owe_postgres(tx: &mut PgConnection, person: UserId) -> sqlx::Result
     Ok(())
 }
 
-/// The duty of a PostgreSQL database, in its table `erasure_duty`. Vacuuming removes the rows and frees their space. A client can't
-/// erase the log of the server (WAL), which holds a copy until it is recycled.
+/// The duty of a PostgreSQL database, in its table `erasure_duty`. Vacuuming removes the rows and frees their
+/// space. A client can't erase the log of the server (WAL), which holds a copy until it is recycled.
 pub struct PostgresErasure {
     database: postgres::Database,
     vacuum: &'static str,

@@ -25,19 +25,20 @@ use siblings::Sibling;
 
 /// The number of connections that read.
 const READERS: u32 = 10;
-/// The longest wait of a transaction for its turn before the store counts as unavailable. It is shorter than the budget of any request,
-/// so that the client learns that the store is busy.
+/// The longest wait of a transaction for its turn before the store counts as unavailable. It is shorter than
+/// the budget of any request, so that the client learns that the store is busy.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The largest content of a file that is vacuumed while it serves, in bytes. It takes about a second, during which writes wait.
+/// The largest content of a file that is vacuumed while it serves, in bytes. It takes about a second, during
+/// which writes wait.
 const VACUUMED_WHILE_SERVING: i64 = 256 * 1024 * 1024;
 
 /// A SQLite file that belongs to this process alone.
 ///
-/// There is one writer connection, and every write transaction is `begin immediate`. In a plain pool, transactions that read first and
-/// write later fail with `SQLITE_BUSY_SNAPSHOT` whatever the time-out is. Readers are `query_only` and never wait for the writer (WAL).
-/// With `synchronous=full` a commit survives a power cut. The file is locked while it is open: two processes with one file would
-/// contradict each other.
+/// There is one writer connection, and every write transaction is `begin immediate`. In a plain pool,
+/// transactions that read first and write later fail with `SQLITE_BUSY_SNAPSHOT` whatever the time-out is.
+/// Readers are `query_only` and never wait for the writer (WAL). With `synchronous=full` a commit survives a
+/// power cut. The file is locked while it is open: two processes with one file would contradict each other.
 #[derive(Clone)]
 pub struct Database {
     writer: SqlitePool,
@@ -50,11 +51,12 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens or creates a file, such as `sqlite:data/users.db`, and migrates its tables. A file that was here before and is missing is not
-    /// created again.
+    /// Opens or creates a file, such as `sqlite:data/users.db`, and migrates its tables. A file that was here
+    /// before and is missing is not created again.
     ///
     /// # Errors
-    /// [`StoreFailure::Broken`] if the file can't be opened, is open in another process, or a migration fails.
+    /// [`StoreFailure::Broken`] if the file can't be opened, is open in another process, or a migration
+    /// fails.
     pub async fn open(url: &str, migrator: &Migrator) -> Result<Self, StoreFailure> {
         let path =
             sqlite_path(url).ok_or_else(|| StoreFailure::broken(format!("{url} is not a sqlite: URL")))?;
@@ -75,8 +77,8 @@ impl Database {
             .pragma("secure_delete", "on")
             .busy_timeout(PATIENCE);
         let writer = pool_options::<Sqlite>(1, PATIENCE).before_acquire(|connection, _| {
-            // On a full disk SQLite rolls back, and sqlx still counts the transaction. Every later one on this connection would
-            // fail, so the pool replaces the connection.
+            // On a full disk SQLite rolls back, and sqlx still counts the transaction. Every later one on
+            // this connection would fail, so the pool replaces the connection.
             let is_usable = !connection.is_in_transaction();
             Box::pin(std::future::ready(Ok(is_usable)))
         });
@@ -110,7 +112,8 @@ impl Database {
 
     /// Probes whether the file and its disk can be written.
     ///
-    /// The log of SQLite has space of its own, so a commit may succeed on a full disk. That is why a small file is written beside it.
+    /// The log of SQLite has space of its own, so a commit may succeed on a full disk. That is why a small
+    /// file is written beside it.
     pub async fn try_write(&self) -> Result<(), StoreFailure> {
         let mut tx = self.write().await?;
         sqlx::query("pragma user_version = 1").execute(&mut *tx).await?;
@@ -128,10 +131,11 @@ impl Database {
         outcome.map_err(|error| StoreFailure::Unavailable(error.into()))
     }
 
-    /// Removes deleted rows from the log. They are overwritten in the file (`secure_delete`), and the log, which may still hold them, is
-    /// emptied into it. Call it after personal data was deleted.
+    /// Removes deleted rows from the log. They are overwritten in the file (`secure_delete`), and the log,
+    /// which may still hold them, is emptied into it. Call it after personal data was deleted.
     ///
-    /// It is quick and promises nothing, because a reader may hold the log. [`crate::SqliteErasure`] guarantees the result.
+    /// It is quick and promises nothing, because a reader may hold the log. [`crate::SqliteErasure`]
+    /// guarantees the result.
     pub async fn forget(&self) {
         match empty_log(&self.writer).await {
             Ok(true) => {}
@@ -142,8 +146,9 @@ impl Database {
         }
     }
 
-    /// Rewrites the file, so that its pages hold only existing rows. A deleted row that had moved to another page may have left a copy,
-    /// which `secure_delete` does not reach. Other writes wait meanwhile. Returns false and does nothing if the file is too large.
+    /// Rewrites the file, so that its pages hold only existing rows. A deleted row that had moved to another
+    /// page may have left a copy, which `secure_delete` does not reach. Other writes wait meanwhile. Returns
+    /// false and does nothing if the file is too large.
     ///
     /// # Errors
     /// If SQLite fails.
@@ -175,7 +180,8 @@ impl Database {
         &self.path
     }
 
-    /// Moves the log into the file, closes the file, and lets others open it, even if clones of this value still exist.
+    /// Moves the log into the file, closes the file, and lets others open it, even if clones of this value
+    /// still exist.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

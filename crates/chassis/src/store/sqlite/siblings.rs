@@ -1,9 +1,9 @@
 //! The stores of one folder know each other.
 //!
-//! At the first start a folder gets an id. Each store keeps it inside its file. The file `known-stores` has it in its first line, and
-//! below it the name of each store that was ever opened there. So a store that is missing, or that comes from another folder, is
-//! noticed before an empty one takes its place and the others go on as if nothing had happened. Files from before these ids are
-//! accepted as they are.
+//! At the first start a folder gets an id. Each store keeps it inside its file. The file `known-stores` has
+//! it in its first line, and below it the name of each store that was ever opened there. So a store that is
+//! missing, or that comes from another folder, is noticed before an empty one takes its place and the others
+//! go on as if nothing had happened. Files from before these ids are accepted as they are.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -166,8 +166,9 @@ fn holds_something(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Returns an error if one of these stores was here before and is missing now. `files` are in groups, in the order in which a first
-/// start opens them. In a folder from before the ids, a store is missing if one of a later group is there.
+/// Returns an error if one of these stores was here before and is missing now. `files` are in groups, in the
+/// order in which a first start opens them. In a folder from before the ids, a store is missing if one of a
+/// later group is there.
 ///
 /// # Errors
 /// [`StoreFailure::Broken`] with the missing store and what to do.
@@ -190,8 +191,8 @@ pub fn ensure_none_is_missing(files: &[Vec<PathBuf>]) -> Result<(), StoreFailure
     }
 }
 
-/// Removes the store of `url` from the list if its file is missing, so that a new one can take its place. It is for stores that can be
-/// rebuilt.
+/// Removes the store of `url` from the list if its file is missing, so that a new one can take its place. It
+/// is for stores that can be rebuilt.
 ///
 /// # Errors
 /// If the operating system refuses.

@@ -77,7 +77,7 @@ pub async fn hash_costs(database: &Database) -> Result<Vec<HashCost>, UserStoreE
     let estimate: f32 = sqlx::query_scalar("select reltuples from pg_class where oid = 'users'::regclass")
         .fetch_one(database.pool())
         .await?;
-    #[allow(clippy::cast_precision_loss, reason = "a share of a sample")]
+    #[expect(clippy::cast_precision_loss, reason = "a share of a sample")]
     let percent = (100.0 * SAMPLE as f32 / estimate.max(1.0)).min(100.0);
     let hashes: Vec<String> =
         sqlx::query_scalar("select password from users tablesample system ($1) limit $2")

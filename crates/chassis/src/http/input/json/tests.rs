@@ -6,19 +6,18 @@ use serde::Deserialize;
 use super::*;
 
 #[derive(Debug, Deserialize)]
-#[allow(dead_code, reason = "read by serde only")]
+#[expect(dead_code, reason = "read by serde only")]
 struct Inner {
     n: u32,
 }
 
 #[derive(Debug, Deserialize)]
-#[allow(dead_code, reason = "read by serde only")]
 struct Outer {
     list: Vec<Inner>,
 }
 
 #[derive(Debug, Deserialize)]
-#[allow(dead_code, reason = "read by serde only")]
+#[expect(dead_code, reason = "read by serde only")]
 struct Account {
     name: String,
     email: String,
@@ -77,7 +76,7 @@ fn all_faults_are_reported_together_in_any_order() {
 #[test]
 fn a_field_whose_type_refuses_the_placeholder_hides_no_other_fault() {
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "read by serde only")]
+    #[expect(dead_code, reason = "read by serde only")]
     struct Named {
         id: ArticleId,
         title: String,
@@ -130,7 +129,7 @@ fn a_refusal_of_a_password_contains_neither_its_value_nor_a_rust_type() {
 #[test]
 fn no_detail_contains_a_rust_type() {
     #[derive(Debug, Deserialize)]
-    #[allow(dead_code, reason = "read by serde only")]
+    #[expect(dead_code, reason = "read by serde only")]
     struct All {
         small: u8,
         whole: i64,
