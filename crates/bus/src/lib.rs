@@ -33,7 +33,9 @@ pub use envelope::Envelope;
 pub use erasing::Erasing;
 pub use local::{Declarations, LocalBus, QueueDepth};
 pub use outbox::Outbox;
-pub use port::{Bus, BusError, Call, CallHandler, DeadLetter, HANDLER_BUDGET, Handler, Queue, Subscription};
+pub use port::{
+    Bus, BusError, Call, CallHandler, DeadLetter, HANDLER_BUDGET, Handler, NO_SERVER, Queue, Subscription,
+};
 pub use relay::Relay;
 pub use schedule::Schedule;
 pub use topic::{InvalidPattern, Pattern};

@@ -11,6 +11,15 @@ use crate::Envelope;
 /// The time that a handler has for one message, unless its subscription sets another.
 pub const HANDLER_BUDGET: Duration = Duration::from_secs(10);
 
+/// The code of the refusal of a call that no process has answered, because none serves its address. It comes
+/// immediately.
+pub const NO_SERVER: &str = "no_server";
+
+/// Returns the refusal of a call that no process serves.
+pub(crate) fn no_server() -> Refusal {
+    Refusal::new(Kind::Unavailable, NO_SERVER, Kind::Unavailable.sentence())
+}
+
 /// The port that carries messages and calls between the services.
 ///
 /// The laws are in the crate's documentation. Each is a case of the contract suite that every adapter passes.
@@ -32,7 +41,9 @@ pub trait Bus: Send + Sync + 'static {
     /// Sends a call to `address` and waits for the reply until the deadline of `Context::current()`.
     ///
     /// * A refusal of the server is returned unchanged.
-    /// * `Unavailable`: no process serves the address.
+    /// * `Unavailable` with the code [`NO_SERVER`]: no process serves the address, or the one that received
+    ///   the call has ended.
+    /// * `Unavailable` with another code: the bus is unavailable.
     /// * `Timeout` with the code `deadline_exceeded`: the time is over.
     /// * `Internal`: the server panicked.
     ///

@@ -59,7 +59,9 @@ pub enum Which {
 /// * If the section says of a further attempt that the command is still running, that is not taken for the
 ///   answer.
 /// * A refusal of a section is passed on unchanged.
-/// * A section that has no process is unavailable.
+/// * A section that has no process is unavailable. That says nothing about its next process, so the section
+///   is called again immediately.
+/// * A command waits for a section that has no process, for up to half of the time that is left.
 /// * A section that keeps failing is not called for a while; the others are.
 /// * Answers that were abandoned count as failures of their section.
 /// * A costly question (texts of many articles, a comparison) never counts as a failure of its section.
@@ -160,6 +162,12 @@ pub enum SectionError {
     /// The section, or the bus on the way to it, has refused. The refusal is passed on unchanged.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// No process serves the section: it is being started, or it has ended.
+    #[error("no process serves the section {section}")]
+    Unserved {
+        /// The section.
+        section: Section,
+    },
     /// The section failed too often and is not called for a moment.
     #[error("the section {section} has failed too often and is not called for a moment")]
     Resting {
@@ -189,7 +197,9 @@ impl Fault for SectionError {
     fn classify(&self) -> Class<'_> {
         match self {
             SectionError::Refused(refusal) => Class::Inner(refusal),
-            SectionError::Resting { .. } => Class::own(Kind::Unavailable, "section_unavailable"),
+            SectionError::Unserved { .. } | SectionError::Resting { .. } => {
+                Class::own(Kind::Unavailable, "section_unavailable")
+            }
             SectionError::Unreadable { .. } => Class::own(Kind::Internal, "internal"),
         }
     }
@@ -197,6 +207,7 @@ impl Fault for SectionError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             SectionError::Refused(refusal) => refusal.retry_after,
+            SectionError::Unserved { .. } => Some(Duration::from_secs(1)),
             SectionError::Resting { retry_after, .. } => Some(*retry_after),
             SectionError::Unreadable { .. } => None,
         }

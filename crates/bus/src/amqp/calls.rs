@@ -19,6 +19,7 @@ use super::codec;
 use super::connection::{Link, bus_error, open_channel, unavailable};
 use super::publisher::{OutboundMessage, Publisher};
 use super::topology::{self, CALLS, REPLIES};
+use crate::port::no_server;
 use crate::{BusError, Call, instrument};
 
 /// The message type of a reply that is a refusal, as JSON.
@@ -94,15 +95,15 @@ impl CallSender {
         let (replies, mut pending) = match sent {
             Ok(sent) => sent.map_err(|fault| {
                 tracing::warn!(address, cause = causes(&fault), "a call could not be sent");
-                no_server()
+                bus_unavailable()
             })?,
             Err(_elapsed) => return Err(deadline_exceeded()),
         };
         let replied = async {
             tokio::select! {
                 biased;
-                reply = &mut pending.reply => reply.unwrap_or_else(|_| Err(no_server())),
-                () = replies.lost.cancelled() => Err(no_server()),
+                reply = &mut pending.reply => reply.unwrap_or_else(|_| Err(bus_unavailable())),
+                () = replies.lost.cancelled() => Err(bus_unavailable()),
             }
         };
         let reply = tokio::time::timeout_at(deadline, replied).await;
@@ -138,7 +139,7 @@ impl CallSender {
         // A separate task, so that a reply may arrive before the confirmation.
         chassis::spawn("bus.call", async move {
             if let Err(fault) = requests.send(vec![message], deadline).await
-                && resolve(&pending, &id, Err(no_server()))
+                && resolve(&pending, &id, Err(bus_unavailable()))
             {
                 tracing::warn!(cause = causes(&fault), "a call could not be sent");
             }
@@ -283,8 +284,8 @@ fn lock(pending: &Pending) -> std::sync::MutexGuard<'_, HashMap<String, oneshot:
     pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the refusal for a call that no server answers.
-pub(super) fn no_server() -> Refusal {
+/// Returns the refusal of a call if the broker can't carry it or its reply.
+fn bus_unavailable() -> Refusal {
     Refusal::new(Kind::Unavailable, "unavailable", Kind::Unavailable.sentence())
 }
 

@@ -16,12 +16,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::calls::{REFUSAL, given_up_key, no_server};
+use super::calls::{REFUSAL, given_up_key};
 use super::codec;
 use super::connection::{Link, back_off, open_channel};
 use super::inbound::{Deliveries, acknowledge};
 use super::publisher::{OutboundMessage, Publisher};
 use super::topology::{self, CALLS, REPLIES};
+use crate::port::no_server;
 use crate::receiver::refusal_of_call;
 use crate::{BusError, Call, CallHandler, instrument};
 

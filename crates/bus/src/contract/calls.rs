@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::{Fixture, call, next, report, serve};
+use crate::NO_SERVER;
 
 const ADDRESS: &str = "test.calls";
 
@@ -48,12 +49,12 @@ pub(super) async fn a_refusal_reaches_the_caller_unchanged(fixture: impl Fixture
 pub(super) async fn a_call_to_an_address_without_a_server_is_unavailable(fixture: impl Fixture) {
     let bus = fixture.bus().await;
     let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("no process serves the address");
-    assert_eq!(refusal.kind, Kind::Unavailable);
+    assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Unavailable, NO_SERVER));
     let server = serve(&bus, ADDRESS, |_| async { Ok(Bytes::new()) }).await;
     assert_eq!(bus.call(ADDRESS, call("Find")).await, Ok(Bytes::new()));
     server.stop().await;
     let refusal = bus.call(ADDRESS, call("Find")).await.expect_err("the server has stopped");
-    assert_eq!(refusal.kind, Kind::Unavailable);
+    assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Unavailable, NO_SERVER));
 }
 
 pub(super) async fn a_call_and_the_work_of_its_server_end_with_the_deadline_of_the_caller(

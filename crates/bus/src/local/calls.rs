@@ -10,6 +10,7 @@ use kernel::{Kind, Refusal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::port::no_server;
 use crate::receiver::refusal_of_call;
 use crate::{Call, CallHandler, instrument};
 
@@ -51,7 +52,7 @@ impl Exchange {
             return Err(deadline_exceeded());
         }
         let Some(endpoint) = self.next(address) else {
-            return Err(Refusal::new(Kind::Unavailable, "unavailable", Kind::Unavailable.sentence()));
+            return Err(no_server());
         };
         let _counting = caller.upstream.count();
         let (span, sent) = instrument::start_client(caller.service, address, &call.method, caller.trace);

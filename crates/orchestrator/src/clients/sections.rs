@@ -1,13 +1,14 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bus::{Bus, Call};
+use bus::{Bus, Call, NO_SERVER};
 use bytes::Bytes;
 use chassis::{Breaker, BreakerSettings, Broken, Context, Retry, RetryRule};
 use kernel::{ArticleId, Refusal, Section, Version};
 use prost::Message;
 use proto::news::v1 as messages;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::retry::{is_well, may_pass};
@@ -23,6 +24,13 @@ const STILL_RUNNING: &str = "still_running";
 /// caller can still see that the section was too slow, count the failure and answer.
 const MARGIN: Duration = Duration::from_millis(50);
 
+/// The pauses of a command whose section has no process. A restart takes about a second.
+const RETURN: RetryRule =
+    RetryRule { retries: u32::MAX, pause: Duration::from_millis(50), longest: Duration::from_millis(250) };
+/// The most commands that wait for one section that has no process. Each holds a request of the edge, so any
+/// more are refused immediately.
+const MAX_WAITING: usize = 32;
+
 /// The news sections over the bus: a call to `news.<section>.calls` for each request.
 ///
 /// Each section has three breakers of its own. So a section that fails costs the others nothing; and a
@@ -34,6 +42,9 @@ pub struct BusSections {
     past: Breakers,
     writes: Breakers,
     retry: Retry,
+    /// The commands that wait for a section that has no process.
+    waiting: [Semaphore; Section::ALL.len()],
+    until_return: Retry,
 }
 
 /// The work that a question takes.
@@ -56,7 +67,15 @@ impl BusSections {
             Section::ALL.map(|section| Breaker::new(name(section), BreakerSettings::default()))
         };
         let (reads, past, writes) = (breakers("reads"), breakers("past"), breakers("writes"));
-        Self { bus, reads, past, writes, retry: Retry::within_budget(rule) }
+        Self {
+            bus,
+            reads,
+            past,
+            writes,
+            retry: Retry::within_budget(rule),
+            waiting: Section::ALL.map(|_| Semaphore::new(MAX_WAITING)),
+            until_return: Retry::without_budget(RETURN),
+        }
     }
 
     /// Sends a call, and sends it again if that may help and the deadline and the retry budget allow it.
@@ -69,22 +88,50 @@ impl BusSections {
     ) -> Result<A, SectionError> {
         let may_pass = |error: &SectionError| match error {
             SectionError::Refused(refusal) => may_pass(refusal),
+            SectionError::Unserved { .. } => true,
             SectionError::Resting { .. } | SectionError::Unreadable { .. } => false,
         };
         let breaker = &breakers[section as usize];
-        let attempt = |previous: Option<SectionError>| {
-            let call = call.clone();
-            async move {
-                match (self.send_once(breaker, cost, section, call).await, previous) {
-                    // Our own first attempt is still running, and its answer comes in a moment.
-                    (Err(SectionError::Refused(refusal)), Some(error)) if refusal.code == *STILL_RUNNING => {
-                        Err(error)
-                    }
-                    (result, _) => result,
-                }
-            }
-        };
+        let attempt = |previous| self.attempt(breaker, cost, section, call.clone(), previous);
         self.retry.run(section.service(), may_pass, attempt).await
+    }
+
+    /// Sends a command. If no process serves its section, sends it again until one does.
+    async fn send_command(
+        &self,
+        section: Section,
+        call: Call,
+    ) -> Result<messages::CommandReply, SectionError> {
+        let sent = self.send(&self.writes, Cost::Usual, section, call.clone()).await;
+        let Err(unserved @ SectionError::Unserved { .. }) = sent else { return sent };
+        let Ok(_place) = self.waiting[section as usize].try_acquire() else { return Err(unserved) };
+        let until = Instant::now() + Context::current().deadline.left() / 2;
+        let may_return =
+            |error: &SectionError| matches!(error, SectionError::Unserved { .. }) && Instant::now() < until;
+        let mut first = Some(unserved);
+        let attempt = |previous: Option<SectionError>| {
+            let (breaker, previous) = (&self.writes[section as usize], previous.or_else(|| first.take()));
+            self.attempt(breaker, Cost::Usual, section, call.clone(), previous)
+        };
+        self.until_return.run(section.service(), may_return, attempt).await
+    }
+
+    /// Sends a call, after an attempt that failed with `previous`.
+    async fn attempt<A: Message + Default>(
+        &self,
+        breaker: &Breaker,
+        cost: Cost,
+        section: Section,
+        call: Call,
+        previous: Option<SectionError>,
+    ) -> Result<A, SectionError> {
+        match (self.send_once(breaker, cost, section, call).await, previous) {
+            // Our own first attempt is still running, and its answer comes in a moment.
+            (Err(SectionError::Refused(refusal)), Some(error)) if refusal.code == *STILL_RUNNING => {
+                Err(error)
+            }
+            (result, _) => result,
+        }
     }
 
     /// Sends a call once, unless the breaker is open.
@@ -95,9 +142,14 @@ impl BusSections {
         section: Section,
         call: Call,
     ) -> Result<A, SectionError> {
-        let counts = |_: &Refusal| cost == Cost::Usual;
+        // A section that has no process refuses immediately, so a pause would save nothing. It would only
+        // keep calls from the next process.
+        let counts = |refusal: &Refusal| cost == Cost::Usual && refusal.code != *NO_SERVER;
         match breaker.call_if(self.call(section, call), counts).await {
             Ok(Ok(reply)) => readable(section, A::decode(reply).map_err(|error| error.to_string())),
+            Ok(Err(refusal)) | Err(Broken::Failed(refusal)) if refusal.code == *NO_SERVER => {
+                Err(SectionError::Unserved { section })
+            }
             Ok(Err(refusal)) | Err(Broken::Failed(refusal)) => Err(refusal.into()),
             Err(Broken::Resting(retry_after)) => Err(SectionError::Resting { section, retry_after }),
         }
@@ -230,7 +282,7 @@ impl NewsSections for BusSections {
         // space.
         let key = key.unwrap_or_else(|| format!(" {}", Uuid::new_v4()));
         let call = call("Command", &request, token.as_deref(), Some(key));
-        readable(section, codec::done(self.send(&self.writes, Cost::Usual, section, call).await?))
+        readable(section, codec::done(self.send_command(section, call).await?))
     }
 
     async fn history(

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use bus::{AmqpBus, Bus, Schedule};
 use chassis::{Context, RetryRule, Runnable, Surroundings};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
 use orchestrator::clients::BusSections;
 use orchestrator::domain::{Article, ListSlice};
@@ -19,12 +21,15 @@ use testkit::{Folder, PATIENCE, Vhost, wait_until};
 use crate::fake_section::{Behaviour, FakeSection};
 
 pub const SPORTS: Section = Section::Sports;
+/// The time of a command to a section that does not return: enough for the slowest attempt.
+const SHORT: Duration = Duration::from_millis(500);
 
 /// The port, and the three fake sections behind it.
 pub struct Fixture {
     pub port: Arc<dyn NewsSections>,
     sections: [Arc<FakeSection>; 3],
     servers: [Option<Box<dyn Runnable>>; 3],
+    bus: Arc<dyn Bus>,
     /// The file or the virtual host of the bus.
     _resource: Box<dyn Any + Send + Sync>,
 }
@@ -42,6 +47,9 @@ macro_rules! every_case {
                 a_first_attempt_that_is_still_running_is_not_the_answer,
                 a_refusal_of_a_section_is_passed_on_unchanged,
                 a_section_without_a_process_is_unavailable,
+                a_section_that_had_no_process_is_called_as_soon_as_it_has_one,
+                a_command_waits_for_a_section_that_returns_in_time,
+                only_some_commands_wait_for_a_section_without_a_process,
                 after_repeated_failures_a_section_is_not_called_and_the_others_are,
                 abandoned_answers_count_as_failures_of_their_section,
                 a_costly_request_never_counts_as_a_failure_of_its_section,
@@ -99,14 +107,14 @@ mod amqp {
 
 async fn fixture(bus: Arc<dyn Bus>, resource: Box<dyn Any + Send + Sync>) -> Fixture {
     let sections = Section::ALL.map(FakeSection::new);
-    let mut servers = [None, None, None];
-    for (section, fake) in Section::ALL.into_iter().zip(&sections) {
-        let address = format!("news.{section}.calls");
-        let server = bus.serve(section.service(), &address, fake.clone()).await.expect("serves");
-        servers[section as usize] = Some(server);
-    }
     let rule = RetryRule { retries: 2, pause: Duration::from_millis(1), longest: Duration::from_millis(2) };
-    Fixture { port: Arc::new(BusSections::new(bus, rule)), sections, servers, _resource: resource }
+    let port = Arc::new(BusSections::new(bus.clone(), rule));
+    let servers = [None, None, None];
+    let mut fixture = Fixture { port, sections, servers, bus, _resource: resource };
+    for section in Section::ALL {
+        fixture.start(section).await;
+    }
+    fixture
 }
 
 impl Fixture {
@@ -124,6 +132,18 @@ impl Fixture {
 
     async fn publish(&self, id: ArticleId) -> Result<Done, SectionError> {
         self.port.command(SPORTS, on(id, Action::Publish(PublishArticle {}))).await
+    }
+
+    /// Starts a process of the section.
+    async fn start(&mut self, section: Section) {
+        let (address, fake) = (format!("news.{section}.calls"), self.sections[section as usize].clone());
+        let server = self.bus.serve(section.service(), &address, fake).await.expect("serves");
+        self.servers[section as usize] = Some(server);
+    }
+
+    /// Sends a command that may take this long.
+    async fn publish_within(&self, budget: Duration) -> Result<Done, SectionError> {
+        Context::for_work("orchestrator", budget).scope(self.publish(article_id(1))).await
     }
 
     /// Stops the section in order.
@@ -262,9 +282,62 @@ async fn a_refusal_of_a_section_is_passed_on_unchanged(fixture: Fixture) {
 
 async fn a_section_without_a_process_is_unavailable(mut fixture: Fixture) {
     fixture.stop(SPORTS).await;
-    let fault = fixture.publish(article_id(1)).await.expect_err("no process serves it");
-    assert_eq!(fault.kind(), Kind::Unavailable);
-    assert!(fault.is_unavailable());
+    let fault = fixture.publish_within(SHORT).await.expect_err("no process serves it");
+    assert!(matches!(fault, SectionError::Unserved { section: SPORTS }), "{fault:?}");
+    assert_eq!((fault.kind(), fault.code().as_str()), (Kind::Unavailable, "section_unavailable"));
+    assert!(fault.is_unavailable() && fault.retry_after().is_some());
+}
+
+async fn a_section_that_had_no_process_is_called_as_soon_as_it_has_one(mut fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
+    fixture.stop(SPORTS).await;
+    // Enough failures to open each breaker.
+    for _ in 0..6 {
+        fixture.publish_within(SHORT).await.expect_err("no process serves it");
+        fixture.get(SPORTS, id).await.expect_err("no process serves it");
+        fixture.port.history(SPORTS, id, None, 3, None).await.expect_err("no process serves it");
+    }
+    fixture.start(SPORTS).await;
+    fixture.get(SPORTS, id).await.expect("it is read");
+    fixture.port.history(SPORTS, id, None, 3, None).await.expect("its history is read");
+    fixture.publish(id).await.expect("it is written");
+}
+
+async fn a_command_waits_for_a_section_that_returns_in_time(mut fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
+    fixture.stop(SPORTS).await;
+    // They use up the retry budget, which a waiting command does not need.
+    for _ in 0..11 {
+        fixture.get(SPORTS, id).await.expect_err("no process serves it");
+    }
+    let port = fixture.port.clone();
+    let command = port.command(SPORTS, on(id, Action::Publish(PublishArticle {})));
+    let returning = async {
+        // The first attempt of the command has failed before the section returns.
+        for _ in 0..5 {
+            fixture.get(SPORTS, id).await.expect_err("no process serves it");
+        }
+        fixture.start(SPORTS).await;
+    };
+    let (done, ()) = tokio::join!(command, returning);
+    assert_eq!(done.expect("it is done").article.state.as_str(), "published");
+    assert_eq!(fixture.section(SPORTS).methods(), ["Command"]);
+}
+
+async fn only_some_commands_wait_for_a_section_without_a_process(mut fixture: Fixture) {
+    fixture.stop(SPORTS).await;
+    let port = fixture.port.clone();
+    // Their deadline is far away, so a command that ends has not waited.
+    let context = Context::for_work("orchestrator", Duration::from_secs(3600));
+    let command = || context.clone().scope(port.command(SPORTS, creation()));
+    let mut commands: FuturesUnordered<_> = (0..40).map(|_| command()).collect();
+    for _ in 0..8 {
+        let fault = commands.next().await.expect("a command").expect_err("no process serves it");
+        assert!(matches!(fault, SectionError::Unserved { .. }), "{fault:?}");
+    }
+    fixture.start(SPORTS).await;
+    let waited: Vec<_> = commands.collect().await;
+    assert!(waited.len() == 32 && waited.iter().all(Result::is_ok), "{waited:?}");
 }
 
 async fn after_repeated_failures_a_section_is_not_called_and_the_others_are(fixture: Fixture) {
