@@ -152,7 +152,7 @@ impl Settings for Config {
         }
         if self.lists.content_bytes < TextBudget::MIN {
             faults.push(format!(
-                "lists.content_bytes must be at least {}, the memory of one list, got {}",
+                "lists.content_bytes must be at least {}, twice the memory of one list, got {}",
                 TextBudget::MIN,
                 self.lists.content_bytes
             ));
@@ -226,7 +226,7 @@ mod tests {
             ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "0"),
             ("ORCHESTRATOR__READINGS__QUEUE", "0"),
             ("ORCHESTRATOR__RECOMMENDATIONS__BUDGET_MS", "2001"),
-            ("ORCHESTRATOR__LISTS__CONTENT_BYTES", "8388607"),
+            ("ORCHESTRATOR__LISTS__CONTENT_BYTES", "16777215"),
         ]);
         let faults = faults.expect_err("five faults");
         for key in [

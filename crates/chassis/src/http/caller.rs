@@ -11,7 +11,7 @@ use http::Extensions;
 use http::request::Parts;
 use kernel::{Identity, Kind, Refusal, Role};
 
-use super::client::ClientAddress;
+use super::client::{ClientAddress, ClientKey};
 use super::problem::Problem;
 
 /// The sender of a request: its identity if it is signed in, and its network address.
@@ -40,6 +40,11 @@ impl Caller {
             address: ClientAddress::of_extensions(extensions).0,
             ..Self::anonymous()
         })
+    }
+
+    /// Returns the key under which limits count this client; `None` if the request came over no connection.
+    pub fn client(&self) -> Option<ClientKey> {
+        ClientAddress(self.address).known().map(ClientKey::from)
     }
 
     /// True for an anonymous caller and for the role `reader`: both see what is public.

@@ -22,7 +22,7 @@ pub use home::{ForYou, HomePage};
 pub use list::{ListRequest, NewsList};
 pub use readings::ReadingQueue;
 pub use shelf::{CacheAnswer, CacheTimes, Key, RenderedAnswer, Shelf, ShownArticle, Source};
-pub use text_budget::{TextBudget, TextPermit};
+pub use text_budget::{TextBudget, TextPermit, TextShare};
 
 use crate::ports::{NewsSections, Tastes};
 

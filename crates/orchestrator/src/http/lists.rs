@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Caller, Links, Path, Problem, Query};
+use chassis::http::{Caller, ClientKey, Links, Path, Problem, Query};
 use http::HeaderMap;
 use kernel::{Page, Refusal, Section};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use super::caching::{Cache, digest, encode_json, respond, respond_from_cache};
 use super::list_query::{FieldSelection, ListQuery, PageQuery, ParsedList, parse_page};
 use super::views::{ListView, PageView};
 use super::{News, refusal_of};
-use crate::app::{App, Key, ListRequest, NewsList, RenderedAnswer, ShownArticle};
+use crate::app::{App, Key, ListRequest, NewsList, RenderedAnswer, ShownArticle, TextShare};
 use crate::domain::{Cursor, Direction, ListFingerprint, ListSlice, Position, Scope};
 
 /// The path parameters of a page of all sections.
@@ -191,13 +191,17 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let public = caller.is_reader() && list.slice.filter.is_public();
     let section_caller = if public { Caller::anonymous() } else { caller.clone() };
-    let make = make(news.app.clone(), list, section_caller, render);
+    let client = caller.client();
+    let share = if list.content { news.app.text_budget.try_take(client) } else { None };
+    // If this client has to wait for its own share, clients that have theirs must not wait with it.
+    let alone = client.filter(|_| list.content && share.is_none());
+    let make = make(news.app.clone(), list, section_caller, client, share, render);
     if !public {
         let answer = make.await?;
         let cache = if answer.keep { Cache::Private } else { Cache::Never };
         return Ok(respond(&answer, cache, headers));
     }
-    let cached = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
+    let cached = news.app.shelf.serve_to(Key::List(Arc::from(address)), alone, make).await?;
     let cache = match cached.answer.keep {
         true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Never,
@@ -205,14 +209,17 @@ async fn answer(
     Ok(respond_from_cache(&cached, cache, headers))
 }
 
-/// Makes the answer. An answer with texts holds a share of the memory for texts until it is sent.
+/// Makes the answer. An answer with texts holds a part of the memory for texts until it is sent. `share` is
+/// what its client has taken for it already.
 async fn make(
     app: Arc<App>,
     list: ListRequest,
     caller: Caller,
+    client: Option<ClientKey>,
+    share: Option<TextShare>,
     render: impl FnOnce(NewsList) -> Result<RenderedAnswer, Refusal>,
 ) -> Result<RenderedAnswer, Refusal> {
-    let permit = if list.content { Some(app.text_budget.acquire().await?) } else { None };
+    let permit = if list.content { Some(app.text_budget.acquire(client, share).await?) } else { None };
     let found = app.list(&list, &caller).await.map_err(|error| refusal_of(&error))?;
     let mut answer = render(found)?;
     if let Some(permit) = permit {

@@ -11,6 +11,7 @@ use crate::fake_section::article;
 use crate::service::{Answer, TestService, config};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 /// The longest allowed text.
 const LONG: usize = 500_000;
 
@@ -193,4 +194,59 @@ async fn if_the_memory_for_lists_with_content_is_used_up_they_are_busy_and_other
     assert_eq!(service.get("/home").send().await.status, 200);
     drop(unread);
     assert_eq!(service.get("/sports?include=content&limit=3").send().await.status, 200);
+}
+
+/// Returns a service whose budget for lists with content is its default, with five of the longest texts.
+async fn service_for_two_clients() -> TestService {
+    let service = TestService::behind(EdgeConfig::default(), caching(), |bus| bus).await;
+    for number in 0..5 {
+        service.section(Section::Sports).put(long(Section::Sports, number));
+    }
+    settle(&service);
+    service
+}
+
+#[tokio::test]
+async fn sixty_stalled_readers_at_one_address_leave_lists_with_content_to_other_addresses() {
+    let service = service_for_two_clients().await;
+    let path = |number| format!("/sports?include=content&limit=4&to=2099-01-01T00:00:{number:02}Z");
+    let stalled = (0..60).map(|number| {
+        let path = path(number);
+        let service = &service;
+        async move { service.get(&path).from(CLIENT).send_unread().await }
+    });
+    let stalled = futures::future::join_all(stalled).await;
+    let held = stalled.iter().filter(|answer| answer.status() == 200).count();
+    assert!((2..60).contains(&held), "{held} of 60 lists are held");
+    for number in [0, 59] {
+        let answer = service.get(&path(number)).from(OTHER).send().await;
+        assert_eq!((answer.status.as_u16(), ids(&answer).len()), (200, 4), "{}", answer.json);
+    }
+    assert_eq!(service.get(&path(0)).from(CLIENT).send().await.problem(), (503, "busy"));
+    drop(stalled);
+    assert_eq!(service.get(&path(0)).from(CLIENT).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn no_client_waits_with_another_one_whose_share_of_the_memory_is_used_up() {
+    let service = service_for_two_clients().await;
+    let mut stalled = Vec::new();
+    while let limit @ 4..100 = 4 + stalled.len() {
+        let path = format!("/sports?include=content&limit={limit}");
+        let answer = service.get(&path).from(CLIENT).send_unread().await;
+        if answer.status() == 503 {
+            break;
+        }
+        stalled.push(answer);
+    }
+    assert!((2..90).contains(&stalled.len()), "{} lists are held", stalled.len());
+    // Both request the same list, the client without a share first.
+    let path = "/sports?include=content&limit=2";
+    let waiting = service.get(path).from(CLIENT).send();
+    let served = service.get(path).from(OTHER).send();
+    tokio::select! {
+        biased;
+        answer = waiting => panic!("it has no share: {}", answer.json),
+        answer = served => assert_eq!((answer.status.as_u16(), ids(&answer).len()), (200, 2)),
+    }
 }

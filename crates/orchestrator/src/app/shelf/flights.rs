@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chassis::Context;
+use chassis::http::ClientKey;
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 
@@ -12,7 +13,10 @@ type Making = Shared<BoxFuture<'static, Answer>>;
 /// The answers that are being made. Requests for the same answer wait for it. The waiting requests drive it,
 /// and it is dropped with the last of them.
 #[derive(Clone, Default)]
-pub(super) struct Flights(Arc<Mutex<HashMap<Key, Flight>>>);
+pub(super) struct Flights(Arc<Mutex<HashMap<FlightKey, Flight>>>);
+
+/// The identity of an answer that is being made, with the client for which alone it is made, if it is.
+pub(super) type FlightKey = (Key, Option<ClientKey>);
 
 struct Flight {
     making: WeakShared<BoxFuture<'static, Answer>>,
@@ -25,7 +29,7 @@ impl Flights {
     /// newest invalidation is not used: a client that has just written must not get an older state.
     pub async fn join(
         &self,
-        key: &Key,
+        key: &FlightKey,
         began: u64,
         making: impl Future<Output = Answer> + Send + 'static,
     ) -> Answer {
@@ -48,7 +52,12 @@ impl Flights {
 
     /// Starts making an answer. It runs in the context (deadline, trace) of the request that began it, also
     /// if another polls it.
-    fn start(&self, key: &Key, began: u64, making: impl Future<Output = Answer> + Send + 'static) -> Making {
+    fn start(
+        &self,
+        key: &FlightKey,
+        began: u64,
+        making: impl Future<Output = Answer> + Send + 'static,
+    ) -> Making {
         let guard = RemoveOnDrop { flights: self.clone(), key: key.clone(), began };
         let making = async move {
             let answer = making.await;
@@ -58,7 +67,7 @@ impl Flights {
         Context::current().scope(making).boxed().shared()
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Flight>> {
+    fn flights(&self) -> MutexGuard<'_, HashMap<FlightKey, Flight>> {
         // No code that holds the lock can panic halfway.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,7 +76,7 @@ impl Flights {
 /// Removes a flight when it ends, also if it ends because no request waits any more.
 struct RemoveOnDrop {
     flights: Flights,
-    key: Key,
+    key: FlightKey,
     began: u64,
 }
 

@@ -36,11 +36,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chassis::Context;
+use chassis::http::ClientKey;
 use kernel::{ArticleId, Clock, Kind, Refusal, Section, UserId, Version};
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-use self::flights::Flights;
+use self::flights::{FlightKey, Flights};
 use self::invalidations::{Invalidations, Validity};
 use crate::domain::Article;
 use crate::metrics::CACHE_REQUESTS;
@@ -243,14 +244,36 @@ impl Shelf {
     where
         F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
+        self.serve_to(key, None, make).await
+    }
+
+    /// As [`Shelf::serve`]. With `alone`, `make` must wait for something that only this client lacks. No
+    /// request of another client waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Shelf::serve`].
+    pub async fn serve_to<F>(
+        self: &Arc<Self>,
+        key: Key,
+        alone: Option<ClientKey>,
+        make: F,
+    ) -> Result<CacheAnswer, Refusal>
+    where
+        F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
+    {
         let cache = key.name();
-        let result = self.find_or_make(key, make).await;
+        let result = self.find_or_make(key, alone, make).await;
         let source = result.as_ref().map_or(Source::Miss, |answer| answer.source);
         CACHE_REQUESTS.count([cache.into(), source.name().into()]);
         result
     }
 
-    async fn find_or_make<F>(self: &Arc<Self>, key: Key, make: F) -> Result<CacheAnswer, Refusal>
+    async fn find_or_make<F>(
+        self: &Arc<Self>,
+        key: Key,
+        alone: Option<ClientKey>,
+        make: F,
+    ) -> Result<CacheAnswer, Refusal>
     where
         F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
@@ -263,11 +286,11 @@ impl Shelf {
                 return hit(Source::Hit(age));
             }
             if age < self.times.fresh + self.times.renewing && !stored.overdue.load(Ordering::Relaxed) {
-                let renewed = self.renew(key, &stored, make);
+                let renewed = alone.is_none() && self.renew(key, &stored, make);
                 return hit(if renewed { Source::Renewal(age) } else { Source::Hit(age) });
             }
         }
-        match self.make(key.clone(), make).await {
+        match self.make((key.clone(), alone), make).await {
             Ok(answer) => Ok(CacheAnswer { answer, source: Source::Miss }),
             Err(refusal) if may_be_replaced(refusal.kind) => {
                 // A new lookup, because an event may have evicted the answer during the attempt.
@@ -280,12 +303,12 @@ impl Shelf {
     }
 
     /// Makes an answer and stores it, or waits for the request that is already making it.
-    fn make<F>(self: &Arc<Self>, key: Key, make: F) -> impl Future<Output = Answer> + Send + 'static
+    fn make<F>(self: &Arc<Self>, key: FlightKey, make: F) -> impl Future<Output = Answer> + Send + 'static
     where
         F: Future<Output = Result<RenderedAnswer, Refusal>> + Send + 'static,
     {
         let began = self.invalidations.sequence();
-        let (shelf, place) = (self.clone(), key.clone());
+        let (shelf, place) = (self.clone(), key.0.clone());
         let making = async move {
             let answer = Arc::new(make.await?);
             shelf.store(place, &answer, began);
@@ -305,7 +328,7 @@ impl Shelf {
         if old.renewing.swap(true, Ordering::Relaxed) {
             return false;
         }
-        let (shelf, old, renewal) = (self.clone(), old.clone(), self.make(key.clone(), make));
+        let (shelf, old, renewal) = (self.clone(), old.clone(), self.make((key.clone(), None), make));
         let work = async move {
             let answer = renewal.await;
             match answer {
