@@ -73,7 +73,8 @@ pub fn logs() -> Result<PathBuf> {
     Ok(logs)
 }
 
-fn succeeds(command: &mut Command) -> bool {
+/// Returns true if a command succeeds. Its output is dropped.
+pub fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

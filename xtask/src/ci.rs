@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::cargo::{cargo, has, logs, need, variable};
+use crate::cargo::{cargo, has, logs, need, succeeds, variable};
 use crate::step::{Step, colours, seconds};
 
 /// Check everything: format, lints, documentation, tests; stop at the first failure.
@@ -28,7 +28,8 @@ impl Ci {
         need("fmt", "rustfmt")?;
         need("clippy", "clippy")?;
         let (logs, start) = (logs()?, Instant::now());
-        for mut step in self.steps() {
+        let (dependencies, unchecked) = dependencies();
+        for mut step in dependencies.into_iter().chain(self.steps()) {
             if variable("CARGO_TERM_COLOR").is_none() && colours() && !self.verbose {
                 // The output goes to a file first and to the terminal when the step fails.
                 step.command.env("CARGO_TERM_COLOR", "always");
@@ -41,6 +42,9 @@ impl Ci {
         }
         let without = if self.skip_tests { " (without tests)" } else { "" };
         say!("ci: green{without} in {}", seconds(start.elapsed()));
+        for check in unchecked {
+            say!("ci: NOT CHECKED: {check}");
+        }
         Ok(ExitCode::SUCCESS)
     }
 
@@ -52,17 +56,12 @@ impl Ci {
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         // The shape of a first build, without the drivers of servers: the workspace's lints never compile it.
         let alone = ["clippy", "--package", "portal", "--locked", "--", "-D", "warnings"];
-        let mut steps = Vec::new();
-        if has("deny") {
-            let deny = ["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
-            steps.push(Step { name: "dependencies", command: cargo(&deny) });
-        } else {
-            say!("{:<14}skipped: `cargo install cargo-deny --locked` turns it on", "dependencies");
-        }
-        steps.push(Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) });
-        steps.push(Step { name: "lints", command: cargo(&lints) });
-        steps.push(Step { name: "one process", command: cargo(&alone) });
-        steps.push(Step { name: "documentation", command: docs });
+        let mut steps = vec![
+            Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) },
+            Step { name: "lints", command: cargo(&lints) },
+            Step { name: "one process", command: cargo(&alone) },
+            Step { name: "documentation", command: docs },
+        ];
         if !self.skip_tests {
             let build = cargo(&["test", "--workspace", "--locked", "--no-run"]);
             steps.push(Step { name: "build", command: build });
@@ -70,6 +69,27 @@ impl Ci {
         }
         steps
     }
+}
+
+/// Returns the checks of the dependencies that are possible on this machine, and what can't be checked here.
+fn dependencies() -> (Vec<Step>, Vec<&'static str>) {
+    if !has("deny") {
+        let unchecked = "bans, licences, sources and known vulnerabilities of the dependencies: \
+                         `cargo install cargo-deny --locked` turns these checks on";
+        return (Vec::new(), vec![unchecked]);
+    }
+    let deny = ["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
+    let mut steps = vec![Step { name: "dependencies", command: cargo(&deny) }];
+    // A step of its own: if the database can't be reached, that is no fault of the dependencies.
+    if !succeeds(&mut cargo(&["deny", "fetch", "db"])) {
+        let unchecked = "known vulnerabilities of the dependencies: the advisory database of RustSec can't be \
+                         reached (`cargo deny fetch db` says why)";
+        return (steps, vec![unchecked]);
+    }
+    // The same database as that of `cargo audit`.
+    let advisories = ["deny", "--locked", "check", "--disable-fetch", "advisories"];
+    steps.push(Step { name: "advisories", command: cargo(&advisories) });
+    (steps, Vec::new())
 }
 
 #[cfg(test)]
@@ -80,7 +100,7 @@ mod tests {
     fn the_tests_are_left_out_only_on_demand() {
         let names = |skip_tests| {
             let steps = Ci { skip_tests, verbose: false }.steps();
-            steps.into_iter().map(|step| step.name).filter(|name| *name != "dependencies").collect::<Vec<_>>()
+            steps.into_iter().map(|step| step.name).collect::<Vec<_>>()
         };
         assert_eq!(names(false), ["format", "lints", "one process", "documentation", "build", "tests"]);
         assert_eq!(names(true), ["format", "lints", "one process", "documentation"]);
