@@ -1,6 +1,7 @@
 //! Calls over the bus: decode → app → encode. The token becomes an identity here.
 
 mod commands;
+mod corrections;
 mod lists;
 mod past;
 
@@ -88,6 +89,7 @@ impl CallHandler for Calls {
             "GetHistory" => self.history(call).await,
             "GetVersion" => self.version(call).await,
             "DiffVersions" => self.compare(call).await,
+            "ListCorrections" => self.corrections(call).await,
             _ => Err(unreadable("there is no such method").into()),
         }
     }

@@ -5,7 +5,7 @@ use kernel::{ArticleId, Label, MessageId, Timestamp, Trace, UserId, Version};
 use prost::Message;
 use proto::news::v1 as messages;
 
-use crate::domain::{Article, Byline, Change, Correction, Slug, State, Story};
+use crate::domain::{Article, Byline, Change, Correction, Retraction, Slug, State, Story};
 
 /// The reason why a message can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +59,6 @@ pub fn article_of_event(body: &[u8]) -> Result<Article, CodecError> {
 
 /// Returns the article as a message, with its content if `with_content` is set.
 pub fn encode(article: &Article, with_content: bool) -> messages::Article {
-    let correction = |each: &Correction| messages::Correction {
-        kind: each.kind.clone(),
-        text: each.text.clone(),
-        at_ms: each.at.millis(),
-        version: each.version.number(),
-    };
     let story = &article.story;
     messages::Article {
         id: article.id.to_string(),
@@ -88,7 +82,11 @@ pub fn encode(article: &Article, with_content: bool) -> messages::Article {
         created_at_ms: article.created_at.millis(),
         updated_at_ms: article.updated_at.millis(),
         published_at_ms: article.published_at.map(Timestamp::millis),
-        corrections: article.corrections.iter().map(correction).collect(),
+        corrections: article.corrections.iter().map(encode_correction).collect(),
+        scheduled_at_ms: article.scheduled_at.map(Timestamp::millis),
+        retraction: article.retraction.as_ref().map(encode_retraction),
+        review_note: article.review_note.clone(),
+        state_since_ms: Some(article.state_since.millis()),
     }
 }
 
@@ -102,12 +100,6 @@ pub fn decode(article: messages::Article) -> Result<Article, CodecError> {
         None => Some(author),
         Some("") => None,
         Some(owner) => Some(owner.parse().map_err(|_| CodecError::Field("byline_of"))?),
-    };
-    let correction = |each: messages::Correction| Correction {
-        kind: each.kind,
-        text: each.text,
-        at: Timestamp::from_millis(each.at_ms),
-        version: Version::new(each.version),
     };
     if article.version == 0 {
         return Err(CodecError::Field("version"));
@@ -132,6 +124,38 @@ pub fn decode(article: messages::Article) -> Result<Article, CodecError> {
         created_at: Timestamp::from_millis(article.created_at_ms),
         updated_at: Timestamp::from_millis(article.updated_at_ms),
         published_at: article.published_at_ms.map(Timestamp::from_millis),
-        corrections: article.corrections.into_iter().map(correction).collect(),
+        corrections: article.corrections.into_iter().map(decode_correction).collect::<Result<_, _>>()?,
+        state_since: Timestamp::from_millis(article.state_since_ms.unwrap_or(article.updated_at_ms)),
+        scheduled_at: article.scheduled_at_ms.map(Timestamp::from_millis),
+        retraction: article.retraction.map(decode_retraction),
+        review_note: article.review_note,
     })
+}
+
+/// Returns a correction as a message.
+pub fn encode_correction(correction: &Correction) -> messages::Correction {
+    messages::Correction {
+        kind: correction.kind.to_string(),
+        text: correction.text.clone(),
+        at_ms: correction.at.millis(),
+        version: correction.version.number(),
+    }
+}
+
+fn decode_correction(correction: messages::Correction) -> Result<Correction, CodecError> {
+    Ok(Correction {
+        kind: correction.kind.parse().map_err(|_| CodecError::Field("corrections"))?,
+        text: correction.text,
+        at: Timestamp::from_millis(correction.at_ms),
+        version: Version::new(correction.version),
+    })
+}
+
+/// Returns the notice of a retraction as a message.
+pub fn encode_retraction(retraction: &Retraction) -> messages::Retraction {
+    messages::Retraction { reason: retraction.reason.clone(), at_ms: retraction.at.millis() }
+}
+
+fn decode_retraction(retraction: messages::Retraction) -> Retraction {
+    Retraction { reason: retraction.reason, at: Timestamp::from_millis(retraction.at_ms) }
 }

@@ -27,9 +27,9 @@ pub use codec::{CodecError, article_of_event, decode, event_message};
 pub use config::{Config, NewsroomConfig, ReadsConfig};
 pub use consumers::{Erasure, Projection};
 pub use domain::{
-    AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, DiffOp, DiffPart, Event, Filter,
-    HistoryEntry, IllegalTransition, NewDraft, Newsroom, Order, Part, Position, Slug, Start, State, Story,
-    StoryInput, StoryPatch, Transition, UnknownName,
+    AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, CorrectionInput, CorrectionKind, DiffOp,
+    DiffPart, Event, Filter, HistoryEntry, HistoryPage, IllegalTransition, NewDraft, Newsroom, Order, Part, Position,
+    Retraction, Slug, Standing, Start, State, Story, StoryInput, StoryPatch, Transition, UnknownName,
 };
 pub use ports::{CommandKey, Listing, Positions, Sizes};
 pub use store::{BylineColumns, RecordError, read_event, write_event};
@@ -70,6 +70,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
         consumers,
         workers: vec![
             Arc::new(Relay::new(outbox, bus.clone())),
+            Arc::new(workers::PublishScheduled(app.clone())),
             Arc::new(workers::forget_answers(app.clone(), surroundings.clock.clone())),
             Arc::new(Erasing::new("news.erasures", app.erasures(), bus.clone())),
         ],

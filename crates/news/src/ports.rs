@@ -13,7 +13,9 @@ use chassis::{Erasable, StoreFailure};
 use kernel::{ArticleId, Class, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{Article, ChainLink, Change, Filter, HistoryEntry, Part, Position};
+use crate::domain::{
+    Article, ArticleCorrection, ChainLink, Change, CorrectionPart, Filter, HistoryPage, Part, Past, Position,
+};
 
 /// A change of an article with the message that announces it to other services.
 #[derive(Debug, Clone)]
@@ -109,16 +111,29 @@ pub trait EventStore: Send + Sync + 'static {
     async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure>;
 
     /// Returns the history of an article before the version `before` (or all of it), the newest version
-    /// first, at most `limit` entries.
+    /// first. It examines at most `limit` versions, and shows those of `past`.
     ///
     /// * `a_history_names_accounts_events_and_changed_fields`
     /// * `pages_of_a_history_join_without_a_gap`
+    /// * `a_history_for_readers_compares_the_versions_that_they_saw`
     async fn history(
         &self,
         id: ArticleId,
+        past: Past,
         before: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<HistoryEntry>, StoreFailure>;
+    ) -> Result<HistoryPage, StoreFailure>;
+
+    /// Returns the articles that wait for their time of publication, the next one first, at most `limit`.
+    ///
+    /// * `scheduled_articles_come_in_the_order_of_their_times`
+    async fn scheduled(&self, limit: u32) -> Result<Vec<(ArticleId, Timestamp)>, StoreFailure>;
+
+    /// Returns a part of the corrections of all published articles, the newest first.
+    ///
+    /// * `corrections_are_listed_as_long_as_their_article_is_public`
+    /// * `pages_of_corrections_join_without_a_gap`
+    async fn corrections(&self, part: &CorrectionPart) -> Result<Vec<ArticleCorrection>, StoreFailure>;
 
     /// Returns the stored links of an article's chain after the version `after` (or from the first), in their
     /// order, at most `limit`. The result is empty if there are none.

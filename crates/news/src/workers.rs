@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chassis::Forgetting;
-use kernel::Clock;
+use async_trait::async_trait;
+use chassis::{Forgetting, Step, Worker};
+use kernel::{Clock, Fault};
+use tokio::sync::Notify;
 
 use crate::app::App;
 
@@ -18,4 +20,23 @@ pub fn forget_answers(app: Arc<App>, clock: Arc<dyn Clock>) -> Forgetting {
         let app = app.clone();
         async move { app.forget_answers(most).await }
     })
+}
+
+/// The worker that publishes scheduled articles when their time comes.
+pub struct PublishScheduled(pub Arc<App>);
+
+#[async_trait]
+impl Worker for PublishScheduled {
+    fn name(&self) -> &'static str {
+        "news.schedule"
+    }
+
+    async fn step(&self) -> Result<Step, Box<dyn Fault>> {
+        let pause = self.0.publish_due().await?;
+        Ok(if pause.is_zero() { Step::Worked } else { Step::IdleFor(pause) })
+    }
+
+    fn wake(&self) -> Arc<Notify> {
+        self.0.scheduled()
+    }
 }

@@ -17,6 +17,8 @@ use crate::values::causes;
 pub enum Step {
     /// There was nothing to do: wait for a wake-up.
     Idle,
+    /// There will be something to do after this time: wait so long, or for a wake-up. At most [`POLL`].
+    IdleFor(Duration),
     /// There was something to do, and there may be more.
     Worked,
 }
@@ -65,6 +67,10 @@ pub async fn drive(service: &'static str, worker: Arc<dyn Worker>, stop: Cancell
             Ok(Step::Idle) => {
                 failures = 0;
                 POLL
+            }
+            Ok(Step::IdleFor(time)) => {
+                failures = 0;
+                time.min(POLL)
             }
             Err(()) => {
                 failures = failures.saturating_add(1);

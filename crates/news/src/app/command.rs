@@ -5,7 +5,7 @@ use kernel::{ArticleId, Expected, Identity, MessageId};
 
 use super::{App, Done, NewArticle, NewsError, newest};
 use crate::codec;
-use crate::domain::{AccessDenied, Action, Article, Change, may_change};
+use crate::domain::{AccessDenied, Action, ActionError, Article, Change, Event, allowed, may_change};
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey};
 
 /// A change that a caller wants.
@@ -68,7 +68,7 @@ impl App {
         let at = self.clock.now();
         loop {
             let article = self.events.latest(id).await?.ok_or(AccessDenied::NotThere)?;
-            may_change(caller, action.transition(), &article, &self.newsroom)?;
+            let standing = may_change(caller, action.transition(), &article, &self.newsroom)?;
             if !expected.admits(article.version) {
                 return Err(NewsError::Stale { current: Some(article.version) });
             }
@@ -76,7 +76,8 @@ impl App {
                 Some(version) => self.events.version(id, version).await?,
                 None => None,
             };
-            let Some(change) = action.apply(&article, older.as_ref(), caller, at)? else {
+            let change = action.apply(&article, older.as_ref(), caller, standing, at);
+            let Some(change) = change.map_err(|error| self.refusal(error, caller, &article))? else {
                 return Ok(article);
             };
             let changes = self.with_messages(vec![change]);
@@ -86,6 +87,16 @@ impl App {
                     outcome?;
                     return newest(changes);
                 }
+            }
+        }
+    }
+
+    /// Returns the refusal of an action, with what the caller can do instead.
+    fn refusal(&self, error: ActionError, caller: &Identity, article: &Article) -> NewsError {
+        match error {
+            ActionError::Invalid(faults) => NewsError::Invalid(faults),
+            ActionError::Illegal(illegal) => {
+                NewsError::Illegal { illegal, allowed: allowed(caller, article, &self.newsroom) }
             }
         }
     }
@@ -117,6 +128,9 @@ impl App {
                 event = %change.event,
                 "an article has a new version"
             );
+            if change.event == Event::Scheduled {
+                self.scheduled.notify_one();
+            }
         }
         Ok(())
     }

@@ -26,13 +26,15 @@ impl App {
         let mut input = new.story;
         input.lang = input.lang.or_else(|| self.newsroom.language.clone());
         let byline = Byline::by_writer(input.byline.as_deref(), None, caller);
-        let (story, byline) = with_byline(Story::parse(input), byline)?;
+        let (story, byline) = with_byline(Story::parse(input), byline).map_err(NewsError::Invalid)?;
         let (id, at) = (ArticleId::new(self.ids.next()), self.clock.now());
         let candidates = Slug::candidates(&story.title, id);
         let (section, slug, author) = (self.section, candidates[0].clone(), caller.user);
         let mut changes = vec![Article::draft(NewDraft { id, section, slug, story, byline, author, at })];
         if new.publish {
-            changes.push(changes[0].article.publish(author, at)?);
+            let published = changes[0].article.publish(author, at);
+            let illegal = |illegal| NewsError::Illegal { illegal, allowed: Vec::new() };
+            changes.push(published.map_err(illegal)?);
         }
         // Two articles may have one title. The last candidate contains the id and is always free.
         for slug in candidates {

@@ -4,7 +4,7 @@ use chassis::StoreFailure;
 use kernel::{Class, Fault, FieldFault, Kind, Version};
 use serde_json::{Map, Value};
 
-use crate::domain::{AccessDenied, ActionError, IllegalTransition, Transition};
+use crate::domain::{AccessDenied, IllegalTransition, Transition};
 use crate::ports::AppendError;
 
 /// The reason why a use case of a section failed.
@@ -25,8 +25,13 @@ pub enum NewsError {
         current: Option<Version>,
     },
     /// The state machine has no such transition.
-    #[error(transparent)]
-    Illegal(#[from] IllegalTransition),
+    #[error("{illegal}")]
+    Illegal {
+        /// The state and the transition.
+        illegal: IllegalTransition,
+        /// The transitions that are legal now and that the caller is allowed to request.
+        allowed: Vec<Transition>,
+    },
     /// The account of the caller's token was erased.
     #[error("The account of this token was erased.")]
     Erased,
@@ -48,15 +53,6 @@ pub enum NewsError {
     /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreFailure),
-}
-
-impl From<ActionError> for NewsError {
-    fn from(error: ActionError) -> Self {
-        match error {
-            ActionError::Illegal(illegal) => NewsError::Illegal(illegal),
-            ActionError::Invalid(faults) => NewsError::Invalid(faults),
-        }
-    }
 }
 
 impl From<AppendError> for NewsError {
@@ -83,9 +79,10 @@ impl Fault for NewsError {
             NewsError::Denied(AccessDenied::NotThere) => Class::own(Kind::NotFound, "not_found"),
             NewsError::Denied(AccessDenied::Role(_)) => Class::own(Kind::Forbidden, "role_required"),
             NewsError::Denied(AccessDenied::SelfReview) => Class::own(Kind::Forbidden, "self_review"),
+            NewsError::Denied(AccessDenied::Retracted(_)) => Class::own(Kind::Gone, "retracted"),
             NewsError::Invalid(_) => Class::own(Kind::Invalid, "invalid"),
             NewsError::Stale { .. } => Class::own(Kind::Stale, "stale_version"),
-            NewsError::Illegal(_) => Class::own(Kind::Conflict, "illegal_transition"),
+            NewsError::Illegal { .. } => Class::own(Kind::Conflict, "illegal_transition"),
             NewsError::Erased => Class::own(Kind::Unauthenticated, "invalid_token"),
             NewsError::StillRunning | NewsError::Answered => Class::own(Kind::Conflict, "still_running"),
             NewsError::KeyReused => Class::own(Kind::Invalid, "idempotency_key_reused"),
@@ -108,9 +105,12 @@ impl Fault for NewsError {
             NewsError::Stale { current: Some(version) } => {
                 extra.insert("current_version".to_owned(), version.number().into());
             }
-            NewsError::Illegal(illegal) => {
-                let allowed: Vec<&str> =
-                    illegal.state.allowed().into_iter().map(Transition::as_str).collect();
+            NewsError::Denied(AccessDenied::Retracted(retraction)) => {
+                extra.insert("reason".to_owned(), retraction.reason.clone().into());
+                extra.insert("retracted_at".to_owned(), retraction.at.to_string().into());
+            }
+            NewsError::Illegal { illegal, allowed } => {
+                let allowed: Vec<&str> = allowed.iter().copied().map(Transition::as_str).collect();
                 extra.insert("state".to_owned(), illegal.state.as_str().into());
                 extra.insert("allowed".to_owned(), allowed.into());
             }

@@ -30,7 +30,9 @@ impl App {
             None => self.view.get(id).await?,
             Some(version) => self.get_since(who, id, version).await?,
         };
-        Ok(article.filter(|article| may_see(who, article)).ok_or(AccessDenied::NotThere)?)
+        let article = article.ok_or(AccessDenied::NotThere)?;
+        may_see(who, &article)?;
+        Ok(article)
     }
 
     async fn get_since(
@@ -46,9 +48,8 @@ impl App {
             return Ok(Some(article));
         }
         // A wait would reveal the article to a caller who may not see it.
-        let Some(latest) = self.events.latest(id).await?.filter(|article| may_see(who, article)) else {
-            return Ok(None);
-        };
+        let Some(latest) = self.events.latest(id).await? else { return Ok(None) };
+        may_see(who, &latest)?;
         // The version is not written yet, so no projection is on its way.
         if latest.version < version {
             return Err(NewsError::NotYetProjected);

@@ -1,6 +1,7 @@
 //! The use cases of a news section: one file for each, and one for all commands on articles.
 
 mod command;
+mod corrections;
 mod create;
 mod erase;
 mod error;
@@ -10,6 +11,7 @@ mod once;
 mod past;
 mod project;
 mod replay;
+mod schedule;
 mod verify;
 
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use chassis::StoreFailure;
 use kernel::{Clock, Ids, Section};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::domain::{Article, Newsroom};
 use crate::ports::{ChangeWithMessage, EventStore, NewsView};
@@ -43,6 +45,8 @@ pub struct App {
     // Counts the projections of this process, so that readers that wait for a version are woken.
     projected: watch::Sender<u64>,
     running: once::RunningCommands,
+    // Wakes the publication of scheduled articles when one is scheduled.
+    scheduled: Arc<Notify>,
     // Comparing long texts is work for a processor, so the number of comparisons at a time is limited.
     comparing: Arc<Semaphore>,
 }
@@ -79,6 +83,7 @@ impl App {
             patience,
             projected: watch::Sender::new(0),
             running: once::RunningCommands::default(),
+            scheduled: Arc::default(),
             comparing: Arc::new(Semaphore::new(past::COMPARING)),
         }
     }
@@ -86,6 +91,11 @@ impl App {
     /// Returns the section.
     pub fn section(&self) -> Section {
         self.section
+    }
+
+    /// Returns the signal that an article was scheduled.
+    pub fn scheduled(&self) -> Arc<Notify> {
+        self.scheduled.clone()
     }
 
     /// Checks that the event store answers.

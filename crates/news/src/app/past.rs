@@ -6,20 +6,18 @@ use kernel::{ArticleId, FieldFault, Identity, MAX_LIMIT, Timestamp, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{App, NewsError};
-use crate::domain::{AccessDenied, Article, DiffPart, HistoryEntry, Past, diff, may_look_back};
+use crate::domain::{AccessDenied, Article, DiffPart, HistoryPage, Past, diff, may_look_back};
 
 /// The most comparisons of texts at a time.
 pub(super) const COMPARING: usize = 2;
 /// The longest wait of a further comparison. Most take a few milliseconds, the longest a quarter of a second.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A page of the history of an article.
+/// A page of the history of an article, with its newest version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// The newest first. For readers, only versions that were public.
-    pub entries: Vec<HistoryEntry>,
-    /// Older versions are before this one; `None` if there are none.
-    pub next: Option<Version>,
+    /// The page. For readers, only versions that were public.
+    pub page: HistoryPage,
     /// The newest version of the article.
     pub newest: Version,
 }
@@ -50,10 +48,8 @@ impl App {
             return Err(NewsError::Invalid(vec![FieldFault::new("/limit", "out_of_range", why)]));
         }
         let (now, past) = self.look_back(who, id).await?;
-        let mut entries = self.events.history(id, before, limit).await?;
-        let next = entries.last().map(|oldest| oldest.version).filter(|oldest| *oldest > Version::FIRST);
-        entries.retain(|entry| past.shows(entry.state));
-        Ok(History { entries, next, newest: now.version })
+        let page = self.events.history(id, past, before, limit).await?;
+        Ok(History { page, newest: now.version })
     }
 
     /// Returns an article at an older version or an earlier time.
@@ -95,7 +91,7 @@ impl App {
     /// Returns the newest version of an article, and which versions the caller may see.
     async fn look_back(&self, who: Option<&Identity>, id: ArticleId) -> Result<(Article, Past), NewsError> {
         let now = self.events.latest(id).await?.ok_or(AccessDenied::NotThere)?;
-        let past = may_look_back(who, &now).ok_or(AccessDenied::NotThere)?;
+        let past = may_look_back(who, &now)?;
         Ok((now, past))
     }
 

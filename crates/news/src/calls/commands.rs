@@ -2,7 +2,7 @@
 
 use bus::Call;
 use bytes::Bytes;
-use kernel::{Expected, Identity, Refusal, Version};
+use kernel::{Expected, Identity, Refusal, Timestamp, Version};
 use prost::Message;
 use proto::news::v1 as messages;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Calls, Failure, decoded, id_of, unreadable};
 use crate::app::{Command, Done, NewArticle, Target};
 use crate::codec::{capitalised, encode};
-use crate::domain::{Action, StoryInput, StoryPatch};
+use crate::domain::{Action, CorrectionInput, StoryInput, StoryPatch};
 use crate::ports::CommandKey;
 
 /// The longest key: the longest one that the edge accepts, and the mark of a key for retries.
@@ -68,6 +68,14 @@ fn target(request: messages::CommandRequest) -> Result<Target, Failure> {
         Requested::Unpublish(_) => Action::Unpublish,
         Requested::Restore(restore) => Action::Restore(Version::new(restore.version)),
         Requested::Undelete(_) => Action::Undelete,
+        Requested::Submit(_) => Action::Submit,
+        Requested::Return(back) => Action::Return(back.note),
+        Requested::Approve(_) => Action::Approve,
+        Requested::Schedule(schedule) => Action::Schedule(Timestamp::from_millis(schedule.at_ms)),
+        Requested::Unschedule(_) => Action::Unschedule,
+        Requested::Correct(correct) => Action::Correct(correction(correct)),
+        Requested::Retract(retract) => Action::Retract(retract.reason),
+        Requested::Reinstate(_) => Action::Reinstate,
     };
     Ok(Target::Existing { id: id_of(&request.id)?, expected: expected(request.expected)?, action })
 }
@@ -108,4 +116,9 @@ fn story_patch(patch: messages::ArticlePatch) -> StoryPatch {
         region: patch.region,
         byline: patch.author,
     }
+}
+
+fn correction(correct: messages::CorrectArticle) -> CorrectionInput {
+    let patch = correct.patch.map(story_patch).unwrap_or_default();
+    CorrectionInput { kind: correct.kind, text: correct.text, patch }
 }

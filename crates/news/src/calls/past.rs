@@ -8,6 +8,7 @@ use proto::news::v1 as messages;
 
 use super::{Calls, Failure, decoded, id_of, replied, unreadable};
 use crate::app::{History, Which};
+use crate::codec::{encode_correction, encode_retraction};
 use crate::domain::{DiffOp, DiffPart, HistoryEntry};
 
 impl Calls {
@@ -16,10 +17,10 @@ impl Calls {
         let caller = self.caller(call).await?;
         let (id, before) = (id_of(&request.id)?, request.before.map(Version::new));
         let history = self.app.history(caller.as_ref(), id, before, request.limit).await;
-        let History { entries, next, newest } = history?;
+        let History { page, newest } = history?;
         let reply = messages::GetHistoryReply {
-            entries: entries.into_iter().map(entry).collect(),
-            next_before: next.map(Version::number),
+            entries: page.entries.into_iter().map(entry).collect(),
+            next_before: page.next.map(Version::number),
             version: newest.number(),
         };
         Ok(reply.encode_to_vec().into())
@@ -54,6 +55,10 @@ fn entry(entry: HistoryEntry) -> messages::HistoryEntry {
         at_ms: entry.at.millis(),
         changed: entry.changed.into_iter().map(str::to_owned).collect(),
         from_version: entry.from.map(Version::number),
+        note: entry.note,
+        scheduled_at_ms: entry.scheduled_at.map(Timestamp::millis),
+        retraction: entry.retraction.as_ref().map(encode_retraction),
+        correction: entry.correction.as_ref().map(encode_correction),
     }
 }
 

@@ -1,108 +1,24 @@
-//! The editorial workflow: what callers can do to an article, in which states, who is allowed to, and the
-//! event that it leads to.
+//! The actions on articles: what callers can do, and the change that it leads to. Which of them are legal is
+//! in [`super::workflow`].
 //!
-//! A new action is a variant of [`Transition`] with its permission and its row in [`State::on`], a variant of
-//! [`Action`] with what the action needs, and its function.
+//! A new action is a variant of [`Action`] with what the action needs, and its function.
 
-use kernel::{FieldFault, Identity, TextError, Timestamp, UserId, Version};
+use std::time::Duration;
 
-use super::state::named;
-use super::{Article, Byline, NewDraft, State, Story, StoryInput, StoryPatch};
+use kernel::{FieldFault, Identity, TextError, Timestamp, UserId, Version, multiline};
+use uuid::Uuid;
 
-named! {
-    /// An event in the life of an article. Stores and routing keys contain the name.
-    Event, "event of an article":
-    /// The article was created.
-    Drafted = "drafted",
-    /// An article that is not public got a new version.
-    Edited = "edited",
-    /// The article became public.
-    Published = "published",
-    /// A public article got a new version.
-    Updated = "updated",
-    /// The article was deleted.
-    Deleted = "deleted",
-    /// The article was withdrawn without a notice.
-    Unpublished = "unpublished",
-    /// A deleted article came back.
-    Undeleted = "undeleted",
-    /// The article got a new version with the text of an older one.
-    Restored = "restored",
-}
+use super::workflow::{Event, IllegalTransition, Standing, Transition};
+use super::{
+    Article, Byline, Correction, CorrectionKind, NewDraft, Retraction, State, Story, StoryInput, StoryPatch,
+};
 
-named! {
-    /// A step in the state machine of an article. Refusals contain the name.
-    Transition, "transition of an article":
-    /// A new text.
-    Revise = "revise",
-    /// Publication.
-    Publish = "publish",
-    /// Deletion.
-    Delete = "delete",
-    /// Withdrawal without a notice.
-    Unpublish = "unpublish",
-    /// The text of an older version again.
-    Restore = "restore",
-    /// The return of a deleted article.
-    Undelete = "undelete",
-}
-
-/// The callers who are allowed to request a transition, among those who may see the article.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Editors of the section; and the author, as long as the article is a draft.
-    AuthorOfDraft,
-    /// Editors of the section.
-    Editor,
-    /// Editors of the section. For their own articles the newsroom must allow self-review, unless they are
-    /// admins.
-    Reviewer,
-}
-
-impl Transition {
-    /// Returns who is allowed to request this transition.
-    pub const fn permission(self) -> Permission {
-        match self {
-            Transition::Revise | Transition::Restore | Transition::Delete => Permission::AuthorOfDraft,
-            Transition::Publish => Permission::Reviewer,
-            Transition::Unpublish | Transition::Undelete => Permission::Editor,
-        }
-    }
-}
-
-impl State {
-    /// Returns the event and the next state of an article in this state; `None` if the transition is illegal
-    /// here. This is the state table, and the only place that knows it.
-    pub const fn on(self, transition: Transition) -> Option<(Event, State)> {
-        use State::{Approved, Deleted, Draft, InReview, Published, Scheduled, Unpublished};
-        match (transition, self) {
-            (Transition::Revise, Published) => Some((Event::Updated, Published)),
-            (Transition::Revise, Draft | InReview | Approved | Scheduled | Unpublished) => {
-                Some((Event::Edited, self))
-            }
-            // A scheduled article is published when its time comes, or unscheduled first.
-            (Transition::Publish, Draft | Approved | Unpublished) => Some((Event::Published, Published)),
-            // A published article is retracted, not deleted: readers have seen it.
-            (Transition::Delete, Draft | InReview | Approved | Unpublished) => {
-                Some((Event::Deleted, Deleted))
-            }
-            (Transition::Unpublish, Published) => Some((Event::Unpublished, Unpublished)),
-            // Legal wherever a revision is.
-            (Transition::Restore, Draft | InReview | Approved | Scheduled | Published | Unpublished) => {
-                Some((Event::Restored, self))
-            }
-            // The next state is the one before the deletion. Only the history knows it: `Article::undelete`
-            // sets it.
-            (Transition::Undelete, Deleted) => Some((Event::Undeleted, Draft)),
-            _ => None,
-        }
-    }
-
-    /// Returns the transitions that are legal in this state, for any caller.
-    pub fn allowed(self) -> Vec<Transition> {
-        Transition::ALL.into_iter().filter(|transition| self.on(*transition).is_some()).collect()
-    }
-}
+/// The longest note, correction or reason of a retraction, in characters.
+const MAX_NOTE: usize = 2_000;
+/// The most corrections of an article. Every list shows them.
+const MAX_CORRECTIONS: usize = 20;
+/// The longest time until a scheduled publication. A year has 366 days at most.
+const MAX_AHEAD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A change of an article: the event, and the article after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,16 +31,6 @@ pub struct Change {
     pub by: UserId,
     /// The version whose text came back, if an older version was restored.
     pub from: Option<Version>,
-}
-
-/// The state machine has no such transition.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The action `{transition}` is not possible for an article in the state `{state}`.")]
-pub struct IllegalTransition {
-    /// The state of the article.
-    pub state: State,
-    /// The transition that was requested.
-    pub transition: Transition,
 }
 
 /// An action on an article that exists, with what it needs. None of it is checked yet.
@@ -144,6 +50,33 @@ pub enum Action {
     Restore(Version),
     /// Brings the article back in the state that it had before its deletion.
     Undelete,
+    /// Submits the draft for review.
+    Submit,
+    /// Returns the article to its author with this note.
+    Return(String),
+    /// Approves the article.
+    Approve,
+    /// Publishes the article at this time.
+    Schedule(Timestamp),
+    /// Cancels the scheduled publication.
+    Unschedule,
+    /// Corrects the article in public.
+    Correct(CorrectionInput),
+    /// Withdraws the article with a notice that has this reason.
+    Retract(String),
+    /// Makes the retracted article public again.
+    Reinstate,
+}
+
+/// A correction as a client sent it. Nothing in it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorrectionInput {
+    /// The name of a [`CorrectionKind`].
+    pub kind: String,
+    /// What was wrong and what is right.
+    pub text: String,
+    /// The changes of the article.
+    pub patch: StoryPatch,
 }
 
 /// The reason why an action on an article is impossible.
@@ -157,6 +90,18 @@ pub enum ActionError {
     Invalid(Vec<FieldFault>),
 }
 
+impl From<Vec<FieldFault>> for ActionError {
+    fn from(faults: Vec<FieldFault>) -> Self {
+        ActionError::Invalid(faults)
+    }
+}
+
+impl From<FieldFault> for ActionError {
+    fn from(fault: FieldFault) -> Self {
+        ActionError::Invalid(vec![fault])
+    }
+}
+
 impl Action {
     /// Returns the transition that the state machine checks.
     pub const fn transition(&self) -> Transition {
@@ -167,6 +112,14 @@ impl Action {
             Action::Unpublish => Transition::Unpublish,
             Action::Restore(_) => Transition::Restore,
             Action::Undelete => Transition::Undelete,
+            Action::Submit => Transition::Submit,
+            Action::Return(_) => Transition::Return,
+            Action::Approve => Transition::Approve,
+            Action::Schedule(_) => Transition::Schedule,
+            Action::Unschedule => Transition::Unschedule,
+            Action::Correct(_) => Transition::Correct,
+            Action::Retract(_) => Transition::Retract,
+            Action::Reinstate => Transition::Reinstate,
         }
     }
 
@@ -194,52 +147,120 @@ impl Action {
         article: &Article,
         older: Option<&Article>,
         caller: &Identity,
+        standing: Standing,
         at: Timestamp,
     ) -> Result<Option<Change>, ActionError> {
-        article.next_step(self.transition())?;
-        let by = caller.user;
-        let change = match self {
+        let next = article.step(self.transition(), standing, caller.user, at)?;
+        Ok(Some(match self {
+            Action::Patch(patch) if *patch == StoryPatch::default() => return Ok(None),
             Action::Revise(input) => {
                 let mut input = input.clone();
                 input.lang = input.lang.or_else(|| article.story.lang.clone());
                 let byline = Byline::by_writer(input.byline.as_deref(), Some(&article.byline), caller);
                 let (story, byline) = with_byline(Story::parse(input), byline)?;
-                article.revise(story, byline, by, at)
+                next.with_text(story, byline)
             }
-            Action::Patch(patch) if *patch == StoryPatch::default() => return Ok(None),
             Action::Patch(patch) => {
-                let byline = Byline::by_writer(patch.byline.as_deref(), Some(&article.byline), caller);
-                let (story, byline) = with_byline(article.story.patched(patch.clone()), byline)?;
-                article.revise(story, byline, by, at)
+                let (story, byline) = patched(article, patch, caller)?;
+                next.with_text(story, byline)
             }
-            Action::Publish => article.publish(by, at),
-            Action::Delete => article.delete(by, at),
-            Action::Unpublish => article.unpublish(by, at),
             Action::Restore(_) => {
                 let missing = || FieldFault::new("/version", "not_found", "the article has no such version");
-                let old = older.ok_or_else(|| ActionError::Invalid(vec![missing()]))?;
-                article.restore(old, by, at)
+                next.with_text_of(older.ok_or_else(missing)?)
             }
-            Action::Undelete => article.undelete(older.map_or(State::Draft, |older| older.state), by, at),
-        };
-        Ok(Some(change?))
+            Action::Undelete => next.with_state(older.map_or(State::Draft, |older| older.state)),
+            Action::Return(note) => next.with_review_note(checked_text("/note", note)?),
+            Action::Schedule(time) => next.with_schedule(checked_time(*time, at)?),
+            Action::Correct(input) => corrected(next, article, input, caller)?,
+            Action::Retract(reason) => next.with_retraction(checked_text("/reason", reason)?),
+            Action::Publish => next.with_publication(),
+            Action::Delete
+            | Action::Unpublish
+            | Action::Submit
+            | Action::Approve
+            | Action::Unschedule
+            | Action::Reinstate => next,
+        }))
     }
+}
+
+/// Returns the text and the byline of an article after a patch.
+fn patched(
+    article: &Article,
+    patch: &StoryPatch,
+    caller: &Identity,
+) -> Result<(Story, Byline), Vec<FieldFault>> {
+    let byline = Byline::by_writer(patch.byline.as_deref(), Some(&article.byline), caller);
+    with_byline(article.story.patched(patch.clone()), byline)
+}
+
+/// Returns the article after a correction, or every fault of the correction and of its patch.
+fn corrected(
+    next: Change,
+    article: &Article,
+    input: &CorrectionInput,
+    caller: &Identity,
+) -> Result<Change, Vec<FieldFault>> {
+    let names = CorrectionKind::ALL.map(CorrectionKind::as_str).join(", ");
+    let kind = input.kind.parse();
+    let kind =
+        kind.map_err(|_| FieldFault::new("/kind", "unknown_name", format!("must be one of {names}")));
+    let text = checked_text("/text", &input.text).and_then(|text| {
+        let most = format!("the article has {MAX_CORRECTIONS} corrections, which is the most");
+        let is_full = article.corrections.len() >= MAX_CORRECTIONS;
+        if is_full { Err(FieldFault::new("/text", "too_many", most)) } else { Ok(text) }
+    });
+    let patched = patched(article, &input.patch, caller).map_err(|mut faults| {
+        faults.iter_mut().for_each(|fault| fault.pointer.insert_str(0, "/patch"));
+        faults
+    });
+    match (kind, text, patched) {
+        (Ok(kind), Ok(text), Ok((story, byline))) => {
+            Ok(next.with_text(story, byline).with_correction(kind, text))
+        }
+        (kind, text, patched) => {
+            let own = kind.err().into_iter().chain(text.err());
+            Err(own.chain(patched.err().unwrap_or_default()).collect())
+        }
+    }
+}
+
+/// Checks a note, a reason or the text of a correction.
+fn checked_text(pointer: &str, text: &str) -> Result<String, FieldFault> {
+    match multiline(text, MAX_NOTE) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(FieldFault::new(pointer, error.code(), error.to_string())),
+    }
+}
+
+/// Checks the time of a scheduled publication.
+fn checked_time(time: Timestamp, now: Timestamp) -> Result<Timestamp, FieldFault> {
+    let latest = now.plus(MAX_AHEAD);
+    if time <= now {
+        let detail = format!("must be in the future; it is {now} now");
+        return Err(FieldFault::new("/at", "in_the_past", detail));
+    }
+    if time > latest {
+        let detail = format!("must be within a year: {latest} at the latest");
+        return Err(FieldFault::new("/at", "too_far", detail));
+    }
+    Ok(time)
 }
 
 /// Joins a story and its byline, or every fault of both.
 ///
 /// # Errors
-/// [`ActionError::Invalid`] with the faults of the story first.
+/// The faults of the story first.
 pub fn with_byline(
     story: Result<Story, Vec<FieldFault>>,
     byline: Result<Byline, TextError>,
-) -> Result<(Story, Byline), ActionError> {
+) -> Result<(Story, Byline), Vec<FieldFault>> {
     let byline = byline.map_err(|error| FieldFault::new("/author", error.code(), error.to_string()));
     match (story, byline) {
         (Ok(story), Ok(byline)) => Ok((story, byline)),
         (story, byline) => {
             let faults = story.err().unwrap_or_default().into_iter().chain(byline.err());
-            Err(ActionError::Invalid(faults.collect()))
+            Err(faults.collect())
         }
     }
 }
@@ -260,32 +281,39 @@ impl Article {
             updated_at: new.at,
             published_at: None,
             corrections: Vec::new(),
+            state_since: new.at,
+            scheduled_at: None,
+            retraction: None,
+            review_note: None,
         };
         Change { event: Event::Drafted, by: article.author, article, from: None }
     }
 
-    /// Returns the event and the state that a transition leads to.
+    /// Returns the next version, in the state that a transition leads to, and otherwise the same. What belongs
+    /// to a state ends with it: the time of a scheduled publication, the notice of a retraction, and the note
+    /// of a review.
     ///
     /// # Errors
     /// [`IllegalTransition`], if it is not legal in this state.
-    fn next_step(&self, transition: Transition) -> Result<(Event, State), IllegalTransition> {
-        self.state.on(transition).ok_or(IllegalTransition { state: self.state, transition })
-    }
-
-    /// Returns the next version in the state that a transition leads to, and otherwise the same.
-    fn step(&self, transition: Transition, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
-        let (event, state) = self.next_step(transition)?;
+    pub fn step(
+        &self,
+        transition: Transition,
+        standing: Standing,
+        by: UserId,
+        at: Timestamp,
+    ) -> Result<Change, IllegalTransition> {
+        let illegal = IllegalTransition { state: self.state, transition };
+        let (event, state) = self.state.on(transition, standing).ok_or(illegal)?;
         let article = Article {
             version: self.version.next(),
-            state,
             // The clocks of two machines differ. The time of a version never goes backwards.
             updated_at: at.max(self.updated_at),
             ..self.clone()
         };
-        Ok(Change { event, article, by, from: None })
+        Ok(Change { event, article, by, from: None }.with_state(state))
     }
 
-    /// Returns the next version with another text.
+    /// Returns the next version with another text, written by an editor.
     ///
     /// # Errors
     /// [`IllegalTransition`], as every function here.
@@ -296,44 +324,93 @@ impl Article {
         by: UserId,
         at: Timestamp,
     ) -> Result<Change, IllegalTransition> {
-        let mut change = self.step(Transition::Revise, by, at)?;
-        change.article.story = story;
-        change.article.byline = byline;
-        Ok(change)
+        Ok(self.step(Transition::Revise, Standing::Reviewer, by, at)?.with_text(story, byline))
     }
 
-    /// Returns the next version, which is public. The time of the first publication stays.
+    /// Returns the next version, which is public.
     pub fn publish(&self, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
-        let mut change = self.step(Transition::Publish, by, at)?;
-        change.article.published_at = self.published_at.or(Some(change.article.updated_at));
-        Ok(change)
+        Ok(self.step(Transition::Publish, Standing::Reviewer, by, at)?.with_publication())
+    }
+
+    /// Returns the next version, which is public because its scheduled time has come. The portal itself causes
+    /// it.
+    pub fn publish_scheduled(&self, at: Timestamp) -> Result<Change, IllegalTransition> {
+        let portal = UserId::new(Uuid::nil());
+        Ok(self.step(Transition::PublishScheduled, Standing::Reviewer, portal, at)?.with_publication())
     }
 
     /// Returns the next version, which is deleted.
     pub fn delete(&self, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
-        self.step(Transition::Delete, by, at)
+        self.step(Transition::Delete, Standing::Reviewer, by, at)
     }
 
     /// Returns the next version, which is not public.
     pub fn unpublish(&self, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
-        self.step(Transition::Unpublish, by, at)
+        self.step(Transition::Unpublish, Standing::Reviewer, by, at)
     }
 
-    /// Returns the next version with the text and the byline of `old`. The state and the public corrections
-    /// stay: going back to an older text takes back neither.
+    /// Returns the next version with the text and the byline of `old`, restored by an editor.
     pub fn restore(&self, old: &Article, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
-        let mut change = self.step(Transition::Restore, by, at)?;
-        change.article.story = old.story.clone();
-        change.article.byline = old.byline.clone();
-        change.from = Some(old.version);
-        Ok(change)
+        Ok(self.step(Transition::Restore, Standing::Reviewer, by, at)?.with_text_of(old))
     }
 
     /// Returns the next version in the state before the deletion.
     pub fn undelete(&self, before: State, by: UserId, at: Timestamp) -> Result<Change, IllegalTransition> {
-        let mut change = self.step(Transition::Undelete, by, at)?;
-        change.article.state = before;
-        Ok(change)
+        Ok(self.step(Transition::Undelete, Standing::Reviewer, by, at)?.with_state(before))
+    }
+}
+
+/// What a transition changes besides the version.
+impl Change {
+    fn with_state(mut self, state: State) -> Self {
+        let article = &mut self.article;
+        if article.state != state {
+            article.state_since = article.updated_at;
+        }
+        article.state = state;
+        article.scheduled_at = article.scheduled_at.filter(|_| state == State::Scheduled);
+        article.retraction = article.retraction.take().filter(|_| state == State::Retracted);
+        article.review_note = article.review_note.take().filter(|_| state == State::Draft);
+        self
+    }
+
+    fn with_text(mut self, story: Story, byline: Byline) -> Self {
+        self.article.story = story;
+        self.article.byline = byline;
+        self
+    }
+
+    /// Going back to an older text takes back neither the publication nor a public correction.
+    fn with_text_of(mut self, old: &Article) -> Self {
+        self.from = Some(old.version);
+        self.with_text(old.story.clone(), old.byline.clone())
+    }
+
+    /// The time of the first publication stays.
+    fn with_publication(mut self) -> Self {
+        self.article.published_at = self.article.published_at.or(Some(self.article.updated_at));
+        self
+    }
+
+    fn with_schedule(mut self, at: Timestamp) -> Self {
+        self.article.scheduled_at = Some(at);
+        self
+    }
+
+    fn with_review_note(mut self, note: String) -> Self {
+        self.article.review_note = Some(note);
+        self
+    }
+
+    fn with_correction(mut self, kind: CorrectionKind, text: String) -> Self {
+        let Article { version, updated_at: at, .. } = self.article;
+        self.article.corrections.push(Correction { kind, text, at, version });
+        self
+    }
+
+    fn with_retraction(mut self, reason: String) -> Self {
+        self.article.retraction = Some(Retraction { reason, at: self.article.updated_at });
+        self
     }
 }
 

@@ -1,18 +1,41 @@
 use kernel::{ArticleId, Section, Timestamp, UserId, Version};
 
+use super::state::named;
 use super::{Byline, Slug, State, Story};
+
+named! {
+    /// The kind of a public correction.
+    CorrectionKind, "kind of a correction":
+    /// Something was wrong.
+    Correction = "correction",
+    /// Something could be misunderstood.
+    Clarification = "clarification",
+    /// Something has happened since.
+    Update = "update",
+    /// Something else that readers should know.
+    Note = "note",
+}
 
 /// A public correction of a published article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
-    /// correction, clarification, update or note.
-    pub kind: String,
-    /// The error and the truth, in the editor's words.
+    /// The kind.
+    pub kind: CorrectionKind,
+    /// What was wrong and what is right: 1 to 2,000 characters.
     pub text: String,
     /// The time of the correction.
     pub at: Timestamp,
     /// The version that it led to.
     pub version: Version,
+}
+
+/// The notice that readers get in place of a retracted article.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retraction {
+    /// The reason: 1 to 2,000 characters.
+    pub reason: String,
+    /// The time of the retraction.
+    pub at: Timestamp,
 }
 
 /// An article at one version.
@@ -42,6 +65,14 @@ pub struct Article {
     pub published_at: Option<Timestamp>,
     /// The corrections since its publication, oldest first.
     pub corrections: Vec<Correction>,
+    /// The time since which it is in its state.
+    pub state_since: Timestamp,
+    /// The time of its next publication; only in the state `scheduled`.
+    pub scheduled_at: Option<Timestamp>,
+    /// The notice of its retraction; only in the state `retracted`.
+    pub retraction: Option<Retraction>,
+    /// The note of the editor who returned it, 1 to 2,000 characters; only in the state `draft`.
+    pub review_note: Option<String>,
 }
 
 /// The values of a new draft.

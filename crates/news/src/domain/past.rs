@@ -1,6 +1,6 @@
 use kernel::{Timestamp, UserId, Version};
 
-use super::{Article, Change, Event, State};
+use super::{Article, Change, Correction, Event, Past, Retraction};
 
 /// An event in the life of an article, without the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,62 +13,94 @@ pub struct HistoryEntry {
     pub by: UserId,
     /// The time of the event.
     pub at: Timestamp,
-    /// The state of the article after it.
-    pub state: State,
-    /// The names of the fields that differ from the version before. For the first version: the names of the
-    /// fields that it has.
+    /// The names of the fields that differ from the version before, or from the one before that readers could
+    /// see, if the history is theirs. For the first version: the names of the fields that it has.
     pub changed: Vec<&'static str>,
     /// The version whose text came back, if an older version was restored.
     pub from: Option<Version>,
+    /// The note of the editor, if the article was returned.
+    pub note: Option<String>,
+    /// The time of the publication, if it was scheduled.
+    pub scheduled_at: Option<Timestamp>,
+    /// The notice, if the article was retracted.
+    pub retraction: Option<Retraction>,
+    /// The correction, if the article was corrected.
+    pub correction: Option<Correction>,
+}
+
+/// A page of the history of an article.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// The newest first.
+    pub entries: Vec<HistoryEntry>,
+    /// Older versions are before this one; `None` if there are none.
+    pub next: Option<Version>,
 }
 
 impl HistoryEntry {
     /// Returns the entry of `change`, compared with the article `before` it.
     pub fn of(change: &Change, before: Option<&Article>) -> Self {
         let article = &change.article;
+        let on = |event: Event| change.event == event;
         Self {
             version: article.version,
             event: change.event,
             by: change.by,
             at: article.updated_at,
-            state: article.state,
             changed: changed(before, article),
             from: change.from,
+            note: article.review_note.clone().filter(|_| on(Event::Returned)),
+            scheduled_at: article.scheduled_at.filter(|_| on(Event::Scheduled)),
+            retraction: article.retraction.clone().filter(|_| on(Event::Retracted)),
+            correction: article.corrections.last().filter(|_| on(Event::Corrected)).cloned(),
         }
     }
 }
 
-/// Builds the history from changes that come one by one, the newest first. It holds two changes at a time: an
-/// article can be long, and its history longer.
+/// Builds a page of the history from changes that come one by one, the newest first. It holds two changes at a
+/// time: an article can be long, and its history longer.
 #[derive(Debug)]
 pub struct HistoryBuilder {
+    past: Past,
     limit: usize,
+    examined: usize,
     later: Option<Change>,
-    entries: Vec<HistoryEntry>,
+    page: HistoryPage,
 }
 
 impl HistoryBuilder {
-    /// Creates a builder of at most `limit` entries. It needs one more change for them: the one before the
-    /// oldest.
-    pub fn new(limit: u32) -> Self {
-        Self { limit: limit as usize, later: None, entries: Vec::new() }
+    /// Creates a builder of the page that examines `limit` versions, and shows those of `past`. To compare the
+    /// oldest entry it needs older changes too, until one is shown.
+    pub fn new(past: Past, limit: u32) -> Self {
+        Self { past, limit: limit as usize, examined: 0, later: None, page: HistoryPage::default() }
     }
 
     /// Adds the next older change.
     pub fn add(&mut self, change: Change) {
-        if let Some(later) = self.later.take() {
-            self.entries.push(HistoryEntry::of(&later, Some(&change.article)));
+        self.examined += 1;
+        let is_on_page = self.examined <= self.limit;
+        if is_on_page {
+            self.page.next = Some(change.article.version).filter(|version| *version > Version::FIRST);
         }
-        self.later = Some(change);
+        if !self.past.shows(change.article.state) {
+            return;
+        }
+        if let Some(later) = self.later.take() {
+            self.page.entries.push(HistoryEntry::of(&later, Some(&change.article)));
+        }
+        self.later = Some(change).filter(|_| is_on_page);
     }
 
-    /// Returns the entries. If there were at most `limit` changes, the oldest of them is the first event of
-    /// the article.
-    pub fn build(mut self) -> Vec<HistoryEntry> {
-        if self.entries.len() < self.limit {
-            self.entries.extend(self.later.map(|first| HistoryEntry::of(&first, None)));
-        }
-        self.entries
+    /// True if no older change is needed.
+    pub fn is_complete(&self) -> bool {
+        self.examined >= self.limit && self.later.is_none()
+    }
+
+    /// Returns the page. If it is not complete, there are no older changes: so the oldest one that is shown is
+    /// the first one.
+    pub fn build(mut self) -> HistoryPage {
+        self.page.entries.extend(self.later.map(|first| HistoryEntry::of(&first, None)));
+        self.page
     }
 }
 

@@ -1,18 +1,18 @@
 use kernel::{Identity, Role, Section};
 
-use super::{Article, Permission, State, Transition};
+use super::{Article, Permission, Retraction, Standing, State, Transition};
 
 /// The rules of a newsroom.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newsroom {
-    /// Editors are allowed to publish their own articles: for a newsroom of one person. Off by default.
+    /// Editors are allowed to review their own articles: for a newsroom of one person. Off by default.
     pub self_review: bool,
     /// The language of articles that name none.
     pub language: Option<String>,
 }
 
 /// The reason why a caller is not allowed to do something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccessDenied {
     /// The caller is not logged in.
     #[error("Log in first.")]
@@ -24,18 +24,30 @@ pub enum AccessDenied {
     #[error("This needs the role {0} in this section.")]
     Role(Role),
     /// Editors do not review their own articles.
-    #[error("Editors do not publish what they wrote themselves.")]
+    #[error("You wrote this article, so another editor must do this.")]
     SelfReview,
+    /// The article was retracted. Readers get the notice in its place.
+    #[error("The article was retracted.")]
+    Retracted(Retraction),
 }
 
-/// True if the caller may see an article. Every caller sees published articles. The author and the editors of
-/// the section see it in other states too, except after its deletion.
-pub fn may_see(who: Option<&Identity>, article: &Article) -> bool {
+/// Checks that a caller may see an article. Every caller sees published articles. The author and the editors
+/// of the section see it in other states too, except after its deletion.
+///
+/// # Errors
+/// [`AccessDenied::Retracted`] or [`AccessDenied::NotThere`].
+pub fn may_see(who: Option<&Identity>, article: &Article) -> Result<(), AccessDenied> {
     match article.state {
-        State::Published => true,
-        State::Deleted => false,
-        _ => who.is_some_and(|who| is_editor(who, article.section) || is_author(who, article)),
+        State::Published => Ok(()),
+        State::Deleted => Err(AccessDenied::NotThere),
+        _ if is_staff(who, article) => Ok(()),
+        _ => Err(hidden(article)),
     }
+}
+
+/// Returns the reason why readers do not see an article that is not public.
+fn hidden(article: &Article) -> AccessDenied {
+    article.retraction.clone().map_or(AccessDenied::NotThere, AccessDenied::Retracted)
 }
 
 /// The versions of an article that a caller may see.
@@ -54,17 +66,19 @@ impl Past {
     }
 }
 
-/// Returns the versions that `who` may see of an article whose newest version is `now`; `None` if none.
+/// Returns the versions that `who` may see of an article whose newest version is `now`.
 ///
 /// The author and the section's editors see all versions, even of a deleted article: otherwise they could not
 /// judge whether to bring it back. Readers see the versions that were public, as long as the article is
 /// public.
-pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Option<Past> {
-    let staff = who.is_some_and(|who| is_editor(who, now.section) || is_author(who, now));
+///
+/// # Errors
+/// [`AccessDenied::Retracted`] or [`AccessDenied::NotThere`].
+pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Result<Past, AccessDenied> {
     match now.state {
-        _ if staff => Some(Past::All),
-        State::Published => Some(Past::Public),
-        _ => None,
+        _ if is_staff(who, now) => Ok(Past::All),
+        State::Published => Ok(Past::Public),
+        _ => Err(hidden(now)),
     }
 }
 
@@ -82,11 +96,11 @@ pub fn may_create(
     if !who.may_act_as(Role::Author, section) {
         return Err(AccessDenied::Role(Role::Author));
     }
-    if publish { may_publish(who, section, true, newsroom) } else { Ok(()) }
+    if publish { may_publish_own(who, section, newsroom) } else { Ok(()) }
 }
 
-/// Checks that `who` is allowed to request this transition of this article. Whether the transition is legal
-/// in the article's state is another question, asked afterwards.
+/// Checks that `who` is allowed to request this transition of this article, and returns the standing in which
+/// they do. Whether the transition is legal in the article's state is another question, asked afterwards.
 ///
 /// # Errors
 /// [`AccessDenied`] with the reason.
@@ -95,27 +109,52 @@ pub fn may_change(
     transition: Transition,
     article: &Article,
     newsroom: &Newsroom,
-) -> Result<(), AccessDenied> {
+) -> Result<Standing, AccessDenied> {
     let editor = is_editor(who, article.section);
     // An editor may meet a deleted article: the state machine refuses, and says what is allowed.
-    if !editor && !may_see(Some(who), article) {
-        return Err(AccessDenied::NotThere);
+    if !editor {
+        may_see(Some(who), article)?;
     }
     let own = is_author(who, article);
+    let standing = if own && !may_review_own(who, newsroom) { Standing::Writer } else { Standing::Reviewer };
+    // No other editor reads it before readers do.
+    let unread = matches!(article.state, State::Scheduled | State::Published);
+    let undecided = matches!(article.state, State::Draft | State::InReview | State::Approved);
     match transition.permission() {
-        Permission::Reviewer => may_publish(who, article.section, own, newsroom),
-        Permission::AuthorOfDraft if own && article.state == State::Draft => Ok(()),
-        _ if editor => Ok(()),
-        Permission::AuthorOfDraft | Permission::Editor => Err(AccessDenied::Role(Role::Editor)),
+        Permission::Portal => Err(AccessDenied::Role(Role::Admin)),
+        Permission::Author if own => Ok(standing),
+        Permission::AuthorOfDraft if own && article.state == State::Draft => Ok(standing),
+        Permission::Writer if own && undecided => Ok(standing),
+        _ if !editor => Err(AccessDenied::Role(Role::Editor)),
+        Permission::Writer if unread && standing == Standing::Writer => Err(AccessDenied::SelfReview),
+        Permission::Reviewer if standing == Standing::Writer => Err(AccessDenied::SelfReview),
+        _ => Ok(standing),
     }
 }
 
-fn may_publish(who: &Identity, section: Section, own: bool, newsroom: &Newsroom) -> Result<(), AccessDenied> {
+/// Returns the transitions of an article that are legal in its state and that `who` is allowed to request.
+pub fn allowed(who: &Identity, article: &Article, newsroom: &Newsroom) -> Vec<Transition> {
+    let is_allowed = |transition: &Transition| {
+        may_change(who, *transition, article, newsroom)
+            .is_ok_and(|standing| article.state.on(*transition, standing).is_some())
+    };
+    Transition::ALL.into_iter().filter(is_allowed).collect()
+}
+
+fn may_publish_own(who: &Identity, section: Section, newsroom: &Newsroom) -> Result<(), AccessDenied> {
     if !is_editor(who, section) {
         return Err(AccessDenied::Role(Role::Editor));
     }
-    let may_review_own = newsroom.self_review || who.role == Role::Admin;
-    if own && !may_review_own { Err(AccessDenied::SelfReview) } else { Ok(()) }
+    if may_review_own(who, newsroom) { Ok(()) } else { Err(AccessDenied::SelfReview) }
+}
+
+fn may_review_own(who: &Identity, newsroom: &Newsroom) -> bool {
+    newsroom.self_review || who.role == Role::Admin
+}
+
+/// True if the caller works on this article: its author, or an editor of its section.
+fn is_staff(who: Option<&Identity>, article: &Article) -> bool {
+    who.is_some_and(|who| is_editor(who, article.section) || is_author(who, article))
 }
 
 fn is_editor(who: &Identity, section: Section) -> bool {

@@ -55,17 +55,17 @@ named! {
     State, "state of an article":
     /// Being written.
     Draft = "draft",
-    /// Submitted, and waiting for an editor. Reserved: no command leads to it yet.
+    /// Submitted, and waiting for an editor.
     InReview = "in_review",
-    /// Reviewed, and waiting to be published. Reserved: no command leads to it yet.
+    /// Reviewed, and waiting to be published.
     Approved = "approved",
-    /// Waiting for its time of publication. Reserved: no command leads to it yet.
+    /// Waiting for its time of publication.
     Scheduled = "scheduled",
     /// Visible to every reader.
     Published = "published",
     /// Withdrawn without a notice. It can be published again.
     Unpublished = "unpublished",
-    /// Withdrawn with a notice. Reserved: no command leads to it yet.
+    /// Withdrawn with a notice.
     Retracted = "retracted",
     /// Deleted. All versions stay in the event store.
     Deleted = "deleted",

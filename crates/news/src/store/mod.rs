@@ -4,6 +4,7 @@
 mod mongo_view;
 #[cfg(feature = "servers")]
 mod postgres_events;
+mod newsroom;
 mod record;
 mod rows;
 mod sqlite_events;

@@ -8,7 +8,9 @@ use kernel::{ArticleId, Label, Section, Timestamp, UserId, Version};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{Article, Byline, ChainLink, Change, Correction, Event, Slug, State, Story, UnknownName};
+use crate::domain::{
+    Article, Byline, ChainLink, Change, Correction, Event, Retraction, Slug, State, Story, UnknownName,
+};
 
 /// The form in which events are written.
 const FORM: u32 = 1;
@@ -72,6 +74,23 @@ struct ArticleRecord {
     updated_at: Timestamp,
     published_at: Option<Timestamp>,
     corrections: Vec<CorrectionRecord>,
+    // The rest came later. Each is absent if it has nothing to say, so that the text of all other records stays
+    // the same.
+    /// Absent: `updated_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    state_since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retraction: Option<RetractionRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    review_note: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RetractionRecord {
+    reason: String,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,11 +168,13 @@ pub fn read_document(text: &str, content: String, byline: BylineColumns) -> Resu
 
 fn article_record(article: &Article, content: Option<String>) -> ArticleRecord {
     let correction = |each: &Correction| CorrectionRecord {
-        kind: each.kind.clone(),
+        kind: each.kind.to_string(),
         text: each.text.clone(),
         at: each.at,
         version: each.version,
     };
+    let retraction =
+        |notice: &Retraction| RetractionRecord { reason: notice.reason.clone(), at: notice.at };
     let story = &article.story;
     ArticleRecord {
         id: article.id,
@@ -173,16 +194,18 @@ fn article_record(article: &Article, content: Option<String>) -> ArticleRecord {
         updated_at: article.updated_at,
         published_at: article.published_at,
         corrections: article.corrections.iter().map(correction).collect(),
+        state_since: Some(article.state_since).filter(|since| *since != article.updated_at),
+        scheduled_at: article.scheduled_at,
+        retraction: article.retraction.as_ref().map(retraction),
+        review_note: article.review_note.clone(),
     }
 }
 
 fn article(record: ArticleRecord, content: String, byline: BylineColumns) -> Result<Article, RecordError> {
     let state: State = record.state.parse()?;
-    let correction = |each: CorrectionRecord| Correction {
-        kind: each.kind,
-        text: each.text,
-        at: each.at,
-        version: each.version,
+    let correction = |each: CorrectionRecord| -> Result<Correction, UnknownName> {
+        let kind = each.kind.parse()?;
+        Ok(Correction { kind, text: each.text, at: each.at, version: each.version })
     };
     Ok(Article {
         id: record.id,
@@ -204,6 +227,10 @@ fn article(record: ArticleRecord, content: String, byline: BylineColumns) -> Res
         created_at: record.created_at,
         updated_at: record.updated_at,
         published_at: record.published_at,
-        corrections: record.corrections.into_iter().map(correction).collect(),
+        corrections: record.corrections.into_iter().map(correction).collect::<Result<_, _>>()?,
+        state_since: record.state_since.unwrap_or(record.updated_at),
+        scheduled_at: record.scheduled_at,
+        retraction: record.retraction.map(|notice| Retraction { reason: notice.reason, at: notice.at }),
+        review_note: record.review_note,
     })
 }

@@ -6,7 +6,7 @@ use kernel::{ArticleId, Expected, Timestamp, Version};
 use proto::news::v1 as messages;
 
 use crate::domain::{
-    Article, ArticleBatch, Correction, Filter, ListSlice, Order, Position, SectionList, SectionPositions,
+    Article, ArticleBatch, Correction, Filter, ListSlice, Order, Position, Retraction, SectionList, SectionPositions,
     Start, State,
 };
 use crate::ports::Done;
@@ -107,10 +107,17 @@ fn article(from: messages::Article) -> Result<Article, Wrong> {
         updated_at: Timestamp::from_millis(from.updated_at_ms),
         published_at: from.published_at_ms.map(Timestamp::from_millis),
         corrections: from.corrections.into_iter().map(correction).collect(),
+        scheduled_at: from.scheduled_at_ms.map(Timestamp::from_millis),
+        retraction: from.retraction.map(retraction),
+        review_note: from.review_note,
     })
 }
 
-fn correction(from: messages::Correction) -> Correction {
+pub(super) fn retraction(from: messages::Retraction) -> Retraction {
+    Retraction { reason: from.reason, at: Timestamp::from_millis(from.at_ms) }
+}
+
+pub(super) fn correction(from: messages::Correction) -> Correction {
     Correction {
         kind: from.kind,
         text: from.text,

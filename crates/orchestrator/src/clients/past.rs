@@ -3,7 +3,7 @@
 use kernel::{Timestamp, Version};
 use proto::news::v1 as messages;
 
-use super::codec::{Wrong, parse};
+use super::codec::{Wrong, correction, parse, retraction};
 use crate::domain::{DiffOp, DiffPart, History, HistoryEntry};
 use crate::ports::Which;
 
@@ -28,6 +28,10 @@ fn entry(from: messages::HistoryEntry) -> Result<HistoryEntry, Wrong> {
         at: Timestamp::from_millis(from.at_ms),
         changed: from.changed,
         from: from.from_version.map(Version::new),
+        note: from.note,
+        scheduled_at: from.scheduled_at_ms.map(Timestamp::from_millis),
+        retraction: from.retraction.map(retraction),
+        correction: from.correction.map(correction),
     })
 }
 

@@ -44,6 +44,15 @@ pub struct Correction {
     pub version: Version,
 }
 
+/// The notice that readers get in place of a retracted article.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retraction {
+    /// The reason, in the editor's words.
+    pub reason: String,
+    /// The moment of the retraction.
+    pub at: Timestamp,
+}
+
 /// An article at one version, as its section returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Article {
@@ -85,6 +94,12 @@ pub struct Article {
     pub published_at: Option<Timestamp>,
     /// The corrections since then, oldest first.
     pub corrections: Vec<Correction>,
+    /// The moment of its next publication; only while it is scheduled.
+    pub scheduled_at: Option<Timestamp>,
+    /// The notice of its retraction; only while it is retracted.
+    pub retraction: Option<Retraction>,
+    /// The note of the editor who returned it; only while it is a draft.
+    pub review_note: Option<String>,
 }
 
 impl Article {
@@ -119,6 +134,9 @@ impl Article {
             updated_at: published_at,
             published_at: Some(published_at),
             corrections: Vec::new(),
+            scheduled_at: None,
+            retraction: None,
+            review_note: None,
         }
     }
 }

@@ -9,7 +9,7 @@ mod merge;
 mod past;
 mod reading;
 
-pub use article::{Article, Correction, State};
+pub use article::{Article, Correction, Retraction, State};
 pub use cursor::{Cursor, Direction, InvalidCursor, ListFingerprint};
 pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggestion, Taste, for_you};
 pub use list::{Filter, ListSlice, Order, Position, Scope, Start};

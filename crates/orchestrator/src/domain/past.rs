@@ -1,5 +1,7 @@
 use kernel::{Timestamp, UserId, Version};
 
+use super::{Correction, Retraction};
+
 /// The history of an article.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
@@ -24,6 +26,14 @@ pub struct HistoryEntry {
     pub changed: Vec<String>,
     /// The version whose text was restored, if the event is a restoration.
     pub from: Option<Version>,
+    /// The note of the editor, if the event is a return to the author.
+    pub note: Option<String>,
+    /// The moment of the publication, if the event is its scheduling.
+    pub scheduled_at: Option<Timestamp>,
+    /// The notice, if the event is a retraction.
+    pub retraction: Option<Retraction>,
+    /// The correction, if the event is one.
+    pub correction: Option<Correction>,
 }
 
 /// The side of a comparison on which words occur.

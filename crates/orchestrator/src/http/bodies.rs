@@ -88,55 +88,72 @@ impl CommandBody for ReviseBody {
     }
 }
 
-/// New values of some fields. A field that is absent stays. `null` removes a description, image or region.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-pub struct PatchBody {
-    /// The version that the writer has seen. Required if there is no `If-Match`.
-    #[serde(default)]
-    version: Option<u32>,
-    /// One line of 1 to 200 characters.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false)]
-    title: Option<String>,
-    /// The text, at most 500,000 bytes.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false)]
-    content: Option<String>,
-    /// At most 20 tags of 1 to 50 characters. They replace all tags.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Vec<String>, required = false)]
-    tags: Option<Vec<String>>,
-    /// The byline, 1 to 50 characters. An article whose byline was erased accepts the empty byline that was
-    /// read.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false)]
-    author: Option<String>,
-    /// A few sentences for lists.
-    #[serde(default, deserialize_with = "present_or_null")]
-    description: Option<String>,
-    /// BCP 47 tag of the language.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = String, required = false)]
-    lang: Option<String>,
-    /// Absolute URL of a picture.
-    #[serde(default, deserialize_with = "present_or_null")]
-    image: Option<String>,
-    /// ISO 3166 code or a continent.
-    #[serde(default, deserialize_with = "present_or_null")]
-    region: Option<String>,
+/// Declares a body with new values of some fields of an article, and further fields before them. A field that is absent stays. `null`
+/// removes a description, image or region.
+macro_rules! patch_body {
+    ($(#[$doc:meta])* $name:ident { $($further:tt)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Default, Deserialize, ToSchema)]
+        pub struct $name {
+            $($further)*
+            /// One line of 1 to 200 characters.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(value_type = String, required = false)]
+            title: Option<String>,
+            /// The text, at most 500,000 bytes.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(value_type = String, required = false)]
+            content: Option<String>,
+            /// At most 20 tags of 1 to 50 characters. They replace all tags.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(value_type = Vec<String>, required = false)]
+            tags: Option<Vec<String>>,
+            /// The byline, 1 to 50 characters. An article whose byline was erased accepts the empty byline that was read.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(value_type = String, required = false)]
+            author: Option<String>,
+            /// A few sentences for lists.
+            #[serde(default, deserialize_with = "present_or_null")]
+            description: Option<String>,
+            /// BCP 47 tag of the language.
+            #[serde(default, deserialize_with = "present")]
+            #[schema(value_type = String, required = false)]
+            lang: Option<String>,
+            /// Absolute URL of a picture.
+            #[serde(default, deserialize_with = "present_or_null")]
+            image: Option<String>,
+            /// ISO 3166 code or a continent.
+            #[serde(default, deserialize_with = "present_or_null")]
+            region: Option<String>,
+        }
+
+        impl From<$name> for messages::ArticlePatch {
+            fn from(body: $name) -> Self {
+                let $name { title, content, tags, author, description, lang, image, region, .. } = body;
+                let tags = tags.map(|tags| messages::Tags { tags });
+                Self { title, content, tags, author, description, lang, image, region }
+            }
+        }
+    };
+}
+
+patch_body! {
+    /// New values of some fields. A field that is absent stays. `null` removes a description, image or region.
+    PatchBody {
+        /// The version that the writer has seen. Required if there is no `If-Match`.
+        #[serde(default)]
+        version: Option<u32>,
+    }
+}
+
+patch_body! {
+    /// The changes of an article with its correction. A field that is absent stays. `null` removes a description, image or region.
+    CorrectionPatch {}
 }
 
 impl CommandBody for PatchBody {
     fn version(&self) -> Option<u32> {
         self.version
-    }
-}
-
-impl From<PatchBody> for messages::ArticlePatch {
-    fn from(body: PatchBody) -> Self {
-        let PatchBody { version: _, title, content, tags, author, description, lang, image, region } = body;
-        let tags = tags.map(|tags| messages::Tags { tags });
-        Self { title, content, tags, author, description, lang, image, region }
     }
 }
 

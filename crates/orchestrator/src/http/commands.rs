@@ -40,7 +40,7 @@ pub(super) struct OnArticle<B> {
     expected: Expected,
     token: Option<AccessToken>,
     key: Option<String>,
-    body: B,
+    pub(super) body: B,
 }
 
 impl<B: CommandBody, S: Send + Sync> FromRequest<S> for OnArticle<B> {
@@ -67,7 +67,7 @@ impl<B: CommandBody, S: Send + Sync> FromRequest<S> for OnArticle<B> {
 
 impl News {
     /// Carries out a command on an article and answers with the article.
-    async fn change<B>(
+    pub(super) async fn change<B>(
         &self,
         request: OnArticle<B>,
         action: impl FnOnce(B) -> Action,
@@ -262,7 +262,7 @@ impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         documented([
             ("401", "`unauthenticated`, `invalid_token`"),
-            ("403", "`role_required`; `self_review` for the publication of an own article."),
+            ("403", "`role_required`; `self_review` if another editor must do this, because the caller wrote the article."),
             ("404", "`unknown_type`, `not_found`"),
             ("409", "`illegal_transition`, with `state` and `allowed`; `still_running`"),
             ("412", "`stale_version`, with `current_version`."),

@@ -14,7 +14,7 @@ use super::News;
 use super::articles::{ArticlePath, respond_with_article};
 use super::caching::{Cache, digest, encode_json, tagged_response};
 use super::list_query::bad_cursor;
-use super::views::{ArticleAnswer, Status};
+use super::views::{ArticleAnswer, CorrectionView, RetractionView, Status};
 use crate::domain::{DiffOp, DiffPart, HistoryEntry};
 use crate::ports::Which;
 
@@ -77,28 +77,52 @@ pub struct StepView {
     /// The version that it created.
     #[schema(value_type = u32)]
     version: Version,
-    /// `drafted`, `edited`, `published`, `updated`, `unpublished`, `deleted`, `undeleted` or `restored`. More
-    /// may be added.
+    /// `drafted`, `edited`, `submitted`, `returned`, `approved`, `scheduled`, `unscheduled`, `published`, `updated`, `corrected`,
+    /// `unpublished`, `retracted`, `reinstated`, `deleted`, `undeleted` or `restored`. More may be added.
     event: String,
-    /// The account that caused it. It is an id and never a name, so it can stay after the person was erased.
+    /// The account that caused it. It is an id and never a name, so it can stay after the person was erased. The nil UUID stands for the
+    /// portal itself, which publishes an article at its scheduled time.
     #[schema(value_type = uuid::Uuid)]
     by: UserId,
     /// The moment of the event.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The names of the fields that differ from the version before. For the first version, the names of its
-    /// fields.
+    /// The names of the fields that differ from the version before; for readers, from the version before that they could see. For the
+    /// first of these versions, the names of its fields.
     changed: Vec<String>,
     /// The version whose text was restored; only in `restored`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     from: Option<Version>,
+    /// The note of the editor; only in `returned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
+    /// The moment of the publication; only in `scheduled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    scheduled_at: Option<Timestamp>,
+    /// The notice; only in `retracted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retraction: Option<RetractionView>,
+    /// The correction; only in `corrected`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<CorrectionView>,
 }
 
 impl From<HistoryEntry> for StepView {
     fn from(step: HistoryEntry) -> Self {
-        let HistoryEntry { version, event, by, at, changed, from } = step;
-        Self { version, event, by, at, changed, from }
+        Self {
+            version: step.version,
+            event: step.event,
+            by: step.by,
+            at: step.at,
+            changed: step.changed,
+            from: step.from,
+            note: step.note,
+            scheduled_at: step.scheduled_at,
+            retraction: step.retraction.map(RetractionView::from),
+            correction: step.correction.map(CorrectionView::from),
+        }
     }
 }
 

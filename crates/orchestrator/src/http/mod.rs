@@ -10,6 +10,7 @@ mod history;
 mod home;
 mod list_query;
 mod lists;
+mod newsroom;
 mod views;
 
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
         .routes(routes!(history::get_history))
         .routes(routes!(history::get_version))
         .routes(routes!(history::get_diff));
-    Ok(commands::routes(api).build(news))
+    Ok(newsroom::routes(commands::routes(api)).build(news))
 }
 
 /// Converts a failure to a refusal that several requests can share. A defect is logged here, because its

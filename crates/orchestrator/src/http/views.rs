@@ -4,7 +4,7 @@ use kernel::{ArticleId, Kind, Page, Refusal, Section, Timestamp, Version};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::domain::{Article, Correction};
+use crate::domain::{Article, Correction, Retraction};
 
 /// A public correction of a published article.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,6 +19,23 @@ pub struct CorrectionView {
     /// The version that contains it.
     #[schema(value_type = u32)]
     version: Version,
+}
+
+/// The notice that readers get in place of a retracted article.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RetractionView {
+    /// The reason.
+    reason: String,
+    /// The moment of the retraction.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl From<Retraction> for RetractionView {
+    fn from(retraction: Retraction) -> Self {
+        let Retraction { reason, at } = retraction;
+        Self { reason, at }
+    }
 }
 
 /// An article at one version.
@@ -70,6 +87,16 @@ pub struct ArticleView {
     published_at: Option<Timestamp>,
     /// The corrections since then, oldest first.
     corrections: Vec<CorrectionView>,
+    /// The moment of its next publication. Only in the state `scheduled`, so only for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    scheduled_at: Option<Timestamp>,
+    /// The notice of its retraction. Only in the state `retracted`; readers get it as a problem, 410.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retraction: Option<RetractionView>,
+    /// The note of the editor who returned it. Only in the state `draft`, so only for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review_note: Option<String>,
 }
 
 impl From<Article> for ArticleView {
@@ -93,6 +120,9 @@ impl From<Article> for ArticleView {
             updated_at: article.updated_at,
             published_at: article.published_at,
             corrections: article.corrections.into_iter().map(CorrectionView::from).collect(),
+            scheduled_at: article.scheduled_at,
+            retraction: article.retraction.map(RetractionView::from),
+            review_note: article.review_note,
         }
     }
 }
@@ -140,7 +170,7 @@ impl From<ArticleId> for DeletedView {
 }
 
 /// The fields of an article that `fields` can select, in the order of the document.
-pub(super) const ARTICLE_FIELDS: [&str; 18] = [
+pub(super) const ARTICLE_FIELDS: [&str; 21] = [
     "id",
     "type",
     "version",
@@ -159,6 +189,9 @@ pub(super) const ARTICLE_FIELDS: [&str; 18] = [
     "updated_at",
     "published_at",
     "corrections",
+    "scheduled_at",
+    "retraction",
+    "review_note",
 ];
 
 /// The position of a page in its list.
@@ -264,7 +297,14 @@ mod tests {
     fn the_selectable_fields_are_those_of_an_article() {
         let article =
             Article::sample(Section::Sports, ArticleId::new(uuid::Uuid::nil()), Timestamp::from_millis(0));
-        let article = Article { content: Some("text".to_owned()), ..article };
+        let at = Timestamp::from_millis(0);
+        let article = Article {
+            content: Some("text".to_owned()),
+            scheduled_at: Some(at),
+            retraction: Some(Retraction { reason: "reason".to_owned(), at }),
+            review_note: Some("note".to_owned()),
+            ..article
+        };
         let view = serde_json::to_value(ArticleView::from(article)).expect("JSON");
         let mut names: Vec<&str> = view.as_object().expect("an object").keys().map(String::as_str).collect();
         names.sort_unstable();

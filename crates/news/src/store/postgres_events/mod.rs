@@ -15,9 +15,13 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
+use super::newsroom::postgres as newsroom;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
-use crate::domain::{Article, ChainLink, Change, GENESIS, HistoryBuilder, HistoryEntry, chain_hash};
+use crate::domain::{
+    Article, ArticleCorrection, ChainLink, Change, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage, Past,
+    chain_hash,
+};
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/postgres-events");
@@ -110,26 +114,41 @@ impl EventStore for PostgresEventStore {
     async fn history(
         &self,
         id: ArticleId,
+        past: Past,
         before: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<HistoryEntry>, StoreFailure> {
+    ) -> Result<HistoryPage, StoreFailure> {
         in_time(async {
-            let mut rows = sqlx::query_as::<_, VersionRow>(
-                "select e.record, b.byline, b.person as byline_of
-                 from events e join bylines b on b.article = e.article and b.version = e.version
-                 where e.article = $1 and e.version < $2 order by e.version desc limit $3",
-            )
-            .bind(id.uuid())
-            .bind(before.map_or(i32::MAX, integer))
-            .bind(i64::from(limit) + 1)
-            .fetch(self.database.pool());
-            let mut history = HistoryBuilder::new(limit);
-            while let Some(row) = rows.try_next().await? {
-                history.add(row.change()?);
+            let mut history = HistoryBuilder::new(past, limit);
+            let (mut before, mut is_last) = (before, false);
+            while !is_last && !history.is_complete() {
+                let mut rows = sqlx::query_as::<_, VersionRow>(
+                    "select e.record, b.byline, b.person as byline_of
+                     from events e join bylines b on b.article = e.article and b.version = e.version
+                     where e.article = $1 and e.version < $2 order by e.version desc limit $3",
+                )
+                .bind(id.uuid())
+                .bind(before.map_or(i32::MAX, integer))
+                .bind(i64::from(limit) + 1)
+                .fetch(self.database.pool());
+                is_last = true;
+                while let Some(row) = rows.try_next().await? {
+                    let change = row.change()?;
+                    (before, is_last) = (Some(change.article.version), false);
+                    history.add(change);
+                }
             }
             Ok(history.build())
         })
         .await
+    }
+
+    async fn scheduled(&self, limit: u32) -> Result<Vec<(ArticleId, Timestamp)>, StoreFailure> {
+        in_time(newsroom::scheduled(self.database.pool(), limit)).await
+    }
+
+    async fn corrections(&self, part: &CorrectionPart) -> Result<Vec<ArticleCorrection>, StoreFailure> {
+        in_time(newsroom::corrections(self.database.pool(), part)).await
     }
 
     async fn links(
@@ -289,6 +308,7 @@ async fn append_one(
         (true, false) => return Err(AppendError::SlugTaken),
         (true, true) => {}
     }
+    newsroom::follow(tx, &appended.change).await?;
     enqueue(tx, &appended.message).await?;
     Ok(hash)
 }

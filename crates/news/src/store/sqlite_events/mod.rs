@@ -16,9 +16,12 @@ use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::newsroom::sqlite as newsroom;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
-use crate::domain::{Article, ChainLink, GENESIS, HistoryBuilder, HistoryEntry, chain_hash};
+use crate::domain::{
+    Article, ArticleCorrection, ChainLink, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage, Past, chain_hash,
+};
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-events");
@@ -101,23 +104,38 @@ impl EventStore for SqliteEventStore {
     async fn history(
         &self,
         id: ArticleId,
+        past: Past,
         before: Option<Version>,
         limit: u32,
-    ) -> Result<Vec<HistoryEntry>, StoreFailure> {
-        let mut rows = sqlx::query_as::<_, VersionRow>(
-            "select e.record, b.byline, b.person as byline_of
-             from events e join bylines b on b.article = e.article and b.version = e.version
-             where e.article = ? and e.version < ? order by e.version desc limit ?",
-        )
-        .bind(id.uuid())
-        .bind(before.map_or(u32::MAX, Version::number))
-        .bind(i64::from(limit) + 1)
-        .fetch(self.database.reader());
-        let mut history = HistoryBuilder::new(limit);
-        while let Some(row) = rows.try_next().await? {
-            history.add(row.change()?);
+    ) -> Result<HistoryPage, StoreFailure> {
+        let mut history = HistoryBuilder::new(past, limit);
+        let (mut before, mut is_last) = (before, false);
+        while !is_last && !history.is_complete() {
+            let mut rows = sqlx::query_as::<_, VersionRow>(
+                "select e.record, b.byline, b.person as byline_of
+                 from events e join bylines b on b.article = e.article and b.version = e.version
+                 where e.article = ? and e.version < ? order by e.version desc limit ?",
+            )
+            .bind(id.uuid())
+            .bind(before.map_or(u32::MAX, Version::number))
+            .bind(i64::from(limit) + 1)
+            .fetch(self.database.reader());
+            is_last = true;
+            while let Some(row) = rows.try_next().await? {
+                let change = row.change()?;
+                (before, is_last) = (Some(change.article.version), false);
+                history.add(change);
+            }
         }
         Ok(history.build())
+    }
+
+    async fn scheduled(&self, limit: u32) -> Result<Vec<(ArticleId, Timestamp)>, StoreFailure> {
+        newsroom::scheduled(self.database.reader(), limit).await
+    }
+
+    async fn corrections(&self, part: &CorrectionPart) -> Result<Vec<ArticleCorrection>, StoreFailure> {
+        newsroom::corrections(self.database.reader(), part).await
     }
 
     async fn links(
@@ -256,6 +274,7 @@ async fn append_one(tx: &mut SqliteConnection, appended: &ChangeWithMessage) -> 
     .bind(article.byline.as_str())
     .execute(&mut *tx)
     .await?;
+    newsroom::follow(tx, &appended.change).await?;
     enqueue(tx, &appended.message).await?;
     Ok(())
 }
