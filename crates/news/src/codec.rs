@@ -86,7 +86,9 @@ pub fn encode(article: &Article, with_content: bool) -> messages::Article {
         scheduled_at_ms: article.scheduled_at.map(Timestamp::millis),
         retraction: article.retraction.as_ref().map(encode_retraction),
         review_note: article.review_note.clone(),
-        state_since_ms: Some(article.state_since.millis()),
+        state_since_ms: Some(article.state_since)
+            .filter(|at| *at != article.updated_at)
+            .map(Timestamp::millis),
     }
 }
 

@@ -27,9 +27,10 @@ pub use codec::{CodecError, article_of_event, decode, event_message};
 pub use config::{Config, NewsroomConfig, ReadsConfig};
 pub use consumers::{Erasure, Projection};
 pub use domain::{
-    AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, CorrectionInput, CorrectionKind, DiffOp,
-    DiffPart, Event, Filter, HistoryEntry, HistoryPage, IllegalTransition, NewDraft, Newsroom, Order, Part, Position,
-    Retraction, Slug, Standing, Start, State, Story, StoryInput, StoryPatch, Transition, UnknownName,
+    AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, CorrectionInput, CorrectionKind,
+    DiffOp, DiffPart, Event, Filter, HistoryEntry, HistoryPage, IllegalTransition, NewDraft, Newsroom, Order,
+    Part, Position, Retraction, Slug, Standing, Start, State, Story, StoryInput, StoryPatch, Transition,
+    UnknownName,
 };
 pub use ports::{CommandKey, Listing, Positions, Sizes};
 pub use store::{BylineColumns, RecordError, read_event, write_event};

@@ -38,7 +38,12 @@ impl App {
         failure.map_or(Ok(if is_full { Duration::ZERO } else { LOOK_AGAIN }), Err)
     }
 
-    async fn publish_scheduled(&self, id: ArticleId, due: Timestamp, now: Timestamp) -> Result<(), NewsError> {
+    async fn publish_scheduled(
+        &self,
+        id: ArticleId,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), NewsError> {
         let Some(article) = self.events.latest(id).await? else { return Ok(()) };
         // It was published, unscheduled or scheduled anew since the look at the schedule.
         if article.state != State::Scheduled || article.scheduled_at != Some(due) {

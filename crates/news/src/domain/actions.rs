@@ -203,8 +203,7 @@ fn corrected(
 ) -> Result<Change, Vec<FieldFault>> {
     let names = CorrectionKind::ALL.map(CorrectionKind::as_str).join(", ");
     let kind = input.kind.parse();
-    let kind =
-        kind.map_err(|_| FieldFault::new("/kind", "unknown_name", format!("must be one of {names}")));
+    let kind = kind.map_err(|_| FieldFault::new("/kind", "unknown_name", format!("must be one of {names}")));
     let text = checked_text("/text", &input.text).and_then(|text| {
         let most = format!("the article has {MAX_CORRECTIONS} corrections, which is the most");
         let is_full = article.corrections.len() >= MAX_CORRECTIONS;

@@ -205,13 +205,24 @@ mod tests {
             author: UserId::new(Uuid::from_u128(OWN)),
             at: Timestamp::from_millis(0),
         };
-        Article { state, ..Article::draft(new).article }
+        let retraction = Retraction { reason: "It was invented.".to_owned(), at: Timestamp::from_millis(5) };
+        let retraction = Some(retraction).filter(|_| state == State::Retracted);
+        Article { state, retraction, ..Article::draft(new).article }
+    }
+
+    /// Returns what readers get in place of an article in this state.
+    fn seen_by_readers(state: State) -> Result<(), AccessDenied> {
+        match article(state).retraction {
+            _ if state == State::Published => Ok(()),
+            Some(retraction) => Err(AccessDenied::Retracted(retraction)),
+            None => Err(AccessDenied::NotThere),
+        }
     }
 
     #[test]
-    fn readers_see_published_articles_and_nothing_else() {
+    fn readers_see_published_articles_and_the_notice_of_retracted_ones() {
         for state in State::ALL {
-            let seen = state == State::Published;
+            let seen = seen_by_readers(state);
             assert_eq!(may_see(None, &article(state)), seen, "{state}");
             assert_eq!(may_see(Some(&who(OTHER, Role::Reader, Sections::All)), &article(state)), seen);
             assert_eq!(may_see(Some(&who(OTHER, Role::Author, Sections::All)), &article(state)), seen);
@@ -224,7 +235,7 @@ mod tests {
     #[test]
     fn authors_see_their_own_articles_and_editors_all_of_their_sections() {
         for state in State::ALL {
-            let seen = state != State::Deleted;
+            let seen = if state == State::Deleted { Err(AccessDenied::NotThere) } else { Ok(()) };
             assert_eq!(
                 may_see(Some(&who(OWN, Role::Author, Sections::All)), &article(state)),
                 seen,
@@ -236,13 +247,20 @@ mod tests {
     }
 
     #[test]
-    fn authors_revise_and_delete_their_own_drafts_only() {
-        for transition in [Transition::Revise, Transition::Restore, Transition::Delete] {
+    fn authors_change_their_own_articles_until_the_publication_is_decided_and_delete_drafts() {
+        use State::{Approved, Draft, InReview, Published, Scheduled, Unpublished};
+        for (transition, allowed) in [
+            (Transition::Revise, vec![Draft, InReview, Approved]),
+            (Transition::Restore, vec![Draft, InReview, Approved]),
+            (Transition::Delete, vec![Draft]),
+        ] {
             let own = who(OWN, Role::Author, Sections::All);
-            assert_eq!(may_change(&own, transition, &article(State::Draft), &STRICT), Ok(()));
-            for state in [State::InReview, State::Approved, State::Published, State::Unpublished] {
-                let denied = may_change(&own, transition, &article(state), &STRICT);
-                assert_eq!(denied, Err(AccessDenied::Role(Role::Editor)), "{state}");
+            for state in [Draft, InReview, Approved, Scheduled, Published, Unpublished] {
+                let expected = match allowed.contains(&state) {
+                    true => Ok(Standing::Writer),
+                    false => Err(AccessDenied::Role(Role::Editor)),
+                };
+                assert_eq!(may_change(&own, transition, &article(state), &STRICT), expected, "{state}");
             }
             let other = who(OTHER, Role::Author, Sections::All);
             let denied = may_change(&other, transition, &article(State::Draft), &STRICT);
@@ -259,7 +277,7 @@ mod tests {
         {
             // Also for their own articles: neither transition makes anything public.
             for editor in [who(OTHER, Role::Editor, Sections::All), who(OWN, Role::Editor, Sections::All)] {
-                assert_eq!(may_change(&editor, transition, &article(state), &STRICT), Ok(()));
+                assert!(may_change(&editor, transition, &article(state), &STRICT).is_ok());
             }
             for other in [
                 who(OWN, Role::Author, Sections::All),
@@ -275,7 +293,7 @@ mod tests {
     fn readers_see_public_versions_of_public_articles_and_staff_all_versions() {
         for state in State::ALL {
             let now = article(state);
-            let readers = (state == State::Published).then_some(Past::Public);
+            let readers = seen_by_readers(state).map(|()| Past::Public);
             for reader in [
                 who(OTHER, Role::Reader, Sections::All),
                 who(OTHER, Role::Author, Sections::All),
@@ -290,7 +308,7 @@ mod tests {
                 who(OTHER, Role::Editor, Sections::All),
                 who(OTHER, Role::Admin, Sections::All),
             ] {
-                assert_eq!(may_look_back(Some(&staff), &now), Some(Past::All), "{state}");
+                assert_eq!(may_look_back(Some(&staff), &now), Ok(Past::All), "{state}");
             }
             assert_eq!(Past::Public.shows(state), state == State::Published);
             assert!(Past::All.shows(state));
@@ -309,14 +327,49 @@ mod tests {
     }
 
     #[test]
-    fn editors_publish_their_own_articles_only_if_the_newsroom_allows_it() {
-        let publish =
-            |who: &Identity, newsroom| may_change(who, Transition::Publish, &article(State::Draft), newsroom);
-        assert_eq!(publish(&who(OTHER, Role::Editor, Sections::All), &STRICT), Ok(()));
-        assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &STRICT), Err(AccessDenied::SelfReview));
-        assert_eq!(publish(&who(OWN, Role::Editor, Sections::All), &ALONE), Ok(()));
-        assert_eq!(publish(&who(OWN, Role::Admin, Sections::All), &STRICT), Ok(()));
-        assert_eq!(publish(&who(OTHER, Role::Editor, elsewhere()), &STRICT), Err(AccessDenied::NotThere));
+    fn editors_review_their_own_articles_only_if_the_newsroom_allows_it() {
+        let own = |role| who(OWN, role, Sections::All);
+        let other = who(OTHER, Role::Editor, Sections::All);
+        for (transition, state) in [
+            (Transition::Publish, State::Draft),
+            (Transition::Approve, State::InReview),
+            (Transition::Schedule, State::Approved),
+            (Transition::Correct, State::Published),
+            (Transition::Revise, State::Published),
+            (Transition::Restore, State::Published),
+            (Transition::Revise, State::Scheduled),
+        ] {
+            let change = |who: &Identity, newsroom| may_change(who, transition, &article(state), newsroom);
+            assert_eq!(change(&other, &STRICT), Ok(Standing::Reviewer), "{transition} {state}");
+            assert_eq!(change(&own(Role::Editor), &STRICT), Err(AccessDenied::SelfReview), "{transition}");
+            assert_eq!(change(&own(Role::Editor), &ALONE), Ok(Standing::Reviewer));
+            assert_eq!(change(&own(Role::Admin), &STRICT), Ok(Standing::Reviewer));
+            assert!(change(&who(OTHER, Role::Editor, elsewhere()), &STRICT).is_err());
+        }
+        // Another editor reads their own unpublished article before it is public again.
+        let change =
+            may_change(&own(Role::Editor), Transition::Revise, &article(State::Unpublished), &STRICT);
+        assert_eq!(change, Ok(Standing::Writer));
+    }
+
+    #[test]
+    fn nobody_publishes_a_scheduled_article_before_its_time() {
+        let admin = who(OTHER, Role::Admin, Sections::All);
+        let scheduled = article(State::Scheduled);
+        assert!(may_change(&admin, Transition::PublishScheduled, &scheduled, &ALONE).is_err());
+        let expected = [Transition::Revise, Transition::Unschedule, Transition::Restore];
+        assert_eq!(allowed(&admin, &scheduled, &ALONE), expected);
+    }
+
+    #[test]
+    fn only_what_the_caller_may_do_is_offered() {
+        let review = article(State::InReview);
+        let author = who(OWN, Role::Author, Sections::All);
+        assert_eq!(allowed(&author, &review, &STRICT), [Transition::Revise, Transition::Restore]);
+        let editor = who(OTHER, Role::Editor, Sections::All);
+        use Transition::{Approve, Delete, Restore, Return, Revise};
+        assert_eq!(allowed(&editor, &review, &STRICT), [Revise, Return, Approve, Delete, Restore]);
+        assert_eq!(allowed(&who(OTHER, Role::Reader, Sections::All), &review, &STRICT), []);
     }
 
     #[test]
@@ -339,7 +392,7 @@ mod tests {
     fn a_deleted_article_exists_for_editors_only() {
         let deleted = article(State::Deleted);
         let editor = who(OTHER, Role::Editor, Sections::All);
-        assert_eq!(may_change(&editor, Transition::Revise, &deleted, &STRICT), Ok(()));
+        assert_eq!(may_change(&editor, Transition::Revise, &deleted, &STRICT), Ok(Standing::Reviewer));
         let author = who(OWN, Role::Author, Sections::All);
         assert_eq!(may_change(&author, Transition::Revise, &deleted, &STRICT), Err(AccessDenied::NotThere));
     }

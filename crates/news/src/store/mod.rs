@@ -2,9 +2,9 @@
 
 #[cfg(feature = "servers")]
 mod mongo_view;
+mod newsroom;
 #[cfg(feature = "servers")]
 mod postgres_events;
-mod newsroom;
 mod record;
 mod rows;
 mod sqlite_events;

@@ -15,7 +15,10 @@ use uuid::Uuid;
 use super::contract::engines;
 use super::contract::sample::{at, drafted, id, story, with_message};
 use super::{open_events, open_view};
-use crate::domain::{Article, Byline, Change, Filter, Order, Part, Position, Slug, Start, State};
+use crate::domain::{
+    Article, Byline, Change, Correction, CorrectionFilter, CorrectionKind, CorrectionPart, Event, Filter,
+    Order, Part, Past, Position, Slug, Standing, Start, State, Transition,
+};
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, NewsView};
 
 const ARTICLES: u128 = 6;
@@ -82,7 +85,18 @@ fn step(chance: &mut StdRng, before: &Article) -> Change {
         before.restore(&drafted(1).article, by, later),
         before.undelete(State::Draft, by, later),
     ];
-    let mut steps: Vec<Change> = steps.into_iter().flatten().collect();
+    let others = [
+        Transition::Submit,
+        Transition::Return,
+        Transition::Approve,
+        Transition::Unschedule,
+        Transition::Retract,
+        Transition::Reinstate,
+        Transition::Schedule,
+        Transition::Correct,
+    ];
+    let others = others.map(|transition| before.step(transition, Standing::Reviewer, by, later));
+    let mut steps: Vec<Change> = steps.into_iter().chain(others).flatten().map(completed).collect();
     steps.shuffle(chance);
     steps.pop().unwrap_or_else(|| {
         // A deleted article has no next step: the one that it would have had.
@@ -90,6 +104,22 @@ fn step(chance: &mut StdRng, before: &Article) -> Change {
         change.article = Article { version: before.version.next(), ..before.clone() };
         change
     })
+}
+
+/// Adds what a scheduled and a corrected article must have.
+fn completed(mut change: Change) -> Change {
+    let article = &mut change.article;
+    match change.event {
+        Event::Scheduled => article.scheduled_at = Some(article.updated_at),
+        Event::Corrected => article.corrections.push(Correction {
+            kind: CorrectionKind::ALL[article.corrections.len() % CorrectionKind::ALL.len()],
+            text: "It was Tuesday.".to_owned(),
+            at: article.updated_at,
+            version: article.version,
+        }),
+        _ => {}
+    }
+    change
 }
 
 /// Returns one or two changes of an article: of its newest version, or of one that is no longer the newest.
@@ -120,11 +150,15 @@ async fn dump(store: &dyn EventStore) -> String {
     for number in 1..=ARTICLES + 1 {
         let latest = store.latest(id(number)).await.expect("it is read");
         let links = store.links(id(number), None, 1_000).await.expect("it is read");
-        let history = store.history(id(number), None, 3).await.expect("it is read");
+        let history = store.history(id(number), Past::All, None, 3).await.expect("it is read");
+        let seen = store.history(id(number), Past::Public, None, 2).await.expect("it is read");
         let second = store.version(id(number), Version::new(2)).await.expect("it is read");
-        dump += &format!("{latest:?}\n{links:?}\n{history:?}\n{second:?}\n");
+        dump += &format!("{latest:?}\n{links:?}\n{history:?}\n{seen:?}\n{second:?}\n");
     }
     dump += &format!("{:?}\n", store.ids(None, 100).await.expect("a walk"));
+    dump += &format!("{:?}\n", store.scheduled(100).await.expect("the schedule"));
+    let all = CorrectionPart { filter: CorrectionFilter::default(), after: None, limit: 100 };
+    dump += &format!("{:?}\n", store.corrections(&all).await.expect("the corrections"));
     let mut after = None;
     loop {
         let batch = store.walk(after, 2).await.expect("a walk");

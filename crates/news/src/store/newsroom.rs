@@ -36,7 +36,7 @@ impl CorrectionRow {
 macro_rules! tables {
     ($name:ident, $database:ident, $connection:ident) => {
         pub(super) mod $name {
-            use sqlx::{$connection, $database, Pool};
+            use sqlx::{Pool, $connection, $database};
 
             use super::*;
 

@@ -173,8 +173,7 @@ fn article_record(article: &Article, content: Option<String>) -> ArticleRecord {
         at: each.at,
         version: each.version,
     };
-    let retraction =
-        |notice: &Retraction| RetractionRecord { reason: notice.reason.clone(), at: notice.at };
+    let retraction = |notice: &Retraction| RetractionRecord { reason: notice.reason.clone(), at: notice.at };
     let story = &article.story;
     ArticleRecord {
         id: article.id,

@@ -50,7 +50,7 @@ async fn an_editor_publishes_an_authors_draft_for_every_reader() {
     let again = world.publish(&editor(), &published).await.expect_err("it is published already");
     assert_eq!((again.kind, again.code.as_str()), (Kind::Conflict, "illegal_transition"));
     assert_eq!(again.extra["state"], "published");
-    assert_eq!(again.extra["allowed"], serde_json::json!(["revise", "unpublish", "restore"]));
+    assert_eq!(again.extra["allowed"], serde_json::json!(["revise", "correct", "unpublish", "retract", "restore"]));
     world.stop().await;
 }
 
@@ -198,7 +198,7 @@ async fn a_draft_can_be_deleted_and_a_published_article_can_not() {
     assert_eq!((refused.kind, refused.code.as_str()), (Kind::Conflict, "illegal_transition"));
     assert_eq!(
         (&refused.extra["state"], &refused.extra["allowed"]),
-        (&"published".into(), &serde_json::json!(["revise", "unpublish", "restore"]))
+        (&"published".into(), &serde_json::json!(["revise", "correct", "unpublish", "retract", "restore"]))
     );
     world.stop().await;
 }

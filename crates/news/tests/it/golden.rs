@@ -4,57 +4,56 @@
 
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId, Version};
 use news::{
-    Article, Byline, BylineColumns, Change, Correction, Event, NewDraft, Slug, Story, StoryInput,
-    article_of_event, event_message, read_event, write_event,
+    Article, Byline, BylineColumns, Change, Correction, CorrectionKind, Event, NewDraft, Retraction, Slug,
+    Standing, Story, StoryInput, Transition, article_of_event, event_message, read_event, write_event,
 };
 use uuid::Uuid;
 
 const BYLINE: &str = "Ada O'Neill";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// The stored text and the sent message of each event.
-const GOLDEN: [(Event, &str, &str); 8] = [
-    (
-        Event::Drafted,
-        include_str!("../golden/event-1-drafted.json"),
-        include_str!("../golden/message-drafted.txt"),
-    ),
-    (
-        Event::Edited,
-        include_str!("../golden/event-1-edited.json"),
-        include_str!("../golden/message-edited.txt"),
-    ),
-    (
-        Event::Published,
-        include_str!("../golden/event-1-published.json"),
-        include_str!("../golden/message-published.txt"),
-    ),
-    (
-        Event::Updated,
-        include_str!("../golden/event-1-updated.json"),
-        include_str!("../golden/message-updated.txt"),
-    ),
-    (
-        Event::Deleted,
-        include_str!("../golden/event-1-deleted.json"),
-        include_str!("../golden/message-deleted.txt"),
-    ),
-    (
-        Event::Unpublished,
-        include_str!("../golden/event-1-unpublished.json"),
-        include_str!("../golden/message-unpublished.txt"),
-    ),
-    (
-        Event::Undeleted,
-        include_str!("../golden/event-1-undeleted.json"),
-        include_str!("../golden/message-undeleted.txt"),
-    ),
-    (
-        Event::Restored,
-        include_str!("../golden/event-1-restored.json"),
-        include_str!("../golden/message-restored.txt"),
-    ),
-];
+/// Names the golden files of some events in one folder: the stored text and the sent message of each.
+macro_rules! golden {
+    ($folder:literal: $($event:ident $name:literal,)*) => {
+        [$((
+            Event::$event,
+            include_str!(concat!("../golden/", $folder, "event-1-", $name, ".json")),
+            include_str!(concat!("../golden/", $folder, "message-", $name, ".txt")),
+        ),)*]
+    };
+}
+
+/// What is written today. Articles know since when they are in their state.
+const GOLDEN: [(Event, &str, &str); Event::ALL.len()] = golden! { "newsroom/":
+    Drafted "drafted",
+    Edited "edited",
+    Submitted "submitted",
+    Returned "returned",
+    Approved "approved",
+    Scheduled "scheduled",
+    Unscheduled "unscheduled",
+    Published "published",
+    Updated "updated",
+    Corrected "corrected",
+    Deleted "deleted",
+    Unpublished "unpublished",
+    Retracted "retracted",
+    Reinstated "reinstated",
+    Undeleted "undeleted",
+    Restored "restored",
+};
+
+/// What the first release wrote.
+const FIRST: [(Event, &str, &str); 8] = golden! { "":
+    Drafted "drafted",
+    Edited "edited",
+    Published "published",
+    Updated "updated",
+    Deleted "deleted",
+    Unpublished "unpublished",
+    Undeleted "undeleted",
+    Restored "restored",
+};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_763_712_000_123 + seconds * 1_000)
@@ -78,15 +77,26 @@ fn author() -> UserId {
     UserId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_00ad))
 }
 
-/// One change of each kind, always the same.
+fn editor() -> UserId {
+    UserId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_00ed))
+}
+
+/// Returns the step after `before`, by the editor, this many seconds after the first one.
+fn step(before: &Change, transition: Transition, seconds: i64) -> Change {
+    let step = before.article.step(transition, Standing::Reviewer, editor(), at(seconds));
+    step.expect("a legal step")
+}
+
+/// One change of each kind, always the same, in the order of the events.
 fn changes() -> Vec<Change> {
-    let by = UserId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_00ed));
+    let by = editor();
+    let byline = || Byline::of(BYLINE, author());
     let drafted = Article::draft(NewDraft {
         id: ArticleId::new(Uuid::from_u128(0x0193_4d00_0000_7000_8000_0000_0000_0001)),
         section: Section::Politics,
         slug: Slug::stored("the-budget-passes".to_owned()),
         story: story("The budget passes"),
-        byline: Byline::of(BYLINE, author()),
+        byline: byline(),
         author: author(),
         at: at(0),
     });
@@ -98,24 +108,72 @@ fn changes() -> Vec<Change> {
         tags: Vec::new(),
         ..story("Shorter")
     };
-    let edited =
-        drafted.article.revise(plain, Byline::of(BYLINE, author()), by, at(60)).expect("a legal step");
+    let edited = drafted.article.revise(plain, byline(), by, at(60)).expect("a legal step");
+    let [submitted, returned, approved, scheduled, unscheduled] = reviewed(&edited);
     let published = edited.article.publish(by, at(120)).expect("a legal step");
-    let mut updated = published
-        .article
-        .revise(story("The budget passes"), Byline::of(BYLINE, author()), by, at(180))
-        .expect("a legal step");
+    let updated = published.article.revise(story("The budget passes"), byline(), by, at(180));
+    let mut updated = updated.expect("a legal step");
     updated.article.corrections = vec![Correction {
-        kind: "correction".to_owned(),
+        kind: CorrectionKind::Correction,
         text: "It was Tuesday, not Monday.".to_owned(),
         at: at(170),
         version: Version::new(4),
     }];
+    let [corrected, retracted, reinstated] = corrected(&updated);
     let deleted = edited.article.delete(by, at(240)).expect("a legal step");
     let unpublished = updated.article.unpublish(by, at(300)).expect("a legal step");
     let undeleted = deleted.article.undelete(edited.article.state, by, at(360)).expect("a legal step");
     let restored = unpublished.article.restore(&drafted.article, by, at(420)).expect("a legal step");
-    vec![drafted, edited, published, updated, deleted, unpublished, undeleted, restored]
+    vec![
+        drafted,
+        edited,
+        submitted,
+        returned,
+        approved,
+        scheduled,
+        unscheduled,
+        published,
+        updated,
+        corrected,
+        deleted,
+        unpublished,
+        retracted,
+        reinstated,
+        undeleted,
+        restored,
+    ]
+}
+
+fn reviewed(draft: &Change) -> [Change; 5] {
+    let submitted = step(draft, Transition::Submit, 70);
+    let mut returned = step(&submitted, Transition::Return, 80);
+    returned.article.review_note = Some("Who said so? \u{202b}שלום\u{202c}".to_owned());
+    let approved = step(&submitted, Transition::Approve, 90);
+    let mut scheduled = step(&approved, Transition::Schedule, 100);
+    scheduled.article.scheduled_at = Some(at(3_600));
+    let unscheduled = step(&scheduled, Transition::Unschedule, 110);
+    [submitted, returned, approved, scheduled, unscheduled]
+}
+
+fn corrected(published: &Change) -> [Change; 3] {
+    let mut corrected = step(published, Transition::Correct, 190);
+    corrected.article.corrections.push(Correction {
+        kind: CorrectionKind::Clarification,
+        text: "In the afternoon.".to_owned(),
+        at: at(190),
+        version: corrected.article.version,
+    });
+    let mut retracted = step(&corrected, Transition::Retract, 310);
+    retracted.article.retraction = Some(Retraction { reason: "It was invented.".to_owned(), at: at(310) });
+    let reinstated = step(&retracted, Transition::Reinstate, 320);
+    [corrected, retracted, reinstated]
+}
+
+/// Returns the change of this kind as the first release wrote it: without the time in the state.
+fn first_form(event: Event) -> Change {
+    let mut change = changes().into_iter().find(|change| change.event == event).expect("a change");
+    change.article.state_since = change.article.updated_at;
+    change
 }
 
 /// A message as text: its attributes, then its body in hexadecimal digits, sixteen bytes a line.
@@ -157,10 +215,12 @@ fn every_event_is_written_as_its_golden_file_says() {
 
 #[test]
 fn every_event_that_was_ever_stored_is_read_by_todays_code() {
+    let read = |stored: &str| read_event(stored.trim_end(), BylineColumns::new(BYLINE.to_owned(), None));
     for (change, (event, stored, _)) in changes().into_iter().zip(GOLDEN) {
-        let read = read_event(stored.trim_end(), BylineColumns::new(BYLINE.to_owned(), None))
-            .expect("it is readable");
-        assert_eq!(read, change, "{event}");
+        assert_eq!(read(stored).expect("it is readable"), change, "{event}");
+    }
+    for (event, stored, _) in FIRST {
+        assert_eq!(read(stored).expect("it is readable"), first_form(event), "{event}");
     }
 }
 
@@ -175,6 +235,10 @@ fn every_message_is_sent_as_its_golden_file_says() {
 fn every_message_that_was_ever_sent_is_read_by_todays_code() {
     for (change, (event, _, sent)) in changes().into_iter().zip(GOLDEN) {
         assert_eq!(article_of_event(&body(sent)).expect("it is readable"), change.article, "{event}");
+    }
+    for (event, _, sent) in FIRST {
+        let article = article_of_event(&body(sent)).expect("it is readable");
+        assert_eq!(article, first_form(event).article, "{event}");
     }
 }
 

@@ -12,6 +12,8 @@ mod golden;
 mod history;
 mod idempotency;
 mod lists;
+mod model;
+mod newsroom;
 mod people;
 mod replay;
 mod world;

@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 use crate::people::{author, editor};
 use crate::world::{Place, World, fields, shut};
 
-type Row = (Vec<u8>, i64, String, Option<i64>, Vec<u8>, String, String, String);
+pub type Row = (Vec<u8>, i64, String, Option<i64>, Vec<u8>, String, String, String);
 
 /// Every byte of the view.
-async fn dump(place: &Place) -> Vec<Row> {
+pub async fn dump(place: &Place) -> Vec<Row> {
     let mut connection = place.connection("sports-news-view.db").await;
     let rows = sqlx::query_as(
         "select id, version, state, published_at, author_id, byline, document, content from articles order by id",

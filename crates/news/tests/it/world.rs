@@ -57,6 +57,11 @@ impl Place {
         place
     }
 
+    /// True if the stores are files.
+    pub fn is_on_files(&self) -> bool {
+        !self.file(SERVERS).exists()
+    }
+
     /// Reads a number from the event store.
     pub async fn count(&self, statement: &'static str) -> i64 {
         let servers = std::fs::read_to_string(self.file(SERVERS)).ok();

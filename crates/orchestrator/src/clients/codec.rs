@@ -6,8 +6,8 @@ use kernel::{ArticleId, Expected, Timestamp, Version};
 use proto::news::v1 as messages;
 
 use crate::domain::{
-    Article, ArticleBatch, Correction, Filter, ListSlice, Order, Position, Retraction, SectionList, SectionPositions,
-    Start, State,
+    Article, ArticleBatch, Correction, Filter, ListSlice, Order, Position, Retraction, SectionList,
+    SectionPositions, Start, State,
 };
 use crate::ports::Done;
 

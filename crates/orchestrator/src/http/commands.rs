@@ -262,7 +262,10 @@ impl IntoResponses for Problems {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         documented([
             ("401", "`unauthenticated`, `invalid_token`"),
-            ("403", "`role_required`; `self_review` if another editor must do this, because the caller wrote the article."),
+            (
+                "403",
+                "`role_required`; `self_review` if another editor must do this, because the caller wrote the article.",
+            ),
             ("404", "`unknown_type`, `not_found`"),
             ("409", "`illegal_transition`, with `state` and `allowed`; `still_running`"),
             ("412", "`stale_version`, with `current_version`."),

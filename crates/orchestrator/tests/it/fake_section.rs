@@ -192,11 +192,16 @@ impl FakeSection {
 /// Returns the state of an article after the action, if the action changes it.
 fn state_after(action: &Action) -> Option<&'static str> {
     match action {
-        Action::Publish(_) => Some("published"),
+        Action::Publish(_) | Action::Reinstate(_) => Some("published"),
         Action::Unpublish(_) => Some("unpublished"),
         Action::Delete(_) => Some("deleted"),
-        Action::Create(_) | Action::Undelete(_) => Some("draft"),
-        Action::Revise(_) | Action::Patch(_) | Action::Restore(_) => None,
+        Action::Create(_) | Action::Undelete(_) | Action::Return(_) => Some("draft"),
+        Action::Submit(_) => Some("in_review"),
+        Action::Approve(_) | Action::Unschedule(_) => Some("approved"),
+        Action::Schedule(_) => Some("scheduled"),
+        Action::Retract(_) => Some("retracted"),
+
+        Action::Revise(_) | Action::Patch(_) | Action::Restore(_) | Action::Correct(_) => None,
     }
 }
 
@@ -296,6 +301,7 @@ fn entry(version: u32) -> HistoryEntry {
         at_ms: 1000,
         changed: vec!["title".to_owned()],
         from_version: (version > 1).then_some(1),
+        ..HistoryEntry::default()
     }
 }
 

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use kernel::{ArticleId, Section};
+use kernel::{ArticleId, Role, Section, Sections, SessionId};
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::{Correction, NewDraft, Slug};
+use crate::domain::{NewDraft, Slug};
 
 fn story(title: &str) -> Story {
     let input = StoryInput { title: title.to_owned(), content: "text".to_owned(), ..StoryInput::default() };
@@ -34,6 +34,8 @@ fn take(article: &Article, transition: Transition, at: Timestamp) -> Result<Chan
         Transition::Unpublish => article.unpublish(by, at),
         Transition::Restore => article.restore(&drafted().article, by, at),
         Transition::Undelete => article.undelete(State::Draft, by, at),
+        Transition::PublishScheduled => article.publish_scheduled(at),
+        other => article.step(other, Standing::Reviewer, by, at),
     }
 }
 
@@ -47,15 +49,14 @@ proptest! {
     fn a_transition_succeeds_exactly_if_the_state_allows_it(transitions in transitions()) {
         let mut article = drafted().article;
         for (transition, _) in transitions {
-            let allowed = article.state.allowed().contains(&transition);
+            let next = article.state.on(transition, Standing::Reviewer);
             match take(&article, transition, article.updated_at) {
                 Ok(change) => {
-                    prop_assert!(allowed);
-                    prop_assert_eq!(Some((change.event, change.article.state)), article.state.on(transition));
+                    prop_assert_eq!(Some((change.event, change.article.state)), next);
                     article = change.article;
                 }
                 Err(illegal) => {
-                    prop_assert!(!allowed);
+                    prop_assert_eq!(next, None);
                     prop_assert_eq!(illegal, IllegalTransition { state: article.state, transition });
                 }
             }
@@ -127,7 +128,7 @@ fn a_restored_version_has_the_text_of_the_old_one_and_keeps_the_state() {
     let revised = old.revise(story("Another"), Byline::of("Bob", by), by, at).expect("a legal step").article;
     let mut published = revised.publish(by, at).expect("a legal step").article;
     published.corrections.push(Correction {
-        kind: "note".to_owned(),
+        kind: CorrectionKind::Note,
         text: "It was Tuesday.".to_owned(),
         at,
         version: published.version,
@@ -165,23 +166,153 @@ fn every_name_is_read_back() {
     assert!("vanished".parse::<State>().is_err());
 }
 
-#[test]
-fn a_published_article_can_be_revised_but_neither_published_again_nor_deleted() {
-    let allowed = [Transition::Revise, Transition::Unpublish, Transition::Restore];
-    assert_eq!(State::Published.allowed(), allowed);
-    assert_eq!(State::Published.on(Transition::Revise), Some((Event::Updated, State::Published)));
+fn legal(state: State) -> Vec<Transition> {
+    let is_legal = |transition: &Transition| state.on(*transition, Standing::Reviewer).is_some();
+    Transition::ALL.into_iter().filter(is_legal).collect()
 }
 
 #[test]
-fn a_deleted_article_can_only_be_undeleted() {
-    assert_eq!(State::Deleted.allowed(), [Transition::Undelete]);
-    assert_eq!(State::Retracted.allowed(), []);
+fn a_published_article_can_be_changed_and_withdrawn_but_neither_published_again_nor_deleted() {
+    use Transition::{Correct, Restore, Retract, Revise, Unpublish};
+    assert_eq!(legal(State::Published), [Revise, Correct, Unpublish, Retract, Restore]);
 }
 
 #[test]
-fn an_unpublished_article_can_be_published_again() {
-    let unpublished = State::Published.on(Transition::Unpublish);
-    assert_eq!(unpublished, Some((Event::Unpublished, State::Unpublished)));
-    assert_eq!(State::Unpublished.on(Transition::Publish), Some((Event::Published, State::Published)));
-    assert_eq!(State::Unpublished.on(Transition::Restore), Some((Event::Restored, State::Unpublished)));
+fn a_deleted_article_can_only_be_undeleted_and_a_retracted_one_only_be_reinstated() {
+    assert_eq!(legal(State::Deleted), [Transition::Undelete]);
+    assert_eq!(legal(State::Retracted), [Transition::Reinstate]);
+}
+
+#[test]
+fn what_its_writer_changes_needs_another_review() {
+    for transition in [Transition::Revise, Transition::Restore] {
+        for state in [State::InReview, State::Approved] {
+            let after = |standing| state.on(transition, standing).map(|(_, state)| state);
+            assert_eq!(after(Standing::Writer), Some(State::Draft));
+            assert_eq!(after(Standing::Reviewer), Some(state));
+        }
+    }
+}
+
+fn editor() -> Identity {
+    Identity {
+        user: UserId::new(Uuid::from_u128(2)),
+        name: "Bob".to_owned(),
+        role: Role::Editor,
+        sections: Sections::All,
+        history: false,
+        session: SessionId::new(Uuid::nil()),
+    }
+}
+
+/// Applies an action in the name of an editor, at this second.
+fn apply(article: &Article, action: Action, second: i64) -> Result<Article, ActionError> {
+    let at = Timestamp::from_millis(second * 1_000);
+    let change = action.apply(article, None, &editor(), Standing::Reviewer, at)?;
+    Ok(change.expect("there is something to change").article)
+}
+
+fn faults(outcome: Result<Article, ActionError>) -> Vec<(String, String)> {
+    let Err(ActionError::Invalid(faults)) = outcome else { panic!("{outcome:?}") };
+    faults.into_iter().map(|fault| (fault.pointer, fault.code.as_str().to_owned())).collect()
+}
+
+#[test]
+fn a_note_stays_while_the_author_works_and_ends_with_the_next_submission() {
+    let submitted = apply(&drafted().article, Action::Submit, 2).expect("it is submitted");
+    let returned = apply(&submitted, Action::Return("Who?".to_owned()), 3).expect("it is returned");
+    assert_eq!((returned.state, returned.review_note.as_deref()), (State::Draft, Some("Who?")));
+    let patch = StoryPatch { title: Some("A better title".to_owned()), ..StoryPatch::default() };
+    let revised = apply(&returned, Action::Patch(patch), 4).expect("it is revised");
+    assert_eq!(revised.review_note.as_deref(), Some("Who?"));
+    let submitted = apply(&revised, Action::Submit, 5).expect("it is submitted");
+    assert_eq!(submitted.review_note, None);
+}
+
+#[test]
+fn a_scheduled_article_is_published_by_the_portal_or_unscheduled() {
+    let time = Timestamp::from_millis(60_000);
+    let scheduled = apply(&drafted().article, Action::Schedule(time), 2).expect("it is scheduled");
+    assert_eq!((scheduled.state, scheduled.scheduled_at), (State::Scheduled, Some(time)));
+    let published = scheduled.publish_scheduled(time).expect("it is published");
+    assert_eq!(published.by, UserId::new(Uuid::nil()));
+    assert_eq!((published.article.scheduled_at, published.article.published_at), (None, Some(time)));
+    let back = apply(&scheduled, Action::Unschedule, 3).expect("it is unscheduled");
+    assert_eq!((back.state, back.scheduled_at), (State::Approved, None));
+}
+
+#[test]
+fn a_retracted_article_has_its_notice_until_it_is_reinstated() {
+    let at = Timestamp::from_millis(2_000);
+    let published = drafted().article.publish(editor().user, at).expect("a legal step").article;
+    let retract = Action::Retract("It was invented.".to_owned());
+    let retracted = apply(&published, retract, 70).expect("it is retracted");
+    let notice = Retraction { reason: "It was invented.".to_owned(), at: Timestamp::from_millis(70_000) };
+    assert_eq!((retracted.state, retracted.retraction.clone()), (State::Retracted, Some(notice)));
+    let back = apply(&retracted, Action::Reinstate, 80).expect("it is reinstated");
+    assert_eq!((back.state, back.retraction, back.published_at), (State::Published, None, Some(at)));
+}
+
+#[test]
+fn the_time_in_a_state_begins_with_the_state() {
+    let submitted = apply(&drafted().article, Action::Submit, 2).expect("it is submitted");
+    let patch = StoryPatch { title: Some("Another".to_owned()), ..StoryPatch::default() };
+    let revised = apply(&submitted, Action::Patch(patch), 3).expect("it is revised");
+    assert_eq!(revised.state_since, Timestamp::from_millis(2_000));
+    let approved = apply(&revised, Action::Approve, 4).expect("it is approved");
+    assert_eq!(approved.state_since, Timestamp::from_millis(4_000));
+}
+
+#[test]
+fn a_publication_is_scheduled_in_the_future_and_within_a_year() {
+    let schedule = |at: Timestamp| apply(&drafted().article, Action::Schedule(at), 10);
+    let now = Timestamp::from_millis(10_000);
+    let latest = now.plus(MAX_AHEAD);
+    for (at, code) in [
+        (Timestamp::from_millis(0), "in_the_past"),
+        (now, "in_the_past"),
+        (latest.plus(Duration::from_millis(1)), "too_far"),
+    ] {
+        assert_eq!(faults(schedule(at)), [("/at".to_owned(), code.to_owned())]);
+    }
+    for at in [now.plus(Duration::from_millis(1)), latest] {
+        assert_eq!(schedule(at).expect("it is scheduled").scheduled_at, Some(at));
+    }
+}
+
+fn correction(kind: &str, text: &str, title: Option<&str>) -> Action {
+    let patch = StoryPatch { title: title.map(str::to_owned), ..StoryPatch::default() };
+    Action::Correct(CorrectionInput { kind: kind.to_owned(), text: text.to_owned(), patch })
+}
+
+#[test]
+fn a_correction_is_added_with_its_version_and_may_change_the_text() {
+    let published = drafted().article.publish(editor().user, Timestamp::from_millis(2_000));
+    let published = published.expect("a legal step").article;
+    let first = apply(&published, correction("note", "It rained.", None), 3).expect("it is corrected");
+    assert_eq!((first.state, &first.story), (State::Published, &published.story));
+    let second = correction("correction", "It was Tuesday.", Some("Tuesday"));
+    let second = apply(&first, second, 4).expect("it is corrected");
+    assert_eq!(second.story.title, "Tuesday");
+    let kinds: Vec<_> = second.corrections.iter().map(|each| (each.kind, each.version.number())).collect();
+    assert_eq!(kinds, [(CorrectionKind::Note, 3), (CorrectionKind::Correction, 4)]);
+}
+
+#[test]
+fn every_fault_of_a_correction_is_named_together() {
+    let published = drafted().article.publish(editor().user, Timestamp::from_millis(2_000));
+    let mut published = published.expect("a legal step").article;
+    let pair = |pointer: &str, code: &str| (pointer.to_owned(), code.to_owned());
+    assert_eq!(
+        faults(apply(&published, correction("rumour", "", Some("")), 3)),
+        [pair("/kind", "unknown_name"), pair("/text", "empty"), pair("/patch/title", "empty")]
+    );
+    let long = "x".repeat(MAX_NOTE + 1);
+    assert_eq!(faults(apply(&published, correction("note", &long, None), 3)), [pair("/text", "too_long")]);
+    assert_eq!(faults(apply(&published, Action::Retract(" ".to_owned()), 3)), [pair("/reason", "empty")]);
+    while published.corrections.len() < MAX_CORRECTIONS {
+        published = apply(&published, correction("note", "Once more.", None), 3).expect("it is corrected");
+    }
+    let refused = faults(apply(&published, correction("note", "Once more.", None), 3));
+    assert_eq!(refused, [pair("/text", "too_many")]);
 }

@@ -9,6 +9,7 @@ use testkit::Folder;
 use uuid::Uuid;
 
 use super::answers::*;
+use super::newsroom::*;
 use super::past::*;
 use super::sample::{at, author, by_another, drafted, id, revised, story, with_message};
 use super::{Fixture, Tamperer};
@@ -257,6 +258,10 @@ macro_rules! every_case {
                 every_version_is_read_back_exactly,
                 a_history_names_accounts_events_and_changed_fields,
                 pages_of_a_history_join_without_a_gap,
+                a_history_for_readers_compares_the_versions_that_they_saw,
+                scheduled_articles_come_in_the_order_of_their_times,
+                corrections_are_listed_as_long_as_their_article_is_public,
+                pages_of_corrections_join_without_a_gap,
                 pages_of_a_chain_join_without_a_gap,
                 ids_are_listed_even_if_a_record_cannot_be_read,
                 under_one_key_one_append_of_many_is_stored,

@@ -5,6 +5,7 @@ mod answers;
 pub(super) mod engines;
 mod events;
 mod lists;
+mod newsroom;
 mod past;
 pub(super) mod sample;
 mod view;
@@ -64,7 +65,7 @@ fn names<'a>(text: &'a str, start: &str, end: &str) -> BTreeSet<&'a str> {
 fn every_law_of_the_ports_has_a_case_and_every_case_a_law() {
     let laws = names(include_str!("../../ports.rs"), "/// * `", "`");
     let mut cases = names(include_str!("events.rs"), "async fn ", "(given: Fixture)");
-    for file in [include_str!("answers.rs"), include_str!("past.rs")] {
+    for file in [include_str!("answers.rs"), include_str!("newsroom.rs"), include_str!("past.rs")] {
         cases.extend(names(file, "pub(super) async fn ", "(given: Fixture)"));
     }
     cases.extend(names(include_str!("view.rs"), "async fn ", "(given: Fixture)"));

@@ -4,7 +4,7 @@ use kernel::{ArticleId, Timestamp, Version};
 
 use super::Fixture;
 use super::sample::{author, by_another, drafted, id, revised};
-use crate::domain::{Change, Event, HistoryEntry};
+use crate::domain::{Article, Change, Event, HistoryEntry, HistoryPage, Past, State};
 
 /// Returns changes of every kind, in order.
 fn a_life(number: u128) -> Vec<Change> {
@@ -22,9 +22,12 @@ fn a_life(number: u128) -> Vec<Change> {
     vec![drafted, edited, published, updated, unpublished, deleted, back, restored]
 }
 
+async fn page(given: &Fixture, past: Past, before: Option<Version>, limit: u32) -> HistoryPage {
+    given.store.history(id(1), past, before, limit).await.expect("the history is read")
+}
+
 async fn history(given: &Fixture, before: Option<u32>, limit: u32) -> Vec<HistoryEntry> {
-    let history = given.store.history(id(1), before.map(Version::new), limit).await;
-    history.expect("the history is read")
+    page(given, Past::All, before.map(Version::new), limit).await.entries
 }
 
 pub(super) async fn every_version_is_read_back_exactly(given: Fixture) {
@@ -88,8 +91,38 @@ pub(super) async fn pages_of_a_history_join_without_a_gap(given: Fixture) {
         }
         assert_eq!(joined, all, "pages of {limit}");
     }
-    let unknown = given.store.history(id(9), None, 10).await.expect("the history is read");
-    assert!(unknown.is_empty());
+    let unknown = given.store.history(id(9), Past::All, None, 10).await.expect("the history is read");
+    assert_eq!(unknown, HistoryPage::default());
+}
+
+pub(super) async fn a_history_for_readers_compares_the_versions_that_they_saw(given: Fixture) {
+    let mut life = a_life(1);
+    let hidden = life.last().expect("a change").article.clone();
+    let public = hidden.publish(author(), hidden.updated_at).expect("a legal transition");
+    life.push(revised(&public.article, "Seventh"));
+    life.insert(life.len() - 1, public);
+    for change in &life {
+        given.append(change).await;
+    }
+    let shown: Vec<&Change> = life.iter().filter(|change| change.article.state == State::Published).collect();
+    let entry = |index: usize| {
+        let before: Option<&Article> = index.checked_sub(1).map(|before| &shown[before].article);
+        HistoryEntry::of(shown[index], before)
+    };
+    let expected: Vec<HistoryEntry> = (0..shown.len()).rev().map(entry).collect();
+    assert_eq!(expected[1].changed, ["title"], "what changed while no reader saw it is named");
+    for limit in 1..=11 {
+        let (mut joined, mut before) = (Vec::new(), None);
+        loop {
+            let HistoryPage { entries, next } = page(&given, Past::Public, before, limit).await;
+            joined.extend(entries);
+            before = next;
+            if next.is_none() {
+                break;
+            }
+        }
+        assert_eq!(joined, expected, "pages of {limit}");
+    }
 }
 
 pub(super) async fn pages_of_a_chain_join_without_a_gap(given: Fixture) {

@@ -19,8 +19,8 @@ use super::newsroom::postgres as newsroom;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
 use crate::domain::{
-    Article, ArticleCorrection, ChainLink, Change, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage, Past,
-    chain_hash,
+    Article, ArticleCorrection, ChainLink, Change, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage,
+    Past, chain_hash,
 };
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 

@@ -20,7 +20,8 @@ use super::newsroom::sqlite as newsroom;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
 use crate::domain::{
-    Article, ArticleCorrection, ChainLink, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage, Past, chain_hash,
+    Article, ArticleCorrection, ChainLink, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage, Past,
+    chain_hash,
 };
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
