@@ -8,7 +8,8 @@ use chassis::http::AccessToken;
 use kernel::{ArticleId, Class, Expected, Fault, Kind, Refusal, Section, Timestamp, UserId, Version};
 
 use crate::domain::{
-    Article, ArticleBatch, DiffPart, History, ListSlice, Reading, SectionList, SectionPositions, State, Taste,
+    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, Reading,
+    SectionList, SectionPositions, State, Taste,
 };
 
 pub use proto::news::v1::command_request::Action;
@@ -144,6 +145,14 @@ pub trait NewsSections: Send + Sync {
         which: Which,
         token: Option<&str>,
     ) -> Result<Article, SectionError>;
+
+    /// Returns a slice of the public corrections of the section's published articles, the newest first, at
+    /// most 101. Every caller may see them.
+    async fn corrections(
+        &self,
+        section: Section,
+        slice: &CorrectionSlice,
+    ) -> Result<Vec<ArticleCorrection>, SectionError>;
 
     /// Returns the words in which two versions differ.
     async fn diff(

@@ -50,7 +50,10 @@ async fn an_editor_publishes_an_authors_draft_for_every_reader() {
     let again = world.publish(&editor(), &published).await.expect_err("it is published already");
     assert_eq!((again.kind, again.code.as_str()), (Kind::Conflict, "illegal_transition"));
     assert_eq!(again.extra["state"], "published");
-    assert_eq!(again.extra["allowed"], serde_json::json!(["revise", "correct", "unpublish", "retract", "restore"]));
+    assert_eq!(
+        again.extra["allowed"],
+        serde_json::json!(["revise", "correct", "unpublish", "retract", "restore"])
+    );
     world.stop().await;
 }
 

@@ -78,7 +78,10 @@ async fn an_article_is_taken_back_quietly_and_published_again() {
     }
     let again = world.unpublish(&editor(), &unpublished).await.expect_err("it is taken back already");
     assert_eq!((again.code.as_str(), &again.extra["state"]), ("illegal_transition", &"unpublished".into()));
-    assert_eq!(again.extra["allowed"], serde_json::json!(["revise", "schedule", "publish", "delete", "restore"]));
+    assert_eq!(
+        again.extra["allowed"],
+        serde_json::json!(["revise", "schedule", "publish", "delete", "restore"])
+    );
     let back = world.publish(&editor(), &unpublished).await.expect("it is public again");
     assert_eq!((back.version, back.published_at_ms), (4, published.published_at_ms));
     assert_eq!(world.get_since(None, &back).await.expect("every reader sees it"), back);

@@ -96,8 +96,20 @@ fn denied(known: &Known, command: &str, who: &Person) -> Option<&'static str> {
 }
 
 const COMMANDS: [&str; 14] = [
-    "submit", "return", "approve", "schedule", "unschedule", "publish", "correct", "retract", "reinstate", "revise",
-    "restore", "unpublish", "delete", "undelete",
+    "submit",
+    "return",
+    "approve",
+    "schedule",
+    "unschedule",
+    "publish",
+    "correct",
+    "retract",
+    "reinstate",
+    "revise",
+    "restore",
+    "unpublish",
+    "delete",
+    "undelete",
 ];
 
 fn action(command: &str, chance: &mut StdRng) -> Action {
@@ -153,7 +165,11 @@ async fn step(world: &World, known: &mut Known, chance: &mut StdRng) {
         (None, Some(_)) if *command == "correct" && too_many => Some("invalid"),
         (None, Some((event, state))) => {
             let article = outcome.as_ref().unwrap_or_else(|refused| panic!("{place}: {refused:?}"));
-            assert_eq!((article.version, article.state.as_str()), (known.version + 1, state.as_str()), "{place}");
+            assert_eq!(
+                (article.version, article.state.as_str()),
+                (known.version + 1, state.as_str()),
+                "{place}"
+            );
             if state == "deleted" {
                 known.before_deletion = known.state.clone();
             }

@@ -267,7 +267,8 @@ async fn a_correction_is_public_with_its_version() {
     let published = world.published("Monday").await;
     let refused = refusal_of(world.act(&author(), &published, correct("note", "It rained.", None)).await);
     assert_eq!(refused, refusal(Kind::Forbidden, "role_required"));
-    let faulty = correct("rumour", "", Some(ArticlePatch { title: Some(String::new()), ..Default::default() }));
+    let faulty =
+        correct("rumour", "", Some(ArticlePatch { title: Some(String::new()), ..Default::default() }));
     let refused = world.act(&editor(), &published, faulty).await.expect_err("three faults");
     let pointers: Vec<&str> = refused.fields.iter().map(|fault| fault.pointer.as_str()).collect();
     assert_eq!(pointers, ["/kind", "/text", "/patch/title"]);
@@ -301,7 +302,7 @@ async fn a_correction_is_public_with_its_version() {
     for request in [
         ListCorrectionsRequest { kind: Some("rumour".to_owned()), ..all.clone() },
         ListCorrectionsRequest { limit: 0, ..all.clone() },
-        ListCorrectionsRequest { limit: 101, ..all },
+        ListCorrectionsRequest { limit: 102, ..all },
     ] {
         let refused = refusal_of(world.call(None, "ListCorrections", request).await);
         assert_eq!(refused, refusal(Kind::Invalid, "invalid"));
@@ -326,7 +327,9 @@ async fn a_retracted_article_is_gone_for_readers_with_its_reason_and_staff_read_
         let id = published.id.clone();
         let refusals = [
             world.call(token(), "GetArticle", GetArticleRequest { id: id.clone(), min_version: None }).await,
-            world.call(token(), "GetArticle", GetArticleRequest { id: id.clone(), min_version: Some(3) }).await,
+            world
+                .call(token(), "GetArticle", GetArticleRequest { id: id.clone(), min_version: Some(3) })
+                .await,
             world.call(token(), "GetVersion", version(get_version_request::Which::Version(2))).await,
             world.call(token(), "GetVersion", version(get_version_request::Which::AtMs(i64::MAX))).await,
             world.call(token(), "DiffVersions", DiffVersionsRequest { id: id.clone(), from: 2, to: 2 }).await,

@@ -1,6 +1,7 @@
 //! The use cases, one file each.
 
 mod command;
+mod corrections;
 mod error;
 mod gather;
 mod get_article;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use kernel::{Clock, Ids};
 
+pub use corrections::CorrectionList;
 pub use error::ArticleError;
 pub use home::{ForYou, HomePage};
 pub use list::{ListRequest, NewsList};

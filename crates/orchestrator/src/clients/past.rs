@@ -1,10 +1,12 @@
 //! Values about the past of an article as messages, and back.
 
-use kernel::{Timestamp, Version};
+use kernel::{Section, Timestamp, Version};
 use proto::news::v1 as messages;
 
 use super::codec::{Wrong, correction, parse, retraction};
-use crate::domain::{DiffOp, DiffPart, History, HistoryEntry};
+use crate::domain::{
+    ArticleCorrection, CorrectionPosition, CorrectionSlice, DiffOp, DiffPart, History, HistoryEntry,
+};
 use crate::ports::Which;
 
 pub(super) fn which(which: Which) -> messages::get_version_request::Which {
@@ -45,4 +47,35 @@ pub(super) fn diff(reply: messages::DiffVersionsReply) -> Vec<DiffPart> {
         DiffPart { field: part.field, op, text: part.text }
     };
     reply.parts.into_iter().map(part).collect()
+}
+
+pub(super) fn corrections_request(slice: &CorrectionSlice) -> messages::ListCorrectionsRequest {
+    let position = |CorrectionPosition { at, id, version }| messages::CorrectionPosition {
+        at_ms: at.millis(),
+        id: id.to_string(),
+        version: version.number(),
+    };
+    messages::ListCorrectionsRequest {
+        limit: slice.limit,
+        after: slice.after.map(position),
+        kind: slice.filter.kind.clone(),
+        from_ms: slice.filter.from.map(Timestamp::millis),
+        to_ms: slice.filter.to.map(Timestamp::millis),
+    }
+}
+
+pub(super) fn corrections(
+    section: Section,
+    reply: messages::ListCorrectionsReply,
+) -> Result<Vec<ArticleCorrection>, Wrong> {
+    let entry = |from: messages::ArticleCorrection| -> Result<ArticleCorrection, Wrong> {
+        Ok(ArticleCorrection {
+            section,
+            id: parse("id", &from.id)?,
+            title: from.title,
+            slug: from.slug,
+            correction: correction(from.correction.ok_or("there is no correction")?),
+        })
+    };
+    reply.corrections.into_iter().map(entry).collect()
 }

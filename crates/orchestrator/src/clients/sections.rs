@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::retry::{is_well, may_pass};
 use super::{codec, past};
 use crate::domain::{
-    Article, ArticleBatch, DiffPart, History, ListSlice, SectionList, SectionPositions, State,
+    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, SectionList,
+    SectionPositions, State,
 };
 use crate::ports::{Command, Done, NewsSections, SectionError, Which};
 
@@ -309,6 +310,16 @@ impl NewsSections for BusSections {
         let request = messages::GetVersionRequest { id: id.to_string(), which: Some(past::which(which)) };
         let reply = self.read(&self.past, Cost::Usual, section, "GetVersion", &request, token).await?;
         readable(section, codec::article_of(reply))
+    }
+
+    async fn corrections(
+        &self,
+        section: Section,
+        slice: &CorrectionSlice,
+    ) -> Result<Vec<ArticleCorrection>, SectionError> {
+        let request = past::corrections_request(slice);
+        let reply = self.read(&self.past, Cost::Usual, section, "ListCorrections", &request, None).await?;
+        readable(section, past::corrections(section, reply))
     }
 
     async fn diff(

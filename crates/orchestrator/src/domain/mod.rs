@@ -2,6 +2,7 @@
 //! composition of the front page. Pure: no I/O.
 
 mod article;
+mod corrections;
 mod cursor;
 mod home;
 mod list;
@@ -10,6 +11,9 @@ mod past;
 mod reading;
 
 pub use article::{Article, Correction, Retraction, State};
+pub use corrections::{
+    ArticleCorrection, CorrectionCursor, CorrectionFilter, CorrectionPosition, CorrectionSlice,
+};
 pub use cursor::{Cursor, Direction, InvalidCursor, ListFingerprint};
 pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggestion, Taste, for_you};
 pub use list::{Filter, ListSlice, Order, Position, Scope, Start};

@@ -72,7 +72,7 @@ impl ReadQuery {
     (status = 200, description = "The article.", body = ArticleAnswer),
     (status = 304, description = "The client already has this version."),
     (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see."),
-    (status = 410, description = "The article was retracted."),
+    (status = 410, description = "`retracted`, with `reason` and `retracted_at`."),
     (status = 503, description = "`not_yet_projected`, or the section is unavailable."),
 ))]
 pub(super) async fn get_article(

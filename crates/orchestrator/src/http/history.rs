@@ -165,6 +165,7 @@ impl From<DiffPart> for WordsView {
     (status = 304, description = "The client already has this page."),
     (status = 404, description = "`unknown_type`, or `not_found`: also for an article that the caller may not see."),
     (status = 422, description = "`bad_cursor`: the cursor is not valid. `invalid`: `limit` is outside its range."),
+    (status = 410, description = "`retracted`, with `reason` and `retracted_at`."),
     (status = 503, description = "The section's command side is unavailable."),
 ))]
 pub(super) async fn get_history(
@@ -196,6 +197,7 @@ pub(super) async fn get_history(
     (status = 200, description = "The article at this version.", body = ArticleAnswer),
     (status = 304, description = "The client already has this version."),
     (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public."),
+    (status = 410, description = "`retracted`, with `reason` and `retracted_at`."),
     (status = 503, description = "The section's command side is unavailable."),
 ))]
 pub(super) async fn get_version(
@@ -214,6 +216,7 @@ pub(super) async fn get_version(
     (status = 200, description = "The differences of title, description and content, in this order. Texts that have little in common are compared less finely, so that the work is bounded.", body = Vec<WordsView>),
     (status = 304, description = "The client already has this comparison."),
     (status = 404, description = "`unknown_type`, or `not_found`: for readers also a version that was never public, and every version of an article that is not public."),
+    (status = 410, description = "`retracted`, with `reason` and `retracted_at`."),
     (status = 503, description = "The section's command side is unavailable."),
 ))]
 pub(super) async fn get_diff(
@@ -230,7 +233,7 @@ pub(super) async fn get_diff(
 }
 
 /// Builds the response of an answer without a version. Its entity tag is the digest of its bytes.
-fn respond_with_digest(headers: &HeaderMap, signed_in: bool, body: Vec<u8>) -> Response {
+pub(super) fn respond_with_digest(headers: &HeaderMap, signed_in: bool, body: Vec<u8>) -> Response {
     let etag = digest(&body);
     let known = etag_matches(headers, &etag);
     Cache::of_public(signed_in).on(tagged_response(known, &etag, if known { Vec::new() } else { body }))

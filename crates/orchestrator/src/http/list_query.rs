@@ -289,7 +289,7 @@ fn collect_faults<T>(result: Result<T, Refusal>, faults: &mut Vec<FieldFault>) -
     result.map_err(|refusal| faults.extend(refusal.fields)).ok()
 }
 
-fn parse_limit(text: Option<&str>, faults: &mut Vec<FieldFault>) -> u32 {
+pub(super) fn parse_limit(text: Option<&str>, faults: &mut Vec<FieldFault>) -> u32 {
     let Some(text) = text else { return DEFAULT_LIMIT };
     match parse_number(text) {
         Some(limit) if (1..=MAX_LIMIT).contains(&limit) => return limit,

@@ -4,6 +4,7 @@ mod articles;
 mod bodies;
 mod caching;
 mod commands;
+mod corrections;
 #[cfg(test)]
 mod fuzz;
 mod history;
@@ -56,7 +57,9 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
         ))
         .routes(routes!(history::get_history))
         .routes(routes!(history::get_version))
-        .routes(routes!(history::get_diff));
+        .routes(routes!(history::get_diff))
+        .routes(routes!(corrections::get_corrections))
+        .routes(routes!(corrections::list_corrections));
     Ok(newsroom::routes(commands::routes(api)).build(news))
 }
 

@@ -178,6 +178,7 @@ impl FakeSection {
                 };
                 reply(found)
             }
+            "ListCorrections" => list_corrections(&inner.articles, &read(body)).encode_to_vec(),
             "DiffVersions" => {
                 let request = read::<DiffVersionsRequest>(body);
                 find(&request.id)?;
@@ -291,6 +292,32 @@ fn read<M: Message + Default>(body: Bytes) -> M {
 
 fn reply(article: Article) -> Vec<u8> {
     ArticleReply { article: Some(article) }.encode_to_vec()
+}
+
+/// Lists the corrections of the published articles, as a section does.
+fn list_corrections(articles: &[Article], request: &ListCorrectionsRequest) -> ListCorrectionsReply {
+    let published = articles.iter().filter(|article| article.state == "published");
+    let mut corrections: Vec<ArticleCorrection> = published
+        .flat_map(|article| {
+            article.corrections.iter().map(|correction| ArticleCorrection {
+                id: article.id.clone(),
+                title: article.title.clone(),
+                slug: article.slug.clone(),
+                correction: Some(correction.clone()),
+            })
+        })
+        .collect();
+    let position = |each: &ArticleCorrection| {
+        let correction = each.correction.as_ref().expect("a correction");
+        (correction.at_ms, each.id.clone(), correction.version)
+    };
+    corrections.sort_by_key(|each| std::cmp::Reverse(position(each)));
+    let after = request.after.clone().map(|after| (after.at_ms, after.id, after.version));
+    corrections.retain(|each| after.as_ref().is_none_or(|after| position(each) < *after));
+    let kind = |each: &ArticleCorrection| each.correction.as_ref().map(|correction| correction.kind.clone());
+    corrections.retain(|each| request.kind.is_none() || kind(each) == request.kind);
+    corrections.truncate(request.limit as usize);
+    ListCorrectionsReply { corrections }
 }
 
 fn entry(version: u32) -> HistoryEntry {
