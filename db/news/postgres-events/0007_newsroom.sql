@@ -1,4 +1,5 @@
--- What the newsroom needs from the newest versions of its articles. Both tables follow the events in the same transaction.
+-- What the newsroom needs from the newest versions of its articles. Both tables follow the events in the same
+-- transaction.
 
 -- The articles that wait for their time of publication.
 create table schedule (

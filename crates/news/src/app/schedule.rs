@@ -7,18 +7,18 @@ use crate::domain::State;
 use crate::metrics::PUBLICATION_LAG;
 use crate::ports::AppendError;
 
-/// The longest time until the next look at the schedule: another replica may have scheduled an article, and its
-/// wake-up does not arrive here.
+/// The longest time until the next look at the schedule: another replica may have scheduled an article, and
+/// its wake-up does not arrive here.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The most articles that one step publishes.
 const BATCH: u32 = 100;
 
 impl App {
-    /// Publishes the articles whose time has come, in the order of their times. Returns the time until the next
-    /// look at the schedule; zero if more articles may be due.
+    /// Publishes the articles whose time has come, in the order of their times. Returns the time until the
+    /// next look at the schedule; zero if more articles may be due.
     ///
-    /// Every replica does this. The append on the expected version decides which of them publishes an article,
-    /// so each is published once. An article that can't be published does not keep back the others.
+    /// Every replica does this. The append on the expected version decides which of them publishes an
+    /// article, so each is published once. An article that can't be published does not keep back the others.
     ///
     /// # Errors
     /// The first failure, after all due articles were tried.

@@ -288,9 +288,9 @@ impl Article {
         Change { event: Event::Drafted, by: article.author, article, from: None }
     }
 
-    /// Returns the next version, in the state that a transition leads to, and otherwise the same. What belongs
-    /// to a state ends with it: the time of a scheduled publication, the notice of a retraction, and the note
-    /// of a review.
+    /// Returns the next version, in the state that a transition leads to, and otherwise the same. What
+    /// belongs to a state ends with it: the time of a scheduled publication, the notice of a retraction, and
+    /// the note of a review.
     ///
     /// # Errors
     /// [`IllegalTransition`], if it is not legal in this state.
@@ -331,8 +331,8 @@ impl Article {
         Ok(self.step(Transition::Publish, Standing::Reviewer, by, at)?.with_publication())
     }
 
-    /// Returns the next version, which is public because its scheduled time has come. The portal itself causes
-    /// it.
+    /// Returns the next version, which is public because its scheduled time has come. The portal itself
+    /// causes it.
     pub fn publish_scheduled(&self, at: Timestamp) -> Result<Change, IllegalTransition> {
         let portal = UserId::new(Uuid::nil());
         Ok(self.step(Transition::PublishScheduled, Standing::Reviewer, portal, at)?.with_publication())

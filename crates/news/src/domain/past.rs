@@ -57,8 +57,8 @@ impl HistoryEntry {
     }
 }
 
-/// Builds a page of the history from changes that come one by one, the newest first. It holds two changes at a
-/// time: an article can be long, and its history longer.
+/// Builds a page of the history from changes that come one by one, the newest first. It holds two changes at
+/// a time: an article can be long, and its history longer.
 #[derive(Debug)]
 pub struct HistoryBuilder {
     past: Past,
@@ -69,8 +69,8 @@ pub struct HistoryBuilder {
 }
 
 impl HistoryBuilder {
-    /// Creates a builder of the page that examines `limit` versions, and shows those of `past`. To compare the
-    /// oldest entry it needs older changes too, until one is shown.
+    /// Creates a builder of the page that examines `limit` versions, and shows those of `past`. To compare
+    /// the oldest entry it needs older changes too, until one is shown.
     pub fn new(past: Past, limit: u32) -> Self {
         Self { past, limit: limit as usize, examined: 0, later: None, page: HistoryPage::default() }
     }
@@ -96,8 +96,8 @@ impl HistoryBuilder {
         self.examined >= self.limit && self.later.is_none()
     }
 
-    /// Returns the page. If it is not complete, there are no older changes: so the oldest one that is shown is
-    /// the first one.
+    /// Returns the page. If it is not complete, there are no older changes: so the oldest one that is shown
+    /// is the first one.
     pub fn build(mut self) -> HistoryPage {
         self.page.entries.extend(self.later.map(|first| HistoryEntry::of(&first, None)));
         self.page

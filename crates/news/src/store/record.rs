@@ -74,8 +74,8 @@ struct ArticleRecord {
     updated_at: Timestamp,
     published_at: Option<Timestamp>,
     corrections: Vec<CorrectionRecord>,
-    // The rest came later. Each is absent if it has nothing to say, so that the text of all other records stays
-    // the same.
+    // The rest came later. Each is absent if it has nothing to say, so that the text of all other records
+    // stays the same.
     /// Absent: `updated_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     state_since: Option<Timestamp>,

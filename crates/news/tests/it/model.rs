@@ -16,7 +16,8 @@ use crate::people::{Person, admin, author, editor, other_author};
 use crate::replay::dump;
 use crate::world::{Place, World, creation, exactly, fields, request, shut};
 
-/// The workflow as the product describes it: command, states in which it is legal, event, next state ("=": the same).
+/// The workflow as the product describes it: command, states in which it is legal, event, next state ("=":
+/// the same).
 const TABLE: &str = "
     submit      draft                                               submitted    in_review
     return      in_review,approved                                  returned     draft

@@ -284,7 +284,7 @@ async fn a_correction_is_public_with_its_version() {
         at_ms: corrected.updated_at_ms,
         version: corrected.version,
     };
-    assert_eq!(seen.corrections, [correction.clone()]);
+    assert_eq!(seen.corrections, std::slice::from_ref(&correction));
     let history = world.events(None, &published.id).await.expect("a history");
     assert_eq!((history[0].event.as_str(), history[0].correction.as_ref()), ("corrected", Some(&correction)));
     assert_eq!(history[0].changed, ["title", "corrections"]);

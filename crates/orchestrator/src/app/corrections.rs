@@ -17,8 +17,8 @@ pub struct CorrectionList {
 }
 
 impl App {
-    /// Returns a slice of the public corrections of these sections, except the excluded ones. The sections are
-    /// asked at the same time.
+    /// Returns a slice of the public corrections of these sections, except the excluded ones. The sections
+    /// are asked at the same time.
     ///
     /// # Errors
     /// Fails if no section answered, or if one refused the request itself.

@@ -66,8 +66,8 @@ const FORM: u8 = 1;
 /// Form, excluded sections, moment, article, version, fingerprint.
 const LENGTH: usize = 1 + 1 + 8 + 16 + 4 + 8;
 
-/// The point at which a walk through the corrections continues. It is opaque to clients, as the cursor of a list
-/// of articles is, and excludes the sections that were missing from a page before.
+/// The point at which a walk through the corrections continues. It is opaque to clients, as the cursor of a
+/// list of articles is, and excludes the sections that were missing from a page before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CorrectionCursor {
     /// The position.

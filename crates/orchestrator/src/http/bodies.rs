@@ -88,8 +88,8 @@ impl CommandBody for ReviseBody {
     }
 }
 
-/// Declares a body with new values of some fields of an article, and further fields before them. A field that is absent stays. `null`
-/// removes a description, image or region.
+/// Declares a body with new values of some fields of an article, and further fields before them. A field that
+/// is absent stays. `null` removes a description, image or region.
 macro_rules! patch_body {
     ($(#[$doc:meta])* $name:ident { $($further:tt)* }) => {
         $(#[$doc])*
@@ -108,7 +108,8 @@ macro_rules! patch_body {
             #[serde(default, deserialize_with = "present")]
             #[schema(value_type = Vec<String>, required = false)]
             tags: Option<Vec<String>>,
-            /// The byline, 1 to 50 characters. An article whose byline was erased accepts the empty byline that was read.
+            /// The byline, 1 to 50 characters. An article whose byline was erased accepts the empty byline
+            /// that was read.
             #[serde(default, deserialize_with = "present")]
             #[schema(value_type = String, required = false)]
             author: Option<String>,
@@ -138,7 +139,8 @@ macro_rules! patch_body {
 }
 
 patch_body! {
-    /// New values of some fields. A field that is absent stays. `null` removes a description, image or region.
+    /// New values of some fields. A field that is absent stays. `null` removes a description, image or
+    /// region.
     PatchBody {
         /// The version that the writer has seen. Required if there is no `If-Match`.
         #[serde(default)]
@@ -147,7 +149,8 @@ patch_body! {
 }
 
 patch_body! {
-    /// The changes of an article with its correction. A field that is absent stays. `null` removes a description, image or region.
+    /// The changes of an article with its correction. A field that is absent stays. `null` removes a
+    /// description, image or region.
     CorrectionPatch {}
 }
 

@@ -77,18 +77,19 @@ pub struct StepView {
     /// The version that it created.
     #[schema(value_type = u32)]
     version: Version,
-    /// `drafted`, `edited`, `submitted`, `returned`, `approved`, `scheduled`, `unscheduled`, `published`, `updated`, `corrected`,
-    /// `unpublished`, `retracted`, `reinstated`, `deleted`, `undeleted` or `restored`. More may be added.
+    /// `drafted`, `edited`, `submitted`, `returned`, `approved`, `scheduled`, `unscheduled`, `published`,
+    /// `updated`, `corrected`, `unpublished`, `retracted`, `reinstated`, `deleted`, `undeleted` or `restored`.
+    /// More may be added.
     event: String,
-    /// The account that caused it. It is an id and never a name, so it can stay after the person was erased. The nil UUID stands for the
-    /// portal itself, which publishes an article at its scheduled time.
+    /// The account that caused it. It is an id and never a name, so it can stay after the person was erased.
+    /// The nil UUID stands for the portal itself, which publishes an article at its scheduled time.
     #[schema(value_type = uuid::Uuid)]
     by: UserId,
     /// The moment of the event.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    /// The names of the fields that differ from the version before; for readers, from the version before that they could see. For the
-    /// first of these versions, the names of its fields.
+    /// The names of the fields that differ from the version before; for readers, from the version before that
+    /// they could see. For the first of these versions, the names of its fields.
     changed: Vec<String>,
     /// The version whose text was restored; only in `restored`.
     #[serde(skip_serializing_if = "Option::is_none")]
