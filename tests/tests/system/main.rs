@@ -17,6 +17,7 @@ mod logs;
 mod matrix;
 mod memory;
 mod methods;
+mod newsroom;
 mod operators;
 mod origins;
 mod outputs;
