@@ -136,6 +136,7 @@ async fn a_retraction_leaves_lists_home_and_corrections_within_a_second(shape: S
     assert_eq!(staff.expect_status(200).json()["news"][0]["retraction"]["reason"], "Invented.");
 }
 
+#[expect(clippy::print_stdout, reason = "the measured delay is for people who run the test")]
 async fn twenty_articles_that_are_due_at_once_appear_once_although_a_replica_is_killed(_: Shape) {
     let mut world = World::with_replicas(2).await;
     let admin = world.admin().await;
