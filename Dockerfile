@@ -1,5 +1,6 @@
-# syntax=docker/dockerfile:1.7 One image with all programs: each service of docker-compose.yml names the one
-# that it runs. Built once and promoted. Without a command it is the whole portal in one process, with its
+# syntax=docker/dockerfile:1.7
+
+# One image with all programs: each service of docker-compose.yml names the one that it runs. Built once and promoted. Without a command it is the whole portal in one process, with its
 # data in /data: docker run -p 8080:8080 -v portal:/data news-portal
 
 # rust-toolchain.toml says the same version; so nothing is downloaded twice.

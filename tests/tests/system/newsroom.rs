@@ -71,9 +71,14 @@ async fn an_article_is_written_reviewed_scheduled_corrected_and_retracted_by_dif
     let appeared: Timestamp = text_of(&published["published_at"]).parse().expect("a time");
     assert!(appeared >= at, "{appeared} {at}");
 
+    correct_and_retract(&world, &path, &editor).await;
+}
+
+/// Corrects the published version 7, retracts the article and reinstates it.
+async fn correct_and_retract(world: &World, path: &str, editor: &Account) {
     let correction =
         json!({"kind": "correction", "text": "It was Tuesday.", "patch": {"title": "The vote on Tuesday"}});
-    command(&world, &path, "correct", 7, correction, &editor).await.expect_status(200);
+    command(world, path, "correct", 7, correction, editor).await.expect_status(200);
     let seen = world.client().get(&format!("{path}?min_version=8")).send().await.expect_status(200).json();
     assert_eq!(seen["news"]["title"], "The vote on Tuesday");
     assert_eq!(seen["news"]["corrections"][0]["text"], "It was Tuesday.");
@@ -84,7 +89,7 @@ async fn an_article_is_written_reviewed_scheduled_corrected_and_retracted_by_dif
     assert!(diff.as_array().expect("a diff").iter().any(|part| part["op"] == "insert"));
 
     let reason = json!({"reason": "It was invented."});
-    command(&world, &path, "retract", 8, reason, &editor).await.expect_status(200);
+    command(world, path, "retract", 8, reason, editor).await.expect_status(200);
     for route in ["", "?version=7", "/versions/7", "/history", "/diff?from=7&to=8", "/corrections"] {
         let gone = wait_until("the article is retracted", PATIENCE, || async {
             let answer = world.client().get(&format!("{path}{route}")).send().await;
@@ -106,8 +111,8 @@ async fn an_article_is_written_reviewed_scheduled_corrected_and_retracted_by_dif
         "drafted",
     ];
     assert_eq!(events(&history.expect_status(200)), expected);
-    command(&world, &path, "reinstate", 9, json!({}), &editor).await.expect_status(200);
-    assert_eq!(visible(&world, &path).await["title"], "The vote on Tuesday");
+    command(world, path, "reinstate", 9, json!({}), editor).await.expect_status(200);
+    assert_eq!(visible(world, path).await["title"], "The vote on Tuesday");
 }
 
 async fn a_retraction_leaves_lists_home_and_corrections_within_a_second(shape: Shape) {

@@ -45,7 +45,7 @@ impl App {
         now: Timestamp,
     ) -> Result<(), NewsError> {
         let Some(article) = self.events.latest(id).await? else { return Ok(()) };
-        // It was published, unscheduled or scheduled anew since the look at the schedule.
+        // It was published, unscheduled or scheduled again since the look at the schedule.
         if article.state != State::Scheduled || article.scheduled_at != Some(due) {
             return Ok(());
         }

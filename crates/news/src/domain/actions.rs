@@ -73,7 +73,7 @@ pub enum Action {
 pub struct CorrectionInput {
     /// The name of a [`CorrectionKind`].
     pub kind: String,
-    /// What was wrong and what is right.
+    /// The error and the truth.
     pub text: String,
     /// The changes of the article.
     pub patch: StoryPatch,
@@ -359,7 +359,7 @@ impl Article {
     }
 }
 
-/// What a transition changes besides the version.
+/// The changes that come with a transition, besides the version.
 impl Change {
     fn with_state(mut self, state: State) -> Self {
         let article = &mut self.article;

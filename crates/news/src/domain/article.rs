@@ -21,7 +21,7 @@ named! {
 pub struct Correction {
     /// The kind.
     pub kind: CorrectionKind,
-    /// What was wrong and what is right: 1 to 2,000 characters.
+    /// The error and the truth, in 1 to 2,000 characters.
     pub text: String,
     /// The time of the correction.
     pub at: Timestamp,

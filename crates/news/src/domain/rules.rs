@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_publishes_a_scheduled_article_before_its_time() {
+    fn no_caller_publishes_a_scheduled_article_before_its_time() {
         let admin = who(OTHER, Role::Admin, Sections::All);
         let scheduled = article(State::Scheduled);
         assert!(may_change(&admin, Transition::PublishScheduled, &scheduled, &ALONE).is_err());

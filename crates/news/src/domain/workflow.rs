@@ -93,7 +93,7 @@ pub enum Permission {
     /// Editors of the section. For their own articles the newsroom must allow self-review, unless they are
     /// admins.
     Reviewer,
-    /// Nobody: the portal itself does it.
+    /// No caller: the portal itself does it.
     Portal,
 }
 

@@ -23,7 +23,7 @@ macro_rules! golden {
     };
 }
 
-/// What is written today. Articles know since when they are in their state.
+/// The files of today. Articles know since when they are in their state.
 const GOLDEN: [(Event, &str, &str); Event::ALL.len()] = golden! { "newsroom/":
     Drafted "drafted",
     Edited "edited",
@@ -43,7 +43,7 @@ const GOLDEN: [(Event, &str, &str); Event::ALL.len()] = golden! { "newsroom/":
     Restored "restored",
 };
 
-/// What the first release wrote.
+/// The files of the first release.
 const FIRST: [(Event, &str, &str); 8] = golden! { "":
     Drafted "drafted",
     Edited "edited",

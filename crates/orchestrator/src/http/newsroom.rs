@@ -70,7 +70,7 @@ command_body! {
     CorrectBody {
         /// `correction`, `clarification`, `update` or `note`.
         kind: String,
-        /// What was wrong and what is right: 1 to 2,000 characters.
+        /// The error and the truth, in 1 to 2,000 characters.
         text: String,
         /// The changes of the article, as in PATCH. Without them the article stays as it is.
         #[serde(default)]

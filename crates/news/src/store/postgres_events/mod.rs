@@ -1,6 +1,7 @@
 //! The event store in PostgreSQL.
 
 mod answers;
+mod newsroom;
 
 use std::sync::Arc;
 
@@ -15,7 +16,6 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
-use super::newsroom::postgres as newsroom;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
 use crate::domain::{

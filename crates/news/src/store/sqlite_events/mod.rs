@@ -1,6 +1,7 @@
 //! The event store in a SQLite file.
 
 mod answers;
+mod newsroom;
 
 use std::sync::Arc;
 
@@ -16,7 +17,6 @@ use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::newsroom::sqlite as newsroom;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
 use crate::domain::{
