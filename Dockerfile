@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1.7
 
-# One image with all programs: each service of docker-compose.yml names the one that it runs. Built once and promoted. Without a command it is the whole portal in one process, with its
-# data in /data: docker run -p 8080:8080 -v portal:/data news-portal
+# One image with all programs: each service of docker-compose.yml names the one that it runs. Built once and
+# promoted. Without a command it is the whole portal in one process, with its data in /data:
+#   docker run -p 8080:8080 -v portal:/data news-portal
 
 # rust-toolchain.toml says the same version; so nothing is downloaded twice.
 FROM rust:1.95.0-slim-bookworm AS chef

@@ -78,8 +78,8 @@ pub struct StepView {
     #[schema(value_type = u32)]
     version: Version,
     /// `drafted`, `edited`, `submitted`, `returned`, `approved`, `scheduled`, `unscheduled`, `published`,
-    /// `updated`, `corrected`, `unpublished`, `retracted`, `reinstated`, `deleted`, `undeleted` or `restored`.
-    /// More may be added.
+    /// `updated`, `corrected`, `unpublished`, `retracted`, `reinstated`, `deleted`, `undeleted` or
+    /// `restored`. More may be added.
     event: String,
     /// The account that caused it. It is an id and never a name, so it can stay after the person was erased.
     /// The nil UUID stands for the portal itself, which publishes an article at its scheduled time.
