@@ -23,7 +23,7 @@ use tonic::service::Routes;
 
 pub use app::{App, CreateAdmin, Register, UserError};
 pub use config::{BootstrapAdminConfig, Config};
-pub use domain::{Consent, ConsentChoice, Email, Name, Password, User};
+pub use domain::{Consent, ConsentChoice, Email, Name, Origin, Password, User};
 
 use app::{FirstAdmin, Parts, Passwords, Tokens};
 
@@ -86,6 +86,8 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
     let app = Arc::new(App::new(Parts {
         store: opened.store,
+        audit: opened.audit,
+        audit_life: config.audit.life(),
         intake,
         cache: store::open_cache(&config.cache.url, config.cache.capacity, cache_life)?,
         passwords: Passwords::new(&config.passwords)?,
@@ -102,6 +104,7 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         Arc::new(workers::IntakeWorker::new(app.clone())),
         Arc::new(Relay::new(opened.outbox, bus.clone())),
         Arc::new(workers::forget_answers(app.clone())),
+        Arc::new(workers::delete_audit_entries(app.clone())),
         Arc::new(workers::CostsWorker::new(app.clone())),
         Arc::new(Erasing::new(
             "users.erasures",

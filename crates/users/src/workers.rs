@@ -1,5 +1,5 @@
 //! The background work of this service: it moves registrations from the intake into the store, reads the
-//! costs of stored hashes, and forgets expired answers. Two more workers belong to the bus: the relay
+//! costs of stored hashes, and deletes expired answers and entries of the audit. Two more workers belong to the bus: the relay
 //! publishes messages, and `Erasing` completes erasures in every file.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,18 @@ pub fn forget_answers(app: Arc<App>) -> Forgetting {
     Forgetting::new("users.answers", ANSWERS_INTERVAL, clock, move |most| {
         let app = app.clone();
         async move { app.forget_answers(most).await }
+    })
+}
+
+/// The time between two deletions of expired entries of the audit.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Returns the worker that deletes expired entries of the audit.
+pub fn delete_audit_entries(app: Arc<App>) -> Forgetting {
+    let clock = app.clock.clone();
+    Forgetting::new("users.audit", AUDIT_INTERVAL, clock, move |most| {
+        let app = app.clone();
+        async move { app.delete_audit_entries(most).await }
     })
 }
 

@@ -4,7 +4,7 @@ use kernel::{Fault, Identity, MessageId, UserId};
 use secrecy::SecretString;
 
 use super::{App, UserError};
-use crate::domain::Session;
+use crate::domain::{Origin, Session};
 use crate::ports::UserStoreError;
 
 /// The time after its login in which a session may erase an account without the password.
@@ -16,6 +16,8 @@ pub struct EraseUser {
     pub id: UserId,
     /// The caller: its owner, or an admin.
     pub by: Identity,
+    /// The origin of the request, for the audit.
+    pub origin: Origin,
     /// The caller's session.
     pub session: Session,
     /// The caller's current password, as it was typed, if it was sent.
@@ -45,7 +47,7 @@ impl App {
         // answer can follow, because no other attempt has this id.
         self.intake.forget_answers_about(id).await?;
         let message = self.new_message_id();
-        let outcome = self.store.erase(id, message, self.clock.now()).await;
+        let outcome = self.store.erase(id, message, &command.origin).await;
         // It is also forgotten if the outcome is unknown.
         if outcome.as_ref().map_or_else(|error| error.kind().is_server_error(), |()| true) {
             self.cache.forget(id).await;

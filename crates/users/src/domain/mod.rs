@@ -1,5 +1,6 @@
 //! Accounts, sessions and consent: values that are always valid, rules, and the events of the service.
 
+mod audit;
 mod consent;
 mod email;
 mod event;
@@ -9,6 +10,9 @@ mod password;
 mod session;
 mod user;
 
+pub use audit::{
+    AuditCursor, AuditEntry, AuditFilter, AuditKind, InvalidCursor, Network, Origin, UnknownKind,
+};
 pub use consent::{Consent, ConsentChoice};
 pub use email::Email;
 pub use event::Event;

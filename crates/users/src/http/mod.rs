@@ -1,6 +1,7 @@
 //! The HTTP routes, one file for each resource.
 
 mod answer;
+mod audit;
 mod caller;
 mod consent;
 mod cookie;
@@ -69,6 +70,8 @@ pub fn router(
         .routes(routes!(users::get_me))
         .routes(routes!(roles::put_roles))
         .routes(routes!(consent::get_consent, consent::put_consent))
+        .routes(routes!(audit::list_own_entries))
+        .routes(routes!(audit::list_entries))
         .routes(routes!(passwords::put_password))
         .routes(routes!(sessions::log_in))
         .routes(routes!(sessions::refresh))

@@ -190,13 +190,13 @@ pub async fn patch_user(
 async fn change(
     users: &Users,
     UserPath { id }: UserPath,
-    LiveSession { identity: by, .. }: LiveSession,
+    LiveSession { identity: by, origin, .. }: LiveSession,
     precondition: Precondition,
     body: PatchUserBody,
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(body.version())?;
     let (patch, current_password) = (body.patch()?, body.current_password());
-    let user = users.app.update(UpdateUser { by, id, expected, patch, current_password }).await?;
+    let user = users.app.update(UpdateUser { by, id, expected, origin, patch, current_password }).await?;
     Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
@@ -215,10 +215,10 @@ async fn change(
 pub async fn delete_user(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    LiveSession { identity: by, session }: LiveSession,
+    LiveSession { identity: by, session, origin }: LiveSession,
     EraseBody { current_password }: EraseBody,
 ) -> Result<Response, Problem> {
-    let erasure = users.app.erase(EraseUser { id, by, session, current_password }).await?;
+    let erasure = users.app.erase(EraseUser { id, by, origin, session, current_password }).await?;
     let erasure = ErasureView { id: erasure.id.uuid(), state: "pending" };
     Ok(private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure }))
 }

@@ -2,6 +2,7 @@
 //! run the workers. They never sleep, and use sockets only if the network or a server is under test.
 
 mod accounts;
+mod audit;
 mod consent;
 mod crashes;
 mod defects;
