@@ -3,6 +3,7 @@
 
 mod audit;
 mod cache;
+mod erasures;
 mod intake;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value};
 
 pub use audit::AuditLog;
 pub use cache::{Count, UserCache};
+pub use erasures::ErasureLog;
 pub use intake::{
     BeginOutcome, IdempotencyAttempt, Intake, IntakeError, LONGEST_PAUSE, MAX_LEASES_AHEAD,
     RegistrationAnswer, Reservation, WaitingRegistration,

@@ -1,6 +1,6 @@
--- The audit: who did what to which account, when, and from which network. A row is written in the transaction of
--- its effect. It is never changed, with one exception: an erasure removes the network from the rows that name the
--- person. Rows are deleted when they expire.
+-- The audit: who did what to which account, when, and from which network. A row is written in the
+-- transaction of its effect. It is never changed, with one exception: an erasure removes the network from
+-- the rows that name the person. Rows are deleted when they expire.
 create table audit (
     position bigint generated always as identity,
     actor uuid,                         -- the account that acted; null: the portal itself, or its operator

@@ -16,8 +16,8 @@ impl App {
         Ok((self.graph.labels_of(reader, limit).await?, self.clock.now()))
     }
 
-    /// Returns the same for an admin who asks from this address. The look is recorded in the audit of users first: an
-    /// admin sees nothing that the audit does not know of.
+    /// Returns the same for an admin who asks from this address. The look is recorded in the audit of users
+    /// first: an admin sees nothing that the audit does not know of.
     ///
     /// # Errors
     /// Fails if users did not record it.

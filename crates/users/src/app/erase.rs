@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use kernel::{Fault, Identity, MessageId, UserId};
+use kernel::{Fault, Identity, UserId};
 use secrecy::SecretString;
 
 use super::{App, UserError};
@@ -24,20 +24,13 @@ pub struct EraseUser {
     pub current_password: Option<SecretString>,
 }
 
-/// An erasure in progress: the account is gone, and the other services are being notified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Erasure {
-    /// Its id, which is the id of the message that the other services receive.
-    pub id: MessageId,
-}
-
 impl App {
     /// Erases an account. It is gone from every read when this returns; the event is published through the
-    /// outbox.
+    /// outbox, and every service that stores something about the person sends a receipt ([`App::erasure`]).
     ///
     /// # Errors
     /// `not_found`, `last_admin`; `current_password_required`, `wrong_password`, `too_many_attempts`.
-    pub async fn erase(&self, command: EraseUser) -> Result<Erasure, UserError> {
+    pub async fn erase(&self, command: EraseUser) -> Result<(), UserError> {
         self.confirm(&command).await?;
         let id = command.id;
         // Otherwise a waiting registration could bring the account back. If a worker holds it already, the
@@ -52,8 +45,7 @@ impl App {
         if outcome.as_ref().map_or_else(|error| error.kind().is_server_error(), |()| true) {
             self.cache.forget(id).await;
         }
-        outcome?;
-        Ok(Erasure { id: message })
+        Ok(outcome?)
     }
 
     /// Checks that the caller is the owner of the session: a stolen device or token must not be enough to

@@ -7,6 +7,7 @@ mod bootstrap;
 mod consent;
 mod create_admin;
 mod erase;
+mod erasures;
 mod error;
 mod get;
 mod health;
@@ -46,7 +47,7 @@ pub use tokens::Tokens;
 pub use update::{ChangePassword, UpdateUser};
 
 use crate::domain::{Network, Origin, SessionRules, User};
-use crate::ports::{AuditLog, Intake, UserCache, UserStore};
+use crate::ports::{AuditLog, ErasureLog, Intake, UserCache, UserStore};
 use health::WriteProbes;
 
 /// The time for which an e-mail is reserved for a registration or a change in progress. It is longer than the
@@ -60,6 +61,8 @@ pub struct Parts {
     pub store: Arc<dyn UserStore>,
     /// The audit of the accounts.
     pub audit: Arc<dyn AuditLog>,
+    /// The erasures with their receipts.
+    pub erasures: Arc<dyn ErasureLog>,
     /// The time for which an entry of the audit is kept.
     pub audit_life: Duration,
     /// The registrations that are not in the store yet.
@@ -93,6 +96,7 @@ pub struct App {
     passwords: Passwords,
     throttle: AttemptLimitsConfig,
     audit: Arc<dyn AuditLog>,
+    erasures: Arc<dyn ErasureLog>,
     audit_life: Duration,
     ids: Arc<dyn Ids>,
     /// The latest checks that store and intake accept writes.
@@ -105,6 +109,7 @@ impl App {
         let Parts {
             store,
             audit,
+            erasures,
             audit_life,
             intake,
             cache,
@@ -126,6 +131,7 @@ impl App {
             passwords,
             throttle,
             audit,
+            erasures,
             audit_life,
             ids,
             writes: WriteProbes::default(),

@@ -210,7 +210,7 @@ impl App {
         }
         for token in tokens {
             let series = token.digest().series;
-            // Whoever holds a token of the session acts as its owner.
+            // A client that holds a token of the session acts as its owner.
             let session = self.store.session(SessionName::Series(series), origin.at).await?;
             origin.actor = session.map(|session| session.user);
             self.store.end_sessions(SessionsToEnd::Series(series), &origin).await?;

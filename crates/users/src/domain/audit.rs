@@ -169,11 +169,11 @@ impl Origin {
 pub struct AuditEntry {
     /// Its place among the entries of the same moment. It grows with every entry.
     pub position: i64,
-    /// Who acted, from where, and when. The network of an erased person is removed.
+    /// The actor, the network and the time. The network of an erased person is removed.
     pub origin: Origin,
     /// The account that it was done to.
     pub subject: UserId,
-    /// What was done.
+    /// The kind.
     pub kind: AuditKind,
 }
 

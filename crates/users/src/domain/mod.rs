@@ -3,6 +3,7 @@
 mod audit;
 mod consent;
 mod email;
+mod erasure;
 mod event;
 mod fingerprint;
 mod key;
@@ -15,6 +16,7 @@ pub use audit::{
 };
 pub use consent::{Consent, ConsentChoice};
 pub use email::Email;
+pub use erasure::{Erasure, Receipt, services_with_personal_data};
 pub use event::Event;
 pub use fingerprint::Fingerprint;
 pub use key::{KeyRing, KeyRingError};

@@ -52,7 +52,8 @@ pub struct AuditQuery {
 }
 
 impl AuditQuery {
-    /// Checks the fields, and reports all faults together. The cursor is checked only if all others are valid.
+    /// Checks the fields, and reports all faults together. The cursor is checked only if all others are
+    /// valid.
     fn parse(self) -> Result<AuditRequest, Problem> {
         let mut faults = Vec::new();
         let mut check = |pointer: &str, code: &'static str, detail: &str| {
@@ -103,13 +104,14 @@ fn page(filter: AuditFilter, cursor: Option<&str>, limit: u32) -> Result<AuditRe
 /// An entry of the audit.
 #[derive(Serialize, ToSchema)]
 pub struct AuditEntryView {
-    /// The account that acted; null if it was the portal itself, its operator, or an unknown holder of a token.
+    /// The account that acted; null if it was the portal itself, its operator, or an unknown holder of a
+    /// token.
     #[schema(value_type = Option<uuid::Uuid>)]
     actor: Option<UserId>,
     /// The account that it was done to.
     #[schema(value_type = uuid::Uuid)]
     subject: UserId,
-    /// What was done, such as `role_editor`, `history_withdrawn`, `session_begun`, `password_changed`.
+    /// The kind, such as `role_editor`, `history_withdrawn`, `session_begun`, `password_changed`.
     #[schema(example = "session_begun")]
     kind: &'static str,
     /// The time.

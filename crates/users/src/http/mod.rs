@@ -5,6 +5,7 @@ mod audit;
 mod caller;
 mod consent;
 mod cookie;
+mod erasures;
 #[cfg(test)]
 mod fuzz;
 mod health;
@@ -72,6 +73,7 @@ pub fn router(
         .routes(routes!(consent::get_consent, consent::put_consent))
         .routes(routes!(audit::list_own_entries))
         .routes(routes!(audit::list_entries))
+        .routes(routes!(erasures::get_erasure))
         .routes(routes!(passwords::put_password))
         .routes(routes!(sessions::log_in))
         .routes(routes!(sessions::refresh))

@@ -9,7 +9,8 @@ use crate::domain::{AuditCursor, AuditEntry, AuditFilter, AuditKind, Origin};
 ///
 /// * A new role leaves an entry that names the role, also the role of an account that is created with one.
 /// * A change of consent leaves an entry for each permission that was given or taken back.
-/// * A login leaves an entry, and so does each session that ends before its time. A session that expires leaves none.
+/// * A login leaves an entry, and so does each session that ends before its time. A session that expires
+///   leaves none.
 /// * A new password and another e-mail each leave an entry. Another spelling of the same e-mail leaves none.
 /// * What is refused leaves no entry.
 /// * The entries that name an erased person keep the ids and lose the network, also those that arrive later.
@@ -20,7 +21,8 @@ pub trait AuditLog: Send + Sync + 'static {
     /// * A recorded entry is read back unchanged.
     async fn record(&self, kind: AuditKind, subject: UserId, origin: &Origin) -> Result<(), StoreFailure>;
 
-    /// Returns at most `limit` entries that pass the filter, the newest first: after `cursor`, or from the newest.
+    /// Returns at most `limit` entries that pass the filter, the newest first: after `cursor`, or from the
+    /// newest.
     ///
     /// * Each filter lets only its entries pass, and several filters only what passes all.
     /// * Pages of the audit join without a gap, also among entries of one moment.

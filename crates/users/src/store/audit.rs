@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use crate::domain::{AuditCursor, AuditEntry, AuditFilter, Network, Origin};
 
-/// Appends an entry. If it names an erased person, the network is left out: the entry may arrive after the erasure.
+/// Appends an entry. If it names an erased person, the network is left out: the entry may arrive after the
+/// erasure.
 pub const APPEND: &str = "insert into audit (actor, subject, kind, at, network)
      values ($1, $2, $3, $4,
              case when exists (select 1 from erasures where user_id = $1 or user_id = $2) then null else $5 end)";

@@ -5,6 +5,7 @@ mod audit;
 #[cfg(test)]
 mod contract;
 mod email_keys;
+mod erasures;
 mod hash_costs;
 mod key_file;
 mod memory;
@@ -25,8 +26,9 @@ use chassis::{Closer, Erasable, StoreFailure, Url};
 use kernel::Clock;
 
 pub use key_file::open as open_keys;
+pub use outbox::receipt as erasure_receipt;
 
-use crate::ports::{AuditLog, Intake, IntakeError, UserCache, UserStore, UserStoreError};
+use crate::ports::{AuditLog, ErasureLog, Intake, IntakeError, UserCache, UserStore, UserStoreError};
 
 /// The store of accounts, with what else its database contains.
 pub struct OpenStore {
@@ -34,6 +36,8 @@ pub struct OpenStore {
     pub store: Arc<dyn UserStore>,
     /// The audit of the accounts.
     pub audit: Arc<dyn AuditLog>,
+    /// The erasures with their receipts.
+    pub erasures: Arc<dyn ErasureLog>,
     /// The messages that wait to be published, written in the transaction of their effect.
     pub outbox: Arc<dyn Outbox>,
     /// The erasures that the database still owes.
@@ -80,7 +84,14 @@ pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
             let (outbox, erasure, closer) =
                 (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
             let store = Arc::new(store);
-            Ok(OpenStore { store: store.clone(), audit: store, outbox, erasure, closer })
+            Ok(OpenStore {
+                store: store.clone(),
+                audit: store.clone(),
+                erasures: store,
+                outbox,
+                erasure,
+                closer,
+            })
         }
         #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
@@ -88,7 +99,14 @@ pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
             let (outbox, erasure, closer) =
                 (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
             let store = Arc::new(store);
-            Ok(OpenStore { store: store.clone(), audit: store, outbox, erasure, closer })
+            Ok(OpenStore {
+                store: store.clone(),
+                audit: store.clone(),
+                erasures: store,
+                outbox,
+                erasure,
+                closer,
+            })
         }
         _ => Err(unsupported(STORE, url, "sqlite:FILE or postgres://")),
     }

@@ -52,9 +52,6 @@ pub const IS_EMAIL_OF: &str = "select exists (select 1 from users where id = $1 
 /// Replaces a hash by another one of the same password.
 pub const REHASH: &str = "update users set password = $1 where id = $2 and password = $3";
 
-/// Inserts the tombstone of an erased account.
-pub const INSERT_ERASURE: &str = "insert into erasures (user_id, erased_at) values ($1, $2)";
-
 /// Selects the consent of an account; an account that never changed it has the version 0.
 pub const CONSENT_BY_USER: &str =
     "select coalesce(personalisation, false) as personalisation, coalesce(history, false) as history,

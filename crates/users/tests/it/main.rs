@@ -6,6 +6,7 @@ mod audit;
 mod consent;
 mod crashes;
 mod defects;
+mod erasures;
 mod fuzz;
 mod grpc;
 mod input;

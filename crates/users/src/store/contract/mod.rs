@@ -3,6 +3,7 @@
 //! reason cases and modules are private.
 
 mod audit;
+mod erasures;
 mod intake;
 pub(super) mod servers;
 mod twins;

@@ -6,6 +6,7 @@
 mod accounts;
 mod admins;
 mod audit;
+mod erasures;
 mod inserts;
 mod sessions;
 mod updates;
@@ -21,6 +22,7 @@ use sqlx::migrate::Migrator;
 
 use super::audit::REMOVE_NETWORKS;
 use super::email_keys;
+use super::erasures as erasure_rows;
 use super::outbox::envelope;
 use super::rows::{self, UserRow, encode_sections};
 use crate::domain::{
@@ -222,7 +224,7 @@ impl UserStore for PostgresUserStore {
                 admins::erase_admin(&mut tx, id).await?;
             }
             let at = origin.at;
-            sqlx::query(rows::INSERT_ERASURE).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
+            sqlx::query(erasure_rows::INSERT).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
             audit::append(&mut tx, AuditKind::Erased, id, origin).await?;
             sqlx::query(REMOVE_NETWORKS).bind(id.uuid()).execute(&mut *tx).await?;
             enqueue(&mut tx, &envelope(message, &Event::UserErased { user: id, at })).await?;

@@ -74,7 +74,7 @@ pub async fn refresh(
     match &verdict {
         Verdict::Good(renewed) => renew(&mut tx, renewed).await?,
         Verdict::Reused => {
-            // Nobody knows whether the thief or the owner sent the token, so the entry names no actor.
+            // The thief or the owner sent the token, and which of them is unknown: the entry names no actor.
             let origin = Origin { actor: None, network: refresh.network, at: refresh.at };
             end(&mut tx, &SessionsToEnd::One(session.user, session.id), &origin).await?;
         }

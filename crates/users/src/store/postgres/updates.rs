@@ -68,8 +68,8 @@ fn email_clash(error: sqlx::Error) -> UserStoreError {
     if constraint == Some("users_email_unique") { UserStoreError::EmailTaken } else { error.into() }
 }
 
-/// Says whether this is the e-mail of the account, in any spelling. The account is locked first, so that the answer
-/// still holds at the update.
+/// Says whether this is the e-mail of the account, in any spelling. The account is locked first, so that
+/// the answer still holds at the update.
 async fn is_email_of(tx: &mut PgConnection, email: &Email, id: UserId) -> sqlx::Result<bool> {
     lock_user(&mut *tx, id).await?;
     sqlx::query_scalar(rows::IS_EMAIL_OF).bind(id.uuid()).bind(email.key()).fetch_one(tx).await

@@ -4,6 +4,7 @@
 
 mod answers;
 mod audit;
+mod erasures;
 mod hash_costs;
 mod inserts;
 mod intake;
@@ -25,6 +26,7 @@ pub use intake::SqliteIntake;
 
 use super::audit::REMOVE_NETWORKS;
 use super::email_keys;
+use super::erasures as erasure_rows;
 use super::outbox::envelope;
 use super::rows::{self, AccountRow, ConsentRow, UserRow, convert_all, encode_sections};
 use crate::domain::{
@@ -311,7 +313,7 @@ impl UserStore for SqliteUserStore {
             };
         }
         let at = origin.at;
-        sqlx::query(rows::INSERT_ERASURE).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
+        sqlx::query(erasure_rows::INSERT).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
         audit::append(&mut tx, AuditKind::Erased, id, origin).await?;
         sqlx::query(REMOVE_NETWORKS).bind(id.uuid()).execute(&mut *tx).await?;
         enqueue(&mut tx, &envelope(message, &Event::UserErased { user: id, at })).await?;
