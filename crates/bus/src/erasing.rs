@@ -9,15 +9,22 @@ use chassis::{Erasable, Step, Worker};
 use kernel::{Fault, UserId};
 use tokio::sync::Notify;
 
-use crate::Bus;
+use crate::{Bus, Envelope};
 
 /// The shortest time between two complete rounds, so that many erasures together cost as much as one.
 const PAUSE_AFTER_SUCCESS: Duration = Duration::from_secs(15);
 /// The shortest time between two attempts while something prevents an erasure.
 const PAUSE_AFTER_ATTEMPT: Duration = Duration::from_secs(1);
 
+/// The most receipts of one publication.
+const RECEIPTS: usize = 200;
+
+/// Makes the receipt of this service for the erasure of a person.
+pub type MakeReceipt = Arc<dyn Fn(UserId) -> Envelope + Send + Sync>;
+
 /// A worker that makes erasures true. It removes dead letters about the erased persons, wipes the stores of
-/// its service and the bus, and only then records the erasure as done.
+/// its service and the bus, publishes a receipt for each person, and only then records the erasure as done.
+/// So the duty is the outbox of the receipt: it is published again after a crash, and never lost.
 ///
 /// It begins right after an erasure, and again after a crash, because the duty is a row in the store. It
 /// tries again while anything prevents the erasure: a message about the person that still waits, a reader
@@ -26,14 +33,20 @@ pub struct Erasing {
     name: &'static str,
     stores: Vec<Arc<dyn Erasable>>,
     bus: Arc<dyn Bus>,
+    receipt: MakeReceipt,
     next: Mutex<Option<Instant>>,
     wake: Arc<Notify>,
 }
 
 impl Erasing {
     /// Creates a worker named `<service>.<purpose>` for these stores.
-    pub fn new(name: &'static str, stores: Vec<Arc<dyn Erasable>>, bus: Arc<dyn Bus>) -> Self {
-        Self { name, stores, bus, next: Mutex::default(), wake: Arc::default() }
+    pub fn new(
+        name: &'static str,
+        stores: Vec<Arc<dyn Erasable>>,
+        bus: Arc<dyn Bus>,
+        receipt: MakeReceipt,
+    ) -> Self {
+        Self { name, stores, bus, receipt, next: Mutex::default(), wake: Arc::default() }
     }
 
     /// Sets the signal that wakes the worker.
@@ -88,6 +101,10 @@ impl Worker for Erasing {
         if !self.wipe(&owed).await? {
             self.rest(PAUSE_AFTER_ATTEMPT);
             return Ok(Step::Idle);
+        }
+        for persons in owed.chunks(RECEIPTS) {
+            let receipts = persons.iter().map(|person| (self.receipt)(*person)).collect();
+            self.bus.publish(receipts).await?;
         }
         for store in &self.stores {
             store.done(&owed).await?;

@@ -30,7 +30,7 @@ mod contract;
 #[cfg(feature = "servers")]
 pub use amqp::AmqpBus;
 pub use envelope::Envelope;
-pub use erasing::Erasing;
+pub use erasing::{Erasing, MakeReceipt};
 pub use local::{Declarations, LocalBus, QueueDepth};
 pub use outbox::Outbox;
 pub use port::{

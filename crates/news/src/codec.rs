@@ -1,9 +1,13 @@
 //! Articles and their events as messages, and back.
 
+mod receipts;
+
 use bus::Envelope;
 use kernel::{ArticleId, Label, MessageId, Timestamp, Trace, UserId, Version};
 use prost::Message;
 use proto::news::v1 as messages;
+
+pub use receipts::make_receipts;
 
 use crate::domain::{Article, Byline, Change, Correction, Retraction, Slug, State, Story};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bus::{Envelope, Handler};
+use bus::{Bus, Envelope, Handler, MakeReceipt};
 use kernel::{Fault, Kind, Refusal, UserId};
 use prost::Message;
 use proto::users::v1::UserErased;
@@ -34,7 +34,19 @@ impl Handler for Projection {
 }
 
 /// The removal of the name of a person whose account was erased.
-pub struct Erasure(pub Arc<App>);
+pub struct Erasure {
+    app: Arc<App>,
+    bus: Arc<dyn Bus>,
+    receipt: MakeReceipt,
+}
+
+impl Erasure {
+    /// Creates the handler. It publishes the receipt itself if the stores have nothing to wipe; otherwise the
+    /// worker [`bus::Erasing`] does when they are wiped.
+    pub fn new(app: Arc<App>, bus: Arc<dyn Bus>, receipt: MakeReceipt) -> Self {
+        Self { app, bus, receipt }
+    }
+}
 
 #[async_trait]
 impl Handler for Erasure {
@@ -43,7 +55,11 @@ impl Handler for Erasure {
             .map_err(|_| unreadable("the message can't be decoded"))?;
         let person: UserId =
             erased.user_id.parse().map_err(|_| unreadable("the message names no account"))?;
-        Ok(self.0.erase(person).await?)
+        self.app.erase(person).await?;
+        if !self.app.owes_erasure_of(person).await? {
+            self.bus.publish(vec![(self.receipt)(person)]).await?;
+        }
+        Ok(())
     }
 }
 

@@ -23,7 +23,7 @@ pub use app::{
     App, AuditReport, ChainError, ChainReport, Command, Done, History, NewArticle, NewsError, ReplayReport,
     Target, Texts, Which,
 };
-pub use codec::{CodecError, article_of_event, decode, event_message};
+pub use codec::{CodecError, article_of_event, decode, event_message, make_receipts};
 pub use config::{Config, NewsroomConfig, ReadsConfig};
 pub use consumers::{Erasure, Projection};
 pub use domain::{
@@ -56,9 +56,11 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
     let projection = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
     let erasure = Subscription::durable(name, format!("{name}.users"), ["users.erased"]);
     let calls = Arc::new(calls::Calls::new(app.clone(), verifier));
+    let receipt = codec::make_receipts(section, &surroundings);
     let consumers = vec![
         bus.subscribe(projection, Arc::new(consumers::Projection(app.clone()))).await?,
-        bus.subscribe(erasure, Arc::new(consumers::Erasure(app.clone()))).await?,
+        bus.subscribe(erasure, Arc::new(consumers::Erasure::new(app.clone(), bus.clone(), receipt.clone())))
+            .await?,
         bus.serve(name, &format!("news.{section}.calls"), calls).await?,
     ];
     Ok(Service {
@@ -73,7 +75,7 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
             Arc::new(Relay::new(outbox, bus.clone())),
             Arc::new(workers::PublishScheduled(app.clone())),
             Arc::new(workers::forget_answers(app.clone(), surroundings.clock.clone())),
-            Arc::new(Erasing::new("news.erasures", app.erasures(), bus.clone())),
+            Arc::new(Erasing::new("news.erasures", app.erasures(), bus.clone(), receipt)),
         ],
         health: health(&app, &bus),
         closers: [closer(app)].into_iter().chain(closers).collect(),

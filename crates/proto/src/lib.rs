@@ -36,5 +36,12 @@ pub mod events {
     }
 }
 
+/// Erasures: the receipts of the services that store something about people.
+pub mod erasures {
+    pub mod v1 {
+        tonic::include_proto!("portal.erasures.v1");
+    }
+}
+
 /// The descriptors of every message, as the golden test compares them.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -2,6 +2,7 @@
 
 mod app;
 mod clients;
+mod codec;
 mod config;
 mod consumers;
 mod domain;
@@ -64,7 +65,12 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         consumers,
         workers: vec![
             Arc::new(workers::forget_visits(app, clock)),
-            Arc::new(Erasing::new("recommendations.erasures", store.erasures, bus.clone())),
+            Arc::new(Erasing::new(
+                "recommendations.erasures",
+                store.erasures,
+                bus.clone(),
+                codec::make_receipts(&surroundings),
+            )),
         ],
         health: store.dependencies.into_iter().chain([bus::dependency(&bus)]).collect(),
         closers: store.closers.into_iter().chain(closers).collect(),

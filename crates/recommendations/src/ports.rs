@@ -1,5 +1,6 @@
 //! The ports of this service: a graph of readers and labels, and the directory of accounts.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -85,7 +86,7 @@ pub trait TasteGraph: Send + Sync {
     async fn forget_visits(&self, before: Timestamp, limit: u32) -> Result<u64, StoreFailure>;
 }
 
-/// The service that owns the accounts.
+/// The service that owns the accounts and their audit.
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
     /// Returns a person's consent, as users knows it now, or `None` if there is no such account (any more).
@@ -100,6 +101,17 @@ pub trait UserDirectory: Send + Sync {
     /// * If users is down the call fails, and the first call after it has started succeeds.
     /// * After repeated failures users is not called for a while.
     async fn consent_of(&self, user: UserId) -> Result<Option<ConsentRecord>, DirectoryError>;
+
+    /// Records in the audit of users that an admin looks at the labels of a reader, from this address.
+    ///
+    /// * A recorded view names the reader, the admin and the address.
+    /// * A view that users did not record is a failure.
+    async fn record_labels_view(
+        &self,
+        reader: UserId,
+        admin: UserId,
+        from: IpAddr,
+    ) -> Result<(), DirectoryError>;
 }
 
 /// The failure of a call to users.

@@ -138,11 +138,11 @@ impl Filling<'_> {
         };
         let sections = person.section.map_or(Sections::All, |section| Sections::Only([section].into()));
         if user.role != person.role {
-            users.set_role(user.id, person.role, sections.clone()).await?;
+            users.set_role(user.id, person.role, sections.clone(), &users.portal_origin()).await?;
         }
         let choice = ConsentChoice { personalisation: person.history, history: person.history };
         if person.role == Role::Reader && users.consent(user.id).await?.choice != choice {
-            users.set_consent(user.id, choice).await?;
+            users.set_consent(user.id, choice, &users.portal_origin()).await?;
         }
         Ok(Identity {
             user: user.id,

@@ -2,6 +2,7 @@
 //! the plan.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -221,5 +222,15 @@ impl UserDirectory for Directory {
         let consent = Consent { personalisation: said.choice.personalisation, history: said.choice.history };
         let since = said.changed_at.unwrap_or(Timestamp::from_millis(0));
         Ok(Some(ConsentRecord { consent, version: said.version, since }))
+    }
+
+    async fn record_labels_view(
+        &self,
+        reader: UserId,
+        admin: UserId,
+        from: IpAddr,
+    ) -> Result<(), DirectoryError> {
+        let recorded = self.0.record_labels_view(reader, admin, from).await;
+        recorded.map_err(|error| DirectoryError::Failed(kernel::Fault::refusal(&error)))
     }
 }

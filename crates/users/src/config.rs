@@ -25,6 +25,7 @@ pub struct Config {
     pub signing: SigningConfig,
     pub passwords: PasswordsConfig,
     pub sessions: SessionsConfig,
+    pub audit: AuditConfig,
     pub throttle: AttemptLimitsConfig,
     pub bootstrap_admin: BootstrapAdminConfig,
 }
@@ -43,6 +44,21 @@ pub struct CacheConfig {
 #[serde(deny_unknown_fields)]
 pub struct SigningConfig {
     pub key_file: String,
+}
+
+/// The table `[audit]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs, reason = "see Config")]
+pub struct AuditConfig {
+    pub days: u32,
+}
+
+impl AuditConfig {
+    /// Returns the time for which an entry is kept.
+    pub(crate) fn life(&self) -> Duration {
+        Duration::from_secs(u64::from(self.days) * 24 * 60 * 60)
+    }
 }
 
 /// The table `[sessions]`.
@@ -127,6 +143,7 @@ impl Settings for Config {
             !(1..=86_400).contains(&self.cache.ttl_seconds),
             "cache.ttl_seconds must be between 1 and 86400",
         );
+        fault(!(1..=3650).contains(&self.audit.days), "audit.days must be between 1 and 3650");
         fault(self.signing.key_file.is_empty(), "signing.key_file must name a file");
         faults.extend(path_fault("public_base", &self.public_base));
         faults.extend(path_fault("older_base", &self.older_base));
@@ -213,11 +230,12 @@ mod tests {
         config.passwords.memory_kib = 1024;
         config.passwords.passes = 1;
         config.sessions.idle_days = 0;
+        config.audit.days = 0;
         config.throttle.logins_per_account = 0;
         config.bootstrap_admin.email = "not an address".to_owned();
         config.bootstrap_admin.password = "12345678".to_owned().into();
         let faults = config.validate();
-        assert_eq!(faults.len(), 9, "{faults:?}");
+        assert_eq!(faults.len(), 10, "{faults:?}");
         assert!(!faults.iter().any(|fault| fault.contains("12345678")));
     }
 }

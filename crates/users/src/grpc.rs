@@ -1,5 +1,6 @@
 //! The gRPC service for other services: decode, call `app`, encode.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chassis::transport::status_of;
@@ -12,8 +13,12 @@ use crate::app::App;
 use crate::domain::User;
 
 /// The methods of this service, by the names that the table of callers uses.
-pub const METHODS: &[&str] =
-    &["portal.users.v1.Users/GetUser", "portal.users.v1.Users/GetUsers", "portal.users.v1.Users/GetConsent"];
+pub const METHODS: &[&str] = &[
+    "portal.users.v1.Users/GetUser",
+    "portal.users.v1.Users/GetUsers",
+    "portal.users.v1.Users/GetConsent",
+    "portal.users.v1.Users/RecordLabelsView",
+];
 
 /// The most accounts in one request.
 const MAX_IDS: usize = 100;
@@ -81,5 +86,17 @@ impl Users for UsersGrpc {
             history: consent.choice.history,
             version: consent.version,
         }))
+    }
+
+    async fn record_labels_view(
+        &self,
+        request: Request<messages::RecordLabelsViewRequest>,
+    ) -> Result<Response<messages::RecordLabelsViewResponse>, Status> {
+        let messages::RecordLabelsViewRequest { reader_id, admin_id, address } = request.into_inner();
+        let (reader, admin) = (parse_id(&reader_id)?, parse_id(&admin_id)?);
+        let address: IpAddr =
+            address.parse().map_err(|_| invalid("invalid_address", "The address must be an IP address."))?;
+        self.0.record_labels_view(reader, admin, address).await.map_err(|error| status_of(&error))?;
+        Ok(Response::new(messages::RecordLabelsViewResponse {}))
     }
 }

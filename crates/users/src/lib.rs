@@ -2,6 +2,7 @@
 
 mod app;
 mod config;
+mod consumers;
 mod domain;
 mod grpc;
 mod http;
@@ -15,15 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bus::{Bus, Erasing, Relay};
+use bus::{Bus, Erasing, MakeReceipt, Relay};
 use chassis::{Closer, Dependency, Described, Service, Surroundings, Verifier, Worker};
-use kernel::{Fault as _, Kind};
+use kernel::{Fault as _, Kind, MessageId};
 use proto::users::v1::users_server::{SERVICE_NAME, UsersServer};
 use tonic::service::Routes;
 
 pub use app::{App, CreateAdmin, Register, UserError};
 pub use config::{BootstrapAdminConfig, Config};
-pub use domain::{Consent, ConsentChoice, Email, Name, Password, User};
+pub use domain::{Consent, ConsentChoice, Email, Name, Origin, Password, User};
 
 use app::{FirstAdmin, Parts, Passwords, Tokens};
 
@@ -46,6 +47,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let routes = Routes::new(UsersServer::new(grpc::UsersGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);
     surroundings.register_http(NAME, router.clone());
+    let consumers = consumers::subscribe(&*bus, app.clone()).await?;
     Ok(Service {
         name: NAME,
         http: router,
@@ -53,7 +55,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         grpc: Some(routes),
         metrics: [metrics::described(), bus::metrics::described()].concat(),
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
-        consumers: Vec::new(),
+        consumers,
         workers,
         health: dependencies(&app, &bus),
         closers,
@@ -86,6 +88,9 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
     let app = Arc::new(App::new(Parts {
         store: opened.store,
+        audit: opened.audit,
+        erasures: opened.erasures,
+        audit_life: config.audit.life(),
         intake,
         cache: store::open_cache(&config.cache.url, config.cache.capacity, cache_life)?,
         passwords: Passwords::new(&config.passwords)?,
@@ -102,15 +107,24 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         Arc::new(workers::IntakeWorker::new(app.clone())),
         Arc::new(Relay::new(opened.outbox, bus.clone())),
         Arc::new(workers::forget_answers(app.clone())),
+        Arc::new(workers::delete_audit_entries(app.clone())),
         Arc::new(workers::CostsWorker::new(app.clone())),
+        Arc::new(workers::ErasureWatch::new(app.clone())),
         Arc::new(Erasing::new(
             "users.erasures",
             vec![opened.erasure, Arc::new(workers::ErasableIntake(app.intake.clone()))],
             bus.clone(),
+            make_receipt(surroundings),
         )),
     ];
     let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
     Ok(OpenedUsers { app, bus, workers, closers })
+}
+
+/// Returns what makes the receipts of this service for erasures.
+fn make_receipt(surroundings: &Surroundings) -> MakeReceipt {
+    let (clock, ids) = (surroundings.clock.clone(), surroundings.ids.clone());
+    Arc::new(move |person| store::erasure_receipt(MessageId::new(ids.next()), person, clock.now()))
 }
 
 /// The most attempts to create the first admin while the store is unavailable.

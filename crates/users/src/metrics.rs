@@ -19,7 +19,15 @@ pub(crate) static INTAKE_DEPTH: Gauge<0> = Gauge::new(
     "Above 0 for longer than a minute: the store is unavailable, or a registration can't be stored.",
 );
 
+/// The number of erasures that take too long.
+pub(crate) static ERASURES_OVERDUE: Gauge<0> = Gauge::new(
+    "erasures_overdue",
+    [],
+    "Erasures that began more than 60 seconds ago and lack the receipt of a service, at the last look; 1000 stands for 1000 or more.",
+    "Any value above 0: a service keeps data of an erased person. `GET /users/v1/erasures/{id}` names the service.",
+);
+
 /// Returns all metrics of this service.
 pub fn described() -> Vec<Described> {
-    vec![LOGIN.described(), INTAKE_DEPTH.described()]
+    vec![LOGIN.described(), INTAKE_DEPTH.described(), ERASURES_OVERDUE.described()]
 }

@@ -1,7 +1,9 @@
 //! The traits that this service needs. Every sentence in a list is a law, and a case of the contract suite
 //! that every adapter must pass (`store/contract`).
 
+mod audit;
 mod cache;
+mod erasures;
 mod intake;
 
 use async_trait::async_trait;
@@ -11,14 +13,16 @@ use kernel::{
 };
 use serde_json::{Map, Value};
 
+pub use audit::AuditLog;
 pub use cache::{Count, UserCache};
+pub use erasures::ErasureLog;
 pub use intake::{
     BeginOutcome, IdempotencyAttempt, Intake, IntakeError, LONGEST_PAUSE, MAX_LEASES_AHEAD,
     RegistrationAnswer, Reservation, WaitingRegistration,
 };
 
 use crate::domain::{
-    Account, AccountChange, Consent, ConsentChoice, Credentials, Digest, Email, RefreshRequest, Salt,
+    Account, AccountChange, Consent, ConsentChoice, Credentials, Digest, Email, Origin, RefreshRequest, Salt,
     Session, User, Verdict,
 };
 
@@ -93,6 +97,7 @@ pub trait UserStore: Send + Sync + 'static {
         id: UserId,
         expected: &Expected,
         change: &AccountChange,
+        origin: &Origin,
     ) -> Result<User, UserStoreError>;
 
     /// Replaces the proven hash of a password by another hash of the same password, for example after the
@@ -116,7 +121,13 @@ pub trait UserStore: Send + Sync + 'static {
     ///
     /// * A new role makes the next version.
     /// * The last admin keeps the role, even if two admins are demoted at the same time.
-    async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError>;
+    async fn set_role(
+        &self,
+        id: UserId,
+        role: Role,
+        sections: &Sections,
+        origin: &Origin,
+    ) -> Result<User, UserStoreError>;
 
     /// Erases an account. The same transaction leaves a tombstone, and writes the event `user erased` into
     /// the outbox as the message `message`.
@@ -126,7 +137,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// * An erasure of an unknown account is refused as not found and writes no event.
     /// * The last admin is not erased.
     /// * The sessions of an erased account end.
-    async fn erase(&self, id: UserId, message: MessageId, at: Timestamp) -> Result<(), UserStoreError>;
+    async fn erase(&self, id: UserId, message: MessageId, origin: &Origin) -> Result<(), UserStoreError>;
 
     /// Returns the consent of a person, or `None` if there is no such account.
     ///
@@ -144,7 +155,7 @@ pub trait UserStore: Send + Sync + 'static {
         id: UserId,
         choice: ConsentChoice,
         message: MessageId,
-        at: Timestamp,
+        origin: &Origin,
     ) -> Result<Consent, UserStoreError>;
 
     /// Opens a session, if the `proven` credentials of its account are still current. Ends the sessions
@@ -161,6 +172,7 @@ pub trait UserStore: Send + Sync + 'static {
         session: &Session,
         proven: &Credentials,
         most: u32,
+        origin: &Origin,
     ) -> Result<TokenSubject, UserStoreError>;
 
     /// Judges a presented refresh token ([`Session::judge`]) and applies the verdict, in one transaction: the
@@ -194,7 +206,7 @@ pub trait UserStore: Send + Sync + 'static {
     /// * Only the named session ends.
     /// * A session is ended by its account only.
     /// * Ending all sessions of an account ends no session of another account.
-    async fn end_sessions(&self, which: SessionsToEnd) -> Result<u64, UserStoreError>;
+    async fn end_sessions(&self, which: SessionsToEnd, origin: &Origin) -> Result<u64, UserStoreError>;
 
     /// Checks that the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;

@@ -1,6 +1,6 @@
 //! The background work of this service: it moves registrations from the intake into the store, reads the
-//! costs of stored hashes, and forgets expired answers. Two more workers belong to the bus: the relay
-//! publishes messages, and `Erasing` completes erasures in every file.
+//! costs of stored hashes, and deletes expired answers and entries of the audit. Two more workers belong to
+//! the bus: the relay publishes messages, and `Erasing` completes erasures in every file.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use kernel::{Fault, Timestamp, UserId};
 use tokio::sync::Notify;
 
 use crate::app::App;
-use crate::metrics::INTAKE_DEPTH;
+use crate::metrics::{ERASURES_OVERDUE, INTAKE_DEPTH};
 use crate::ports::Intake;
 
 /// The shortest time between two measurements of the number of waiting registrations.
@@ -32,6 +32,18 @@ pub fn forget_answers(app: Arc<App>) -> Forgetting {
     Forgetting::new("users.answers", ANSWERS_INTERVAL, clock, move |most| {
         let app = app.clone();
         async move { app.forget_answers(most).await }
+    })
+}
+
+/// The time between two deletions of expired entries of the audit.
+const AUDIT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Returns the worker that deletes expired entries of the audit.
+pub fn delete_audit_entries(app: Arc<App>) -> Forgetting {
+    let clock = app.clock.clone();
+    Forgetting::new("users.audit", AUDIT_INTERVAL, clock, move |most| {
+        let app = app.clone();
+        async move { app.delete_audit_entries(most).await }
     })
 }
 
@@ -62,6 +74,47 @@ impl Worker for CostsWorker {
         if due {
             self.app.learn_costs().await.map_err(|error| Box::new(error) as Box<dyn Fault>)?;
             *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.plus(COSTS_INTERVAL));
+        }
+        Ok(Step::Idle)
+    }
+
+    fn wake(&self) -> Arc<Notify> {
+        self.wake.clone()
+    }
+}
+
+/// The time between two looks at the erasures that are not complete.
+const ERASURES_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The worker that announces erasures again until they are complete, and counts those that take too long.
+pub struct ErasureWatch {
+    app: Arc<App>,
+    /// The time of the next look, by the clock that never goes back.
+    next: Mutex<Option<Duration>>,
+    wake: Arc<Notify>,
+}
+
+impl ErasureWatch {
+    /// Creates the worker for the erasures of `app`.
+    pub fn new(app: Arc<App>) -> Self {
+        Self { app, next: Mutex::default(), wake: Arc::default() }
+    }
+}
+
+#[async_trait]
+impl Worker for ErasureWatch {
+    fn name(&self) -> &'static str {
+        "users.erasure_watch"
+    }
+
+    async fn step(&self) -> Result<Step, Box<dyn Fault>> {
+        let now = self.app.clock.elapsed();
+        let due = self.next.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|next| next <= now);
+        if due {
+            let overdue =
+                self.app.pursue_erasures().await.map_err(|error| Box::new(error) as Box<dyn Fault>)?;
+            ERASURES_OVERDUE.set([], f64::from(overdue));
+            *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + ERASURES_INTERVAL);
         }
         Ok(Step::Idle)
     }

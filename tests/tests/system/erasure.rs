@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use rand::RngExt;
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use system_tests::{Account, Shape, World, register, scenarios};
 use testkit::{random, wait_until};
 use tokio::task::JoinSet;
 
 scenarios! {
+    on both shapes:
+        each_service_sends_a_receipt_for_an_erasure_and_the_erased_person_sees_them;
     on one process, because "the files of a fleet belong to its servers":
         within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person,
         killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true;
@@ -89,6 +93,25 @@ fn traces(data: &Path, people: &[Person]) -> Vec<String> {
     found
 }
 
+/// Adds the secrets of the person: the hash of the password, an access token and a refresh token.
+async fn add_secrets(world: &World, data: &Path, person: &mut Person) {
+    let credentials = json!({"email": person.account.email, "password": system_tests::PASSWORD});
+    let login = world.client().post("/users/v1/sessions").json(&credentials).send().await.expect_status(201);
+    let cookie = login.header("set-cookie").expect("a cookie").to_owned();
+    let refresh_token = cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
+    let access_token = system_tests::text_of(&login.json()["access_token"]);
+    let options = SqliteConnectOptions::new().filename(data.join("users.db")).read_only(true);
+    let mut connection = options.connect().await.expect("the store opens");
+    let hash: String = sqlx::query_scalar("select password from users where id = unhex(replace(?, '-', ''))")
+        .bind(&person.account.id)
+        .fetch_one(&mut connection)
+        .await
+        .expect("the account is stored");
+    connection.close().await.expect("the store closes");
+    assert!(hash.starts_with("$argon2id$") && refresh_token.len() > 40);
+    person.canaries.extend([hash, access_token, refresh_token]);
+}
+
 async fn until_true(world: &mut World, people: &[Person]) {
     let data = world.portal().data().to_owned();
     let mut left = Vec::new();
@@ -111,7 +134,11 @@ async fn within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person(shap
         people.push(lives(&world, &admin, number).await);
     }
     let data = world.portal().data().to_owned();
+    for person in &mut people {
+        add_secrets(&world, &data, person).await;
+    }
     let before = traces(&data, &people);
+    assert!(before.iter().any(|trace| trace.starts_with("$argon2id$")), "a hash is stored: {before:?}");
     for place in ["users.db", "bus.db", "recommendations.db", "sports-"] {
         assert!(
             before.iter().any(|trace| trace.contains(place)),
@@ -123,9 +150,14 @@ async fn within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person(shap
         world.client().delete(&path).token(&person.account.token).send().await.expect_status(202);
     }
     until_true(&mut world, &people).await;
+    let output = world.output();
     // And it stays so after a stop in order, which writes logs into their files.
     world.stop().await;
     assert_eq!(traces(&data, &people), Vec::<String>::new());
+    // The log never contained any of it.
+    for canary in people.iter().flat_map(|person| &person.canaries) {
+        assert!(!output.iter().any(|line| line.contains(canary)), "{canary} is in the log");
+    }
 }
 
 async fn killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true(shape: Shape) {
@@ -150,6 +182,34 @@ async fn killed_at_seeded_moments_of_an_erasure_the_portal_still_makes_it_true(s
         people.push(person);
     }
     until_true(&mut world, &people).await;
+}
+
+async fn each_service_sends_a_receipt_for_an_erasure_and_the_erased_person_sees_them(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    let author = lives(&world, &admin, 0).await.account;
+    // A person who never wrote or read anything: no service has anything to wipe.
+    let reader = world.reader("grace").await;
+    for account in [&author, &reader] {
+        let path = format!("/users/v1/{}", account.id);
+        let begun = world.client().delete(&path).token(&account.token).send().await.expect_status(202);
+        let place = begun.header("location").expect("it names the erasure").to_owned();
+        assert_eq!(place, format!("/users/v1/erasures/{}", account.id));
+        let done = wait_until("all receipts", MINUTE, || async {
+            let erasure =
+                world.client().get(&place).token(&account.token).send().await.expect_status(200).json();
+            (erasure["state"] == "done").then_some(erasure)
+        })
+        .await;
+        let receipts = done["receipts"].as_array().expect("receipts");
+        let mut services: Vec<&str> =
+            receipts.iter().map(|receipt| receipt["service"].as_str().expect("a service")).collect();
+        services.sort_unstable();
+        assert_eq!(services, ["famous-news", "politics-news", "recommendations", "sports-news", "users"]);
+        assert_eq!(done["missing"], json!([]));
+        let seen = world.client().get(&place).token(&admin.token).send().await.expect_status(200);
+        assert_eq!(seen.json(), done);
+    }
 }
 
 /// Pages that a server has freed are its own matter (decision 26). This is about rows and documents.

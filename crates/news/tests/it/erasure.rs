@@ -1,14 +1,16 @@
 //! A person goes; what they wrote stays, without their name.
 
 use bus::{Envelope, Handler};
+use chassis::Surroundings;
 use kernel::{Kind, MessageId, Timestamp, Trace};
 use news::Erasure;
 use prost::Message;
+use proto::erasures::v1::ErasureReceipt;
 use proto::news::v1::ArticleFields;
 use proto::users::v1::UserErased;
 
 use crate::people::{author, editor};
-use crate::world::{Place, World, fields, refusal, refusal_of, shut};
+use crate::world::{Place, SECTION, World, fields, refusal, refusal_of, shut};
 
 fn erased(user_id: String) -> Envelope {
     let body = UserErased { user_id: user_id.clone(), at: 1_763_700_000_000 }.encode_to_vec();
@@ -105,12 +107,62 @@ async fn after_an_erasure_another_byline_shows_and_the_name_of_another_person_st
     shut(app).await;
 }
 
+/// Subscribes to receipts, and returns what arrives as user and routing key.
+async fn receipts_of(world: &World) -> tokio::sync::mpsc::UnboundedReceiver<(String, String)> {
+    struct Reported(tokio::sync::mpsc::UnboundedSender<(String, String)>);
+
+    #[async_trait::async_trait]
+    impl Handler for Reported {
+        async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn kernel::Fault>> {
+            let receipt = ErasureReceipt::decode(message.body.clone()).expect("a receipt");
+            assert_eq!(
+                (receipt.service.as_str(), receipt.user_id.as_str()),
+                ("sports-news", message.subject.as_str())
+            );
+            self.0.send((receipt.user_id, message.key.clone())).expect("the test waits");
+            Ok(())
+        }
+    }
+
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let all = bus::Subscription::broadcast("test", ["erasures.#"]);
+    let consumer = world.bus.subscribe(all, std::sync::Arc::new(Reported(sender))).await.expect("subscribes");
+    chassis::spawn("test.receipts", consumer.run(tokio_util::sync::CancellationToken::new()));
+    receiver
+}
+
+#[tokio::test]
+async fn a_receipt_is_sent_for_an_author_when_the_files_are_wiped_and_for_a_reader_immediately() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let mut receipts = receipts_of(&world).await;
+    world.published("Mine").await;
+    let reader = "0190163d-8694-739b-aea5-966c26f8ad91".to_owned();
+    for person in [author().id.to_string(), reader.clone()] {
+        world.deliver(erased(person.clone())).await;
+        let arrived = tokio::time::timeout(testkit::PATIENCE, receipts.recv()).await.expect("it arrives");
+        assert_eq!(arrived, Some((person, "erasures.sports-news".to_owned())));
+    }
+    // The duty is gone only after the receipt, and the name is in no file then.
+    testkit::wait_until("the duty to be done", testkit::PATIENCE, async || {
+        (place.count("select count(*) from erasure_duty").await == 0).then_some(())
+    })
+    .await;
+    world.stop().await;
+    let bytes = std::fs::read(place.file("sports-news.db")).expect("the file is there");
+    assert!(!String::from_utf8_lossy(&bytes).contains("Ada O'Neill"));
+}
+
 #[tokio::test]
 async fn an_erasure_may_come_twice_and_one_without_an_account_goes_to_the_dead_letters() {
     let place = Place::new();
     World::start(&place).await.stop().await;
     let app = place.open().await;
-    let erasure = Erasure(app.clone());
+    let surroundings = Surroundings::one_process();
+    let url = format!("local:{}", place.file("bus.db").display());
+    let bus = bus::open(&url, &surroundings).await.expect("the bus opens").bus;
+    let receipts = news::make_receipts(SECTION, &surroundings);
+    let erasure = Erasure::new(app.clone(), bus, receipts);
     for _ in 0..2 {
         erasure.handle(&erased(author().id.to_string())).await.expect("it has its effect");
     }

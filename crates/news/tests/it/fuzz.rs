@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bus::{Call, Envelope, Handler};
 use bytes::Bytes;
-use chassis::Context;
+use chassis::{Context, Surroundings};
 use kernel::{Kind, MessageId, Timestamp, Trace};
 use news::{Erasure, Projection};
 use uuid::Uuid;
 
 use crate::people::admin;
-use crate::world::{Place, World};
+use crate::world::{Place, SECTION, World};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
@@ -41,7 +41,11 @@ fn every_message_is_projected_or_refused_as_unreadable() {
     let runtime = runtime();
     let place = Place::new();
     let app = runtime.block_on(place.open());
-    let (projection, erasure) = (Projection(app.clone()), Erasure(app.clone()));
+    let surroundings = Surroundings::one_process();
+    let url = format!("local:{}", place.file("bus.db").display());
+    let bus = runtime.block_on(bus::open(&url, &surroundings)).expect("the bus opens").bus;
+    let receipts = news::make_receipts(SECTION, &surroundings);
+    let (projection, erasure) = (Projection(app.clone()), Erasure::new(app.clone(), bus, receipts));
     testkit::fuzz!("events", |input| {
         let message = message(input);
         for handler in [&projection as &dyn Handler, &erasure] {

@@ -102,7 +102,7 @@ impl<'a> Fact<'a> {
     }
 
     fn channel(&self) -> String {
-        self.key.replace(".{section}", "")
+        self.key.replace(".{section}", "").replace(".{service}", "")
     }
 
     /// Its routing keys, each with the service that publishes under it.
@@ -111,6 +111,12 @@ impl<'a> Fact<'a> {
             "portal.news.v1" => Section::ALL.map(|it| (it.service(), filled(&self.key, it))).into(),
             // Facts that no owner of data says: the orchestrator sees readers read.
             "portal.events.v1" => Section::ALL.map(|it| ("orchestrator", filled(&self.key, it))).into(),
+            // Every service that stores something about people sends receipts of erasures.
+            "portal.erasures.v1" => {
+                let sections = Section::ALL.map(Section::service);
+                let services = ["users"].into_iter().chain(sections).chain(["recommendations"]);
+                services.map(|service| (service, self.key.replace("{service}", service))).collect()
+            }
             _ => vec![("users", self.key.clone())],
         }
     }
@@ -137,6 +143,11 @@ impl<'a> Fact<'a> {
                 "enum": Section::ALL.map(Section::as_str),
                 "description": "The section of the article.",
             }});
+        }
+        if self.key.contains("{service}") {
+            let services: Vec<&str> = self.published().into_iter().map(|(service, _)| service).collect();
+            channel["parameters"] =
+                json!({"service": {"enum": services, "description": "The service that publishes it."}});
         }
         channel
     }

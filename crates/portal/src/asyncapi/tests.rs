@@ -158,13 +158,14 @@ fn published(document: &Value) -> BTreeSet<Seen> {
         let message = at(document, at(document, &operation["messages"][0]));
         let kind = message["name"].as_str().expect("a message has a name");
         let senders: Vec<&str> = texts(&operation["x-services"]);
-        let keys = match channel["parameters"]["section"]["enum"].as_array() {
-            None => vec![address.to_owned()],
-            Some(sections) => {
-                let of = |section: &Value| address.replace("{section}", section.as_str().expect("a text"));
-                sections.iter().map(of).collect()
-            }
+        let values = |name: &str| channel["parameters"][name]["enum"].as_array().cloned();
+        let filled = |name: &str| -> Option<Vec<String>> {
+            let parameter = format!("{{{name}}}");
+            let of = |value: &Value| address.replace(&parameter, value.as_str().expect("a text"));
+            values(name).map(|values| values.iter().map(of).collect())
         };
+        let keys =
+            filled("section").or_else(|| filled("service")).unwrap_or_else(|| vec![address.to_owned()]);
         for (index, key) in keys.into_iter().enumerate() {
             let sender = if senders.len() == 1 { senders[0] } else { senders[index] };
             all.insert((sender.to_owned(), key, kind.to_owned()));

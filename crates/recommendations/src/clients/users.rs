@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -42,6 +43,28 @@ impl UserDirectory for GrpcUserDirectory {
             Err(Broken::Failed(refusal)) => Err(DirectoryError::Failed(refusal)),
             Err(Broken::Resting(left)) => Err(DirectoryError::CircuitOpen(left)),
         }
+    }
+
+    async fn record_labels_view(
+        &self,
+        reader: UserId,
+        admin: UserId,
+        from: IpAddr,
+    ) -> Result<(), DirectoryError> {
+        let request = messages::RecordLabelsViewRequest {
+            reader_id: reader.to_string(),
+            admin_id: admin.to_string(),
+            address: from.to_string(),
+        };
+        let call = async {
+            let recorded = self.client.clone().record_labels_view(request).await;
+            recorded.map(drop).map_err(|status| refusal_of(&status))
+        };
+        let call = Context::current().within(self.budget).scope(call);
+        self.breaker.call(call).await.map_err(|broken| match broken {
+            Broken::Failed(refusal) => DirectoryError::Failed(refusal),
+            Broken::Resting(left) => DirectoryError::CircuitOpen(left),
+        })
     }
 }
 

@@ -1,5 +1,5 @@
 use axum::extract::State;
-use chassis::http::{Authenticated, Path, Problem};
+use chassis::http::{Authenticated, Caller, Path, Problem};
 use kernel::{Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -58,6 +58,9 @@ fn rounded(weight: f64) -> f64 {
 /// A reading counts only if the reader consented to personalisation and to a history, and each article counts
 /// once in 30 minutes. The list is empty if the reader is unknown or erased, or did not consent. It contains
 /// at most the 1,000 heaviest labels.
+///
+/// If an admin looks at the labels of another reader, the audit of the reader's account records it first. If
+/// it can't, nothing is shown.
 #[utoipa::path(
     get,
     path = "/user/{user_id}",
@@ -69,18 +72,20 @@ fn rounded(weight: f64) -> f64 {
         (status = 401, description = "`unauthenticated`, `invalid_token`"),
         (status = 403, description = "`role_required`: only admins may read the labels of another reader"),
         (status = 404, description = "`not_found`: the path does not contain the id of an account"),
-        (status = 503, description = "`store_unavailable`, `keys_unavailable`"),
+        (status = 503, description = "`store_unavailable`, `keys_unavailable`; `users_unavailable`: a look at another reader's labels could not be recorded"),
     )
 )]
 pub(super) async fn labels_of_reader(
     State(app): State<App>,
-    Authenticated(caller): Authenticated,
+    Authenticated(identity): Authenticated,
+    Caller { address, .. }: Caller,
     Path(ReaderPath { user_id }): Path<ReaderPath>,
 ) -> Result<Personal<Vec<LabelView>>, Problem> {
-    if caller.user != user_id {
-        tracing::info!(target: "audit", actor = %caller.user, reader = %user_id, "an admin read the labels of another reader");
-    }
-    let (tastes, now) = app.labels_of_reader(user_id, MAX_ENTRIES).await?;
+    let (tastes, now) = if identity.user == user_id {
+        app.labels_of_reader(user_id, MAX_ENTRIES).await?
+    } else {
+        app.labels_for_admin(user_id, identity.user, address).await?
+    };
     Ok(Personal(tastes.iter().map(|taste| LabelView::of(taste, now)).collect()))
 }
 

@@ -40,6 +40,8 @@ macro_rules! every_case {
                 a_panic_of_users_is_a_failure_that_may_pass,
                 if_users_is_down_the_call_fails_and_the_first_call_after_it_has_started_succeeds,
                 after_repeated_failures_users_is_not_called_for_a_while,
+                a_recorded_view_names_the_reader_the_admin_and_the_address,
+                a_view_that_users_did_not_record_is_a_failure,
             }
         }
     };
@@ -119,6 +121,28 @@ impl Fixture {
         self.route.start(&self.users).await;
         (self.route.directory(PATIENCE), self)
     }
+}
+
+async fn a_recorded_view_names_the_reader_the_admin_and_the_address(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    let from = "2001:db8::7".parse().expect("an address");
+    directory.record_labels_view(user(1), user(2), from).await.expect("is recorded");
+    let views = fixture.users.views();
+    let view = views.first().expect("a view");
+    let expected = (user(1).to_string(), user(2).to_string(), "2001:db8::7");
+    assert_eq!((view.reader_id.clone(), view.admin_id.clone(), view.address.as_str()), expected);
+    assert_eq!(views.len(), 1);
+}
+
+async fn a_view_that_users_did_not_record_is_a_failure(fixture: Fixture) {
+    let (directory, fixture) = fixture.start().await;
+    let from = "192.0.2.7".parse().expect("an address");
+    for behaviour in [Behaviour::Unavailable, Behaviour::Forbid, Behaviour::Panic] {
+        fixture.users.behave(behaviour);
+        let failure = directory.record_labels_view(user(1), user(2), from).await.expect_err("a failure");
+        assert_eq!(failure.kind(), Kind::Unavailable, "{behaviour:?}");
+    }
+    assert_eq!(fixture.users.views().len(), 0);
 }
 
 async fn failure(directory: &GrpcUserDirectory) -> DirectoryError {

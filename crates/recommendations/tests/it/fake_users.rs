@@ -15,7 +15,8 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use kernel::{Kind, Refusal, Role, Sections, UserId};
 use proto::users::v1::users_server::{Users, UsersServer};
 use proto::users::v1::{
-    GetConsentRequest, GetConsentResponse, GetUserRequest, GetUserResponse, GetUsersRequest, GetUsersResponse,
+    GetConsentRequest, GetConsentResponse, GetUserRequest, GetUserResponse, GetUsersRequest,
+    GetUsersResponse, RecordLabelsViewRequest, RecordLabelsViewResponse,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -41,6 +42,7 @@ pub enum Behaviour {
 
 struct State {
     consents: Mutex<HashMap<UserId, GetConsentResponse>>,
+    views: Mutex<Vec<RecordLabelsViewRequest>>,
     behaviour: Mutex<Behaviour>,
     calls: AtomicUsize,
     cancelled_calls: Arc<AtomicUsize>,
@@ -64,6 +66,7 @@ impl FakeUsers {
     pub fn new() -> Self {
         let state = State {
             consents: Mutex::default(),
+            views: Mutex::default(),
             behaviour: Mutex::new(Behaviour::Answer),
             calls: AtomicUsize::default(),
             cancelled_calls: Arc::default(),
@@ -87,6 +90,11 @@ impl FakeUsers {
         *self.0.behaviour.lock().expect("no panic") = behaviour;
     }
 
+    /// Returns the views of labels that were recorded.
+    pub fn views(&self) -> Vec<RecordLabelsViewRequest> {
+        self.0.views.lock().expect("no panic").clone()
+    }
+
     /// Returns the number of calls about a consent.
     pub fn calls(&self) -> usize {
         self.0.calls.load(Ordering::SeqCst)
@@ -95,6 +103,24 @@ impl FakeUsers {
     /// Returns the number of calls that the caller cancelled.
     pub fn cancelled_calls(&self) -> usize {
         self.0.cancelled_calls.load(Ordering::SeqCst)
+    }
+
+    /// Answers a call only if the fake is to answer.
+    async fn carry_out_behaviour(&self) -> Result<(), Status> {
+        let refuse = |kind, code, detail: &str| Err(status_of(&Refusal::new(kind, code, detail)));
+        let behaviour = *self.0.behaviour.lock().expect("no panic");
+        match behaviour {
+            Behaviour::Answer => Ok(()),
+            Behaviour::Unavailable => {
+                refuse(Kind::Unavailable, "store_unavailable", "The store is unavailable.")
+            }
+            Behaviour::Forbid => refuse(Kind::Forbidden, "forbidden", "This caller is not allowed."),
+            Behaviour::Panic => panic!("the test asked for a panic"),
+            Behaviour::Hang => {
+                let _guard = CountOnDrop(self.0.cancelled_calls.clone());
+                std::future::pending().await
+            }
+        }
     }
 }
 
@@ -121,34 +147,21 @@ impl Users for FakeUsers {
         request: Request<GetConsentRequest>,
     ) -> Result<Response<GetConsentResponse>, Status> {
         self.0.calls.fetch_add(1, Ordering::SeqCst);
-        let behaviour = *self.0.behaviour.lock().expect("no panic");
-        match behaviour {
-            Behaviour::Answer => {}
-            Behaviour::Unavailable => {
-                return Err(status_of(&Refusal::new(
-                    Kind::Unavailable,
-                    "store_unavailable",
-                    "The store is unavailable.",
-                )));
-            }
-            Behaviour::Forbid => {
-                return Err(status_of(&Refusal::new(
-                    Kind::Forbidden,
-                    "forbidden",
-                    "This caller is not allowed.",
-                )));
-            }
-            Behaviour::Panic => panic!("the test asked for a panic"),
-            Behaviour::Hang => {
-                let _guard = CountOnDrop(self.0.cancelled_calls.clone());
-                std::future::pending::<()>().await;
-            }
-        }
+        self.carry_out_behaviour().await?;
         let user: UserId = request.into_inner().id.parse().expect("an id");
         let consent = self.0.consents.lock().expect("no panic").get(&user).copied();
         let unknown =
             || status_of(&Refusal::new(Kind::NotFound, "not_found", "This account does not exist."));
         consent.map(Response::new).ok_or_else(unknown)
+    }
+
+    async fn record_labels_view(
+        &self,
+        request: Request<RecordLabelsViewRequest>,
+    ) -> Result<Response<RecordLabelsViewResponse>, Status> {
+        self.carry_out_behaviour().await?;
+        self.0.views.lock().expect("no panic").push(request.into_inner());
+        Ok(Response::new(RecordLabelsViewResponse {}))
     }
 }
 

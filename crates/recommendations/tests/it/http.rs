@@ -3,6 +3,7 @@
 use ::http::Method;
 use kernel::Role;
 
+use crate::fake_users::Behaviour;
 use crate::service::{MINUTE, TestService, user};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,6 +36,22 @@ async fn an_invalid_label_is_refused_with_the_fault() {
         let errors = service.get_as_admin(&format!("/label/{label}")).await.body["errors"].clone();
         assert_eq!((&errors[0]["pointer"], &errors[0]["code"]), (&"/label".into(), &code.into()), "{errors}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_sees_the_labels_of_another_reader_only_if_users_has_recorded_it() {
+    let service = TestService::new().await;
+    let token = service.token(user(2), Role::Admin);
+    let look =
+        async |reader| service.request(Method::GET, &format!("/user/{}", user(reader)), Some(&token)).await;
+    assert_eq!(look(1).await.status, 200);
+    assert_eq!(service.users.views().len(), 1);
+    // One's own labels are nothing to record.
+    assert_eq!(look(2).await.status, 200);
+    assert_eq!(service.users.views().len(), 1);
+    service.users.behave(Behaviour::Unavailable);
+    let refused = look(1).await;
+    assert_eq!((refused.status.as_u16(), &refused.body["code"]), (503, &"users_unavailable".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

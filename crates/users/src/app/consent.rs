@@ -1,7 +1,7 @@
 use kernel::UserId;
 
 use super::{App, UserError};
-use crate::domain::{Consent, ConsentChoice};
+use crate::domain::{Consent, ConsentChoice, Origin};
 use crate::ports::UserStoreError;
 
 impl App {
@@ -24,8 +24,13 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn set_consent(&self, id: UserId, choice: ConsentChoice) -> Result<Consent, UserError> {
+    pub async fn set_consent(
+        &self,
+        id: UserId,
+        choice: ConsentChoice,
+        origin: &Origin,
+    ) -> Result<Consent, UserError> {
         self.settle(id).await?;
-        Ok(self.store.set_consent(id, choice, self.new_message_id(), self.clock.now()).await?)
+        Ok(self.store.set_consent(id, choice, self.new_message_id(), origin).await?)
     }
 }

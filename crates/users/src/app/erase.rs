@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use kernel::{Fault, Identity, MessageId, UserId};
+use kernel::{Fault, Identity, UserId};
 use secrecy::SecretString;
 
 use super::{App, UserError};
-use crate::domain::Session;
+use crate::domain::{Origin, Session};
 use crate::ports::UserStoreError;
 
 /// The time after its login in which a session may erase an account without the password.
@@ -16,26 +16,21 @@ pub struct EraseUser {
     pub id: UserId,
     /// The caller: its owner, or an admin.
     pub by: Identity,
+    /// The origin of the request, for the audit.
+    pub origin: Origin,
     /// The caller's session.
     pub session: Session,
     /// The caller's current password, as it was typed, if it was sent.
     pub current_password: Option<SecretString>,
 }
 
-/// An erasure in progress: the account is gone, and the other services are being notified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Erasure {
-    /// Its id, which is the id of the message that the other services receive.
-    pub id: MessageId,
-}
-
 impl App {
     /// Erases an account. It is gone from every read when this returns; the event is published through the
-    /// outbox.
+    /// outbox, and every service that stores something about the person sends a receipt ([`App::erasure`]).
     ///
     /// # Errors
     /// `not_found`, `last_admin`; `current_password_required`, `wrong_password`, `too_many_attempts`.
-    pub async fn erase(&self, command: EraseUser) -> Result<Erasure, UserError> {
+    pub async fn erase(&self, command: EraseUser) -> Result<(), UserError> {
         self.confirm(&command).await?;
         let id = command.id;
         // Otherwise a waiting registration could bring the account back. If a worker holds it already, the
@@ -45,13 +40,12 @@ impl App {
         // answer can follow, because no other attempt has this id.
         self.intake.forget_answers_about(id).await?;
         let message = self.new_message_id();
-        let outcome = self.store.erase(id, message, self.clock.now()).await;
+        let outcome = self.store.erase(id, message, &command.origin).await;
         // It is also forgotten if the outcome is unknown.
         if outcome.as_ref().map_or_else(|error| error.kind().is_server_error(), |()| true) {
             self.cache.forget(id).await;
         }
-        outcome?;
-        Ok(Erasure { id: message })
+        Ok(outcome?)
     }
 
     /// Checks that the caller is the owner of the session: a stolen device or token must not be enough to

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::passwords::PasswordError;
 use super::throttle::Attempt;
 use super::{App, Grant, UserError};
-use crate::domain::{Account, Email, RefreshToken, Session};
+use crate::domain::{Account, Email, Network, Origin, RefreshToken, Session};
 use crate::metrics::LOGIN;
 use crate::ports::{SessionName, UserStoreError};
 
@@ -72,10 +72,10 @@ impl App {
         if let Err(refusal) = self.admit_login(&attempt).await {
             session = Some(self.session_of(&login.email, &login.held).await?.ok_or(refusal)?);
         }
-        let outcome = match self.try_password(&login.email, &login.password).await {
+        let outcome = match self.try_password(&login).await {
             // While the password was compared, it was changed, or another login hashed it again: the current
             // hash decides.
-            Err(error) if is_stale(&error) => match self.try_password(&login.email, &login.password).await {
+            Err(error) if is_stale(&error) => match self.try_password(&login).await {
                 Err(error) if is_stale(&error) => Err(LoginError::WrongCredentials),
                 outcome => outcome,
             },
@@ -111,7 +111,8 @@ impl App {
         Ok(None)
     }
 
-    async fn try_password(&self, email: &Email, password: &SecretString) -> Result<Grant, LoginError> {
+    async fn try_password(&self, login: &Login) -> Result<Grant, LoginError> {
+        let Login { email, password, from, .. } = login;
         let Some(account) = self.find_account(email).await? else {
             let number = self.tokens.number_of(email.key());
             self.passwords.compare_with_unknown(password, number).await.map_err(UserError::from)?;
@@ -122,17 +123,22 @@ impl App {
         if !is_right {
             return Err(LoginError::WrongCredentials);
         }
-        let grant = self.open_session(&account).await?;
+        let grant = self.open_session(&account, *from).await?;
         self.rehash_if_outdated(&account, password).await;
         Ok(grant)
     }
 
-    async fn open_session(&self, Account { user, credentials }: &Account) -> Result<Grant, LoginError> {
+    async fn open_session(
+        &self,
+        Account { user, credentials }: &Account,
+        from: IpAddr,
+    ) -> Result<Grant, LoginError> {
         // A session belongs to an account in the store, so a waiting registration is moved there first.
         self.settle(user.id).await?;
         let (token, now) = (RefreshToken::mint(), self.clock.now());
         let session = Session::new(SessionId::new(self.ids.next()), user.id, &token, now, &self.sessions);
-        match self.store.open_session(&session, credentials, self.sessions.most).await {
+        let origin = Origin { actor: Some(user.id), network: Network::of(from), at: now };
+        match self.store.open_session(&session, credentials, self.sessions.most, &origin).await {
             Ok(subject) => Ok(self.grant(session.id, subject, token, now)?),
             // The account was erased while the password was compared.
             Err(UserStoreError::NotFound) => Err(LoginError::WrongCredentials),

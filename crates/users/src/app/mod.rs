@@ -1,11 +1,13 @@
 //! The use cases of this service, one file for each.
 
 mod accounts;
+mod audit;
 mod background;
 mod bootstrap;
 mod consent;
 mod create_admin;
 mod erase;
+mod erasures;
 mod error;
 mod get;
 mod health;
@@ -22,12 +24,14 @@ mod token_check;
 mod tokens;
 mod update;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::{Clock, Fault, Ids, MessageId, UserId};
 use tokio::sync::Notify;
 
+pub use audit::{AuditPage, AuditRequest};
 pub use bootstrap::FirstAdmin;
 pub use create_admin::CreateAdmin;
 pub use erase::EraseUser;
@@ -42,8 +46,8 @@ pub use throttle::AttemptLimitsConfig;
 pub use tokens::Tokens;
 pub use update::{ChangePassword, UpdateUser};
 
-use crate::domain::{SessionRules, User};
-use crate::ports::{Intake, UserCache, UserStore};
+use crate::domain::{Network, Origin, SessionRules, User};
+use crate::ports::{AuditLog, ErasureLog, Intake, UserCache, UserStore};
 use health::WriteProbes;
 
 /// The time for which an e-mail is reserved for a registration or a change in progress. It is longer than the
@@ -55,6 +59,12 @@ const LEASE: Duration = Duration::from_secs(10);
 pub struct Parts {
     /// The accounts.
     pub store: Arc<dyn UserStore>,
+    /// The audit of the accounts.
+    pub audit: Arc<dyn AuditLog>,
+    /// The erasures with their receipts.
+    pub erasures: Arc<dyn ErasureLog>,
+    /// The time for which an entry of the audit is kept.
+    pub audit_life: Duration,
     /// The registrations that are not in the store yet.
     pub intake: Arc<dyn Intake>,
     /// Lookups by id, and counts of attempts.
@@ -85,6 +95,9 @@ pub struct App {
     pub(crate) arrived: Arc<Notify>,
     passwords: Passwords,
     throttle: AttemptLimitsConfig,
+    audit: Arc<dyn AuditLog>,
+    erasures: Arc<dyn ErasureLog>,
+    audit_life: Duration,
     ids: Arc<dyn Ids>,
     /// The latest checks that store and intake accept writes.
     writes: WriteProbes,
@@ -93,7 +106,20 @@ pub struct App {
 impl App {
     /// Puts the use cases together.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, intake, cache, passwords, tokens, sessions, throttle, clock, ids } = parts;
+        let Parts {
+            store,
+            audit,
+            erasures,
+            audit_life,
+            intake,
+            cache,
+            passwords,
+            tokens,
+            sessions,
+            throttle,
+            clock,
+            ids,
+        } = parts;
         Self {
             store,
             intake,
@@ -104,9 +130,22 @@ impl App {
             arrived: Arc::default(),
             passwords,
             throttle,
+            audit,
+            erasures,
+            audit_life,
             ids,
             writes: WriteProbes::default(),
         }
+    }
+
+    /// Returns the origin of a change that a caller makes now, from this address.
+    pub(crate) fn origin(&self, by: Option<UserId>, from: IpAddr) -> Origin {
+        Origin { actor: by, network: Network::of(from), at: self.clock.now() }
+    }
+
+    /// Returns the origin of a change that the portal itself or its operator makes now.
+    pub fn portal_origin(&self) -> Origin {
+        Origin::portal(self.clock.now())
     }
 
     fn new_user_id(&self) -> UserId {

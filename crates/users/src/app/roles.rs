@@ -1,7 +1,7 @@
 use kernel::{FieldFault, Role, Sections, UserId};
 
 use super::{App, UserError};
-use crate::domain::User;
+use crate::domain::{Origin, User};
 
 impl App {
     /// Gives an account a role.
@@ -9,7 +9,13 @@ impl App {
     /// # Errors
     /// `not_found`; `last_admin`; `invalid` if the sections are empty, or the role can't be limited to
     /// sections.
-    pub async fn set_role(&self, id: UserId, role: Role, sections: Sections) -> Result<User, UserError> {
+    pub async fn set_role(
+        &self,
+        id: UserId,
+        role: Role,
+        sections: Sections,
+        origin: &Origin,
+    ) -> Result<User, UserError> {
         if let Sections::Only(only) = &sections {
             let has_sections = matches!(role, Role::Author | Role::Editor);
             let fault = |code, sentence| UserError::field(FieldFault::new("/sections", code, sentence));
@@ -27,7 +33,7 @@ impl App {
             }
         }
         self.settle(id).await?;
-        let outcome = self.store.set_role(id, role, &sections).await;
+        let outcome = self.store.set_role(id, role, &sections, origin).await;
         Ok(self.update_cache(id, outcome).await?)
     }
 }

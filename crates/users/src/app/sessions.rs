@@ -1,9 +1,12 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use kernel::{Class, Fault, Identity, Kind, SessionId, Timestamp, UserId};
 
 use super::{App, UserError};
-use crate::domain::{ACCESS_TOKEN_LIFE, Digest, RefreshRequest, RefreshToken, Salt, Session, User, Verdict};
+use crate::domain::{
+    ACCESS_TOKEN_LIFE, Digest, Network, Origin, RefreshRequest, RefreshToken, Salt, Session, User, Verdict,
+};
 use crate::ports::{RefreshOutcome, SessionName, SessionsToEnd, TokenSubject, UserStoreError};
 
 /// The result of a login or a refresh.
@@ -56,10 +59,15 @@ impl App {
     ///
     /// # Errors
     /// `invalid_refresh_token`. If the token was used before, its session has ended.
-    pub async fn refresh(&self, tokens: &[RefreshToken], key: Option<&str>) -> Result<Grant, SessionError> {
+    pub async fn refresh(
+        &self,
+        tokens: &[RefreshToken],
+        key: Option<&str>,
+        from: IpAddr,
+    ) -> Result<Grant, SessionError> {
         let mut error = SessionError::NoToken;
         for token in self.best_first(tokens).await? {
-            match self.refresh_by(token, key).await {
+            match self.refresh_by(token, key, from).await {
                 Err(SessionError::Over) => error = SessionError::Over,
                 outcome => return outcome,
             }
@@ -113,13 +121,20 @@ impl App {
             salt,
             key: key.map(|key| Digest::of(key.as_bytes())),
             at: self.clock.now(),
+            network: None,
             rules: self.sessions,
         };
         (refresh, next)
     }
 
-    async fn refresh_by(&self, token: &RefreshToken, key: Option<&str>) -> Result<Grant, SessionError> {
-        let (refresh, next) = self.refresh_request(token, Salt::mint(), key);
+    async fn refresh_by(
+        &self,
+        token: &RefreshToken,
+        key: Option<&str>,
+        from: IpAddr,
+    ) -> Result<Grant, SessionError> {
+        let (mut refresh, next) = self.refresh_request(token, Salt::mint(), key);
+        refresh.network = Network::of(from);
         match self.store.refresh_session(&refresh).await.map_err(UserError::from)? {
             RefreshOutcome::Renewed(session, subject) => Ok(self.grant(session, subject, next, refresh.at)?),
             RefreshOutcome::Again(session, subject, salt, at) => {
@@ -163,26 +178,42 @@ impl App {
     ///
     /// # Errors
     /// `not_found`, also for the session of another account.
-    pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<(), UserError> {
-        match self.store.end_sessions(SessionsToEnd::One(user, session)).await? {
+    pub async fn end_session(
+        &self,
+        user: UserId,
+        session: SessionId,
+        origin: &Origin,
+    ) -> Result<(), UserError> {
+        match self.store.end_sessions(SessionsToEnd::One(user, session), origin).await? {
             0 => Err(UserStoreError::NotFound.into()),
             _ => Ok(()),
         }
     }
 
     /// Ends all sessions of an account.
-    pub async fn end_all_sessions(&self, user: UserId) -> Result<(), UserError> {
-        self.store.end_sessions(SessionsToEnd::All(user)).await?;
+    pub async fn end_all_sessions(&self, user: UserId, origin: &Origin) -> Result<(), UserError> {
+        self.store.end_sessions(SessionsToEnd::All(user), origin).await?;
         Ok(())
     }
 
     /// Logs out: ends the session of an access token, and the sessions of refresh tokens, used or not: a
     /// client that holds such a token may log out. It succeeds even if the sessions have ended before.
-    pub async fn log_out(&self, caller: Option<&Identity>, tokens: &[RefreshToken]) -> Result<(), UserError> {
-        let current = caller.map(|caller| SessionsToEnd::One(caller.user, caller.session));
-        let others = tokens.iter().map(|token| SessionsToEnd::Series(token.digest().series));
-        for which in current.into_iter().chain(others) {
-            self.store.end_sessions(which).await?;
+    pub async fn log_out(
+        &self,
+        caller: Option<&Identity>,
+        tokens: &[RefreshToken],
+        from: IpAddr,
+    ) -> Result<(), UserError> {
+        let mut origin = self.origin(caller.map(|caller| caller.user), from);
+        if let Some(caller) = caller {
+            self.store.end_sessions(SessionsToEnd::One(caller.user, caller.session), &origin).await?;
+        }
+        for token in tokens {
+            let series = token.digest().series;
+            // A client that holds a token of the session acts as its owner.
+            let session = self.store.session(SessionName::Series(series), origin.at).await?;
+            origin.actor = session.map(|session| session.user);
+            self.store.end_sessions(SessionsToEnd::Series(series), &origin).await?;
         }
         Ok(())
     }

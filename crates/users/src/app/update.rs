@@ -2,13 +2,15 @@ use kernel::{Expected, FieldFault, Identity, UserId, Version};
 use secrecy::SecretString;
 
 use super::{App, LEASE, UserError};
-use crate::domain::{Account, AccountChange, AccountPatch, Credentials, Email, Password, User};
+use crate::domain::{Account, AccountChange, AccountPatch, Credentials, Email, Origin, Password, User};
 use crate::ports::{IntakeError, UserStoreError};
 
 /// The command to change the password of one's own account.
 pub struct ChangePassword {
     /// The caller, with the session.
     pub by: Identity,
+    /// The origin of the request, for the audit.
+    pub origin: Origin,
     /// The current password, as it was typed.
     pub current: SecretString,
     /// The new password.
@@ -23,6 +25,8 @@ pub struct UpdateUser {
     pub id: UserId,
     /// The version that the caller has seen.
     pub expected: Expected,
+    /// The origin of the request, for the audit.
+    pub origin: Origin,
     /// The requested changes.
     pub patch: AccountPatch,
     /// The current password. The owner needs it for a new e-mail or password, so that a stolen access token
@@ -39,6 +43,7 @@ impl App {
         let update = UpdateUser {
             id: command.by.user,
             by: command.by,
+            origin: command.origin,
             expected: Expected::Any,
             patch: AccountPatch { password: Some(command.password), ..AccountPatch::default() },
             current_password: Some(command.current),
@@ -101,7 +106,7 @@ impl App {
     ) -> Result<User, UserError> {
         match new_email {
             Some(email) => self.store_with_email(update, change, email).await,
-            None => Ok(self.store.update(update.id, &update.expected, change).await?),
+            None => Ok(self.store.update(update.id, &update.expected, change, &update.origin).await?),
         }
     }
 
@@ -117,7 +122,7 @@ impl App {
     ) -> Result<User, UserError> {
         // The reservation belongs to this change, not to the account: two changes of one account are rivals.
         let reservation = self.reserve(email, self.new_user_id()).await?;
-        let storing = self.store.update(update.id, &update.expected, change);
+        let storing = self.store.update(update.id, &update.expected, change, &update.origin);
         let outcome = tokio::time::timeout(LEASE / 2, storing).await;
         self.release(&reservation).await;
         Ok(outcome.map_err(|_| IntakeError::LeaseLost)??)

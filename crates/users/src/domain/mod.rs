@@ -1,7 +1,9 @@
 //! Accounts, sessions and consent: values that are always valid, rules, and the events of the service.
 
+mod audit;
 mod consent;
 mod email;
+mod erasure;
 mod event;
 mod fingerprint;
 mod key;
@@ -9,8 +11,12 @@ mod password;
 mod session;
 mod user;
 
+pub use audit::{
+    AuditCursor, AuditEntry, AuditFilter, AuditKind, InvalidCursor, Network, Origin, UnknownKind,
+};
 pub use consent::{Consent, ConsentChoice};
 pub use email::Email;
+pub use erasure::{Erasure, Receipt, services_with_personal_data};
 pub use event::Event;
 pub use fingerprint::Fingerprint;
 pub use key::{KeyRing, KeyRingError};

@@ -6,7 +6,7 @@ use http::request::Parts;
 use kernel::{Identity, Role, UserId};
 
 use super::Users;
-use crate::domain::{Session, User};
+use crate::domain::{Origin, Session, User};
 
 /// A signed-in caller and their account as the store has it now. If the account was erased or has lost the
 /// role of the token, the request is refused with 401.
@@ -15,6 +15,8 @@ pub struct CurrentUser {
     pub identity: Identity,
     /// The account.
     pub user: User,
+    /// The origin of what the request changes, for the audit.
+    pub origin: Origin,
 }
 
 impl CurrentUser {
@@ -29,8 +31,10 @@ impl FromRequestParts<Users> for CurrentUser {
 
     async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
         let Authenticated(identity) = Authenticated::from_request_parts(parts, users).await?;
+        let Ok(Caller { address, .. }) = Caller::from_request_parts(parts, users).await;
         let user = users.app.check_account(&identity).await?;
-        Ok(Self { identity, user })
+        let origin = users.app.origin(Some(identity.user), address);
+        Ok(Self { identity, user, origin })
     }
 }
 
@@ -55,15 +59,17 @@ pub struct LiveSession {
     pub identity: Identity,
     /// The session that the token belongs to.
     pub session: Session,
+    /// The origin of what the request changes, for the audit.
+    pub origin: Origin,
 }
 
 impl FromRequestParts<Users> for LiveSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, users: &Users) -> Result<Self, Problem> {
-        let CurrentUser { identity, .. } =
+        let CurrentUser { identity, origin, .. } =
             <CurrentUser as FromRequestParts<Users>>::from_request_parts(parts, users).await?;
         let session = users.app.check_session(&identity).await?;
-        Ok(Self { identity, session })
+        Ok(Self { identity, session, origin })
     }
 }

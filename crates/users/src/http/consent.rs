@@ -41,10 +41,10 @@ pub async fn get_consent(
 pub async fn put_consent(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: LiveSession,
+    LiveSession { origin, .. }: LiveSession,
     Json(body): Json<ConsentBody>,
 ) -> Result<Response, Problem> {
     let choice = ConsentChoice { personalisation: body.personalisation, history: body.history };
-    let consent = users.app.set_consent(id, choice).await?;
+    let consent = users.app.set_consent(id, choice, &origin).await?;
     Ok(private(StatusCode::OK, ConsentBody::from(consent)))
 }

@@ -1,4 +1,4 @@
-//! A fuzz target for the cookies of a request, those of other paths included.
+//! Fuzz targets for the cookies of a request, those of other paths included, and for cursors.
 
 use std::time::Duration;
 
@@ -6,6 +6,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::cookie::SessionCookie;
+use crate::domain::{AuditCursor, AuditFilter};
 
 #[test]
 fn every_cookie_header_gives_a_bounded_number_of_tokens() {
@@ -15,5 +16,16 @@ fn every_cookie_header_gives_a_bounded_number_of_tokens() {
         let headers = HeaderMap::from_iter([(COOKIE, value)]);
         let tokens = cookie.read(&headers).expect("the site itself");
         assert!(tokens.len() <= 8, "{}", tokens.len());
+    });
+}
+
+#[test]
+fn a_text_that_is_read_as_a_cursor_is_written_in_the_same_way() {
+    testkit::fuzz!("audit-cursors", |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        let filter = AuditFilter::default();
+        if let Ok(cursor) = AuditCursor::decode(text, &filter) {
+            assert_eq!(cursor.encode(&filter), text);
+        }
     });
 }

@@ -1,9 +1,11 @@
 //! The HTTP routes, one file for each resource.
 
 mod answer;
+mod audit;
 mod caller;
 mod consent;
 mod cookie;
+mod erasures;
 #[cfg(test)]
 mod fuzz;
 mod health;
@@ -69,6 +71,9 @@ pub fn router(
         .routes(routes!(users::get_me))
         .routes(routes!(roles::put_roles))
         .routes(routes!(consent::get_consent, consent::put_consent))
+        .routes(routes!(audit::list_own_entries))
+        .routes(routes!(audit::list_entries))
+        .routes(routes!(erasures::get_erasure))
         .routes(routes!(passwords::put_password))
         .routes(routes!(sessions::log_in))
         .routes(routes!(sessions::refresh))

@@ -22,10 +22,10 @@ use crate::app::ChangePassword;
 pub async fn put_password(
     State(users): State<Users>,
     Path(_): Path<UserPath>,
-    LiveSession { identity: by, .. }: LiveSession,
+    LiveSession { identity: by, origin, .. }: LiveSession,
     Json(body): Json<PasswordBody>,
 ) -> Result<Response, Problem> {
     let (current, password) = body.values()?;
-    users.app.change_password(ChangePassword { by, current, password }).await?;
+    users.app.change_password(ChangePassword { by, origin, current, password }).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

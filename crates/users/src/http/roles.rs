@@ -23,10 +23,10 @@ use super::{UserPath, Users};
 pub async fn put_roles(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: LiveSession,
+    LiveSession { origin, .. }: LiveSession,
     Json(body): Json<RolesBody>,
 ) -> Result<Response, Problem> {
     let sections = body.sections.map_or(Sections::All, Sections::Only);
-    let user = users.app.set_role(id, body.role, sections).await?;
+    let user = users.app.set_role(id, body.role, sections, &origin).await?;
     Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
 }

@@ -62,11 +62,12 @@ pub async fn log_in(
 ))]
 pub async fn refresh(
     State(users): State<Users>,
+    Caller { address, .. }: Caller,
     IdempotencyKey(key): IdempotencyKey,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tokens = users.cookie.read(&headers)?;
-    match users.app.refresh(&tokens, key.as_deref()).await {
+    match users.app.refresh(&tokens, key.as_deref(), address).await {
         Ok(grant) => Ok(grant_response(&users, StatusCode::OK, grant)),
         Err(error) => Err(refuse_cookie(&users, error)),
     }
@@ -82,7 +83,7 @@ pub async fn refresh(
 ))]
 pub async fn log_out(
     State(users): State<Users>,
-    Caller { identity, .. }: Caller,
+    Caller { identity, address, .. }: Caller,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     // Another site can make a browser send the cookie, but never an access token.
@@ -93,7 +94,7 @@ pub async fn log_out(
     if identity.is_none() && tokens.is_empty() {
         return Err(refuse_cookie(&users, SessionError::NoToken));
     }
-    users.app.log_out(identity.as_ref(), &tokens).await?;
+    users.app.log_out(identity.as_ref(), &tokens, address).await?;
     Ok(cleared_response(&users))
 }
 
@@ -119,9 +120,9 @@ pub async fn list_sessions(
 pub async fn end_sessions(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    _: CurrentUser,
+    CurrentUser { origin, .. }: CurrentUser,
 ) -> Result<Response, Problem> {
-    users.app.end_all_sessions(id).await?;
+    users.app.end_all_sessions(id, &origin).await?;
     Ok(cleared_response(&users))
 }
 
@@ -147,7 +148,7 @@ pub async fn end_session(
     Path(SessionPath { id, session_id }): Path<SessionPath>,
     caller: CurrentUser,
 ) -> Result<Response, Problem> {
-    users.app.end_session(id, session_id).await?;
+    users.app.end_session(id, session_id, &caller.origin).await?;
     Ok(if session_id == caller.identity.session {
         cleared_response(&users)
     } else {

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use super::answer::{Cache, fresh, private, tagged};
 use super::caller::{CurrentUser, LiveSession};
 use super::views::{
-    EraseBody, ErasedView, ErasureView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
+    BegunErasureView, EraseBody, ErasedView, PatchUserBody, ProfileView, PutUserBody, RegisterBody, UserView,
 };
 use super::{UserPath, Users};
 use crate::app::{EraseUser, IdempotentRequest, ListRange, Register, Registration, UpdateUser};
@@ -190,17 +190,18 @@ pub async fn patch_user(
 async fn change(
     users: &Users,
     UserPath { id }: UserPath,
-    LiveSession { identity: by, .. }: LiveSession,
+    LiveSession { identity: by, origin, .. }: LiveSession,
     precondition: Precondition,
     body: PatchUserBody,
 ) -> Result<Response, Problem> {
     let expected = precondition.or_version(body.version())?;
     let (patch, current_password) = (body.patch()?, body.current_password());
-    let user = users.app.update(UpdateUser { by, id, expected, patch, current_password }).await?;
+    let user = users.app.update(UpdateUser { by, id, expected, origin, patch, current_password }).await?;
     Ok(tagged(StatusCode::OK, &user.version.etag(), Cache::Private, UserView::from(user)))
 }
 
-/// Erases an account. It is gone from every read immediately, and the other services are notified.
+/// Erases an account. It is gone from every read immediately, and the other services are notified. `Location`
+/// names the erasure, which shows the receipt of each service.
 ///
 /// The session of the token must not have ended. If its login is older than 10 minutes, the body must contain
 /// the caller's `current_password`; otherwise the body may be left out.
@@ -215,12 +216,15 @@ async fn change(
 pub async fn delete_user(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
-    LiveSession { identity: by, session }: LiveSession,
+    LiveSession { identity: by, session, origin }: LiveSession,
     EraseBody { current_password }: EraseBody,
 ) -> Result<Response, Problem> {
-    let erasure = users.app.erase(EraseUser { id, by, session, current_password }).await?;
-    let erasure = ErasureView { id: erasure.id.uuid(), state: "pending" };
-    Ok(private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure }))
+    users.app.erase(EraseUser { id, by, origin, session, current_password }).await?;
+    let erasure = BegunErasureView { id, state: "pending" };
+    let mut response = private(StatusCode::ACCEPTED, ErasedView { result: "success", erasure });
+    let location = HeaderValue::from_str(&format!("{}/erasures/{id}", users.base));
+    response.headers_mut().extend(location.map(|location| (LOCATION, location)));
+    Ok(response)
 }
 
 #[cfg(test)]

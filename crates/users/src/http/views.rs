@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::UserError;
-use crate::domain::{AccountPatch, Email, Invalid, Name, Password, Profile, Session, User};
+use crate::domain::{AccountPatch, Email, Erasure, Invalid, Name, Password, Profile, Receipt, Session, User};
 
 /// An account as its owner and admins see it.
 #[derive(Serialize, ToSchema)]
@@ -308,14 +308,62 @@ pub struct ErasedView {
     /// `success`.
     pub result: &'static str,
     /// The state of the erasure.
-    pub erasure: ErasureView,
+    pub erasure: BegunErasureView,
 }
 
-/// The state of an erasure.
+/// The beginning of an erasure.
+#[derive(Serialize, ToSchema)]
+pub struct BegunErasureView {
+    /// The id of the erasure, for `GET /erasures/{id}`. It is the id of the account.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: UserId,
+    /// `pending`.
+    pub state: &'static str,
+}
+
+/// An erasure with the receipts of the services.
 #[derive(Serialize, ToSchema)]
 pub struct ErasureView {
-    /// The id of the erasure.
-    pub id: uuid::Uuid,
-    /// `pending` while the other services erase their data.
-    pub state: &'static str,
+    /// The id of the erasure. It is the id of the account.
+    #[schema(value_type = uuid::Uuid)]
+    id: UserId,
+    /// `pending` while a receipt is missing, then `done`.
+    state: &'static str,
+    /// The time since which the account is gone.
+    #[schema(value_type = String, format = DateTime)]
+    requested_at: Timestamp,
+    /// The time at which the last receipt arrived; null while one is missing.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    completed_at: Option<Timestamp>,
+    /// The receipts, the oldest first.
+    receipts: Vec<ReceiptView>,
+    /// The services whose receipt is missing.
+    #[schema(value_type = Vec<String>)]
+    missing: Vec<&'static str>,
+}
+
+/// The receipt of a service: it has removed everything that it stored about the person.
+#[derive(Serialize, ToSchema)]
+pub struct ReceiptView {
+    /// The service.
+    #[schema(example = "recommendations")]
+    service: String,
+    /// The time at which its part was complete.
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl From<Erasure> for ErasureView {
+    fn from(erasure: Erasure) -> Self {
+        let missing = erasure.missing();
+        let receipt = |receipt: Receipt| ReceiptView { service: receipt.service, at: receipt.at };
+        Self {
+            id: erasure.person,
+            state: if erasure.completed_at.is_some() { "done" } else { "pending" },
+            requested_at: erasure.erased_at,
+            completed_at: erasure.completed_at,
+            receipts: erasure.receipts.into_iter().map(receipt).collect(),
+            missing,
+        }
+    }
 }

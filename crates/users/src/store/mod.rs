@@ -1,9 +1,11 @@
 //! The adapters of this service's ports. The scheme of a URL selects one; no other part of the service knows
 //! which.
 
+mod audit;
 #[cfg(test)]
 mod contract;
 mod email_keys;
+mod erasures;
 mod hash_costs;
 mod key_file;
 mod memory;
@@ -24,13 +26,18 @@ use chassis::{Closer, Erasable, StoreFailure, Url};
 use kernel::Clock;
 
 pub use key_file::open as open_keys;
+pub use outbox::receipt as erasure_receipt;
 
-use crate::ports::{Intake, IntakeError, UserCache, UserStore, UserStoreError};
+use crate::ports::{AuditLog, ErasureLog, Intake, IntakeError, UserCache, UserStore, UserStoreError};
 
 /// The store of accounts, with what else its database contains.
 pub struct OpenStore {
     /// The accounts.
     pub store: Arc<dyn UserStore>,
+    /// The audit of the accounts.
+    pub audit: Arc<dyn AuditLog>,
+    /// The erasures with their receipts.
+    pub erasures: Arc<dyn ErasureLog>,
     /// The messages that wait to be published, written in the transaction of their effect.
     pub outbox: Arc<dyn Outbox>,
     /// The erasures that the database still owes.
@@ -76,14 +83,30 @@ pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
             let store = sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?;
             let (outbox, erasure, closer) =
                 (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
-            Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
+            let store = Arc::new(store);
+            Ok(OpenStore {
+                store: store.clone(),
+                audit: store.clone(),
+                erasures: store,
+                outbox,
+                erasure,
+                closer,
+            })
         }
         #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
             let store = postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?;
             let (outbox, erasure, closer) =
                 (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
-            Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
+            let store = Arc::new(store);
+            Ok(OpenStore {
+                store: store.clone(),
+                audit: store.clone(),
+                erasures: store,
+                outbox,
+                erasure,
+                closer,
+            })
         }
         _ => Err(unsupported(STORE, url, "sqlite:FILE or postgres://")),
     }

@@ -2,8 +2,9 @@
 
 use bus::Envelope;
 use chassis::Context;
-use kernel::MessageId;
+use kernel::{MessageId, Timestamp, UserId};
 use prost::Message;
+use proto::erasures::v1::ErasureReceipt;
 use proto::users::v1 as messages;
 
 use crate::domain::Event;
@@ -41,15 +42,32 @@ pub fn envelope(id: MessageId, event: &Event) -> Envelope {
     }
 }
 
+/// Returns the receipt of this service for the erasure of a person, as a message.
+pub fn receipt(id: MessageId, person: UserId, at: Timestamp) -> Envelope {
+    let user_id = person.to_string();
+    let service = crate::NAME.to_owned();
+    let body = ErasureReceipt { user_id: user_id.clone(), service, at: at.millis() };
+    Envelope {
+        id,
+        kind: "portal.erasures.v1.ErasureReceipt".to_owned(),
+        key: format!("erasures.{}", crate::NAME),
+        source: crate::NAME.to_owned(),
+        subject: user_id,
+        version: 0,
+        time: at,
+        trace: Context::current().trace,
+        body: body.encode_to_vec().into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use kernel::Timestamp;
-
     use super::*;
     use crate::domain::{Consent, ConsentChoice};
 
-    fn describe(event: &Event) -> String {
-        let message = envelope(MessageId::new(uuid::Uuid::nil()), event);
+    const ID: MessageId = MessageId::new(uuid::Uuid::nil());
+
+    fn describe(message: &Envelope) -> String {
         format!(
             "{} {} {} v{} {} {}\n",
             message.kind,
@@ -67,8 +85,10 @@ mod tests {
         let at = Timestamp::from_millis(1_763_712_000_123);
         let choice = ConsentChoice { personalisation: true, history: true };
         let consent = Consent::default().changed_to(choice, at).expect("a change");
-        let all = describe(&Event::UserErased { user, at })
-            + &describe(&Event::ConsentChanged { user, consent, at });
+        let all = describe(&envelope(ID, &Event::UserErased { user, at }))
+            + &describe(&envelope(ID, &Event::ConsentChanged { user, consent, at }));
         assert_eq!(all, include_str!("../../tests/golden/messages.v1.txt"));
+        let receipt = describe(&receipt(ID, user, at));
+        assert_eq!(receipt, include_str!("../../tests/golden/receipt.v1.txt"));
     }
 }

@@ -4,7 +4,7 @@
 //! parameter.
 
 use chassis::{StoreFailure, StoredTime, StoredVersion};
-use kernel::{Sections, SessionId, UserId};
+use kernel::{Sections, SessionId, Timestamp, UserId};
 use uuid::Uuid;
 
 use super::record::texts;
@@ -46,11 +46,11 @@ pub const DELETE_UNLESS_LAST_ADMIN: &str = "delete from users
        and (role <> 'admin'
             or exists (select 1 from users as other where other.role = 'admin' and other.id <> $1))";
 
+/// Says whether this is the key of an account's e-mail. Of an unknown account it is not.
+pub const IS_EMAIL_OF: &str = "select exists (select 1 from users where id = $1 and email_key = $2)";
+
 /// Replaces a hash by another one of the same password.
 pub const REHASH: &str = "update users set password = $1 where id = $2 and password = $3";
-
-/// Inserts the tombstone of an erased account.
-pub const INSERT_ERASURE: &str = "insert into erasures (user_id, erased_at) values ($1, $2)";
 
 /// Selects the consent of an account; an account that never changed it has the version 0.
 pub const CONSENT_BY_USER: &str =
@@ -79,7 +79,8 @@ pub const DELETE_SURPLUS_SESSIONS: &str = "delete from sessions
      where user_id = $1
        and (expires_at <= $2
             or id not in (select id from sessions where user_id = $1 and expires_at > $2
-                          order by last_used_at desc, id desc limit $3))";
+                          order by last_used_at desc, id desc limit $3))
+     returning user_id, expires_at";
 
 /// Inserts a new session.
 pub const INSERT_SESSION: &str =
@@ -93,7 +94,18 @@ pub const RENEW_SESSION: &str =
      where id = $1";
 
 /// Deletes all sessions of an account except one.
-pub const DELETE_OTHER_SESSIONS: &str = "delete from sessions where user_id = $1 and id is distinct from $2";
+pub const DELETE_OTHER_SESSIONS: &str =
+    "delete from sessions where user_id = $1 and id is distinct from $2 returning user_id, expires_at";
+
+/// Deletes one session of an account.
+pub const DELETE_SESSION: &str =
+    "delete from sessions where user_id = $1 and id = $2 returning user_id, expires_at";
+
+/// Deletes all sessions of an account.
+pub const DELETE_ALL_SESSIONS: &str = "delete from sessions where user_id = $1 returning user_id, expires_at";
+
+/// Deletes the session of a series.
+pub const DELETE_SERIES: &str = "delete from sessions where series = $1 returning user_id, expires_at";
 
 /// A row of `users` without the password.
 #[derive(sqlx::FromRow)]
@@ -196,6 +208,20 @@ impl TryFrom<SessionRow> for Session {
             last_used_at: row.last_used_at.0,
             expires_at: row.expires_at.0,
         })
+    }
+}
+
+/// A row of `sessions` that was deleted.
+#[derive(sqlx::FromRow)]
+pub struct DeletedSessionRow {
+    user_id: Uuid,
+    expires_at: StoredTime,
+}
+
+impl DeletedSessionRow {
+    /// Returns the account if the session ended before its time, for the audit.
+    pub fn ended(&self, now: Timestamp) -> Option<UserId> {
+        (self.expires_at.0 > now).then_some(UserId::new(self.user_id))
     }
 }
 

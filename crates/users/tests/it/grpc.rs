@@ -155,3 +155,24 @@ async fn over_the_network_a_call_ends_at_its_deadline_and_without_a_server_immed
         assert_eq!(status.code(), expected, "{status}");
     }
 }
+
+#[tokio::test]
+async fn a_look_at_labels_is_recorded_with_a_part_of_the_address() {
+    let users = Users::new().await;
+    let (ann, admin) = (users.reader("ann@example.org").await, users.admin().await);
+    let view = |reader_id: &str, address: &str| messages::RecordLabelsViewRequest {
+        reader_id: reader_id.to_owned(),
+        admin_id: admin.id.clone(),
+        address: address.to_owned(),
+    };
+    let mut client = client(&users);
+    client.record_labels_view(view(&ann.id, "2001:db8:1:2::3")).await.expect("is recorded");
+    for bad in [view("17", "192.0.2.1"), view(&ann.id, "somewhere")] {
+        let refused = client.record_labels_view(bad).await.expect_err("is refused");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    let audit = users.ask("GET", &format!("/{}/audit?limit=1", ann.id)).by(&ann).send().await.is(200).json;
+    let entry = &audit["entries"][0];
+    assert_eq!((&entry["kind"], &entry["actor"]), (&json!("labels_viewed"), &json!(admin.id)));
+    assert_eq!(entry["address"], "2001:db8:1::/48");
+}

@@ -2,9 +2,11 @@
 //! run the workers. They never sleep, and use sockets only if the network or a server is under test.
 
 mod accounts;
+mod audit;
 mod consent;
 mod crashes;
 mod defects;
+mod erasures;
 mod fuzz;
 mod grpc;
 mod input;

@@ -234,7 +234,7 @@ impl Users {
         config.throttle.registrations_per_address = 10_000;
         for (name, token, methods) in [
             ("recommendations", CONSENT_ONLY, &["GetConsent"][..]),
-            ("all", TOKEN, &["GetUser", "GetUsers", "GetConsent"]),
+            ("all", TOKEN, &["GetUser", "GetUsers", "GetConsent", "RecordLabelsView"]),
         ] {
             let methods = methods.iter().map(|method| format!("portal.users.v1.Users/{method}")).collect();
             config

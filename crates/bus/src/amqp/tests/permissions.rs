@@ -84,7 +84,6 @@ async fn each_service_can_do_its_own_work_with_its_own_credentials() {
     let fleet = Fleet::new().await;
     let (orchestrator, sports) = (fleet.service("orchestrator").await, fleet.service("sports-news").await);
     let recommendations = fleet.service("recommendations").await;
-    // This includes a service that publishes nothing and has no exchange.
     for bus in [&orchestrator, &sports, &recommendations] {
         bus.ping().await.expect("the broker answers");
     }
@@ -139,12 +138,13 @@ async fn no_service_can_use_the_queues_keys_or_addresses_of_another() {
     let (stop, done) = start(
         sports.serve("sports-news", "news.sports.calls", server_calls).await.expect("the address is served"),
     );
-    let refusal =
-        users.call("news.sports.calls", call("Find")).await.expect_err("only the orchestrator calls");
+    let recommendations = fleet.service("recommendations").await;
+    let refusal = recommendations.call("news.sports.calls", call("Find")).await;
+    let refusal = refusal.expect_err("only the orchestrator and users call");
     assert_eq!(refusal.kind, Kind::Unavailable);
     stop.cancel();
     done.await.expect("the task does not panic");
-    fleet.end(&["users", "sports-news"]).await;
+    fleet.end(&["users", "sports-news", "recommendations"]).await;
 }
 
 /// A connection to the broker with the credentials of a service, without our adapter. Each request has its

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kernel::{SessionId, Timestamp, UserId};
 
+use super::Network;
 pub use token::{Digest, RefreshToken, Salt, TokenDigest};
 
 /// The rules of how long sessions last.
@@ -53,6 +54,8 @@ pub struct RefreshRequest {
     pub key: Option<Digest>,
     /// The time of the request.
     pub at: Timestamp,
+    /// The network of the request, for the audit.
+    pub network: Option<Network>,
     /// The rules of how long sessions last.
     pub rules: SessionRules,
 }
@@ -189,7 +192,18 @@ mod tests {
         let next = token.next(&salt);
         let key = key.map(|key| Digest::of(key.as_bytes()));
         let (presented, value) = (token.digest(), next.digest().value);
-        (RefreshRequest { presented, next: value, salt, key, at: at(seconds), rules: RULES }, next)
+        (
+            RefreshRequest {
+                presented,
+                next: value,
+                salt,
+                key,
+                at: at(seconds),
+                network: None,
+                rules: RULES,
+            },
+            next,
+        )
     }
 
     fn good(session: &Session, refresh: &RefreshRequest) -> Session {

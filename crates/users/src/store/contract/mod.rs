@@ -2,6 +2,8 @@
 //! which runs against every adapter. A case that is not in a list is dead code and does not compile; for that
 //! reason cases and modules are private.
 
+mod audit;
+mod erasures;
 mod intake;
 pub(super) mod servers;
 mod twins;
@@ -12,9 +14,12 @@ mod user_store;
 use kernel::{Role, Timestamp, UserId};
 use uuid::Uuid;
 
-use crate::domain::{Account, Credentials, Email, Name};
+use crate::domain::{Account, Credentials, Email, Name, Origin};
 
 const NOW: Timestamp = Timestamp::from_millis(1_763_712_000_123);
+
+/// The origin of a change in a test that is not about origins.
+const BY: Origin = Origin { actor: None, network: None, at: NOW };
 
 fn id(number: u128) -> UserId {
     UserId::new(Uuid::from_u128(number))

@@ -11,7 +11,7 @@ use testkit::{Folder, random};
 use uuid::Uuid;
 
 use super::servers::{Keys, Schema};
-use super::{NOW, account, email, id};
+use super::{BY, NOW, account, email, id};
 use crate::domain::{
     AccountChange, ConsentChoice, Credentials, Digest, Fingerprint, Name, RefreshRequest, RefreshToken, Salt,
     Session, SessionRules,
@@ -221,7 +221,7 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
                 proven: random.random_bool(0.2).then(|| credentials(random.random_range(1..9))),
                 keeps: None,
             };
-            let _ = same(what, twins.map(|twin| twin.update(id(number), &expected, &change))).await;
+            let _ = same(what, twins.map(|twin| twin.update(id(number), &expected, &change, &BY))).await;
         }
         6 => {
             let role = [Role::Reader, Role::Editor, Role::Admin][random.random_range(0..3)];
@@ -230,13 +230,13 @@ async fn step_of_stores(random: &mut StdRng, twins: [&dyn UserStore; 2], what: &
             } else {
                 Sections::Only([kernel::Section::Sports].into())
             };
-            let _ = same(what, twins.map(|twin| twin.set_role(id(number), role, &sections))).await;
+            let _ = same(what, twins.map(|twin| twin.set_role(id(number), role, &sections, &BY))).await;
         }
-        7 => drop(same(what, twins.map(|twin| twin.erase(id(number), message, NOW))).await),
+        7 => drop(same(what, twins.map(|twin| twin.erase(id(number), message, &BY))).await),
         _ => {
             let choice =
                 ConsentChoice { personalisation: random.random_bool(0.5), history: random.random_bool(0.5) };
-            let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, message, NOW))).await;
+            let _ = same(what, twins.map(|twin| twin.set_consent(id(number), choice, message, &BY))).await;
         }
     }
     let (start, address) = (random.random_range(0..4), email(&address(random)));
@@ -310,7 +310,7 @@ impl SessionWork<'_> {
                 let session = Session::new(sid, id(number), &token, now, &Self::RULES);
                 let proven = credentials(if self.random.random_bool(0.9) { number } else { 77 });
                 let opened =
-                    same(what, twins.map(|twin| twin.open_session(&session, &proven, Self::RULES.most)))
+                    same(what, twins.map(|twin| twin.open_session(&session, &proven, Self::RULES.most, &BY)))
                         .await;
                 self.tokens.extend(opened.is_ok().then_some(token));
             }
@@ -321,8 +321,15 @@ impl SessionWork<'_> {
                 let key = self.random.random_range(0..3);
                 let key = (key > 0).then(|| Digest::of(&[key]));
                 let (presented, value) = (token.digest(), next.digest().value);
-                let refresh =
-                    RefreshRequest { presented, next: value, salt, key, at: now, rules: Self::RULES };
+                let refresh = RefreshRequest {
+                    presented,
+                    next: value,
+                    salt,
+                    key,
+                    at: now,
+                    network: None,
+                    rules: Self::RULES,
+                };
                 let answer = same(what, twins.map(|twin| twin.refresh_session(&refresh))).await;
                 self.tokens.extend(matches!(answer, Ok(RefreshOutcome::Renewed(..))).then_some(next));
             }
@@ -330,7 +337,8 @@ impl SessionWork<'_> {
                 let keeps = Some(SessionId::new(Uuid::from_u128(self.random.random_range(0..self.next))));
                 let new = Some(credentials(number)).filter(|_| self.random.random_bool(0.3));
                 let change = AccountChange { credentials: new, keeps, ..AccountChange::default() };
-                let _ = same(what, twins.map(|twin| twin.update(id(number), &Expected::Any, &change))).await;
+                let _ =
+                    same(what, twins.map(|twin| twin.update(id(number), &Expected::Any, &change, &BY))).await;
             }
             17 => {
                 let which = match (self.random.random_range(0..3), self.some_token()) {
@@ -338,13 +346,13 @@ impl SessionWork<'_> {
                     (1, _) => SessionsToEnd::All(id(number)),
                     _ => SessionsToEnd::One(id(number), SessionId::new(Uuid::from_u128(self.next - 1))),
                 };
-                let _ = same(what, twins.map(|twin| twin.end_sessions(which))).await;
+                let _ = same(what, twins.map(|twin| twin.end_sessions(which, &BY))).await;
             }
             18 => {
                 let choice = ConsentChoice { personalisation: false, history: self.random.random_bool(0.5) };
                 let message = MessageId::new(Uuid::from_u128(77));
                 let _ =
-                    same(what, twins.map(|twin| twin.set_consent(id(number), choice, message, NOW))).await;
+                    same(what, twins.map(|twin| twin.set_consent(id(number), choice, message, &BY))).await;
             }
             _ => self.seconds += 20,
         }

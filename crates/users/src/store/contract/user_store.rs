@@ -8,7 +8,7 @@ use testkit::Folder;
 use uuid::Uuid;
 
 use super::servers::{Place, Schema};
-use super::{NOW, account, email, id};
+use super::{BY, NOW, account, email, id};
 use crate::domain::{Account, AccountChange, Consent, ConsentChoice, Credentials, Name, User};
 use crate::ports::{HashCost, InsertOutcome, UserStore, UserStoreError};
 use crate::store::postgres::PostgresUserStore;
@@ -29,7 +29,7 @@ impl Fixture {
 
     async fn admin(&self, number: u128) {
         self.insert(number, &format!("admin{number}@example.org")).await;
-        self.store.set_role(id(number), Role::Admin, &Sections::All).await.expect("is an admin");
+        self.store.set_role(id(number), Role::Admin, &Sections::All, &BY).await.expect("is an admin");
     }
 
     async fn messages(&self) -> Vec<Envelope> {
@@ -167,14 +167,14 @@ async fn an_inserted_account_is_read_back_unchanged(fixture: Fixture) {
 
 async fn inserting_an_id_again_changes_nothing_and_says_so(fixture: Fixture) {
     let ann = fixture.insert(1, "ann@example.org").await;
-    let changed = fixture.store.update(id(1), &at(1), &renaming("Anna")).await.expect("is changed");
+    let changed = fixture.store.update(id(1), &at(1), &renaming("Anna"), &BY).await.expect("is changed");
     assert_eq!(fixture.store.insert(&ann).await.expect("says so"), InsertOutcome::AlreadyThere);
     assert_eq!(fixture.user(1).await, changed);
 }
 
 async fn inserting_an_erased_id_changes_nothing_and_says_so(fixture: Fixture) {
     let ann = fixture.insert(1, "ann@example.org").await;
-    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    fixture.store.erase(id(1), message_id(), &BY).await.expect("is erased");
     assert_eq!(fixture.store.insert(&ann).await.expect("says so"), InsertOutcome::Erased);
     assert_eq!(fixture.store.by_id(id(1)).await.expect("looks"), None);
 }
@@ -199,7 +199,7 @@ async fn one_of_several_parallel_inserts_of_one_email_is_stored(fixture: Fixture
 async fn each_of_many_accounts_has_its_own_outcome(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
-    fixture.store.erase(id(2), message_id(), NOW).await.expect("is erased");
+    fixture.store.erase(id(2), message_id(), &BY).await.expect("is erased");
     let accounts = [
         account(3, "cem@example.org"),
         account(1, "ann@example.org"),
@@ -290,7 +290,7 @@ async fn a_listing_is_ordered_by_registration_and_counts_all_accounts(fixture: F
 async fn a_new_role_makes_the_next_version(fixture: Fixture) {
     let ann = fixture.insert(1, "ann@example.org").await;
     let sections = Sections::Only([Section::Sports].into());
-    let changed = fixture.store.set_role(id(1), Role::Editor, &sections).await.expect("is changed");
+    let changed = fixture.store.set_role(id(1), Role::Editor, &sections, &BY).await.expect("is changed");
     assert_eq!(changed, User { role: Role::Editor, sections, version: Version::new(2), ..ann.user });
     assert_eq!(fixture.user(1).await, changed);
 }
@@ -299,7 +299,7 @@ async fn the_last_admin_keeps_the_role_even_if_two_are_demoted_at_the_same_time(
     fixture.warm().await;
     fixture.admin(1).await;
     fixture.admin(2).await;
-    let demote = |number| fixture.store.set_role(id(number), Role::Reader, &Sections::All);
+    let demote = |number| fixture.store.set_role(id(number), Role::Reader, &Sections::All, &BY);
     let outcomes = futures::future::join_all([demote(1), demote(2)]).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(
@@ -312,8 +312,8 @@ async fn the_last_admin_keeps_the_role_even_if_two_are_demoted_at_the_same_time(
 async fn an_erased_account_is_gone_from_every_read_and_its_email_is_free(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let choice = ConsentChoice { personalisation: true, history: true };
-    fixture.store.set_consent(id(1), choice, message_id(), NOW).await.expect("is stored");
-    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    fixture.store.set_consent(id(1), choice, message_id(), &BY).await.expect("is stored");
+    fixture.store.erase(id(1), message_id(), &BY).await.expect("is erased");
     assert!(fixture.store.by_id(id(1)).await.expect("looks").is_none());
     assert!(fixture.store.account(id(1)).await.expect("looks").is_none());
     assert!(fixture.store.account_by_email(&email("ann@example.org")).await.expect("looks").is_none());
@@ -325,7 +325,7 @@ async fn an_erased_account_is_gone_from_every_read_and_its_email_is_free(fixture
 
 async fn the_event_of_an_erasure_is_written_in_its_transaction(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
-    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    fixture.store.erase(id(1), message_id(), &BY).await.expect("is erased");
     let messages = fixture.messages().await;
     assert_eq!((messages.len(), messages[0].id, messages[0].key.as_str()), (1, message_id(), "users.erased"));
     let message = UserErased::decode(messages[0].body.clone()).expect("readable");
@@ -334,18 +334,18 @@ async fn the_event_of_an_erasure_is_written_in_its_transaction(fixture: Fixture)
 
 async fn an_erasure_of_an_unknown_account_is_refused_and_writes_no_event(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
-    assert!(matches!(fixture.store.erase(id(2), message_id(), NOW).await, Err(UserStoreError::NotFound)));
-    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
-    assert!(matches!(fixture.store.erase(id(1), message_id(), NOW).await, Err(UserStoreError::NotFound)));
+    assert!(matches!(fixture.store.erase(id(2), message_id(), &BY).await, Err(UserStoreError::NotFound)));
+    fixture.store.erase(id(1), message_id(), &BY).await.expect("is erased");
+    assert!(matches!(fixture.store.erase(id(1), message_id(), &BY).await, Err(UserStoreError::NotFound)));
     assert_eq!(fixture.messages().await.len(), 1);
 }
 
 async fn the_last_admin_is_not_erased(fixture: Fixture) {
     fixture.admin(1).await;
-    assert!(matches!(fixture.store.erase(id(1), message_id(), NOW).await, Err(UserStoreError::LastAdmin)));
+    assert!(matches!(fixture.store.erase(id(1), message_id(), &BY).await, Err(UserStoreError::LastAdmin)));
     assert!(fixture.messages().await.is_empty());
     fixture.admin(2).await;
-    fixture.store.erase(id(1), message_id(), NOW).await.expect("another admin is left");
+    fixture.store.erase(id(1), message_id(), &BY).await.expect("another admin is left");
 }
 
 async fn a_new_account_has_consented_to_nothing(fixture: Fixture) {
@@ -359,7 +359,7 @@ async fn a_changed_consent_has_the_next_version_and_its_event_is_written_in_the_
     fixture.insert(1, "ann@example.org").await;
     for (version, history) in [(1, true), (2, false)] {
         let choice = ConsentChoice { personalisation: true, history };
-        let consent = fixture.store.set_consent(id(1), choice, message_id(), NOW).await.expect("is stored");
+        let consent = fixture.store.set_consent(id(1), choice, message_id(), &BY).await.expect("is stored");
         assert_eq!(consent, Consent { choice, version, changed_at: Some(NOW) });
         assert_eq!(fixture.store.consent(id(1)).await.expect("looks"), Some(consent));
         let sent = fixture.messages().await.pop().expect("a message");
@@ -380,7 +380,7 @@ async fn a_consent_that_changes_nothing_writes_no_event(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let consent = fixture
         .store
-        .set_consent(id(1), ConsentChoice::default(), message_id(), NOW)
+        .set_consent(id(1), ConsentChoice::default(), message_id(), &BY)
         .await
         .expect("is the same");
     assert_eq!(consent, Consent::default());
@@ -388,7 +388,7 @@ async fn a_consent_that_changes_nothing_writes_no_event(fixture: Fixture) {
 }
 
 async fn a_consent_of_an_unknown_account_is_refused_as_not_found(fixture: Fixture) {
-    let outcome = fixture.store.set_consent(id(1), ConsentChoice::default(), message_id(), NOW).await;
+    let outcome = fixture.store.set_consent(id(1), ConsentChoice::default(), message_id(), &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::NotFound)));
 }
 
@@ -403,8 +403,8 @@ async fn the_effects_of_answered_calls_survive_the_process(
 ) {
     fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
-    let ann = fixture.store.update(id(1), &at(1), &renaming("Anna")).await.expect("is changed");
-    fixture.store.erase(id(2), message_id(), NOW).await.expect("is erased");
+    let ann = fixture.store.update(id(1), &at(1), &renaming("Anna"), &BY).await.expect("is changed");
+    fixture.store.erase(id(2), message_id(), &BY).await.expect("is erased");
     let fixture = reopen(fixture).await;
     assert_eq!(fixture.user(1).await, ann);
     assert!(fixture.store.by_id(id(2)).await.expect("looks").is_none());

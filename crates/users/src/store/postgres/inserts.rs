@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 
 use chassis::{StoreFailure, StoredTime, StoredVersion};
+use kernel::Role;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::Account;
+use super::audit;
+use crate::domain::{Account, AuditKind, Origin};
 use crate::ports::{InsertOutcome, InsertOutcomes, UserStoreError};
 use crate::store::rows::encode_sections;
 
@@ -81,9 +83,17 @@ pub async fn insert_rows(
         "delete from users using erasures where user_id = id and id = any($1) returning id",
     )
     .bind(&stored)
-    .fetch_all(tx)
+    .fetch_all(&mut *tx)
     .await?;
-    Ok(stored.into_iter().filter(|id| !erased.contains(id)).collect())
+    let stored: HashSet<Uuid> = stored.into_iter().filter(|id| !erased.contains(id)).collect();
+    for Account { user, .. } in accounts.iter().filter(|account| stored.contains(&account.user.id.uuid())) {
+        // An account that is created with a role: an entry of the audit says so.
+        if user.role != Role::Reader {
+            audit::append(&mut *tx, AuditKind::Role(user.role), user.id, &Origin::portal(user.created_at))
+                .await?;
+        }
+    }
+    Ok(stored)
 }
 
 #[derive(sqlx::FromRow)]

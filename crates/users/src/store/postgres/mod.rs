@@ -5,6 +5,8 @@
 
 mod accounts;
 mod admins;
+mod audit;
+mod erasures;
 mod inserts;
 mod sessions;
 mod updates;
@@ -18,11 +20,14 @@ use chassis::{PostgresErasure, StoreFailure, StoredTime, StoredVersion, in_time,
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::migrate::Migrator;
 
+use super::audit::REMOVE_NETWORKS;
 use super::email_keys;
+use super::erasures as erasure_rows;
 use super::outbox::envelope;
 use super::rows::{self, UserRow, encode_sections};
 use crate::domain::{
-    Account, AccountChange, Consent, ConsentChoice, Credentials, Email, Event, RefreshRequest, Session, User,
+    Account, AccountChange, AuditKind, Consent, ConsentChoice, Credentials, Email, Event, Origin,
+    RefreshRequest, Session, User,
 };
 use crate::ports::{
     HashCost, InsertOutcome, InsertOutcomes, Listing, RefreshOutcome, SessionName, SessionsToEnd,
@@ -62,7 +67,7 @@ impl PostgresUserStore {
 
     /// Returns the erasures that this database still owes.
     pub fn erasure(&self) -> PostgresErasure {
-        PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, outbox")
+        PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, audit, outbox")
     }
 
     /// Returns what closes the connections.
@@ -152,8 +157,9 @@ impl UserStore for PostgresUserStore {
         id: UserId,
         expected: &Expected,
         change: &AccountChange,
+        origin: &Origin,
     ) -> Result<User, UserStoreError> {
-        in_time(updates::update(&self.database, id, expected, change)).await
+        in_time(updates::update(&self.database, id, expected, change, origin)).await
     }
 
     async fn rehash(
@@ -178,7 +184,13 @@ impl UserStore for PostgresUserStore {
         in_time(accounts::hash_costs(&self.database)).await
     }
 
-    async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {
+    async fn set_role(
+        &self,
+        id: UserId,
+        role: Role,
+        sections: &Sections,
+        origin: &Origin,
+    ) -> Result<User, UserStoreError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
             admins::lock_admins(&mut tx).await?;
@@ -190,6 +202,7 @@ impl UserStore for PostgresUserStore {
                 .await?;
             match row {
                 Some(row) => {
+                    audit::append(&mut tx, AuditKind::Role(role), id, origin).await?;
                     tx.commit().await?;
                     Ok(User::try_from(row)?)
                 }
@@ -200,7 +213,7 @@ impl UserStore for PostgresUserStore {
         .await
     }
 
-    async fn erase(&self, id: UserId, message: MessageId, at: Timestamp) -> Result<(), UserStoreError> {
+    async fn erase(&self, id: UserId, message: MessageId, origin: &Origin) -> Result<(), UserStoreError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
             let deleted = sqlx::query("delete from users where id = $1 and role <> 'admin'")
@@ -210,7 +223,10 @@ impl UserStore for PostgresUserStore {
             if deleted.rows_affected() == 0 {
                 admins::erase_admin(&mut tx, id).await?;
             }
-            sqlx::query(rows::INSERT_ERASURE).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
+            let at = origin.at;
+            sqlx::query(erasure_rows::INSERT).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
+            audit::append(&mut tx, AuditKind::Erased, id, origin).await?;
+            sqlx::query(REMOVE_NETWORKS).bind(id.uuid()).execute(&mut *tx).await?;
             enqueue(&mut tx, &envelope(message, &Event::UserErased { user: id, at })).await?;
             owe_postgres(&mut tx, id).await?;
             tx.commit().await?;
@@ -229,9 +245,10 @@ impl UserStore for PostgresUserStore {
         id: UserId,
         choice: ConsentChoice,
         message: MessageId,
-        at: Timestamp,
+        origin: &Origin,
     ) -> Result<Consent, UserStoreError> {
         in_time(async {
+            let at = origin.at;
             let mut tx = self.database.begin().await?;
             accounts::lock_user(&mut tx, id).await?;
             let before = accounts::find_consent(&mut tx, id).await?.ok_or(UserStoreError::NotFound)?;
@@ -244,6 +261,9 @@ impl UserStore for PostgresUserStore {
                 .bind(StoredTime(at))
                 .execute(&mut *tx)
                 .await?;
+            for kind in AuditKind::of_consent(&before, &consent) {
+                audit::append(&mut tx, kind, id, origin).await?;
+            }
             enqueue(&mut tx, &envelope(message, &Event::ConsentChanged { user: id, consent, at })).await?;
             tx.commit().await?;
             self.bell.ring();
@@ -257,8 +277,9 @@ impl UserStore for PostgresUserStore {
         session: &Session,
         proven: &Credentials,
         most: u32,
+        origin: &Origin,
     ) -> Result<TokenSubject, UserStoreError> {
-        in_time(sessions::open(&self.database, session, proven, most)).await
+        in_time(sessions::open(&self.database, session, proven, most, origin)).await
     }
 
     async fn refresh_session(&self, refresh: &RefreshRequest) -> Result<RefreshOutcome, UserStoreError> {
@@ -273,10 +294,10 @@ impl UserStore for PostgresUserStore {
         in_time(sessions::list(&self.database, user, now)).await
     }
 
-    async fn end_sessions(&self, which: SessionsToEnd) -> Result<u64, UserStoreError> {
+    async fn end_sessions(&self, which: SessionsToEnd, origin: &Origin) -> Result<u64, UserStoreError> {
         in_time(async {
             let mut tx = self.database.begin().await?;
-            let ended = sessions::end(&mut tx, which).await?;
+            let ended = sessions::end(&mut tx, &which, origin).await?;
             tx.commit().await?;
             Ok(ended)
         })

@@ -9,9 +9,10 @@ use kernel::{SessionId, Timestamp, UserId};
 use sqlx::PgConnection;
 
 use super::accounts::{find_consent, find_user};
-use crate::domain::{Credentials, Digest, RefreshRequest, Session, Verdict};
+use super::audit;
+use crate::domain::{AuditKind, Credentials, Digest, Origin, RefreshRequest, Session, Verdict};
 use crate::ports::{RefreshOutcome, SessionName, SessionsToEnd, TokenSubject, UserStoreError};
-use crate::store::rows::{self, SessionRow, convert_all, name_columns};
+use crate::store::rows::{self, DeletedSessionRow, SessionRow, convert_all, name_columns};
 
 /// See [`crate::ports::UserStore::open_session`].
 pub async fn open(
@@ -19,6 +20,7 @@ pub async fn open(
     session: &Session,
     proven: &Credentials,
     most: u32,
+    origin: &Origin,
 ) -> Result<TokenSubject, UserStoreError> {
     let mut tx = database.begin().await?;
     let holds: Option<bool> =
@@ -31,12 +33,13 @@ pub async fn open(
     if holds != Some(true) {
         return Err(UserStoreError::Stale { current: subject.user.version });
     }
-    sqlx::query(rows::DELETE_SURPLUS_SESSIONS)
+    let surplus: Vec<DeletedSessionRow> = sqlx::query_as(rows::DELETE_SURPLUS_SESSIONS)
         .bind(session.user.uuid())
         .bind(StoredTime(session.created_at))
         .bind(i64::from(most.saturating_sub(1)))
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
+    audit_ended(&mut tx, &surplus, origin).await?;
     sqlx::query(rows::INSERT_SESSION)
         .bind(session.id.uuid())
         .bind(session.user.uuid())
@@ -47,6 +50,7 @@ pub async fn open(
         .bind(StoredTime(session.expires_at))
         .execute(&mut *tx)
         .await?;
+    audit::append(&mut tx, AuditKind::SessionBegun, session.user, origin).await?;
     tx.commit().await?;
     Ok(subject)
 }
@@ -69,7 +73,11 @@ pub async fn refresh(
     let verdict = session.judge(refresh);
     match &verdict {
         Verdict::Good(renewed) => renew(&mut tx, renewed).await?,
-        Verdict::Reused => drop(end(&mut tx, SessionsToEnd::One(session.user, session.id)).await?),
+        Verdict::Reused => {
+            // The thief or the owner sent the token, and which of them is unknown: the entry names no actor.
+            let origin = Origin { actor: None, network: refresh.network, at: refresh.at };
+            end(&mut tx, &SessionsToEnd::One(session.user, session.id), &origin).await?;
+        }
         Verdict::Again(..) | Verdict::Replaced | Verdict::Over => {}
     }
     // An erasure in progress waits for this session and deletes it then; until it commits, the account
@@ -127,36 +135,49 @@ pub async fn list(database: &Database, user: UserId, now: Timestamp) -> Result<V
 }
 
 /// See [`crate::ports::UserStore::end_sessions`]. It runs in the caller's transaction.
-pub async fn end(tx: &mut PgConnection, which: SessionsToEnd) -> sqlx::Result<u64> {
-    let done = match which {
+pub async fn end(tx: &mut PgConnection, which: &SessionsToEnd, origin: &Origin) -> sqlx::Result<u64> {
+    let delete = match which {
         SessionsToEnd::One(user, session) => {
-            sqlx::query("delete from sessions where user_id = $1 and id = $2")
-                .bind(user.uuid())
-                .bind(session.uuid())
-                .execute(tx)
-                .await?
+            sqlx::query_as(rows::DELETE_SESSION).bind(user.uuid()).bind(session.uuid())
         }
         SessionsToEnd::All(user) => {
             sqlx::query("select 1 from users where id = $1 for no key update")
                 .bind(user.uuid())
                 .execute(&mut *tx)
                 .await?;
-            sqlx::query("delete from sessions where user_id = $1").bind(user.uuid()).execute(tx).await?
+            sqlx::query_as(rows::DELETE_ALL_SESSIONS).bind(user.uuid())
         }
-        SessionsToEnd::Series(series) => {
-            sqlx::query("delete from sessions where series = $1").bind(series.bytes()).execute(tx).await?
-        }
+        SessionsToEnd::Series(series) => sqlx::query_as(rows::DELETE_SERIES).bind(series.bytes()),
     };
-    Ok(done.rows_affected())
+    let deleted: Vec<DeletedSessionRow> = delete.fetch_all(&mut *tx).await?;
+    audit_ended(tx, &deleted, origin).await?;
+    Ok(deleted.len() as u64)
 }
 
 /// Ends all sessions of an account except `keeps`, as a new password does. It is a statement of its own after
 /// the update, so it also sees a session that a login opened while the update waited.
-pub async fn end_others(tx: &mut PgConnection, user: UserId, keeps: Option<SessionId>) -> sqlx::Result<()> {
-    sqlx::query(rows::DELETE_OTHER_SESSIONS)
+pub async fn end_others(
+    tx: &mut PgConnection,
+    user: UserId,
+    keeps: Option<SessionId>,
+    origin: &Origin,
+) -> sqlx::Result<()> {
+    let deleted: Vec<DeletedSessionRow> = sqlx::query_as(rows::DELETE_OTHER_SESSIONS)
         .bind(user.uuid())
         .bind(keeps.map(|session| session.uuid()))
-        .execute(tx)
+        .fetch_all(&mut *tx)
         .await?;
+    audit_ended(tx, &deleted, origin).await
+}
+
+/// Writes an entry for each deleted session that had not expired.
+async fn audit_ended(
+    tx: &mut PgConnection,
+    deleted: &[DeletedSessionRow],
+    origin: &Origin,
+) -> sqlx::Result<()> {
+    for user in deleted.iter().filter_map(|row| row.ended(origin.at)) {
+        audit::append(&mut *tx, AuditKind::SessionEnded, user, origin).await?;
+    }
     Ok(())
 }

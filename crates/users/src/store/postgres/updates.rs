@@ -5,11 +5,11 @@ use chassis::postgres::Database;
 use kernel::{Expected, UserId};
 use sqlx::PgConnection;
 
-use super::accounts::find_user;
-use super::sessions;
-use crate::domain::{AccountChange, Credentials, Email, User};
+use super::accounts::{find_user, lock_user};
+use super::{audit, sessions};
+use crate::domain::{AccountChange, AuditKind, Credentials, Email, Origin, User};
 use crate::ports::UserStoreError;
-use crate::store::rows::UserRow;
+use crate::store::rows::{self, UserRow};
 
 /// See [`crate::ports::UserStore::update`].
 pub async fn update(
@@ -17,12 +17,17 @@ pub async fn update(
     id: UserId,
     expected: &Expected,
     change: &AccountChange,
+    origin: &Origin,
 ) -> Result<User, UserStoreError> {
     let versions: Option<Vec<StoredVersion>> = match expected {
         Expected::Any => None,
         Expected::OneOf(versions) => Some(versions.iter().copied().map(StoredVersion::from).collect()),
     };
     let mut tx = database.begin().await?;
+    let is_new_email = match &change.email {
+        Some(email) => !is_email_of(&mut tx, email, id).await?,
+        None => false,
+    };
     let row: Option<UserRow> = sqlx::query_as(
         "update users set
              name = coalesce($2, name), email = coalesce($3, email), email_key = coalesce($4, email_key),
@@ -45,8 +50,12 @@ pub async fn update(
     .await
     .map_err(email_clash)?;
     let Some(row) = row else { return Err(update_refusal(&mut tx, id, expected, change).await?) };
+    if is_new_email {
+        audit::append(&mut tx, AuditKind::EmailChanged, id, origin).await?;
+    }
     if change.credentials.is_some() {
-        sessions::end_others(&mut tx, id, change.keeps).await?;
+        audit::append(&mut tx, AuditKind::PasswordChanged, id, origin).await?;
+        sessions::end_others(&mut tx, id, change.keeps, origin).await?;
     }
     tx.commit().await?;
     Ok(User::try_from(row)?)
@@ -57,6 +66,13 @@ pub async fn update(
 fn email_clash(error: sqlx::Error) -> UserStoreError {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
     if constraint == Some("users_email_unique") { UserStoreError::EmailTaken } else { error.into() }
+}
+
+/// Says whether this is the e-mail of the account, in any spelling. The account is locked first, so that
+/// the answer still holds at the update.
+async fn is_email_of(tx: &mut PgConnection, email: &Email, id: UserId) -> sqlx::Result<bool> {
+    lock_user(&mut *tx, id).await?;
+    sqlx::query_scalar(rows::IS_EMAIL_OF).bind(id.uuid()).bind(email.key()).fetch_one(tx).await
 }
 
 /// Says why an update changed nothing.

@@ -1,11 +1,11 @@
 //! Registrations as rows of the SQLite store.
 
 use chassis::{StoredTime, StoredVersion};
-use kernel::UserId;
+use kernel::{Role, UserId};
 use sqlx::SqliteConnection;
 
-use super::find_user;
-use crate::domain::Account;
+use super::{audit, find_user};
+use crate::domain::{Account, AuditKind, Origin};
 use crate::ports::{InsertOutcome, UserStoreError};
 use crate::store::rows::encode_sections;
 
@@ -46,6 +46,7 @@ pub async fn insert_one(
     account: &Account,
 ) -> Result<InsertOutcome, UserStoreError> {
     if insert(tx, account, false).await? {
+        audit_role(tx, account).await?;
         return Ok(InsertOutcome::Stored);
     }
     if is_erased(tx, account.user.id).await? {
@@ -55,6 +56,14 @@ pub async fn insert_one(
         Some(_) => Ok(InsertOutcome::AlreadyThere),
         None => Err(UserStoreError::EmailTaken),
     }
+}
+
+/// Writes an entry about the role of an account that is created with one.
+pub async fn audit_role(tx: &mut SqliteConnection, Account { user, .. }: &Account) -> sqlx::Result<()> {
+    if user.role == Role::Reader {
+        return Ok(());
+    }
+    audit::append(tx, AuditKind::Role(user.role), user.id, &Origin::portal(user.created_at)).await
 }
 
 async fn is_erased(tx: &mut SqliteConnection, id: UserId) -> sqlx::Result<bool> {

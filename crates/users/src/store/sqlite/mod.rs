@@ -3,6 +3,8 @@
 //! Limits: one process and one writer at a time. Every write is a `begin immediate` transaction of its own.
 
 mod answers;
+mod audit;
+mod erasures;
 mod hash_costs;
 mod inserts;
 mod intake;
@@ -22,11 +24,14 @@ use uuid::Uuid;
 
 pub use intake::SqliteIntake;
 
+use super::audit::REMOVE_NETWORKS;
 use super::email_keys;
+use super::erasures as erasure_rows;
 use super::outbox::envelope;
 use super::rows::{self, AccountRow, ConsentRow, UserRow, convert_all, encode_sections};
 use crate::domain::{
-    Account, AccountChange, Consent, ConsentChoice, Credentials, Email, Event, RefreshRequest, Session, User,
+    Account, AccountChange, AuditKind, Consent, ConsentChoice, Credentials, Email, Event, Origin,
+    RefreshRequest, Session, User,
 };
 use crate::ports::{
     HashCost, InsertOutcome, InsertOutcomes, Listing, RefreshOutcome, SessionName, SessionsToEnd,
@@ -99,6 +104,11 @@ async fn is_email_of_another(tx: &mut SqliteConnection, email: &Email, id: UserI
     Ok(owner.is_some_and(|owner| owner != id.uuid()))
 }
 
+/// Says whether this is the e-mail of the account, in any spelling.
+async fn is_email_of(tx: &mut SqliteConnection, email: &Email, id: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(rows::IS_EMAIL_OF).bind(id.uuid()).bind(email.key()).fetch_one(tx).await
+}
+
 /// Says why an update changed nothing.
 async fn update_refusal(
     tx: &mut SqliteConnection,
@@ -140,6 +150,7 @@ impl UserStore for SqliteUserStore {
     async fn insert_first_admin(&self, account: &Account) -> Result<InsertOutcome, UserStoreError> {
         let mut tx = self.database.write().await?;
         if inserts::insert(&mut tx, account, true).await? {
+            inserts::audit_role(&mut tx, account).await?;
             tx.commit().await?;
             return Ok(InsertOutcome::Stored);
         }
@@ -203,12 +214,17 @@ impl UserStore for SqliteUserStore {
         id: UserId,
         expected: &Expected,
         change: &AccountChange,
+        origin: &Origin,
     ) -> Result<User, UserStoreError> {
         let versions = match expected {
             Expected::Any => None,
             Expected::OneOf(versions) => Some(serde_json::to_string(versions).map_err(StoreFailure::from)?),
         };
         let mut tx = self.database.write().await?;
+        let is_new_email = match &change.email {
+            Some(email) => !is_email_of(&mut tx, email, id).await?,
+            None => false,
+        };
         let row: Option<UserRow> = sqlx::query_as(
             "update users set
                  name = coalesce($2, name), email = coalesce($3, email), email_key = coalesce($4, email_key),
@@ -230,8 +246,12 @@ impl UserStore for SqliteUserStore {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { return Err(update_refusal(&mut tx, id, expected, change).await?) };
+        if is_new_email {
+            audit::append(&mut tx, AuditKind::EmailChanged, id, origin).await?;
+        }
         if change.credentials.is_some() {
-            sessions::end_others(&mut tx, id, change.keeps).await?;
+            audit::append(&mut tx, AuditKind::PasswordChanged, id, origin).await?;
+            sessions::end_others(&mut tx, id, change.keeps, origin).await?;
         }
         tx.commit().await?;
         Ok(User::try_from(row)?)
@@ -258,7 +278,13 @@ impl UserStore for SqliteUserStore {
         hash_costs::hash_costs(&self.database).await
     }
 
-    async fn set_role(&self, id: UserId, role: Role, sections: &Sections) -> Result<User, UserStoreError> {
+    async fn set_role(
+        &self,
+        id: UserId,
+        role: Role,
+        sections: &Sections,
+        origin: &Origin,
+    ) -> Result<User, UserStoreError> {
         let mut tx = self.database.write().await?;
         let row: Option<UserRow> = sqlx::query_as(rows::SET_ROLE)
             .bind(id.uuid())
@@ -268,6 +294,7 @@ impl UserStore for SqliteUserStore {
             .await?;
         match row {
             Some(row) => {
+                audit::append(&mut tx, AuditKind::Role(role), id, origin).await?;
                 tx.commit().await?;
                 Ok(User::try_from(row)?)
             }
@@ -276,7 +303,7 @@ impl UserStore for SqliteUserStore {
         }
     }
 
-    async fn erase(&self, id: UserId, message: MessageId, at: Timestamp) -> Result<(), UserStoreError> {
+    async fn erase(&self, id: UserId, message: MessageId, origin: &Origin) -> Result<(), UserStoreError> {
         let mut tx = self.database.write().await?;
         let deleted = sqlx::query(rows::DELETE_UNLESS_LAST_ADMIN).bind(id.uuid()).execute(&mut *tx).await?;
         if deleted.rows_affected() == 0 {
@@ -285,7 +312,10 @@ impl UserStore for SqliteUserStore {
                 None => Err(UserStoreError::NotFound),
             };
         }
-        sqlx::query(rows::INSERT_ERASURE).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
+        let at = origin.at;
+        sqlx::query(erasure_rows::INSERT).bind(id.uuid()).bind(StoredTime(at)).execute(&mut *tx).await?;
+        audit::append(&mut tx, AuditKind::Erased, id, origin).await?;
+        sqlx::query(REMOVE_NETWORKS).bind(id.uuid()).execute(&mut *tx).await?;
         enqueue(&mut tx, &envelope(message, &Event::UserErased { user: id, at })).await?;
         owe_sqlite(&mut tx, id).await?;
         tx.commit().await?;
@@ -304,8 +334,9 @@ impl UserStore for SqliteUserStore {
         id: UserId,
         choice: ConsentChoice,
         message: MessageId,
-        at: Timestamp,
+        origin: &Origin,
     ) -> Result<Consent, UserStoreError> {
+        let at = origin.at;
         let mut tx = self.database.write().await?;
         let before = find_consent(&mut tx, id).await?.ok_or(UserStoreError::NotFound)?;
         let Some(consent) = before.changed_to(choice, at) else { return Ok(before) };
@@ -317,6 +348,9 @@ impl UserStore for SqliteUserStore {
             .bind(StoredTime(at))
             .execute(&mut *tx)
             .await?;
+        for kind in AuditKind::of_consent(&before, &consent) {
+            audit::append(&mut tx, kind, id, origin).await?;
+        }
         enqueue(&mut tx, &envelope(message, &Event::ConsentChanged { user: id, consent, at })).await?;
         tx.commit().await?;
         self.bell.notify_one();
@@ -328,8 +362,9 @@ impl UserStore for SqliteUserStore {
         session: &Session,
         proven: &Credentials,
         most: u32,
+        origin: &Origin,
     ) -> Result<TokenSubject, UserStoreError> {
-        sessions::open(&self.database, session, proven, most).await
+        sessions::open(&self.database, session, proven, most, origin).await
     }
 
     async fn refresh_session(&self, refresh: &RefreshRequest) -> Result<RefreshOutcome, UserStoreError> {
@@ -344,9 +379,9 @@ impl UserStore for SqliteUserStore {
         sessions::list(&self.database, user, now).await
     }
 
-    async fn end_sessions(&self, which: SessionsToEnd) -> Result<u64, UserStoreError> {
+    async fn end_sessions(&self, which: SessionsToEnd, origin: &Origin) -> Result<u64, UserStoreError> {
         let mut tx = self.database.write().await?;
-        let ended = sessions::end(&mut tx, which).await?;
+        let ended = sessions::end(&mut tx, &which, origin).await?;
         tx.commit().await?;
         Ok(ended)
     }

@@ -5,10 +5,10 @@ use chassis::sqlite::Database;
 use kernel::{SessionId, Timestamp, UserId};
 use sqlx::SqliteConnection;
 
-use super::{find_consent, find_user};
-use crate::domain::{Credentials, Digest, RefreshRequest, Session, Verdict};
+use super::{audit, find_consent, find_user};
+use crate::domain::{AuditKind, Credentials, Digest, Origin, RefreshRequest, Session, Verdict};
 use crate::ports::{RefreshOutcome, SessionName, SessionsToEnd, TokenSubject, UserStoreError};
-use crate::store::rows::{self, SessionRow, convert_all, name_columns};
+use crate::store::rows::{self, DeletedSessionRow, SessionRow, convert_all, name_columns};
 
 /// See [`crate::ports::UserStore::open_session`].
 pub async fn open(
@@ -16,6 +16,7 @@ pub async fn open(
     session: &Session,
     proven: &Credentials,
     most: u32,
+    origin: &Origin,
 ) -> Result<TokenSubject, UserStoreError> {
     let mut tx = database.write().await?;
     let subject = find_subject(&mut tx, session.user).await?.ok_or(UserStoreError::NotFound)?;
@@ -27,12 +28,13 @@ pub async fn open(
     if !holds {
         return Err(UserStoreError::Stale { current: subject.user.version });
     }
-    sqlx::query(rows::DELETE_SURPLUS_SESSIONS)
+    let surplus: Vec<DeletedSessionRow> = sqlx::query_as(rows::DELETE_SURPLUS_SESSIONS)
         .bind(session.user.uuid())
         .bind(StoredTime(session.created_at))
         .bind(i64::from(most.saturating_sub(1)))
-        .execute(&mut *tx)
+        .fetch_all(&mut *tx)
         .await?;
+    audit_ended(&mut tx, &surplus, origin).await?;
     sqlx::query(rows::INSERT_SESSION)
         .bind(session.id.uuid())
         .bind(session.user.uuid())
@@ -43,6 +45,7 @@ pub async fn open(
         .bind(StoredTime(session.expires_at))
         .execute(&mut *tx)
         .await?;
+    audit::append(&mut tx, AuditKind::SessionBegun, session.user, origin).await?;
     tx.commit().await?;
     Ok(subject)
 }
@@ -73,7 +76,11 @@ pub async fn refresh(
     let verdict = session.judge(refresh);
     match &verdict {
         Verdict::Good(renewed) => renew(&mut tx, renewed).await?,
-        Verdict::Reused => drop(end(&mut tx, SessionsToEnd::One(session.user, session.id)).await?),
+        Verdict::Reused => {
+            // The thief or the owner sent the token, and which of them is unknown: the entry names no actor.
+            let origin = Origin { actor: None, network: refresh.network, at: refresh.at };
+            end(&mut tx, &SessionsToEnd::One(session.user, session.id), &origin).await?;
+        }
         Verdict::Again(..) | Verdict::Replaced | Verdict::Over => {}
     }
     let subject = find_subject(&mut tx, session.user).await?.ok_or(UserStoreError::NotFound)?;
@@ -129,23 +136,17 @@ pub async fn list(database: &Database, user: UserId, now: Timestamp) -> Result<V
 }
 
 /// See [`crate::ports::UserStore::end_sessions`]. It runs in the caller's transaction.
-pub async fn end(tx: &mut SqliteConnection, which: SessionsToEnd) -> sqlx::Result<u64> {
-    let done = match which {
+pub async fn end(tx: &mut SqliteConnection, which: &SessionsToEnd, origin: &Origin) -> sqlx::Result<u64> {
+    let delete = match which {
         SessionsToEnd::One(user, session) => {
-            sqlx::query("delete from sessions where user_id = $1 and id = $2")
-                .bind(user.uuid())
-                .bind(session.uuid())
-                .execute(tx)
-                .await?
+            sqlx::query_as(rows::DELETE_SESSION).bind(user.uuid()).bind(session.uuid())
         }
-        SessionsToEnd::All(user) => {
-            sqlx::query("delete from sessions where user_id = $1").bind(user.uuid()).execute(tx).await?
-        }
-        SessionsToEnd::Series(series) => {
-            sqlx::query("delete from sessions where series = $1").bind(series.bytes()).execute(tx).await?
-        }
+        SessionsToEnd::All(user) => sqlx::query_as(rows::DELETE_ALL_SESSIONS).bind(user.uuid()),
+        SessionsToEnd::Series(series) => sqlx::query_as(rows::DELETE_SERIES).bind(series.bytes()),
     };
-    Ok(done.rows_affected())
+    let deleted: Vec<DeletedSessionRow> = delete.fetch_all(&mut *tx).await?;
+    audit_ended(tx, &deleted, origin).await?;
+    Ok(deleted.len() as u64)
 }
 
 /// Ends all sessions of an account except `keeps`, as a new password does.
@@ -153,11 +154,24 @@ pub async fn end_others(
     tx: &mut SqliteConnection,
     user: UserId,
     keeps: Option<SessionId>,
+    origin: &Origin,
 ) -> sqlx::Result<()> {
-    sqlx::query(rows::DELETE_OTHER_SESSIONS)
+    let deleted: Vec<DeletedSessionRow> = sqlx::query_as(rows::DELETE_OTHER_SESSIONS)
         .bind(user.uuid())
         .bind(keeps.map(|session| session.uuid()))
-        .execute(tx)
+        .fetch_all(&mut *tx)
         .await?;
+    audit_ended(tx, &deleted, origin).await
+}
+
+/// Writes an entry for each deleted session that had not expired.
+async fn audit_ended(
+    tx: &mut SqliteConnection,
+    deleted: &[DeletedSessionRow],
+    origin: &Origin,
+) -> sqlx::Result<()> {
+    for user in deleted.iter().filter_map(|row| row.ended(origin.at)) {
+        audit::append(&mut *tx, AuditKind::SessionEnded, user, origin).await?;
+    }
     Ok(())
 }

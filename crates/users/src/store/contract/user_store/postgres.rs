@@ -32,19 +32,19 @@ async fn two_admins_who_demote_or_erase_each_other_never_both_succeed() {
         fixture.admin(one).await;
         fixture.admin(two).await;
         if round > 0 {
-            fixture.store.set_role(id(0), Role::Reader, &Sections::All).await.expect("others are left");
+            fixture.store.set_role(id(0), Role::Reader, &Sections::All, &BY).await.expect("others are left");
         } else {
             fixture.insert(0, "first@example.org").await;
         }
-        let demote = fixture.store.set_role(id(one), Role::Reader, &Sections::All);
-        let erase = other.erase(id(two), message_id(), NOW);
+        let demote = fixture.store.set_role(id(one), Role::Reader, &Sections::All, &BY);
+        let erase = other.erase(id(two), message_id(), &BY);
         let (demoted, erased) = tokio::join!(demote, erase);
         assert!(demoted.is_ok() != erased.is_ok(), "{demoted:?} {erased:?}");
         assert!(fixture.store.has_admin().await.expect("looks"));
         // The remaining admin is demoted before the next round.
-        fixture.store.set_role(id(0), Role::Admin, &Sections::All).await.expect("is an admin");
-        let _ = fixture.store.set_role(id(one), Role::Reader, &Sections::All).await;
-        let _ = fixture.store.set_role(id(two), Role::Reader, &Sections::All).await;
+        fixture.store.set_role(id(0), Role::Admin, &Sections::All, &BY).await.expect("is an admin");
+        let _ = fixture.store.set_role(id(one), Role::Reader, &Sections::All, &BY).await;
+        let _ = fixture.store.set_role(id(two), Role::Reader, &Sections::All, &BY).await;
     }
 }
 
@@ -56,7 +56,7 @@ async fn an_insert_that_meets_an_erasure_in_progress_never_brings_the_account_ba
     for number in 1..=30 {
         let ann = fixture.insert(number, &format!("reader{number}@example.org")).await;
         let inserts = futures::future::join_all((0..4).map(|_| fixture.store.insert(&ann)));
-        let (erased, inserted) = tokio::join!(fixture.store.erase(id(number), message_id(), NOW), inserts);
+        let (erased, inserted) = tokio::join!(fixture.store.erase(id(number), message_id(), &BY), inserts);
         erased.expect("is erased");
         assert!(!inserted.into_iter().any(|outcome| matches!(outcome, Ok(InsertOutcome::Stored))));
         assert!(fixture.store.by_id(id(number)).await.expect("looks").is_none());
@@ -101,14 +101,14 @@ async fn no_login_with_the_old_password_outlives_a_change_of_it_and_the_transact
             let sid = SessionId::new(Uuid::from_u128(number * 10 + login));
             let session = Session::new(sid, ann.user.id, &RefreshToken::mint(), NOW, &rules);
             let (store, credentials) = (fixture.store.clone(), ann.credentials.clone());
-            async move { store.open_session(&session, &credentials, rules.most).await }
+            async move { store.open_session(&session, &credentials, rules.most, &BY).await }
         }));
         let credentials = Some(Credentials::from_phc("$argon2id$new".to_owned()));
         let change = AccountChange { credentials, ..AccountChange::default() };
         let any = Expected::Any;
-        let changed = fixture.store.update(id(number), &any, &change);
+        let changed = fixture.store.update(id(number), &any, &change, &BY);
         let ending = futures::future::join_all(
-            (0..3).map(|_| fixture.store.end_sessions(SessionsToEnd::All(id(number)))),
+            (0..3).map(|_| fixture.store.end_sessions(SessionsToEnd::All(id(number)), &BY)),
         );
         let (changed, logins, ended) = tokio::join!(changed, logins, ending);
         changed.expect("is changed");

@@ -30,7 +30,7 @@ fn refresh(token: &RefreshToken, key: Option<&str>, at: Timestamp) -> (RefreshRe
     let next = token.next(&salt);
     let key = key.map(|key| Digest::of(key.as_bytes()));
     let (presented, value) = (token.digest(), next.digest().value);
-    (RefreshRequest { presented, next: value, salt, key, at, rules: RULES }, next)
+    (RefreshRequest { presented, next: value, salt, key, at, network: None, rules: RULES }, next)
 }
 
 impl Fixture {
@@ -39,7 +39,7 @@ impl Fixture {
         let (token, user) = (RefreshToken::mint(), self.store.account(id(user)).await.expect("looks"));
         let Account { user, credentials } = user.expect("an account");
         let session = Session::new(sid(session), user.id, &token, at, &RULES);
-        self.store.open_session(&session, &credentials, RULES.most).await.expect("is opened");
+        self.store.open_session(&session, &credentials, RULES.most, &BY).await.expect("is opened");
         token
     }
 
@@ -62,7 +62,7 @@ pub(super) async fn an_opened_session_is_listed_and_its_token_is_good(fixture: F
     let ann = fixture.insert(1, "ann@example.org").await;
     let token = RefreshToken::mint();
     let session = Session::new(sid(7), id(1), &token, NOW, &RULES);
-    let bearer = fixture.store.open_session(&session, &ann.credentials, 3).await.expect("is opened");
+    let bearer = fixture.store.open_session(&session, &ann.credentials, 3, &BY).await.expect("is opened");
     assert_eq!((bearer.user, bearer.consent), (ann.user, Consent::default()));
     let listed = fixture.store.sessions(id(1), NOW).await.expect("lists");
     assert_eq!(listed, std::slice::from_ref(&session));
@@ -82,7 +82,7 @@ pub(super) async fn an_opened_session_is_listed_and_its_token_is_good(fixture: F
 pub(super) async fn a_session_of_an_unknown_account_is_refused_as_not_found(fixture: Fixture) {
     let ann = account(1, "ann@example.org");
     let session = Session::new(sid(7), id(1), &RefreshToken::mint(), NOW, &RULES);
-    let outcome = fixture.store.open_session(&session, &ann.credentials, 3).await;
+    let outcome = fixture.store.open_session(&session, &ann.credentials, 3, &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::NotFound)));
     assert!(fixture.open_ones(1, NOW).await.is_empty());
 }
@@ -93,7 +93,7 @@ pub(super) async fn a_session_with_proven_credentials_that_are_no_longer_current
     fixture.insert(1, "ann@example.org").await;
     let old = Credentials::from_phc("$argon2id$older".to_owned());
     let session = Session::new(sid(7), id(1), &RefreshToken::mint(), NOW, &RULES);
-    let outcome = fixture.store.open_session(&session, &old, 3).await;
+    let outcome = fixture.store.open_session(&session, &old, 3, &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::Stale { .. })));
     assert!(fixture.open_ones(1, NOW).await.is_empty());
 }
@@ -131,9 +131,9 @@ pub(super) async fn a_refresh_returns_the_account_and_the_consent_as_they_are_no
     fixture.insert(1, "ann@example.org").await;
     let token = fixture.open(7, 1, NOW).await;
     let sections = Sections::Only([Section::Sports].into());
-    let ann = fixture.store.set_role(id(1), Role::Editor, &sections).await.expect("is changed");
+    let ann = fixture.store.set_role(id(1), Role::Editor, &sections, &BY).await.expect("is changed");
     let choice = ConsentChoice { personalisation: false, history: true };
-    let consent = fixture.store.set_consent(id(1), choice, message_id(), NOW).await.expect("is stored");
+    let consent = fixture.store.set_consent(id(1), choice, message_id(), &BY).await.expect("is stored");
     let RefreshOutcome::Renewed(session, bearer) = fixture.refresh(&token, later(1)).await.0 else {
         panic!("it is good")
     };
@@ -252,7 +252,7 @@ pub(super) async fn a_session_is_found_by_its_account_and_id_and_by_its_series_u
     ] {
         assert_eq!(find(name, 0).await, None, "{name:?}");
     }
-    fixture.store.end_sessions(SessionsToEnd::All(id(1))).await.expect("is answered");
+    fixture.store.end_sessions(SessionsToEnd::All(id(1)), &BY).await.expect("is answered");
     assert_eq!((find(by_id, 0).await, find(by_series, 0).await), (None, None));
 }
 
@@ -282,7 +282,7 @@ pub(super) async fn only_the_named_session_ends_and_by_its_account_only(fixture:
     for number in [6, 7, 8] {
         tokens.push(fixture.open(number, 1, NOW).await);
     }
-    let end = async |which| fixture.store.end_sessions(which).await.expect("is answered");
+    let end = async |which| fixture.store.end_sessions(which, &BY).await.expect("is answered");
     assert_eq!(end(SessionsToEnd::One(id(2), sid(7))).await, 0);
     assert_eq!(end(SessionsToEnd::One(id(1), sid(7))).await, 1);
     assert_eq!(end(SessionsToEnd::One(id(1), sid(7))).await, 0);
@@ -302,7 +302,7 @@ pub(super) async fn ending_all_sessions_of_an_account_ends_no_session_of_another
         fixture.open(number, 1, NOW).await;
     }
     fixture.open(4, 2, NOW).await;
-    assert_eq!(fixture.store.end_sessions(SessionsToEnd::All(id(1))).await.expect("is answered"), 3);
+    assert_eq!(fixture.store.end_sessions(SessionsToEnd::All(id(1)), &BY).await.expect("is answered"), 3);
     assert!(fixture.open_ones(1, NOW).await.is_empty());
     assert_eq!(fixture.open_ones(2, NOW).await, [4]);
 }
@@ -316,10 +316,10 @@ pub(super) async fn a_new_password_ends_all_sessions_except_the_named_one_and_no
     for number in [1, 2, 3] {
         fixture.open(number, 1, NOW).await;
     }
-    let update = async |change| fixture.store.update(id(1), &Expected::Any, &change).await;
+    let update = async |change| fixture.store.update(id(1), &Expected::Any, &change, &BY).await;
     let keeps = Some(sid(2));
     update(AccountChange { keeps, ..renaming("Anna") }).await.expect("is changed");
-    fixture.store.set_role(id(1), Role::Editor, &Sections::All).await.expect("is changed");
+    fixture.store.set_role(id(1), Role::Editor, &Sections::All, &BY).await.expect("is changed");
     assert_eq!(fixture.open_ones(1, NOW).await, [3, 2, 1]);
     let password = |text: &str| Some(Credentials::from_phc(text.to_owned()));
     let refused = AccountChange {
@@ -342,7 +342,7 @@ pub(super) async fn a_new_password_ends_all_sessions_except_the_named_one_and_no
 pub(super) async fn the_sessions_of_an_erased_account_end(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let token = fixture.open(7, 1, NOW).await;
-    fixture.store.erase(id(1), message_id(), NOW).await.expect("is erased");
+    fixture.store.erase(id(1), message_id(), &BY).await.expect("is erased");
     assert_eq!(fixture.refresh(&token, NOW).await.0, RefreshOutcome::Over);
     assert!(fixture.open_ones(1, NOW).await.is_empty());
     fixture.insert(2, "ann@example.org").await;

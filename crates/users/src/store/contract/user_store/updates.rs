@@ -10,14 +10,14 @@ pub(super) async fn an_update_changes_the_named_fields_keeps_the_others_and_make
     fixture: Fixture,
 ) {
     let ann = fixture.insert(1, "ann@example.org").await;
-    let changed = fixture.store.update(id(1), &at(1), &renaming("Anna")).await.expect("is changed");
+    let changed = fixture.store.update(id(1), &at(1), &renaming("Anna"), &BY).await.expect("is changed");
     let expected = User { name: Name::parse("Anna").expect("a name"), version: Version::new(2), ..ann.user };
     assert_eq!((&changed, &fixture.user(1).await), (&expected, &expected));
 
     let credentials = Some(Credentials::from_phc("$argon2id$new".to_owned()));
     let change =
         AccountChange { email: Some(email("Anna@Example.org")), credentials, ..AccountChange::default() };
-    let changed = fixture.store.update(id(1), &Expected::Any, &change).await.expect("is changed");
+    let changed = fixture.store.update(id(1), &Expected::Any, &change, &BY).await.expect("is changed");
     assert_eq!((changed.version, changed.email.as_str()), (Version::new(3), "Anna@Example.org"));
     let account =
         fixture.store.account_by_email(&email("anna@example.org")).await.expect("looks").expect("is there");
@@ -31,7 +31,7 @@ pub(super) async fn one_of_several_parallel_updates_of_one_version_succeeds(fixt
     let changes: Vec<AccountChange> = (0..12).map(|number| renaming(&format!("Ann {number}"))).collect();
     let (one, tries) = (at(1), changes.iter());
     let outcomes =
-        futures::future::join_all(tries.map(|change| fixture.store.update(id(1), &one, change))).await;
+        futures::future::join_all(tries.map(|change| fixture.store.update(id(1), &one, change, &BY))).await;
     let stale = |outcome: &&Result<User, UserStoreError>| matches!(outcome, Err(UserStoreError::Stale { current }) if current.number() == 2);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(outcomes.iter().filter(stale).count(), 11);
@@ -39,9 +39,9 @@ pub(super) async fn one_of_several_parallel_updates_of_one_version_succeeds(fixt
 }
 
 pub(super) async fn an_update_of_an_unknown_account_is_refused_as_not_found(fixture: Fixture) {
-    let outcome = fixture.store.update(id(1), &Expected::Any, &renaming("Anna")).await;
+    let outcome = fixture.store.update(id(1), &Expected::Any, &renaming("Anna"), &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::NotFound)));
-    let outcome = fixture.store.set_role(id(1), Role::Admin, &Sections::All).await;
+    let outcome = fixture.store.set_role(id(1), Role::Admin, &Sections::All, &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::NotFound)));
 }
 
@@ -51,17 +51,17 @@ pub(super) async fn an_update_to_the_email_of_another_account_is_refused_and_cha
     let ann = fixture.insert(1, "ann@example.org").await;
     fixture.insert(2, "bob@example.org").await;
     let change = AccountChange { name: Name::parse("Bob").ok(), ..readdressing("BOB@example.org") };
-    let outcome = fixture.store.update(id(1), &at(1), &change).await;
+    let outcome = fixture.store.update(id(1), &at(1), &change, &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::EmailTaken)));
     assert_eq!(fixture.user(1).await, ann.user);
-    let outcome = fixture.store.update(id(1), &at(7), &change).await;
+    let outcome = fixture.store.update(id(1), &at(7), &change, &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::Stale { .. })), "a stale version is checked first");
 }
 
 pub(super) async fn an_account_may_change_the_case_of_letters_of_its_own_email(fixture: Fixture) {
     fixture.insert(1, "ann@example.org").await;
     let changed =
-        fixture.store.update(id(1), &at(1), &readdressing("Ann@Example.org")).await.expect("is changed");
+        fixture.store.update(id(1), &at(1), &readdressing("Ann@Example.org"), &BY).await.expect("is changed");
     assert_eq!(changed.email.as_str(), "Ann@Example.org");
 }
 
@@ -71,9 +71,9 @@ pub(super) async fn an_update_with_proven_credentials_that_are_no_longer_current
     let ann = fixture.insert(1, "ann@example.org").await;
     let proven = |credentials: Credentials| AccountChange { proven: Some(credentials), ..renaming("Anna") };
     let old = Credentials::from_phc("$argon2id$older".to_owned());
-    let outcome = fixture.store.update(id(1), &Expected::Any, &proven(old)).await;
+    let outcome = fixture.store.update(id(1), &Expected::Any, &proven(old), &BY).await;
     assert!(matches!(outcome, Err(UserStoreError::Stale { .. })));
-    assert!(fixture.store.update(id(1), &Expected::Any, &proven(ann.credentials)).await.is_ok());
+    assert!(fixture.store.update(id(1), &Expected::Any, &proven(ann.credentials), &BY).await.is_ok());
 }
 
 fn credentials(phc: &str) -> Credentials {
@@ -98,7 +98,7 @@ pub(super) async fn a_hash_that_was_proven_and_is_no_longer_current_is_not_repla
     let ann = fixture.insert(1, "ann@example.org").await;
     let (other, new) = (credentials("$argon2id$other"), credentials("$argon2id$new"));
     let change = AccountChange { credentials: Some(other.clone()), ..AccountChange::default() };
-    fixture.store.update(id(1), &Expected::Any, &change).await.expect("is changed");
+    fixture.store.update(id(1), &Expected::Any, &change, &BY).await.expect("is changed");
     assert!(!fixture.store.rehash(id(1), &ann.credentials, &new).await.expect("looks"));
     let stored = fixture.store.account(id(1)).await.expect("looks").expect("is there");
     assert_eq!((stored.credentials, stored.user.version), (other, Version::new(2)));
