@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bus::{Bus, Call, Envelope, Handler};
 use bytes::Bytes;
 use chassis::{Host, Internal, spawn};
-use kernel::Fault;
+use kernel::{Clock, Fault, SystemClock};
 use regex::Regex;
 use testkit::{Client, Folder, PATIENCE, wait_until};
 use tokio::net::TcpListener;
@@ -120,6 +120,29 @@ impl Listened {
         self.step(admin, "POST", &format!("{path}/unpublish"), &mut version, None).await;
         self.step(admin, "DELETE", &path, &mut version, None).await;
         self.step(admin, "POST", &format!("{path}/undelete"), &mut version, None).await;
+        self.live_through_the_newsroom(&base, &story, admin).await;
+    }
+
+    /// Everything that happens to an article between its draft and its retraction.
+    async fn live_through_the_newsroom(&self, base: &str, story: &Value, admin: &str) {
+        let drafted = self.client.post(base).token(admin).json(story).send().await.expect_status(201).json();
+        let path = format!("{base}/{}", drafted["news"]["id"].as_str().expect("an id"));
+        let later = SystemClock.now().plus(std::time::Duration::from_secs(3_600));
+        let mut version = 1;
+        for (command, body) in [
+            ("submit", None),
+            ("return", Some(json!({"note": "Which bridge?"}))),
+            ("submit", None),
+            ("approve", None),
+            ("schedule", Some(json!({"at": later.to_string()}))),
+            ("unschedule", None),
+            ("publish", None),
+            ("correct", Some(json!({"kind": "note", "text": "It rained."}))),
+            ("retract", Some(json!({"reason": "There is no bridge."}))),
+            ("reinstate", None),
+        ] {
+            self.step(admin, "POST", &format!("{path}/{command}"), &mut version, body).await;
+        }
     }
 
     /// What a person can do that others hear of.
