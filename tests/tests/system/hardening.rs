@@ -50,10 +50,27 @@ async fn refusals_do_not_grow_with_the_body(world: &World) {
     gzip.write_all(body.as_bytes()).expect("the body is compressed");
     let gzip = gzip.finish().expect("the body is compressed");
     assert!(gzip.len() < 2_000, "{}", gzip.len());
-    for path in ["/users/v1/", "/users/v1/sessions"] {
-        let request = world.client().post(path).header("content-encoding", "gzip");
+    let admin = world.admin().await;
+    let article = world.published("sports", "The cup", &["cup"], &admin).await;
+    let (client, user) = (world.client(), format!("/users/v1/{}", admin.id));
+    let article = format!("/news/v1/sports/{article}");
+    for (path, request) in [
+        ("a registration", client.post("/users/v1/")),
+        ("a login", client.post("/users/v1/sessions")),
+        ("a profile", client.put(&user)),
+        ("a part of a profile", client.patch(&user)),
+        ("a password", client.put(&format!("{user}/password"))),
+        ("consent", client.put(&format!("{user}/consent"))),
+        ("roles", client.put(&format!("{user}/roles"))),
+        ("an erasure", client.delete(&user)),
+        ("a draft", client.post("/news/v1/sports")),
+        ("a revision", client.put(&article)),
+        ("a part of an article", client.patch(&article)),
+        ("a restoration", client.post(&format!("{article}/restore"))),
+    ] {
+        let request = request.token(&admin.token).header("content-encoding", "gzip").if_match(2);
         let response = request.json_text(gzip.clone()).send().await;
-        assert!((400..500).contains(&response.status), "{response}");
+        assert!((400..500).contains(&response.status), "{path}: {response}");
         assert!(response.body.len() <= MAX_REFUSAL, "{path}: {} bytes", response.body.len());
     }
 }
