@@ -138,13 +138,12 @@ async fn no_service_can_use_the_queues_keys_or_addresses_of_another() {
     let (stop, done) = start(
         sports.serve("sports-news", "news.sports.calls", server_calls).await.expect("the address is served"),
     );
-    let recommendations = fleet.service("recommendations").await;
-    let refusal = recommendations.call("news.sports.calls", call("Find")).await;
-    let refusal = refusal.expect_err("only the orchestrator and users call");
+    let refusal =
+        users.call("news.sports.calls", call("Find")).await.expect_err("only the orchestrator calls");
     assert_eq!(refusal.kind, Kind::Unavailable);
     stop.cancel();
     done.await.expect("the task does not panic");
-    fleet.end(&["users", "sports-news", "recommendations"]).await;
+    fleet.end(&["users", "sports-news"]).await;
 }
 
 /// A connection to the broker with the credentials of a service, without our adapter. Each request has its
