@@ -47,7 +47,17 @@ async fn every_cell_of_the_matrix_is_enforced() {
             ("POST", "/{type}") => serde_json::json!({"title": "t", "content": "c"}),
             ("PATCH", _) => serde_json::json!({"version": 7}),
             ("PUT", _) => body,
-            _ => serde_json::json!({"version": 7}),
+            (_, template) => {
+                let mut body = match template.rsplit('/').next() {
+                    Some("return") => serde_json::json!({"note": "n"}),
+                    Some("schedule") => serde_json::json!({"at": "2100-01-01T00:00:00Z"}),
+                    Some("correct") => serde_json::json!({"kind": "note", "text": "t"}),
+                    Some("retract") => serde_json::json!({"reason": "r"}),
+                    _ => serde_json::json!({}),
+                };
+                body["version"] = serde_json::json!(7);
+                body
+            }
         };
         let mut ask = service.request(&method, &path);
         if method != "GET" {
