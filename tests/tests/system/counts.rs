@@ -1,7 +1,9 @@
 //! The metrics in a scrape of a portal in which every counted event has happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use kernel::{Clock, SystemClock};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -91,6 +93,19 @@ async fn what_is_described_is_counted_and_what_is_counted_is_described(shape: Sh
 }
 
 /// Registers, logs in well and badly, publishes, reads, and looks at the front page.
+/// Lets the portal publish an article at its scheduled time.
+async fn publish_on_schedule(world: &World, admin: &Account) {
+    let draft = world.draft("sports", "Soon", &["story"], admin).await;
+    let path = format!("/news/v1/sports/{}", draft["id"].as_str().expect("an id"));
+    let at = SystemClock.now().plus(Duration::from_secs(2));
+    let schedule = world.client().post(&format!("{path}/schedule")).token(&admin.token).if_match(1);
+    schedule.json(&json!({"at": at.to_string()})).send().await.expect_status(200);
+    wait_until("the scheduled article", PATIENCE, || async {
+        world.client().get(&path).send().await.is_success().then_some(())
+    })
+    .await;
+}
+
 async fn use_every_service(world: &World) {
     let admin = world.admin().await;
     let wrong = json!({"email": ADMIN, "password": "not the right one"});
@@ -100,6 +115,7 @@ async fn use_every_service(world: &World) {
         let id = world.published(section, "A story", &["story"], &admin).await;
         read(world, section, &id, &reader).await;
     }
+    publish_on_schedule(world, &admin).await;
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
     // The sections have 300 ms each, and on a busy machine the first question of a young portal takes longer.
     wait_until("a front page", PATIENCE, || async {
