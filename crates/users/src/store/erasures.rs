@@ -33,7 +33,7 @@ pub const ANNOUNCE: &str =
 
 /// Counts the open erasures from before a time, up to a limit.
 pub const COUNT_OPEN: &str = "select count(*) from
-     (select 1 from erasures where completed_at is null and erased_at < $1 limit $2) as some";
+     (select 1 from erasures where completed_at is null and erased_at < $1 limit $2) as open_erasures";
 
 /// A row of `erasures`.
 #[derive(sqlx::FromRow)]
