@@ -64,8 +64,7 @@ impl Seeding {
     /// no store.
     ///
     /// # Errors
-    /// Fails if the stories do not suffice for so many articles, or if the portal was filled with another
-    /// seed.
+    /// Fails if there are fewer stories than articles, or if the portal was filled with another seed.
     pub fn prepare(stores: Stores, seed: u64, articles: usize) -> anyhow::Result<Self> {
         let plan = Plan::new(seed, articles)?;
         let accounts = Accounts::read(&stores.data_dir)?;

@@ -67,3 +67,16 @@ fn a_circle_is_found_through_re_exports() {
     let expected = "crates/users/src/: config.rs uses store/sqlite.rs, store/sqlite.rs uses config.rs";
     assert_eq!(circles(&file_uses(&made_up)), [expected]);
 }
+
+#[test]
+fn a_use_of_the_parameters_of_a_macro_is_read_to_its_end() {
+    let source = |path: &str, text: &str| Source { path: path.to_owned(), text: text.to_owned() };
+    let text = "macro_rules! row { ($kind:ident) => { use crate::{$kind, store::Row}; } }";
+    let uses = file_uses(&[
+        source("crates/users/src/lib.rs", "mod app; mod store;"),
+        source("crates/users/src/app.rs", text),
+        source("crates/users/src/store.rs", "pub struct Row;"),
+    ]);
+    let uses: Vec<_> = uses.iter().map(|each| (each.from.as_str(), each.to.as_str())).collect();
+    assert_eq!(uses, [("app.rs", "store.rs")]);
+}

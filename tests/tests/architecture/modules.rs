@@ -153,7 +153,8 @@ impl Module {
                     at += 1;
                     while !matches!(tokens.get(at), None | Some(Token::Mark('}'))) {
                         at = self.import(tokens, at, path.clone());
-                        if matches!(tokens.get(at), Some(Token::Mark(','))) {
+                        // A comma, or a mark that no path has: in a macro, the `$` of a parameter.
+                        if !matches!(tokens.get(at), Some(Token::Mark('}'))) {
                             at += 1;
                         }
                     }

@@ -10,7 +10,7 @@ use testkit::{Response, wait_until};
 scenarios! {
     on both shapes:
         an_article_is_written_reviewed_scheduled_corrected_and_retracted_by_different_people,
-        a_retraction_leaves_lists_home_and_corrections_within_a_second;
+        a_retracted_article_leaves_lists_home_and_corrections;
     on the fleet, because "one process has no replicas":
         twenty_articles_that_are_due_at_once_appear_once_although_a_replica_is_killed;
 }
@@ -115,7 +115,7 @@ async fn correct_and_retract(world: &World, path: &str, editor: &Account) {
     assert_eq!(visible(world, path).await["title"], "The vote on Tuesday");
 }
 
-async fn a_retraction_leaves_lists_home_and_corrections_within_a_second(shape: Shape) {
+async fn a_retracted_article_leaves_lists_home_and_corrections(shape: Shape) {
     let world = World::new(shape).await;
     let admin = world.admin().await;
     let id = world.published("sports", "Sensation", &["cup"], &admin).await;

@@ -121,6 +121,7 @@ pub fn may_change(
     let unread = matches!(article.state, State::Scheduled | State::Published);
     let undecided = matches!(article.state, State::Draft | State::InReview | State::Approved);
     match transition.permission() {
+        // No message requests it, so no caller gets this refusal.
         Permission::Portal => Err(AccessDenied::Role(Role::Admin)),
         Permission::Author if own => Ok(standing),
         Permission::AuthorOfDraft if own && article.state == State::Draft => Ok(standing),

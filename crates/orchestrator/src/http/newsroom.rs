@@ -59,7 +59,8 @@ command_body! {
 command_body! {
     /// The time of a publication.
     ScheduleBody {
-        /// RFC 3339 with an offset, such as `2026-12-01T07:00:00+01:00`: in the future, and within a year.
+        /// RFC 3339 with an offset, such as `2026-12-01T07:00:00+01:00`: in the future (otherwise
+        /// `in_the_past`), and within a year (otherwise `too_far`).
         #[schema(format = DateTime)]
         at: String,
     }

@@ -1,5 +1,5 @@
-//! The document against what really goes over the bus: a portal in which everything happens that can be
-//! published, with somebody who listens to all of it.
+//! The document against the messages on the bus: a portal publishes every message that it can, and a
+//! subscriber receives all of them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

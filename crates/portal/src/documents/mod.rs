@@ -162,8 +162,8 @@ pub fn all(api: &OpenApi, bus: &str) -> anyhow::Result<Vec<Document>> {
     Ok(all)
 }
 
-/// The routes of all of them, and where whoever comes to the portal's bare address is sent: to the page to
-/// try the API from, until the site takes that place.
+/// Returns the routes of the documents. The bare address of the portal leads to the page to try the API,
+/// until there is a site.
 pub fn router(documents: Vec<Document>) -> Router {
     let folders = ["/docs", "/problems"];
     let front = Router::new().route("/", get(|| async { Redirect::to("/docs/") }));
