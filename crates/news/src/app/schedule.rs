@@ -18,7 +18,8 @@ impl App {
     /// next look at the schedule; zero if more articles may be due.
     ///
     /// Every replica does this. The append on the expected version decides which of them publishes an
-    /// article, so each is published once. An article that can't be published does not keep back the others.
+    /// article, so each is published once. An article that can't be published does not keep back the
+    /// others, unless there are 100 of them.
     ///
     /// # Errors
     /// The first failure, after all due articles were tried.

@@ -17,7 +17,7 @@ use super::{
 const MAX_NOTE: usize = 2_000;
 /// The most corrections of an article. Every list shows them.
 const MAX_CORRECTIONS: usize = 20;
-/// The longest time until a scheduled publication. A year has 366 days at most.
+/// The longest time until a scheduled publication: a year of at most 366 days.
 const MAX_AHEAD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// A change of an article: the event, and the article after it.
@@ -140,8 +140,7 @@ impl Action {
     /// that [`Action::older_version`] names, if it exists. Returns `None` if there is nothing to change.
     ///
     /// # Errors
-    /// `ActionError`. The state machine is asked before the fields are checked: an article that can't be
-    /// revised at all needs no better title.
+    /// `ActionError`. The state is checked first, then the fields.
     pub fn apply(
         &self,
         article: &Article,
@@ -205,7 +204,7 @@ fn corrected(
     let kind = input.kind.parse();
     let kind = kind.map_err(|_| FieldFault::new("/kind", "unknown_name", format!("must be one of {names}")));
     let text = checked_text("/text", &input.text).and_then(|text| {
-        let most = format!("the article has {MAX_CORRECTIONS} corrections, which is the most");
+        let most = format!("an article can have at most {MAX_CORRECTIONS} corrections");
         let is_full = article.corrections.len() >= MAX_CORRECTIONS;
         if is_full { Err(FieldFault::new("/text", "too_many", most)) } else { Ok(text) }
     });

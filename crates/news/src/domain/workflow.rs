@@ -84,9 +84,9 @@ pub enum Permission {
     Author,
     /// Editors of the section; and the author, as long as the article is a draft.
     AuthorOfDraft,
-    /// Editors of the section; and the author, until the publication is decided. Editors change the text of
-    /// their own articles after that only if the newsroom allows self-review: otherwise readers would see a
-    /// text that no other editor has read.
+    /// Editors of the section; and the author, while it is a draft, in review or approved. Editors change the
+    /// text of their own articles after that only if the newsroom allows self-review: otherwise readers would
+    /// see a text that no other editor has read.
     Writer,
     /// Editors of the section.
     Editor,
@@ -146,7 +146,7 @@ impl State {
             (Transition::Publish, Draft | Approved | Unpublished) => Some((Event::Published, Published)),
             (Transition::PublishScheduled, Scheduled) => Some((Event::Published, Published)),
             (Transition::Correct, Published) => Some((Event::Corrected, Published)),
-            // A published article is retracted, not deleted: readers have seen it.
+            // Readers see a published article, so it is unpublished or retracted before it can be deleted.
             (Transition::Delete, Draft | InReview | Approved | Unpublished) => {
                 Some((Event::Deleted, Deleted))
             }

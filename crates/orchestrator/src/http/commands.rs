@@ -268,6 +268,7 @@ impl IntoResponses for Problems {
             ),
             ("404", "`unknown_type`, `not_found`"),
             ("409", "`illegal_transition`, with `state` and `allowed`; `still_running`"),
+            ("410", "`retracted`, for callers who may not see the article."),
             ("412", "`stale_version`, with `current_version`."),
             ("422", "`invalid`, with a pointer to each field that breaks a rule; `idempotency_key_reused`"),
             (

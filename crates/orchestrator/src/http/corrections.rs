@@ -154,7 +154,7 @@ pub struct CorrectionsView {
     page: CorrectionsPageView,
     /// True if a section did not answer in time. Such an answer is never cached.
     partial: bool,
-    /// The sections that did not answer, or that this walk leaves out since its first page.
+    /// The sections that did not answer, or that did not answer for an earlier page of this list.
     #[schema(value_type = Vec<String>)]
     missing: Vec<Section>,
 }

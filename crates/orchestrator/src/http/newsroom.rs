@@ -49,7 +49,7 @@ macro_rules! command_body {
 }
 
 command_body! {
-    /// The reason for which an article goes back to its author.
+    /// The reason why an article goes back to its author.
     ReturnBody {
         /// 1 to 2,000 characters. Only the author and editors see it.
         note: String,

@@ -16,13 +16,13 @@ const BATCH: u32 = 100;
 /// The most overdue erasures that are counted, so that counting is cheap however many there are.
 const MAX_OVERDUE: u32 = 1000;
 
-/// Why a receipt was refused.
+/// The reason why a question about an erasure was refused, or a receipt.
 #[derive(Debug, thiserror::Error)]
-pub enum ReceiptError {
+pub enum ErasureError {
     /// The service does not store anything about people, or the receipt is another service's.
     #[error("No receipt of {0:?} is expected here.")]
     Unexpected(String),
-    /// There is no such erasure.
+    /// The account was not erased.
     #[error("This account was not erased.")]
     NotErased,
     /// The store is unavailable.
@@ -30,12 +30,12 @@ pub enum ReceiptError {
     User(#[from] UserError),
 }
 
-impl Fault for ReceiptError {
+impl Fault for ErasureError {
     fn classify(&self) -> Class<'_> {
         match self {
-            ReceiptError::Unexpected(_) => Class::own(Kind::Invalid, "unexpected_receipt"),
-            ReceiptError::NotErased => Class::own(Kind::NotFound, "not_found"),
-            ReceiptError::User(error) => Class::Inner(error),
+            ErasureError::Unexpected(_) => Class::own(Kind::Invalid, "unexpected_receipt"),
+            ErasureError::NotErased => Class::own(Kind::NotFound, "not_found"),
+            ErasureError::User(error) => Class::Inner(error),
         }
     }
 }
@@ -45,24 +45,25 @@ impl App {
     ///
     /// # Errors
     /// `not_found` if the account was not erased.
-    pub async fn erasure(&self, person: UserId) -> Result<Erasure, UserError> {
-        let erasure = self.erasures.erasure(person).await.map_err(UserStoreError::from)?;
-        Ok(erasure.ok_or(UserStoreError::NotFound)?)
+    pub async fn erasure(&self, person: UserId) -> Result<Erasure, ErasureError> {
+        let erasure =
+            self.erasures.erasure(person).await.map_err(UserStoreError::from).map_err(UserError::from)?;
+        erasure.ok_or(ErasureError::NotErased)
     }
 
     /// Stores the receipt of a service. It may be repeated.
     ///
     /// # Errors
     /// `unexpected_receipt`, `not_found`.
-    pub async fn record_receipt(&self, person: UserId, receipt: &Receipt) -> Result<(), ReceiptError> {
+    pub async fn record_receipt(&self, person: UserId, receipt: &Receipt) -> Result<(), ErasureError> {
         let services = services_with_personal_data();
         if !services.contains(&receipt.service.as_str()) {
-            return Err(ReceiptError::Unexpected(receipt.service.clone()));
+            return Err(ErasureError::Unexpected(receipt.service.clone()));
         }
         let stored = self.erasures.record_receipt(person, receipt, &services, self.clock.now()).await;
         match stored.map_err(|failure| UserError::Store(failure.into()))? {
             true => Ok(()),
-            false => Err(ReceiptError::NotErased),
+            false => Err(ErasureError::NotErased),
         }
     }
 

@@ -14,7 +14,7 @@ use super::Consent;
 /// The kind of an entry. The names are stored and served, so none is ever renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditKind {
-    /// The account got this role, with the sections in which it holds.
+    /// The account got this role, or other sections in which it has the role.
     Role(Role),
     /// The person allowed the portal to choose news by their tastes.
     PersonalisationAllowed,

@@ -12,8 +12,8 @@ use super::{UserPath, Users};
 /// Returns an erasure with the receipts of the services.
 ///
 /// The erased person's own access token is valid here until it expires, 15 minutes after it was issued. An
-/// erasure is complete within 60 seconds, if every service is running; until then the services are notified
-/// again and again.
+/// erasure is complete within 60 seconds, if every service is running. A service that sent no receipt is
+/// notified again after five minutes.
 #[utoipa::path(get, path = "/erasures/{id}", tag = "users", params(UserPath), security(("bearer" = [])), responses(
     (status = 200, description = "The erasure.", body = ErasureView),
     (status = 401, description = "`unauthenticated`, `invalid_token`"),

@@ -105,7 +105,8 @@ async fn a_receipt_under_another_key_or_of_an_unknown_service_or_about_a_living_
     })
     .await;
     assert!(services(&erasure(&users, &ann).await).is_empty());
-    users.ask("GET", &format!("/erasures/{}", bob.id)).by(&bob).send().await.refused(404, "not_found");
+    let living = users.ask("GET", &format!("/erasures/{}", bob.id)).by(&bob).send().await;
+    assert_eq!(living.refused(404, "not_found").json["detail"], "This account was not erased.");
 }
 
 #[tokio::test]
