@@ -1,16 +1,16 @@
 # syntax=docker/dockerfile:1.7
 
-# One image with all programs: each service of docker-compose.yml names the one that it runs. Built once and
-# promoted. Without a command it is the whole portal in one process, with its data in /data:
-#   docker run -p 8080:8080 -v portal:/data news-portal
+# One image with all programs, built once and used in every environment. Each service of docker-compose.yml
+# names the program that it runs. Without a command, the image runs the whole portal in one process, with its
+# data in /data: docker run -p 8080:8080 -v portal:/data news-portal
 
-# rust-toolchain.toml says the same version; so nothing is downloaded twice.
+# The same version as in rust-toolchain.toml, so no other toolchain is downloaded.
 FROM rust:1.95.0-slim-bookworm AS chef
 WORKDIR /src
 RUN cargo install cargo-chef --version 0.1.78 --locked
 
-# What the dependencies are, and nothing else of the sources: as long as this does not change, the next stage
-# is not built anew.
+# The list of dependencies, without the rest of the sources. If it has not changed, the next stage is not
+# built again.
 FROM chef AS planner
 COPY . .
 RUN cargo chef prepare --recipe-path recipe.json
@@ -38,7 +38,7 @@ COPY --from=builder /out/ /usr/local/bin/
 USER 10001:10001
 WORKDIR /data
 EXPOSE 8080
-# A service's own line in docker-compose.yml says its port.
+# In docker-compose.yml each service has a health check of its own, with its port.
 HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --retries=6 \
     CMD ["portal", "healthcheck", "http://127.0.0.1:8080"]
 CMD ["portal", "run", "--listen", "0.0.0.0:8080", "--data-dir", "/data"]

@@ -115,8 +115,8 @@ impl Run {
         }
         bench.progress.end();
         let unthrottled = UNTHROTTLED.iter().map(|(name, value)| format!("{name}={value}"));
-        let told = unthrottled.chain(["a gateway without limits".to_owned()]).collect();
-        let report = report::Report::new(&bench, told, rows);
+        let settings = unthrottled.chain(["a gateway without limits".to_owned()]).collect();
+        let report = report::Report::new(&bench, settings, rows);
         say(&report.text());
         say(&format!("figures: {}", report.write(&self.into)?.display()));
         Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -20,14 +20,14 @@ pub struct Report {
     articles: usize,
     accounts: usize,
     /// The settings of the portal that differ from the documented ones.
-    told: Vec<String>,
+    settings: Vec<String>,
     rows: Vec<Row>,
     figures: Vec<Figure>,
 }
 
 impl Report {
     /// The report of a run.
-    pub fn new(bench: &Bench, told: Vec<String>, rows: Vec<Row>) -> Self {
+    pub fn new(bench: &Bench, settings: Vec<String>, rows: Vec<Row>) -> Self {
         Self {
             at: SystemClock.now().to_string(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -35,7 +35,7 @@ impl Report {
             rounds: bench.rounds,
             articles: ARTICLES,
             accounts: ACCOUNTS,
-            told,
+            settings,
             rows,
             figures: bench.figures.take(),
         }
@@ -43,10 +43,10 @@ impl Report {
 
     /// Formats the table, with the notes that explain it.
     pub fn text(&self) -> String {
-        let told = self.told.join(", ");
+        let settings = self.settings.join(", ");
         format!(
             "\n{}\n\n{}: {} windows of {} s for each side, {} processors for the portal, the engines and the load together;\n\
-             {} articles and {} accounts in each shape; told besides the documented settings: {told}.\n\
+             {} articles and {} accounts in each shape; settings that differ from the documented ones: {settings}.\n\
              A ratio is the median of the rounds. docs/performance.md says how to read this.",
             table(&self.rows),
             self.at,

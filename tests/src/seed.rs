@@ -25,14 +25,14 @@ pub(crate) fn seed(data: &Path, articles: u16, variables: &[(String, String)]) -
     let mut command = Command::new(portal_binary());
     command.args(["seed", "--articles", &articles.to_string()]).arg("--data-dir").arg(data);
     command.envs(variables.iter().map(|(name, value)| (name, value)));
-    let output = command.output().expect("the portal can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "`portal seed`: {said}");
+    let result = command.output().expect("the portal can be run");
+    let output = String::from_utf8_lossy(&result.stderr);
+    assert!(result.status.success(), "`portal seed`: {output}");
     people(&data.join("seed-accounts"))
 }
 
 fn people(file: &Path) -> Vec<Seeded> {
-    let text = std::fs::read_to_string(file).expect("the seed says whom it has made");
+    let text = std::fs::read_to_string(file).expect("the seed lists its accounts");
     let table: toml::Table = text.parse().expect("TOML");
     let accounts = table["account"].as_array().expect("a list of accounts");
     let word = |account: &toml::Value, key: &str| account[key].as_str().expect("a text").to_owned();

@@ -60,7 +60,7 @@ impl Stores {
         self.vhost.url()
     }
 
-    /// Returns the URL of a graph for recommendations. Each `number` is another graph.
+    /// Returns the URL of a graph for recommendations: a different one for each `number`.
     pub fn neo4j(&self, number: usize) -> String {
         engine_with("NEO4J", &format!("tenant={}-{number}", self.name))
     }

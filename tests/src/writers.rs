@@ -91,7 +91,7 @@ impl Writer {
                 break;
             }
             // A write that was not acknowledged may have happened or not. It is not recorded, and the next
-            // round is another one.
+            // round writes something else.
             if let Ok(true) = self.round(round).await {
                 done.fetch_add(1, Ordering::SeqCst);
             }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the portal beside floors, on this machine, in these minutes.
+//! `cargo xtask bench`: the portal and its floors, measured in turns on this machine.
 
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -11,36 +11,36 @@ use crate::engines::site::Site;
 use crate::engines::{self, ENGINES, How, env};
 use crate::step::seconds;
 
-/// Measure the portal against floors: ratios with their goals, as a table and as JSON in target/bench.
+/// Compare the portal with floors: ratios with their goals, as a table and as JSON in target/bench.
 ///
-/// It builds release binaries, starts the engines that don't run, a fleet and a portal in one process on
-/// stores of their own, fills both through the API and puts portal and floors under load in turns. Nothing
-/// fails because of a ratio; the exit status is another than 0 only where something could not be measured.
-/// docs/performance.md says how to read it.
+/// It builds release binaries and starts the engines that don't run. Then it starts a fleet and a portal in
+/// one process, each with stores of its own, and fills both through the API. Portal and floors get their load
+/// in turns. A missed goal is not a failure: the exit status is not 0 only if something could not be
+/// measured. docs/performance.md explains the table.
 #[derive(Debug, clap::Args)]
 pub struct Bench {
-    /// The goals of docs/performance.md, as P4; without any, all that are measured
+    /// The goals of docs/performance.md, such as P4; the default is all of them
     goals: Vec<String>,
-    /// How long a window of load is
+    /// The length of a window of load, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How often each side has its turn
+    /// The number of windows for each side
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100))]
     rounds: u64,
-    /// Take the binaries as they are
+    /// Use the existing binaries
     #[arg(long)]
     no_build: bool,
-    /// Install without asking what the engines need
+    /// Install missing programs without asking
     #[arg(long)]
     yes: bool,
 }
 
-/// What is measured, and what measures. Nothing else is in the selection, so that no feature is on which only
-/// tests need.
+/// The packages to measure, and the one that measures. Others are not built, because they would turn on
+/// features that only tests need.
 const PACKAGES: [&str; 6] = ["portal", "users", "news", "orchestrator", "recommendations", "bench"];
 
 impl Bench {
-    /// Builds, starts, measures, and stops the engines that it has started.
+    /// Builds, starts, measures, and then stops the engines that it has started.
     pub fn run(self) -> Result<ExitCode> {
         if !self.no_build {
             build()?;
@@ -57,7 +57,8 @@ impl Bench {
         let mut command = Command::new(binaries.join("bench"));
         command.args(self.arguments(&site)?).arg("--into").arg(target()?.join("bench"));
         command.envs(env::variables(&site)).env("PORTAL_BINARIES", &binaries);
-        let status = command.status().context("the program `bench`; without --no-build it is built")?;
+        let status =
+            command.status().context("the program `bench` can't be run; leave --no-build out to build it")?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -69,8 +70,8 @@ impl Bench {
             ("--rounds", self.rounds.to_string()),
             ("--engines", engines.join(",")),
         ];
-        let given = options.into_iter().filter(|(_, value)| !value.is_empty());
-        let options = given.flat_map(|(name, value)| [name.to_owned(), value]);
+        let options = options.into_iter().filter(|(_, value)| !value.is_empty());
+        let options = options.flat_map(|(name, value)| [name.to_owned(), value]);
         Ok(std::iter::once("run".to_owned()).chain(self.goals.clone()).chain(options).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! How Cargo is called: in the root of the workspace, by `Cargo.lock`, and so that golden files are only
+//! Calls of Cargo: in the root of the workspace, with `Cargo.lock`, and so that golden files are only
 //! compared.
 
 use std::ffi::OsString;
@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 
 /// The folder of the workspace.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in a folder of the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in a folder of the workspace")
 }
 
-/// A call of Cargo with these arguments.
+/// Returns a call of Cargo with these arguments.
 #[expect(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings of the portal")]
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -25,27 +25,27 @@ pub fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// The value of a variable that steers Cargo or rustdoc.
+/// Returns the value of a variable that controls Cargo or rustdoc.
 #[expect(clippy::disallowed_methods, reason = "the variables are Cargo's own, not settings of the portal")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// `cargo run` tells xtask about its own package. Passed on, that would make build scripts that watch these
-/// variables (ring's is one) run again, and most of the workspace compile again, here and once more in the
-/// next build from a shell.
+/// Returns true for the variables with which `cargo run` describes the package of xtask. If they were passed
+/// on, build scripts that watch them (such as that of ring) would run again, and most of the workspace would
+/// be compiled again: here, and once more in the next build from a shell.
 fn is_about_xtask(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
     name == "OUT_DIR" || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// True where `cargo <name>` exists.
+/// Returns true if `cargo <name>` exists.
 pub fn has(name: &str) -> bool {
     succeeds(&mut cargo(&[name, "--version"]))
 }
 
-/// Makes sure that `cargo <name>` exists: by rustup, where that is installed, else by saying what to do.
+/// Makes sure that `cargo <name>` exists: installs it with rustup, or says what to do if there is no rustup.
 pub fn need(name: &str, component: &str) -> Result<()> {
     if has(name) {
         return Ok(());
@@ -59,15 +59,15 @@ pub fn need(name: &str, component: &str) -> Result<()> {
     say!("`cargo {name}` is missing: rustup {}", install.join(" "));
     let status = Command::new("rustup").args(install).current_dir(root()).status();
     if !status.context("rustup can't be run")?.success() || !has(name) {
-        bail!("rustup could not install {component}: `rustup component add {component}` says why");
+        bail!("rustup could not install {component}: run `rustup component add {component}` to see why");
     }
     Ok(())
 }
 
-/// Where this command keeps the output of its steps: beside what Cargo built.
+/// Returns the folder for the output of steps, which is in the target folder.
 pub fn logs() -> Result<PathBuf> {
     let this = std::env::current_exe().context("the path of xtask")?;
-    let target = this.parent().and_then(Path::parent).context("xtask lies in the target folder")?;
+    let target = this.parent().and_then(Path::parent).context("xtask is in the target folder")?;
     let logs = target.join("xtask");
     std::fs::create_dir_all(&logs).with_context(|| format!("the folder {}", logs.display()))?;
     Ok(logs)
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_is_not_told_about_the_package_of_xtask() {
+    fn cargo_does_not_get_the_variables_of_xtask() {
         for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR", "OUT_DIR"] {
             assert!(is_about_xtask(&name.into()), "{name}");
         }

@@ -10,14 +10,14 @@ use crate::step::{Step, colours, seconds};
 
 /// Check everything: format, lints, documentation, tests; stop at the first failure.
 ///
-/// The architecture test and the golden files are among the tests. One line for each step; what a step wrote
-/// is shown when it fails, and kept in target/xtask. Golden files are compared, never written.
+/// It prints one line for each step. The output of a step is shown if the step fails, and kept in
+/// target/xtask. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Ci {
-    /// Leave the tests out, where `cargo xtask test` runs them
+    /// Leave the tests out, for example before `cargo xtask test`
     #[arg(long)]
     skip_tests: bool,
-    /// Show what each step writes as it comes
+    /// Show the output of each step immediately
     #[arg(long, short)]
     verbose: bool,
 }
@@ -48,13 +48,13 @@ impl Ci {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The cheap steps first. Compiling the tests is a step of its own, so that the time of the next one is
-    /// theirs alone.
+    /// Returns the steps, the cheap ones first. The tests are compiled in a step of their own, so the next
+    /// step measures only their run.
     fn steps(&self) -> Vec<Step> {
         let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
         docs.env("RUSTDOCFLAGS", format!("{} -D warnings", variable("RUSTDOCFLAGS").unwrap_or_default()));
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-        // The shape of a first build, without the drivers of servers: the workspace's lints never compile it.
+        // A first build has no drivers of servers. The lints of the workspace never compile that variant.
         let alone = ["clippy", "--package", "portal", "--locked", "--", "-D", "warnings"];
         let mut steps = vec![
             Step { name: "format", command: cargo(&["fmt", "--all", "--check"]) },
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tests_are_left_out_only_on_demand() {
+    fn the_tests_are_left_out_only_on_request() {
         let names = |skip_tests| {
             let steps = Ci { skip_tests, verbose: false }.steps();
             steps.into_iter().map(|step| step.name).collect::<Vec<_>>()

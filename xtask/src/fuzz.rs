@@ -15,7 +15,7 @@ use crate::step::seconds;
 /// fail; add that to the corpus `fuzz/<target>` of its crate, so that every later run tries it first.
 #[derive(Debug, clap::Args)]
 pub struct Fuzz {
-    /// How many inputs each target tries
+    /// The number of inputs for each target
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..))]
     cases: u32,
 }

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-/// Answers on the standard output. Where nobody reads any more, as behind `| head`, nothing more is said, and
-/// the command goes on.
+/// Prints a line to the standard output. If the reader has closed it, as in `| head`, the line is dropped and
+/// the command continues.
 macro_rules! say {
     ($($words:tt)*) => { $crate::step::say(&format!("{}\n", format_args!($($words)*))) };
 }
@@ -33,13 +33,13 @@ enum Command {
     Ci(ci::Ci),
     /// Run all tests, with the servers that they need: start the engines, test, stop them.
     Test(test::Test),
-    /// Try every parser of outside input on random changes of its corpus.
+    /// Fuzz every parser of outside input with random changes of its corpus.
     Fuzz(fuzz::Fuzz),
     /// Start, stop and show the private servers that the adapters are tested against.
     Engines(engines::Engines),
     /// Run the portal as in production, on this machine: six services, the gateway, the real servers.
     Fleet(fleet::Fleet),
-    /// Measure the portal against floors: ratios with their goals, as a table and as JSON in target/bench.
+    /// Compare the portal with floors: ratios with their goals, as a table and as JSON in target/bench.
     Bench(bench::Bench),
 }
 

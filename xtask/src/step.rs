@@ -1,4 +1,4 @@
-//! One step of `ci`: a command, its line and, when it fails, its output.
+//! One step of `ci`: a command with one line of output, or with all of it if the command fails.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -10,73 +10,73 @@ use anyhow::{Context, Result};
 
 /// A named command.
 pub struct Step {
-    /// What its line begins with, and the log's name.
+    /// The beginning of its line, and the name of its log.
     pub name: &'static str,
-    /// What it runs.
+    /// The command to run.
     pub command: Command,
 }
 
-/// How a step ended.
+/// The result of a step.
 pub struct Outcome {
-    /// True where the command succeeded.
+    /// True if the command succeeded.
     pub passed: bool,
-    /// How long it ran.
+    /// The time that it took.
     pub time: Duration,
 }
 
 impl Step {
-    /// Runs the command and prints one line. What the command writes goes to a log in `logs`, shown only when
-    /// it fails; with `verbose` it is shown as it comes.
+    /// Runs the command and prints one line. The output of the command goes to a file in `logs`, and is shown
+    /// only if the command fails. With `verbose` it is shown immediately.
     pub fn run(mut self, logs: &Path, verbose: bool) -> Result<Outcome> {
         let log = logs.join(format!("{}.log", self.name));
         say(&format!("{:<14}", self.name));
         if verbose {
-            say!("{}", self.words());
+            say!("{}", self.command_line());
         } else {
             let out = File::create(&log).with_context(|| format!("the log {}", log.display()))?;
             self.command.stderr(out.try_clone().context("the log")?).stdout(out);
         }
 
         let start = Instant::now();
-        let status = self.command.stdin(Stdio::null()).status().with_context(|| self.words())?;
+        let status = self.command.stdin(Stdio::null()).status().with_context(|| self.command_line())?;
         let outcome = Outcome { passed: status.success(), time: start.elapsed() };
 
-        let written = if verbose { String::new() } else { read(&log)? };
+        let output = if verbose { String::new() } else { read(&log)? };
         let verdict = if outcome.passed { "ok" } else { "FAILED" };
         let name = if verbose { self.name } else { "" };
-        let counted = tests(&written).map(|counted| format!("   {counted}")).unwrap_or_default();
+        let counts = tests(&output).map(|counts| format!("   {counts}")).unwrap_or_default();
         say!(
-            "{name:<width$}{verdict:<7}{:>7}{counted}",
+            "{name:<width$}{verdict:<7}{:>7}{counts}",
             seconds(outcome.time),
             width = if verbose { 14 } else { 0 }
         );
         if !outcome.passed {
-            say!("\n{written}");
-            say!("`{}` failed ({status}).", self.words());
+            say!("\n{output}");
+            say!("`{}` failed ({status}).", self.command_line());
         }
         Ok(outcome)
     }
 
-    /// The command as one would type it.
-    fn words(&self) -> String {
+    /// Returns the command as it would be typed.
+    fn command_line(&self) -> String {
         let program = Path::new(self.command.get_program()).file_stem().unwrap_or_default();
         let arguments = self.command.get_args().map(|argument| argument.to_string_lossy());
         std::iter::once(program.to_string_lossy()).chain(arguments).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Writes to the standard output at once; a closed one is no failure of what is being done.
-pub fn say(words: &str) {
+/// Writes to the standard output immediately. A closed output does not make the command fail.
+pub fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _closed = out.write_all(words.as_bytes()).and_then(|()| out.flush());
+    let _closed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// A time as people read it.
+/// Returns a time in a readable form.
 pub fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// True where colours help: on a terminal whose owner has not switched them off.
+/// Returns true on a terminal that shows colours and whose user has not switched them off.
 pub fn colours() -> bool {
     std::io::stdout().is_terminal() && crate::cargo::variable("NO_COLOR").is_none()
 }
@@ -86,7 +86,7 @@ fn read(log: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The sum of the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`, where there is one.
+/// Returns the sum of all lines `test result: ok. 3 passed; 0 failed; 1 ignored; …`, if there are any.
 pub fn tests(output: &str) -> Option<String> {
     let mut sums = [("passed", 0), ("failed", 0), ("ignored", 0)];
     let results =
@@ -119,6 +119,6 @@ mod tests {
     #[test]
     fn a_command_is_shown_as_one_would_type_it() {
         let step = Step { name: "lints", command: crate::cargo::cargo(&["clippy", "--workspace"]) };
-        assert_eq!(step.words(), "cargo clippy --workspace");
+        assert_eq!(step.command_line(), "cargo clippy --workspace");
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the tests with whatever they need.
+//! `cargo xtask test`: the tests, with the servers that they need.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Stdio};
@@ -14,34 +14,34 @@ use crate::step::{self, seconds};
 
 /// Run all tests: on the embedded stores, against the real servers, and the scenarios on both shapes.
 ///
-/// It installs what is missing, starts the engines that don't run, runs
-/// `cargo test --workspace -- --include-ignored` (a missing engine is a failure), and stops what it started,
-/// also after a failure or a Ctrl-C. Golden files are compared, never written.
+/// It installs missing programs, starts the engines that don't run, and runs
+/// `cargo test --workspace -- --include-ignored` (a missing engine is a failure). Then it stops the engines
+/// that it has started, also after a failure or a Ctrl-C. Golden files are compared, never written.
 #[derive(Debug, clap::Args)]
 pub struct Test {
-    /// Only the tests that need no server: nothing is installed and nothing is started
+    /// Run only the tests that need no server; install and start nothing
     #[arg(long)]
     embedded: bool,
-    /// Only the tests of this package; may be given several times
+    /// Run only the tests of this package; can be repeated
     #[arg(long, short)]
     package: Vec<String>,
-    /// Only the tests whose name contains this
+    /// Run only the tests whose name contains this text
     filter: Option<String>,
     #[command(flatten)]
     engines: How,
 }
 
 impl Test {
-    /// Runs them, with their output as it comes.
+    /// Runs the tests and shows their output immediately.
     pub fn run(self) -> Result<ExitCode> {
         if self.embedded {
             return self.test(&[]);
         }
         let interrupted = Arc::new(AtomicBool::new(false));
-        let note = Arc::clone(&interrupted);
-        // A Ctrl-C reaches Cargo and the tests by themselves; here it only must not keep us from stopping the
-        // engines.
-        ctrlc::set_handler(move || note.store(true, Ordering::SeqCst)).context("the handler of Ctrl-C")?;
+        let flag = Arc::clone(&interrupted);
+        // Ctrl-C reaches Cargo and the tests by itself. Here it must only not prevent that the engines are
+        // stopped.
+        ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst)).context("the handler of Ctrl-C")?;
         let before = engines::running()?;
         let result = self.with_engines(&interrupted);
         let mut stopped = engines::down(&before);
@@ -62,23 +62,23 @@ impl Test {
     fn test(&self, variables: &[(&'static str, String)]) -> Result<ExitCode> {
         let mut tests = self.command();
         tests.envs(variables.iter().map(|(name, value)| (name, value)));
-        let words: Vec<_> = tests.get_args().map(|word| word.to_string_lossy()).collect();
-        say!("cargo {}\n", words.join(" "));
+        let arguments: Vec<_> = tests.get_args().map(|argument| argument.to_string_lossy()).collect();
+        say!("cargo {}\n", arguments.join(" "));
         let start = Instant::now();
         let mut running = tests.stdout(Stdio::piped()).spawn().context("Cargo can't be run")?;
-        let counted = running.stdout.take().map(shown);
+        let counts = running.stdout.take().map(show);
         let status = running.wait().context("Cargo can't be run")?;
         let verdict = if status.success() { "green" } else { "FAILED" };
-        let counted = counted.flatten().unwrap_or_else(|| "no test was run".to_owned());
-        say!("\ntest: {verdict} after {}, building included: {counted}", seconds(start.elapsed()));
+        let counts = counts.flatten().unwrap_or_else(|| "no test was run".to_owned());
+        say!("\ntest: {verdict} after {}, building included: {counts}", seconds(start.elapsed()));
         if self.embedded {
-            say!("The ignored ones need servers: without --embedded they are run too.");
+            say!("The ignored tests need servers: without --embedded they run too.");
         }
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn command(&self) -> Command {
-        // One failure hides no other.
+        // A failure does not hide other failures.
         let mut tests = cargo(&["test", "--locked", "--no-fail-fast"]);
         if self.package.is_empty() {
             tests.arg("--workspace");
@@ -94,8 +94,8 @@ impl Test {
     }
 }
 
-/// Shows what the tests say, as it comes, and says at the end how many there were.
-fn shown(output: impl Read) -> Option<String> {
+/// Shows the output of the tests immediately. Returns the number of tests at the end.
+fn show(output: impl Read) -> Option<String> {
     let mut results = String::new();
     for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
@@ -116,7 +116,7 @@ mod tests {
         let package = package.iter().map(|name| (*name).to_owned()).collect();
         let filter = filter.map(str::to_owned);
         let command = Test { embedded, package, filter, engines: How::default() }.command();
-        command.get_args().map(|word| word.to_string_lossy().into_owned()).collect()
+        command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect()
     }
 
     #[test]

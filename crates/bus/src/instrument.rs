@@ -39,7 +39,7 @@ impl Publication {
 
 impl Drop for Publication {
     fn drop(&mut self) {
-        PUBLISH.took([self.outcome.into()], self.begun.elapsed());
+        PUBLISH.record([self.outcome.into()], self.begun.elapsed());
     }
 }
 

@@ -95,7 +95,7 @@ pub fn dependency(bus: &Arc<dyn Bus>) -> Dependency {
         let bus = to_ping.clone();
         async move { bus.ping().await }
     })
-    .that_writes(move || {
+    .with_write_probe(move || {
         let bus = to_write.clone();
         async move { bus.try_write().await }
     })

@@ -1,7 +1,7 @@
 //! The outbox in a service's own PostgreSQL database, shared by the service's replicas.
 //!
 //! The service copies [`TABLE`] into one of its migrations, calls [`enqueue`] in the transaction of the
-//! effect, and rings the [`Bell`] after its commit.
+//! effect, and calls [`OutboxWake::notify`] after its commit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,19 +55,19 @@ pub async fn enqueue(tx: &mut PgConnection, message: &Envelope) -> sqlx::Result<
 /// time, including the flush to disk, so sixteen writers would be as slow as one. Here many commits share one
 /// notification, which waits for no disk.
 #[derive(Debug, Clone)]
-pub struct Bell(Arc<Notify>);
+pub struct OutboxWake(Arc<Notify>);
 
-impl Bell {
-    /// Returns the bell of the outbox in `database`. It works until the database is closed.
+impl OutboxWake {
+    /// Returns the wake-up of the outbox in `database`. It works until the database is closed.
     pub fn new(database: &Database) -> Self {
         let signal = Arc::new(Notify::new());
-        chassis::spawn("outbox.bell", notify_replicas(database.pool().clone(), signal.clone()));
+        chassis::spawn("outbox.wake", notify_replicas(database.pool().clone(), signal.clone()));
         Self(signal)
     }
 
     /// Wakes the relays after a commit that has stored a message. If the process is killed between the two,
     /// the relays find the message at their next regular look.
-    pub fn ring(&self) {
+    pub fn notify(&self) {
         self.0.notify_one();
     }
 }
@@ -103,7 +103,7 @@ pub struct PostgresOutbox {
 type OpenBatch = Arc<Mutex<Option<Transaction<'static, Postgres>>>>;
 
 impl PostgresOutbox {
-    /// Returns the outbox in `database`. It listens for its [`Bell`] until the database is closed.
+    /// Returns the outbox in `database`. It listens for its [`OutboxWake`] until the database is closed.
     pub fn new(database: Database) -> Self {
         let (wake, batch) = (Arc::new(Notify::new()), OpenBatch::default());
         chassis::spawn("outbox.listen", listen(database.pool().clone(), wake.clone(), batch.clone()));
@@ -203,7 +203,8 @@ async fn try_lock(tx: &mut PgConnection) -> sqlx::Result<bool> {
         .await
 }
 
-/// Wakes the relay when any replica rings the bell. While it can't, the relay finds the rows by polling.
+/// Wakes the relay when any replica has committed an effect. While it can't, the relay finds the rows by
+/// polling.
 async fn listen(pool: PgPool, wake: Arc<Notify>, batch: OpenBatch) {
     let mut failures = 0u32;
     while !pool.is_closed() {

@@ -108,11 +108,11 @@ impl Receiver {
         let outcome = self.run(message).await;
         match &outcome {
             Ok(()) => {
-                metrics.ok.took(begun.elapsed());
+                metrics.ok.record(begun.elapsed());
                 span.end();
             }
             Err(HandlerFailure { refusal, .. }) => {
-                metrics.failed.took(begun.elapsed());
+                metrics.failed.record(begun.elapsed());
                 span.fail(refusal.code.as_str().to_owned());
             }
         }

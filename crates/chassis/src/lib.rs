@@ -22,20 +22,21 @@ pub use files::{
     replace_private, write_private,
 };
 pub use grpc::{Described, GrpcCaller, GrpcConfig, Transport, token_fault, transport};
-pub use host::{Host, Internal, Service, asked_to_stop, failed, main, prepare};
+pub use host::{Host, Internal, Service, failed, main, prepare, stop_signal};
 pub use identity::{AUDIENCE, Claims, IdentityConfig, Verifier, VerifyError, install_ed25519};
 pub use net::{Breaker, BreakerSettings, Broken, Retry, RetryRule, Surroundings, own_client};
 pub use observe::{
-    Context, Counting, Upstream, log_failure, mention, metrics, print, said, say, spans, telemetry,
+    Context, Counting, Upstream, finish_output, log_failure, metrics, print, print_in_background, say, spans,
+    telemetry,
 };
 pub use store::{
-    Erasable, OpenedStore, SqliteErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_sqlite,
+    Erasable, OpenedStore, SqliteErasure, StoreFailure, StoredTime, StoredVersion, enqueue_erasure, in_time,
     sqlite,
 };
 #[cfg(feature = "servers")]
 pub use store::{PostgresErasure, owe_postgres, postgres};
 pub use values::{Url, UrlParts, causes};
 pub use work::{
-    Closer, Dependency, Forgetting, Kept, POLL, ProbeFuture, Runnable, Step, Worker, back_off, drive, pause,
-    spawn,
+    CachedProbe, Cleanup, Closer, Dependency, POLL, ProbeFuture, Runnable, Step, Worker, back_off, drive,
+    pause, spawn,
 };

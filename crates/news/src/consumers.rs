@@ -26,7 +26,7 @@ impl Handler for Projection {
         if newer {
             // A repeated message is late, but readers saw the article when it came first.
             let lag = self.0.now().since(message.time);
-            PROJECTION_LAG.took([article.section.as_str().into()], lag);
+            PROJECTION_LAG.record([article.section.as_str().into()], lag);
         }
         tracing::debug!(article = %article.id, version = article.version.number(), newer, "an article was projected");
         Ok(())

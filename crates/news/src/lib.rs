@@ -116,7 +116,7 @@ fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
             let app = events.clone();
             async move { app.ping_events().await }
         })
-        .that_writes(move || {
+        .with_write_probe(move || {
             let app = written_events.clone();
             async move { app.try_events().await }
         }),
@@ -124,7 +124,7 @@ fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
             let app = view.clone();
             async move { app.ping_view().await }
         })
-        .that_writes(move || {
+        .with_write_probe(move || {
             let app = written_view.clone();
             async move { app.try_view().await }
         }),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chassis::{Forgetting, Step, Worker};
+use chassis::{Cleanup, Step, Worker};
 use kernel::{Clock, Fault};
 use tokio::sync::Notify;
 
@@ -15,8 +15,8 @@ use crate::app::App;
 const ANSWERS: Duration = Duration::from_secs(60);
 
 /// Returns the worker that removes the answers to commands under keys when their time is over.
-pub fn forget_answers(app: Arc<App>, clock: Arc<dyn Clock>) -> Forgetting {
-    Forgetting::new("news.answers", ANSWERS, clock, move |most| {
+pub fn forget_answers(app: Arc<App>, clock: Arc<dyn Clock>) -> Cleanup {
+    Cleanup::new("news.answers", ANSWERS, clock, move |most| {
         let app = app.clone();
         async move { app.forget_answers(most).await }
     })

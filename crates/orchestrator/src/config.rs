@@ -19,7 +19,7 @@ pub struct Config {
     /// The address of the bus.
     pub bus: Address,
     /// The calls to the news sections.
-    pub desks: SectionsConfig,
+    pub sections: SectionsConfig,
     /// The queue of readings.
     pub readings: ReadingsConfig,
     /// The client of recommendations.
@@ -121,11 +121,11 @@ impl Settings for Config {
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
         faults.extend(path_fault("public_base", &self.public_base));
-        if self.desks.section_deadline_ms == 0 {
-            faults.push("desks.section_deadline_ms must be at least 1".to_owned());
+        if self.sections.section_deadline_ms == 0 {
+            faults.push("sections.section_deadline_ms must be at least 1".to_owned());
         }
-        if self.desks.retries > 10 {
-            faults.push("desks.retries must be at most 10".to_owned());
+        if self.sections.retries > 10 {
+            faults.push("sections.retries must be at most 10".to_owned());
         }
         if !(1..=1_000_000).contains(&self.readings.queue) {
             faults.push("readings.queue must be between 1 and 1,000,000".to_owned());
@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         let config = with(&[]).expect("valid defaults");
-        assert_eq!(config.desks.section_deadline(), Duration::from_millis(300));
-        assert_eq!(config.desks.retry_rule().retries, 2);
+        assert_eq!(config.sections.section_deadline(), Duration::from_millis(300));
+        assert_eq!(config.sections.retry_rule().retries, 2);
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
     fn all_faults_are_reported_together() {
         let faults = with(&[
             ("ORCHESTRATOR__PUBLIC_BASE", "news/"),
-            ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "0"),
+            ("ORCHESTRATOR__SECTIONS__SECTION_DEADLINE_MS", "0"),
             ("ORCHESTRATOR__READINGS__QUEUE", "0"),
             ("ORCHESTRATOR__RECOMMENDATIONS__BUDGET_MS", "2001"),
             ("ORCHESTRATOR__LISTS__CONTENT_BYTES", "16777215"),
@@ -231,7 +231,7 @@ mod tests {
         let faults = faults.expect_err("five faults");
         for key in [
             "public_base",
-            "desks.section_deadline_ms",
+            "sections.section_deadline_ms",
             "readings.queue",
             "recommendations.budget_ms",
             "lists.content_bytes",

@@ -66,13 +66,13 @@ pub async fn build_on(
     let invalidation = bus.subscribe(events, Arc::new(consumers::InvalidateCache(shelf.clone()))).await?;
     let app = Arc::new(App {
         shelf,
-        sections: Arc::new(BusSections::new(bus.clone(), config.desks.retry_rule())),
-        tastes: Arc::new(GrpcTastes::new(transport, config.desks.retry_rule())),
+        sections: Arc::new(BusSections::new(bus.clone(), config.sections.retry_rule())),
+        tastes: Arc::new(GrpcTastes::new(transport, config.sections.retry_rule())),
         readings,
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
         text_budget: TextBudget::new(config.lists.content_bytes),
-        section_deadline: config.desks.section_deadline(),
+        section_deadline: config.sections.section_deadline(),
         taste_budget: Duration::from_millis(config.recommendations.budget_ms),
     });
     let news = News { app: app.clone(), public_base: config.public_base.into() };

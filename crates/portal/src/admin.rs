@@ -45,18 +45,18 @@ pub async fn admin(command: &Command) -> anyhow::Result<()> {
     let config = config::load(&flags.config)?.service;
     let email = Email::parse(&flags.email).context("--email")?;
     let name = Name::parse(&flags.name).context("--name")?;
-    // The lock comes before the password, so that nobody types one in vain.
+    // The lock comes before the password, so that no password is typed in vain.
     let _lock = data_folder::hold(&config.data_dir)?;
-    whole::ensure(&config)?;
+    whole::ensure_complete(&config)?;
     let password =
         Password::parse(&read_password(flags.password_file.as_deref())?).context("the password")?;
-    let around = Surroundings::one_process();
-    let opened = users::open(&config.users, &around).await.context("users")?;
+    let surroundings = Surroundings::one_process();
+    let opened = users::open(&config.users, &surroundings).await.context("users")?;
     let created = opened.app.create_admin(CreateAdmin { name, email, password }).await;
     for closer in opened.closers {
         closer.await;
     }
-    say(format_args!("{} is an admin now: {}", flags.email, created?.id));
+    say(format_args!("created the admin {} with the id {}", flags.email, created?.id));
     Ok(())
 }
 
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn an_admin_is_created_once_and_a_second_call_changes_nothing() {
         let folder = Folder::new();
-        admin(&create(&folder, "ada@example.org", "correct horse battery")).await.expect("makes an admin");
+        admin(&create(&folder, "ada@example.org", "correct horse battery")).await.expect("creates an admin");
         let again =
             admin(&create(&folder, "ADA@example.org", "another good one")).await.expect_err("is taken");
         assert_eq!(

@@ -38,15 +38,15 @@ impl Settings for Config {
 
     fn validate(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let mut of = |name: &str, found: Vec<String>| {
+        let mut add = |name: &str, found: Vec<String>| {
             faults.extend(found.into_iter().map(|fault| format!("{name}.{fault}")));
         };
-        of("users", self.users.validate());
-        of("famous_news", self.famous_news.validate());
-        of("politics_news", self.politics_news.validate());
-        of("sports_news", self.sports_news.validate());
-        of("orchestrator", self.orchestrator.validate());
-        of("recommendations", self.recommendations.validate());
+        add("users", self.users.validate());
+        add("famous_news", self.famous_news.validate());
+        add("politics_news", self.politics_news.validate());
+        add("sports_news", self.sports_news.validate());
+        add("orchestrator", self.orchestrator.validate());
+        add("recommendations", self.recommendations.validate());
         faults
     }
 
@@ -68,7 +68,7 @@ impl Settings for Config {
     }
 
     fn unfit_for_production(&self) -> Vec<String> {
-        vec!["the one process is for development, demos and small sites; run the six services as a fleet in production".to_owned()]
+        vec!["the one process is for development, demos and small sites: in production, run the six services as a fleet".to_owned()]
     }
 }
 
@@ -129,8 +129,8 @@ fn load_with(
     listening: Option<&str>,
     variables: &[(String, String)],
 ) -> Result<Loaded<Config>, ConfigFaults> {
-    let said = over_defaults(Figment::from(Serialized::defaults(Dict::new())), flags, variables)?;
-    let at = |key: &str| said.extract_inner::<String>(key).ok().filter(|text| !text.is_empty());
+    let overrides = over_defaults(Figment::from(Serialized::defaults(Dict::new())), flags, variables)?;
+    let at = |key: &str| overrides.extract_inner::<String>(key).ok().filter(|text| !text.is_empty());
     let data = at("data_dir").map_or_else(|| PathBuf::from("data"), PathBuf::from);
     let listen = listening.map(str::to_owned).or_else(|| at("process.listen"));
     let public = at("public_url")
@@ -156,14 +156,15 @@ fn over_defaults(
         let dict = config::environment(&service.to_ascii_uppercase(), variables)?;
         figment = config::over(figment, Dict::from([(service.to_owned(), dict.into())]));
     }
-    let mut said = Dict::new();
+    let mut from_flags = Dict::new();
     if let Some(listen) = listen {
-        said.insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.as_str().into())]).into());
+        from_flags
+            .insert("process".to_owned(), Dict::from([("listen".to_owned(), listen.as_str().into())]).into());
     }
     if let Some(folder) = &flags.data_dir {
-        said.insert("data_dir".to_owned(), folder.display().to_string().into());
+        from_flags.insert("data_dir".to_owned(), folder.display().to_string().into());
     }
-    Ok(config::over(figment, said))
+    Ok(config::over(figment, from_flags))
 }
 
 /// Returns the defaults of all services, each below its name.
@@ -195,7 +196,7 @@ fn shape(data: &Path, public_url: &str) -> Result<String, ConfigFaults> {
     let url = |value: toml::Value| table(vec![("url", value)]);
     let identity = || table(vec![("issuer", text(public_url)), ("keys", text("inproc://users"))]);
     let bus = || url(file("local", "bus.db"));
-    let desk = |name: &str| {
+    let section = |name: &str| {
         table(vec![
             ("identity", identity()),
             ("bus", bus()),
@@ -216,9 +217,9 @@ fn shape(data: &Path, public_url: &str) -> Result<String, ConfigFaults> {
                 ("signing", table(vec![("key_file", text(&key))])),
             ]),
         ),
-        ("famous_news", desk("famous")),
-        ("politics_news", desk("politics")),
-        ("sports_news", desk("sports")),
+        ("famous_news", section("famous")),
+        ("politics_news", section("politics")),
+        ("sports_news", section("sports")),
         (
             "orchestrator",
             table(vec![
@@ -262,7 +263,7 @@ mod tests {
         let file = folder.path().join("portal.toml");
         std::fs::write(&file, "[process]\nprofile = \"production\"\n").expect("writes");
         let flags = Flags { config: Some(file), ..Flags::default() };
-        let faults = load(&flags).expect_err("one process is no production").0;
+        let faults = load(&flags).expect_err("the one process is refused in production").0;
         for key in [
             "users.bus.url",
             "sports_news.bus.url",
@@ -291,7 +292,7 @@ mod tests {
     fn every_fault_is_named_by_the_key_under_which_it_can_be_mended() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("portal.toml");
-        let text = "[users.signing]\nkey_file = \"\"\n[sports_news.reads]\nprojection_wait_ms = 99999\n[orchestrator.desks]\nretries = 11\n";
+        let text = "[users.signing]\nkey_file = \"\"\n[sports_news.reads]\nprojection_wait_ms = 99999\n[orchestrator.sections]\nretries = 11\n";
         std::fs::write(&file, text).expect("writes");
         let flags = Flags { config: Some(file), ..Flags::default() };
         let variables = [
@@ -304,7 +305,7 @@ mod tests {
             "process.internal_listen must",
             "users.signing.key_file must",
             "sports_news.reads.projection_wait_ms must",
-            "orchestrator.desks.retries must",
+            "orchestrator.sections.retries must",
             "OTEL_EXPORTER_OTLP_ENDPOINT must",
         ] {
             assert!(faults.iter().any(|fault| fault.starts_with(key)), "{key}: {faults:?}");
@@ -361,13 +362,13 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_limits_are_those_load_without_environment() {
+    fn the_documented_limits_are_the_defaults() {
         let document = include_str!("../../../docs/configuration.md");
         let limits = serde_json::to_value(chassis::http::ThrottleConfig::default()).expect("JSON");
         for (name, windows) in limits.as_object().expect("a list for each") {
             let row = format!("| `edge.throttle.{name}` |");
             let row = document.lines().find(|line| line.starts_with(&row));
-            let row = row.unwrap_or_else(|| panic!("docs/configuration.md does not say {name}"));
+            let row = row.unwrap_or_else(|| panic!("docs/configuration.md does not list {name}"));
             let said = row.split('|').nth(2).expect("a column").split('`').skip(1).step_by(2);
             let windows = windows.as_array().expect("windows").iter();
             assert!(said.eq(windows.map(|window| window.as_str().expect("a text"))), "{row}");

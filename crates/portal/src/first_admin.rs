@@ -14,16 +14,16 @@ const FILE: &str = "initial-admin-password";
 /// Bytes of the password: 128 bits can't be guessed.
 const PASSWORD_BYTES: usize = 16;
 
-/// The way an operator logs in for the first time.
+/// The account with which an operator can log in first.
 pub enum FirstAdmin {
-    /// With the account of the configuration.
+    /// The account of the configuration.
     Configured,
-    /// With [`EMAIL`] and the password in this file, which is new.
-    Made(PathBuf),
-    /// With [`EMAIL`] and the password in this file of an earlier start, unless it was changed since.
-    Kept(PathBuf),
-    /// As before: there are accounts, and the file is gone.
-    Known,
+    /// [`EMAIL`], with a new password in this file.
+    Created(PathBuf),
+    /// [`EMAIL`], with the password in this file of an earlier start, unless it was changed since.
+    FromEarlierStart(PathBuf),
+    /// None: there are accounts already, and the file was deleted.
+    NotNeeded,
 }
 
 /// Ensures that a new portal has an admin. If none is configured, a random password is written to the data
@@ -36,19 +36,23 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
         return Ok(FirstAdmin::Configured);
     }
     let path = data.join(FILE);
-    let known = data.join("users.db").exists();
-    if !path.exists() && known {
-        return Ok(FirstAdmin::Known);
+    let has_accounts = data.join("users.db").exists();
+    if !path.exists() && has_accounts {
+        return Ok(FirstAdmin::NotNeeded);
     }
-    let made = chassis::write_private(&path, format!("{}\n", kernel::random_hex(PASSWORD_BYTES)).as_bytes())
-        .with_context(|| format!("{} can't be written", path.display()))?;
+    let is_new =
+        chassis::write_private(&path, format!("{}\n", kernel::random_hex(PASSWORD_BYTES)).as_bytes())
+            .with_context(|| format!("{} can't be written", path.display()))?;
     match read_into(config, &path) {
-        Ok(()) if made => Ok(FirstAdmin::Made(path)),
-        Ok(()) => Ok(FirstAdmin::Kept(path)),
+        Ok(()) if is_new => Ok(FirstAdmin::Created(path)),
+        Ok(()) => Ok(FirstAdmin::FromEarlierStart(path)),
         // There are accounts, among them an admin. The file is no longer needed and must not prevent a start.
-        Err(fault) if known => {
-            tracing::warn!(cause = format!("{fault:#}"), "the password of the first admin is left alone");
-            Ok(FirstAdmin::Known)
+        Err(fault) if has_accounts => {
+            tracing::warn!(
+                cause = format!("{fault:#}"),
+                "the file with the password of the first admin is ignored"
+            );
+            Ok(FirstAdmin::NotNeeded)
         }
         Err(fault) => Err(fault),
     }
@@ -58,8 +62,8 @@ pub fn provide(config: &mut Config, data: &Path) -> anyhow::Result<FirstAdmin> {
 fn read_into(config: &mut Config, path: &Path) -> anyhow::Result<()> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{shown} can't be read"))?;
-    let wanted = BootstrapAdminConfig { email: EMAIL.to_owned(), password: text.trim().to_owned().into() };
-    let before = std::mem::replace(&mut config.bootstrap_admin, wanted);
+    let account = BootstrapAdminConfig { email: EMAIL.to_owned(), password: text.trim().to_owned().into() };
+    let before = std::mem::replace(&mut config.bootstrap_admin, account);
     let faults = config.validate();
     if let Some(fault) = faults.iter().find(|fault| fault.starts_with("bootstrap_admin.")) {
         config.bootstrap_admin = before;
@@ -82,8 +86,8 @@ mod tests {
     fn a_restart_before_the_account_exists_finds_the_same_password() {
         let data = tempfile::tempdir().expect("a folder");
         let (mut first, mut second) = (config(), config());
-        assert!(matches!(provide(&mut first, data.path()), Ok(FirstAdmin::Made(_))));
-        assert!(matches!(provide(&mut second, data.path()), Ok(FirstAdmin::Kept(_))));
+        assert!(matches!(provide(&mut first, data.path()), Ok(FirstAdmin::Created(_))));
+        assert!(matches!(provide(&mut second, data.path()), Ok(FirstAdmin::FromEarlierStart(_))));
         assert!(first.bootstrap_admin.password.expose().len() >= 20);
         assert_eq!(first.bootstrap_admin.password.expose(), second.bootstrap_admin.password.expose());
     }
@@ -93,8 +97,8 @@ mod tests {
     fn only_the_owner_can_read_the_password() {
         use std::os::unix::fs::PermissionsExt;
         let data = tempfile::tempdir().expect("a folder");
-        let FirstAdmin::Made(path) = provide(&mut config(), data.path()).expect("provides") else {
-            panic!("made")
+        let FirstAdmin::Created(path) = provide(&mut config(), data.path()).expect("provides") else {
+            panic!("no password was created")
         };
         let mode = std::fs::metadata(path).expect("the file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -112,7 +116,7 @@ mod tests {
         }
         std::fs::write(data.path().join("users.db"), "").expect("writes");
         let mut config = config();
-        assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::Known)));
+        assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::NotNeeded)));
         assert!(config.bootstrap_admin.credentials().is_none());
     }
 
@@ -121,7 +125,7 @@ mod tests {
         let data = tempfile::tempdir().expect("a folder");
         std::fs::write(data.path().join("users.db"), "").expect("writes");
         let mut config = config();
-        assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::Known)));
+        assert!(matches!(provide(&mut config, data.path()), Ok(FirstAdmin::NotNeeded)));
         assert!(config.bootstrap_admin.credentials().is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! The gateway of the one process: what nginx is to the fleet. Prefixes in both forms, one document for all
-//! routes, and what the portal shows about itself.
+//! The gateway of the one process, which replaces nginx: the prefixes in both forms, one OpenAPI document for
+//! all routes, and the documents about the portal.
 
 use axum::Router;
 use axum::extract::Request;
@@ -12,25 +12,27 @@ use utoipa::openapi::{Components, Info, OpenApi};
 
 use crate::documents;
 
-/// The most bytes of a link to a successor.
-const LONGEST_LINK: usize = 2_000;
+/// The maximal size of a link to a successor, in bytes.
+const MAX_LINK_BYTES: usize = 2_000;
 
-/// A service's place behind the gateway.
+/// The prefixes of a service.
 #[derive(Debug, Clone, Copy)]
 struct Mount {
     service: &'static str,
-    /// `/users/v1`.
+    /// The prefix, such as `/users/v1`.
     base: &'static str,
-    /// The original's older form: `/v1/users`.
+    /// The older form of the prefix, such as `/v1/users`.
     older: &'static str,
 }
 
-/// What holds for all routes, for readers of the document.
+/// The rules of all routes, for readers of the document.
 const DESCRIPTION: &str = "Users, news of three sections, and recommendations, behind one gateway.\n\n\
-    A query parameter that a route does not know is refused with 422 `unknown_parameter`; names that begin with `_` or `utm_` are \
-    ignored. Every fault of a query is 422 and names its parameter in `errors`; a query that is not UTF-8 is 400.\n\n\
-    No problem grows with its request: it names at most 64 faults, and cuts what it repeats at 200 characters.\n\n\
-    Ids are UUIDs in their canonical spelling. An `If-Match` may carry what a compressing proxy has added to a tag, as in `\"v4-gzip\"`.";
+    A query parameter that a route does not know is refused with 422 `unknown_parameter`. Names that begin with `_` or `utm_` are \
+    ignored. A fault in a query is answered with 422, and `errors` names the parameter. A query that is not UTF-8 is answered with \
+    400.\n\n\
+    A problem names at most 64 faults, and repeats at most 200 characters of each value.\n\n\
+    Ids are UUIDs in their canonical spelling. `If-Match` also accepts tags with the suffix that a compressing proxy adds, such as \
+    `\"v4-gzip\"`.";
 
 const MOUNTS: [Mount; 3] = [
     Mount { service: "users", base: "/users/v1", older: "/v1/users" },
@@ -38,42 +40,43 @@ const MOUNTS: [Mount; 3] = [
     Mount { service: "recommendations", base: "/recommendation/v1", older: "/v1/recommendation" },
 ];
 
-/// When the older form became deprecated (RFC 9745): 1 January 2026.
+/// The date since which the older form is deprecated (RFC 9745): 1 January 2026.
 const DEPRECATED: HeaderValue = HeaderValue::from_static("@1767225600");
 const DEPRECATION: HeaderName = HeaderName::from_static("deprecation");
 
-/// One router for everything that is public.
+/// Returns the router of everything that is public.
 ///
 /// # Errors
-/// Where the document is no JSON, which is a defect.
+/// If the document can't be written as JSON, which is a defect.
 pub fn router(services: &[Service]) -> anyhow::Result<Router> {
     let mut router = Router::new();
     for mount in MOUNTS {
         let Some(service) = services.iter().find(|service| service.name == mount.service) else { continue };
-        let older = service.http.clone().layer(from_fn(move |request, next| successor(mount, request, next)));
+        let older =
+            service.http.clone().layer(from_fn(move |request, next| link_successor(mount, request, next)));
         // `nest` would answer 404 to a path that ends with the prefix and a slash.
         router = router.nest_service(mount.base, service.http.clone()).nest_service(mount.older, older);
     }
     Ok(router.merge(documents::router(documents::all(&document(services), documents::ASYNCAPI)?)))
 }
 
-/// Says on every answer to an older path where its successor is.
-async fn successor(mount: Mount, request: Request, next: Next) -> Response {
-    // The inner router sees the bare path; the query belongs to the resource's address as well.
+/// Adds the link to the successor to every answer of an older path.
+async fn link_successor(mount: Mount, request: Request, next: Next) -> Response {
+    // The inner router sees the path without the prefix. The query is part of the address.
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let mut response = next.run(request).await;
     response.headers_mut().insert(DEPRECATION, DEPRECATED);
     let link = format!("<{}{path}>; rel=\"successor-version\"", mount.base);
-    // No answer grows with the address that was asked.
+    // An answer must not grow with the address of the request.
     if let Ok(link) = HeaderValue::from_str(&link)
-        && link.len() <= LONGEST_LINK
+        && link.len() <= MAX_LINK_BYTES
     {
         response.headers_mut().append(header::LINK, link);
     }
     response
 }
 
-/// One document for all routes, by their public paths.
+/// Returns one document for all routes, with their public paths.
 pub fn document(services: &[Service]) -> OpenApi {
     let mut info = Info::new("News portal", env!("CARGO_PKG_VERSION"));
     info.description = Some(DESCRIPTION.to_owned());

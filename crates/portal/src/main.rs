@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chassis::{failed, prepare, print, said, say};
+use chassis::{failed, finish_output, prepare, print, say};
 use clap::{Args, Parser, Subcommand};
 use portal::config::{self, Serving};
 use portal::{admin, asyncapi, documents, healthcheck, metrics, openapi, replay, robot, run, seed, verify};
@@ -100,7 +100,7 @@ fn execute(command: Command) -> anyhow::Result<()> {
         Command::Admin(command) => runtime.block_on(admin::admin(&command))?,
         Command::Robot(flags) => runtime.block_on(robot::play(&flags))?,
     }
-    Ok(said()?)
+    Ok(finish_output()?)
 }
 
 #[cfg(test)]

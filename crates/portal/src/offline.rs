@@ -1,4 +1,4 @@
-//! What the commands that work on the histories of a portal ask first.
+//! The preparations of the commands that work on the events of a portal while it does not run.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use kernel::Section;
 use crate::config::Config;
 use crate::data_folder;
 
-/// The sections that a command works on: one, or all where none is named.
+/// Returns the sections that a command works on: the named one, or all of them.
 pub(crate) fn sections(named: Option<Section>) -> Vec<Section> {
     Section::ALL.into_iter().filter(|section| named.is_none_or(|named| named == *section)).collect()
 }
 
-/// A section's part of the configuration.
-pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
+/// Returns the configuration of a section.
+pub(crate) fn config_of(config: &Config, section: Section) -> &news::Config {
     match section {
         Section::Famous => &config.famous_news,
         Section::Politics => &config.politics_news,
@@ -29,7 +29,7 @@ pub(crate) fn of(config: &Config, section: Section) -> &news::Config {
 /// Fails if such a file does not exist, because opening it would create an empty one, and if a portal runs on
 /// the folder.
 pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Option<File>> {
-    let files: Vec<PathBuf> = sections.iter().filter_map(|section| events_of(config, *section)).collect();
+    let files: Vec<PathBuf> = sections.iter().filter_map(|section| events_file(config, *section)).collect();
     for file in &files {
         ensure!(
             file.is_file(),
@@ -38,13 +38,13 @@ pub(crate) fn hold(config: &Config, sections: &[Section]) -> anyhow::Result<Opti
         );
     }
     // No portal runs on a folder that does not exist.
-    let held = !files.is_empty() && config.data_dir.is_dir();
-    if held { data_folder::hold(&config.data_dir).map(Some) } else { Ok(None) }
+    let needs_lock = !files.is_empty() && config.data_dir.is_dir();
+    if needs_lock { data_folder::hold(&config.data_dir).map(Some) } else { Ok(None) }
 }
 
-/// The file of a section's events, if they lie in one.
-fn events_of(config: &Config, section: Section) -> Option<PathBuf> {
-    let url = of(config, section).events.of(section.service());
+/// Returns the file of a section's events, if they are in a file.
+fn events_file(config: &Config, section: Section) -> Option<PathBuf> {
+    let url = config_of(config, section).events.of(section.service());
     url.expose().strip_prefix("sqlite:").map(PathBuf::from)
 }
 
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_events_are_a_command_is_refused_and_makes_nothing() {
+    fn a_command_without_events_is_refused_and_creates_nothing() {
         let folder = Folder::new();
         let typo = folder.join("typo");
         let refused = hold(&config(typo.clone()), &Section::ALL).expect_err("nothing is there").to_string();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_on_which_a_portal_runs_is_refused_with_what_to_do_and_servers_are_not() {
+    fn the_folder_of_a_running_portal_is_refused_and_servers_are_not() {
         let folder = Folder::new();
         std::fs::write(folder.join("sports-news.db"), "").expect("writes");
         let mut config = config(folder.path().to_owned());

@@ -31,9 +31,9 @@ pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
     let surroundings = Surroundings::one_process();
     for section in sections {
         // This command also restores a view whose file is lost.
-        let view = offline::of(&config, section).view.of(section.service());
+        let view = offline::config_of(&config, section).view.of(section.service());
         chassis::sqlite::forget_if_missing(view.expose())?;
-        let opened = news::open(section, offline::of(&config, section), &surroundings).await;
+        let opened = news::open(section, offline::config_of(&config, section), &surroundings).await;
         let (app, _) = opened.context(section.service())?;
         let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
         let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());

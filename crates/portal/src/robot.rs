@@ -32,7 +32,7 @@ pub struct Flags {
 
 /// The longest time for an effect that crosses the bus.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Plays the story and prints each step. The first step that fails ends the story. In any case the robot
 /// removes its articles afterwards.
@@ -203,7 +203,7 @@ impl Robot {
     ) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
-            let answer = self.ask(Method::GET, path, Some(token), None).await?;
+            let answer = self.request(Method::GET, path, Some(token), None).await?;
             if holds(&answer) {
                 done(&format!("{step} ({} ms)", started.elapsed().as_millis()));
                 return Ok(());
@@ -213,7 +213,7 @@ impl Robot {
                 "{step}: this did not happen within 10 s; GET {path} answered {}",
                 answer.body
             );
-            chassis::pause(LOOK_AGAIN).await;
+            chassis::pause(POLL_INTERVAL).await;
         }
     }
 
@@ -225,12 +225,12 @@ impl Robot {
         body: Option<Value>,
         status: StatusCode,
     ) -> anyhow::Result<Value> {
-        let answer = self.ask(method.clone(), path, token, body).await?;
+        let answer = self.request(method.clone(), path, token, body).await?;
         ensure!(answer.status == status, "{method} {path} answered {} {}", answer.status, answer.body);
         Ok(answer.body)
     }
 
-    async fn ask(
+    async fn request(
         &self,
         method: Method,
         path: &str,

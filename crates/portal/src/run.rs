@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use chassis::config::Loaded;
-use chassis::{Host, Internal, Service, Surroundings, asked_to_stop, mention, spawn, telemetry};
+use chassis::{Host, Internal, Service, Surroundings, print_in_background, spawn, stop_signal, telemetry};
 use kernel::Section;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,15 +30,15 @@ pub async fn run(flags: &Serving) -> anyhow::Result<()> {
     let mut loaded = config::load_serving(flags, Some(&address.to_string()))?;
     let data = loaded.service.data_dir.clone();
     let _lock = data_folder::hold(&data)?;
-    whole::ensure(&loaded.service)?;
+    whole::ensure_complete(&loaded.service)?;
     let admin = first_admin::provide(&mut loaded.service.users, &data)?;
     let stop = CancellationToken::new();
     let on_signal = stop.clone();
     spawn("portal.signals", async move {
-        asked_to_stop().await;
+        stop_signal().await;
         on_signal.cancel();
     });
-    serve(loaded, listener, stop, |address| mention(greeting(address, &data, &admin))).await
+    serve(loaded, listener, stop, |address| print_in_background(greeting(address, &data, &admin))).await
 }
 
 /// Builds the services and serves them on `listener` until `stop` is cancelled.
@@ -54,8 +54,8 @@ pub async fn serve(
     let services = build(loaded.service, &Surroundings::one_process()).await?;
     let router = gateway::router(&services)?;
     let internal = match loaded.process.internal_listen.as_str() {
-        "" => Internal::Nowhere,
-        address => Internal::Apart(
+        "" => Internal::Disabled,
+        address => Internal::Separate(
             TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?,
         ),
     };
@@ -95,11 +95,11 @@ fn greeting(address: SocketAddr, data: &Path, admin: &FirstAdmin) -> String {
     let email = first_admin::EMAIL;
     match admin {
         FirstAdmin::Configured => lines.push("  admin     as configured in users.bootstrap_admin".to_owned()),
-        FirstAdmin::Known => lines.push("  admin     as before".to_owned()),
-        FirstAdmin::Kept(path) => {
+        FirstAdmin::NotNeeded => lines.push("  admin     the accounts of this portal".to_owned()),
+        FirstAdmin::FromEarlierStart(path) => {
             lines.push(format!("  admin     {email}, password in {} unless you changed it", path.display()));
         }
-        FirstAdmin::Made(path) => {
+        FirstAdmin::Created(path) => {
             lines.push(format!("  admin     {email}, password in {}", path.display()));
             if std::io::stdout().is_terminal()
                 && let Ok(password) = std::fs::read_to_string(path)

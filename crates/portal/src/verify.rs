@@ -64,7 +64,8 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
 }
 
 async fn verify_section(config: &Config, section: Section) -> anyhow::Result<AuditReport> {
-    let (app, _) = news::open(section, offline::of(config, section), &Surroundings::one_process()).await?;
+    let (app, _) =
+        news::open(section, offline::config_of(config, section), &Surroundings::one_process()).await?;
     let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
     let outcome = app.verify_all(|done| progress.set_position(done)).await;

@@ -1,4 +1,4 @@
-//! Whether all stores of a data folder are there, before anything is written to it.
+//! The check that no store of a data folder is missing, before anything is written to it.
 
 use std::path::PathBuf;
 
@@ -8,16 +8,16 @@ use kernel::Section;
 use crate::config::Config;
 use crate::offline;
 
-/// Refuses to work on a folder in which a store is missing: an empty one would take its place in silence.
+/// Refuses a folder in which a store is missing. Otherwise an empty store would replace it silently.
 ///
 /// # Errors
-/// With the store that is missing, and what to do.
-pub(crate) fn ensure(config: &Config) -> anyhow::Result<()> {
-    chassis::sqlite::ensure_none_is_missing(&files(config)).context("data_dir")
+/// If a store is missing. The error names it and says what to do.
+pub(crate) fn ensure_complete(config: &Config) -> anyhow::Result<()> {
+    chassis::sqlite::ensure_none_is_missing(&store_files(config)).context("data_dir")
 }
 
-/// The embedded stores of each service, in the order in which they are opened.
-fn files(config: &Config) -> Vec<Vec<PathBuf>> {
+/// Returns the embedded stores of each service, in the order in which they are opened.
+fn store_files(config: &Config) -> Vec<Vec<PathBuf>> {
     let file = |url: &str| {
         let path = url.strip_prefix("sqlite:").or_else(|| url.strip_prefix("local:"));
         path.map(PathBuf::from)
@@ -30,7 +30,7 @@ fn files(config: &Config) -> Vec<Vec<PathBuf>> {
             .collect(),
     ];
     for section in Section::ALL {
-        let (service, own) = (section.service(), offline::of(config, section));
+        let (service, own) = (section.service(), offline::config_of(config, section));
         let (events, view) = (own.events.of(service), own.view.of(service));
         groups.push([events.expose(), view.expose()].into_iter().filter_map(file).collect());
     }
@@ -46,16 +46,16 @@ mod tests {
     use crate::config::{Flags, load_without_environment};
 
     #[test]
-    fn every_store_of_the_one_process_is_looked_at() {
+    fn every_store_of_the_one_process_is_checked() {
         let folder = Folder::new();
         let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
         let loaded = load_without_environment(&flags).expect("a configuration");
-        let files: Vec<PathBuf> = files(&loaded.service).into_iter().flatten().collect();
+        let files: Vec<PathBuf> = store_files(&loaded.service).into_iter().flatten().collect();
         for file in &files {
             let shown = file.display().to_string();
             assert!(loaded.effective.contains(&shown), "{shown} is not configured");
         }
-        // A store that is added must be looked at as well.
+        // A new store must be checked too.
         let configured = loaded.effective.matches("sqlite:").count();
         assert_eq!(files.len(), configured + 1, "and the bus, which all services share");
     }

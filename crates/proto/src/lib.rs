@@ -8,28 +8,28 @@
     reason = "generated code has the comments of the .proto files, and a style of its own"
 )]
 
-/// Accounts: the gRPC service and the facts that leave it.
+/// Accounts: the gRPC service and the published events.
 pub mod users {
     pub mod v1 {
         tonic::include_proto!("portal.users.v1");
     }
 }
 
-/// News: the calls on the bus and the facts that leave each section.
+/// News: the calls on the bus, and the events of each section.
 pub mod news {
     pub mod v1 {
         tonic::include_proto!("portal.news.v1");
     }
 }
 
-/// Readers' tastes: the gRPC service.
+/// Recommendations: the gRPC service.
 pub mod recommendations {
     pub mod v1 {
         tonic::include_proto!("portal.recommendations.v1");
     }
 }
 
-/// Facts that no data-owning service says: a reader read an article.
+/// Events that are not published by the owner of the data: a reader read an article.
 pub mod events {
     pub mod v1 {
         tonic::include_proto!("portal.events.v1");
@@ -43,5 +43,5 @@ pub mod erasures {
     }
 }
 
-/// The descriptors of every message, as the golden test compares them.
+/// The descriptors of all messages, which a golden test compares.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

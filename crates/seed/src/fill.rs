@@ -118,7 +118,7 @@ impl Filling<'_> {
         for (person, account) in self.plan.people.iter().zip(&accounts.account) {
             self.count_step()?;
             self.stage.users_clock.advance_to(self.at(person.joined));
-            let done = self.patiently(async || self.ensure_person(person, account).await);
+            let done = self.retry_while_busy(async || self.ensure_person(person, account).await);
             people.push(done.await.context("an account of the seed")?);
         }
         Ok(people)
@@ -164,7 +164,7 @@ impl Filling<'_> {
         let mut versions = Vec::new();
         for (article, planned) in articles.iter().enumerate() {
             steps.extend(planned.steps.iter().enumerate().map(|(step, each)| (each.at, article, step)));
-            versions.push(self.patiently(async || self.version(stage, planned, people).await).await?);
+            versions.push(self.retry_while_busy(async || self.version(stage, planned, people).await).await?);
         }
         steps.sort_unstable();
         for (at, article, step) in steps {
@@ -174,7 +174,7 @@ impl Filling<'_> {
             }
             stage.clock.advance_to(self.at(at));
             let (planned, tried) = (articles[article], AtomicBool::new(false));
-            let done = self.patiently(async || {
+            let done = self.retry_while_busy(async || {
                 // An attempt without an answer may have had its effect.
                 if tried.swap(true, Ordering::Relaxed) && self.version(stage, planned, people).await? > step {
                     return Ok(());
@@ -184,13 +184,13 @@ impl Filling<'_> {
             done.await.with_context(|| section.to_string())?;
         }
         for planned in articles {
-            self.patiently(async || self.wait_until_visible(stage, planned, people).await).await?;
+            self.retry_while_busy(async || self.wait_until_visible(stage, planned, people).await).await?;
         }
         Ok(())
     }
 
     /// Runs a step, and runs it again if it was refused for a temporary reason.
-    async fn patiently<T>(&self, step: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    async fn retry_while_busy<T>(&self, step: impl AsyncFn() -> anyhow::Result<T>) -> anyhow::Result<T> {
         Patience::default().with(self.progress, self.stop, step).await
     }
 
@@ -273,8 +273,9 @@ impl Filling<'_> {
     async fn fill_readings(&self, people: &[Identity]) -> anyhow::Result<()> {
         let mut read_until = BTreeMap::new();
         for (index, reader) in people.iter().enumerate().filter(|(_, person)| person.role == Role::Reader) {
-            let known = self
-                .patiently(async || Ok(self.stage.tastes.labels_of_reader(reader.user, MAX_ENTRIES).await?));
+            let known = self.retry_while_busy(async || {
+                Ok(self.stage.tastes.labels_of_reader(reader.user, MAX_ENTRIES).await?)
+            });
             let (tastes, _) = known.await?;
             read_until.insert(index, tastes.iter().map(|taste| taste.last_read_at()).max());
         }
@@ -287,7 +288,7 @@ impl Filling<'_> {
             }
             let planned = &self.plan.articles[reading.article];
             let stage = self.stage.section(planned.section)?;
-            let found = self.patiently(async || {
+            let found = self.retry_while_busy(async || {
                 match stage.app.get(Some(reader), self.id(planned), None).await {
                     Ok(article) => Ok(Some(article)),
                     // It was taken back since, and can no longer be read.
@@ -305,7 +306,7 @@ impl Filling<'_> {
                 labels: recommendations::Reading::parse_labels(labels)?,
                 at,
             };
-            self.patiently(async || Ok(self.stage.tastes.count_reading(&reading).await?)).await?;
+            self.retry_while_busy(async || Ok(self.stage.tastes.count_reading(&reading).await?)).await?;
         }
         Ok(())
     }

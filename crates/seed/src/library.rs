@@ -191,8 +191,8 @@ impl Line {
         let facts = rules::draw(&self.facts, words, random)?;
         let mut pieces: Vec<Piece> = Vec::new();
         for chapter in &self.chapters {
-            let told: BTreeSet<&String> = pieces.iter().map(|piece| &piece.title).collect();
-            let new = |title: &String| !known.contains(title) && !told.contains(title);
+            let drawn: BTreeSet<&String> = pieces.iter().map(|piece| &piece.title).collect();
+            let new = |title: &String| !known.contains(title) && !drawn.contains(title);
             match chapter.write(&facts, random, new)? {
                 Some(piece) => pieces.push(piece),
                 None => return Ok(None),

@@ -165,7 +165,7 @@ fn dependencies(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
             let store = store.clone();
             async move { store.ping().await }
         })
-        .that_writes(move || {
+        .with_write_probe(move || {
             let app = written_store.clone();
             async move { app.store.try_write().await }
         }),
@@ -173,7 +173,7 @@ fn dependencies(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
             let intake = intake.clone();
             async move { intake.ping().await }
         })
-        .that_writes(move || {
+        .with_write_probe(move || {
             let app = written_intake.clone();
             async move { app.intake.try_write().await }
         }),

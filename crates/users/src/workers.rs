@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chassis::{Erasable, Forgetting, Step, StoreFailure, Worker};
+use chassis::{Cleanup, Erasable, Step, StoreFailure, Worker};
 use kernel::{Fault, Timestamp, UserId};
 use tokio::sync::Notify;
 
@@ -27,9 +27,9 @@ const COSTS_INTERVAL: Duration = Duration::from_secs(60);
 const ANSWERS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Returns the worker that forgets expired answers to requests with idempotency keys.
-pub fn forget_answers(app: Arc<App>) -> Forgetting {
+pub fn forget_answers(app: Arc<App>) -> Cleanup {
     let clock = app.clock.clone();
-    Forgetting::new("users.answers", ANSWERS_INTERVAL, clock, move |most| {
+    Cleanup::new("users.answers", ANSWERS_INTERVAL, clock, move |most| {
         let app = app.clone();
         async move { app.forget_answers(most).await }
     })
@@ -39,9 +39,9 @@ pub fn forget_answers(app: Arc<App>) -> Forgetting {
 const AUDIT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the worker that deletes expired entries of the audit.
-pub fn delete_audit_entries(app: Arc<App>) -> Forgetting {
+pub fn delete_audit_entries(app: Arc<App>) -> Cleanup {
     let clock = app.clock.clone();
-    Forgetting::new("users.audit", AUDIT_INTERVAL, clock, move |most| {
+    Cleanup::new("users.audit", AUDIT_INTERVAL, clock, move |most| {
         let app = app.clone();
         async move { app.delete_audit_entries(most).await }
     })

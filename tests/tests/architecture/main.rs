@@ -5,6 +5,7 @@
 
 mod arrows;
 mod circles;
+mod dependencies;
 mod english;
 mod layers;
 mod modules;

@@ -10,7 +10,7 @@ use crate::upstream::{Upstream, answer};
 
 const PUBLIC: &str = "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600";
 
-/// A service whose answers say which request they answer, under the Cache-Control that the query asks for.
+/// A service whose answers contain the number of the request, with the Cache-Control that the query names.
 async fn counting() -> Upstream {
     Upstream::start(|request| async move {
         let control = match request.path.split_once('?').map(|(_, query)| query).unwrap_or_default() {
@@ -43,8 +43,8 @@ async fn an_anonymous_read_of_what_is_public_comes_from_the_cache() {
     let first = client.get("/users/v1/x").send().await.expect_status(200);
     let second = client.get("/users/v1/x").send().await.expect_status(200);
     assert_eq!((first.text(), second.text(), users.count()), ("1".to_owned(), "1".to_owned(), 1));
-    // The words of the service go through; the ids are those of this request, not of the one that filled the
-    // cache.
+    // The service's headers are passed on. The ids are those of this request, not those of the one that
+    // filled the cache.
     assert_eq!(second.header("cache-control"), Some(PUBLIC));
     assert!(first.header("x-request-id") != second.header("x-request-id"));
     assert_ne!(second.header("x-request-id"), Some("of-the-first"));
@@ -72,11 +72,11 @@ async fn parameters_of_trackers_are_not_part_of_the_key() {
     for query in ["?utm_source=a&min_version=8", "?min_version=8&_=5", "?_=1&min_version=8&utm_id=2&"] {
         assert_eq!(get(query).await.text(), "2", "{query}");
     }
-    // Other names that hold such letters are names of their own.
+    // Names that only contain such letters are different parameters.
     for (query, number) in [("?x_=1", "3"), ("?min_version=_", "4"), ("?autm_=1", "5")] {
         assert_eq!(get(query).await.text(), number, "{query}");
     }
-    // More of them than the gateway takes out: such an address goes past the cache.
+    // The gateway removes a limited number of them. An address with more is not cached.
     for number in ["6", "7"] {
         assert_eq!(get(&format!("{eight}&_z=9")).await.text(), number);
     }
@@ -85,7 +85,7 @@ async fn parameters_of_trackers_are_not_part_of_the_key() {
         format!("/x{eight}&_z=9"),
         "the service gets the address as it was written"
     );
-    // Nor does one that is too long for a key, and it is answered all the same.
+    // An address that is too long for a key is not cached either, and is answered all the same.
     assert_eq!(get(&format!("?label={}", "x".repeat(20_000))).await.text(), "8");
     assert_eq!(get("").await.text(), "1");
 }
@@ -106,7 +106,7 @@ async fn a_read_with_a_token_or_a_cookie_never_uses_the_cache() {
     for (number, token) in ["bearer t", "Bearer", "Bearer\tt"].into_iter().enumerate() {
         assert_eq!(sent(token).await, (number + 5).to_string(), "{token}");
     }
-    // Its conditions reach the service, which alone knows what holds for this person.
+    // Its conditions reach the service, because only the service knows which answer this person gets.
     let answer = token().header("if-none-match", "\"v1\"").send().await;
     assert_eq!(users.last().header("if-none-match"), Some("\"v1\""));
     assert_eq!(answer.status, 200);
@@ -117,7 +117,7 @@ async fn a_read_with_a_token_or_a_cookie_never_uses_the_cache() {
 async fn a_read_with_another_scheme_than_bearer_is_anonymous_and_its_response_is_cached() {
     let users = counting().await;
     let gateway = Gateway::start(in_front_of(&users)).await;
-    // The services vary by Authorization, so each value has an answer of its own in the cache.
+    // The services answer with `Vary: Authorization`, so the cache has an answer for each value.
     for (number, scheme) in ["Basic eDp5", "Bearerx t", "Negotiate", "Digest bearer"].into_iter().enumerate()
     {
         for _ in 0..2 {
@@ -146,7 +146,7 @@ async fn the_anonymous_front_page_is_cached_and_the_page_of_a_reader_is_not() {
         let call = token.iter().fold(call, |call, token| call.token(token));
         async move { call.send().await.expect_status(200) }
     };
-    // A reader comes first: a place in the cache that is empty must not be filled with theirs.
+    // A reader comes first: their answer must not be stored in an empty cache.
     assert_eq!(home(Some("anna")).await.text(), "Bearer anna 1");
     assert_eq!(home(None).await.text(), "the shared page 2");
     assert_eq!(home(None).await.text(), "the shared page 2");
@@ -223,7 +223,7 @@ async fn while_one_fetches_what_is_new_the_others_get_what_was() {
     let gate = Arc::new(Semaphore::new(0));
     let users = {
         let gate = Arc::clone(&gate);
-        // The first response is immediate, every other one waits for the test.
+        // The first response is immediate. The others wait for a signal of the test.
         Upstream::start(move |request| {
             let gate = Arc::clone(&gate);
             async move {
@@ -239,8 +239,8 @@ async fn while_one_fetches_what_is_new_the_others_get_what_was() {
     let ask = || async { gateway.client().get("/users/v1/x").send().await.expect_status(200).text() };
     assert_eq!(ask().await, "1");
 
-    // Asks until the second has passed: the one that finds the answer too old fetches a new one, and waits
-    // for it.
+    // Requests until the second has passed. The request that finds the answer too old fetches a new one and
+    // waits for it.
     let fetch = wait_until("what is new", PATIENCE, || async { (ask().await != "1").then_some(()) });
     let others = async {
         wait_until("the request for what is new", PATIENCE, || {

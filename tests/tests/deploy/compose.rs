@@ -7,11 +7,11 @@ use serde::de::IgnoredAny;
 
 use crate::text;
 
-/// The six services, in the order of a request's way.
+/// The six services, in the order in which a request reaches them.
 pub const SERVICES: [&str; 6] =
     ["users", "orchestrator", "famous-news", "politics-news", "sports-news", "recommendations"];
 
-/// A compose file. What these tests do not look at is left out; `docker-compose config` knows every key.
+/// A compose file, with the keys that these tests read. `docker-compose config` checks all keys.
 #[derive(Debug, Deserialize)]
 pub struct Compose {
     pub services: BTreeMap<String, Container>,
@@ -87,14 +87,14 @@ pub fn production() -> Compose {
     read("docker-compose.yml")
 }
 
-/// One of the files that go over it.
+/// Returns one of the files that are used on top of it.
 #[track_caller]
 pub fn read(name: &str) -> Compose {
     serde_saphyr::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 impl Compose {
-    /// The container of this name.
+    /// Returns the container of this name.
     #[track_caller]
     pub fn container(&self, name: &str) -> &Container {
         self.services.get(name).unwrap_or_else(|| panic!("there is no container `{name}`"))

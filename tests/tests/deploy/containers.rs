@@ -1,4 +1,4 @@
-//! The rules that every container of production keeps.
+//! The rules for every container of production.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::compose::{Compose, SERVICES, by_default, production, read};
 use crate::{program, repository, text};
 
-/// The stores that belong to each service alone.
+/// The stores of each service, which no other service uses.
 const STORES: [(&str, &[&str]); 5] = [
     ("users", &["users-postgres", "users-cache", "users-intake"]),
     ("famous-news", &["famous-news-postgres", "famous-news-mongo"]),
@@ -98,7 +98,7 @@ fn a_container_runs_unprivileged_with_a_read_only_file_system_and_checks_its_own
         let url = format!("http://127.0.0.1:{}", listen.trim_start_matches("0.0.0.0:"));
         let check = service.healthcheck.as_ref().map(|check| check.test.clone());
         assert_eq!(check, Some(["CMD", "portal", "healthcheck", &url].map(str::to_owned).to_vec()), "{name}");
-        // Nothing of the host, nothing that outlives it: what a service keeps is in its stores.
+        // No mount of the host and no volume: a service keeps its data in its stores.
         assert_eq!(service.volumes, Vec::<String>::new(), "{name}");
     }
     let gateway = compose.container("gateway");
@@ -148,7 +148,7 @@ fn only_its_own_service_can_reach_a_store() {
     assert_eq!(
         reachable(&compose, "gateway"),
         ["users", "orchestrator", "recommendations"].into(),
-        "the sections are asked over the broker, and never by the gateway"
+        "the sections are called over the broker, and never by the gateway"
     );
 }
 
@@ -184,7 +184,7 @@ fn every_named_part_is_defined_and_every_defined_part_is_named() {
                 None => drop(volumes.insert(source.to_owned())),
             }
         }
-        // What is read from a secret's file is a secret that this container was given.
+        // A variable that names the file of a secret is only valid if the container has that secret.
         let words = container.environment.values().chain(&container.command);
         for path in words.filter(|word| word.starts_with("/run/secrets/")) {
             let secret = path.trim_start_matches("/run/secrets/").to_owned();
@@ -270,7 +270,7 @@ fn the_files_hold_no_secret() {
         ["docker-compose.yml", "docker-compose.test.yml", "docker-compose.consoles.yml", "nginx/gateway.env"]
     {
         for line in text(name).lines().filter(|line| !line.trim_start().starts_with('#')) {
-            // A password is said by the name of its file, and an address that holds one by its own.
+            // A password is set by the path of a file. So is an address that contains a password.
             let lower = line.to_ascii_lowercase();
             let tells = lower.contains("password: ") && !lower.contains("{ file: secrets/")
                 || lower.contains("password=");

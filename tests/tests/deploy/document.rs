@@ -1,4 +1,4 @@
-//! The documents that the gateway shows: nginx serves files, and they must say what the code says.
+//! The documents that the gateway serves as files. They must be those that the code generates.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ async fn documents() -> Vec<Document> {
     portal::documents::all(&api, &bus).expect("all documents")
 }
 
-/// Every file below a folder, by its path from there.
+/// Collects every file below a folder, with its path relative to it.
 fn files(folder: &Path, from: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
@@ -37,7 +37,7 @@ async fn the_documents_of_the_gateway_are_those_of_the_code() {
         .collect();
     assert!(
         old.is_empty(),
-        "{old:?} of nginx/html are not what the code says any more; to renew them: cargo run -p portal -- documents nginx/html"
+        "{old:?} in nginx/html differ from the code. Generate them: cargo run -p portal -- documents nginx/html"
     );
     let mut there = BTreeSet::new();
     files(&folder, &folder, &mut there);
@@ -53,7 +53,7 @@ async fn the_gateway_serves_every_document_with_its_kind_its_headers_and_its_met
         let path = document.path.as_str();
         let answer = client.get(path).send().await.expect_status(200);
         assert_eq!(answer.header("content-type"), Some(document.kind), "{path}");
-        assert!(answer.body == document.plain().expect("its bytes"), "{path} is another text");
+        assert!(answer.body == document.uncompressed().expect("its bytes"), "{path} is another text");
         for name in ["etag", "x-request-id", "content-security-policy"] {
             assert!(answer.header(name).is_some(), "{path} has no {name}");
         }

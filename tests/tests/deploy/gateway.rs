@@ -1,4 +1,4 @@
-//! The gateway under test, as these tests ask it.
+//! The gateway under test, with the requests of these tests.
 
 pub use system_tests::gateway::{Gateway, Settings, UNREACHABLE, documented, templates};
 
@@ -9,7 +9,7 @@ pub fn in_front_of(upstream: &Upstream) -> Settings {
     Settings::new().with("GATEWAY_USERS", &upstream.server("max_fails=0"))
 }
 
-/// The status of a raw answer.
+/// Returns the status of a raw answer.
 #[track_caller]
 pub fn status(answer: &str) -> u16 {
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());

@@ -5,8 +5,8 @@ use crate::upstream::{Upstream, answer};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Every name under which some proxy hands an identity on, and every way to mean another request than the one
-/// that was checked.
+/// All headers in which a proxy may pass an identity on, or which may make a service read another request
+/// than the one that was checked.
 const FORGED: [&str; 30] = [
     "X-User-Id",
     "X-User",
@@ -51,7 +51,7 @@ async fn an_identity_that_a_client_claims_in_a_header_reaches_no_service() {
             for name in FORGED {
                 call = call.header(name, "forged");
             }
-            // With an underscore it would be the same name to some.
+            // Some servers treat an underscore in a name like a hyphen.
             call = call.header("X_User_Id", "forged");
             call = if token { call.token("t") } else { call };
             call.send().await.expect_status(200);
@@ -99,7 +99,7 @@ async fn a_request_has_one_id_for_the_client_the_service_and_the_log() {
     assert_eq!(answer.header("x-request-id"), Some("order-7.a:b_c"));
     assert_eq!(users.last().header("x-request-id"), Some("order-7.a:b_c"));
 
-    // One that was made here is that of the trace, which begins here too.
+    // A new id is that of the trace, which begins at the gateway too.
     let answer = gateway.client().get("/users/v1/x").send().await;
     let id = answer.header("x-request-id").expect("every answer has an id").to_owned();
     assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");

@@ -3,11 +3,11 @@
 use crate::gateway::{Gateway, Settings, UNREACHABLE};
 use crate::upstream::{Breaking, Upstream, answer};
 
-/// Both reads (from the cache's side and with a token) and both kinds of writes.
+/// The two kinds of reads (cached and with a token) and the two kinds of writes.
 const METHODS: [&str; 3] = ["GET", "PUT", "DELETE"];
 
 fn two(first: &str, second: &Upstream) -> Settings {
-    // A backup is asked when the first can't be: so the order is the test's and not that of a round.
+    // A backup is only used if the first instance fails, so the test decides the order and not the balancer.
     Settings::new().with("GATEWAY_USERS", &format!("{first} {}", second.server("backup")))
 }
 
@@ -29,7 +29,7 @@ async fn instances_take_turns() {
 async fn an_instance_that_has_ended_costs_no_request_not_even_a_write() {
     let other = Upstream::plain().await;
     let gateway = Gateway::start(two(UNREACHABLE, &other)).await;
-    // Nothing was sent to the one that is gone, so asking the other repeats nothing.
+    // The instance that is down has received nothing, so asking the other one repeats no request.
     for method in METHODS.into_iter().chain(["POST", "PATCH"]) {
         let call = gateway.client().request(method.parse().expect("a method"), "/users/v1/x");
         call.send().await.expect_status(200);
@@ -122,7 +122,7 @@ async fn an_instance_that_failed_gets_no_requests_for_a_while() {
     for _ in 0..5 {
         gateway.client().get("/users/v1/x").token("t").send().await.expect_status(200);
     }
-    // A write would have been lost on it.
+    // A write that was sent to it would have been lost.
     gateway.client().post("/users/v1/x").send().await.expect_status(200);
     assert_eq!((breaking.connections(), other.count()), (1, 6));
 }

@@ -11,7 +11,7 @@ use crate::upstream::Upstream;
 #[ignore = "needs nginx"]
 async fn a_burst_is_served_without_delay_and_a_client_over_its_rate_gets_429_with_retry_after() {
     let users = Upstream::plain().await;
-    // One a minute, so that a slow test gets no request back.
+    // One request a minute, so that a slow test does not get a request back.
     let settings = in_front_of(&users).with("GATEWAY_RATE", "1r/m").with("GATEWAY_BURST", "3");
     let gateway = Gateway::start(settings).await;
     for _ in 0..4 {
@@ -20,7 +20,7 @@ async fn a_burst_is_served_without_delay_and_a_client_over_its_rate_gets_429_wit
     let answer = gateway.client().get("/users/v1/x").send().await.expect_problem(429, "too_many_requests");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(answer.json()["instance"], "/users/v1/x");
-    // A claimed address is not another client.
+    // An address that the client claims does not make it another client.
     let call = gateway.client().get("/users/v1/x").header("x-forwarded-for", "203.0.113.9");
     call.send().await.expect_problem(429, "too_many_requests");
     // Preflights count too.
@@ -88,7 +88,7 @@ async fn exactly_the_costly_routes_of_the_services_have_the_limit_of_costly_rout
     }
     let head = gateway.client().request(Method::HEAD, "/news/v1/sports/x/diff").send().await;
     assert_eq!(head.expect_status(429).header("retry-after"), Some("1"));
-    // To ask for the methods of an address is not costly.
+    // An OPTIONS request is not costly.
     let options = gateway.client().request(Method::OPTIONS, "/news/v1/sports/x/diff").send().await;
     options.expect_status(200);
 }

@@ -1,4 +1,4 @@
-//! The gateway's own errors: each a problem (RFC 9457) with a stable code, whatever went wrong.
+//! The gateway's own errors: each is a problem (RFC 9457) with a stable code.
 
 use serde_json::Value;
 use system_tests::access::every_row;
@@ -6,7 +6,7 @@ use system_tests::access::every_row;
 use crate::gateway::{Gateway, Settings, in_front_of, problem, status};
 use crate::upstream::{Upstream, answer};
 
-/// Fails where this is not the whole of a problem.
+/// Asserts that this is a complete problem.
 #[track_caller]
 fn whole(found: &Value, status: u16, code: &str, instance: &str) {
     assert_eq!((&found["status"], &found["code"]), (&status.into(), &code.into()), "{found}");
@@ -38,7 +38,7 @@ async fn a_method_that_no_route_has_is_405_with_allow() {
     for method in ["TRACE", "PROPFIND", "get", "BREW"] {
         let request = format!("{method} /users/v1/x HTTP/1.1\r\nHost: portal\r\nConnection: close\r\n\r\n");
         let answer = gateway.raw(request.as_bytes()).await;
-        // nginx itself reads only capital letters as a method.
+        // nginx accepts only capital letters as a method.
         if method == "get" {
             whole(&problem(&answer), 400, "bad_request", "/");
         } else {
@@ -149,7 +149,7 @@ async fn requests_that_are_not_http_or_ambiguous_reach_no_service() {
         ("GET /users/v1/ HTTP/7.1\r\nHost: portal\r\n\r\n".to_owned(), "http_version_not_supported"),
         ("GET /users/v1/ HTTP/1.1\r\nConnection: close\r\n\r\n".to_owned(), "bad_request"),
         ("GET /users/v1/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), "bad_request"),
-        // With two lengths, the two ends of a chain could see two requests instead of one.
+        // With two lengths, the gateway and the service could read the bytes as different requests.
         (format!("{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), "bad_request"),
         (format!("{head}Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcd"), "bad_request"),
         (format!("{head}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), "not_implemented"),
@@ -199,14 +199,16 @@ async fn the_problems_of_a_service_pass_unchanged() {
 #[tokio::test]
 #[ignore = "needs nginx"]
 async fn a_page_of_another_origin_can_read_the_gateways_refusal_if_it_could_read_the_response() {
-    let desk = "https://desk.example.org";
+    let editors = "https://editors.example.org";
     let users = Upstream::plain().await;
-    let settings = in_front_of(&users).with("GATEWAY_WRITING_ORIGINS", &format!("{desk} {desk};"));
+    let settings = in_front_of(&users).with("GATEWAY_WRITING_ORIGINS", &format!("{editors} {editors};"));
     let gateway = Gateway::start(settings).await;
     let client = gateway.client();
-    for (origin, reads, writes) in
-        [(desk, Some("*"), Some(desk)), ("https://evil.example", Some("*"), None), ("null", Some("*"), None)]
-    {
+    for (origin, reads, writes) in [
+        (editors, Some("*"), Some(editors)),
+        ("https://evil.example", Some("*"), None),
+        ("null", Some("*"), None),
+    ] {
         let large = client.post("/users/v1/").body(vec![b'x'; (1 << 20) + 1]);
         for (call, status, expected) in [(client.get("/nowhere"), 404, reads), (large, 413, writes)] {
             let answer = call.header("origin", origin).send().await.expect_status(status);

@@ -1,4 +1,4 @@
-//! The table of routes: which address goes where, and what the service sees of it.
+//! The table of routes: the service of each address, and the path that the service gets.
 
 use testkit::Client;
 
@@ -150,7 +150,7 @@ async fn what_is_for_operators_is_not_there_in_any_spelling() {
         assert_eq!((status(&answer), problem(&answer)["code"].as_str()), (404, Some("not_found")), "{path}");
     }
     assert_eq!(users.count(), 0);
-    // Words that only look alike are the service's.
+    // Similar words belong to the service.
     gateway.client().get("/users/v1/metricsandmore").send().await.expect_status(200);
 }
 
@@ -185,7 +185,7 @@ async fn an_encoded_slash_stays_encoded_and_dot_segments_are_refused() {
         );
     }
     assert_eq!(users.count(), 0);
-    // Dots in a name or in a query are nothing special.
+    // Dots inside a name or a query have no special meaning.
     assert_eq!(path_seen(gateway.client(), "/users/v1/a..b?next=/../x", &users).await, "/a..b?next=/../x");
     // A prefix in another spelling is not a prefix, so that the gateway and the service always read an
     // address in the same way.

@@ -9,7 +9,7 @@ use testkit::Folder;
 use crate::compose::{SERVICES, production};
 use crate::repository;
 
-/// Makes the secrets of a fleet in this folder.
+/// Creates the secrets of a fleet in this folder.
 pub fn make(folder: &Path) {
     let output =
         Command::new(repository("deploy/secrets.sh")).arg(folder).output().expect("the script can be run");
@@ -40,7 +40,7 @@ fn the_script_creates_every_secret_of_the_containers_and_keeps_existing_ones() {
     assert_eq!(different.len(), before.len(), "two secrets are the same");
     make(folder.path());
     for (name, before) in production().secrets.keys().zip(before) {
-        // The broker's has a new salt each time.
+        // The broker's secret has a new salt each time.
         if name != "rabbitmq_definitions" {
             assert_eq!(read(&folder, name), before, "{name}");
         }

@@ -150,7 +150,7 @@ impl Drop for Breaking {
     }
 }
 
-/// An answer in JSON; `control` is its Cache-Control, empty for none.
+/// Returns an answer in JSON. `control` is its Cache-Control; an empty one is left out.
 pub fn answer(status: u16, control: &str, body: &str) -> Response<Body> {
     let mut builder = Response::builder().status(status).header("content-type", "application/json");
     if !control.is_empty() {

@@ -141,12 +141,12 @@ impl Readers {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut tasks = JoinSet::new();
         let (client, token, articles) = (world.client().clone(), token.to_owned(), articles.to_vec());
-        let (told, count) = (stop.clone(), answered.clone());
+        let (stopped, count) = (stop.clone(), answered.clone());
         tasks.spawn(async move {
             let mut turn = interval(PACE / 4);
             for id in articles.iter().cycle() {
                 turn.tick().await;
-                if told.load(Ordering::SeqCst) {
+                if stopped.load(Ordering::SeqCst) {
                     break;
                 }
                 let path = format!("/news/v1/famous/{id}");

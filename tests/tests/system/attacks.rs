@@ -1,4 +1,5 @@
-//! The memory of one process during every attack that once filled it. Lists of long texts are in `memory.rs`.
+//! The memory of one process during every attack that once exhausted it. Lists of long texts are in
+//! `memory.rs`.
 
 use std::io::Write;
 use std::time::Duration;
@@ -23,7 +24,7 @@ const MIB: u64 = 1024 * 1024;
 /// The largest response to a refused request of at most 2 kB, in bytes.
 const MAX_REFUSAL: usize = 64 * 1024;
 
-/// The limits of requests are off here, so that every resource has to be bounded on its own.
+/// The limits of requests are off here, so every other bound has to hold without them.
 async fn memory_stays_under_the_bound_of_the_container_through_every_attack(shape: Shape) {
     let mut world = World::alone(shape).await;
     let watch = MemoryWatch::start(world.portal().process().id());
@@ -75,7 +76,7 @@ async fn open_streams_that_take_nothing(world: &World) {
     assert!(ended.is_ok(), "a connection whose streams make no progress was kept");
 }
 
-/// Opens 140 streams with a window of nothing and reads frames until the portal ends the connection.
+/// Opens 140 streams with a window of zero bytes, and reads frames until the portal closes the connection.
 async fn take_nothing(address: &str) {
     let mut stream = TcpStream::connect(address).await.expect("connects");
     let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();

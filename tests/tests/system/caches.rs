@@ -46,7 +46,7 @@ fn seen(answer: &Response, caller: Option<&Account>, author: &Account) -> usize 
     usize::from(shows)
 }
 
-/// Reads everything some times over and gives how often the draft was shown.
+/// Requests every list several times. Returns how often a response contained the draft.
 async fn read(door: Client, caller: Option<Account>, author: Account, addresses: [String; 9]) -> usize {
     let mut times_visible = 0;
     for _ in 0..ROUNDS {
@@ -79,7 +79,7 @@ async fn a_draft_is_in_no_shared_cache_and_visible_to_no_reader_while_its_author
         let (door, caller) = everybody[number].clone();
         read(door, caller, author.clone(), addresses(&id))
     });
-    // Each change is announced to every replica, and takes out what they keep.
+    // Each change is published to every replica, which then evicts the answers that show the article.
     let changes = async {
         for version in 1..=ROUNDS {
             let body = json!({"content": format!("{DRAFT}, the {version}. time.")});
@@ -113,7 +113,8 @@ impl Watch {
         Self { replica: replica.clone(), address: address.to_owned(), revised, taken_back }
     }
 
-    /// An answer and what it shows: the old text, the new one, the rumour.
+    /// Requests the address once. Returns the answer, and whether it shows the old text, the new text and the
+    /// draft.
     async fn look(&self) -> (Response, [bool; 3]) {
         let answer = self.replica.get(&self.address).send().await;
         assert!(matches!(answer.status, 200 | 404), "{answer}");
@@ -127,7 +128,8 @@ impl Watch {
         (answer, [old, new, rumour])
     }
 
-    /// Looks until the replica keeps an answer, and then that one says what it should.
+    /// Requests the address until the answer comes from the cache of the replica, and then checks that
+    /// answer.
     async fn keeps(&self, what: &str, shows: [bool; 3]) {
         wait_until(what, PATIENCE, || async {
             let (answer, times_visible) = self.look().await;
@@ -143,9 +145,12 @@ fn is_kept(answer: &Response) -> bool {
 }
 
 async fn what_is_revised_or_taken_back_is_so_at_every_replica_and_never_again_as_it_was(shape: Shape) {
-    // Nothing is asked for again because it is old: what changes, changes because it was announced.
-    let settings =
-        [("ORCHESTRATOR__CACHE__FRESH_MS", "60000"), ("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")];
+    // The answers stay fresh for a minute, so a changed answer shows that an event has invalidated the old
+    // one.
+    let settings = [
+        ("ORCHESTRATOR__CACHE__FRESH_MS", "60000"),
+        ("ORCHESTRATOR__SECTIONS__SECTION_DEADLINE_MS", "10000"),
+    ];
     let world = World::doubled(shape, &settings).await;
     let admin = world.admin().await;
     let revised = world.published_and_visible("sports", OLD, &["cup"], &admin).await;

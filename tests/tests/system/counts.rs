@@ -19,7 +19,7 @@ scenarios! {
         what_is_counted_is_on_the_internal_port_and_not_on_the_gateways;
 }
 
-/// Metrics that appear in one shape alone, with the reason.
+/// Metrics that appear in one shape only, with the reason.
 const ONLY_IN_ONE_PROCESS: [(&str, &str); 4] = [
     ("bus_redelivered_total", "a file can be kept busy from outside"),
     ("bus_dead_total", "a poison message can be written into a file"),
@@ -92,7 +92,6 @@ async fn what_is_described_is_counted_and_what_is_counted_is_described(shape: Sh
     scrape.is_what_is_described(&described(), &elsewhere);
 }
 
-/// Registers, logs in well and badly, publishes, reads, and looks at the front page.
 /// Lets the portal publish an article at its scheduled time.
 async fn publish_on_schedule(world: &World, admin: &Account) {
     let draft = world.draft("sports", "Soon", &["story"], admin).await;
@@ -106,6 +105,7 @@ async fn publish_on_schedule(world: &World, admin: &Account) {
     .await;
 }
 
+/// Registers, logs in with a right and a wrong password, publishes, reads, and requests the front page.
 async fn use_every_service(world: &World) {
     let admin = world.admin().await;
     let wrong = json!({"email": ADMIN, "password": "not the right one"});
@@ -117,7 +117,8 @@ async fn use_every_service(world: &World) {
     }
     publish_on_schedule(world, &admin).await;
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
-    // The sections have 300 ms each, and on a busy machine the first question of a young portal takes longer.
+    // The front page waits 300 ms for each section. On a busy machine, the first request of a new portal
+    // takes longer.
     wait_until("a front page", PATIENCE, || async {
         let home = world.client().get("/news/v1/home").token(&reader.token);
         home.send().await.is_success().then_some(())
@@ -189,7 +190,7 @@ async fn what_only_one_process_shows(world: &mut World, internal: &Client) {
     .expect("it is written");
     file.close().await.expect("the file closes");
     wait_until("a dead letter", PATIENCE, || async {
-        // What was written past the bus rings no bell: it is found when the next message comes.
+        // A row that was written without the store wakes no relay: the relay finds it with the next message.
         read(world, "sports", &id, &reader).await;
         counted("bus_dead_total").await.then_some(())
     })
@@ -248,12 +249,12 @@ fn described() -> BTreeMap<String, (String, BTreeSet<String>)> {
     rows.map(row).collect()
 }
 
-/// One look at the metrics of a portal, or several.
+/// The metrics of a portal in one or several scrapes.
 #[derive(Default)]
 struct Scrape {
     /// Kinds by name.
     kinds: BTreeMap<String, String>,
-    /// Series: the name as it stands in the line, the names of its labels, the value.
+    /// Series: the name in the line, the names of its labels, the value.
     series: Vec<(String, BTreeSet<String>, f64)>,
 }
 
@@ -272,7 +273,7 @@ impl Scrape {
             } else if !line.is_empty() && !line.starts_with('#') {
                 let (series, value) = line.rsplit_once(' ').expect("a value");
                 let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-                // The values of our labels hold neither quotes nor commas.
+                // The values of our labels contain neither quotes nor commas.
                 let labels =
                     labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
                 self.series.push((name.to_owned(), labels.collect(), value.parse().expect("a number")));
@@ -299,9 +300,9 @@ impl Scrape {
             let value = if kind == "histogram" { self.sum(&format!("{name}_count")) } else { self.sum(name) };
             let there = match kind.as_str() {
                 "gauge" => self.kinds.contains_key(name),
-                // In whole seconds, and a young process has none.
+                // In whole seconds, so it is 0 for a new process.
                 _ if name == "process_cpu_seconds_total" => self.kinds.contains_key(name),
-                // Only a log whose reader fails loses lines; `outputs.rs` has such readers.
+                // Only a log whose reader fails loses lines; `outputs.rs` tests that.
                 _ if name == "log_lines_lost_total" => true,
                 _ => value > 0.0,
             };

@@ -1,4 +1,5 @@
-//! kill -9 at seeded moments. The oracle is the client's own list of what was acknowledged with a 2xx.
+//! kill -9 at moments that a seed determines. The client's list of writes that were acknowledged with a 2xx
+//! is compared with the portal afterwards.
 
 use std::time::Duration;
 
@@ -22,12 +23,12 @@ async fn killed_at_seeded_moments_the_portal_has_every_acknowledged_write_once(s
     let mut world = World::new(shape).await;
     let mut chance = random(SEED);
     let mut ledger = Ledger::default();
-    // The token stays valid for every later process.
+    // The token stays valid after each restart.
     let admin = world.admin().await;
     for round in 0..moments {
         let writers = Writers::start(&world, &admin, &format!("c{round}"), 4, NO_PAUSE);
-        // A moment is a number of writes and a short time. On a busy machine it comes later, which is just as
-        // good.
+        // A moment is a number of writes and a short time. On a busy machine it comes later, which does not
+        // matter.
         writers.wait_for_rounds(chance.random_range(1..8)).await;
         wait_for_moment(Duration::from_millis(chance.random_range(0..40))).await;
         world.kill9();

@@ -68,7 +68,7 @@ async fn published_of(world: &World, author: &Account, title: &str, admin: &Acco
     path
 }
 
-/// Asks until the orchestrator says this of where its answer comes from.
+/// Requests until the orchestrator names this source of its answer.
 async fn from_the_cache(world: &World, path: &str, status: &str) -> Response {
     wait_until("an answer from the cache", PATIENCE, || async {
         let answer = world.client().get(path).send().await;
@@ -101,7 +101,7 @@ async fn cached_responses_of_an_unavailable_section_are_served_until_they_name_a
     }
     let unread = world.client().get(&other).send().await;
     assert!(matches!(unread.status, 503 | 504) && !unread.code().is_empty(), "{unread}");
-    // Fresh news of two sections is better than old news of three.
+    // New articles of two sections are better than old articles of three.
     let mixed = world.client().get("/news/v1/all?limit=5").send().await.expect_status(200).json();
     assert_eq!((&mixed["partial"], &mixed["missing"]), (&json!(true), &json!(["sports"])));
 

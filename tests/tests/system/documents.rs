@@ -24,7 +24,7 @@ async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {
     for document in documents().await {
         let path = document.path.as_str();
         let answer = client.get(path).send().await.expect_status(200);
-        assert!(answer.body == document.plain().expect("its bytes"), "{path} is another text");
+        assert!(answer.body == document.uncompressed().expect("its bytes"), "{path} is another text");
         let policy = if path.starts_with("/docs/") { POLICY_OF_DOCS } else { POLICY_OF_PAGES };
         for (name, value) in [
             ("content-type", document.kind),
@@ -35,7 +35,7 @@ async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {
         ] {
             assert_eq!(answer.header(name), Some(value), "{path}: {name}");
         }
-        let kept = if document.packed {
+        let kept = if document.is_compressed {
             "public, max-age=3600"
         } else {
             "public, max-age=5, stale-while-revalidate=30, stale-if-error=3600"
@@ -52,7 +52,7 @@ async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {
     for (path, to) in [("/docs", "/docs/"), ("/problems", "/problems/")] {
         assert_eq!(client.get(path).send().await.expect_status(308).header("location"), Some(to));
     }
-    // The bare address, until the site takes its place.
+    // The bare address redirects to this page until the portal has a site.
     for (method, status) in [("GET", 303), ("HEAD", 303), ("OPTIONS", 204), ("POST", 405), ("DELETE", 405)] {
         let call = client.request(method.parse().expect("a method"), "/");
         let answer = call.send().await.expect_status(status);
@@ -64,7 +64,7 @@ async fn every_document_is_served_as_the_code_generates_it(shape: Shape) {
     client.get("/problems/no_such_code").send().await.expect_problem(404, "not_found");
 }
 
-/// A refusal of many kinds each: from the gateway, the edge, the guard, the extractors, the rules and the
+/// Provokes refusals of many kinds: from the gateway, the edge, the guard, the extractors, the rules and the
 /// stores.
 async fn refusals(world: &World) -> Vec<Response> {
     let client = world.client();

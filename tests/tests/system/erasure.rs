@@ -72,13 +72,13 @@ async fn lives(world: &World, admin: &Account, number: u32) -> Person {
     Person { account, canaries: vec![name, earlier, email], label }
 }
 
-/// The files that still hold something of these people, as far as `data` is the folder of the portal.
+/// Returns the files that still contain texts of these people, for files in the folder of the portal.
 fn traces(data: &Path, people: &[Person]) -> Vec<String> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(data).expect("the folder is there") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        // A log can go while we look.
+        // A log may be deleted during the search.
         let Ok(bytes) = std::fs::read(&path) else { continue };
         let text = String::from_utf8_lossy(&bytes);
         // The label of an article stays in the section's files. The person who has read it does not.
@@ -151,7 +151,7 @@ async fn within_a_minute_of_an_erasure_no_file_holds_anything_of_the_person(shap
     }
     until_true(&mut world, &people).await;
     let output = world.output();
-    // And it stays so after a stop in order, which writes logs into their files.
+    // It stays so after an orderly stop, which writes logs into their files.
     world.stop().await;
     assert_eq!(traces(&data, &people), Vec::<String>::new());
     // The log never contained any of it.
@@ -212,7 +212,7 @@ async fn each_service_sends_a_receipt_for_an_erasure_and_the_erased_person_sees_
     }
 }
 
-/// Pages that a server has freed are its own matter (decision 26). This is about rows and documents.
+/// Freed pages of a server may still contain old data (decision 26). This test searches rows and documents.
 async fn within_a_minute_of_an_erasure_no_row_on_a_server_holds_anything_of_the_person(shape: Shape) {
     let mut world = World::new(shape).await;
     let admin = world.admin().await;

@@ -1,4 +1,4 @@
-//! The front page, from what a reader read to what they find there.
+//! The front page: what a reader reads decides what it suggests.
 
 use std::collections::HashSet;
 

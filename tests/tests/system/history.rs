@@ -1,5 +1,5 @@
-//! The past of an article from outside: what it said, the way back, the proof, and commands that are sent
-//! twice.
+//! The history of an article from outside: its versions, the restore, the hash chain, and commands that are
+//! sent twice.
 
 use std::collections::BTreeSet;
 
@@ -98,7 +98,7 @@ async fn a_byte_that_was_changed_in_a_file_is_found_and_named(shape: Shape) {
     let output_text = String::from_utf8_lossy(&whole.stdout).into_owned();
     assert!(output_text.contains("2 articles, 4 versions: all unchanged"), "{output_text}");
 
-    // The second version of the first article.
+    // This is the second version of the first article.
     let file = world.portal().data().join("sports-news.db");
     let mut bytes = std::fs::read(&file).expect("the file");
     let record =
@@ -163,7 +163,7 @@ async fn of_16_parallel_posts_under_one_key_one_creates_a_draft(shape: Shape) {
         }
     }
     assert_eq!(ids.len(), 1);
-    // Another draft of this title, had there been one, would have taken the next slug.
+    // If the retry had created another draft of this title, it would have taken the next slug.
     let next = world.draft("famous", "The one", &["one"], &admin).await;
     assert!(next["slug"].as_str().is_some_and(|slug| slug.len() == "the-one-".len() + 8), "{}", next["slug"]);
 }
@@ -235,7 +235,7 @@ async fn of_posts_to_two_replicas_under_one_key_one_creates_a_draft_and_a_restar
             post(replica, &other).await.expect_problem(422, "idempotency_key_reused");
         }
     }
-    // Another draft of this title, had there been one, would have taken the next slug.
+    // If the retry had created another draft of this title, it would have taken the next slug.
     let next = world.draft("famous", "The one", &["one"], &admin).await;
     assert!(next["slug"].as_str().is_some_and(|slug| slug.len() == "the-one-".len() + 8), "{}", next["slug"]);
 }

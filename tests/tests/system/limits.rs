@@ -40,7 +40,7 @@ async fn clients_that_send_nonsense_or_nothing_are_disconnected_and_affect_no_ot
     let read = tokio::time::timeout(Duration::from_secs(10), nonsense.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection was not closed");
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
-    // "PRI" is how HTTP/2 begins, and so does a client that never goes on.
+    // "PRI" is the beginning of HTTP/2. This client sends nothing else.
     let mut half = silent.pop().expect("one of the silent");
     half.write_all(b"PRI").await.expect("sends");
     for mut stream in [half, silent.pop().expect("another")] {
@@ -88,7 +88,7 @@ async fn silent_connections_do_not_shut_out_other_clients(shape: Shape) {
     }
 }
 
-/// The original's gateway had no keepalive, time-out or limit.
+/// The gateway of the original had no keep-alive, time-out or limit.
 async fn a_connection_serves_many_requests(shape: Shape) {
     let world = World::new(shape).await;
     let address = address_of(&world);
@@ -104,7 +104,7 @@ async fn a_connection_serves_many_requests(shape: Shape) {
 /// In a fleet the gateway admits all of these requests, because this test is about the services' limit.
 /// `deploy/limits.rs` tests the gateway's.
 async fn a_client_that_compares_versions_too_often_gets_retry_after_and_may_still_read(shape: Shape) {
-    // The period is long, so that a slow machine gets no request back meanwhile.
+    // The period is long, so that a slow machine does not return a request to the limit meanwhile.
     let world = World::with(shape, &[("PROCESS__EDGE__THROTTLE__COSTLY", "[\"3/day\"]")]).await;
     let admin = world.admin().await;
     let path = format!("/news/v1/sports/{}", world.published("sports", "The cup", &["cup"], &admin).await);
@@ -112,7 +112,7 @@ async fn a_client_that_compares_versions_too_often_gets_retry_after_and_may_stil
         let same = path.replace("/news/v1", base);
         world.client().get(&format!("{same}/diff?from=2&to=2")).send().await.expect_status(200);
     }
-    // A comparison that finds nothing counts too.
+    // A comparison of versions that do not exist counts too.
     let other = "/news/v1/famous/0190b2c4-0000-7000-8000-000000000000/diff?from=1&to=2";
     world.client().get(other).send().await.expect_problem(404, "not_found");
     // A token does not bypass the limit.
@@ -146,7 +146,7 @@ fn address_of(world: &World) -> String {
     world.client().base().trim_start_matches("http://").to_owned()
 }
 
-/// Reads one answer, as long as it says to be, in small letters.
+/// Reads one answer, up to its Content-Length, in lower case.
 async fn whole_answer(stream: &mut TcpStream) -> String {
     let mut answer = String::new();
     let mut part = [0u8; 4096];

@@ -1,4 +1,4 @@
-//! One trace finds one click in every service, and no secret is found anywhere.
+//! One trace id finds all lines of a request in every service, and no secret is in any line.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,7 +18,7 @@ scenarios! {
 const CONSENT: &str = "0af7651916cd43dd8448eb211c80319c";
 const READ: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Everything of ours, and of the libraries what matters: as much as production allows.
+/// The most detailed filter that production allows: everything of our own modules, warnings of libraries.
 const TALKATIVE: &str =
     "info,chassis=debug,bus=debug,users=debug,news=debug,orchestrator=debug,recommendations=debug";
 
@@ -32,7 +32,7 @@ fn lines_of(world: &World, trace: &str) -> Vec<Value> {
     lines.filter(|line| line["trace_id"] == trace).collect()
 }
 
-/// Waits until each of these services has written this line in this trace, and gives all lines of the trace.
+/// Waits until each of these services has written this line in this trace. Returns all lines of the trace.
 async fn found_in(world: &World, trace: &str, wanted: &[(&str, &str)]) -> Vec<Value> {
     let what = format!("the trace {trace} in {wanted:?}");
     wait_until(&what, PATIENCE, || async {
@@ -78,7 +78,7 @@ async fn one_trace_id_finds_one_click_in_every_service_that_it_reached(shape: Sh
     let wanted = [("users", "answered"), ("recommendations", "a consent was stored")];
     found_in(&world, CONSENT, &wanted).await;
 
-    // What recommendations has forgotten it asks users for.
+    // recommendations asks users again for a consent that it does not have.
     world.lose_tastes().await;
     let reader = login(world.client(), &reader.email, PASSWORD).await;
     let id = world.published("politics", "A vote", &["vote"], &admin).await;
@@ -115,7 +115,7 @@ async fn a_canary_password_appears_in_no_response_no_log_and_no_file(shape: Shap
     for secret in [CANARY, "cora@example.org", &reader.token] {
         assert!(!messages.contains(secret), "a log line holds {secret}");
     }
-    // A fleet's data lies in servers, which store what the contracts of the stores say.
+    // In a fleet, the servers contain the data; the contract suites test what the stores write.
     if shape == Shape::OneProcess {
         no_file_holds(world.portal().data(), CANARY.as_bytes());
     }

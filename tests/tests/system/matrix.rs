@@ -28,7 +28,8 @@ async fn ask(world: &World, row: &Row, subject: &str, caller: Option<&Account>) 
     let method = row.method.parse().expect("a method");
     let call = world.client().request(method, &row.filled(subject));
     let call = caller.iter().fold(call, |call, account| call.token(&account.token));
-    // A body that no route takes: what is let through is refused behind the guard, and changes nothing.
+    // No route accepts this body. So a request that the guard admits is refused by the handler and changes
+    // nothing.
     if row.method == "GET" || row.method == "DELETE" { call } else { call.json(&json!({"no_such_field": 1})) }
         .send()
         .await

@@ -1,5 +1,5 @@
-//! HEAD, OPTIONS and methods that an address does not have. What there is is read from the document: so
-//! routes and document are seen to agree from outside.
+//! HEAD, OPTIONS and methods that an address does not have. The expected methods come from the OpenAPI
+//! document, so the test shows from outside that routes and document agree.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,14 +15,14 @@ scenarios! {
         an_address_that_does_not_exist_has_no_methods;
 }
 
-/// Every method that some address has.
+/// Every method that an address of the portal may have.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-/// Headers that belong to one request, or to the moment at which a cache answered it. A HEAD has all others
-/// in common with its GET.
+/// Headers that differ between two requests, or between two moments of a cache. A HEAD has all other headers
+/// of its GET.
 const OF_ONE_REQUEST: [&str; 8] =
     ["age", "cache-status", "connection", "date", "ratelimit", "set-cookie", "traceparent", "x-request-id"];
 
-/// The paths of the document, each with its methods.
+/// Returns the paths of the document, each with its methods.
 async fn described(world: &World) -> BTreeMap<String, BTreeSet<String>> {
     let document = world.client().get("/openapi.json").send().await.expect_status(200).json();
     let methods = |item: &Value| -> BTreeSet<String> {
@@ -47,7 +47,7 @@ fn filled(path: &str, user: &Account, article: &str) -> String {
     ];
     let path = pairs.iter().fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
     assert!(!path.contains('{'), "{path} has a part that this test does not know");
-    // The words of two versions that are there.
+    // These two versions exist.
     if path.ends_with("/diff") { path + "?from=1&to=2" } else { path }
 }
 
@@ -71,7 +71,7 @@ async fn every_address_of_the_document_has_exactly_the_documented_methods(shape:
         if methods.contains("GET") {
             expected.insert("HEAD".to_owned());
         }
-        // No token is needed to learn the methods.
+        // A client needs no token to request the methods.
         let options = request(&world, "OPTIONS", &address).send().await.expect_status(204);
         assert_eq!(allowed(&options), expected, "{path}");
         assert!(options.body.is_empty(), "{options}");
@@ -89,7 +89,7 @@ async fn every_address_of_the_document_has_exactly_the_documented_methods(shape:
 }
 
 async fn head_returns_the_same_as_get_without_a_body(shape: Shape) {
-    // Alone: a section that is late in one of two answers is a difference of no interest here.
+    // No other portal runs meanwhile: otherwise a section could miss its deadline in one of the two answers.
     let world = World::alone(shape).await;
     let admin = world.admin().await;
     let article = world.published("sports", "A final", &["tennis"], &admin).await;
@@ -100,7 +100,7 @@ async fn head_returns_the_same_as_get_without_a_body(shape: Shape) {
     for (path, _) in readable.collect::<Vec<_>>() {
         let address = filled(&path, &admin, &article);
         for token in [None, Some(admin.token.as_str())] {
-            // Unpacked, so that the length can be compared too.
+            // Without compression, so that the lengths can be compared too.
             let ask = |method| {
                 let call = request(&world, method, &address).header("accept-encoding", "identity");
                 token.iter().fold(call, |call, token| call.token(token))
@@ -114,7 +114,7 @@ async fn head_returns_the_same_as_get_without_a_body(shape: Shape) {
             };
             assert_eq!(names(&get), names(&head), "{path}");
             for name in names(&get) {
-                // A problem holds the id of its request, so two of them are of one length by chance only.
+                // A problem contains the id of its request, so two problems may differ in length.
                 if name != "content-length" || get.status == 200 {
                     assert_eq!(get.header(&name), head.header(&name), "{path}: {name}");
                 }

@@ -32,7 +32,7 @@ fn run(data: &Path, variables: &[(&str, &str)]) -> Output {
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    // The line for a person; what is before it are lines of the log.
+    // The lines before the last one are log lines.
     message.lines().last().unwrap_or_default().to_owned()
 }
 
@@ -40,7 +40,7 @@ fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("it is ours");
 }
 
-/// Every file and folder below, with its mode.
+/// Returns every file and folder below a folder, with its mode.
 fn below(folder: &Path) -> Vec<(PathBuf, bool, u32)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the folder is there") {
@@ -168,7 +168,7 @@ async fn a_health_check_bypasses_proxies(_: Shape) {
     let mut check = Command::new(portal_binary());
     check.args(["healthcheck", portal.url()]).env_remove("no_proxy").env_remove("NO_PROXY");
     for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-        // Nothing listens there.
+        // No program listens on this port.
         check.env(name, "http://127.0.0.1:1");
     }
     let output = check.output().expect("it runs");

@@ -1,4 +1,4 @@
-//! Outputs that take nothing: a full disk, a broken pipe, a reader that has stopped reading.
+//! Outputs that accept nothing: a full disk, a broken pipe, a reader that has stopped reading.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -18,7 +18,7 @@ scenarios! {
 /// The longest time of a start or an orderly stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A portal whose outputs are the test's own, killed at the end.
+/// A portal whose outputs belong to the test. It is killed at the end.
 struct Running {
     child: Child,
     client: Client,
@@ -42,7 +42,7 @@ impl Running {
         running
     }
 
-    /// Asks it to stop, and waits for the end.
+    /// Sends the signal to stop, and waits for the end.
     async fn stop(mut self) {
         let id = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
@@ -93,7 +93,7 @@ async fn a_reader_of_the_log_that_stops_reading_delays_no_request_and_no_stop(_:
     let (reader, log) = std::io::pipe().expect("a pipe");
     let (output_reader, output) = std::io::pipe().expect("a pipe");
     let running = Running::start(output.into(), log.into()).await;
-    // A pipe holds 64 KiB, the queue in the process some thousands of lines.
+    // A pipe contains 64 KiB, and the queue in the process some thousands of lines.
     for _ in 0..100 {
         let requests = (0..100).map(|_| running.client.get("/news/v1/sports/no-such-article").send());
         for answer in futures::future::join_all(requests).await {

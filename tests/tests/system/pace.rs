@@ -1,4 +1,4 @@
-//! Durations, on a machine that does nothing else during a test.
+//! Durations, measured while no other portal of this test process runs.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ async fn with_recommendations_standing_still_a_read_is_as_fast_as_before(shape: 
     read(&world, &id, &reader).await;
     shows(&world, "tennis", &reader).await;
     let (mut before, mut standing) = (Vec::new(), Vec::new());
-    // In turns: whatever else the machine does slows both down.
+    // Measured in turns, so that other work on the machine slows both down.
     for _ in 0..BLOCKS {
         for _ in 0..READS {
             before.push(read(&world, &id, &reader).await);
@@ -73,6 +73,6 @@ async fn with_recommendations_standing_still_a_read_is_as_fast_as_before(shape: 
     }
     let (before, standing) = (median(before), median(standing));
     eprintln!("{shape:?}: a read took {before:?}, with recommendations standing still {standing:?}");
-    // Waiting for it in any way would cost a hundred times as much.
+    // If the request waited for it, it would take a hundred times as long.
     assert!(standing <= before * 2, "{before:?} before, {standing:?} with recommendations standing still");
 }

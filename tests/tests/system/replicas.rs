@@ -14,7 +14,7 @@ scenarios! {
         with_one_of_two_of_each_killed_under_load_no_read_fails_after_a_second_and_no_write_is_lost;
 }
 
-/// A request that failed: when it began, and why.
+/// A request that failed: its start and the reason.
 type Failures = Vec<(Instant, String)>;
 
 async fn with_one_of_two_of_each_killed_under_load_no_read_fails_after_a_second_and_no_write_is_lost(
@@ -52,7 +52,7 @@ async fn with_one_of_two_of_each_killed_under_load_no_read_fails_after_a_second_
     failures.retain(|(began, _)| *began < killed || *began > killed + second);
     assert!(failures.is_empty(), "{} of {requests}: {:?}", failures.len(), failures.first());
     assert!(requests > 100, "there was hardly any load: {requests}");
-    // And the writes go on with what is left.
+    // The writes succeed with the remaining instances.
     writers.wait_for_rounds(4).await;
     writers.finish().await.assert_stored_once(&world).await;
 }

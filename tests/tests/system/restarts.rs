@@ -14,7 +14,7 @@ scenarios! {
 }
 
 const PACE: Duration = Duration::from_millis(5);
-/// The longest time until work of a killed process is done again, such as a delivery that it held.
+/// The longest time until work of a killed process is repeated, such as a message that it was handling.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 async fn killed_while_clients_write(shape: Shape, service: &'static str) -> World {

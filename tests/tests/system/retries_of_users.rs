@@ -74,6 +74,6 @@ async fn of_16_parallel_registrations_under_one_key_one_creates_an_account(shape
     assert_eq!(ids.len(), 1);
     login(world.client(), "ann@example.org", PASSWORD).await;
     let list = world.client().get("/users/v1/all").token(&admin.token).send().await.expect_status(200);
-    // Beside the first admin; the login has seen to it that the store has her.
+    // There is also the first admin. The login before has moved her account into the store.
     assert_eq!(list.header("x-total-count"), Some("2"));
 }

@@ -71,7 +71,8 @@ async fn without_consent_nothing_is_counted(shape: Shape) {
     let (silent, open) = (world.reader("silent").await, world.consenting_reader("open").await);
     let id = world.published("sports", "A final", &["tennis"], &admin).await;
     let article = format!("/news/v1/sports/{id}?min_version=2");
-    // The silent reader reads first: when the open one's label is there, theirs would be too.
+    // The reader without consent reads first. When the label of the other one is visible, theirs would be
+    // visible too.
     world.client().get(&article).token(&silent.token).send().await.expect_status(200);
     world.client().get(&article).token(&open.token).send().await.expect_status(200);
     wait_until("the label of the reader who consented", PATIENCE, || async {
@@ -94,8 +95,8 @@ async fn the_older_prefixes_return_the_same_and_name_their_successors(shape: Sha
     assert_eq!(answer.json(), world.client().get("/news/v1/all/1/10").send().await.json());
     let refused = world.client().get("/v1/users/all").send().await.expect_problem(401, "unauthenticated");
     assert!(refused.header("deprecation").is_some());
-    // Behind nginx a service does not know by which of its two addresses it was asked: it names the one that
-    // stays.
+    // Behind nginx a service does not know which of its two prefixes the client used. It names the one that
+    // is not deprecated.
     let instance = if shape == Shape::OneProcess { "/v1/users/all" } else { "/users/v1/all" };
     assert_eq!(refused.json()["instance"], instance);
     world.client().get("/v1/users/healthcheck").send().await.expect_status(200);

@@ -31,7 +31,7 @@ fn version(answer: &Response) -> Option<u64> {
     answer.header("etag")?.trim_matches(['"', 'v']).parse().ok()
 }
 
-/// Asks for every transition of an article at this version; each is refused like this.
+/// Requests every transition of an article at this version. Each is refused with this status and code.
 async fn refuses(world: &World, path: &str, at: u64, by: &Account, (status, code): (u16, &str)) {
     for what in TRANSITIONS {
         change(world, what, path, at, by).await.expect_problem(status, code);
@@ -53,7 +53,7 @@ async fn an_editor_of_sports_does_everything_there_and_nothing_in_politics(shape
 
     let politics = path("politics", &world.draft("politics", "A law", &["desk"], &admin).await);
     let (there, hidden) = ((403, "role_required"), (404, "not_found"));
-    // Staff of another section may not even know of articles that are not public.
+    // Staff of another section may not even know that an unpublished article exists.
     refuses(&world, &politics, 1, &editor, hidden).await;
     for (seen, what) in (1..).zip(TRANSITIONS) {
         change(&world, what, &politics, seen, &admin).await.expect_status(200);
@@ -65,13 +65,13 @@ async fn an_editor_of_sports_does_everything_there_and_nothing_in_politics(shape
         let call = world.client().post(address).token(&editor.token).json(&body);
         call.send().await.expect_problem(403, "role_required");
     }
-    // Only the admin has changed anything. Here both articles are unpublished.
+    // Only the admin has changed the articles, and both are unpublished now.
     let last = TRANSITIONS.len() as u64 + 1;
     for path in [&politics, &sports] {
         let now = world.client().get(&format!("{path}?min_version={last}")).token(&admin.token).send().await;
         assert_eq!(version(&now.expect_status(200)), Some(last));
     }
-    // Lists of what is not public show what they may change.
+    // Lists of unpublished articles contain those that they may change.
     let drafts = world.client().get("/news/v1/all?state=draft,unpublished&limit=100").token(&editor.token);
     let drafts = drafts.send().await.expect_status(200).json();
     let news = drafts["news"].as_array().expect("a list");

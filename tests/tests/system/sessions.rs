@@ -135,7 +135,7 @@ async fn a_token_of_an_ended_session_cannot_erase_the_account(shape: Shape) {
     let path = format!("/users/v1/{id}");
     let refused = client.delete(&path).token(&found).send().await.expect_problem(401, "invalid_token");
     assert_eq!(refused.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
-    // A body comes through the gateway.
+    // The gateway passes the body of a DELETE on.
     let call = client.delete(&path).token(&own).json(&json!({"current_password": "wrong horse"}));
     call.send().await.expect_problem(403, "wrong_password");
     let call = client.delete(&path).token(&own).json(&json!({"current_password": "another battery"}));

@@ -19,7 +19,7 @@ scenarios! {
         a_healthy_start_writes_no_error;
 }
 
-/// The span of the test, which is the parent of what follows.
+/// The span of the test: the parent of the spans of the portal.
 const TEST: [u8; 8] = *b"thetests";
 
 /// A call in this trace.
@@ -40,7 +40,8 @@ async fn every_service_that_takes_part_in_a_click_exports_its_spans_over_http_an
     let (collector, world) = traced_world(shape).await;
     let reader = world.consenting_reader("odo").await;
     let home = || world.client().get("/news/v1/home").token(&reader.token);
-    // The sections have 300 ms each, and on a busy machine the first question of a young portal takes longer.
+    // The front page waits 300 ms for each section. On a busy machine, the first request of a new portal
+    // takes longer.
     wait_until("a front page", PATIENCE, || async { home().send().await.is_success().then_some(()) }).await;
     in_trace(home(), &TRACE, "01").send().await.expect_status(200);
     let steps = [

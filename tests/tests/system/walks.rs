@@ -1,4 +1,5 @@
-//! Walks through lists by cursor, while others publish and take back, and the portal is killed half way.
+//! Walks through lists by cursor, while other clients publish and unpublish, and the portal is killed half
+//! way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const SECTIONS: [&str; 3] = ["famous", "politics", "sports"];
 /// The numbers of articles of each section that stay unchanged, and that are unpublished and published again.
 const LEFT_ALONE: usize = 8;
 const TOUCHED: usize = 2;
-/// A change by others, at the most.
+/// The longest pause between two changes of other clients.
 const PACE: Duration = Duration::from_millis(20);
 /// The longest time until writes of other clients are acknowledged again.
 const CAUGHT_UP: Duration = Duration::from_secs(30);
@@ -72,7 +73,7 @@ impl Others {
     }
 }
 
-/// Publishes a new article, and unpublishes or publishes the one at `path`. Returns false if a part of it was
+/// Publishes a new article, and unpublishes or publishes the one at `path`. Returns false if one of these was
 /// refused.
 async fn change(
     client: &Client,
@@ -92,13 +93,13 @@ async fn change(
     Ok(call.try_send().await?.is_success())
 }
 
-/// A walk through one list, each page at another door.
+/// A walk through one list. Each page is requested from another address of the portal.
 struct Walk {
     doors: Vec<Client>,
     list: &'static str,
     pages: usize,
     met: Vec<String>,
-    /// Of the page that was read last.
+    /// The cursors of the last page.
     page: Vec<String>,
     next: Option<String>,
     previous: Option<String>,
@@ -137,7 +138,7 @@ impl Walk {
         (self.next, self.previous) = (cursor("next_cursor"), cursor("prev_cursor"));
     }
 
-    /// Turns round on the last page, which counts as met.
+    /// Changes the direction on the last page, whose articles count as seen.
     fn turn(&mut self) {
         self.met.clone_from(&self.page);
     }
@@ -156,8 +157,8 @@ impl Walk {
     }
 }
 
-/// The articles that are published before a walk: the ids of unchanged ones, in all sections and in sports,
-/// and the paths of the rest.
+/// The articles that are published before a walk: the ids of those that do not change, in all sections and in
+/// sports, and the paths of the others.
 #[derive(Default)]
 struct There {
     all: Vec<String>,
@@ -170,7 +171,7 @@ async fn fill(world: &World, admin: &Account) -> There {
     for number in 0..LEFT_ALONE + TOUCHED {
         for section in SECTIONS {
             let id = world.published_and_visible(section, &format!("News {number}"), &["walk"], admin).await;
-            // Those in between, so that a walk meets some of them before and some after the kill.
+            // The articles in between, so that a walk sees some of them before the kill and some after it.
             if number % 5 == 2 {
                 there.touched.push(format!("/news/v1/{section}/{id}"));
                 continue;
@@ -187,13 +188,13 @@ async fn fill(world: &World, admin: &Account) -> There {
 async fn paging_forth_and_back_returns_each_article_once_while_others_write_and_the_portal_is_killed(
     shape: Shape,
 ) {
-    // However slow the machine is, no section shall be missing for it: a walk that has lost one goes on
+    // A slow machine must not make a section miss its deadline: a walk that has lost a section continues
     // without it.
-    let mut world = World::doubled(shape, &[("ORCHESTRATOR__DESKS__SECTION_DEADLINE_MS", "10000")]).await;
+    let mut world = World::doubled(shape, &[("ORCHESTRATOR__SECTIONS__SECTION_DEADLINE_MS", "10000")]).await;
     let admin = world.admin().await;
     let There { all, sports, touched } = fill(&world, &admin).await;
     let others = Others::start(world.client(), &admin, touched);
-    // One through the gateway, and one from replica to replica.
+    // One walk goes through the gateway, and one from replica to replica.
     let gateway = vec![Client::new(&format!("{}/news/v1", world.client().base()))];
     let mut walks = [
         (Walk::begin(gateway, "/all?limit=3").await, &all),

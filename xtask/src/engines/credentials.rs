@@ -1,5 +1,5 @@
-//! Each service has its own user in every engine, and that user touches nothing of another service's: tried
-//! on the real servers, as each of them.
+//! Each service has its own user in every engine, and this user has no access to the data of other services.
+//! The tests try it on the real servers, as each of these users.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -23,7 +23,7 @@ fn site() -> Site {
     Site { runner: place.runner().expect("has its folders"), place, state }
 }
 
-/// The words of the server where it refuses a statement to a role.
+/// Returns the server's message when it refuses a statement of a role.
 fn refused(site: &Site, role: &str, database: &str, statement: &str) -> String {
     let password = site.state.password(&role.replace('_', "-"));
     let error = psql_as(site, role, password, database, statement).expect_err(statement);
@@ -32,43 +32,44 @@ fn refused(site: &Site, role: &str, database: &str, statement: &str) -> String {
 
 #[test]
 #[ignore = "needs postgres"]
-fn a_service_enters_its_own_database_and_no_other() {
+fn a_service_has_access_to_its_own_database_only() {
     let site = site();
     for role in DATABASES {
         let password = site.state.password(&role.replace('_', "-"));
         let own = "begin; create table of_the_test (id int); drop table of_the_test; commit;\n";
         psql_as(&site, role, password, role, own).expect("its own database is open to it");
         for other in DATABASES.into_iter().chain(["postgres", "tests"]).filter(|other| *other != role) {
-            let words = refused(&site, role, other, "select 1;\n");
-            assert!(words.contains("permission denied for database"), "{role} in {other}: {words}");
+            let message = refused(&site, role, other, "select 1;\n");
+            assert!(message.contains("permission denied for database"), "{role} in {other}: {message}");
         }
-        let words = refused(&site, role, role, "create role another;\n");
-        assert!(words.contains("permission denied"), "{words}");
+        let message = refused(&site, role, role, "create role another;\n");
+        assert!(message.contains("permission denied"), "{message}");
     }
 }
 
 #[test]
 #[ignore = "needs ferretdb"]
-fn a_section_touches_its_own_view_and_no_other() {
+fn a_section_has_access_to_its_own_view_only() {
     let site = site();
     for role in DATABASES.into_iter().filter(|role| role.ends_with("_news")) {
         let password = site.state.password(&role.replace('_', "-"));
         let own = format!("create table {role}.of_the_test (id int); drop table {role}.of_the_test;\n");
         psql_as(&site, role, password, "ferretdb", &own).expect("its own schema is open to it");
         for other in DATABASES.into_iter().filter(|other| other.ends_with("_news") && *other != role) {
-            let words = refused(&site, role, "ferretdb", &format!("create table {other}.theft (id int);\n"));
-            assert!(words.contains("permission denied for schema"), "{role} in {other}: {words}");
-            let words = refused(&site, role, "ferretdb", &format!("drop schema {other} cascade;\n"));
-            assert!(words.contains("must be owner"), "{role} in {other}: {words}");
+            let message =
+                refused(&site, role, "ferretdb", &format!("create table {other}.theft (id int);\n"));
+            assert!(message.contains("permission denied for schema"), "{role} in {other}: {message}");
+            let message = refused(&site, role, "ferretdb", &format!("drop schema {other} cascade;\n"));
+            assert!(message.contains("must be owner"), "{role} in {other}: {message}");
         }
     }
-    let words = refused(&site, "users", "ferretdb", "select 1;\n");
-    assert!(words.contains("permission denied for database"), "{words}");
+    let message = refused(&site, "users", "ferretdb", "select 1;\n");
+    assert!(message.contains("permission denied for database"), "{message}");
 }
 
 #[test]
 #[ignore = "needs redis"]
-fn redis_lets_users_at_its_own_keys_and_nobody_in_without_a_name() {
+fn redis_gives_users_its_own_keys_only_and_refuses_anonymous_clients() {
     let site = site();
     let password = site.state.password("users");
     for port in ["redis-cache", "redis-intake"].map(|name| site.state.port(name)) {
@@ -84,10 +85,10 @@ fn redis_lets_users_at_its_own_keys_and_nobody_in_without_a_name() {
             answers
         };
         let login = format!("AUTH users {password}");
-        let said = |command: &str| ask(&[login.clone(), command.to_owned()]).pop().expect("an answer");
-        assert_eq!(said("SET users:of-the-test 1 EX 1"), "+OK\r\n");
+        let reply_to = |command: &str| ask(&[login.clone(), command.to_owned()]).pop().expect("an answer");
+        assert_eq!(reply_to("SET users:of-the-test 1 EX 1"), "+OK\r\n");
         for forbidden in ["SET portal:theft 1", "FLUSHALL", "CONFIG GET *", "KEYS *", "ACL LIST"] {
-            assert!(said(forbidden).starts_with("-NOPERM"), "{forbidden}: {}", said(forbidden));
+            assert!(reply_to(forbidden).starts_with("-NOPERM"), "{forbidden}: {}", reply_to(forbidden));
         }
         assert!(ask(&["GET users:of-the-test".to_owned()])[0].starts_with("-NOAUTH"));
         assert!(ask(&["AUTH users wrong".to_owned()])[0].starts_with("-WRONGPASS"));
@@ -96,7 +97,7 @@ fn redis_lets_users_at_its_own_keys_and_nobody_in_without_a_name() {
 
 #[test]
 #[ignore = "needs rabbitmq"]
-fn a_service_makes_queues_under_its_own_name_and_no_other() {
+fn a_service_declares_queues_under_its_own_name_only() {
     let site = site();
     for service in SERVICES {
         let mut own = Amqp::open(&site, service, VHOST).expect("the service may enter");
@@ -116,11 +117,12 @@ enum Declared {
     Refused,
 }
 
-/// As much of AMQP 0-9-1 as it takes to declare a queue. A driver would make xtask slow to build.
+/// A client of AMQP 0-9-1 that can only declare a queue. A driver would make xtask slow to build.
 struct Amqp(TcpStream);
 
 impl Amqp {
-    /// Logs in and opens a channel; none where the broker doesn't let this user into this virtual host.
+    /// Logs in and opens a channel. Returns `None` if the broker does not give this user access to the
+    /// virtual host.
     fn open(site: &Site, service: &str, vhost: &str) -> Option<Self> {
         let mut amqp = Self(connect(site.state.port("amqp")));
         amqp.0.write_all(b"AMQP\x00\x00\x09\x01").expect("writes");
@@ -140,7 +142,7 @@ impl Amqp {
         Some(amqp)
     }
 
-    /// Declares a queue that is gone with this connection.
+    /// Declares a queue that is deleted when this connection closes.
     fn declare(&mut self, queue: &str) -> Declared {
         const EXCLUSIVE: u8 = 0b100;
         self.send(1, [50, 10], &[&[0, 0], &short(queue)[..], &[EXCLUSIVE, 0, 0, 0, 0]].concat());
@@ -158,7 +160,7 @@ impl Amqp {
         self.0.write_all(&frame).expect("writes");
     }
 
-    /// The class and the method of the next answer.
+    /// Reads the class and the method of the next answer.
     fn answer(&mut self) -> [u8; 2] {
         let mut head = [0; 7];
         self.0.read_exact(&mut head).expect("answers");

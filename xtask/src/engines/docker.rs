@@ -1,7 +1,7 @@
 //! The engines as containers, from the images that docker-compose.yml names. MongoDB is the real one here.
 //!
-//! They are found again by two labels, keep their data in volumes of their own, and lose it when they are
-//! stopped.
+//! Later commands find the containers by two labels. Each container keeps its data in a volume of its own,
+//! which is deleted when the container is stopped.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::place::Place;
-use super::process::nap;
+use super::process::pause;
 use super::site::{PATIENCE, Site, shared_text};
 use super::state::{OWNER, State, TESTS};
 use super::{postgres, probe, programs};
@@ -18,9 +18,9 @@ use crate::step::seconds;
 /// An engine in a container.
 struct Container {
     name: &'static str,
-    /// The image's name in docker-compose.yml, which says the version.
+    /// The name of the image in docker-compose.yml, which pins its version.
     image: &'static str,
-    /// The ports inside, and how they are called outside.
+    /// The ports inside the container, each with its name in `state.json`.
     ports: &'static [(u16, &'static str)],
     environment: fn(&State) -> Vec<(&'static str, String)>,
     arguments: fn(&State) -> Vec<String>,
@@ -83,7 +83,8 @@ const CONTAINERS: [Container; 6] = [
             ]
         },
         arguments: |_| words("--wiredTigerCacheSizeGB 0.25"),
-        // While it is being prepared it listens inside only; the published port is open from the start.
+        // The published port accepts connections from the start, but the server listens on it only after its
+        // preparation.
         ready: |site| exec(site, "mongodb", &["sh", "-c", MONGO_ANSWERS], "").is_ok(),
     },
     Container {
@@ -109,38 +110,38 @@ fn words(text: &str) -> Vec<String> {
     text.split(' ').map(str::to_owned).collect()
 }
 
-fn redis(state: &State, keeping: &str) -> Vec<String> {
+fn redis(state: &State, persistence: &str) -> Vec<String> {
     let users = format!("--user default off --user {TESTS} on >{} ~* &* +@all", state.password(TESTS));
-    [words("redis-server --save"), vec![String::new()], words(keeping), words(&users)].concat()
+    [words("redis-server --save"), vec![String::new()], words(persistence), words(&users)].concat()
 }
 
-/// True where the engines of this place are containers.
+/// Returns true if the engines of this place are containers.
 pub fn is_used(place: &Place) -> bool {
     place.join("containers").exists()
 }
 
-/// Starts the containers that don't run, and returns when all answer.
+/// Starts the containers that don't run, and returns when all of them answer.
 pub fn up(place: Place) -> Result<Site> {
     let docker =
         programs::find("docker").context("there is no container engine: `docker` is not installed")?;
     let answers = Command::new(docker).arg("info").stdout(Stdio::null()).stderr(Stdio::null()).status();
     ensure!(
         answers.is_ok_and(|status| status.success()),
-        "no container engine answers: `docker info` says why"
+        "the container engine does not answer: `docker info` shows the reason"
     );
     let running = place.runner()?.all_running();
     ensure!(
         running.is_empty(),
-        "the engines run as programs of this system: `cargo xtask engines down` first"
+        "the engines already run as programs of this system: run `cargo xtask engines down` first"
     );
     let site = match Site::existing()? {
         Some(site) if !self::running(&place)?.is_empty() => site,
-        _ => Site::settled(place)?,
+        _ => Site::complete(place)?,
     };
     std::fs::write(site.place.join("containers"), "").context("the folder of the engines")?;
     let compose = shared_text("docker-compose.yml")?;
     let here = self::running(&site.place)?;
-    say!("containers: starting; images that are not here yet are fetched first");
+    say!("containers: starting, after downloading the images that are missing");
     let start = Instant::now();
     for container in CONTAINERS.iter().filter(|container| !here.iter().any(|name| name == container.name)) {
         docker_run(&run(container, &site, &compose)?, "")?;
@@ -149,11 +150,11 @@ pub fn up(place: Place) -> Result<Site> {
         while !(container.ready)(&site) {
             ensure!(
                 start.elapsed() < PATIENCE,
-                "{} was not ready within {} s; `docker ps` and `docker logs` say more",
+                "{} was not ready within {} s; `docker ps` and `docker logs` show why",
                 container.name,
                 PATIENCE.as_secs()
             );
-            nap(std::time::Duration::from_millis(200));
+            pause(std::time::Duration::from_millis(200));
         }
         say!("{:<14}up     {:>7}", container.name, seconds(start.elapsed()));
     }
@@ -162,7 +163,7 @@ pub fn up(place: Place) -> Result<Site> {
     Ok(site)
 }
 
-/// The words after `docker` that start a container.
+/// Returns the arguments of `docker` that start a container.
 fn run(container: &Container, site: &Site, compose: &str) -> Result<Vec<String>> {
     let mut run = words("run --detach --init");
     run.extend(["--label".to_owned(), label(&site.place), "--label".to_owned(), engine(container.name)]);
@@ -177,11 +178,11 @@ fn run(container: &Container, site: &Site, compose: &str) -> Result<Vec<String>>
     Ok(run)
 }
 
-/// `postgres:17` of the first line `image: postgres:17`.
+/// Returns `postgres:17` for the first line `image: postgres:17`.
 fn image(compose: &str, name: &str) -> Result<String> {
     let images = compose.lines().filter_map(|line| line.trim().strip_prefix("image: "));
     let found = images.map(str::trim).find(|image| image.split(':').next() == Some(name));
-    found.map(str::to_owned).with_context(|| format!("docker-compose.yml names no image {name}"))
+    found.map(str::to_owned).with_context(|| format!("docker-compose.yml has no image {name}"))
 }
 
 fn label(place: &Place) -> String {
@@ -192,7 +193,7 @@ fn engine(name: &str) -> String {
     format!("portal.engine={name}")
 }
 
-/// The names of the containers that run.
+/// Returns the names of the running containers.
 pub fn running(place: &Place) -> Result<Vec<String>> {
     let filter = format!("label={}", label(place));
     let format = "{{.Label \"portal.engine\"}}".to_owned();
@@ -240,7 +241,7 @@ fn docker_run(arguments: &[String], input: &str) -> Result<String> {
     docker.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = docker.spawn().context("docker can't be run")?;
     if let Some(mut standard_input) = child.stdin.take() {
-        // It fails where docker has ended early; its own words say why.
+        // It fails if docker has ended early; the message of docker says why.
         let _ = std::io::Write::write_all(&mut standard_input, input.as_bytes());
     }
     let Output { status, stdout, stderr } = child.wait_with_output().context("docker")?;

@@ -1,4 +1,4 @@
-//! How the tests find the engines: variables, one URL for each.
+//! The variables by which the tests find the engines, one URL for each.
 
 use super::site::Site;
 use super::state::{OWNER, State, TESTS};
@@ -7,16 +7,16 @@ use super::{docker, install, programs};
 /// The folder of the engines.
 pub const PLACE: &str = "PORTAL_TEST_ENGINES";
 
-/// The program that kills and starts engines: this one.
+/// The path of this program, with which tests kill and start engines.
 pub const XTASK: &str = "PORTAL_TEST_XTASK";
 
-/// Every variable that the tests read, with its value.
+/// Returns all variables that the tests read, with their values.
 pub fn variables(site: &Site) -> Vec<(&'static str, String)> {
     let mut variables = urls(&site.state, docker::is_used(&site.place));
     if let Ok(this) = std::env::current_exe() {
         variables.push((XTASK, this.display().to_string()));
     }
-    // For the tests of what each service may touch, which need every service's password.
+    // The tests of the rights of each service need the passwords of all services.
     if !docker::is_used(&site.place) {
         variables.push((PLACE, site.place.join("").display().to_string()));
     }
@@ -37,7 +37,7 @@ fn urls(state: &State, containers: bool) -> Vec<(&'static str, String)> {
     let url = |scheme: &str, port: &str, rest: &str| {
         format!("{scheme}://{TESTS}:{tests}@127.0.0.1:{}{rest}", state.port(port))
     };
-    // FerretDB hands a client's name on to PostgreSQL; MongoDB keeps its own users.
+    // FerretDB passes the name of a client to PostgreSQL; MongoDB has users of its own.
     let login = if containers { "authSource=admin" } else { "authMechanism=PLAIN" };
     vec![
         ("PORTAL_TEST_POSTGRES_URL", url("postgres", "postgres", &format!("/{TESTS}"))),
@@ -46,7 +46,7 @@ fn urls(state: &State, containers: bool) -> Vec<(&'static str, String)> {
         ("PORTAL_TEST_AMQP_URL", url("amqp", "amqp", &format!("/{TESTS}"))),
         ("PORTAL_TEST_AMQP_MANAGEMENT_URL", url("http", "amqp-management", "")),
         ("PORTAL_TEST_MONGODB_URL", url("mongodb", "mongodb", &format!("/?{login}"))),
-        // The Community edition has roles for nobody: one user, one database.
+        // The Community edition has no roles: one user, one database.
         (
             "PORTAL_TEST_NEO4J_URL",
             format!("neo4j://neo4j:{}@127.0.0.1:{}", state.password(OWNER), state.port("bolt")),
@@ -54,7 +54,7 @@ fn urls(state: &State, containers: bool) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// One line for a shell. No value holds anything that a shell would read as its own.
+/// Returns a line for a shell. No value contains a character that is special in a shell.
 pub fn line(name: &str, value: &str) -> String {
     format!("export {name}='{value}'")
 }

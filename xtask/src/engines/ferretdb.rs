@@ -15,7 +15,7 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     let port = site.state.port("mongodb");
     let mut server = Command::new(program);
     server.current_dir(site.place.folder(engine.name)?).env("FERRETDB_LISTEN", format!("127.0.0.1:{port}"));
-    // Each client has a pool of its own under its own role.
+    // Each client gets a pool of its own, with its own role.
     let database = format!(
         "postgres://127.0.0.1:{}/{FERRETDB}?sslmode=disable&pool_max_conns=20",
         site.state.port("postgres")

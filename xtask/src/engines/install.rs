@@ -1,4 +1,4 @@
-//! What the engines need of this machine: said first, then installed or built, once.
+//! The programs that the engines need: first listed, then installed or built, once.
 
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -15,7 +15,7 @@ use super::site::{read, shared};
 use crate::cargo::variable;
 use crate::step::{say, seconds};
 
-/// A package of Debian's, and how its absence is noticed.
+/// A package of Debian, and the test whether it is missing.
 struct Package {
     name: &'static str,
     why: &'static str,
@@ -25,7 +25,7 @@ struct Package {
 const PACKAGES: [Package; 8] = [
     Package {
         name: "postgresql",
-        why: "accounts, articles, and what FerretDB keeps",
+        why: "accounts, articles, and the data of FerretDB",
         missing: || programs::postgres("initdb").is_none() || programs::postgres("psql").is_none(),
     },
     Package {
@@ -41,13 +41,13 @@ const PACKAGES: [Package; 8] = [
     Package { name: "nginx", why: "the gateway", missing: || programs::find("nginx").is_none() },
     Package {
         name: "openjdk-17-jre-headless",
-        why: "runs Neo4j, the graph of tastes",
+        why: "runs Neo4j, the graph of what readers like",
         missing: || programs::java().is_none(),
     },
-    Package { name: "maven", why: "fetches Neo4j", missing: || programs::find("mvn").is_none() },
+    Package { name: "maven", why: "downloads Neo4j", missing: || programs::find("mvn").is_none() },
     Package {
         name: "golang-go",
-        why: "builds FerretDB, which stands for MongoDB (Go 1.22 or newer)",
+        why: "builds FerretDB, which replaces MongoDB (Go 1.22 or newer)",
         missing: || programs::go().is_none(),
     },
     Package {
@@ -57,8 +57,8 @@ const PACKAGES: [Package; 8] = [
     },
 ];
 
-/// Makes sure that everything is there: packages, the jars of Neo4j, the program of FerretDB, and, if tests
-/// are to come, the programs that check compose files and generate requests. Asks on a terminal.
+/// Installs whatever is missing: packages, the jars of Neo4j, the program of FerretDB. If tests follow, also
+/// the programs that check compose files and generate requests. Asks first if there is a terminal.
 pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     let missing: Vec<_> = PACKAGES.iter().filter(|package| (package.missing)()).collect();
     let for_tests = for_tests.then(|| [Built::compose(place), Built::schemathesis(place)]);
@@ -68,7 +68,7 @@ pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     if missing.is_empty() && builds.is_empty() {
         return Ok(());
     }
-    say!("The engines need what is not here yet:");
+    say!("These programs are missing:");
     for package in &missing {
         say!("  {:<26}{} (system package)", package.name, package.why);
     }
@@ -77,20 +77,20 @@ pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     }
     if !missing.is_empty() {
         let how = apt(&missing.iter().map(|package| package.name).collect::<Vec<_>>())?;
-        agree(yes)?;
+        confirm(yes)?;
         timed("system packages", || install(how))?;
         let still: Vec<_> = missing.iter().filter(|package| (package.missing)()).map(|it| it.name).collect();
         ensure!(
             still.is_empty(),
-            "still missing or too old after the installation: {}. Java {} and Go 1.{} are the oldest that will do; go.dev has newer ones of Go",
+            "still missing or too old after the installation: {}. Java {} and Go 1.{} or newer are needed; go.dev has newer versions of Go",
             still.join(", "),
             programs::JAVA,
             programs::GO
         );
     } else {
-        agree(yes)?;
+        confirm(yes)?;
     }
-    // Both mostly wait for the network; together they take as long as the longer one.
+    // Both mostly wait for the network, so they run at the same time.
     std::thread::scope(|scope| {
         let running: Vec<_> =
             builds.iter().map(|built| scope.spawn(|| timed(built.name, || built.make()))).collect();
@@ -100,12 +100,12 @@ pub fn ensure(place: &Place, yes: bool, for_tests: bool) -> Result<()> {
     })
 }
 
-/// Asks on a terminal; goes on with `--yes`, on a build server and where nobody could answer.
-fn agree(yes: bool) -> Result<()> {
+/// Asks on a terminal. Continues without asking with `--yes`, on a build server, and without a terminal.
+fn confirm(yes: bool) -> Result<()> {
     if yes || variable("CI").is_some() || !std::io::stdin().is_terminal() {
         return Ok(());
     }
-    say("Install and build that? [Y/n] ");
+    say("Install and build them? [Y/n] ");
     std::io::stdout().flush().context("the standard output")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("the standard input")?;
@@ -113,25 +113,26 @@ fn agree(yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// The commands that install packages here; an error that says what to do by hand where there is no way.
+/// Returns the commands that install packages on this system. The error lists what to install by hand.
 fn apt(packages: &[&str]) -> Result<Vec<Command>> {
     let by_hand = format!(
-        "install by hand (names of Debian's packages): {}\nor, where a container engine runs: cargo xtask engines up --docker",
+        "install by hand (the names are those of Debian): {}\nor, with a container engine: cargo xtask engines up --docker",
         packages.join(" ")
     );
     let Some(apt) = programs::find("apt-get") else {
-        bail!("this system has no apt-get, and xtask knows no other way; {by_hand}");
+        bail!("this system has no apt-get, which is the only installer that xtask knows; {by_hand}");
     };
     let as_root = |arguments: &[&str]| -> Result<Command> {
         let mut command = if is_root() {
             Command::new(&apt)
         } else {
-            let sudo = programs::find("sudo").with_context(|| format!("no right to install; {by_hand}"))?;
+            let sudo = programs::find("sudo")
+                .with_context(|| format!("this user may not install packages; {by_hand}"))?;
             let mut command = Command::new(sudo);
             if !std::io::stdin().is_terminal() {
                 command.arg("-n");
             }
-            // sudo forgets the environment.
+            // sudo does not pass the environment on.
             command.args(["env", "DEBIAN_FRONTEND=noninteractive"]).arg(&apt);
             command
         };
@@ -147,7 +148,7 @@ fn install(commands: Vec<Command>) -> Result<()> {
     commands.into_iter().try_for_each(|command| run(command, "the installation"))
 }
 
-/// Runs a command; what it wrote is shown when it fails.
+/// Runs a command, and shows its output if it fails.
 fn run(mut command: Command, what: &str) -> Result<()> {
     let output = command.stdin(Stdio::inherit()).output();
     let output = output.with_context(|| format!("{} can't be run", command.get_program().display()))?;
@@ -166,11 +167,11 @@ fn timed(what: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Something that is made once from files of this repository, and again when one of them has changed.
+/// A program that is built once from files of this repository, and again when one of them changes.
 struct Built {
     name: &'static str,
     why: &'static str,
-    /// Where the files are that it is made from.
+    /// The folder of these files.
     sources: PathBuf,
     files: &'static [&'static str],
     folder: PathBuf,
@@ -192,7 +193,7 @@ impl Built {
     fn ferretdb(place: &Place) -> Self {
         Self {
             name: "ferretdb",
-            why: "a Go module, fetched and compiled in about a minute",
+            why: "a Go module, downloaded and compiled in about a minute",
             sources: shared("xtask/engines/ferretdb"),
             files: &["main.go", "go.mod", "go.sum"],
             folder: place.join("built/ferretdb"),
@@ -203,7 +204,7 @@ impl Built {
     fn compose(place: &Place) -> Self {
         Self {
             name: "docker-compose",
-            why: "checks the compose files in a test; a Go module, fetched and compiled in about two minutes",
+            why: "checks the compose files in a test; a Go module, downloaded and compiled in about two minutes",
             sources: shared("xtask/engines/compose"),
             files: &["go.mod", "go.sum"],
             folder: place.join("built/compose"),
@@ -216,7 +217,7 @@ impl Built {
     fn schemathesis(place: &Place) -> Self {
         Self {
             name: "schemathesis",
-            why: "sends requests that it generates from the OpenAPI document; from PyPI, into a folder of its own",
+            why: "sends requests that it generates from the OpenAPI document; from PyPI, in a folder of its own",
             sources: shared("xtask/engines/schemathesis"),
             files: &["requirements.txt"],
             folder: place.join("built/schemathesis"),
@@ -224,12 +225,12 @@ impl Built {
         }
     }
 
-    /// What it is made from, as one text.
+    /// Returns the text of all these files.
     fn recipe(&self) -> Result<String> {
         self.files.iter().map(|file| read(&self.sources.join(file))).collect()
     }
 
-    /// The recipe is written last: without it, or with another one, whatever lies there is not used.
+    /// Returns true if the result can be used. The recipe is written last, so an unfinished build has none.
     fn is_current(&self) -> bool {
         let made_from = fs::read_to_string(self.folder.join("recipe"));
         matches!((made_from, self.recipe()), (Ok(then), Ok(now)) if then == now)
@@ -254,16 +255,16 @@ fn fetch_neo4j(sources: &Path, folder: &Path) -> Result<()> {
         "dependency:copy-dependencies",
         "-DincludeScope=runtime",
     ]);
-    // Maven would make a `target` folder beside its pom.xml.
+    // Maven would create a folder `target` beside its pom.xml.
     fs::copy(sources.join("pom.xml"), folder.join("pom.xml")).context("pom.xml")?;
     maven.arg(format!("-DoutputDirectory={}", folder.join("lib").display())).current_dir(folder);
-    run(maven, "fetching Neo4j with Maven")
+    run(maven, "downloading Neo4j with Maven")
 }
 
 fn install_schemathesis(sources: &Path, folder: &Path) -> Result<()> {
     let mut python = Command::new(programs::find("python3").context("Python is not installed")?);
     python.args(["-m", "venv"]).arg(folder);
-    run(python, "making a virtual environment of Python")?;
+    run(python, "creating a virtual environment of Python")?;
     let mut pip = Command::new(folder.join("bin/pip"));
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--requirement"]);
     pip.arg(sources.join("requirements.txt"));
@@ -276,24 +277,24 @@ fn go_build(sources: &Path, program: &Path, package: &str) -> Result<()> {
     run(go, "building with Go")
 }
 
-/// Where FerretDB's program is.
+/// Returns the path of FerretDB's program.
 pub fn ferretdb_program(place: &Place) -> PathBuf {
     place.join("built/ferretdb/ferretdb")
 }
 
-/// A docker-compose: the one that was built, else this machine's.
+/// Returns a docker-compose: the one that xtask has built, or the one of this machine.
 pub fn compose_program(place: &Place) -> Option<PathBuf> {
     Some(place.join("built/compose/docker-compose"))
         .filter(|program| program.is_file())
         .or_else(|| programs::find("docker-compose"))
 }
 
-/// The schemathesis that was installed.
+/// Returns the path of schemathesis, if it is installed.
 pub fn schemathesis_program(place: &Place) -> Option<PathBuf> {
     Some(place.join("built/schemathesis/bin/schemathesis")).filter(|program| program.is_file())
 }
 
-/// Where Neo4j's jars are.
+/// Returns the folder of Neo4j's jars.
 pub fn neo4j_jars(place: &Place) -> PathBuf {
     place.join("built/neo4j/lib")
 }
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_built_is_reused_until_what_it_is_made_from_changes() {
+    fn a_build_is_reused_until_its_sources_change() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("source"), "one").expect("writes");
         let built = Built {
@@ -326,10 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn a_build_that_was_cut_off_is_not_used() {
+    fn an_interrupted_build_is_not_used() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("source"), "one").expect("writes");
-        let make = |_: &Path, _: &Path| bail!("cut off");
+        let make = |_: &Path, _: &Path| bail!("interrupted");
         let built = Built {
             name: "thing",
             why: "",

@@ -1,4 +1,4 @@
-//! `cargo xtask engines`: the real servers that the adapters speak to, private to this checkout.
+//! `cargo xtask engines`: the real servers that the adapters are tested against, private to this checkout.
 
 mod account;
 #[cfg(test)]
@@ -34,34 +34,35 @@ pub use rabbitmq::VHOST;
 /// One server.
 #[derive(Debug)]
 pub struct Engine {
-    /// Its name: of its folder, its log, and in every line.
+    /// Its name, also of its folder and its log.
     pub name: &'static str,
     /// The ports it listens on.
     pub ports: &'static [&'static str],
-    /// Its number among those that wait for one another: all of the same chain start in this order.
+    /// The chain of engines that wait for one another. The engines of a chain start in the order of
+    /// `ENGINES`.
     chain: &'static str,
-    /// What asks it to end in good order.
-    goodbye: Signal,
+    /// The signal that stops it in order.
+    stop_signal: Signal,
     start: fn(&Engine, &Site) -> Result<()>,
-    /// What `up` sees to where it runs already, because the files that say so may have changed.
+    /// Work that `up` does if the engine already runs, because the files that it depends on may have changed.
     refresh: fn(&Site) -> Result<()>,
 }
 
-/// All of them, within a chain in the order of starting. Each chain starts beside the others.
+/// All engines, within a chain in the order of their start. The chains start in parallel.
 pub const ENGINES: [Engine; 7] = [
     Engine {
         name: "postgres",
         ports: &["postgres"],
         chain: "sql",
-        goodbye: Signal::INT, // "fast": doesn't wait for clients
+        stop_signal: Signal::INT, // "fast" shutdown: does not wait for clients
         start: postgres::start,
-        refresh: postgres::roles,
+        refresh: postgres::create_roles,
     },
     Engine {
         name: "ferretdb",
         ports: &["mongodb"],
         chain: "sql",
-        goodbye: Signal::TERM,
+        stop_signal: Signal::TERM,
         start: ferretdb::start,
         refresh: nothing,
     },
@@ -69,7 +70,7 @@ pub const ENGINES: [Engine; 7] = [
         name: "redis-cache",
         ports: &["redis-cache"],
         chain: "redis",
-        goodbye: Signal::TERM,
+        stop_signal: Signal::TERM,
         start: redis::start_cache,
         refresh: nothing,
     },
@@ -77,7 +78,7 @@ pub const ENGINES: [Engine; 7] = [
         name: "redis-intake",
         ports: &["redis-intake"],
         chain: "redis",
-        goodbye: Signal::TERM,
+        stop_signal: Signal::TERM,
         start: redis::start_intake,
         refresh: nothing,
     },
@@ -85,7 +86,7 @@ pub const ENGINES: [Engine; 7] = [
         name: "epmd",
         ports: &["epmd"],
         chain: "broker",
-        goodbye: Signal::TERM,
+        stop_signal: Signal::TERM,
         start: rabbitmq::start_epmd,
         refresh: nothing,
     },
@@ -93,7 +94,7 @@ pub const ENGINES: [Engine; 7] = [
         name: "rabbitmq",
         ports: &["amqp", "amqp-management", "erlang"],
         chain: "broker",
-        goodbye: Signal::TERM,
+        stop_signal: Signal::TERM,
         start: rabbitmq::start,
         refresh: nothing,
     },
@@ -101,7 +102,7 @@ pub const ENGINES: [Engine; 7] = [
         name: "neo4j",
         ports: &["bolt"],
         chain: "graph",
-        goodbye: Signal::TERM,
+        stop_signal: Signal::TERM,
         start: neo4j::start,
         refresh: nothing,
     },
@@ -115,9 +116,9 @@ const CHAINS: [&str; 4] = ["graph", "broker", "sql", "redis"];
 
 /// Start, stop and show private servers for the tests and the fleet.
 ///
-/// PostgreSQL, two Redis, RabbitMQ, FerretDB (which stands for MongoDB) and Neo4j, on free ports of the
-/// loopback address, with their data under target/engines; nginx is only looked for. What is missing is
-/// installed after it was named.
+/// PostgreSQL, two Redis servers, RabbitMQ, FerretDB (instead of MongoDB) and Neo4j, on free ports of the
+/// loopback address, with their data in target/engines. nginx is only checked for. Missing programs are
+/// listed and then installed.
 #[derive(Debug, clap::Args)]
 pub struct Engines {
     #[command(subcommand)]
@@ -126,19 +127,19 @@ pub struct Engines {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Start what doesn't run; install and build what is missing first
+    /// Start the engines that don't run; install and build missing programs first
     Up(How),
-    /// Stop what `up` started, and nothing else; the data stays
+    /// Stop the engines that `up` started, and nothing else; the data stays
     Down {
         /// Remove the data as well
         #[arg(long)]
         wipe: bool,
     },
-    /// Say what runs, and where
+    /// Show which engines run, and their ports
     Status,
     /// Print the variables by which the tests find the engines: eval "$(cargo xtask engines env)"
     Env,
-    /// End one engine as a crash would (SIGKILL)
+    /// Kill one engine, like a crash (SIGKILL)
     Kill {
         /// Its name, as `status` shows it
         engine: String,
@@ -150,7 +151,7 @@ enum Action {
     },
 }
 
-/// How to start them.
+/// The options of a start.
 #[derive(Debug, Default, clap::Args)]
 pub struct How {
     /// Install without asking
@@ -162,7 +163,7 @@ pub struct How {
 }
 
 impl Engines {
-    /// Does what was asked for.
+    /// Runs the chosen command.
     pub fn run(self) -> Result<ExitCode> {
         match self.action {
             Action::Up(how) => {
@@ -182,18 +183,21 @@ impl Engines {
     }
 }
 
-/// Starts what doesn't run, all at once, and returns when everything is ready. Where tests are to come, their
-/// tools are there.
+/// Starts the engines that don't run, in parallel, and returns when all are ready. `for_tests` also installs
+/// the tools of the tests.
 pub fn up(how: &How, for_tests: bool) -> Result<Site> {
     let place = Place::find()?;
     let _lock = place.lock()?;
     if how.docker {
         return docker::up(place);
     }
-    ensure!(!docker::is_used(&place), "the engines run in containers: `cargo xtask engines down` first");
+    ensure!(
+        !docker::is_used(&place),
+        "the engines already run in containers: run `cargo xtask engines down` first"
+    );
     install::ensure(&place, how.yes, for_tests)?;
     let start = Instant::now();
-    let site = Site::settled(place)?;
+    let site = Site::complete(place)?;
     say!("engines: in {}", site.place.join("").display());
     let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let chains = CHAINS.map(|chain| scope.spawn(|| start_chain(chain, &site)));
@@ -202,7 +206,7 @@ pub fn up(how: &How, for_tests: bool) -> Result<Site> {
     let failures: Vec<_> =
         results.iter().filter_map(|it| it.as_ref().err()).map(|it| format!("{it:#}")).collect();
     if !failures.is_empty() {
-        bail!("{}\nWhat did start still runs: `cargo xtask engines down` stops it.", failures.join("\n"));
+        bail!("{}\nThe other engines still run: `cargo xtask engines down` stops them.", failures.join("\n"));
     }
     say!("engines: up after {}", seconds(start.elapsed()));
     Ok(site)
@@ -217,7 +221,7 @@ fn start_one(engine: &Engine, site: &Site) -> Result<()> {
     let start = Instant::now();
     if site.runner.running(engine.name).is_some() {
         (engine.refresh)(site)?;
-        say!("{:<14}runs already", engine.name);
+        say!("{:<14}already runs", engine.name);
         return Ok(());
     }
     (engine.start)(engine, site)?;
@@ -225,13 +229,13 @@ fn start_one(engine: &Engine, site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// The names of those that run.
+/// Returns the names of the running engines.
 pub fn running() -> Result<Vec<String>> {
     let place = Place::find()?;
     if docker::is_used(&place) { docker::running(&place) } else { Ok(place.runner()?.all_running()) }
 }
 
-/// Stops everything that `up` started, but for those named in `keep`.
+/// Stops everything that `up` started, except for the engines in `keep`.
 pub fn down(keep: &[String]) -> Result<()> {
     let place = Place::find()?;
     let _lock = place.lock()?;
@@ -246,8 +250,8 @@ pub fn down(keep: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// On a build server, whose checkout is gone afterwards: removes what lies outside of it, if nothing runs
-/// there.
+/// Removes the folder of the engines if it is outside the checkout and nothing runs in it. For build servers,
+/// which delete the checkout afterwards.
 pub fn clear_outside() -> Result<()> {
     if running()?.is_empty() { Place::find()?.clear_outside() } else { Ok(()) }
 }
@@ -259,7 +263,7 @@ fn wipe() -> Result<()> {
     site::wipe(&place)
 }
 
-/// Stops them, each chain beside the others and from its end; says how many there were.
+/// Stops the engines, the chains in parallel and each from its end. Returns how many were stopped.
 fn stop_all(runner: &Runner, keep: &[String]) -> usize {
     std::thread::scope(|scope| {
         let chains = CHAINS.map(|chain| scope.spawn(move || stop_chain(chain, runner, keep)));
@@ -272,7 +276,7 @@ fn stop_chain(chain: &str, runner: &Runner, keep: &[String]) -> usize {
     let chained = chained.filter(|engine| !keep.iter().any(|name| name == engine.name));
     let stopped = chained.filter(|engine| {
         let start = Instant::now();
-        let ran = runner.stop(engine.name, engine.goodbye, Duration::from_secs(20));
+        let ran = runner.stop(engine.name, engine.stop_signal, Duration::from_secs(20));
         if ran {
             say!("{:<14}down   {:>7}", engine.name, seconds(start.elapsed()));
         }
@@ -283,7 +287,7 @@ fn stop_chain(chain: &str, runner: &Runner, keep: &[String]) -> usize {
 
 fn status() -> Result<ExitCode> {
     let Some(site) = Site::existing()? else {
-        say!("engines: never started here; `cargo xtask engines up` does");
+        say!("engines: never started here; `cargo xtask engines up` starts them");
         return Ok(ExitCode::FAILURE);
     };
     if docker::is_used(&site.place) {
@@ -308,13 +312,17 @@ fn status() -> Result<ExitCode> {
 
 fn print_variables() -> Result<ExitCode> {
     let Some(site) = Site::existing()? else {
-        bail!("the engines were never started here: `cargo xtask engines up`")
+        bail!("the engines were never started here: run `cargo xtask engines up`")
     };
     let running = running()?;
     ensure!(!running.is_empty(), "the engines are down: `cargo xtask engines up` starts them");
     let down = ENGINES.iter().map(|engine| engine.name).filter(|name| !running.iter().any(|it| it == name));
     let down: Vec<_> = down.filter(|_| !docker::is_used(&site.place)).collect();
-    ensure!(down.is_empty(), "not running: {}; `cargo xtask engines up` starts them", down.join(", "));
+    ensure!(
+        down.is_empty(),
+        "these engines do not run: {}; `cargo xtask engines up` starts them",
+        down.join(", ")
+    );
     for (name, value) in env::variables(&site) {
         say!("{}", env::line(name, &value));
     }
@@ -324,18 +332,18 @@ fn print_variables() -> Result<ExitCode> {
 fn named(name: &str) -> Result<&'static Engine> {
     let names: Vec<_> = ENGINES.iter().map(|engine| engine.name).collect();
     let found = ENGINES.iter().find(|engine| engine.name == name);
-    found.with_context(|| format!("no engine is called `{name}`; there are {}", names.join(", ")))
+    found.with_context(|| format!("there is no engine `{name}`; the engines are {}", names.join(", ")))
 }
 
 fn start(name: &str) -> Result<()> {
     let engine = named(name)?;
     let Some(site) = Site::existing()? else {
-        bail!("the engines were never started here: `cargo xtask engines up`")
+        bail!("the engines were never started here: run `cargo xtask engines up`")
     };
     let _lock = site.place.lock()?;
     ensure!(
         !docker::is_used(&site.place),
-        "the engines run in containers: docker compose starts one of them"
+        "the engines run in containers: use docker compose to start one of them"
     );
     start_one(engine, &site)
 }

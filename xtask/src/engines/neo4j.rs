@@ -11,7 +11,7 @@ use super::site::{PATIENCE, Site, shared_text};
 use super::state::OWNER;
 use super::{Engine, install, probe, programs};
 
-/// What the server's own start script opens of Java.
+/// The modules of Java that the server's own start script opens.
 const OPENED: [&str; 5] = [
     "java.base/java.nio",
     "java.base/java.io",
@@ -20,7 +20,7 @@ const OPENED: [&str; 5] = [
     "java.base/java.util.concurrent",
 ];
 
-/// Starts the server. It is ready when it says so and speaks Bolt.
+/// Starts the server. It is ready when its log says so and it answers in Bolt.
 pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     let home = site.place.folder(engine.name)?;
     let port = site.state.port("bolt");
@@ -39,7 +39,7 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
         .arg(format!("--home-dir={}", home.display()))
         .arg(format!("--config-dir={}", home.join("conf").display()));
     server.current_dir(&home);
-    // Its log says when it is ready; the last start's words would mislead.
+    // The log shows when it is ready, so the lines of the last start must go.
     let log = home.join("logs/neo4j.log");
     let _ = fs::remove_file(&log);
     site.runner.spawn(engine.name, server)?;
@@ -48,28 +48,28 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     })
 }
 
-/// The first password, which counts only before the first start.
+/// Sets the first password, which has an effect only before the first start.
 fn set_password(site: &Site, home: &Path) -> Result<()> {
     let done = home.join("password-is-set");
     if done.exists() {
         return Ok(());
     }
-    // An unfinished run may have started it without.
+    // An interrupted run may have started it without a password.
     if home.join("data").exists() {
-        fs::remove_dir_all(home.join("data")).context("what an unfinished run left")?;
+        fs::remove_dir_all(home.join("data")).context("the remains of an interrupted run")?;
     }
     let mut tool = java(site, "128m")?;
     tool.args(["org.neo4j.cli.AdminTool", "dbms", "set-initial-password", site.state.password(OWNER)]);
     tool.env("NEO4J_HOME", home).env("NEO4J_CONF", home.join("conf")).stdin(Stdio::null());
     let output = tool.output().context("Java can't be run")?;
     if !output.status.success() {
-        bail!("Neo4j took no first password:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!("Neo4j did not accept the first password:\n{}", String::from_utf8_lossy(&output.stderr));
     }
     fs::write(done, "").context("Neo4j's folder")
 }
 
-/// A Java that starts fast and stays small: nobody needs four collector threads here, and the second compiler
-/// takes seconds of the processors that the first queries wait for.
+/// Returns a Java that starts fast and uses little memory. Four threads of the garbage collector are too many
+/// here, and the second compiler would take CPU time from the first queries for seconds.
 fn java(site: &Site, memory: &str) -> Result<Command> {
     let mut java = Command::new(programs::java().context("Java is not installed")?);
     let jars = install::neo4j_jars(&site.place).join("*");

@@ -1,4 +1,4 @@
-//! Where the engines keep everything: one folder under Cargo's target folder.
+//! The folder of the engines, below the target folder of Cargo.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::account::is_root;
 use super::process::Runner;
 
-/// The folder of the engines: data, configuration, logs, what was built and what runs.
+/// The folder of the engines: data, configuration, logs, built programs and process ids.
 #[derive(Debug, Clone)]
 pub struct Place {
     root: PathBuf,
@@ -18,11 +18,11 @@ pub struct Place {
 }
 
 impl Place {
-    /// `engines` in the target folder, beside what Cargo built.
+    /// Returns `engines` in the target folder, beside the results of Cargo.
     ///
-    /// As root we start PostgreSQL and RabbitMQ under users of their own, who must be able to walk through
-    /// every folder above their data. Where they can't (a checkout in somebody's home), the engines live in
-    /// the system's temporary folder.
+    /// As root, xtask starts PostgreSQL and RabbitMQ as users of their own, which must be able to enter every
+    /// folder above their data. If they can't (a checkout in a home folder), the engines are in the temporary
+    /// folder of the system.
     pub fn find() -> Result<Self> {
         let target = target()?;
         if is_root() && !is_open(&target)? {
@@ -31,7 +31,8 @@ impl Place {
         Self::at(&target.join("engines"))
     }
 
-    /// The folder for a target folder that is closed to others: always the same one, and nobody else's.
+    /// Returns the folder for a target folder that other users can't enter. It is always the same, and
+    /// belongs to root.
     fn outside(target: &Path) -> Result<Self> {
         let mut hasher = DefaultHasher::new();
         target.hash(&mut hasher);
@@ -39,17 +40,17 @@ impl Place {
             Self::at(&Path::new("/var/tmp").join(format!("news-portal-engines-{:016x}", hasher.finish())))?;
         let owner = fs::metadata(&place.root).context("the folder of the engines")?.uid();
         let place = Self { outside: true, ..place };
-        ensure!(owner == 0, "{} belongs to somebody else", place.root.display());
+        ensure!(owner == 0, "{} belongs to another user", place.root.display());
         Ok(place)
     }
 
-    /// Any other folder.
+    /// Returns any other folder.
     pub fn at(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("the folder {}", root.display()))?;
         Ok(Self { root: root.canonicalize().context("the folder of the engines")?, outside: false })
     }
 
-    /// Removes all of it where it lies outside the target folder, and so would outlive the checkout.
+    /// Removes the folder if it is outside the target folder, where it would outlive the checkout.
     pub fn clear_outside(&self) -> Result<()> {
         if self.outside {
             fs::remove_dir_all(&self.root).with_context(|| format!("removing {}", self.root.display()))?;
@@ -57,36 +58,36 @@ impl Place {
         Ok(())
     }
 
-    /// A path inside it.
+    /// Returns a path inside the folder.
     pub fn join(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
-    /// A folder inside it, made where it isn't there.
+    /// Returns a folder inside it, which is created if it is missing.
     pub fn folder(&self, name: &str) -> Result<PathBuf> {
         let path = self.join(name);
         fs::create_dir_all(&path).with_context(|| format!("the folder {}", path.display()))?;
         Ok(path)
     }
 
-    /// What starts and stops programs here.
+    /// Returns the runner that starts and stops programs here.
     pub fn runner(&self) -> Result<Runner> {
         Runner::new(&self.root)
     }
 
-    /// Holds everybody else off until the result is dropped: two commands at once would start everything
+    /// Keeps other commands waiting until the result is dropped: two at the same time would start everything
     /// twice.
     pub fn lock(&self) -> Result<fs::File> {
         let file = fs::File::create(self.join("lock")).context("the lock of the engines")?;
         if file.try_lock().is_err() {
-            say!("another `cargo xtask` is at the engines: waiting for it");
+            say!("another `cargo xtask` is using the engines: waiting for it");
             file.lock().context("the lock of the engines")?;
         }
         Ok(file)
     }
 }
 
-/// True where every user may walk through this folder and all above it.
+/// Returns true if every user can enter this folder and all folders above it.
 fn is_open(folder: &Path) -> Result<bool> {
     for part in folder.ancestors() {
         let mode = fs::metadata(part)
@@ -100,26 +101,27 @@ fn is_open(folder: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Cargo's target folder: this program lies in `<target>/<profile>`.
+/// Returns Cargo's target folder: this program is in `<target>/<profile>`.
 pub fn target() -> Result<PathBuf> {
     let this = std::env::current_exe().context("the path of xtask")?;
-    let target = this.parent().and_then(Path::parent).context("xtask lies in the target folder")?;
+    let target = this.parent().and_then(Path::parent).context("xtask is in the target folder")?;
     Ok(target.to_owned())
 }
 
-/// Writes a file that only its owner reads: it may hold passwords. A crash leaves the old one or the new one.
+/// Writes a file that only its owner can read, because it may contain passwords. After a crash the old or the
+/// new file is there, never a part.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let new = path.with_extension("new");
-    // Removed first: the mode below counts only for a file that is made.
+    // Removed first, because the mode below only applies to a new file.
     let _ = fs::remove_file(&new);
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.and_then(|()| fs::rename(&new, path)).with_context(|| format!("the file {}", path.display()))
 }
 
-/// Fills in every `${NAME}` that has a value, as `envsubst` does; others stay as they are.
+/// Replaces every `${NAME}` that has a value, as `envsubst` does. Others stay as they are.
 pub fn fill(template: &str, values: &[(&str, &str)]) -> String {
     values
         .iter()
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_gets_every_value_that_is_known_and_keeps_the_rest() {
+    fn known_variables_of_a_template_are_replaced_and_others_stay() {
         let text = fill("a ${PORT} and ${PORT}, ${OTHER}, $host", &[("PORT", "1"), ("UNUSED", "2")]);
         assert_eq!(text, "a 1 and 1, ${OTHER}, $host");
     }
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_hold_passwords_is_read_by_its_owner_alone() {
+    fn only_the_owner_can_read_a_file_that_may_contain_passwords() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.json");
         write_private(&path, "one").expect("writes");

@@ -1,4 +1,4 @@
-//! PostgreSQL: one server for every service's database, each with a role of its own, and for FerretDB's.
+//! PostgreSQL: one server with a database and a role for each service, and for FerretDB.
 
 use std::fs;
 use std::io::Write;
@@ -12,12 +12,12 @@ use super::site::{PATIENCE, Site, shared_text};
 use super::state::{FERRETDB, OWNER, TESTS};
 use super::{Engine, programs};
 
-/// The services with a database, as SQL names them; the name is also that of the role.
+/// The services that have a database, as SQL names them. The role has the same name.
 pub const DATABASES: [&str; 4] = ["famous_news", "politics_news", "sports_news", "users"];
 /// The services that keep a projection, in a schema of FerretDB's database.
 const VIEWS: [&str; 3] = ["famous_news", "politics_news", "sports_news"];
 
-/// Starts the server if it doesn't run, and sees to its roles and databases.
+/// Starts the server if it does not run, and creates its roles and databases.
 pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     let folder = site.place.folder(engine.name)?;
     let data = folder.join("data");
@@ -26,36 +26,37 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     if !data.exists() {
         initialise(site)?;
     }
-    // Only tests and the fleet of one machine use it: many pools, little memory, no socket (its path could be
-    // too long).
+    // Only tests and the fleet of one machine use it: many pools, little memory, and no socket, whose path
+    // could be too long.
     let settings = format!(
         "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nmax_connections = 400\n\
          shared_buffers = 128MB\nlog_min_messages = warning\nlog_checkpoints = off\n"
     );
     fs::write(data.join("postgresql.auto.conf"), settings).context("the settings of PostgreSQL")?;
     if let Some(account) = &account {
-        account.own(&data.join("postgresql.auto.conf"))?;
+        account.take_ownership(&data.join("postgresql.auto.conf"))?;
     }
     let mut server = Command::new(program("postgres")?);
     server.arg("-D").arg(&data).current_dir(&folder);
     if let Some(account) = &account {
-        account.take_on(&mut server);
+        account.apply_to(&mut server);
     }
     site.runner.spawn(engine.name, server)?;
-    // Asking takes a password and a whole connection: before the server listens it would only cost time.
+    // psql needs a password and a whole connection, so it is not tried before the server listens.
     site.runner.wait_ready(engine.name, PATIENCE, || {
         super::probe::accepts(port) && psql(site, "select 1;\n").is_ok()
     })?;
-    roles(site)
+    create_roles(site)
 }
 
-/// A crash in the middle leaves `new`, which the next run throws away, never half a `data`.
+/// Creates the data folder. After a crash there is only `new`, which the next run deletes, and never a part
+/// of `data`.
 fn initialise(site: &Site) -> Result<()> {
     let folder = site.place.folder("postgres")?;
     let account = Account::instead_of_root("postgres")?;
     let (new, password) = (folder.join("new"), folder.join("password"));
     if new.exists() {
-        fs::remove_dir_all(&new).context("what an unfinished run left")?;
+        fs::remove_dir_all(&new).context("the remains of an interrupted run")?;
     }
     write_private(&password, site.state.password(OWNER))?;
     let mut initdb = Command::new(program("initdb")?);
@@ -68,8 +69,8 @@ fn initialise(site: &Site) -> Result<()> {
     ]);
     initdb.arg("--pwfile").arg(&password).arg("-D").arg(&new).current_dir(&folder).stdin(Stdio::null());
     if let Some(account) = &account {
-        account.own(&folder)?;
-        account.take_on(&mut initdb);
+        account.take_ownership(&folder)?;
+        account.apply_to(&mut initdb);
     }
     let output = initdb.output().context("initdb can't be run")?;
     fs::remove_file(&password).context("the file with the password")?;
@@ -79,8 +80,9 @@ fn initialise(site: &Site) -> Result<()> {
     fs::rename(&new, folder.join("data")).context("the data folder of PostgreSQL")
 }
 
-/// Roles and databases, by the same scripts that the containers load. They change nothing that is already so.
-pub fn roles(site: &Site) -> Result<()> {
+/// Creates roles and databases, with the same scripts that the containers load. The scripts leave existing
+/// ones unchanged.
+pub fn create_roles(site: &Site) -> Result<()> {
     let include = |name: &str| shared_text(&format!("db/init/{name}"));
     let mut script = tests_script(site)?;
     for service in DATABASES {
@@ -94,7 +96,7 @@ pub fn roles(site: &Site) -> Result<()> {
     psql(site, &script)
 }
 
-/// What makes the tests' own role and database.
+/// Returns the script that creates the role and the database of the tests.
 pub fn tests_script(site: &Site) -> Result<String> {
     let text = shared_text("db/init/tests.sql")?;
     Ok(format!("\\set ON_ERROR_STOP on\n\\set password {}\n{text}", site.state.password(TESTS)))
@@ -105,7 +107,7 @@ pub fn psql(site: &Site, script: &str) -> Result<()> {
     psql_as(site, "postgres", site.state.password(OWNER), "postgres", script)
 }
 
-/// Runs a script as somebody, in some database.
+/// Runs a script as a role, in a database.
 pub fn psql_as(site: &Site, role: &str, password: &str, database: &str, script: &str) -> Result<()> {
     let mut psql = Command::new(program("psql")?);
     psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--host=127.0.0.1"]);
@@ -115,7 +117,7 @@ pub fn psql_as(site: &Site, role: &str, password: &str, database: &str, script: 
     psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = psql.spawn().context("psql can't be run")?;
     if let Some(mut input) = child.stdin.take() {
-        // It fails where psql has ended early; its own words say why.
+        // It fails if psql has ended early; the message of psql says why.
         let _ = input.write_all(script.as_bytes());
     }
     let output = child.wait_with_output().context("psql")?;

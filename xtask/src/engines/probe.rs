@@ -1,4 +1,4 @@
-//! Is a server there? Each question in the server's own protocol, with the standard library alone.
+//! Probes: does a server answer in its own protocol? They use the standard library only.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -22,29 +22,29 @@ fn ask(port: u16, question: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// True where somebody accepts connections.
+/// Returns true if a server accepts connections on this port.
 pub fn accepts(port: u16) -> bool {
     connect(port).is_ok()
 }
 
-/// True where Redis answers to this user and has loaded its data.
+/// Returns true if Redis answers this user and has loaded its data.
 pub fn redis(port: u16, user: &str, password: &str) -> bool {
     let question = format!("AUTH {user} {password}\r\nPING\r\n");
     ask(port, question.as_bytes(), 12).is_ok_and(|answer| answer == b"+OK\r\n+PONG\r\n")
 }
 
-/// True where a broker speaks AMQP 0-9-1: it answers the greeting with a frame of `connection.start`.
+/// Returns true if a broker speaks AMQP 0-9-1: it answers the greeting with a frame of `connection.start`.
 pub fn amqp(port: u16) -> bool {
     ask(port, b"AMQP\x00\x00\x09\x01", 11).is_ok_and(|answer| answer[0] == 1 && answer[7..] == [0, 10, 0, 10])
 }
 
-/// True where Neo4j speaks Bolt 5 or 4.
+/// Returns true if Neo4j speaks Bolt 5 or 4.
 pub fn bolt(port: u16) -> bool {
     let greeting = [0x60, 0x60, 0xB0, 0x17, 0, 4, 4, 5, 0, 4, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0];
     ask(port, &greeting, 4).is_ok_and(|version| version[3] >= 4)
 }
 
-/// The status of `GET path`, without or with a user; `None` where nobody answers.
+/// Returns the status of `GET path`, with or without a user. `None`: no answer.
 pub fn http(port: u16, path: &str, user: Option<(&str, &str)>) -> Option<u16> {
     let authorization = user.map_or_else(String::new, |(name, password)| {
         format!("Authorization: Basic {}\r\n", base64(format!("{name}:{password}").as_bytes()))

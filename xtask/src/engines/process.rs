@@ -1,5 +1,5 @@
-//! Programs in the background: started, recognised again by a later command, and stopped — those and no
-//! others.
+//! Programs in the background: xtask starts them, identifies them in a later command, and stops these
+//! processes only.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Starts programs and knows them again: `run/<name>.pid` and `log/<name>.log` in one folder.
+/// Starts programs and identifies them again, by `run/<name>.pid` and `log/<name>.log` in one folder.
 #[derive(Debug, Clone)]
 pub struct Runner {
     run: PathBuf,
@@ -18,7 +18,7 @@ pub struct Runner {
     keeps_logs: bool,
 }
 
-/// A process, told apart from a later one with the same number by the time of its start.
+/// A process. Its start time distinguishes it from a later process with the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     pid: i32,
@@ -26,7 +26,7 @@ struct Identity {
 }
 
 impl Runner {
-    /// Keeps its files under `root`.
+    /// Returns a runner with its files in `root`.
     pub fn new(root: &Path) -> Result<Self> {
         let runner = Self { run: root.join("run"), log: root.join("log"), keeps_logs: false };
         fs::create_dir_all(&runner.run).context("the folder of process ids")?;
@@ -34,43 +34,44 @@ impl Runner {
         Ok(runner)
     }
 
-    /// The same, where a program that starts again writes on in its log instead of beginning anew.
+    /// Returns the same runner, which appends to the log of a program that starts again instead of replacing
+    /// it.
     #[must_use]
     pub fn keeping_logs(self) -> Self {
         Self { keeps_logs: true, ..self }
     }
 
     /// Removes the logs of programs that don't run.
-    pub fn forget_logs(&self) -> Result<()> {
+    pub fn remove_old_logs(&self) -> Result<()> {
         let mut gone = self.all_logs().into_iter().filter(|name| self.running(name).is_none());
         gone.try_for_each(|name| fs::remove_file(self.log(&name)).context("an old log"))
     }
 
-    /// The names of everything that has a log, sorted.
+    /// Returns the names of all programs that have a log, sorted.
     pub fn all_logs(&self) -> Vec<String> {
         names(&self.log, ".log")
     }
 
-    /// The process id of `name`, if it was started from here and still runs.
+    /// Returns the process id of `name`, if this runner started it and it still runs.
     pub fn running(&self, name: &str) -> Option<i32> {
         self.identity(name).map(|identity| identity.pid)
     }
 
-    /// Every name that was started from here and still runs, sorted.
+    /// Returns all names that this runner started and that still run, sorted.
     pub fn all_running(&self) -> Vec<String> {
         let mut running = names(&self.run, ".pid");
         running.retain(|name| self.running(name).is_some());
         running
     }
 
-    /// Starts `command` in the background, in a process group of its own: a Ctrl-C at the terminal is not for
-    /// it, and it outlives this command. What it writes goes to its log.
+    /// Starts `command` in the background, in a process group of its own: Ctrl-C does not reach it, and it
+    /// outlives this command. Its output goes to its log.
     pub fn spawn(&self, name: &str, mut command: Command) -> Result<()> {
         let log = self.log(name);
         if !self.keeps_logs {
             let _ = fs::remove_file(&log);
         }
-        // Appended: a program that opens its log by another way as well must not write over it.
+        // Appended, because a program may also open its log by itself, and neither may overwrite the other.
         let out = fs::OpenOptions::new().create(true).append(true).open(&log);
         let out = out.with_context(|| format!("the log {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(out.try_clone().context("the log")?).stderr(out).process_group(0);
@@ -80,13 +81,13 @@ impl Runner {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command.spawn().with_context(|| format!("{name}: {program} can't be started"))?;
         let pid = i32::try_from(child.id()).context("a process id")?;
-        // It can end at once; then whoever waits for it to be ready finds it gone.
+        // It may end immediately; `wait_ready` then finds that it has gone.
         if let Some(identity) = Identity::of(pid) {
             self.note(name, identity)?;
         }
-        // As long as this command lives it is the parent, and somebody else may end what it has started: what
-        // nobody has waited for keeps its number, and PostgreSQL does not start as long as the number of the
-        // one before is taken.
+        // While this command runs it is the parent, and another command may end the process. A process that
+        // its parent has not waited for keeps its id, and PostgreSQL does not start while the id of its
+        // predecessor is taken.
         std::thread::spawn(move || drop(child.wait()));
         Ok(())
     }
@@ -96,13 +97,13 @@ impl Runner {
         fs::write(self.pid_file(name), text).context("the file of a process id")
     }
 
-    /// From now on `name` is the process `pid`, which the one that was started has started in its turn.
-    pub fn hand_over(&self, name: &str, pid: i32) -> Result<()> {
+    /// Records that `name` is now the process `pid`, a child of the process that was started.
+    pub fn replace_pid(&self, name: &str, pid: i32) -> Result<()> {
         let Some(identity) = Identity::of(pid) else { bail!("{name} ended; {}", self.end_of_log(name)) };
         self.note(name, identity)
     }
 
-    /// Waits until `ready` says yes, at most `patience`; gives up at once when the program has ended.
+    /// Waits until `ready` returns true, at most `patience`. Stops waiting when the program has ended.
     pub fn wait_ready(&self, name: &str, patience: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
         let start = Instant::now();
         while !ready() {
@@ -112,13 +113,13 @@ impl Runner {
             if start.elapsed() > patience {
                 bail!("{name} was not ready within {} s; {}", patience.as_secs(), self.end_of_log(name));
             }
-            nap(Duration::from_millis(50));
+            pause(Duration::from_millis(50));
         }
         Ok(())
     }
 
-    /// Asks `name` to end by `signal` and waits until it has, at most `patience`; then ends it and what it
-    /// started by force. True where it was running.
+    /// Sends `signal` to `name` and waits at most `patience` for its end. Then it kills the process and its
+    /// children. Returns true if it was running.
     pub fn stop(&self, name: &str, signal: Signal, patience: Duration) -> bool {
         let Some(identity) = self.identity(name) else {
             let _ = fs::remove_file(self.pid_file(name));
@@ -133,7 +134,7 @@ impl Runner {
         true
     }
 
-    /// Ends `name` and what it started at once, as a crash would: SIGKILL. True where it was running.
+    /// Kills `name` and its children, like a crash (SIGKILL). Returns true if it was running.
     pub fn kill(&self, name: &str) -> bool {
         let Some(identity) = self.identity(name) else { return false };
         identity.kill_tree();
@@ -142,7 +143,7 @@ impl Runner {
         true
     }
 
-    /// Where what `name` writes goes.
+    /// Returns the path of the log of `name`.
     pub fn log(&self, name: &str) -> PathBuf {
         self.log.join(format!("{name}.log"))
     }
@@ -174,8 +175,8 @@ impl Identity {
         Some(Self { pid: pid.parse().ok()?, started: started.parse().ok()? })
     }
 
-    /// The process that has this number now; none where there is none, or only a remainder that nobody has
-    /// waited for.
+    /// Returns the process that has this id now. `None`: there is none, or it has ended and its parent has
+    /// not waited for it.
     fn of(pid: i32) -> Option<Self> {
         let stat = Stat::of(pid)?;
         (stat.state != 'Z').then_some(Self { pid, started: stat.started })
@@ -185,13 +186,13 @@ impl Identity {
         Self::of(self.pid) == Some(self)
     }
 
-    /// True as long as the kernel knows it, also when it has ended.
+    /// Returns true while the kernel knows the process, even after its end.
     fn is_there(self) -> bool {
         Stat::of(self.pid).is_some_and(|stat| stat.started == self.started)
     }
 
     fn signal(self, signal: Signal) {
-        // Looked at again right before: the number may belong to somebody else by now.
+        // Checked again immediately before: another process may have the id by now.
         if self.lives()
             && let Some(pid) = Pid::from_raw(self.pid)
         {
@@ -199,7 +200,7 @@ impl Identity {
         }
     }
 
-    /// The process and all that come from it; some of them (PostgreSQL's) have process groups of their own.
+    /// Kills the process and its descendants, some of which (PostgreSQL) have process groups of their own.
     fn kill_tree(self) {
         let tree: Vec<Self> = descendants(self.pid).into_iter().filter_map(Self::of).collect();
         self.signal(Signal::KILL);
@@ -209,20 +210,20 @@ impl Identity {
     }
 }
 
-/// Waits until nothing is left of a process. What somebody has yet to wait for still counts: as long as its
-/// number is taken PostgreSQL believes that another server is at its data.
+/// Waits until nothing is left of a process. A process that its parent has not waited for still counts: while
+/// its id is taken, PostgreSQL believes that another server uses its data.
 fn gone_within(identity: Identity, patience: Duration) -> bool {
     let start = Instant::now();
     while identity.is_there() {
         if start.elapsed() > patience {
             return false;
         }
-        nap(Duration::from_millis(10));
+        pause(Duration::from_millis(10));
     }
     true
 }
 
-/// What the kernel says of a process in `/proc/<pid>/stat`.
+/// The fields of `/proc/<pid>/stat` that are needed here.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     state: char,
@@ -235,8 +236,7 @@ impl Stat {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
     }
 
-    /// `pid (name) state parent …`, where the name may hold anything; the 22nd field is the time of the
-    /// start.
+    /// Parses `pid (name) state parent …`. The name may contain any character; field 22 is the start time.
     fn parse(text: &str) -> Option<Self> {
         let mut fields = text.get(text.rfind(')')? + 1..)?.split_whitespace();
         let state = fields.next()?.chars().next()?;
@@ -245,7 +245,7 @@ impl Stat {
     }
 }
 
-/// The names of the files in a folder that end so, without that end, sorted.
+/// Returns the names of the files in a folder that have this suffix, without it, sorted.
 fn names(folder: &Path, end: &str) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> =
@@ -268,12 +268,12 @@ fn descendants(root: i32) -> Vec<i32> {
     found.split_off(1)
 }
 
-/// A pause between two looks at something that takes its time.
+/// Waits between two checks of a condition.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the one place where xtask sleeps, between two looks at a condition"
+    reason = "the only place where xtask sleeps, between two checks of a condition"
 )]
-pub fn nap(time: Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_a_process_is_read_whatever_its_name_holds() {
+    fn the_state_of_a_process_is_read_for_any_name() {
         let rest = "1 1 1 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 20";
         let stat = Stat::parse(&format!("42 (a ) S (b) S {rest}")).expect("a good line");
         assert_eq!(stat, Stat { state: 'S', parent: 1, started: 987_654 });
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_started_program_is_known_again_and_stops_once() {
+    fn a_started_program_is_found_again_and_stops_once() {
         let (_folder, runner) = runner();
         runner.spawn("sleeper", sleeper()).expect("starts");
         assert!(runner.running("sleeper").is_some());
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_only_has_the_same_number_is_left_alone() {
+    fn another_process_with_the_same_id_is_not_touched() {
         let (folder, runner) = runner();
         runner.spawn("other", sleeper()).expect("starts");
         let pid = runner.running("other").expect("runs");
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ends_before_it_is_ready_is_reported_with_its_words() {
+    fn a_program_that_ends_before_it_is_ready_is_reported_with_its_output() {
         let (_folder, runner) = runner();
         let mut command = Command::new("sh");
         command.args(["-c", "echo no room >&2; exit 3"]);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_takes_what_the_program_started_with_it() {
+    fn a_kill_also_kills_the_children_of_the_program() {
         let (_folder, runner) = runner();
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & echo here; wait"]);

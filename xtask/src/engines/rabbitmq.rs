@@ -15,19 +15,19 @@ use super::{Engine, probe, programs};
 /// The virtual host of the fleet.
 pub const VHOST: &str = "portal";
 
-/// Starts Erlang's port mapper. RabbitMQ would start one by itself and leave it behind.
+/// Starts Erlang's port mapper. RabbitMQ would start one by itself and never stop it.
 pub fn start_epmd(engine: &Engine, site: &Site) -> Result<()> {
     let port = site.state.port("epmd");
     let mut server = Command::new(programs::find("epmd").context("epmd (of Erlang) is not installed")?);
     server.args(["-port", &port.to_string(), "-address", "127.0.0.1"]).current_dir("/");
     if let Some(account) = Account::instead_of_root("rabbitmq")? {
-        account.take_on(&mut server);
+        account.apply_to(&mut server);
     }
     site.runner.spawn(engine.name, server)?;
     site.runner.wait_ready(engine.name, PATIENCE, || probe::accepts(port))
 }
 
-/// Starts the broker. It is ready when it speaks AMQP and its definitions are loaded.
+/// Starts the broker. It is ready when it answers in AMQP and its definitions are loaded.
 pub fn start(engine: &Engine, site: &Site) -> Result<()> {
     let folder = site.place.folder(engine.name)?;
     let file = |name: &str| folder.join(name);
@@ -50,21 +50,20 @@ pub fn start(engine: &Engine, site: &Site) -> Result<()> {
         server.env(name, value);
     }
     if let Some(account) = Account::instead_of_root("rabbitmq")? {
-        account.own(&folder)?;
-        account.take_on(&mut server);
+        account.take_ownership(&folder)?;
+        account.apply_to(&mut server);
     }
     site.runner.spawn(engine.name, server)?;
     let (password, path) = (site.state.password(TESTS), format!("/api/vhosts/{VHOST}"));
     site.runner.wait_ready(engine.name, PATIENCE, || {
         probe::amqp(ports.0) && probe::http(ports.1, &path, Some((TESTS, password))) == Some(200)
     })?;
-    // What was started is a script, which would answer a signal by starting a second Erlang to talk to the
-    // first.
+    // The started process is a script. On a signal it would start a second Erlang to talk to the first.
     let pid = read(&file("pid"))?.trim().parse().context("RabbitMQ's process id")?;
-    site.runner.hand_over(engine.name, pid)
+    site.runner.replace_pid(engine.name, pid)
 }
 
-/// Everything that RabbitMQ would otherwise share with the system's own.
+/// Returns the variables for everything that RabbitMQ would otherwise share with the system's own server.
 fn environment(site: &Site, folder: &str) -> Vec<(&'static str, String)> {
     let file = |name: &str| format!("{folder}/{name}");
     vec![
@@ -85,8 +84,8 @@ fn environment(site: &Site, folder: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The definitions that the containers load too, with this folder's passwords, and the tests' own user and
-/// virtual host.
+/// Returns the definitions that the containers load too, with the passwords of this folder, and with the user
+/// and the virtual host of the tests.
 fn definitions(template: &str, site: &Site) -> Result<String> {
     let names: Vec<_> = SERVICES.map(variable).to_vec();
     let values: Vec<_> = SERVICES.iter().map(|service| site.state.password(service)).collect();
@@ -94,7 +93,7 @@ fn definitions(template: &str, site: &Site) -> Result<String> {
     with_tests(&fill(template, &pairs), site.state.password(TESTS))
 }
 
-/// `SPORTS_NEWS_PASSWORD` of `sports-news`.
+/// Returns `SPORTS_NEWS_PASSWORD` for `sports-news`.
 fn variable(service: &str) -> String {
     format!("{}_PASSWORD", service.replace('-', "_").to_ascii_uppercase())
 }

@@ -1,4 +1,5 @@
-//! Redis, twice: the cache may lose everything at any time, the intake nothing that it has acknowledged.
+//! Two Redis servers: the cache may lose everything at any time, the intake loses nothing that it has
+//! acknowledged.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,9 +11,9 @@ use super::site::{PATIENCE, Site};
 use super::state::TESTS;
 use super::{Engine, probe, programs};
 
-/// Kept in memory only, and the oldest goes when it is full.
+/// In memory only. When it is full, the keys that were not used for longest are evicted.
 const CACHE: &str = "save \"\"\nappendonly no\nmaxmemory 256mb\nmaxmemory-policy allkeys-lru\n";
-/// On disk before it is acknowledged; full means refused, never forgotten.
+/// On disk before it is acknowledged. When it is full, it refuses writes and evicts nothing.
 const INTAKE: &str = "save \"\"\nappendonly yes\nappendfsync always\nmaxmemory-policy noeviction\n";
 
 /// Starts the cache.
@@ -25,12 +26,12 @@ pub fn start_intake(engine: &Engine, site: &Site) -> Result<()> {
     start(engine, site, INTAKE)
 }
 
-fn start(engine: &Engine, site: &Site, keeping: &str) -> Result<()> {
+fn start(engine: &Engine, site: &Site, persistence: &str) -> Result<()> {
     let folder = site.place.folder(engine.name)?;
     let port = site.state.port(engine.name);
     let (users, file) = (folder.join("users.acl"), folder.join("redis.conf"));
     write_private(&users, &acl(site.state.password("users"), site.state.password(TESTS)))?;
-    write_private(&file, &configuration(port, &folder, &users, keeping))?;
+    write_private(&file, &configuration(port, &folder, &users, persistence))?;
     let mut server = Command::new(programs::find("redis-server").context("redis-server is not installed")?);
     server.arg(&file).current_dir(&folder);
     site.runner.spawn(engine.name, server)?;
@@ -38,17 +39,16 @@ fn start(engine: &Engine, site: &Site, keeping: &str) -> Result<()> {
     site.runner.wait_ready(engine.name, PATIENCE, || probe::redis(port, TESTS, password))
 }
 
-fn configuration(port: u16, folder: &Path, users: &Path, keeping: &str) -> String {
+fn configuration(port: u16, folder: &Path, users: &Path, persistence: &str) -> String {
     format!(
-        "bind 127.0.0.1\nport {port}\ndir \"{}\"\naclfile \"{}\"\ndaemonize no\nmaxclients 2000\n{keeping}",
+        "bind 127.0.0.1\nport {port}\ndir \"{}\"\naclfile \"{}\"\ndaemonize no\nmaxclients 2000\n{persistence}",
         folder.display(),
         users.display()
     )
 }
 
-/// Nobody gets in without a name. The service touches only keys of its own, and none of the commands that are
-/// for whoever runs the server; except that it may have the server's file rewritten, once somebody was
-/// erased.
+/// Returns the users. Anonymous clients are refused. The service may use its own keys only, and no
+/// administrative command, except for one: it may rewrite the file of the server after an erasure.
 fn acl(service: &str, tests: &str) -> String {
     format!(
         "user default off\nuser users on >{service} ~users:* &users:* +@all -@admin -@dangerous +info +bgrewriteaof\nuser {TESTS} on >{tests} ~* &* +@all\n"
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_enters_redis_without_a_name_and_the_service_has_its_own_keys() {
+    fn anonymous_clients_are_refused_and_the_service_has_its_own_keys() {
         let acl = acl("one", "two");
         assert!(acl.starts_with("user default off\n"));
         assert!(acl.contains("user users on >one ~users:* "), "{acl}");
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_intake_is_on_disk_before_it_answers_and_the_cache_never_is() {
-        let of = |keeping| configuration(1, Path::new("/d"), Path::new("/d/users.acl"), keeping);
+        let of = |persistence| configuration(1, Path::new("/d"), Path::new("/d/users.acl"), persistence);
         assert!(of(INTAKE).contains("appendfsync always"));
         assert!(of(CACHE).contains("appendonly no"));
     }

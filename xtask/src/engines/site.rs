@@ -1,4 +1,4 @@
-//! What every engine is given: its folder, its port, its passwords, its program.
+//! The site of the engines: their folder, ports, passwords and processes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,22 +9,22 @@ use super::place::Place;
 use super::process::Runner;
 use super::state::State;
 
-/// How long any of the engines may take to start on a slow day.
+/// The longest time that an engine may take to start on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One data folder with everything that runs on it.
+/// A data folder with everything that runs on it.
 #[derive(Debug)]
 pub struct Site {
     /// Its folder.
     pub place: Place,
-    /// What starts and stops programs there.
+    /// The runner that starts and stops programs there.
     pub runner: Runner,
     /// Its ports and passwords.
     pub state: State,
 }
 
 impl Site {
-    /// The site as an earlier `up` left it; none before the first one.
+    /// Returns the site of an earlier `up`, or `None` before the first one.
     pub fn existing() -> Result<Option<Self>> {
         let place = Place::find()?;
         let runner = place.runner()?;
@@ -32,9 +32,9 @@ impl Site {
         Ok(state.map(|state| Self { place, runner, state }))
     }
 
-    /// The site, with ports and passwords settled. Without its state the data can't be opened any more, so it
-    /// goes too.
-    pub fn settled(place: Place) -> Result<Self> {
+    /// Returns the site with all ports and passwords chosen. If its state file is missing, the data can't be
+    /// opened, so it is deleted too.
+    pub fn complete(place: Place) -> Result<Self> {
         let runner = place.runner()?;
         let path = place.join("state.json");
         let mut state = match State::load(&path)? {
@@ -55,7 +55,7 @@ impl Site {
     }
 }
 
-/// Removes what the engines keep, but nothing that was built.
+/// Removes the data of the engines, but no built programs.
 pub fn wipe(place: &Place) -> Result<()> {
     for engine in &super::ENGINES {
         let data = place.join(engine.name);
@@ -70,17 +70,17 @@ pub fn wipe(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// A file of the repository that an engine is set up from.
+/// Returns the path of a file in the repository that an engine is set up from.
 pub fn shared(path: &str) -> PathBuf {
     crate::cargo::root().join(path)
 }
 
-/// The text of such a file.
+/// Returns the text of such a file.
 pub fn shared_text(path: &str) -> Result<String> {
     read(&shared(path))
 }
 
-/// The text of a file, or an error that names it.
+/// Returns the text of a file. The error names the file.
 pub fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("the file {}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! What one data folder of the engines has settled on: ports and passwords.
+//! The ports and passwords of one data folder of the engines.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::place::write_private;
 
-/// Every port that an engine listens on, by the name that `status` shows.
+/// All ports that an engine listens on, by the names that `status` shows.
 pub const PORTS: [&str; 9] = [
     "amqp",
     "amqp-management",
@@ -27,22 +27,21 @@ pub const PORTS: [&str; 9] = [
 pub const SERVICES: [&str; 6] =
     ["famous-news", "orchestrator", "politics-news", "recommendations", "sports-news", "users"];
 
-/// Who calls whom over gRPC: each pair has a token of its own.
+/// The calls over gRPC: each pair of caller and server has a token of its own.
 pub const CALLS: [(&str, &str); 2] = [("orchestrator", "recommendations"), ("recommendations", "users")];
 
-/// Further users: the owner of each engine, the one that the tests work as, and the one by which FerretDB
-/// looks around.
+/// The user that owns each engine.
 pub const OWNER: &str = "owner";
-/// See [`OWNER`].
+/// The user of the tests.
 pub const TESTS: &str = "tests";
-/// See [`OWNER`].
+/// The user with which FerretDB reads the catalogue.
 pub const FERRETDB: &str = "ferretdb";
 
-/// Below the range from which the system takes ports for outgoing connections: one of those could sit on
-/// ours.
+/// Below the range from which the system takes ports for outgoing connections, so that none of those takes
+/// one of ours.
 const RANGE: std::ops::Range<u16> = 21_000..31_000;
 
-/// Ports and passwords, kept in `state.json` for as long as the data.
+/// Ports and passwords, kept in `state.json` as long as the data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
@@ -51,7 +50,7 @@ pub struct State {
 }
 
 impl State {
-    /// What the file says; nothing where there is no file.
+    /// Reads the file. `None`: there is no file.
     pub fn load(path: &Path) -> Result<Option<Self>> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(&text).with_context(|| format!("the file {}", path.display())).map(Some),
@@ -60,34 +59,34 @@ impl State {
         }
     }
 
-    /// Writes it down, for its owner's eyes only.
+    /// Writes the file, readable only for its owner.
     pub fn save(&self, path: &Path) -> Result<()> {
         write_private(path, &serde_json::to_string_pretty(self).context("the state as JSON")?)
     }
 
     fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).context("this is no state of the engines")
+        serde_json::from_str(text).context("this is not a state file of the engines")
     }
 
-    /// The port of this name.
+    /// Returns the port of this name.
     pub fn port(&self, name: &str) -> u16 {
         self.ports.get(name).copied().unwrap_or_else(|| panic!("`{name}` is not one of PORTS"))
     }
 
-    /// The password of a service, of [`OWNER`], [`TESTS`] or [`FERRETDB`].
+    /// Returns the password of a service, of [`OWNER`], [`TESTS`] or [`FERRETDB`].
     pub fn password(&self, user: &str) -> &str {
         self.passwords.get(user).unwrap_or_else(|| panic!("`{user}` has no password"))
     }
 
-    /// What a service proves itself with at another one over gRPC.
+    /// Returns the token with which a service authenticates to another service over gRPC.
     pub fn token(&self, caller: &str, server: &str) -> &str {
         self.password(&at(caller, server))
     }
 
-    /// Adds what is missing. `wanted` says of a port whether it may stay: one that somebody else took is
-    /// given up.
-    pub fn complete(&mut self, wanted: impl Fn(&str, u16) -> bool) -> Result<()> {
-        self.ports.retain(|name, port| PORTS.contains(&name.as_str()) && wanted(name, *port));
+    /// Adds what is missing. `keeps` decides for each port whether it stays: a port that another process has
+    /// taken is replaced.
+    pub fn complete(&mut self, keeps: impl Fn(&str, u16) -> bool) -> Result<()> {
+        self.ports.retain(|name, port| PORTS.contains(&name.as_str()) && keeps(name, *port));
         for name in PORTS {
             if !self.ports.contains_key(name) {
                 let port = free_port(|port| self.ports.values().any(|taken| *taken == port))?;
@@ -108,12 +107,12 @@ fn at(caller: &str, server: &str) -> String {
     format!("{caller} at {server}")
 }
 
-/// True where nobody listens on this port of the loopback address.
+/// Returns true if no process listens on this port of the loopback address.
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// A free port that is not `taken`, from a random place on.
+/// Returns a free port that is not `taken`, searching from a random one.
 pub fn free_port(taken: impl Fn(u16) -> bool) -> Result<u16> {
     let mut seed = [0; 2];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("random numbers: {error}"))?;
@@ -125,7 +124,7 @@ pub fn free_port(taken: impl Fn(u16) -> bool) -> Result<u16> {
     found.context("a free port")
 }
 
-/// A new password: letters and digits only, so that it fits into every URL and file.
+/// Returns a new password of letters and digits, which fits into every URL and file.
 pub fn password() -> Result<String> {
     let mut bytes = [0; 20];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("random numbers: {error}"))?;
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_port_is_another_and_below_those_of_outgoing_connections() {
+    fn all_ports_differ_and_are_below_those_of_outgoing_connections() {
         let state = complete();
         let mut ports: Vec<_> = PORTS.iter().map(|name| state.port(name)).collect();
         assert!(ports.iter().all(|port| RANGE.contains(port)), "{ports:?}");
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_settled_stays_and_only_a_lost_port_changes() {
+    fn ports_and_passwords_stay_and_only_a_lost_port_changes() {
         let before = complete();
         let mut after = before.clone();
         after.complete(|name, _| name != "bolt").expect("ports are free");
@@ -164,16 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_listens_on_is_not_free() {
+    fn a_port_that_a_process_listens_on_is_not_free() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         assert!(!is_free(listener.local_addr().expect("has one").port()));
     }
 
     #[test]
-    fn the_state_survives_its_file_and_a_strange_file_is_refused() {
+    fn the_state_survives_its_file_and_another_file_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state.json");
-        assert_eq!(State::load(&path).expect("no file is no fault"), None);
+        assert_eq!(State::load(&path).expect("a missing file is accepted"), None);
         let state = complete();
         state.save(&path).expect("writes");
         assert_eq!(State::load(&path).expect("reads"), Some(state));

@@ -1,4 +1,4 @@
-//! The first admin: the operator's, or one that is made here.
+//! The first admin: named by the operator, or created here.
 
 use std::path::{Path, PathBuf};
 
@@ -11,20 +11,21 @@ use crate::engines::state::password;
 const EMAIL: &str = "USERS__BOOTSTRAP_ADMIN__EMAIL";
 const PASSWORD: &str = "USERS__BOOTSTRAP_ADMIN__PASSWORD";
 const PASSWORD_FILE: &str = "USERS__BOOTSTRAP_ADMIN__PASSWORD__FILE";
-/// Who is made where the operator names nobody.
-const MADE: &str = "admin@portal.internal";
+/// The e-mail of the admin that is created if the operator names none.
+const CREATED: &str = "admin@portal.internal";
 
 /// The first admin of a fleet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admin {
-    /// Named by the operator's own variables, which the services see by themselves.
-    Given(String),
-    /// Made here: the password is in this file.
-    Made(PathBuf),
+    /// Named by the operator's own variables, which the services read by themselves.
+    Configured(String),
+    /// Created here, with the password in this file.
+    Created(PathBuf),
 }
 
 impl Admin {
-    /// As the operator's variables say; otherwise one whose password is made once and kept in `folder`.
+    /// Returns the admin of the operator's variables. Otherwise returns the admin whose password is in
+    /// `folder`, and creates that password once.
     pub fn settle(folder: &Path) -> Result<Self> {
         let password = variable(PASSWORD).or_else(|| variable(PASSWORD_FILE));
         Self::of(variable(EMAIL), password.is_some(), folder)
@@ -32,34 +33,34 @@ impl Admin {
 
     fn of(email: Option<String>, has_password: bool, folder: &Path) -> Result<Self> {
         match (email, has_password) {
-            (Some(email), true) => Ok(Self::Given(email)),
+            (Some(email), true) => Ok(Self::Configured(email)),
             (None, false) => {
                 let file = folder.join("admin-password");
                 if !file.exists() {
                     write_private(&file, &format!("{}\n", password()?))?;
                 }
-                Ok(Self::Made(file))
+                Ok(Self::Created(file))
             }
             _ => bail!("{EMAIL} and {PASSWORD} belong together: set both or none"),
         }
     }
 
-    /// What users is told in addition.
+    /// Returns the additional variables of the service users.
     pub fn environment(&self) -> Vec<(String, String)> {
         match self {
-            Self::Given(_) => Vec::new(),
-            Self::Made(file) => vec![
-                (EMAIL.to_owned(), MADE.to_owned()),
+            Self::Configured(_) => Vec::new(),
+            Self::Created(file) => vec![
+                (EMAIL.to_owned(), CREATED.to_owned()),
                 (PASSWORD_FILE.to_owned(), file.display().to_string()),
             ],
         }
     }
 
-    /// A line for the operator.
+    /// Returns a line for the operator.
     pub fn line(&self) -> String {
         match self {
-            Self::Given(email) => format!("first admin: {email}, as you said"),
-            Self::Made(file) => format!("first admin: {MADE}, with the password in {}", file.display()),
+            Self::Configured(email) => format!("first admin: {email}, from your environment"),
+            Self::Created(file) => format!("first admin: {CREATED}, with the password in {}", file.display()),
         }
     }
 }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_admin_is_made_once_and_keeps_the_password() {
+    fn an_admin_is_created_once_and_keeps_the_password() {
         let folder = tempfile::tempdir().expect("a folder");
         let made = Admin::of(None, false, folder.path()).expect("is made");
         let password = || std::fs::read_to_string(folder.path().join("admin-password")).expect("is there");

@@ -10,15 +10,15 @@ use crate::cargo::cargo;
 use crate::engines::place::target;
 use crate::step::seconds;
 
-/// Where Cargo puts the binaries of a profile.
+/// Returns the folder in which Cargo puts the binaries of a profile.
 pub fn folder(release: bool) -> Result<PathBuf> {
     Ok(target()?.join(if release { "release" } else { "debug" }))
 }
 
-/// Builds the six binaries, and the portal's own, whose commands work on the stores of a fleet too.
+/// Builds the six services and the program `portal`, whose commands also work on the stores of a fleet.
 pub fn binaries(release: bool) -> Result<()> {
-    // The selection of `cargo test --workspace`, so that Cargo arrives at the same features of every
-    // dependency and nothing is compiled twice; a test target turns on those of dev-dependencies.
+    // This is the selection of `cargo test --workspace`: Cargo chooses the same features of every dependency,
+    // so nothing is compiled twice. A test target turns on the features of dev-dependencies.
     let mut cargo = cargo(&["build", "--locked", "--workspace", "--test", "architecture"]);
     for service in &SERVICES {
         cargo.args(["--bin", service.name]);

@@ -14,7 +14,7 @@ use crate::engines::site::{read, shared};
 /// The gateway's name among the processes.
 pub const NAME: &str = "gateway";
 
-/// What starts the gateway, with its configuration written into `folder`.
+/// Returns the command that starts the gateway, after writing its configuration into `folder`.
 pub fn command(plan: &Plan, folder: &Path) -> Result<Command> {
     let nginx = programs::find("nginx").context("nginx is not installed")?;
     let variables = variables(&read(&shared("nginx/gateway.env"))?, plan, &shared("nginx/html"));
@@ -25,7 +25,7 @@ pub fn command(plan: &Plan, folder: &Path) -> Result<Command> {
     }
     let mut command = Command::new(nginx);
     command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(folder.join("nginx.conf")).arg("-g");
-    // As root its workers would be somebody who may not enter our folder.
+    // If we are root, its workers would run as another user, who may not enter our folder.
     command.arg(if rustix::process::geteuid().is_root() { "daemon off; user root;" } else { "daemon off;" });
     Ok(command)
 }
@@ -43,7 +43,8 @@ fn templates() -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-/// The variables of the containers with what is different here: addresses, folders, and no resolver.
+/// Returns the variables of the containers, except for what differs here: addresses, folders, and no
+/// resolver.
 fn variables(defaults: &str, plan: &Plan, html: &Path) -> Vec<(String, String)> {
     let upstream = |service: &str| {
         let lines = plan.addresses(service);
@@ -70,7 +71,7 @@ fn variables(defaults: &str, plan: &Plan, html: &Path) -> Vec<(String, String)> 
         variables.retain(|(other, _)| other != name);
         variables.push((name.to_owned(), value));
     }
-    // An operator's own value goes over everything, as in front of a container.
+    // The operator's own values take precedence, as for the container.
     for (name, value) in &mut variables {
         if let Some(theirs) = crate::cargo::variable(name) {
             *value = theirs;
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gateway_knows_every_instance_and_keeps_the_containers_other_settings() {
+    fn the_gateway_knows_every_instance_and_has_the_other_settings_of_the_container() {
         let plan = Plan::new("127.0.0.1:28081", 2, Vec::new()).expect("ports are free");
         let defaults =
             "# a comment\nGATEWAY_LISTEN=8080\nGATEWAY_BURST=200\nGATEWAY_RESOLVER=resolver 127.0.0.11;\n";

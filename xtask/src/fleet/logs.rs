@@ -1,4 +1,4 @@
-//! What the processes of the fleet wrote.
+//! The logs of the processes of the fleet.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::engines::process::{Runner, nap};
+use crate::engines::process::{Runner, pause};
 
-/// Which lines.
+/// The selection of lines.
 #[derive(Debug, clap::Args)]
 pub struct Logs {
-    /// A service, one process of it, or gateway; without one, all of them
+    /// A service, one process of it such as users.2, or gateway; the default is all of them
     service: Option<String>,
-    /// How many lines of each
+    /// The number of lines from each log
     #[arg(long, short = 'n', default_value_t = 20)]
     lines: usize,
-    /// Go on with what comes, until Ctrl-C
+    /// Show new lines as they are written, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
 }
 
-/// A log, and how far it was shown.
+/// A log, and the number of its bytes that were shown.
 struct Tail {
     name: String,
     path: PathBuf,
@@ -30,13 +30,13 @@ struct Tail {
 }
 
 impl Logs {
-    /// Prints them, each line with the name of its process.
+    /// Prints the lines, each with the name of its process.
     pub fn show(&self, runner: &Runner) -> Result<()> {
         let names = runner.all_logs();
         let meant =
             names.into_iter().filter(|name| self.service.as_deref().is_none_or(|wanted| is_of(name, wanted)));
         let mut tails: Vec<_> = meant.map(|name| Tail { path: runner.log(&name), name, shown: 0 }).collect();
-        ensure!(!tails.is_empty(), "there is no log of that; `cargo xtask fleet status` shows the names");
+        ensure!(!tails.is_empty(), "there is no such log; `cargo xtask fleet status` shows the names");
         for tail in &mut tails {
             let text = tail.more()?;
             print(&tail.name, last(&text, self.lines))?;
@@ -45,7 +45,7 @@ impl Logs {
             return Ok(());
         }
         loop {
-            nap(Duration::from_millis(200));
+            pause(Duration::from_millis(200));
             for tail in &mut tails {
                 let text = tail.more()?;
                 print(&tail.name, &text)?;
@@ -55,7 +55,7 @@ impl Logs {
 }
 
 impl Tail {
-    /// What was written since the last call, up to the last whole line.
+    /// Returns what was written since the last call, up to the last complete line.
     fn more(&mut self) -> Result<String> {
         let mut file = File::open(&self.path).with_context(|| format!("the log {}", self.path.display()))?;
         let mut bytes = Vec::new();
@@ -67,12 +67,12 @@ impl Tail {
     }
 }
 
-/// `users` names `users.1` and `users.2`.
+/// Returns true if `wanted` is the name or its service: `users` matches `users.1` and `users.2`.
 fn is_of(name: &str, wanted: &str) -> bool {
     name == wanted || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// An error where nobody reads any more, as in `fleet logs | head`.
+/// Prints lines. Fails if the reader has closed the output, as in `fleet logs | head`.
 fn print(name: &str, text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     text.lines().try_for_each(|line| writeln!(out, "{name:<20}{line}")).context("the standard output")
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_followed_log_is_shown_once_and_by_whole_lines() {
+    fn a_followed_log_is_shown_once_and_in_complete_lines() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.1.log");
         let mut tail = Tail { name: "users.1".to_owned(), path: path.clone(), shown: 0 };

@@ -16,17 +16,17 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use crate::engines::place::{target, write_private};
-use crate::engines::process::{Runner, nap};
+use crate::engines::process::{Runner, pause};
 use crate::engines::site::{PATIENCE, Site};
 use crate::engines::{self, How, probe};
 use crate::step::seconds;
 use admin::Admin;
 use plan::{Instance, Plan};
 
-/// How long a process may take to finish what it has in hand: twice the services' grace and a little more.
-const GOODBYE: Duration = Duration::from_secs(25);
+/// The time that a process has to finish its work: a little more than twice the services' grace.
+const STOP_GRACE: Duration = Duration::from_secs(25);
 
-/// How often a process is started that ends before it is ready.
+/// Attempts to start a process that ends before it is ready.
 const ATTEMPTS: u32 = 5;
 
 /// Run the portal as in production, on this machine: six services, the gateway, the real servers.
@@ -40,89 +40,89 @@ pub struct Fleet {
 enum Action {
     /// Build, start what doesn't run, and return when everything is ready
     Up {
-        /// Where the gateway listens
+        /// The address on which the gateway listens
         #[arg(long, default_value = "127.0.0.1:8080")]
         listen: String,
-        /// How many there are of each service
+        /// The number of processes of each service
         #[arg(long, default_value_t = 1)]
         replicas: u16,
         /// Build with optimisations
         #[arg(long)]
         release: bool,
-        /// Take the binaries as they are
+        /// Use the existing binaries
         #[arg(long)]
         no_build: bool,
         /// Install without asking what the engines need
         #[arg(long)]
         yes: bool,
     },
-    /// Stop the fleet in good order, and the engines that came with it; the data stays
+    /// Stop the fleet in order, and the engines that it started; the data stays
     Down {
         /// Leave the engines running
         #[arg(long)]
         keep_engines: bool,
     },
-    /// Fill the portal with three months of news, and people who write and read them; an interrupted one goes
-    /// on
+    /// Fill the portal with three months of news, and with people who write and read them; run it again to
+    /// continue an interrupted seed
     Seed(seed::Seed),
-    /// Say what runs, where, and whether it is ready
+    /// Show what runs, on which port, and whether it is ready
     Status,
-    /// Show the last lines that the processes wrote
+    /// Show the last log lines of the processes
     Logs(logs::Logs),
-    /// End a process as a crash would (SIGKILL)
+    /// Kill a process, like a crash (SIGKILL)
     Kill {
-        /// A service, or one process of it, as users.2; or gateway
+        /// A service, one process of it such as users.2, or gateway
         service: String,
     },
-    /// Stop a process in good order (SIGTERM)
+    /// Stop a process in order (SIGTERM)
     Stop {
-        /// A service, or one process of it, as users.2; or gateway
+        /// A service, one process of it such as users.2, or gateway
         service: String,
     },
-    /// Start a process again and return when it is ready
+    /// Start a process again, and return when it is ready
     Start {
-        /// A service, or one process of it, as users.2; or gateway
+        /// A service, one process of it such as users.2, or gateway
         service: String,
     },
 }
 
 impl Fleet {
-    /// Does what was asked for.
+    /// Runs the chosen command.
     pub fn run(self) -> Result<ExitCode> {
         let folder = target()?.join("fleet");
         let runner = Runner::new(&folder)?.keeping_logs();
-        let yard = Yard { folder, runner };
+        let fleet = FleetFolder { folder, runner };
         match self.action {
             Action::Up { listen, replicas, release, no_build, yes } => {
                 let binaries = build::folder(release)?;
-                let plan = yard.settle(&listen, replicas)?;
+                let plan = fleet.settle(&listen, replicas)?;
                 if !no_build {
                     build::binaries(release)?;
                 }
                 engines::up(&How { yes, docker: false }, false)?;
-                yard.up(plan, &binaries)?;
+                fleet.up(plan, &binaries)?;
             }
-            Action::Down { keep_engines } => yard.down(keep_engines)?,
-            Action::Seed(seed) => yard.seed(&seed)?,
-            Action::Status => return yard.status(),
-            Action::Logs(logs) => logs.show(&yard.runner)?,
-            Action::Kill { service } => yard.end(&service, |name| yard.runner.kill(name))?,
+            Action::Down { keep_engines } => fleet.down(keep_engines)?,
+            Action::Seed(seed) => fleet.seed(&seed)?,
+            Action::Status => return fleet.status(),
+            Action::Logs(logs) => logs.show(&fleet.runner)?,
+            Action::Kill { service } => fleet.end(&service, |name| fleet.runner.kill(name))?,
             Action::Stop { service } => {
-                yard.end(&service, |name| yard.runner.stop(name, Signal::TERM, GOODBYE))?
+                fleet.end(&service, |name| fleet.runner.stop(name, Signal::TERM, STOP_GRACE))?
             }
-            Action::Start { service } => yard.start(&service)?,
+            Action::Start { service } => fleet.start(&service)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The folder of the fleet, and what runs from it.
-struct Yard {
+/// The folder of the fleet, and the runner of its processes.
+struct FleetFolder {
     folder: PathBuf,
     runner: Runner,
 }
 
-/// A fleet with everything that starting one of its processes takes.
+/// A fleet with everything that is needed to start one of its processes.
 struct Ready {
     plan: Plan,
     site: Site,
@@ -130,26 +130,27 @@ struct Ready {
     binaries: PathBuf,
 }
 
-impl Yard {
-    /// The plan of the fleet that runs, if that is the one that is wanted; otherwise a new one.
+impl FleetFolder {
+    /// Returns the plan of the running fleet if its options are the same, otherwise a new plan. Fails if a
+    /// fleet with other options runs.
     fn settle(&self, listen: &str, replicas: u16) -> Result<Plan> {
         let running = self.runner.all_running();
         let plan = match self.plan()?.filter(|_| !running.is_empty()) {
             Some(plan) if (plan.listen.as_str(), plan.replicas) == (listen, replicas) => plan,
             Some(plan) => bail!(
-                "a fleet with --listen {} --replicas {} runs: `cargo xtask fleet down` stops it",
+                "a fleet with --listen {} --replicas {} already runs: stop it with `cargo xtask fleet down`",
                 plan.listen,
                 plan.replicas
             ),
             None => {
-                self.runner.forget_logs()?;
+                self.runner.remove_old_logs()?;
                 Plan::new(listen, replicas, engines::running()?)?
             }
         };
         if self.runner.running(gateway::NAME).is_none() {
             let free = TcpListener::bind(&plan.listen);
             free.with_context(|| {
-                format!("the gateway can't listen on {}; --listen names another", plan.listen)
+                format!("the gateway can't listen on {}: choose another address with --listen", plan.listen)
             })?;
         }
         self.save(&plan)?;
@@ -157,12 +158,12 @@ impl Yard {
     }
 
     fn up(&self, plan: Plan, binaries: &Path) -> Result<()> {
-        // What `start` starts later is what is started now.
+        // `start` uses the same binaries later.
         std::fs::write(self.folder.join("binaries"), binaries.display().to_string())
             .context("the folder of the fleet")?;
         let ready = self.ready(plan)?;
         let start = Instant::now();
-        // The first one makes the signing key, and is asked for it by all the others.
+        // The first process creates the signing key, and all others ask it for the public key.
         let (first, others): (Vec<_>, Vec<_>) =
             ready.plan.instances().into_iter().partition(|it| it.name() == "users.1");
         self.launch(&ready, &first)?;
@@ -176,13 +177,13 @@ impl Yard {
 
     fn down(&self, keep_engines: bool) -> Result<()> {
         let start = Instant::now();
-        // From the outside in: nobody is asked any more, then nobody asks.
-        self.runner.stop(gateway::NAME, Signal::TERM, GOODBYE);
+        // From the outside in: callers stop before the services that they call.
+        self.runner.stop(gateway::NAME, Signal::TERM, STOP_GRACE);
         let running = self.runner.all_running();
         std::thread::scope(|scope| {
             for name in &running {
                 scope.spawn(move || {
-                    self.runner.stop(name, Signal::TERM, GOODBYE);
+                    self.runner.stop(name, Signal::TERM, STOP_GRACE);
                     say!("{name:<20}down   {:>7}", seconds(start.elapsed()));
                 });
             }
@@ -194,12 +195,12 @@ impl Yard {
         }
     }
 
-    /// With the program that was built with those of the fleet.
+    /// Fills the portal with the program that was built together with those of the fleet.
     fn seed(&self, seed: &seed::Seed) -> Result<()> {
-        let plan = self.settled()?;
+        let plan = self.existing_plan()?;
         ensure!(
             !self.runner.all_running().is_empty(),
-            "the fleet does not run, and its stores with it: `cargo xtask fleet up`"
+            "the fleet and its stores do not run: start them with `cargo xtask fleet up`"
         );
         let ready = self.ready(plan)?;
         seed.run(&ready.binaries.join("portal"), &ready.plan, &ready.site.state, &self.folder)
@@ -207,7 +208,7 @@ impl Yard {
 
     fn status(&self) -> Result<ExitCode> {
         let Some(plan) = self.plan()? else {
-            say!("fleet: never started here; `cargo xtask fleet up` does");
+            say!("fleet: never started here; `cargo xtask fleet up` starts it");
             return Ok(ExitCode::FAILURE);
         };
         let mut all = true;
@@ -231,7 +232,7 @@ impl Yard {
     fn end(&self, service: &str, how: impl Fn(&str) -> bool) -> Result<()> {
         let names = match service {
             gateway::NAME => vec![service.to_owned()],
-            _ => self.settled()?.named(service)?.into_iter().map(Instance::name).collect(),
+            _ => self.existing_plan()?.named(service)?.into_iter().map(Instance::name).collect(),
         };
         for name in names {
             let start = Instant::now();
@@ -243,14 +244,14 @@ impl Yard {
 
     fn start(&self, service: &str) -> Result<()> {
         if service == gateway::NAME {
-            return self.launch_gateway(&self.settled()?);
+            return self.launch_gateway(&self.existing_plan()?);
         }
-        let ready = self.ready(self.settled()?)?;
+        let ready = self.ready(self.existing_plan()?)?;
         let meant = ready.plan.named(service)?;
         self.launch(&ready, &meant)
     }
 
-    /// Starts those that don't run, all at once, and waits until each is ready.
+    /// Starts the processes that don't run, in parallel, and waits until each is ready.
     fn launch(&self, ready: &Ready, instances: &[Instance]) -> Result<()> {
         let results: Vec<Result<()>> = std::thread::scope(|scope| {
             let launches = instances.iter().map(|instance| scope.spawn(|| self.launch_one(ready, *instance)));
@@ -266,8 +267,8 @@ impl Yard {
         Ok(())
     }
 
-    /// Starts one process, again where it ends before it is ready, as a container would be: a store that has
-    /// only just come up, on a machine with much to do, may answer too late for a service that starts.
+    /// Starts one process, and starts it again if it ends before it is ready, as a container engine would. On
+    /// a busy machine, a store that has just started may answer too late.
     fn launch_one(&self, ready: &Ready, instance: Instance) -> Result<()> {
         let (name, start) = (instance.name(), Instant::now());
         let port = ready.plan.port(&name);
@@ -281,9 +282,9 @@ impl Yard {
                 Err(error) if attempt == ATTEMPTS || self.runner.running(&name).is_some() => {
                     return Err(error);
                 }
-                Err(_) => say!("{name:<20}ended before it was ready: once more"),
+                Err(_) => say!("{name:<20}ended before it was ready: starting it again"),
             }
-            nap(Duration::from_secs(1));
+            pause(Duration::from_secs(1));
         }
         say!("{name:<20}ready  {:>7}  127.0.0.1:{port}", seconds(start.elapsed()));
         Ok(())
@@ -314,15 +315,15 @@ impl Yard {
 
     fn ready(&self, plan: Plan) -> Result<Ready> {
         let Some(site) = Site::existing()? else {
-            bail!("the engines were never started: `cargo xtask fleet up`")
+            bail!("the engines were never started here: run `cargo xtask fleet up`")
         };
-        let binaries =
-            std::fs::read_to_string(self.folder.join("binaries")).context("the fleet was never built")?;
+        let binaries = std::fs::read_to_string(self.folder.join("binaries"))
+            .context("the fleet was never built: run `cargo xtask fleet up`")?;
         let admin = Admin::settle(&self.folder)?;
         Ok(Ready { plan, site, admin, binaries: PathBuf::from(binaries) })
     }
 
-    /// The plan of the last `up`.
+    /// Reads the plan of the last `up`.
     fn plan(&self) -> Result<Option<Plan>> {
         match std::fs::read_to_string(self.folder.join("plan.json")) {
             Ok(text) => serde_json::from_str(&text).context("the plan of the fleet").map(Some),
@@ -331,8 +332,8 @@ impl Yard {
         }
     }
 
-    fn settled(&self) -> Result<Plan> {
-        self.plan()?.context("no fleet was started here: `cargo xtask fleet up`")
+    fn existing_plan(&self) -> Result<Plan> {
+        self.plan()?.context("no fleet was started here: run `cargo xtask fleet up`")
     }
 
     fn save(&self, plan: &Plan) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Which processes make up the fleet, and what each of them is told. Nothing here starts anything.
+//! The processes of the fleet, and the settings of each. Nothing here starts a process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,17 +12,17 @@ use crate::engines::state::{CALLS, OWNER, State, free_port, is_free};
 /// A service of the fleet.
 #[derive(Debug)]
 pub struct Service {
-    /// Its name: of its binary, and before the number in the names of its processes.
+    /// Its name, which is also that of its binary and the first part of the names of its processes.
     pub name: &'static str,
-    /// Its ports in the documents. The first instance gets them where they are free, the next one those ten
-    /// further on.
+    /// The ports that the documentation names. The first instance gets them if they are free; each further
+    /// instance gets the port that is ten higher.
     http: u16,
     grpc: Option<u16>,
-    /// The path under which the gateway shows it.
+    /// The prefix of its routes at the gateway.
     public_base: Option<&'static str>,
 }
 
-/// All of them. Whoever the others ask for the keys of tokens comes first.
+/// All services. The service that the others ask for the keys of tokens comes first.
 pub const SERVICES: [Service; 6] = [
     Service { name: "users", http: 3000, grpc: Some(50051), public_base: Some("/users/v1") },
     Service { name: "famous-news", http: 5001, grpc: None, public_base: None },
@@ -37,43 +37,43 @@ pub const SERVICES: [Service; 6] = [
     Service { name: "orchestrator", http: 5000, grpc: None, public_base: Some("/news/v1") },
 ];
 
-/// Ten of each: the next one would take the port of another service.
+/// Ten of each service: one more would take the port of another service.
 pub const MOST_REPLICAS: u16 = 10;
 
-/// What a fleet has settled on when it was started; `kill` and `start` go by it.
+/// The choices of a fleet that `up` made; `kill` and `start` use them again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// Where the gateway listens.
+    /// The address on which the gateway listens.
     pub listen: String,
-    /// How many there are of each service.
+    /// The number of processes of each service.
     pub replicas: u16,
-    /// The ports, by instance: `users.1` for HTTP, `users.1.grpc` for gRPC.
+    /// The ports by the names of the instances: `users.1` for HTTP, `users.1.grpc` for gRPC.
     ports: BTreeMap<String, u16>,
-    /// The engines that ran before the fleet came: they stay when it goes.
+    /// The engines that ran before the fleet started: `down` leaves them running.
     pub engines_before: Vec<String>,
 }
 
 /// One process of a service.
 #[derive(Debug, Clone, Copy)]
 pub struct Instance {
-    /// Whose.
+    /// Its service.
     pub service: &'static Service,
-    /// From 1 on.
+    /// Its number, from 1 on.
     pub number: u16,
 }
 
 impl Instance {
-    /// Its name: of its folder, its log, its line.
+    /// Returns its name, which is also that of its folder and its log.
     pub fn name(self) -> String {
         format!("{}.{}", self.service.name, self.number)
     }
 }
 
 impl Plan {
-    /// A fleet on free ports.
+    /// Plans a fleet on free ports.
     pub fn new(listen: &str, replicas: u16, engines_before: Vec<String>) -> Result<Self> {
-        ensure!((1..=MOST_REPLICAS).contains(&replicas), "--replicas is between 1 and {MOST_REPLICAS}");
+        ensure!((1..=MOST_REPLICAS).contains(&replicas), "--replicas must be between 1 and {MOST_REPLICAS}");
         let mut plan = Self { listen: listen.to_owned(), replicas, ports: BTreeMap::new(), engines_before };
         let gateway = plan.gateway_port()?;
         for instance in plan.instances() {
@@ -97,10 +97,10 @@ impl Plan {
     fn gateway_port(&self) -> Result<u16> {
         let port =
             self.listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).filter(|port| *port != 0);
-        port.ok_or_else(|| anyhow::anyhow!("--listen is an address and a port, as 127.0.0.1:8080"))
+        port.ok_or_else(|| anyhow::anyhow!("--listen must be an address and a port, such as 127.0.0.1:8080"))
     }
 
-    /// Every process of a service, in the order of starting.
+    /// Returns all processes in the order of their start.
     pub fn instances(&self) -> Vec<Instance> {
         let replicas = self.replicas;
         SERVICES
@@ -109,34 +109,35 @@ impl Plan {
             .collect()
     }
 
-    /// The processes that a name means: `users` all of that service, `users.2` that one.
+    /// Returns the processes that a name stands for: `users` for all processes of that service, `users.2` for
+    /// one.
     pub fn named(&self, name: &str) -> Result<Vec<Instance>> {
         let mut meant = self.instances();
         let names: Vec<_> = meant.iter().map(|instance| instance.name()).collect();
         meant.retain(|instance| instance.service.name == name || instance.name() == name);
-        ensure!(!meant.is_empty(), "nothing here is called `{name}`; there are {}", names.join(", "));
+        ensure!(!meant.is_empty(), "there is no process `{name}`; the processes are {}", names.join(", "));
         Ok(meant)
     }
 
-    /// A port by the name of its instance, its gRPC or the gateway's health.
+    /// Returns the port of an instance, of its gRPC server (`users.1.grpc`) or of the gateway's health check.
     pub fn port(&self, name: &str) -> u16 {
         self.ports.get(name).copied().unwrap_or_else(|| panic!("`{name}` has no port in this plan"))
     }
 
-    /// The address under which clients know the portal.
+    /// Returns the address under which clients reach the portal.
     pub fn url(&self) -> String {
         let listen = self.listen.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
         format!("http://{listen}")
     }
 
-    /// Where each instance of a service answers.
+    /// Returns the addresses of all instances of a service.
     pub fn addresses(&self, service: &str) -> Vec<String> {
         let of = self.instances().into_iter().filter(|instance| instance.service.name == service);
         of.map(|instance| format!("127.0.0.1:{}", self.port(&instance.name()))).collect()
     }
 
-    /// What one process is told: the stores of its service under its own user, the broker, the others'
-    /// addresses.
+    /// Returns the settings of one process: the stores of its service with its own user, the broker, the
+    /// addresses of other services.
     pub fn environment(&self, instance: Instance, engines: &State, folder: &Path) -> Vec<(String, String)> {
         let service = instance.service;
         let name = instance.name();
@@ -154,7 +155,7 @@ impl Plan {
         }
         if let Some(base) = service.public_base {
             settings.push(("PROCESS__EDGE__PUBLIC_BASE", base.to_owned()));
-            // The gateway, and whoever else is on this machine.
+            // The gateway, and all other programs on this machine.
             settings.push(("PROCESS__EDGE__TRUSTED_PROXIES", "127.0.0.1".to_owned()));
         }
         settings.extend(self.stores(service.name, engines, folder));
@@ -166,8 +167,8 @@ impl Plan {
             .collect()
     }
 
-    /// Where the keys of tokens are: users knows its own; the others ask it, through the gateway where it is
-    /// more than one.
+    /// Returns the address of the keys of tokens. users has its own; the others ask users, through the
+    /// gateway if users has several processes.
     fn keys(&self, instance: Instance) -> String {
         match (instance.service.name, self.replicas) {
             ("users", _) => format!("http://127.0.0.1:{}", self.port(&instance.name())),
@@ -176,7 +177,7 @@ impl Plan {
         }
     }
 
-    /// Where each instance of a service answers over gRPC, as its callers are told.
+    /// Returns the addresses of all gRPC servers of a service, as its callers get them.
     fn grpc_addresses(&self, service: &str) -> String {
         let all = (1..=self.replicas)
             .map(|number| format!("http://127.0.0.1:{}", self.port(&format!("{service}.{number}.grpc"))));
@@ -210,7 +211,8 @@ impl Plan {
     }
 }
 
-/// What a service proves itself with over gRPC, and what it knows its callers by.
+/// Returns the tokens with which a service authenticates over gRPC, and those by which it recognises its
+/// callers.
 fn tokens(service: &str, engines: &State) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     let name = |service: &str| service.replace('-', "_").to_ascii_uppercase();
@@ -225,8 +227,8 @@ fn tokens(service: &str, engines: &State) -> Vec<(String, String)> {
     settings
 }
 
-/// The URL of an engine for the user of a service, who has one name everywhere but for what SQL can't write
-/// plainly.
+/// Returns the URL of an engine for the user of a service. Its name is the same in all engines, except for
+/// the characters that SQL would need quotes for.
 fn url(engines: &State, scheme: &str, service: &str, port: &str, rest: &str) -> String {
     let user = if scheme == "amqp" { service.to_owned() } else { service.replace('-', "_") };
     format!("{scheme}://{user}:{}@127.0.0.1:{}{rest}", engines.password(service), engines.port(port))
@@ -247,7 +249,7 @@ mod tests {
         Plan::new("127.0.0.1:28080", replicas, Vec::new()).expect("ports are free")
     }
 
-    fn told(plan: &Plan, name: &str, engines: &State) -> BTreeMap<String, String> {
+    fn settings_of(plan: &Plan, name: &str, engines: &State) -> BTreeMap<String, String> {
         let instance = plan.named(name).expect("is there")[0];
         plan.environment(instance, engines, Path::new("/fleet")).into_iter().collect()
     }
@@ -274,46 +276,46 @@ mod tests {
     }
 
     #[test]
-    fn every_service_enters_every_engine_under_a_password_of_its_own() {
+    fn every_service_has_a_password_of_its_own_in_every_engine() {
         let (plan, engines) = (plan(1), engines());
         for service in &SERVICES {
-            let told = told(&plan, service.name, &engines);
+            let settings = settings_of(&plan, service.name, &engines);
             for other in SERVICES.iter().filter(|other| other.name != service.name) {
                 let theirs = engines.password(other.name);
                 assert!(
-                    told.values().all(|value| !value.contains(theirs)),
+                    settings.values().all(|value| !value.contains(theirs)),
                     "{} knows {}",
                     service.name,
                     other.name
                 );
             }
             let prefix = service.name.replace('-', "_").to_ascii_uppercase();
-            assert!(told.keys().all(|key| key.starts_with(&format!("{prefix}__"))));
-            assert!(told[&format!("{prefix}__BUS__URL")].contains(engines.password(service.name)));
+            assert!(settings.keys().all(|key| key.starts_with(&format!("{prefix}__"))));
+            assert!(settings[&format!("{prefix}__BUS__URL")].contains(engines.password(service.name)));
         }
     }
 
     #[test]
-    fn a_section_is_told_of_its_events_and_its_view() {
+    fn a_section_gets_the_urls_of_its_events_and_its_view() {
         let (plan, engines) = (plan(1), engines());
-        let told = told(&plan, "sports-news", &engines);
+        let settings = settings_of(&plan, "sports-news", &engines);
         let password = engines.password("sports-news");
         let (events, view) = (engines.port("postgres"), engines.port("mongodb"));
         assert_eq!(
-            told["SPORTS_NEWS__EVENTS__URL"],
+            settings["SPORTS_NEWS__EVENTS__URL"],
             format!("postgres://sports_news:{password}@127.0.0.1:{events}/sports_news")
         );
         assert!(
-            told["SPORTS_NEWS__VIEW__URL"]
+            settings["SPORTS_NEWS__VIEW__URL"]
                 .starts_with(&format!("mongodb://sports_news:{password}@127.0.0.1:{view}/sports_news?"))
         );
     }
 
     #[test]
-    fn whoever_asks_over_grpc_knows_every_replica() {
+    fn the_callers_over_grpc_know_every_replica() {
         let (plan, engines) = (plan(2), engines());
-        let recommendations = told(&plan, "recommendations", &engines);
-        let orchestrator = told(&plan, "orchestrator", &engines);
+        let recommendations = settings_of(&plan, "recommendations", &engines);
+        let orchestrator = settings_of(&plan, "orchestrator", &engines);
         for number in [1, 2] {
             let address = |service: &str| {
                 format!("http://127.0.0.1:{}", plan.port(&format!("{service}.{number}.grpc")))
@@ -331,11 +333,11 @@ mod tests {
         for (caller, server) in CALLS {
             let token = engines.token(caller, server);
             for service in &SERVICES {
-                let knows = told(&plan, service.name, &engines).values().any(|value| value == token);
+                let knows = settings_of(&plan, service.name, &engines).values().any(|value| value == token);
                 assert_eq!(knows, [caller, server].contains(&service.name), "{}", service.name);
             }
         }
-        assert_eq!(told(&plan, "users", &engines)["USERS__PROCESS__PROFILE"], "production");
+        assert_eq!(settings_of(&plan, "users", &engines)["USERS__PROCESS__PROFILE"], "production");
     }
 
     #[test]
@@ -350,11 +352,11 @@ mod tests {
     }
 
     #[test]
-    fn no_port_of_the_engines_is_forgotten_here() {
-        // What has a name there and is used by no service would be a server that nobody needs.
+    fn a_service_uses_every_port_of_the_engines() {
+        // A port that no service uses would belong to a server that is not needed.
         let (plan, engines) = (plan(1), engines());
         let all: String =
-            SERVICES.iter().flat_map(|it| told(&plan, it.name, &engines).into_values()).collect();
+            SERVICES.iter().flat_map(|it| settings_of(&plan, it.name, &engines).into_values()).collect();
         for name in PORTS.iter().filter(|name| !["amqp-management", "epmd", "erlang"].contains(name)) {
             assert!(all.contains(&format!("127.0.0.1:{}", engines.port(name))), "{name}");
         }

@@ -211,14 +211,14 @@ impl Drop for PendingCall {
 }
 
 /// Returns the routing key under which the servers of an address are notified of calls that were given up.
-pub(super) fn given_up_key(address: &str) -> String {
+pub(super) fn cancellation_key(address: &str) -> String {
     format!("{address}.given-up")
 }
 
 async fn notify_servers(mut to_notify: mpsc::Receiver<(String, String)>, requests: Arc<Publisher>) {
     while let Some((address, id)) = to_notify.recv().await {
         let properties = BasicProperties::default().with_correlation_id(id.into());
-        let (exchange, key) = (CALLS.to_owned(), given_up_key(&address));
+        let (exchange, key) = (CALLS.to_owned(), cancellation_key(&address));
         let message = OutboundMessage { exchange, key, properties, body: Bytes::new(), mandatory: false };
         let deadline = kernel::Deadline::after(Duration::from_secs(1));
         if let Err(fault) = requests.send(vec![message], deadline).await {

@@ -35,7 +35,7 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     state: watch::Receiver<State>,
     closing: CancellationToken,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    reconnector: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Clone)]
@@ -53,9 +53,9 @@ impl Link {
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let (states, state) = watch::channel(State::Down("it has not answered yet".to_owned()));
         let name = format!("{} {purpose}", uri.authority.userinfo.username);
-        let keeper = Keeper { uri, name, states, closing: closing.clone() };
-        let keeper = Mutex::new(Some(chassis::spawn("bus.connection", keeper.run())));
-        Self { state, closing, keeper }
+        let reconnector = Reconnector { uri, name, states, closing: closing.clone() };
+        let reconnector = Mutex::new(Some(chassis::spawn("bus.connection", reconnector.run())));
+        Self { state, closing, reconnector }
     }
 
     /// Returns the connection if it is open now.
@@ -97,23 +97,23 @@ impl Link {
     /// Closes the connection in order. A second call does nothing.
     pub(super) async fn close(&self) {
         self.closing.cancel();
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(keeper) = keeper {
+        let reconnector = self.reconnector.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reconnector) = reconnector {
             // It ends within `CLOSE_TIMEOUT`. A panic would have been logged.
-            let _ended = keeper.await;
+            let _ended = reconnector.await;
         }
     }
 }
 
 /// The task that keeps a link connected.
-struct Keeper {
+struct Reconnector {
     uri: AMQPUri,
     name: String,
     states: watch::Sender<State>,
     closing: CancellationToken,
 }
 
-impl Keeper {
+impl Reconnector {
     async fn run(self) {
         let mut failures = 0u32;
         loop {

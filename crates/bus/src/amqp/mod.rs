@@ -237,7 +237,7 @@ impl Bus for AmqpBus {
         address: &str,
         handler: Arc<dyn CallHandler>,
     ) -> Result<Box<dyn Runnable>, BusError> {
-        codec::short("an address", &calls::given_up_key(address))?;
+        codec::short("an address", &calls::cancellation_key(address))?;
         let connection = self.incoming.wait_until(Deadline::after(PATIENCE)).await?;
         let server = Server::new(service, address, handler, &self.incoming, &self.outgoing);
         let open = match server.open(&connection).await {

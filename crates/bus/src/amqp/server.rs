@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::calls::{REFUSAL, given_up_key};
+use super::calls::{REFUSAL, cancellation_key};
 use super::codec;
 use super::connection::{Link, back_off, open_channel};
 use super::inbound::{Deliveries, acknowledge};
@@ -73,7 +73,7 @@ impl Server {
         let channel = open_channel(connection).await?;
         let name = format!("{}.given-up.{}", self.service, uuid::Uuid::new_v4());
         topology::declare_exclusive_queue(&channel, &name).await?;
-        topology::bind(&channel, &name, CALLS, &given_up_key(&self.address)).await?;
+        topology::bind(&channel, &name, CALLS, &cancellation_key(&self.address)).await?;
         let given_up = Deliveries::open_on(channel, &name, MAX_CALLS).await?;
         let channel = open_channel(connection).await?;
         topology::declare_address_queue(&channel, &self.address).await?;

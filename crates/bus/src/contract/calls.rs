@@ -74,8 +74,8 @@ pub(super) async fn a_call_and_the_work_of_its_server_end_with_the_deadline_of_t
 
 pub(super) async fn a_call_after_its_deadline_reaches_no_server(fixture: impl Fixture) {
     let bus = fixture.bus().await;
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
     let server = serve(&bus, ADDRESS, move |_| {
         count.fetch_add(1, Ordering::SeqCst);
         async { Ok(Bytes::new()) }
@@ -85,7 +85,7 @@ pub(super) async fn a_call_after_its_deadline_reaches_no_server(fixture: impl Fi
     let refusal = context.scope(bus.call(ADDRESS, call("Find"))).await.expect_err("there is no time left");
     assert_eq!((refusal.kind, refusal.code.as_str()), (Kind::Timeout, "deadline_exceeded"));
     server.stop().await;
-    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
 }
 
 pub(super) async fn a_caller_that_stops_waiting_stops_the_server(fixture: impl Fixture) {

@@ -10,7 +10,7 @@ use testkit::{PATIENCE, engine, engine_with, wait_until};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{Bell, PostgresOutbox, TABLE, enqueue};
+use super::{OutboxWake, PostgresOutbox, TABLE, enqueue};
 use crate::outbox::contract::messages;
 use crate::{Envelope, Outbox};
 
@@ -26,14 +26,18 @@ pub(crate) async fn schema() -> String {
 
 struct Replica {
     database: Database,
-    bell: Bell,
+    outbox_wake: OutboxWake,
     outbox: Arc<PostgresOutbox>,
 }
 
 async fn replica(url: &str, name: &str) -> Replica {
     let database =
         Database::open(url, name, &Migrator::with_migrations(Vec::new())).await.expect("the database opens");
-    Replica { outbox: Arc::new(PostgresOutbox::new(database.clone())), bell: Bell::new(&database), database }
+    Replica {
+        outbox: Arc::new(PostgresOutbox::new(database.clone())),
+        outbox_wake: OutboxWake::new(&database),
+        database,
+    }
 }
 
 impl Replica {
@@ -43,7 +47,7 @@ impl Replica {
             enqueue(&mut tx, message).await.expect("the message is enqueued");
         }
         tx.commit().await.expect("the transaction commits");
-        self.bell.ring();
+        self.outbox_wake.notify();
     }
 
     /// Waits until this replica gets a batch, and returns it.

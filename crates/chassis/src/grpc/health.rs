@@ -36,7 +36,7 @@ pub(crate) type IsWell = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>
 ///
 /// # Errors
 /// If a descriptor is not valid, which is a defect.
-pub(crate) fn beside(
+pub(crate) fn add_health_and_reflection(
     routes: Router,
     described: &[Described],
     is_well: IsWell,
@@ -205,7 +205,7 @@ mod tests {
             services: vec![service],
             process,
             fingerprint: "none".to_owned(),
-            internal: crate::Internal::Nowhere,
+            internal: crate::Internal::Disabled,
         };
         let http = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let grpc = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -8,5 +8,5 @@ pub mod transport;
 
 pub use callers::{GrpcCaller, GrpcConfig, token_fault};
 pub use health::Described;
-pub(crate) use health::{IsWell, beside};
+pub(crate) use health::{IsWell, add_health_and_reflection};
 pub use transport::Transport;

@@ -70,7 +70,7 @@ impl Replicas {
         let mut failure: BoxError = Box::new(tonic::Status::unavailable("the name has no address"));
         for (address, channel) in self.in_turn().await {
             let request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
-            let mut trial = Trial { replicas: &self, address, answered: false };
+            let mut trial = Attempt { replicas: &self, address, answered: false };
             match channel.oneshot(request).await {
                 Ok(answer) => {
                     trial.answered = true;
@@ -143,13 +143,13 @@ impl Replicas {
 
 /// A request to one server. If it ends without an answer, even because the caller gave up, the server rests:
 /// it may be frozen.
-struct Trial<'a> {
+struct Attempt<'a> {
     replicas: &'a Replicas,
     address: SocketAddr,
     answered: bool,
 }
 
-impl Drop for Trial<'_> {
+impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.answered
             && let Some(server) = self.replicas.known().servers.get_mut(&self.address)

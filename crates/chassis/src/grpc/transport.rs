@@ -196,7 +196,10 @@ pub fn grpc_edge(service: &'static str, routes: tonic::service::Routes) -> tonic
                 Err(_over) => Status::deadline_exceeded(Kind::Timeout.sentence()).into_http(),
             };
             let code = code_in(response.headers());
-            GRPC.took([service.into(), method.clone().into(), format!("{code:?}").into()], started.elapsed());
+            GRPC.record(
+                [service.into(), method.clone().into(), format!("{code:?}").into()],
+                started.elapsed(),
+            );
             end_span(span, code);
             context.scope_now(|| log_access(&method, started, code));
             response

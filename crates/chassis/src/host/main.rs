@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::{Host, Internal};
 use super::service::Service;
-use super::signals::asked_to_stop;
+use super::signals::stop_signal;
 use crate::config::{self, Settings};
 use crate::files::keep_files_private;
 use crate::net::Surroundings;
-use crate::observe::{print_error, said, say, telemetry};
+use crate::observe::{finish_output, print_error, say, telemetry};
 use crate::work::spawn;
 
 #[derive(Parser)]
@@ -80,7 +80,7 @@ where
     let loaded = config::load::<C>(&prefix, flags.config.as_deref(), over)?;
     if flags.check_config {
         say(format_args!("# {name}, configuration {}\n{}", loaded.fingerprint, loaded.effective));
-        return Ok(said()?);
+        return Ok(finish_output()?);
     }
     let _log = telemetry::start(name, &loaded.process.log, loaded.process.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -88,7 +88,7 @@ where
         let stop = CancellationToken::new();
         let signal = stop.clone();
         spawn("process.signals", async move {
-            asked_to_stop().await;
+            stop_signal().await;
             signal.cancel();
         });
         let Some(built) = stop.run_until_cancelled(build(loaded.service, Surroundings::alone())).await else {
@@ -107,7 +107,7 @@ where
             process: loaded.process,
             fingerprint: loaded.fingerprint,
             // A gateway in front of a single service hides what is for operators.
-            internal: Internal::Beside,
+            internal: Internal::Shared,
         };
         host.run(http, router, grpc, stop, |_| ()).await
     })

@@ -9,4 +9,4 @@ mod signals;
 pub use main::{failed, main, prepare};
 pub use run::{Host, Internal};
 pub use service::Service;
-pub use signals::asked_to_stop;
+pub use signals::stop_signal;

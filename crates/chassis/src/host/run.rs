@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::health::{Health, health_routes, is_well};
 use super::service::Service;
 use crate::config::Process;
-use crate::grpc::beside;
+use crate::grpc::add_health_and_reflection;
 use crate::http::listener::{Serving, Shares, listen};
 use crate::http::{edge_with, probes};
 use crate::observe::metrics::{self, Recorder};
@@ -38,11 +38,11 @@ pub struct Host {
 /// The place where metrics and the details of health are served, which only operators may see.
 pub enum Internal {
     /// The port of the process: a gateway in front of it hides them.
-    Beside,
+    Shared,
     /// A separate port.
-    Apart(TcpListener),
+    Separate(TcpListener),
     /// No port.
-    Nowhere,
+    Disabled,
 }
 
 /// The signals that stop the parts of a process, each at its time.
@@ -84,22 +84,22 @@ impl Host {
         let writes = TaskTracker::new();
         let app = edge_with(self.name, router, self.process.edge.clone(), writes.clone());
         // Operators see the details on a separate port, or if a gateway hides this one.
-        let detailed = matches!(self.internal, Internal::Beside);
+        let detailed = matches!(self.internal, Internal::Shared);
         let app = app.merge(probes(health_routes(health.clone(), detailed), &self.process.edge));
         let stops = Stops::default();
-        let (app, apart) = match std::mem::replace(&mut self.internal, Internal::Nowhere) {
-            Internal::Beside => (app.merge(self.metrics_routes(&stops)), None),
-            Internal::Apart(listener) => {
+        let (app, separate) = match std::mem::replace(&mut self.internal, Internal::Disabled) {
+            Internal::Shared => (app.merge(self.metrics_routes(&stops)), None),
+            Internal::Separate(listener) => {
                 tracing::info!(address = %listener.local_addr()?, "metrics are served");
                 let router = self.metrics_routes(&stops).merge(health_routes(health.clone(), true));
                 (app, Some((listener, router)))
             }
-            Internal::Nowhere => (app, None),
+            Internal::Disabled => (app, None),
         };
         let parts = self.start(&stops, grace);
         let limits = |part, most| serving(&self.process, connections(part, most));
         parts.servers.spawn(listen(http, app, stops.listening.clone(), limits(2, 10_000)));
-        if let Some((listener, router)) = apart {
+        if let Some((listener, router)) = separate {
             parts.servers.spawn(listen(listener, router, stops.listening.clone(), limits(16, 256)));
         }
         if let Some(listener) = grpc {
@@ -107,7 +107,12 @@ impl Host {
             let router = routes.fold(Router::new(), |all, routes| all.merge(routes.into_axum_router()));
             let described: Vec<_> =
                 self.services.iter().filter_map(|service| service.grpc_described).collect();
-            let router = beside(router, &described, is_well(health.clone()), stops.listening.clone())?;
+            let router = add_health_and_reflection(
+                router,
+                &described,
+                is_well(health.clone()),
+                stops.listening.clone(),
+            )?;
             parts.servers.spawn(listen(listener, router, stops.listening.clone(), limits(8, 2_000)));
         }
         health.ready.store(true, Ordering::SeqCst);

@@ -1,6 +1,6 @@
 /// Waits for the signal to stop: Ctrl-C or SIGTERM. A SIGHUP is logged and ignored, because settings are read
 /// at the start only.
-pub async fn asked_to_stop() {
+pub async fn stop_signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;

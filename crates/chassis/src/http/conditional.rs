@@ -192,9 +192,9 @@ mod tests {
             ["\"v4-gzip\"", "\"v4;br\"", "\"v4--gzip\"", "W/\"v4-zstd\"", "\"v4;gzip\"", "\"v4-deflate\""]
         {
             assert_eq!(expected(tag), exactly(4), "{tag}");
-            let asked = headers(IF_NONE_MATCH, &[tag.as_bytes()]);
-            assert!(etag_matches(&asked, "\"v4\""), "{tag}");
-            assert!(!etag_matches(&asked, "\"v5\""), "{tag}");
+            let request = headers(IF_NONE_MATCH, &[tag.as_bytes()]);
+            assert!(etag_matches(&request, "\"v4\""), "{tag}");
+            assert!(!etag_matches(&request, "\"v5\""), "{tag}");
         }
         let digest = headers(IF_NONE_MATCH, &[b"\"0123abcd-gzip\""]);
         assert!(etag_matches(&digest, "\"0123abcd\""));
@@ -247,9 +247,9 @@ mod tests {
 
     #[test]
     fn a_response_that_the_client_already_has_is_recognized_by_weak_comparison() {
-        let asked = headers(IF_NONE_MATCH, &[b"\"v1\", W/\"v7\""]);
-        assert!(etag_matches(&asked, "\"v7\""));
-        assert!(!etag_matches(&asked, "\"v8\""));
+        let request = headers(IF_NONE_MATCH, &[b"\"v1\", W/\"v7\""]);
+        assert!(etag_matches(&request, "\"v7\""));
+        assert!(!etag_matches(&request, "\"v8\""));
         assert!(etag_matches(&headers(IF_NONE_MATCH, &[b"*"]), "\"v8\""));
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn writers() -> Vec<String> {
-        vec!["https://desk.example.org".to_owned()]
+        vec!["https://editors.example.org".to_owned()]
     }
 
     #[test]
@@ -120,9 +120,10 @@ mod tests {
 
     #[test]
     fn only_pages_of_configured_origins_may_write() {
-        for (origin, expected) in
-            [("https://desk.example.org", Some("https://desk.example.org")), ("https://evil.example", None)]
-        {
+        for (origin, expected) in [
+            ("https://editors.example.org", Some("https://editors.example.org")),
+            ("https://evil.example", None),
+        ] {
             let mut answer = StatusCode::OK.into_response();
             page(Method::POST, &[("origin", origin)]).allow(&mut answer, &writers());
             assert_eq!(allowed(&answer), expected);

@@ -20,9 +20,10 @@ use super::problem::Problem;
 use super::throttle::Throttle;
 use crate::{Context, Verifier, VerifyError};
 
-/// The mark that the guard adds to a response, for the access line and the metrics.
+/// The route of a response and its caller. The guard adds it to the response, for the access line and the
+/// metrics.
 #[derive(Debug, Clone)]
-pub(crate) struct Handled {
+pub(crate) struct RouteLabel {
     /// The service that the route belongs to.
     pub service: &'static str,
     /// The template of the route, such as `/users/v1/{id}`.
@@ -167,8 +168,8 @@ pub(crate) async fn guard(
         // The article has not changed: the client sent the tag of another resource.
         Problem::explain_stale(&mut response, NO_VERSION);
     }
-    let handled = Handled { service: guard.service, template: guard.path.clone(), actor };
-    response.extensions_mut().insert(handled);
+    let label = RouteLabel { service: guard.service, template: guard.path.clone(), actor };
+    response.extensions_mut().insert(label);
     response
 }
 

@@ -46,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 }
 
 /// Marks `response` as one that was already given to an earlier request.
-pub fn say_replayed(response: &mut Response) {
+pub fn mark_replayed(response: &mut Response) {
     response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
 }
 

@@ -9,7 +9,7 @@ use http_body::Body as _;
 use moka::sync::Cache;
 
 use super::client::{ClientAddress, ClientKey};
-use super::guard::Handled;
+use super::guard::RouteLabel;
 use crate::Context;
 use crate::observe::LogLimit;
 use crate::observe::metrics::{HTTP, Value};
@@ -67,24 +67,24 @@ impl Access {
     /// Writes the line of a request that got this response.
     pub(super) fn finish(mut self, response: &Response) {
         self.written = true;
-        let handled = response.extensions().get::<Handled>();
-        let actor = handled.map_or("anonymous", |handled| &handled.actor);
+        let route = response.extensions().get::<RouteLabel>();
+        let actor = route.map_or("anonymous", |route| &route.actor);
         let bytes = response.body().size_hint().exact().unwrap_or(0);
-        self.write(handled, response.status().as_u16(), bytes, actor);
+        self.write(route, response.status().as_u16(), bytes, actor);
     }
 
     /// Writes the line in the name of the service that answered.
-    fn write(&mut self, handled: Option<&Handled>, status: u16, bytes: u64, actor: &str) {
-        let service = handled.map_or(self.context.service, |handled| handled.service);
+    fn write(&mut self, route: Option<&RouteLabel>, status: u16, bytes: u64, actor: &str) {
+        let service = route.map_or(self.context.service, |route| route.service);
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let client = self.client.known();
-        self.measure(service, handled, status);
+        self.measure(service, route, status);
         let Some(times) = self.refusals.count(self.client, status) else { return };
         self.context.clone().of(service).scope_now(|| {
             tracing::info!(
                 target: "access",
                 method = %self.method,
-                route = handled.map_or("-", |handled| &handled.template),
+                route = route.map_or("-", |route| &route.template),
                 status,
                 duration_ms = millis(self.started.elapsed()),
                 upstream_ms = millis(self.context.upstream.spent()),
@@ -101,16 +101,16 @@ impl Access {
 
 impl Access {
     /// Records the request in the metrics and in its span.
-    fn measure(&mut self, service: &'static str, handled: Option<&Handled>, status: u16) {
+    fn measure(&mut self, service: &'static str, route: Option<&RouteLabel>, status: u16) {
         // A client can invent methods, and each would be a new series.
         const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = KNOWN.into_iter().find(|known| *known == self.method.as_str()).unwrap_or("_OTHER");
-        let template = handled.map_or(Value::from("-"), |handled| handled.template.clone().into());
+        let template = route.map_or(Value::from("-"), |route| route.template.clone().into());
         let labels = [service.into(), template, method.into(), status.to_string().into()];
-        HTTP.took(labels, self.started.elapsed());
+        HTTP.record(labels, self.started.elapsed());
         let mut span = std::mem::replace(&mut self.span, Span::none());
         if span.is_recording() {
-            let template = handled.map_or("-", |handled| &handled.template);
+            let template = route.map_or("-", |route| &route.template);
             span.rename(format!("{method} {template}"));
             span.set("portal.service", service);
             span.set("http.request.method", method);

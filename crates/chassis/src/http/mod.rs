@@ -40,7 +40,7 @@ pub use conditional::{Precondition, etag_matches};
 pub use edge::{EdgeConfig, edge};
 pub(crate) use edge::{edge_with, probes};
 pub use fair_budget::{ClientUnits, FairBudget, FairPermit};
-pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, say_replayed};
+pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, mark_replayed};
 pub use input::{Json, MAX_BODY, MAX_TEXT_BODY, Path, Query, query_time};
 pub use links::Links;
 pub use problem::{FieldProblem, Problem, ProblemBody};

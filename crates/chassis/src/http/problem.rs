@@ -43,7 +43,7 @@ impl Problem {
     }
 
     /// Adds one more line of a header that may be repeated, such as `Set-Cookie`.
-    pub fn and_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+    pub fn append_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.0.headers.append(name, value);
         self
     }

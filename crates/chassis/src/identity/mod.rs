@@ -2,9 +2,9 @@
 //! proves an identity.
 
 mod ed25519;
-mod remembered;
 #[cfg(test)]
 mod tests;
+mod token_cache;
 
 use std::sync::{Arc, Once, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use crate::net::{Surroundings, own_client};
 use crate::observe::Context;
 use crate::values::{Form, Place};
 pub use ed25519::install_ed25519;
-use remembered::{Print, Remembered, Vouched};
+use token_cache::{Print, TokenCache, VerifiedToken};
 
 /// The audience of access tokens.
 pub const AUDIENCE: &str = "portal";
@@ -144,7 +144,7 @@ pub struct Verifier {
     source: Source,
     keys: RwLock<Keys>,
     fetching: Mutex<()>,
-    remembered: Remembered,
+    token_cache: TokenCache,
 }
 
 impl Verifier {
@@ -176,7 +176,7 @@ impl Verifier {
                 due: surroundings.clock.elapsed(),
             }),
             fetching: Mutex::new(()),
-            remembered: Remembered::default(),
+            token_cache: TokenCache::default(),
         }))
     }
 
@@ -186,19 +186,19 @@ impl Verifier {
     /// If the token is not valid at the moment, or the keys are not available.
     pub async fn verify(&self, token: &str) -> Result<Identity, VerifyError> {
         let print = Print::of(token);
-        let vouched = match self.remembered.get(&print) {
-            Some(vouched) if self.is_newest(vouched.generation).await => vouched,
+        let verified = match self.token_cache.get(&print) {
+            Some(verified) if self.is_newest(verified.generation).await => verified,
             _ => {
-                let vouched = Arc::new(self.check(token).await?);
+                let verified = Arc::new(self.check(token).await?);
                 // A token that is not valid now is not worth remembering.
-                if vouched.is_valid_at(self.clock.now()) {
-                    self.remembered.keep(print, vouched.clone());
+                if verified.is_valid_at(self.clock.now()) {
+                    self.token_cache.keep(print, verified.clone());
                 }
-                vouched
+                verified
             }
         };
-        if vouched.is_valid_at(self.clock.now()) {
-            Ok(vouched.identity.clone())
+        if verified.is_valid_at(self.clock.now()) {
+            Ok(verified.identity.clone())
         } else {
             Err(VerifyError::Invalid)
         }
@@ -211,7 +211,7 @@ impl Verifier {
     }
 
     /// Checks the signature and the claims of a token.
-    async fn check(&self, token: &str) -> Result<Vouched, VerifyError> {
+    async fn check(&self, token: &str) -> Result<VerifiedToken, VerifyError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| VerifyError::Invalid)?;
         // RFC 7515 §4.1.11: a token with an extension that we must understand, and don't, is refused.
         if header.alg != Algorithm::EdDSA || header.crit.is_some() {
@@ -234,7 +234,7 @@ impl Verifier {
             VerifyError::Invalid
         })?;
         let PresentedClaims { claims, nbf } = data.claims;
-        Ok(Vouched {
+        Ok(VerifiedToken {
             identity: Identity {
                 user: claims.sub,
                 name: claims.name,
@@ -291,7 +291,7 @@ impl Verifier {
         if set != keys.set {
             keys.set = set;
             keys.generation += 1;
-            self.remembered.forget_all();
+            self.token_cache.forget_all();
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ fn signed_with_hs256(secret: &[u8], header: &serde_json::Value, claims: &serde_j
 struct World {
     verifier: Arc<Verifier>,
     clock: Arc<ManualClock>,
-    asked: Arc<AtomicU32>,
+    fetches: Arc<AtomicU32>,
     signer: Signer,
 }
 
@@ -78,8 +78,8 @@ impl World {
 
 fn world() -> World {
     let (signer, jwk) = Signer::new(1, "one");
-    let asked = Arc::new(AtomicU32::new(0));
-    let counted = asked.clone();
+    let fetches = Arc::new(AtomicU32::new(0));
+    let counted = fetches.clone();
     let keys = get(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         let body = json!({"keys": [jwk]}).to_string();
@@ -90,7 +90,7 @@ fn world() -> World {
     surroundings.register_http("users", Router::new().route(KEYS_PATH, keys));
     let config = IdentityConfig { issuer: "http://portal".to_owned(), keys: "inproc://users".to_owned() };
     let verifier = Verifier::new(&config, &surroundings).expect("a verifier");
-    World { verifier, clock, asked, signer }
+    World { verifier, clock, fetches, signer }
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_token_of_users_proves_an_identity_and_its_key_is_fetched_once() {
         assert!(identity.sections.contain(kernel::Section::Sports));
         assert!(!identity.sections.contain(kernel::Section::Famous));
     }
-    assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(world.fetches.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn a_withdrawn_key_is_trusted_for_five_more_minutes_and_while_users_is_una
     }
     world.publish(200, &json!({"keys": []}));
     world.clock.advance(Duration::from_secs(9));
-    world.verifier.verify(&token).await.expect("it was asked a moment ago");
+    world.verifier.verify(&token).await.expect("it was fetched a moment ago");
     world.clock.advance(Duration::from_secs(1));
     assert!(matches!(world.verifier.verify(&token).await, Err(VerifyError::Invalid)));
 }
@@ -192,7 +192,7 @@ async fn made_up_key_ids_do_not_flood_users_with_requests() {
         let (stranger, _) = Signer::new(3, &format!("made-up-{kid}"));
         assert!(world.verifier.verify(&stranger.sign(|_| ())).await.is_err());
     }
-    assert_eq!(world.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(world.fetches.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -213,10 +213,11 @@ fn a_service_in_a_process_of_its_own_reports_the_setting_for_keys() {
 /// Changes the remembered name of a token. A check that returns this name did not verify the signature again.
 fn rename(world: &World, token: &str, name: &str) {
     let print = Print::of(token);
-    let known = world.verifier.remembered.get(&print).expect("it is remembered");
+    let known = world.verifier.token_cache.get(&print).expect("it is remembered");
     let identity = Identity { name: name.to_owned(), ..known.identity.clone() };
-    let vouched = Vouched { identity, begins: known.begins, ends: known.ends, generation: known.generation };
-    world.verifier.remembered.keep(print, Arc::new(vouched));
+    let verified =
+        VerifiedToken { identity, begins: known.begins, ends: known.ends, generation: known.generation };
+    world.verifier.token_cache.keep(print, Arc::new(verified));
 }
 
 #[tokio::test]
@@ -228,7 +229,7 @@ async fn a_signature_is_checked_once_and_then_remembered() {
     for _ in 0..3 {
         assert_eq!(world.verifier.verify(&token).await.expect("an identity").name, "remembered");
     }
-    assert_eq!(world.verifier.remembered.count(), 1);
+    assert_eq!(world.verifier.token_cache.count(), 1);
 }
 
 #[tokio::test]
@@ -242,9 +243,9 @@ async fn a_remembered_token_is_still_compared_with_the_clock() {
     for token in [&token, &later] {
         world.verifier.verify(token).await.expect("an identity");
     }
-    assert_eq!(world.verifier.remembered.count(), 2);
+    assert_eq!(world.verifier.token_cache.count(), 2);
     // A clock may be set back, too.
-    let remembered = world.verifier.remembered.get(&Print::of(&later)).expect("it is remembered");
+    let remembered = world.verifier.token_cache.get(&Print::of(&later)).expect("it is remembered");
     let holds = |seconds: i64| remembered.is_valid_at(Timestamp::from_millis((NOW + seconds) * 1000));
     assert_eq!([9, 10, 899, 900].map(holds), [false, true, true, false]);
     world.clock.advance(Duration::from_secs(890));
@@ -263,7 +264,7 @@ async fn a_remembered_token_is_forgotten_with_its_key() {
         world.publish(200, &set);
         world.clock.advance(LIFE);
         assert!(world.is_refused(&token).await, "{set}");
-        assert_eq!(world.verifier.remembered.count(), 0, "{set}");
+        assert_eq!(world.verifier.token_cache.count(), 0, "{set}");
     }
 }
 
@@ -278,7 +279,7 @@ async fn a_token_stays_valid_when_a_second_key_is_added() {
     rename(&world, &token, "remembered");
     assert_eq!(world.verifier.verify(&token).await.expect("it is checked again").name, "Ada");
     world.verifier.verify(&second.sign(|_| ())).await.expect("an identity");
-    assert_eq!(world.verifier.remembered.count(), 2);
+    assert_eq!(world.verifier.token_cache.count(), 2);
 }
 
 #[tokio::test]
@@ -297,12 +298,12 @@ async fn a_token_with_a_changed_byte_is_not_remembered() {
     let (_, claims) = admin.split_once('.').expect("two parts");
     let (claims, _) = claims.split_once('.').expect("three parts");
     assert!(world.is_refused(&format!("{header}.{claims}.{signature}")).await);
-    assert_eq!(world.verifier.remembered.count(), 1);
+    assert_eq!(world.verifier.token_cache.count(), 1);
 }
 
 #[test]
 fn the_number_of_remembered_tokens_is_limited() {
-    let remembered = Remembered::default();
+    let remembered = TokenCache::default();
     let identity = Identity {
         user: UserId::new(Uuid::nil()),
         name: "Ada".to_owned(),
@@ -311,11 +312,11 @@ fn the_number_of_remembered_tokens_is_limited() {
         history: false,
         session: SessionId::new(Uuid::nil()),
     };
-    let vouched = Arc::new(Vouched { identity, begins: None, ends: NOW, generation: 1 });
-    for number in 0..remembered::MOST * 3 {
-        remembered.keep(Print::of(&number.to_string()), vouched.clone());
+    let verified = Arc::new(VerifiedToken { identity, begins: None, ends: NOW, generation: 1 });
+    for number in 0..token_cache::MOST * 3 {
+        remembered.keep(Print::of(&number.to_string()), verified.clone());
     }
-    assert!((1..=remembered::MOST).contains(&remembered.count()), "{}", remembered.count());
+    assert!((1..=token_cache::MOST).contains(&remembered.count()), "{}", remembered.count());
 }
 
 #[tokio::test]

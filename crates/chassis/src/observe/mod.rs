@@ -13,5 +13,5 @@ pub use context::{Context, Counting, Upstream};
 pub use log_failure::log_failure;
 pub(crate) use log_limit::{LogLimit, millis, uptime};
 pub(crate) use output::print_error;
-pub use output::{mention, print, said, say};
+pub use output::{finish_output, print, print_in_background, say};
 pub(crate) use slow_statements::slow_ones_only;

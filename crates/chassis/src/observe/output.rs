@@ -1,9 +1,9 @@
 //! Writing to standard output and standard error.
 //!
 //! No output ends or stalls a process, although a pipe may be broken, a disk full, or a reader may stop
-//! reading. A command that ends answers with [`say`] and checks [`said`] at its end. A command that keeps
-//! running announces itself with [`mention`] and logs with [`telemetry`](crate::telemetry), whose lines are
-//! written by a thread of their own.
+//! reading. A command that ends answers with [`say`] and checks [`finish_output`] at its end. A command that
+//! keeps running announces itself with [`print_in_background`] and logs with [`telemetry`](crate::telemetry),
+//! whose lines are written by a thread of their own.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -16,8 +16,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The first failure to write an answer. Nothing is written after it.
 static FAILED: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
-/// Writes a line of the answer of a command to standard output. A failure is kept for [`said`], and the
-/// command goes on.
+/// Writes a line of the answer of a command to standard output. A failure is kept for [`finish_output`], and
+/// the command goes on.
 pub fn say(line: impl Display) {
     print(format_args!("{line}\n"));
 }
@@ -36,7 +36,7 @@ pub fn print(text: impl Display) {
 ///
 /// # Errors
 /// The first failure since the start of the process.
-pub fn said() -> std::io::Result<()> {
+pub fn finish_output() -> std::io::Result<()> {
     let mut failed = FAILED.lock().unwrap_or_else(PoisonError::into_inner);
     let failure = failed.take().map_or_else(|| std::io::stdout().flush(), Err);
     match failure {
@@ -50,9 +50,9 @@ pub fn said() -> std::io::Result<()> {
 
 /// Writes a text to standard output for a process that keeps running. A thread of its own writes it, and
 /// nothing waits for it.
-pub fn mention(text: String) {
+pub fn print_in_background(text: String) {
     // Without a thread the process runs as well, and the log says that it is ready.
-    let _ = std::thread::Builder::new().name("mention".to_owned()).spawn(move || {
+    let _ = std::thread::Builder::new().name("print_in_background".to_owned()).spawn(move || {
         let mut output = std::io::stdout().lock();
         let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     });

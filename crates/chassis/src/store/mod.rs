@@ -11,7 +11,7 @@ pub mod sqlite;
 mod time_limit;
 
 pub use columns::{StoredTime, StoredVersion};
-pub use erasure::{Erasable, SqliteErasure, owe_sqlite};
+pub use erasure::{Erasable, SqliteErasure, enqueue_erasure};
 #[cfg(feature = "servers")]
 pub use erasure::{PostgresErasure, owe_postgres};
 pub use failure::StoreFailure;

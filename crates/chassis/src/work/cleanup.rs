@@ -21,7 +21,7 @@ type Deletion = Pin<Box<dyn Future<Output = Result<u64, Box<dyn Fault>>> + Send>
 ///
 /// It keeps a store small and promises nothing: a query must ignore expired entries, whether they are still
 /// there or not. Replicas do it side by side, and a failed step is repeated like that of every worker.
-pub struct Forgetting {
+pub struct Cleanup {
     name: &'static str,
     every: Duration,
     clock: Arc<dyn Clock>,
@@ -31,7 +31,7 @@ pub struct Forgetting {
     wake: Arc<Notify>,
 }
 
-impl Forgetting {
+impl Cleanup {
     /// Creates a worker with this name, `<service>.<purpose>`. It calls `forget` with the most entries that
     /// may be deleted, and gets the number of deleted ones. If the two are equal there may be more.
     pub fn new<F, E>(
@@ -57,7 +57,7 @@ impl Forgetting {
 }
 
 #[async_trait]
-impl Worker for Forgetting {
+impl Worker for Cleanup {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -114,14 +114,14 @@ mod tests {
         }
     }
 
-    fn worker() -> (Forgetting, Arc<Store>, Arc<ManualClock>) {
+    fn worker() -> (Cleanup, Arc<Store>, Arc<ManualClock>) {
         let (store, clock) = (Arc::<Store>::default(), Arc::new(ManualClock::at(Timestamp::from_millis(0))));
         let of = store.clone();
         let forget = move |most| {
             let store = of.clone();
             async move { store.forget(most).await }
         };
-        (Forgetting::new("test.forgetting", EVERY, clock.clone(), forget), store, clock)
+        (Cleanup::new("test.forgetting", EVERY, clock.clone(), forget), store, clock)
     }
 
     #[tokio::test]

@@ -11,16 +11,16 @@ type Probe = dyn Fn() -> ProbeFuture<'static, String> + Send + Sync;
 pub type ProbeFuture<'a, E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send + 'a>>;
 
 /// The time for which the outcome of a probe that writes is kept.
-const KEPT: Duration = Duration::from_secs(5);
+const OUTCOME_LIFE: Duration = Duration::from_secs(5);
 /// The longest time of a probe.
-const PROBE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The outcome of an expensive probe, such as a write to a disk. It is kept for five seconds, and one caller
 /// at a time probes.
 #[derive(Default)]
-pub struct Kept(tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>);
+pub struct CachedProbe(tokio::sync::Mutex<Option<(Instant, Result<(), String>)>>);
 
-impl Kept {
+impl CachedProbe {
     /// Returns the kept outcome, or probes. A probe that takes more than a second has failed.
     ///
     /// # Errors
@@ -31,11 +31,11 @@ impl Kept {
     ) -> Result<(), String> {
         let mut last = self.0.lock().await;
         if let Some((at, outcome)) = &*last
-            && at.elapsed() < KEPT
+            && at.elapsed() < OUTCOME_LIFE
         {
             return outcome.clone();
         }
-        let ended = tokio::time::timeout(PROBE, probe).await;
+        let ended = tokio::time::timeout(PROBE_TIMEOUT, probe).await;
         let outcome =
             ended.map_or_else(|_| Err(no_answer()), |outcome| outcome.map_err(|error| causes(&error)));
         *last = Some((Instant::now(), outcome.clone()));
@@ -107,12 +107,16 @@ impl Dependency {
 
     /// Adds a probe that writes a byte, by a method of the port. A store that takes no writes is reported and
     /// goes on serving reads.
-    pub fn and_writes<P, E>(self, port: &Arc<P>, try_write: for<'a> fn(&'a P) -> ProbeFuture<'a, E>) -> Self
+    pub fn with_write_probe_of<P, E>(
+        self,
+        port: &Arc<P>,
+        try_write: for<'a> fn(&'a P) -> ProbeFuture<'a, E>,
+    ) -> Self
     where
         P: ?Sized + Send + Sync + 'static,
         E: std::error::Error + 'static,
     {
-        self.that_writes(calls(port, try_write))
+        self.with_write_probe(calls(port, try_write))
     }
 
     /// Marks it as optional: the service does all its work without it. If it is unavailable, `/readyz`
@@ -122,12 +126,12 @@ impl Dependency {
     }
 
     /// Adds a probe that writes a byte. A store that takes no writes is reported and goes on serving reads.
-    pub fn that_writes<F, E>(self, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn with_write_probe<F, E>(self, probe: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: std::error::Error + 'static,
     {
-        let kept = Arc::new(Kept::default());
+        let kept = Arc::new(CachedProbe::default());
         let probe = move || -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
             let (kept, probe) = (kept.clone(), probe());
             Box::pin(async move { kept.ask(probe).await })
@@ -159,7 +163,8 @@ impl Dependency {
 
     /// Probes it. Returns the time since its last success, and the outcome of this probe.
     pub async fn check(&self) -> (Option<Duration>, Result<(), String>) {
-        let outcome = tokio::time::timeout(PROBE, (self.probe)()).await.unwrap_or_else(|_| Err(no_answer()));
+        let outcome =
+            tokio::time::timeout(PROBE_TIMEOUT, (self.probe)()).await.unwrap_or_else(|_| Err(no_answer()));
         let mut last = self.last_success.lock().unwrap_or_else(PoisonError::into_inner);
         if outcome.is_ok() {
             *last = Some(Instant::now());
@@ -199,8 +204,8 @@ mod tests {
     #[tokio::test]
     async fn a_port_is_probed_by_its_own_methods() {
         let port: Arc<dyn Port> = Arc::new(ReadOnly);
-        let dependency =
-            Dependency::of("store", &port, |port| port.ping()).and_writes(&port, |port| port.try_write());
+        let dependency = Dependency::of("store", &port, |port| port.ping())
+            .with_write_probe_of(&port, |port| port.try_write());
         assert_eq!(dependency.check().await.1, Ok(()));
         assert_eq!(dependency.check_writes().await, Err(std::fmt::Error.to_string()));
     }
@@ -210,7 +215,7 @@ mod tests {
         let written = Arc::new(AtomicU32::new(0));
         let seen = written.clone();
         let is_there = || std::future::ready(Ok::<(), std::fmt::Error>(()));
-        let dependency = Dependency::new("store", is_there).that_writes(move || {
+        let dependency = Dependency::new("store", is_there).with_write_probe(move || {
             let seen = seen.clone();
             async move {
                 seen.fetch_add(1, Ordering::SeqCst);
@@ -218,8 +223,8 @@ mod tests {
             }
         });
         let clone = dependency.clone();
-        let asked = (0..10).map(|_| clone.check_writes());
-        for outcome in futures::future::join_all(asked).await {
+        let checks = (0..10).map(|_| clone.check_writes());
+        for outcome in futures::future::join_all(checks).await {
             assert_eq!(outcome, Err(std::fmt::Error.to_string()));
         }
         assert!(dependency.check().await.1.is_ok(), "reads still work");

@@ -6,7 +6,7 @@ mod dependency;
 mod task;
 mod worker;
 
-pub use cleanup::Forgetting;
-pub use dependency::{Closer, Dependency, Kept, ProbeFuture};
+pub use cleanup::Cleanup;
+pub use dependency::{CachedProbe, Closer, Dependency, ProbeFuture};
 pub use task::{back_off, pause, spawn};
 pub use worker::{POLL, Runnable, Step, Worker, drive};

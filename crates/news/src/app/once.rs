@@ -10,7 +10,7 @@ use crate::domain::Article;
 use crate::ports::CommandKey;
 
 /// The time for which answers are kept under their keys.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const ANSWER_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The effect of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Drop for RunningGuard<'_> {
 impl App {
     /// Returns the end of the time for which an answer is kept.
     pub fn kept_until(&self, now: Timestamp) -> Timestamp {
-        now.plus(KEPT)
+        now.plus(ANSWER_LIFE)
     }
 
     /// Returns the present time.

@@ -78,8 +78,8 @@ impl App {
     }
 
     async fn newest(&self) -> Result<Answered<Vec<Article>>, ArticleError> {
-        let asked = Section::ALL.map(|section| (section, self.newest_of(section, None, NEWEST)));
-        self.gather(false).ask(asked).await
+        let requests = Section::ALL.map(|section| (section, self.newest_of(section, None, NEWEST)));
+        self.gather(false).ask(requests).await
     }
 
     /// Returns the news for a signed-in reader within the budget for it, or `None` for an anonymous caller.
@@ -92,11 +92,11 @@ impl App {
     async fn news_for_reader(&self, reader: UserId) -> Result<ReaderNews, TastesError> {
         let tastes = self.tastes.of(reader, MAX_LABELS).await?;
         let labels = tastes.iter().take(SEARCHED_LABELS).map(|taste| taste.label.key());
-        let asked = labels
+        let requests = labels
             .flat_map(|label| Section::ALL.map(|section| self.newest_of(section, Some(label), MAX_FOR_YOU)));
         // The other half of the page names a section that does not answer as missing, and contains its newest
         // articles if it answers there.
-        let articles = join_all(asked).await.into_iter().filter_map(Result::ok).flatten().collect();
+        let articles = join_all(requests).await.into_iter().filter_map(Result::ok).flatten().collect();
         Ok(ReaderNews { tastes, articles })
     }
 

@@ -7,7 +7,7 @@ use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::Response;
 use chassis::http::{
-    AccessToken, Api, Caller, IdempotencyKey, Json, Path, Precondition, Problem, Query, say_replayed,
+    AccessToken, Api, Caller, IdempotencyKey, Json, Path, Precondition, Problem, Query, mark_replayed,
 };
 use http::header::LOCATION;
 use http::{HeaderValue, Method, StatusCode};
@@ -232,7 +232,7 @@ fn article_response(status: StatusCode, done: Done) -> Result<Response, Problem>
     let etag = done.article.version.etag();
     let mut response = tag(json_response(status, encode_json(&ArticleAnswer::from(done.article))?), &etag);
     if done.replayed {
-        say_replayed(&mut response);
+        mark_replayed(&mut response);
     }
     Ok(Cache::Never.on(response))
 }

@@ -15,7 +15,7 @@ use crate::service::{Answer, TestService, config, token};
 pub fn caching() -> Config {
     let mut config = config();
     config.cache.bytes = 1 << 20;
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     config
 }
 

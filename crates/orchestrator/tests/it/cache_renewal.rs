@@ -11,7 +11,7 @@ use crate::cache::{calls, newer, service, unavailable, updated};
 use crate::fake_section::Behaviour;
 use crate::service::{Answer, TestService};
 
-const KEPT: &str = "orchestrator; hit";
+const CACHE_HIT: &str = "orchestrator; hit";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Returns a service with a stored article that is no longer fresh.
@@ -42,13 +42,13 @@ async fn no_request_waits_for_the_section_when_an_answer_is_no_longer_fresh() {
     service.section(Section::Sports).behave(Behaviour::HoldAnswers(barrier.clone()));
     for _ in 0..20 {
         let answer = service.get(&path).send().await;
-        assert_eq!((answer.header("cache-status"), answer.header("age")), (KEPT, "6"));
+        assert_eq!((answer.header("cache-status"), answer.header("age")), (CACHE_HIT, "6"));
     }
     barrier.wait().await;
     assert_eq!(calls(&service), 2, "one asks for all");
     barrier.wait().await;
     let answer = until(&service, &path, "a new answer", |answer| answer.header("age") == "0").await;
-    assert_eq!((answer.header("cache-status"), title(&answer)), (KEPT, "Revised"));
+    assert_eq!((answer.header("cache-status"), title(&answer)), (CACHE_HIT, "Revised"));
     assert_eq!(calls(&service), 2);
 }
 
@@ -74,7 +74,7 @@ async fn an_evicted_answer_is_never_served_while_it_is_renewed() {
 async fn if_a_renewal_fails_the_next_request_gets_a_stale_answer_that_says_so() {
     let (service, _, path) = grown_old().await;
     service.section(Section::Sports).behave(Behaviour::Refuse(unavailable()));
-    assert_eq!(service.get(&path).send().await.header("cache-status"), KEPT);
+    assert_eq!(service.get(&path).send().await.header("cache-status"), CACHE_HIT);
     until(&service, &path, "a stale or partial answer", |answer| {
         answer.header("cache-status").ends_with("detail=stale")
     })
@@ -106,7 +106,7 @@ async fn an_unpublished_article_is_evicted_by_the_first_renewal() {
     let (service, _, path) = grown_old().await;
     let gone = Refusal::new(Kind::Gone, "retracted", "The figures were wrong.");
     service.section(Section::Sports).behave(Behaviour::Refuse(gone));
-    assert_eq!(service.get(&path).send().await.header("cache-status"), KEPT);
+    assert_eq!(service.get(&path).send().await.header("cache-status"), CACHE_HIT);
     until(&service, &path, "it is gone", |answer| answer.status == 410).await;
     service.section(Section::Sports).behave(Behaviour::Refuse(unavailable()));
     assert_eq!(
@@ -129,12 +129,12 @@ async fn answers_that_expire_together_are_renewed_eight_at_a_time() {
     section.clear_calls();
     section.behave(Behaviour::Hang);
     for path in &paths {
-        assert_eq!(service.get(path).send().await.header("cache-status"), KEPT);
+        assert_eq!(service.get(path).send().await.header("cache-status"), CACHE_HIT);
     }
     wait_until("eight calls", PATIENCE, async || (calls(&service) == 8).then_some(())).await;
     assert_eq!(
         service.get(&paths[39]).send().await.header("cache-status"),
-        KEPT,
+        CACHE_HIT,
         "the others serve as they are"
     );
     assert_eq!(calls(&service), 8);

@@ -46,7 +46,7 @@ async fn a_stale_version_is_a_412_with_the_current_one_and_not_a_500() {
 #[tokio::test]
 async fn all_returns_exactly_its_limit_in_one_order_with_a_total() {
     let mut config = config();
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     let service = TestService::with(config, |bus| bus).await;
     for n in 0..3 {
         service.section(Section::Politics).add_published(n, 30 * i64::from(n));
@@ -73,7 +73,7 @@ async fn all_returns_exactly_its_limit_in_one_order_with_a_total() {
 #[tokio::test]
 async fn a_list_of_all_calls_the_sections_in_parallel() {
     let mut config = config();
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     let service = TestService::with(config, |bus| bus).await;
     // No section answers before all three were called, so sequential calls would wait for ever.
     let all = Arc::new(Barrier::new(3));

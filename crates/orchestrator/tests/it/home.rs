@@ -18,7 +18,7 @@ fn unavailable() -> Refusal {
 /// Returns a service whose neighbours may take so long that none is missing on a slow machine.
 async fn patient() -> TestService {
     let mut config = config();
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     config.recommendations.budget_ms = 60_000;
     TestService::with(config, |bus| bus).await
 }
@@ -184,7 +184,7 @@ async fn the_page_is_complete_if_recommendations_is_unavailable_or_refuses() {
 #[tokio::test]
 async fn the_page_is_complete_and_in_time_if_recommendations_never_answers() {
     let mut config = config();
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     let service = TestService::with(config, |bus| bus).await;
     let id = about(&service, Section::Sports, 1, 10, &["budget"]);
     service.recommendations.behave(fake_recommendations::Behaviour::Hang);
@@ -244,7 +244,7 @@ async fn an_unavailable_section_is_missing_from_the_page_and_no_cache_keeps_it()
 async fn a_section_that_never_answers_is_missing_within_the_deadline() {
     // Longer than the default, so that the other sections answer in time on a busy machine.
     let mut config = config();
-    config.desks.section_deadline_ms = 800;
+    config.sections.section_deadline_ms = 800;
     config.recommendations.budget_ms = 800;
     let service = TestService::with(config, |bus| bus).await;
     let id = about(&service, Section::Politics, 1, 10, &["budget"]);

@@ -17,7 +17,7 @@ fn unavailable() -> Refusal {
 /// Returns a service whose sections may take so long that none is missing on a slow machine.
 async fn patient() -> TestService {
     let mut config = config();
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     TestService::with(config, |bus| bus).await
 }
 
@@ -172,7 +172,7 @@ async fn a_section_that_never_answers_is_missing_within_the_deadline_and_its_wor
 #[tokio::test]
 async fn as_long_as_no_section_has_answered_only_the_deadline_of_the_request_counts() {
     let mut config = config();
-    config.desks.section_deadline_ms = 1;
+    config.sections.section_deadline_ms = 1;
     let service = TestService::with(config, |bus| bus).await;
     let barrier = Arc::new(Barrier::new(4));
     for (number, section) in Section::ALL.into_iter().enumerate() {

@@ -50,7 +50,7 @@ pub fn config() -> Config {
         public_base: "/news/v1".to_owned(),
         identity: chassis::IdentityConfig { issuer: ISSUER.to_owned(), keys: "inproc://users".to_owned() },
         bus: chassis::config::Address { url: "".into() },
-        desks: SectionsConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
+        sections: SectionsConfig { section_deadline_ms: 300, retries: 2, retry_pause_ms: 1 },
         readings: ReadingsConfig { queue: 8, patience_ms: 10_000 },
         recommendations: RecommendationsConfig {
             url: "inproc://recommendations".to_owned(),

@@ -1,14 +1,14 @@
-//! The document against the messages on the bus: a portal publishes every message that it can, and a
-//! subscriber receives all of them.
+//! The document compared with the bus of a portal in which every event happens, and with the definitions of
+//! the broker.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bus::{Bus, Call, Envelope, Handler};
+use bus::{Bus, Call, Envelope, Handler, Pattern, Queue, Subscription};
 use bytes::Bytes;
 use chassis::{Host, Internal, spawn};
-use kernel::{Clock, Fault, SystemClock};
+use kernel::{Clock, Fault, Section, SystemClock};
 use regex::Regex;
 use testkit::{Client, Folder, PATIENCE, wait_until};
 use tokio::net::TcpListener;
@@ -20,20 +20,20 @@ use crate::gateway;
 const ADMIN: &str = "admin@example.org";
 const PASSWORD: &str = "correct horse battery";
 
-/// A message as it went over the bus: who said it, under which key, what it is.
+/// A message on the bus: its sender, its routing key, its type.
 type Seen = (String, String, String);
 
 #[derive(Default, Clone)]
-struct Everything(Arc<Mutex<BTreeSet<Seen>>>);
+struct Recorder(Arc<Mutex<BTreeSet<Seen>>>);
 
-impl Everything {
+impl Recorder {
     fn seen(&self) -> BTreeSet<Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 #[async_trait]
-impl Handler for Everything {
+impl Handler for Recorder {
     async fn handle(&self, message: &Envelope) -> Result<(), Box<dyn Fault>> {
         let seen = (message.source.clone(), message.key.clone(), message.kind.clone());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(seen);
@@ -41,30 +41,30 @@ impl Handler for Everything {
     }
 }
 
-/// A portal of this test's own, and all that goes over its bus.
-struct Listened {
+/// A portal of this test, with a record of all messages on its bus.
+struct RecordedPortal {
     client: Client,
     bus: Arc<bus::LocalBus>,
-    seen: Everything,
+    seen: Recorder,
     stop: CancellationToken,
     _folder: Folder,
 }
 
-impl Listened {
+impl RecordedPortal {
     async fn start() -> Self {
         let folder = Folder::new();
         let flags = Flags { data_dir: Some(folder.path().to_owned()), ..Flags::default() };
-        let mut loaded = config::load_without_environment(&flags).expect("the code's own configuration");
+        let mut loaded = config::load_without_environment(&flags).expect("the default configuration");
         loaded.process.edge.throttle = chassis::http::ThrottleConfig::none();
         loaded.service.users.bootstrap_admin.email = ADMIN.to_owned();
         loaded.service.users.bootstrap_admin.password = PASSWORD.to_owned().into();
-        let around = Surroundings::one_process();
-        let bus = bus::open_local(loaded.service.users.bus.url.expose(), &around).await.expect("opens");
-        let (seen, stop) = (Everything::default(), CancellationToken::new());
+        let surroundings = Surroundings::one_process();
+        let bus = bus::open_local(loaded.service.users.bus.url.expose(), &surroundings).await.expect("opens");
+        let (seen, stop) = (Recorder::default(), CancellationToken::new());
         let listening =
             bus.subscribe(Subscription::broadcast("listener", ["#"]), Arc::new(seen.clone())).await;
         spawn("test.listener", listening.expect("listens").run(stop.clone()));
-        let services = run::build(loaded.service, &around).await.expect("builds");
+        let services = run::build(loaded.service, &surroundings).await.expect("builds");
         let router = gateway::router(&services).expect("a router");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let client = Client::new(&format!("http://{}", listener.local_addr().expect("an address")));
@@ -73,7 +73,7 @@ impl Listened {
             services,
             process: loaded.process,
             fingerprint: loaded.fingerprint,
-            internal: Internal::Nowhere,
+            internal: Internal::Disabled,
         };
         let ending = stop.clone();
         spawn("test.portal", async move { drop(host.run(listener, router, None, ending, |_| {}).await) });
@@ -88,7 +88,7 @@ impl Listened {
         (text(&session["user"]["id"]), text(&session["access_token"]))
     }
 
-    /// A step of an article, from the version that it is at.
+    /// Does a step with an article, and counts its version up.
     async fn step(&self, token: &str, method: &str, path: &str, version: &mut u32, body: Option<Value>) {
         let call = self.client.request(method.parse().expect("a method"), path).token(token);
         let call = body.iter().fold(call, |call, body| call.json(body));
@@ -97,7 +97,7 @@ impl Listened {
         *version += 1;
     }
 
-    /// Everything that can happen to an article.
+    /// Lets everything happen that can happen to an article.
     async fn live_through(&self, section: Section, admin: &str, reader: &str) {
         let base = format!("/news/v1/{section}");
         let story =
@@ -145,7 +145,7 @@ impl Listened {
         }
     }
 
-    /// What a person can do that others hear of.
+    /// Registers a reader, who allows everything. Both are events that other services receive.
     async fn consenting_reader(&self) -> (String, String) {
         let email = "vera@example.org";
         let body = json!({"name": "Vera", "email": email, "password": PASSWORD});
@@ -158,17 +158,17 @@ impl Listened {
     }
 }
 
-impl Drop for Listened {
+impl Drop for RecordedPortal {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-async fn written() -> Value {
+async fn parsed_document() -> Value {
     serde_json::from_str(&document().await.expect("the document")).expect("it is JSON")
 }
 
-/// Who publishes what under which key, as the document says.
+/// Returns the messages that the document describes, with their senders and keys.
 fn published(document: &Value) -> BTreeSet<Seen> {
     let mut all = BTreeSet::new();
     for operation in document["operations"].as_object().expect("operations").values() {
@@ -197,10 +197,10 @@ fn published(document: &Value) -> BTreeSet<Seen> {
     all
 }
 
-/// What a reference leads to.
+/// Returns the target of a reference.
 fn at<'a>(document: &'a Value, reference: &Value) -> &'a Value {
     let pointer = reference["$ref"].as_str().expect("a reference").trim_start_matches('#');
-    document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} leads nowhere"))
+    document.pointer(pointer).unwrap_or_else(|| panic!("{pointer} has no target"))
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -208,8 +208,8 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_message_that_is_published_is_in_the_document_and_every_one_of_the_document_is_published() {
-    let portal = Listened::start().await;
+async fn the_published_messages_are_exactly_those_of_the_document() {
+    let portal = RecordedPortal::start().await;
     let (_, admin) = portal.login(ADMIN).await;
     let (id, reader) = portal.consenting_reader().await;
     for section in Section::ALL {
@@ -217,9 +217,9 @@ async fn every_message_that_is_published_is_in_the_document_and_every_one_of_the
     }
     let path = format!("/users/v1/{id}");
     portal.client.delete(&path).token(&reader).send().await.expect_status(202);
-    let expected = published(&written().await);
-    assert!(expected.len() > 25, "the document was read: {expected:#?}");
-    wait_until("all that the document says", PATIENCE, || {
+    let expected = published(&parsed_document().await);
+    assert!(expected.len() > 25, "the document has too few messages: {expected:#?}");
+    wait_until("all messages of the document", PATIENCE, || {
         let seen = portal.seen.seen();
         std::future::ready(expected.is_subset(&seen).then_some(()))
     })
@@ -228,9 +228,9 @@ async fn every_message_that_is_published_is_in_the_document_and_every_one_of_the
 }
 
 #[tokio::test]
-async fn every_queue_that_is_subscribed_is_in_the_document_with_its_keys_and_no_other() {
-    let portal = Listened::start().await;
-    let document = written().await;
+async fn the_subscribed_queues_and_their_keys_are_exactly_those_of_the_document() {
+    let portal = RecordedPortal::start().await;
+    let document = parsed_document().await;
     let name = |subscription: &Subscription| match &subscription.queue {
         Queue::Durable(name) => name.clone(),
         Queue::Broadcast => format!("{}.broadcast", subscription.service),
@@ -252,21 +252,21 @@ async fn every_queue_that_is_subscribed_is_in_the_document_with_its_keys_and_no_
 }
 
 #[tokio::test]
-async fn a_section_knows_every_call_of_the_document_and_the_document_every_call_of_a_section() {
-    let portal = Listened::start().await;
-    let document = written().await;
+async fn the_calls_of_a_section_are_exactly_those_of_the_document() {
+    let portal = RecordedPortal::start().await;
+    let document = parsed_document().await;
     let addresses = document["channels"]["news.calls"]["x-served-by"].as_object().expect("addresses").clone();
     let served: BTreeSet<_> =
         portal.bus.declarations().served.into_iter().map(|(by, at)| (at, by.to_owned())).collect();
-    let said: BTreeSet<_> =
+    let described: BTreeSet<_> =
         addresses.iter().map(|(at, by)| (at.clone(), by.as_str().expect("a service").to_owned())).collect();
-    assert_eq!(said, served);
+    assert_eq!(described, served);
     let messages = document["channels"]["news.calls"]["messages"].as_object().expect("calls");
-    let said: BTreeSet<&str> = messages.keys().map(|name| name.trim_end_matches("Request")).collect();
+    let methods: BTreeSet<&str> = messages.keys().map(|name| name.trim_end_matches("Request")).collect();
     let source = include_str!("../../../news/src/calls.rs");
     let arms = source.lines().filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" => self."));
-    assert_eq!(said, arms.map(|(method, _)| method).collect());
-    for method in said {
+    assert_eq!(methods, arms.map(|(method, _)| method).collect());
+    for method in methods {
         let call = Call { method: method.to_owned(), body: Bytes::new(), token: None, idempotency_key: None };
         let refused = portal.bus.call("news.sports.calls", call).await;
         let unknown = refused.as_ref().is_err_and(|it| it.detail.contains("no such method"));
@@ -275,8 +275,8 @@ async fn a_section_knows_every_call_of_the_document_and_the_document_every_call_
 }
 
 #[tokio::test]
-async fn every_reference_leads_somewhere_and_every_message_is_described() {
-    let document = written().await;
+async fn every_reference_has_a_target_and_every_message_a_description() {
+    let document = parsed_document().await;
     let mut open = vec![&document];
     let mut references = 0;
     while let Some(value) = open.pop() {
@@ -294,22 +294,21 @@ async fn every_reference_leads_somewhere_and_every_message_is_described() {
     }
     assert!(references > 100, "only {references} references");
     for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
-        assert!(schema["description"].as_str().is_some_and(|it| !it.is_empty()), "{name} says nothing");
+        assert!(schema["description"].as_str().is_some_and(|it| !it.is_empty()), "{name} has no description");
     }
 }
 
 #[tokio::test]
-async fn what_is_served_is_what_the_code_says() {
+async fn the_served_document_is_generated_from_the_code() {
     let now = document().await.expect("the document");
     assert!(
         now == crate::documents::ASYNCAPI,
-        "nginx/html/asyncapi.json is not what the code says any more; to renew it: cargo run -p portal -- documents nginx/html"
+        "nginx/html/asyncapi.json differs from the code. Generate it: cargo run -p portal -- documents nginx/html"
     );
 }
 
-/// The broker of a fleet lets each service say and hear what the document says.
 #[tokio::test]
-async fn the_brokers_definitions_let_everybody_say_and_hear_what_the_document_says() {
+async fn the_definitions_of_the_broker_allow_what_the_document_describes() {
     let definitions: Value =
         serde_json::from_str(include_str!("../../../../queue/definitions.json")).expect("JSON");
     let rows = |name: &str| definitions[name].as_array().expect("a list").clone();
@@ -319,8 +318,8 @@ async fn the_brokers_definitions_let_everybody_say_and_hear_what_the_document_sa
         let pattern = of.and_then(|row| row[what].as_str()).unwrap_or("^$").to_owned();
         Regex::new(&pattern).expect("a pattern").is_match(key)
     };
-    let document = written().await;
-    let (mut speaking, mut passed_on) = (BTreeSet::new(), BTreeSet::new());
+    let document = parsed_document().await;
+    let (mut publishing, mut forwarded) = (BTreeSet::new(), BTreeSet::new());
     for (service, key, _) in published(&document) {
         let exchange = format!("{service}.events");
         assert!(may(&service, &exchange, "write", &key), "{service} may not publish {key}");
@@ -328,25 +327,25 @@ async fn the_brokers_definitions_let_everybody_say_and_hear_what_the_document_sa
             let pattern = row["routing_key"].as_str().expect("a key").parse::<Pattern>().expect("a pattern");
             row["source"] == exchange.as_str() && row["destination"] == EVENTS && pattern.matches(&key)
         });
-        let binding = binding.unwrap_or_else(|| panic!("no binding hands {key} of {service} on"));
-        passed_on.insert(binding["routing_key"].as_str().expect("a key").to_owned());
-        speaking.insert(exchange);
+        let binding = binding.unwrap_or_else(|| panic!("no binding forwards {key} of {service}"));
+        forwarded.insert(binding["routing_key"].as_str().expect("a key").to_owned());
+        publishing.insert(exchange);
     }
     let text = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
     let bound: BTreeSet<_> = rows("bindings").iter().map(|row| text(row, "routing_key")).collect();
-    assert_eq!(bound, passed_on, "a binding that nothing passes");
+    assert_eq!(bound, forwarded, "a binding that no message uses");
     let exchanges: BTreeSet<_> = rows("exchanges")
         .iter()
         .map(|row| text(row, "name"))
         .filter(|it| !it.starts_with("portal."))
         .collect();
-    assert_eq!(exchanges, speaking, "an exchange on which nobody speaks");
+    assert_eq!(exchanges, publishing, "an exchange to which no service publishes");
     let channels = document["channels"].as_object().expect("channels");
     let operations = document["operations"].as_object().expect("operations");
     for (name, channel) in channels.iter().filter(|(_, channel)| channel["x-bound-to"].is_object()) {
         let service = texts(&operations[&format!("{name}.receive")]["x-services"])[0];
         for key in texts(&channel["x-bound-to"]["keys"]) {
-            assert!(may(service, EVENTS, "read", key), "{service} may not listen to {key}");
+            assert!(may(service, EVENTS, "read", key), "{service} may not subscribe to {key}");
         }
     }
     for (address, service) in

@@ -1,5 +1,5 @@
-//! What the portal shows about itself: the documents of its API and of its bus, a page to try the API from,
-//! and a page for every problem. One list, from which the one process serves and `portal documents` writes
+//! The documents about the portal: the OpenAPI document, the AsyncAPI document, a page to try the API, and a
+//! page for every problem. They are one list. The one process serves it, and `portal documents` writes it as
 //! the files that nginx serves.
 
 use std::borrow::Cow;
@@ -19,15 +19,15 @@ use http::{HeaderMap, StatusCode};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
-/// What the page to try the API from may do: run its own files, ask its own origin. Swagger UI's pictures are
-/// in its style sheet.
+/// The permissions of the page to try the API: it runs its own scripts and sends requests to its own origin.
+/// The pictures of Swagger UI are in its style sheet.
 pub const POLICY_OF_DOCS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// What every other page may do: be read.
+/// The permissions of all other pages, which contain only text.
 pub const POLICY_OF_PAGES: &str =
     "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// How long a browser may keep what changes with a release only.
-const OF_A_RELEASE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+/// The caching of files that change only with a release.
+const CACHED_UNTIL_RELEASE: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 
 /// The AsyncAPI document as the portal and nginx serve it. A test compares it with the code.
 pub const ASYNCAPI: &str = include_str!("../../../../nginx/html/asyncapi.json");
@@ -37,19 +37,18 @@ const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// One of them.
+/// A document about the portal.
 pub struct Document {
-    /// Where it is served.
+    /// The path under which it is served.
     pub path: String,
-    /// The file in which nginx finds it, from the folder of all of them.
+    /// The file that nginx serves, relative to the folder of all documents.
     pub file: String,
     /// Its media type.
     pub kind: &'static str,
-    /// Its bytes, packed with gzip where `packed` says so.
+    /// Its bytes, compressed with gzip if `is_compressed`.
     pub bytes: Bytes,
-    /// Whether they are packed: what is large and never changes is kept that way, in the binary and in the
-    /// file.
-    pub packed: bool,
+    /// True for large files that never change: they are compressed in the binary and in the file.
+    pub is_compressed: bool,
     policy: &'static str,
     etag: String,
 }
@@ -58,15 +57,15 @@ impl Document {
     fn new(path: &str, file: &str, kind: &'static str, bytes: Bytes) -> Self {
         let policy = if path.starts_with("/docs/") { POLICY_OF_DOCS } else { POLICY_OF_PAGES };
         let etag = digest(&bytes);
-        Self { path: path.to_owned(), file: file.to_owned(), kind, bytes, packed: false, policy, etag }
+        Self { path: path.to_owned(), file: file.to_owned(), kind, bytes, is_compressed: false, policy, etag }
     }
 
     fn text(path: &str, file: &str, kind: &'static str, text: impl Into<String>) -> Self {
         Self::new(path, file, kind, text.into().into())
     }
 
-    /// A file of Swagger UI, as it is in the binary.
-    fn of_swagger_ui(name: &str, kind: &'static str) -> anyhow::Result<Self> {
+    /// Returns a file of Swagger UI from the binary.
+    fn swagger_ui_file(name: &str, kind: &'static str) -> anyhow::Result<Self> {
         let found = utoipa_swagger_ui::serve(name, Arc::new(Config::from("/openapi.json")));
         let found = found.ok().flatten().with_context(|| format!("Swagger UI has no {name}"))?;
         let file = if found.gzpipped { format!("docs/{name}.gz") } else { format!("docs/{name}") };
@@ -75,44 +74,44 @@ impl Document {
             Cow::Owned(bytes) => bytes.into(),
         };
         let document = Self::new(&format!("/docs/{name}"), &file, kind, bytes);
-        Ok(Self { packed: found.gzpipped, ..document })
+        Ok(Self { is_compressed: found.gzpipped, ..document })
     }
 
-    /// Its bytes as they are for whoever takes nothing packed.
+    /// Returns its bytes without compression.
     ///
     /// # Errors
-    /// Where they can't be unpacked, which is a defect.
-    pub fn plain(&self) -> std::io::Result<Bytes> {
-        if self.packed { unpacked(&self.bytes) } else { Ok(self.bytes.clone()) }
+    /// If they can't be decompressed, which is a defect.
+    pub fn uncompressed(&self) -> std::io::Result<Bytes> {
+        if self.is_compressed { decompress(&self.bytes) } else { Ok(self.bytes.clone()) }
     }
 
-    /// Whether the file at `path` holds the same. Packed by another release of the packer it may look
-    /// different.
+    /// Returns true if the file at `path` has the same content. Another release of the compressor may have
+    /// written other bytes.
     pub fn is_at(&self, path: &Path) -> bool {
         let Ok(there) = std::fs::read(path) else { return false };
-        match self.plain() {
-            Ok(plain) if self.packed => unpacked(&there).is_ok_and(|there| there == plain),
+        match self.uncompressed() {
+            Ok(plain) if self.is_compressed => decompress(&there).is_ok_and(|there| there == plain),
             _ => there == self.bytes,
         }
     }
 
-    fn answer(&self, asked: &HeaderMap) -> Response {
-        let unpack = self.packed && !takes_gzip(asked);
-        let etag = if unpack { self.etag.replacen('"', "\"plain-", 1) } else { self.etag.clone() };
-        let response = if etag_matches(asked, &etag) {
+    fn respond(&self, request: &HeaderMap) -> Response {
+        let decompressed = self.is_compressed && !accepts_gzip(request);
+        let etag = if decompressed { self.etag.replacen('"', "\"plain-", 1) } else { self.etag.clone() };
+        let response = if etag_matches(request, &etag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            match if unpack { self.plain() } else { Ok(self.bytes.clone()) } {
+            match if decompressed { self.uncompressed() } else { Ok(self.bytes.clone()) } {
                 Ok(bytes) => ([(header::CONTENT_TYPE, self.kind)], bytes).into_response(),
                 Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             }
         };
         let mut response = tag(Cache::Public.on(response), &etag);
         let headers = response.headers_mut();
-        if self.packed {
-            headers.insert(header::CACHE_CONTROL, OF_A_RELEASE);
+        if self.is_compressed {
+            headers.insert(header::CACHE_CONTROL, CACHED_UNTIL_RELEASE);
             headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            if !unpack {
+            if !decompressed {
                 headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             }
         }
@@ -122,15 +121,15 @@ impl Document {
     }
 }
 
-fn unpacked(bytes: &[u8]) -> std::io::Result<Bytes> {
+fn decompress(bytes: &[u8]) -> std::io::Result<Bytes> {
     let mut plain = Vec::new();
     GzDecoder::new(bytes).read_to_end(&mut plain)?;
     Ok(plain.into())
 }
 
-/// Whether a client takes gzip (RFC 9110 §12.5.3).
-fn takes_gzip(asked: &HeaderMap) -> bool {
-    let lines = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
+/// Returns true if a client accepts gzip (RFC 9110 §12.5.3).
+fn accepts_gzip(request: &HeaderMap) -> bool {
+    let lines = request.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
     let mut codings = lines.flat_map(|line| line.split(',')).map(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         (name.trim().to_ascii_lowercase(), weight.trim().to_ascii_lowercase())
@@ -139,10 +138,10 @@ fn takes_gzip(asked: &HeaderMap) -> bool {
     codings.any(|(name, weight)| (name == "gzip" || name == "*") && !refused(&weight))
 }
 
-/// All of them, for a portal with this API and this bus (AsyncAPI, as JSON).
+/// Returns all documents of a portal with this API and this bus (AsyncAPI, as JSON).
 ///
 /// # Errors
-/// Where the document is no JSON, or a file of Swagger UI is not in the binary: defects.
+/// If the API can't be written as JSON, or a file of Swagger UI is not in the binary. Both are defects.
 pub fn all(api: &OpenApi, bus: &str) -> anyhow::Result<Vec<Document>> {
     let mut all = vec![
         Document::text("/openapi.json", "openapi.json", JSON, api.to_pretty_json()? + "\n"),
@@ -150,8 +149,8 @@ pub fn all(api: &OpenApi, bus: &str) -> anyhow::Result<Vec<Document>> {
         Document::text("/docs/", "docs.html", HTML, include_str!("docs.html")),
         Document::text("/docs/style.css", "docs/style.css", CSS, include_str!("docs.css")),
         Document::text("/docs/start.js", "docs/start.js", JS, include_str!("docs.js")),
-        Document::of_swagger_ui("swagger-ui-bundle.js", JS)?,
-        Document::of_swagger_ui("swagger-ui.css", CSS)?,
+        Document::swagger_ui_file("swagger-ui-bundle.js", JS)?,
+        Document::swagger_ui_file("swagger-ui.css", CSS)?,
         Document::text("/problems/", "problems.html", HTML, problem_index()),
         Document::text("/problems/style.css", "problems/style.css", CSS, PROBLEM_STYLE),
     ];
@@ -162,27 +161,27 @@ pub fn all(api: &OpenApi, bus: &str) -> anyhow::Result<Vec<Document>> {
     Ok(all)
 }
 
-/// Returns the routes of the documents. The bare address of the portal leads to the page to try the API,
-/// until there is a site.
+/// Returns the routes of all documents. The address `/` redirects to the page to try the API, until the
+/// portal has a site.
 pub fn router(documents: Vec<Document>) -> Router {
     let folders = ["/docs", "/problems"];
     let front = Router::new().route("/", get(|| async { Redirect::to("/docs/") }));
     let router = documents.into_iter().fold(front, |router, document| {
         let path = document.path.clone();
         let document = Arc::new(document);
-        router.route(&path, get(move |headers: HeaderMap| async move { document.answer(&headers) }))
+        router.route(&path, get(move |headers: HeaderMap| async move { document.respond(&headers) }))
     });
     folders.into_iter().fold(router, |router, folder| {
         router.route(folder, get(move || async move { Redirect::permanent(&format!("{folder}/")) }))
     })
 }
 
-/// Writes the files that nginx serves into `folder`, and takes away the pages of problems that are no more. A
-/// packed file is left alone where it holds the same: packed by another release of the packer it would differ
-/// for nothing.
+/// Writes the files that nginx serves into `folder`, and removes the pages of problems that no longer exist.
+/// A compressed file with the same content stays as it is: another release of the compressor would only
+/// change its bytes.
 ///
 /// # Errors
-/// Where the folder can't be written.
+/// If the folder can't be written.
 pub fn write(documents: &[Document], folder: &Path) -> anyhow::Result<()> {
     for document in documents {
         let path = folder.join(&document.file);

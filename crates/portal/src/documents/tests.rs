@@ -11,7 +11,7 @@ fn documents() -> Vec<Document> {
     all(&OpenApi::new(Info::new("a portal", "1"), Paths::new()), "{}").expect("the documents")
 }
 
-async fn asked(path: &str, accepts: Option<&str>) -> (StatusCode, HeaderMap, Bytes) {
+async fn get_document(path: &str, accepts: Option<&str>) -> (StatusCode, HeaderMap, Bytes) {
     let request = Request::get(path);
     let request = accepts.iter().fold(request, |it, value| it.header(header::ACCEPT_ENCODING, *value));
     let answer = router(documents()).oneshot(request.body(Body::empty()).expect("a request")).await;
@@ -19,28 +19,29 @@ async fn asked(path: &str, accepts: Option<&str>) -> (StatusCode, HeaderMap, Byt
     (parts.status, parts.headers, to_bytes(body, usize::MAX).await.expect("a body"))
 }
 
-/// The addresses that a page names.
-fn named(html: &str) -> BTreeSet<&str> {
+/// Returns the addresses that a page links to.
+fn links(html: &str) -> BTreeSet<&str> {
     let values = ["href=\"", "src=\""].into_iter().flat_map(|name| html.split(name).skip(1));
     values.filter_map(|rest| rest.split('"').next()).filter(|it| !it.starts_with("data:")).collect()
 }
 
 #[tokio::test]
-async fn every_address_that_a_page_names_is_one_of_these_documents_and_answers_with_its_kind() {
+async fn every_link_of_a_page_leads_to_a_document_with_its_media_type() {
     let all = documents();
     let mut pages = 0;
     for page in all.iter().filter(|document| document.kind == HTML) {
         let html = String::from_utf8(page.bytes.to_vec()).expect("text");
-        for address in named(&html) {
+        for address in links(&html) {
             let there = all.iter().find(|document| document.path == address);
-            let there = there.unwrap_or_else(|| panic!("{} names {address}, which is not there", page.path));
+            let there =
+                there.unwrap_or_else(|| panic!("{} links to {address}, which does not exist", page.path));
             assert!(there.bytes.len() > 1, "{address} is empty");
         }
         pages += 1;
     }
     assert!(pages > 50, "only {pages} pages");
-    for path in named(include_str!("docs.html")) {
-        let (status, headers, body) = asked(path, None).await;
+    for path in links(include_str!("docs.html")) {
+        let (status, headers, body) = get_document(path, None).await;
         let kind = headers[header::CONTENT_TYPE].to_str().expect("text");
         let expected = match path.rsplit_once('.') {
             Some((_, "js")) => JS,
@@ -53,11 +54,11 @@ async fn every_address_that_a_page_names_is_one_of_these_documents_and_answers_w
 }
 
 #[test]
-fn no_page_holds_a_script_or_a_style_so_the_strict_policy_breaks_none() {
+fn no_page_contains_a_script_or_a_style_so_the_strict_policy_breaks_none() {
     for page in documents().iter().filter(|document| document.kind == HTML) {
         let html = String::from_utf8(page.bytes.to_vec()).expect("text");
         for forbidden in ["<script>", "<style", " style=", " onload=", " onclick=", "javascript:", "//"] {
-            assert!(!html.contains(forbidden), "{} holds {forbidden}", page.path);
+            assert!(!html.contains(forbidden), "{} contains {forbidden}", page.path);
         }
     }
     for policy in [POLICY_OF_DOCS, POLICY_OF_PAGES] {
@@ -67,27 +68,27 @@ fn no_page_holds_a_script_or_a_style_so_the_strict_policy_breaks_none() {
 }
 
 #[tokio::test]
-async fn what_is_packed_is_unpacked_for_whoever_takes_nothing_packed() {
+async fn a_compressed_file_is_decompressed_for_clients_that_do_not_accept_gzip() {
     let path = "/docs/swagger-ui-bundle.js";
-    let (_, packed, bytes) = asked(path, Some("br, gzip;q=0.8")).await;
-    assert_eq!(packed[header::CONTENT_ENCODING], "gzip");
+    let (_, compressed, bytes) = get_document(path, Some("br, gzip;q=0.8")).await;
+    assert_eq!(compressed[header::CONTENT_ENCODING], "gzip");
     for accepts in [None, Some("identity"), Some("gzip;q=0")] {
-        let (_, plain, body) = asked(path, accepts).await;
+        let (_, plain, body) = get_document(path, accepts).await;
         assert!(!plain.contains_key(header::CONTENT_ENCODING), "{accepts:?}");
-        assert_eq!(body, unpacked(&bytes).expect("it is gzip"));
-        assert_ne!(plain[header::ETAG], packed[header::ETAG], "two forms, two tags");
+        assert_eq!(body, decompress(&bytes).expect("it is gzip"));
+        assert_ne!(plain[header::ETAG], compressed[header::ETAG], "two forms, two tags");
         assert!(plain.get_all(header::VARY).iter().any(|name| name == "Accept-Encoding"));
     }
 }
 
 #[tokio::test]
-async fn a_client_that_has_a_document_is_told_so() {
-    let (_, headers, _) = asked("/docs/", None).await;
+async fn a_client_that_has_a_document_gets_304() {
+    let (_, headers, _) = get_document("/docs/", None).await;
     assert_eq!(headers[header::CONTENT_SECURITY_POLICY], POLICY_OF_DOCS);
     let request = Request::get("/docs/").header(header::IF_NONE_MATCH, &headers[header::ETAG]);
     let answer = router(documents()).oneshot(request.body(Body::empty()).expect("a request")).await;
     assert_eq!(answer.expect("an answer").status(), StatusCode::NOT_MODIFIED);
-    let (status, headers, _) = asked("/problems", None).await;
+    let (status, headers, _) = get_document("/problems", None).await;
     assert_eq!(
         (status, &headers[header::LOCATION]),
         (StatusCode::PERMANENT_REDIRECT, &HeaderValue::from_static("/problems/"))
@@ -95,8 +96,8 @@ async fn a_client_that_has_a_document_is_told_so() {
 }
 
 #[tokio::test]
-async fn whoever_comes_to_the_bare_address_is_sent_to_the_page_to_try_the_api_from() {
-    let (status, headers, _) = asked("/", None).await;
+async fn the_bare_address_redirects_to_the_page_to_try_the_api() {
+    let (status, headers, _) = get_document("/", None).await;
     assert_eq!(
         (status, &headers[header::LOCATION]),
         (StatusCode::SEE_OTHER, &HeaderValue::from_static("/docs/"))
@@ -104,7 +105,7 @@ async fn whoever_comes_to_the_bare_address_is_sent_to_the_page_to_try_the_api_fr
 }
 
 #[test]
-fn the_files_are_written_and_a_page_of_a_problem_that_is_no_more_goes() {
+fn the_files_are_written_and_the_page_of_a_removed_problem_is_deleted() {
     let folder = tempfile::tempdir().expect("a folder");
     let all = documents();
     write(&all, folder.path()).expect("writes");

@@ -10,7 +10,7 @@ mod tests;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use chassis::{Surroundings, asked_to_stop, say, spawn};
+use chassis::{Surroundings, say, spawn, stop_signal};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kernel::{Role, Section};
@@ -47,7 +47,7 @@ pub async fn seed(flags: &Flags) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     spawn("portal.signals", async move {
-        asked_to_stop().await;
+        stop_signal().await;
         stopping.cancel();
     });
     let bar =
@@ -67,7 +67,7 @@ async fn fill(
     stop: &CancellationToken,
 ) -> anyhow::Result<Summary> {
     let _lock = data_folder::hold(&config.data_dir)?;
-    whole::ensure(&config)?;
+    whole::ensure_complete(&config)?;
     let seeding = Seeding::prepare(stores(&config), seed, articles)?;
     if let Some(summary) = seeding.finished() {
         return Ok(summary);
@@ -80,7 +80,7 @@ fn stores(config: &Config) -> Stores {
     Stores {
         data_dir: config.data_dir.clone(),
         users: config.users.clone(),
-        news: Section::ALL.map(|section| (section, offline::of(config, section).clone())).into(),
+        news: Section::ALL.map(|section| (section, offline::config_of(config, section).clone())).into(),
         recommendations: config.recommendations.clone(),
     }
 }

@@ -55,9 +55,10 @@ impl Taste {
     }
 
     /// Returns a number that orders any two edges by weight, at every moment. It is the base-2 logarithm of
-    /// the weight that the edge would have had at the Unix epoch: the weight at `t` is `2^(heft - t /
-    /// half-life)`. An edge without a weight comes last.
-    pub fn heft(&self) -> f64 {
+    /// the weight that the edge would have had at the Unix epoch: the weight at `t` is `2^(rank - t /
+    /// half-life)`. An edge without a weight comes last. The stores keep it
+    /// as `heft`.
+    pub fn weight_rank(&self) -> f64 {
         if self.weight > 0.0 {
             self.weight.log2() + half_lives_since_epoch(self.last_read_at)
         } else {
@@ -225,15 +226,15 @@ mod tests {
         }
 
         #[test]
-        fn the_heft_orders_edges_as_their_weights_do_at_any_moment(
+        fn the_weight_rank_orders_edges_as_their_weights_do_at_any_moment(
             a in moments(),
             b in moments(),
             later in 0..300 * DAY,
         ) {
             let now = Timestamp::from_millis(START + 200 * DAY + later);
             let (a, b) = (taste_of(&a), taste_of(&b));
-            prop_assume!((a.heft() - b.heft()).abs() > 1e-9);
-            prop_assert_eq!(a.heft() > b.heft(), a.weight_at(now) > b.weight_at(now));
+            prop_assume!((a.weight_rank() - b.weight_rank()).abs() > 1e-9);
+            prop_assert_eq!(a.weight_rank() > b.weight_rank(), a.weight_at(now) > b.weight_at(now));
         }
     }
 }

@@ -50,7 +50,7 @@ pub async fn open(url: &Url, budget: Duration) -> Result<OpenedStore<dyn TasteGr
 fn opened_sqlite(graph: SqliteTasteGraph) -> OpenedStore<dyn TasteGraph> {
     let (graph, database) = (Arc::new(graph.clone()), graph.database().clone());
     let dependency = Dependency::of("sqlite", &graph, |graph| Box::pin(graph.database().ping()))
-        .and_writes(&graph, |graph| Box::pin(graph.database().try_write()));
+        .with_write_probe_of(&graph, |graph| Box::pin(graph.database().try_write()));
     OpenedStore::new(graph as Arc<dyn TasteGraph>)
         .with_erasure(Arc::new(SqliteErasure::new(database.clone())))
         .with_dependency(dependency)
@@ -62,6 +62,6 @@ fn opened_sqlite(graph: SqliteTasteGraph) -> OpenedStore<dyn TasteGraph> {
 fn opened_neo4j(graph: Neo4jTasteGraph) -> OpenedStore<dyn TasteGraph> {
     let graph = Arc::new(graph);
     let dependency = Dependency::of("neo4j", &graph, |graph| Box::pin(graph.ping()))
-        .and_writes(&graph, |graph| Box::pin(graph.try_write()));
+        .with_write_probe_of(&graph, |graph| Box::pin(graph.try_write()));
     OpenedStore::new(graph.clone() as Arc<dyn TasteGraph>).with_erasure(graph).with_dependency(dependency)
 }

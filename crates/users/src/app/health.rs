@@ -1,4 +1,4 @@
-use chassis::Kept;
+use chassis::CachedProbe;
 
 use super::App;
 
@@ -6,8 +6,8 @@ use super::App;
 /// are.
 #[derive(Default)]
 pub struct WriteProbes {
-    store: Kept,
-    intake: Kept,
+    store: CachedProbe,
+    intake: CachedProbe,
 }
 
 /// The health of the stores, each of its own.

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chassis::http::{Caller, IdempotencyKey, Json, Path, Problem, ProblemBody, say_replayed};
+use chassis::http::{Caller, IdempotencyKey, Json, Path, Problem, ProblemBody, mark_replayed};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use kernel::{SessionId, UserId};
@@ -168,7 +168,7 @@ fn grant_response(users: &Users, status: StatusCode, grant: Grant) -> Response {
     let response = (status, [(CACHE_CONTROL, "no-store")], Json(view)).into_response();
     let mut response = with_cookies(response, cookie);
     if grant.replayed {
-        say_replayed(&mut response);
+        mark_replayed(&mut response);
     }
     response
 }
@@ -189,5 +189,5 @@ fn with_cookies(mut response: Response, cookies: Vec<HeaderValue>) -> Response {
 fn refuse_cookie(users: &Users, error: SessionError) -> Problem {
     let cookies = if matches!(error, SessionError::Over) { users.cookie.clear() } else { Vec::new() };
     let problem = Problem::from(error);
-    cookies.into_iter().fold(problem, |problem, cookie| problem.and_header(SET_COOKIE, cookie))
+    cookies.into_iter().fold(problem, |problem, cookie| problem.append_header(SET_COOKIE, cookie))
 }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chassis::http::{
     Caller, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, X_TOTAL_COUNT,
-    say_replayed,
+    mark_replayed,
 };
 use http::header::{LINK, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -44,7 +44,7 @@ pub async fn register(
     let Registration { user, replayed } = users.app.register_under_key(&request, command).await?;
     let mut response = account_created(&users, user);
     if replayed {
-        say_replayed(&mut response);
+        mark_replayed(&mut response);
     }
     Ok(response)
 }

@@ -6,7 +6,7 @@ use testkit::at_once;
 use crate::people::{Answer, Ask, PASSWORD, Users};
 
 const DAY: u64 = 24 * 60 * 60;
-const KEPT: &str = "select count(*) from answers";
+const COUNT_ANSWERS: &str = "select count(*) from answers";
 
 fn ann() -> Value {
     json!({"name": "Ann", "email": "ann@example.org", "password": PASSWORD})
@@ -107,7 +107,7 @@ async fn a_refusal_uses_up_no_key_and_the_corrected_request_succeeds_with_it() {
         assert!(!is_replayed(&refused));
         send(&users, "a", &ann()).await.refused(409, "email_taken");
     }
-    assert_eq!(users.rows("users-intake.db", KEPT).await, 0);
+    assert_eq!(users.rows("users-intake.db", COUNT_ANSWERS).await, 0);
     let other = json!({"name": "Anna", "email": "anna@example.org", "password": PASSWORD});
     let first = send(&users, "a", &other).await.is(201);
     same(&send(&users, "a", &other).await, &first);
@@ -137,7 +137,7 @@ async fn a_refusal_that_another_attempt_may_not_get_is_not_stored() {
     users.close_store(0).await;
     users.pass(60);
     ask(&users).send().await.refused(503, "store_unavailable");
-    assert_eq!(users.rows("users-intake.db", KEPT).await, 0);
+    assert_eq!(users.rows("users-intake.db", COUNT_ANSWERS).await, 0);
     let users = users.crash().await;
     let first = ask(&users).send().await.is(201);
     assert!(!is_replayed(&first));
@@ -164,10 +164,10 @@ async fn after_a_day_a_key_is_free_and_nothing_of_it_is_stored() {
     let users = Users::new().await;
     send(&users, "a", &ann()).await.is(201);
     users.settle().await;
-    assert_eq!(users.rows("users-intake.db", KEPT).await, 1);
+    assert_eq!(users.rows("users-intake.db", COUNT_ANSWERS).await, 1);
     users.pass(DAY);
     users.settle().await;
-    assert_eq!(users.rows("users-intake.db", KEPT).await, 0);
+    assert_eq!(users.rows("users-intake.db", COUNT_ANSWERS).await, 0);
     send(&users, "a", &ann()).await.refused(409, "email_taken");
 }
 
@@ -181,7 +181,7 @@ async fn no_answer_about_an_erased_account_survives_the_erasure() {
             users.settle().await;
         }
         users.ask("DELETE", &format!("/{}", person.id)).by(&person).send().await.is(202);
-        assert_eq!(users.rows("users-intake.db", KEPT).await, 0);
+        assert_eq!(users.rows("users-intake.db", COUNT_ANSWERS).await, 0);
         let next = send(&users, "a", &ann()).await.is(201);
         assert!(!is_replayed(&next));
         assert_ne!(next.json["id"], first.json["id"]);
@@ -243,5 +243,5 @@ async fn a_login_with_a_key_is_a_normal_login_and_no_answer_with_tokens_is_store
     let (first, second) = (log_in().await, log_in().await);
     assert!(!is_replayed(&second));
     assert_ne!(first.cookie(), second.cookie());
-    assert_eq!(users.rows("users-intake.db", KEPT).await, 0);
+    assert_eq!(users.rows("users-intake.db", COUNT_ANSWERS).await, 0);
 }

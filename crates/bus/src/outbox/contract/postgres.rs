@@ -4,14 +4,14 @@ use uuid::Uuid;
 
 use super::{OutboxFixture, TransactionEnd, every_case};
 use crate::postgres_outbox::tests::schema;
-use crate::postgres_outbox::{Bell, PostgresOutbox, enqueue};
+use crate::postgres_outbox::{OutboxWake, PostgresOutbox, enqueue};
 use crate::{Envelope, Outbox};
 
 struct PostgresFixture {
     url: String,
     database: Database,
     outbox: PostgresOutbox,
-    bell: Bell,
+    outbox_wake: OutboxWake,
 }
 
 impl PostgresFixture {
@@ -20,8 +20,8 @@ impl PostgresFixture {
         let name = format!("outbox-{}", Uuid::new_v4().simple());
         let none = Migrator::with_migrations(Vec::new());
         let database = Database::open(&url, &name, &none).await.expect("the database opens");
-        let (outbox, bell) = (PostgresOutbox::new(database.clone()), Bell::new(&database));
-        Self { outbox, bell, database, url }
+        let (outbox, outbox_wake) = (PostgresOutbox::new(database.clone()), OutboxWake::new(&database));
+        Self { outbox, outbox_wake, database, url }
     }
 }
 
@@ -38,7 +38,7 @@ impl OutboxFixture for PostgresFixture {
         match end.await {
             TransactionEnd::Committed => {
                 tx.commit().await.expect("the transaction commits");
-                self.bell.ring();
+                self.outbox_wake.notify();
             }
             TransactionEnd::RolledBack => tx.rollback().await.expect("the transaction rolls back"),
         }

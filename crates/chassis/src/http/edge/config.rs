@@ -37,7 +37,8 @@ pub struct EdgeConfig {
     /// The proxies in front of this listener. They name the client in `X-Forwarded-For`. From any other peer
     /// that header is ignored, and the client is the peer of the connection.
     pub trusted_proxies: TrustedProxies,
-    /// The origins whose pages may write, such as `https://desk.example.org`. Pages of every origin may read.
+    /// The origins whose pages may write, such as `https://editors.example.org`. Pages of every origin may
+    /// read.
     pub writing_origins: Vec<String>,
     /// The request limits of one client and of one account.
     pub throttle: ThrottleConfig,

@@ -64,7 +64,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The shortest limit for the answer to a PING over HTTP/2.
 const PONG: Duration = Duration::from_secs(5);
 /// The longest time of a probe outside of the table.
-const PROBE: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The buffer of hyper for a connection: request headers, and bytes that the socket does not take
 /// immediately.
@@ -123,7 +123,7 @@ pub(crate) async fn listen(listener: TcpListener, router: Router, stop: Cancella
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
-                shared.table.relieve(RELIEF);
+                shared.table.close_idlest(RELIEF);
                 pause(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -168,8 +168,10 @@ impl Shared {
         let place = self.lane.enter();
         let probe = async {
             if asks_for_a_probe(&stream).await {
-                let connection = self.table.beside();
-                let _ = tokio::time::timeout(PROBE, self.drive(stream, peer, connection, false, false)).await;
+                let connection = self.table.for_probe();
+                let _ =
+                    tokio::time::timeout(PROBE_TIMEOUT, self.drive(stream, peer, connection, false, false))
+                        .await;
             }
         };
         tokio::select! {
@@ -216,7 +218,7 @@ impl Shared {
                 }
                 () = self.cut.cancelled() => return,
                 () = self.over(&connection), if is_ending => return,
-                () = self.wants_to_end(&connection, http_2), if !is_ending => {
+                () = self.wait_until_ending(&connection, http_2), if !is_ending => {
                     is_ending = true;
                     served.as_mut().graceful_shutdown();
                 }
@@ -247,7 +249,7 @@ impl Shared {
     }
 
     /// Waits until the connection should end.
-    async fn wants_to_end(&self, connection: &Connection, http_2: bool) {
+    async fn wait_until_ending(&self, connection: &Connection, http_2: bool) {
         let idle = async {
             if !http_2 {
                 std::future::pending::<()>().await;

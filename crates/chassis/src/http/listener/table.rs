@@ -71,13 +71,13 @@ impl Table {
     }
 
     /// Returns a connection outside of the table, for a probe.
-    pub(super) fn beside(&self) -> Arc<Connection> {
+    pub(super) fn for_probe(&self) -> Arc<Connection> {
         self.connection(None)
     }
 
     /// Closes the longest idle connections of the clients with the most, because the process has no
     /// descriptors left.
-    pub(super) fn relieve(&self, number: usize) {
+    pub(super) fn close_idlest(&self, number: usize) {
         let mut open = self.lock();
         for _ in 0..number {
             let Some((holder, victim)) = open.victim(0) else { return };

@@ -144,8 +144,8 @@ impl<const LABELS: usize> Histogram<LABELS> {
     }
 
     /// Records a duration.
-    pub fn took(&self, labels: [Value; LABELS], duration: Duration) {
-        self.of(labels).took(duration);
+    pub fn record(&self, labels: [Value; LABELS], duration: Duration) {
+        self.of(labels).record(duration);
     }
 
     /// Returns the histogram with these labels, as [`Counter::of`] does.
@@ -171,7 +171,7 @@ pub struct Timing(metrics::Histogram);
 
 impl Timing {
     /// Records a duration.
-    pub fn took(&self, duration: Duration) {
+    pub fn record(&self, duration: Duration) {
         self.0.record(duration.as_secs_f64());
     }
 }

@@ -1,7 +1,8 @@
 //! Log lines: JSON for machines, text for a terminal. Both carry the context of the work that wrote them.
 //!
-//! A line is put into a bounded queue, and a thread of its own writes it. If the queue is full or the line can't be written,
-//! it is lost and counted: a log whose reader has stopped neither ends nor delays the work that it describes.
+//! A line is put into a bounded queue, and a thread of its own writes it. If the queue is full or the line
+//! can't be written, it is lost and counted: a log whose reader has stopped neither ends nor delays the work
+//! that it describes.
 
 mod writer;
 
@@ -26,11 +27,11 @@ use crate::values::{LogFormat, Url, log_filter, trace_export, variables};
 pub use writer::Logging;
 pub(crate) use writer::lost_lines;
 
-/// Starts logging to standard error, and the export of traces if the `OTEL_*` variables name an endpoint. `filter` and `format`
-/// are the settings `process.log` and `process.log_format`.
+/// Starts logging to standard error, and the export of traces if the `OTEL_*` variables name an endpoint.
+/// `filter` and `format` are the settings `process.log` and `process.log_format`.
 ///
-/// A process calls it once; a second call changes nothing. Dropping the returned value at the end of the process waits until
-/// the last lines are written.
+/// A process calls it once; a second call changes nothing. Dropping the returned value at the end of the
+/// process waits until the last lines are written.
 ///
 /// # Errors
 /// If the filter is not valid, or the endpoint can't be used.
@@ -69,16 +70,16 @@ fn without_noise(filter: Targets) -> Targets {
         .with_target("lapin", LevelFilter::WARN)
         // It would log a whole returned message, with its body and the caller's token.
         .with_target("lapin::returned_messages", LevelFilter::OFF)
-        // It logs every refusal of a broker as an error, even an expected "not found". The bus gets each of them as a result,
-        // and logs what could not be done.
+        // It logs every refusal of a broker as an error, even an expected "not found". The bus gets each of
+        // them as a result, and logs what could not be done.
         .with_target("lapin::channel", LevelFilter::OFF)
         .with_target("hyper", LevelFilter::INFO)
         .with_target("h2", LevelFilter::INFO)
         .with_target(spans::TARGET, LevelFilter::OFF)
 }
 
-/// Logs each panic as a line. The hook only puts a line into the queue, which neither fails nor waits: a hook that panics would
-/// abort the process.
+/// Logs each panic as a line. The hook only puts a line into the queue, which neither fails nor waits: a hook
+/// that panics would abort the process.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -182,7 +183,8 @@ struct Fields {
     own: Map<String, Value>,
 }
 
-/// The most bytes of a message or of one of its fields. The queue is limited in lines, so this limits its memory.
+/// The most bytes of a message or of one of its fields. The queue is limited in lines, so this limits its
+/// memory.
 const MOST: usize = 4_096;
 
 fn shortened(mut text: String) -> String {

@@ -11,7 +11,7 @@ use super::failure::StoreFailure;
 
 #[cfg(feature = "servers")]
 pub use postgres::{PostgresErasure, owe_postgres};
-pub use sqlite::{SqliteErasure, owe_sqlite};
+pub use sqlite::{SqliteErasure, enqueue_erasure};
 
 /// The duty of one store: a durable row for each erased person. It is written in the transaction of the
 /// erasure and deleted when the erasure is complete.

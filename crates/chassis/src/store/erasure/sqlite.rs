@@ -12,7 +12,7 @@ use super::Erasable;
 ///
 /// # Errors
 /// If the database fails.
-pub async fn owe_sqlite(tx: &mut SqliteConnection, person: UserId) -> sqlx::Result<()> {
+pub async fn enqueue_erasure(tx: &mut SqliteConnection, person: UserId) -> sqlx::Result<()> {
     let owe = "insert into erasure_duty (person) values (?) on conflict (person) do update set vacuumed = 0";
     sqlx::query(owe).bind(person.uuid()).execute(tx).await?;
     Ok(())

@@ -118,7 +118,7 @@ impl Database {
         let mut tx = self.write().await?;
         sqlx::query("pragma user_version = 1").execute(&mut *tx).await?;
         tx.commit().await?;
-        let path = beside(&self.path, ".probe");
+        let path = sibling_path(&self.path, ".probe");
         let turn = self.probe.clone().lock_owned().await;
         let written = tokio::task::spawn_blocking(move || {
             // The thread goes on if the caller gives up, so it keeps the turn itself.
@@ -226,13 +226,13 @@ fn watch(path: &Path, part: &str, pool: &SqlitePool) -> WatchedPool {
 fn make_room(path: &Path) -> std::io::Result<()> {
     files::make_private_folder(files::folder_of(path))?;
     for end in ["-wal", "-shm", "-journal"] {
-        files::close_to_others(&beside(path, end))?;
+        files::close_to_others(&sibling_path(path, end))?;
     }
     Ok(())
 }
 
 /// Returns the path of a file beside this one.
-fn beside(path: &Path, end: &str) -> PathBuf {
+fn sibling_path(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
@@ -240,7 +240,7 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 
 fn lock(path: &Path) -> Result<File, StoreFailure> {
     let failed = |error: std::io::Error| StoreFailure::broken(format!("{}: {error}", path.display()));
-    let file = files::open_private(&beside(path, ".lock")).map_err(failed)?;
+    let file = files::open_private(&sibling_path(path, ".lock")).map_err(failed)?;
     file.try_lock().map_err(|error| match error {
         std::fs::TryLockError::WouldBlock => {
             StoreFailure::broken(format!("{} is open in another process", path.display()))
@@ -385,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_moved_between_pages_before_it_was_deleted_is_in_no_file_once_its_erasure_is_true() {
-        use crate::{Erasable, SqliteErasure, owe_sqlite};
+        use crate::{Erasable, SqliteErasure, enqueue_erasure};
 
         let folder = tempfile::tempdir().expect("a folder");
         let database =
@@ -404,7 +404,7 @@ mod tests {
         ] {
             sqlx::query(statement).execute(&mut *tx).await.expect("runs");
         }
-        owe_sqlite(&mut tx, person).await.expect("it is noted");
+        enqueue_erasure(&mut tx, person).await.expect("it is noted");
         tx.commit().await.expect("commits");
         let duty = SqliteErasure::new(database.clone());
         assert_eq!(duty.owed().await.expect("one duty"), [person]);

@@ -41,8 +41,7 @@ impl Sibling {
 
     /// Returns an error if the store was here before and is missing.
     pub(super) fn ensure_not_missing(&self) -> Result<(), StoreFailure> {
-        if holds_something(&self.file) || !self.known()?.is_some_and(|known| known.names.contains(&self.name))
-        {
+        if has_content(&self.file) || !self.known()?.is_some_and(|known| known.names.contains(&self.name)) {
             return Ok(());
         }
         let (file, name, list) = (self.file.display(), &self.name, self.list.display());
@@ -118,8 +117,7 @@ impl Sibling {
     async fn id_of_another(&self) -> Option<String> {
         for entry in std::fs::read_dir(folder_of(&self.file)).ok()?.filter_map(Result::ok) {
             let path = entry.path();
-            if path == self.file || path.extension().is_none_or(|end| end != "db") || !holds_something(&path)
-            {
+            if path == self.file || path.extension().is_none_or(|end| end != "db") || !has_content(&path) {
                 continue;
             }
             let options = SqliteConnectOptions::new().filename(&path).read_only(true);
@@ -162,7 +160,7 @@ impl Sibling {
     }
 }
 
-fn holds_something(file: &Path) -> bool {
+fn has_content(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0)
 }
 
@@ -179,9 +177,9 @@ pub fn ensure_none_is_missing(files: &[Vec<PathBuf>]) -> Result<(), StoreFailure
         sibling.ensure_not_missing()?;
         is_known |= sibling.list.exists();
     }
-    let last = files.iter().rposition(|group| group.iter().any(|file| holds_something(file)));
+    let last = files.iter().rposition(|group| group.iter().any(|file| has_content(file)));
     let Some(last) = last.filter(|_| !is_known) else { return Ok(()) };
-    match files[..last].iter().flatten().find(|file| !holds_something(file)) {
+    match files[..last].iter().flatten().find(|file| !has_content(file)) {
         None => Ok(()),
         Some(missing) => Err(StoreFailure::broken(format!(
             "{} is missing or empty, but stores that were created after it are there: restore it from the same backup as the files \
@@ -197,7 +195,7 @@ pub fn ensure_none_is_missing(files: &[Vec<PathBuf>]) -> Result<(), StoreFailure
 /// # Errors
 /// If the operating system refuses.
 pub fn forget_if_missing(url: &str) -> Result<(), StoreFailure> {
-    match sqlite_path(url).filter(|file| !holds_something(file)) {
+    match sqlite_path(url).filter(|file| !has_content(file)) {
         Some(file) => Sibling::of(&file).forget(),
         None => Ok(()),
     }

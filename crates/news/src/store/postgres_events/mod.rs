@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::Outbox;
-use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
+use bus::postgres_outbox::{OutboxWake, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
 use chassis::{Erasable, PostgresErasure, StoreFailure, in_time, owe_postgres};
 use futures::{TryFutureExt, TryStreamExt};
@@ -29,14 +29,14 @@ static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/postgres-events");
 /// The event store in a PostgreSQL database, shared by the section's replicas.
 pub struct PostgresEventStore {
     database: Database,
-    bell: Bell,
+    outbox_wake: OutboxWake,
 }
 
 impl PostgresEventStore {
     /// Connects, and updates the tables. `service` is the name that the server shows for the connections.
     pub async fn open(url: &str, service: &str) -> Result<Self, StoreFailure> {
         let database = Database::open(url, service, &MIGRATOR).await?;
-        Ok(Self { bell: Bell::new(&database), database })
+        Ok(Self { outbox_wake: OutboxWake::new(&database), database })
     }
 
     /// Returns the outbox in the same database.
@@ -72,7 +72,7 @@ impl EventStore for PostgresEventStore {
                 last = Some((article, append_one(&mut tx, each, before).await?));
             }
             tx.commit().await?;
-            self.bell.ring();
+            self.outbox_wake.notify();
             Ok(())
         })
         .await

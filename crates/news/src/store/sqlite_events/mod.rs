@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bus::Outbox;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::sqlite::Database;
-use chassis::{Erasable, SqliteErasure, StoreFailure, owe_sqlite};
+use chassis::{Erasable, SqliteErasure, StoreFailure, enqueue_erasure};
 use futures::TryStreamExt;
 use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::SqliteConnection;
@@ -201,7 +201,7 @@ impl EventStore for SqliteEventStore {
             .await?;
         sqlx::query("delete from answers where owner = ?").bind(person.uuid()).execute(&mut *tx).await?;
         if named {
-            owe_sqlite(&mut tx, person).await?;
+            enqueue_erasure(&mut tx, person).await?;
         }
         tx.commit().await?;
         self.database.forget().await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chassis::sqlite::Database;
-use chassis::{Erasable, SqliteErasure, StoreFailure, owe_sqlite};
+use chassis::{Erasable, SqliteErasure, StoreFailure, enqueue_erasure};
 use kernel::{ArticleId, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
@@ -124,7 +124,7 @@ impl NewsView for SqliteNewsView {
         .fetch_one(&mut *tx)
         .await?;
         if named {
-            owe_sqlite(&mut tx, person).await?;
+            enqueue_erasure(&mut tx, person).await?;
         }
         for statement in [
             "update articles set byline = '', byline_key = null

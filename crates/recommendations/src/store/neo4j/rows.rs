@@ -91,7 +91,7 @@ pub fn taste_map(taste: &Taste) -> BoltType {
         ("weight", taste.stored_weight().into()),
         ("reads", taste.reads().into()),
         ("last_read_at", taste.last_read_at().millis().into()),
-        ("heft", taste.heft().into()),
+        ("heft", taste.weight_rank().into()),
     ])
 }
 

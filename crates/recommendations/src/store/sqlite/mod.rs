@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use chassis::sqlite::Database;
-use chassis::{StoreFailure, owe_sqlite};
+use chassis::{StoreFailure, enqueue_erasure};
 use kernel::{Label, MatchedLabel, Timestamp, UserId};
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ impl TasteGraph for SqliteTasteGraph {
             Some(ReaderStatus::Erased) => {
                 // The reader's token stays valid for some minutes, so messages may have arrived after the
                 // erasure. The duty wipes them from the bus once more.
-                owe_sqlite(&mut tx, reading.reader).await?;
+                enqueue_erasure(&mut tx, reading.reader).await?;
                 tx.commit().await?;
                 return Ok(RecordedReading::NotPermitted);
             }
@@ -120,7 +120,7 @@ impl TasteGraph for SqliteTasteGraph {
         .await?;
         delete_tastes_and_visits(&mut tx, reader).await?;
         sqlx::query("delete from consents where reader = ?").bind(reader.uuid()).execute(&mut *tx).await?;
-        owe_sqlite(&mut tx, reader).await?;
+        enqueue_erasure(&mut tx, reader).await?;
         tx.commit().await?;
         self.database.forget().await;
         Ok(())
@@ -231,7 +231,7 @@ async fn put_taste(tx: &mut SqliteConnection, reader: UserId, taste: &Taste) -> 
     .bind(taste.stored_weight())
     .bind(taste.reads())
     .bind(taste.last_read_at().millis())
-    .bind(taste.heft())
+    .bind(taste.weight_rank())
     .execute(tx)
     .await?;
     Ok(())

@@ -79,7 +79,7 @@ mod tests {
             .bind(weight)
             .bind(reads)
             .bind(at)
-            .bind(taste.heft())
+            .bind(taste.weight_rank())
             .execute(&mut *tx)
             .await
             .expect("it is written");

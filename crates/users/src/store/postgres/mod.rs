@@ -14,7 +14,7 @@ mod updates;
 use std::slice;
 
 use async_trait::async_trait;
-use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
+use bus::postgres_outbox::{OutboxWake, PostgresOutbox, enqueue};
 use chassis::postgres::Database;
 use chassis::{PostgresErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_postgres};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
@@ -46,7 +46,7 @@ pub(super) fn before_key_forms() -> Migrator {
 pub struct PostgresUserStore {
     database: Database,
     /// Rung when a message was written into the outbox.
-    bell: Bell,
+    outbox_wake: OutboxWake,
 }
 
 impl PostgresUserStore {
@@ -57,7 +57,7 @@ impl PostgresUserStore {
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
         let database = Database::open(url, "users", &MIGRATOR).await?;
         email_keys::renew_in_postgres(&database).await?;
-        Ok(Self { bell: Bell::new(&database), database })
+        Ok(Self { outbox_wake: OutboxWake::new(&database), database })
     }
 
     /// Returns the outbox in this database. It listens until the database is closed.
@@ -230,7 +230,7 @@ impl UserStore for PostgresUserStore {
             enqueue(&mut tx, &envelope(message, &Event::UserErased { user: id, at })).await?;
             owe_postgres(&mut tx, id).await?;
             tx.commit().await?;
-            self.bell.ring();
+            self.outbox_wake.notify();
             Ok(())
         })
         .await
@@ -266,7 +266,7 @@ impl UserStore for PostgresUserStore {
             }
             enqueue(&mut tx, &envelope(message, &Event::ConsentChanged { user: id, consent, at })).await?;
             tx.commit().await?;
-            self.bell.ring();
+            self.outbox_wake.notify();
             Ok(consent)
         })
         .await

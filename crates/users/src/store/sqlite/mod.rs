@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::sqlite::Database;
-use chassis::{SqliteErasure, StoreFailure, StoredTime, StoredVersion, owe_sqlite};
+use chassis::{SqliteErasure, StoreFailure, StoredTime, StoredVersion, enqueue_erasure};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
@@ -50,7 +50,7 @@ pub(super) fn before_key_forms() -> Migrator {
 pub struct SqliteUserStore {
     database: Database,
     /// Notified when a message was written into the outbox.
-    bell: Arc<Notify>,
+    outbox_wake: Arc<Notify>,
 }
 
 impl SqliteUserStore {
@@ -61,12 +61,12 @@ impl SqliteUserStore {
     pub async fn open(url: &str) -> Result<Self, StoreFailure> {
         let database = Database::open(url, &MIGRATOR).await?;
         email_keys::renew_in_sqlite(&database).await?;
-        Ok(Self { database, bell: Arc::default() })
+        Ok(Self { database, outbox_wake: Arc::default() })
     }
 
     /// Returns the outbox in this file.
     pub fn outbox(&self) -> SqliteOutbox {
-        SqliteOutbox::new(self.database.clone(), self.bell.clone())
+        SqliteOutbox::new(self.database.clone(), self.outbox_wake.clone())
     }
 
     /// Returns the erasures that this file still owes.
@@ -317,9 +317,9 @@ impl UserStore for SqliteUserStore {
         audit::append(&mut tx, AuditKind::Erased, id, origin).await?;
         sqlx::query(REMOVE_NETWORKS).bind(id.uuid()).execute(&mut *tx).await?;
         enqueue(&mut tx, &envelope(message, &Event::UserErased { user: id, at })).await?;
-        owe_sqlite(&mut tx, id).await?;
+        enqueue_erasure(&mut tx, id).await?;
         tx.commit().await?;
-        self.bell.notify_one();
+        self.outbox_wake.notify_one();
         self.database.forget().await;
         Ok(())
     }
@@ -353,7 +353,7 @@ impl UserStore for SqliteUserStore {
         }
         enqueue(&mut tx, &envelope(message, &Event::ConsentChanged { user: id, consent, at })).await?;
         tx.commit().await?;
-        self.bell.notify_one();
+        self.outbox_wake.notify_one();
         Ok(consent)
     }
 

@@ -1,4 +1,4 @@
-//! The messages of `proto/` with what their comments say.
+//! The messages of `proto/`, with their comments.
 
 use anyhow::Context;
 use prost::Message;
@@ -7,40 +7,40 @@ use prost_types::source_code_info::Location;
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use serde_json::{Map, Value, json};
 
-/// The places of things in a descriptor (`descriptor.proto`): the n-th message of a file, the m-th field of a
-/// message, and so on.
+// The numbers of these lists in a descriptor (`descriptor.proto`). A path to an element alternates them with
+// indexes.
 const MESSAGES: i32 = 4;
 const FIELDS: i32 = 2;
 const ENUMS: i32 = 5;
 
-/// A message of ours.
+/// A message or an enum of `proto/`.
 #[derive(Debug, Clone)]
-pub struct Described {
-    /// `portal.news.v1`.
+pub struct ProtoMessage {
+    /// Its package, such as `portal.news.v1`.
     pub package: String,
-    /// `ArticlePublished`.
+    /// Its name in the package, such as `ArticlePublished`.
     pub name: String,
-    /// What stands above it in its file, as one text.
+    /// The comment above it, in one line.
     pub comment: String,
-    /// What it holds, as JSON Schema.
+    /// Its fields, as JSON Schema.
     pub schema: Value,
 }
 
-impl Described {
-    /// The name by which an envelope calls it.
+impl ProtoMessage {
+    /// Returns its name in an envelope.
     pub fn full_name(&self) -> String {
         format!("{}.{}", self.package, self.name)
     }
 
-    /// The routing key that its comment names, with its parameters in braces: `news.{section}.published`.
+    /// Returns the routing key that its comment names, with parameters in braces: `news.{section}.published`.
     pub fn routing_key(&self) -> Option<String> {
         let (_, rest) = self.comment.split_once("Routing key")?;
         let key = rest.split('`').nth(1)?;
         Some(key.replace('<', "{").replace('>', "}"))
     }
 
-    /// What it says beside its routing key.
-    pub fn sentence(&self) -> String {
+    /// Returns its comment without the routing key.
+    pub fn description(&self) -> String {
         let (before, rest) = self.comment.split_once("Routing key").unwrap_or((&self.comment, ""));
         let after =
             rest.split_once('`').and_then(|(_, rest)| rest.split_once('`')).map_or("", |(_, after)| after);
@@ -55,19 +55,20 @@ impl Described {
     }
 }
 
-/// Every message of `proto/` and every list of values, each under its full name.
+/// Reads all messages and enums of `proto/`.
 ///
 /// # Errors
-/// Where the descriptor is none.
-pub fn all() -> anyhow::Result<Vec<Described>> {
-    let set = FileDescriptorSet::decode(proto::DESCRIPTOR).context("the descriptor of proto/ is none")?;
+/// If the descriptor is not valid.
+pub fn read_all() -> anyhow::Result<Vec<ProtoMessage>> {
+    let set =
+        FileDescriptorSet::decode(proto::DESCRIPTOR).context("the descriptor of proto/ is not valid")?;
     let ours = set.file.iter().filter(|file| file.package().starts_with("portal."));
-    Ok(ours.flat_map(of_file).collect())
+    Ok(ours.flat_map(read_file).collect())
 }
 
-fn of_file(file: &FileDescriptorProto) -> Vec<Described> {
+fn read_file(file: &FileDescriptorProto) -> Vec<ProtoMessage> {
     let places = file.source_code_info.as_ref().map(|info| info.location.as_slice()).unwrap_or_default();
-    let one = |name: &str, path: &[i32], schema| Described {
+    let one = |name: &str, path: &[i32], schema| ProtoMessage {
         package: file.package().to_owned(),
         name: name.to_owned(),
         comment: comment(places, path),
@@ -85,33 +86,33 @@ fn of_file(file: &FileDescriptorProto) -> Vec<Described> {
     messages.chain(enums).collect()
 }
 
-/// What stands above a thing, as one text.
+/// Returns the comment above an element, in one line.
 fn comment(places: &[Location], path: &[i32]) -> String {
     let place = places.iter().find(|place| place.path == path);
     let text = place.map(|place| place.leading_comments()).unwrap_or_default();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A message as JSON Schema, after protobuf's own mapping to JSON but with the field's names as they stand in
-/// the file.
+/// Returns the JSON Schema of a message. It follows the JSON mapping of protobuf, but fields keep their
+/// names.
 fn schema(message: &DescriptorProto, places: &[Location], index: i32) -> Value {
     let mut properties = Map::new();
     for (field, number) in message.field.iter().zip(0..) {
-        let mut described = of_field(field);
-        let said = comment(places, &[MESSAGES, index, FIELDS, number]);
-        if let Some(object) = described.as_object_mut() {
-            object.insert("description".to_owned(), said.into());
+        let mut schema = field_schema(field);
+        let description = comment(places, &[MESSAGES, index, FIELDS, number]);
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("description".to_owned(), description.into());
             object.insert("x-protobuf-number".to_owned(), field.number().into());
             if field.proto3_optional() {
                 object.insert("x-protobuf-optional".to_owned(), true.into());
             }
         }
-        properties.insert(field.name().to_owned(), described);
+        properties.insert(field.name().to_owned(), schema);
     }
     json!({"type": "object", "properties": properties})
 }
 
-fn of_field(field: &FieldDescriptorProto) -> Value {
+fn field_schema(field: &FieldDescriptorProto) -> Value {
     let one = match field.r#type() {
         Type::Message | Type::Enum => {
             json!({"$ref": format!("#/components/schemas/{}", field.type_name().trim_start_matches('.'))})
@@ -120,7 +121,7 @@ fn of_field(field: &FieldDescriptorProto) -> Value {
         Type::Bytes => json!({"type": "string", "contentEncoding": "base64"}),
         Type::Bool => json!({"type": "boolean"}),
         Type::Double | Type::Float => json!({"type": "number"}),
-        // JSON's numbers do not hold all of 64 bits, so protobuf writes them as text.
+        // Not every 64-bit integer is exact as a JSON number, so protobuf writes them as text.
         Type::Int64 | Type::Uint64 | Type::Sint64 | Type::Fixed64 | Type::Sfixed64 => {
             json!({"type": "string", "format": "int64"})
         }
@@ -128,7 +129,7 @@ fn of_field(field: &FieldDescriptorProto) -> Value {
     };
     match (field.label(), one.get("$ref")) {
         (Label::Repeated, _) => json!({"type": "array", "items": one}),
-        // Beside a reference nothing else counts.
+        // Other keywords beside a `$ref` have no effect.
         (_, Some(_)) => json!({"allOf": [one]}),
         _ => one,
     }

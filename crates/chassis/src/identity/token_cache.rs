@@ -24,7 +24,7 @@ impl Print {
 }
 
 /// The content of a token whose signature was checked.
-pub(super) struct Vouched {
+pub(super) struct VerifiedToken {
     /// The identity that it proves.
     pub(super) identity: Identity,
     /// The beginning of its validity, in seconds since the Unix epoch.
@@ -35,7 +35,7 @@ pub(super) struct Vouched {
     pub(super) generation: u64,
 }
 
-impl Vouched {
+impl VerifiedToken {
     /// True if the token is valid at this time.
     pub(super) fn is_valid_at(&self, now: Timestamp) -> bool {
         let millis = |seconds: i64| seconds.saturating_mul(1000);
@@ -44,23 +44,23 @@ impl Vouched {
 }
 
 /// The recently used tokens. Only verified tokens are remembered, so made-up ones evict nothing.
-pub(super) struct Remembered(Cache<Print, Arc<Vouched>>);
+pub(super) struct TokenCache(Cache<Print, Arc<VerifiedToken>>);
 
-impl Default for Remembered {
+impl Default for TokenCache {
     fn default() -> Self {
         Self(Cache::builder().max_capacity(MOST).time_to_live(LONGEST).build())
     }
 }
 
-impl Remembered {
+impl TokenCache {
     /// Returns the content of a token, if it is remembered.
-    pub(super) fn get(&self, print: &Print) -> Option<Arc<Vouched>> {
+    pub(super) fn get(&self, print: &Print) -> Option<Arc<VerifiedToken>> {
         self.0.get(print)
     }
 
     /// Remembers a token until it is evicted, its time is over, or the keys change.
-    pub(super) fn keep(&self, print: Print, vouched: Arc<Vouched>) {
-        self.0.insert(print, vouched);
+    pub(super) fn keep(&self, print: Print, verified: Arc<VerifiedToken>) {
+        self.0.insert(print, verified);
     }
 
     /// Forgets all tokens, because the published keys have changed.
