@@ -1,16 +1,9 @@
-use std::sync::Arc;
-
-use chassis::{Erasable, StoreFailure};
+use chassis::StoreFailure;
 use kernel::UserId;
 
 use super::App;
 
 impl App {
-    /// Returns the duties of both stores to wipe the data of erased people from their files.
-    pub fn erasures(&self) -> Vec<Arc<dyn Erasable>> {
-        [self.events.erasure(), self.view.erasure()].into_iter().flatten().collect()
-    }
-
     /// Removes a person's name from both stores. The articles stay, under an id that leads nowhere. It may be
     /// repeated: after a crash between the two stores, the next delivery of the message does the rest.
     pub async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {

@@ -11,7 +11,7 @@ use news::{Erasure, Projection};
 use uuid::Uuid;
 
 use crate::people::admin;
-use crate::world::{Place, World};
+use crate::world::{Place, World, shut};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
@@ -50,7 +50,7 @@ fn every_message_is_projected_or_refused_as_unreadable() {
             }
         }
     });
-    runtime.block_on(app.close());
+    runtime.block_on(shut(app));
 }
 
 /// The first line names the method, the rest is the body.

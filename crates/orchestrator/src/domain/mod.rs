@@ -10,7 +10,7 @@ mod past;
 mod reading;
 
 pub use article::{Article, Correction, State};
-pub use cursor::{Cursor, Direction, InvalidCursor, ListFingerprint};
+pub use cursor::{Cursor, Direction, ListFingerprint};
 pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggestion, Taste, for_you};
 pub use list::{Filter, ListSlice, Order, Position, Scope, Start};
 pub use merge::{ArticleBatch, Merged, SectionList, SectionPositions, merge, widen};

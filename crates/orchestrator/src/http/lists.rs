@@ -197,7 +197,7 @@ async fn answer(
         let cache = if answer.keep { Cache::Private } else { Cache::Never };
         return Ok(respond(&answer, cache, headers));
     }
-    let cached = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
+    let cached = news.app.shelf().serve(Key::List(Arc::from(address)), make).await?;
     let cache = match cached.answer.keep {
         true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Never,
@@ -212,7 +212,7 @@ async fn make(
     caller: Caller,
     render: impl FnOnce(NewsList) -> Result<RenderedAnswer, Refusal>,
 ) -> Result<RenderedAnswer, Refusal> {
-    let permit = if list.content { Some(app.text_budget.acquire().await?) } else { None };
+    let permit = if list.content { Some(app.text_budget().acquire().await?) } else { None };
     let found = app.list(&list, &caller).await.map_err(|error| refusal_of(&error))?;
     let mut answer = render(found)?;
     if let Some(permit) = permit {

@@ -10,9 +10,7 @@ use std::time::{Duration, Instant};
 use bus::{AmqpBus, Bus, Schedule};
 use chassis::{Context, RetryRule, Runnable, Surroundings};
 use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
-use orchestrator::clients::BusSections;
-use orchestrator::domain::{Article, ListSlice};
-use orchestrator::ports::{Action, Command, Done, NewsSections, SectionError};
+use orchestrator::{Action, Article, BusSections, Command, Done, ListSlice, NewsSections, SectionError};
 use proto::news::v1::{ArticleFields, CreateArticle, PublishArticle};
 use testkit::{Folder, PATIENCE, Vhost, wait_until};
 

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod contract;
 mod email_keys;
+mod erasable_intake;
 mod hash_costs;
 mod key_file;
 mod memory;
@@ -20,24 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Outbox;
-use chassis::{Closer, Erasable, StoreFailure, Url};
+use chassis::{Dependency, OpenedStore, StoreFailure, Url};
 use kernel::Clock;
 
 pub use key_file::open as open_keys;
 
-use crate::ports::{Intake, IntakeError, UserCache, UserStore, UserStoreError};
+use erasable_intake::ErasableIntake;
 
-/// The store of accounts, with what else its database contains.
-pub struct OpenStore {
-    /// The accounts.
-    pub store: Arc<dyn UserStore>,
-    /// The messages that wait to be published, written in the transaction of their effect.
-    pub outbox: Arc<dyn Outbox>,
-    /// The erasures that the database still owes.
-    pub erasure: Arc<dyn Erasable>,
-    /// Closes the database.
-    pub closer: Closer,
-}
+use crate::ports::{Intake, IntakeError, UserCache, UserStore, UserStoreError};
 
 /// Why a store, an intake or a cache was not opened. It names the key of the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -69,46 +60,37 @@ const CACHE_PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// If it can't be opened.
-pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
+pub async fn open_store(url: &Url) -> Result<OpenedStore<dyn UserStore, Arc<dyn Outbox>>, OpenError> {
     let failed = |failure| OpenError::Store(STORE, failure);
-    match url.scheme() {
-        "sqlite" => {
-            let store = sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?;
-            let (outbox, erasure, closer) =
-                (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
-            Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
-        }
+    let opened = match url.scheme() {
+        "sqlite" => sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?.into_opened(),
         #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
-            let store = postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?;
-            let (outbox, erasure, closer) =
-                (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
-            Ok(OpenStore { store: Arc::new(store), outbox, erasure, closer })
+            postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?.into_opened()
         }
-        _ => Err(unsupported(STORE, url, "sqlite:FILE or postgres://")),
-    }
+        _ => return Err(unsupported(STORE, url, "sqlite:FILE or postgres://")),
+    };
+    let dependency = Dependency::of("store", &opened.port, |store| store.ping())
+        .and_writes(&opened.port, |store| store.try_write());
+    Ok(opened.with_dependency(dependency))
 }
 
 /// Opens the intake that `url` names.
 ///
 /// # Errors
 /// If it can't be opened.
-pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<(Arc<dyn Intake>, Closer), OpenError> {
+pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<OpenedStore<dyn Intake>, OpenError> {
     let failed = |failure| OpenError::Store(INTAKE, failure);
-    match url.scheme() {
-        "sqlite" => {
-            let intake = sqlite::SqliteIntake::open(url.expose(), clock).await.map_err(failed)?;
-            let closer = intake.closer();
-            Ok((Arc::new(intake), closer))
-        }
+    let opened = match url.scheme() {
+        "sqlite" => sqlite::SqliteIntake::open(url.expose(), clock).await.map_err(failed)?.into_opened(),
         #[cfg(feature = "servers")]
-        "redis" => {
-            let intake = redis::RedisIntake::open(url.expose(), clock).await.map_err(failed)?;
-            let closer = intake.closer();
-            Ok((Arc::new(intake), closer))
-        }
-        _ => Err(unsupported(INTAKE, url, "sqlite:FILE or redis://")),
-    }
+        "redis" => redis::RedisIntake::open(url.expose(), clock).await.map_err(failed)?.into_opened(),
+        _ => return Err(unsupported(INTAKE, url, "sqlite:FILE or redis://")),
+    };
+    let erasure = Arc::new(ErasableIntake(opened.port.clone()));
+    let dependency = Dependency::of("intake", &opened.port, |intake| intake.ping())
+        .and_writes(&opened.port, |intake| intake.try_write());
+    Ok(opened.with_erasure(erasure).with_dependency(dependency))
 }
 
 /// Opens the cache that `url` names. In the memory of this process it holds at most `capacity` accounts; each
@@ -117,16 +99,18 @@ pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<(Arc<dyn In
 /// # Errors
 /// If the URL can't be read. A server that does not answer is not an error: the service works without its
 /// cache.
-pub fn open_cache(url: &Url, capacity: u64, life: Duration) -> Result<Arc<dyn UserCache>, OpenError> {
-    match url.scheme() {
-        "memory" => Ok(Arc::new(memory::MemoryUserCache::new(capacity, life))),
+pub fn open_cache(url: &Url, capacity: u64, life: Duration) -> Result<OpenedStore<dyn UserCache>, OpenError> {
+    let cache: Arc<dyn UserCache> = match url.scheme() {
+        "memory" => Arc::new(memory::MemoryUserCache::new(capacity, life)),
         #[cfg(feature = "servers")]
         "redis" => {
             let cache = redis::RedisUserCache::new(url.expose(), life, CACHE_PATIENCE);
-            Ok(Arc::new(cache.map_err(|failure| OpenError::Store(CACHE, failure))?))
+            Arc::new(cache.map_err(|failure| OpenError::Store(CACHE, failure))?)
         }
-        _ => Err(unsupported(CACHE, url, "memory: or redis://")),
-    }
+        _ => return Err(unsupported(CACHE, url, "memory: or redis://")),
+    };
+    let dependency = Dependency::of("cache", &cache, |cache| cache.ping()).optional();
+    Ok(OpenedStore::new(cache).with_dependency(dependency))
 }
 
 /// Reads the address of a Redis server, without connecting to it. Addresses with another scheme are accepted

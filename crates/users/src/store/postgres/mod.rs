@@ -10,11 +10,15 @@ mod sessions;
 mod updates;
 
 use std::slice;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use bus::Outbox;
 use bus::postgres_outbox::{Bell, PostgresOutbox, enqueue};
 use chassis::postgres::Database;
-use chassis::{PostgresErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_postgres};
+use chassis::{
+    Closer, OpenedStore, PostgresErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_postgres,
+};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::migrate::Migrator;
 
@@ -60,15 +64,21 @@ impl PostgresUserStore {
         PostgresOutbox::new(self.database.clone())
     }
 
-    /// Returns the erasures that this database still owes.
-    pub fn erasure(&self) -> PostgresErasure {
-        PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, outbox")
-    }
-
     /// Returns what closes the connections.
-    pub fn closer(&self) -> chassis::Closer {
+    pub fn closer(&self) -> Closer {
         let database = self.database.clone();
         Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the store with everything that belongs to its database.
+    pub fn into_opened(self) -> OpenedStore<dyn UserStore, Arc<dyn Outbox>> {
+        let outbox: Arc<dyn Outbox> = Arc::new(self.outbox());
+        let erasure = PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, outbox");
+        let closer = self.closer();
+        OpenedStore::<dyn UserStore>::new(Arc::new(self))
+            .with_outbox(outbox)
+            .with_erasure(Arc::new(erasure))
+            .with_closer(closer)
     }
 
     /// Inserts all accounts in one transaction, or none.

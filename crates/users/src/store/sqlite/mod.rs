@@ -11,9 +11,10 @@ mod sessions;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bus::Outbox;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::sqlite::Database;
-use chassis::{SqliteErasure, StoreFailure, StoredTime, StoredVersion, owe_sqlite};
+use chassis::{Closer, OpenedStore, SqliteErasure, StoreFailure, StoredTime, StoredVersion, owe_sqlite};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
@@ -64,15 +65,21 @@ impl SqliteUserStore {
         SqliteOutbox::new(self.database.clone(), self.bell.clone())
     }
 
-    /// Returns the erasures that this file still owes.
-    pub fn erasure(&self) -> SqliteErasure {
-        SqliteErasure::with_outbox(self.database.clone())
-    }
-
     /// Returns what closes the file.
-    pub fn closer(&self) -> chassis::Closer {
+    pub fn closer(&self) -> Closer {
         let database = self.database.clone();
         Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the store with everything that belongs to its file.
+    pub fn into_opened(self) -> OpenedStore<dyn UserStore, Arc<dyn Outbox>> {
+        let outbox: Arc<dyn Outbox> = Arc::new(self.outbox());
+        let erasure = SqliteErasure::with_outbox(self.database.clone());
+        let closer = self.closer();
+        OpenedStore::<dyn UserStore>::new(Arc::new(self))
+            .with_outbox(outbox)
+            .with_erasure(Arc::new(erasure))
+            .with_closer(closer)
     }
 }
 
