@@ -105,9 +105,9 @@ impl MongoNewsView {
         Box::pin(async move { client.shutdown().immediate(true).await })
     }
 
-    /// Returns the view with everything that belongs to its database. It has no duty to wipe the data of erased
-    /// people: MongoDB can't be asked to overwrite its journal and its free blocks. That is up to the operator
-    /// of the server.
+    /// Returns the view with everything that belongs to its database. It has no duty to wipe the data of
+    /// erased people: MongoDB can't be asked to overwrite its journal and its free blocks. That is up to the
+    /// operator of the server.
     pub fn into_opened(self) -> OpenedStore<dyn NewsView> {
         let closer = self.closer();
         OpenedStore::<dyn NewsView>::new(Arc::new(self)).with_closer(closer)
