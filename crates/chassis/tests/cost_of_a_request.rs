@@ -19,7 +19,8 @@ const ROUNDS: usize = 30;
 const REQUESTS: u32 = 2_000;
 
 /// Returns the time that the threads of this process have spent on a processor, so that neither the wait for
-/// one nor the work of other processes counts. The threads that write the log and export spans are among them.
+/// one nor the work of other processes counts. The threads that write the log and export spans are among
+/// them.
 fn cpu_time() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").expect("the measurement needs Linux");
     let times = tasks.filter_map(|task| {
