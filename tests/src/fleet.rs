@@ -1,39 +1,19 @@
 //! The fleet of one test: the six binaries behind the real nginx, on stores that no other test uses.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use testkit::{Client, Folder, Process, Program, binary, free_address, portal_binary, wait_until};
+use testkit::{Client, Folder, Process, free_address, portal_binary, wait_until};
 
 use crate::gateway::{Gateway, Settings};
+use crate::instance::{Instance, instances};
 use crate::plan::Plan;
 use crate::seed::{Seeded, seed};
 use crate::stores::Stores;
 
-/// The services, in the order of starting. Users is the first, because it creates the key that signs tokens.
-pub const SERVICES: [&str; 6] =
-    ["users", "famous-news", "politics-news", "sports-news", "recommendations", "orchestrator"];
-
 /// The longest time from the start of a service until all its dependencies answer, on a busy machine.
 const READY: Duration = Duration::from_secs(30);
-
-/// The log message, as JSON, of a service that accepts requests.
-const READY_MESSAGE: &str = "\"message\":\"ready\"";
-
-/// One process of a service.
-pub(crate) struct Instance {
-    pub(crate) service: &'static str,
-    number: usize,
-    pub(crate) http: SocketAddr,
-    pub(crate) grpc: SocketAddr,
-    variables: Vec<(String, String)>,
-    process: Option<Process>,
-    /// The output of its earlier processes.
-    earlier: Vec<String>,
-}
 
 /// Six services and a gateway. All of them end when this is dropped.
 pub struct Fleet {
@@ -242,58 +222,6 @@ impl Fleet {
     fn kill9_where(&mut self, is_selected: impl Fn(&Instance) -> bool) {
         self.instances.iter_mut().filter(|instance| is_selected(instance)).for_each(Instance::kill9);
     }
-}
-
-impl Instance {
-    async fn start(&mut self, folder: &Path) {
-        let own = folder.join(format!("{}.{}", self.service, self.number));
-        std::fs::create_dir_all(&own).expect("the folder is ours");
-        let program = self
-            .variables
-            .iter()
-            .fold(Program::new(binary(self.service), READY_MESSAGE), |program, (name, value)| {
-                program.env(name, value)
-            });
-        self.process = Some(Process::start(&program.current_dir(own)).await);
-    }
-
-    fn kill9(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill9();
-            self.earlier.extend(process.output());
-        }
-    }
-
-    async fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let status = process.stop().await;
-            self.earlier.extend(process.output());
-            assert!(status.success(), "{} ended with {status}", self.service);
-        }
-    }
-
-    fn output(&self) -> Vec<String> {
-        let now = self.process.as_ref().map(Process::output).unwrap_or_default();
-        self.earlier.iter().cloned().chain(now).collect()
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&format!("http://{}", self.http))
-    }
-}
-
-fn instances(replicas: usize) -> Vec<Instance> {
-    let of = |service| (1..=replicas).map(move |number| (service, number));
-    let instance = |(service, number)| Instance {
-        service,
-        number,
-        http: free_address(),
-        grpc: free_address(),
-        variables: Vec::new(),
-        process: None,
-        earlier: Vec::new(),
-    };
-    SERVICES.into_iter().flat_map(of).map(instance).collect()
 }
 
 /// Adds the instances of each service to the gateway's settings.

@@ -4,6 +4,7 @@ pub mod access;
 mod engines;
 mod fleet;
 pub mod gateway;
+mod instance;
 pub mod memory;
 mod plan;
 mod seed;
@@ -15,10 +16,12 @@ mod writers;
 use std::path::PathBuf;
 
 pub use engines::Engine;
-pub use fleet::{Fleet, SERVICES};
+pub use fleet::Fleet;
+pub use instance::SERVICES;
+pub use plan::ADMIN;
 pub use seed::Seeded;
 pub use world::{
-    ADMIN, Account, PASSWORD, Shape, UNTHROTTLED, World, forget_store, login, register, text_of, try_register,
+    Account, PASSWORD, Shape, UNTHROTTLED, World, forget_store, login, register, text_of, try_register,
 };
 pub use writers::{Ledger, Writers};
 

@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::fleet::{Instance, SERVICES};
+use crate::instance::{Instance, SERVICES};
 use crate::stores::Stores;
+
+/// The first admin's e-mail.
+pub const ADMIN: &str = "admin@portal.internal";
 
 /// The token of calls between services.
 const TOKEN: &str = "the-tests-token-of-recommendations-at-users";
@@ -48,7 +51,7 @@ impl Plan<'_> {
             service.is_none_or(|service| service == instance.service).then(|| (key, (*value).to_owned()))
         }));
         let prefix = prefix(instance.service);
-        settings.into_iter().map(|(key, value)| (crate::world::variable(&prefix, key), value)).collect()
+        settings.into_iter().map(|(key, value)| (variable(&prefix, key), value)).collect()
     }
 
     /// Returns the settings of this service alone.
@@ -62,7 +65,7 @@ impl Plan<'_> {
                 ("CACHE__URL", self.stores.cache()),
                 ("INTAKE__URL", self.stores.intake()),
                 ("SIGNING__KEY_FILE", file("signing-key.pem")),
-                ("BOOTSTRAP_ADMIN__EMAIL", crate::ADMIN.to_owned()),
+                ("BOOTSTRAP_ADMIN__EMAIL", ADMIN.to_owned()),
                 ("BOOTSTRAP_ADMIN__PASSWORD__FILE", file("admin-password")),
                 ("GRPC__CALLERS__RECOMMENDATIONS__TOKEN", TOKEN.to_owned()),
             ],
@@ -94,6 +97,11 @@ fn split_service(key: &str) -> (Option<&'static str>, &str) {
         Some((Some(service), key))
     };
     SERVICES.into_iter().find_map(of).unwrap_or((None, key))
+}
+
+/// Returns the name of a setting in the environment of a program. Variables of a standard keep their names.
+pub(crate) fn variable(program: &str, key: &str) -> String {
+    if key.starts_with("OTEL_") { key.to_owned() } else { format!("{program}__{key}") }
 }
 
 /// Returns the prefix of a service's variables.

@@ -8,12 +8,11 @@ use testkit::{Client, Folder, NoResponse, Portal, Process, Response, portal_bina
 
 use crate::fleet::Fleet;
 use crate::gateway::Settings;
+use crate::plan::{ADMIN, variable};
 use crate::seed::{Seeded, seed};
 use crate::stores::lock_sqlite;
 use crate::turn::Turn;
 
-/// The first admin's e-mail.
-pub const ADMIN: &str = "admin@portal.internal";
 /// The password of every other account.
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -320,11 +319,6 @@ impl World {
 async fn publish(client: &Client, path: &str, admin: &Account) {
     let publish = client.post(&format!("{path}/publish")).token(&admin.token).header("if-match", "\"v1\"");
     publish.send().await.expect_status(200);
-}
-
-/// Returns the name of a setting in the environment of a program. Variables of a standard keep their names.
-pub(crate) fn variable(program: &str, key: &str) -> String {
-    if key.starts_with("OTEL_") { key.to_owned() } else { format!("{program}__{key}") }
 }
 
 /// The settings that switch off the services' limits of one client. All people of a test or a measurement

@@ -90,15 +90,7 @@ pub fn place(address: &Address) -> Place {
 
 /// Returns the bus as a dependency that a service can't work without.
 pub fn dependency(bus: &Arc<dyn Bus>) -> Dependency {
-    let (to_ping, to_write) = (bus.clone(), bus.clone());
-    Dependency::new("bus", move || {
-        let bus = to_ping.clone();
-        async move { bus.ping().await }
-    })
-    .with_write_probe(move || {
-        let bus = to_write.clone();
-        async move { bus.try_write().await }
-    })
+    Dependency::of("bus", bus, |bus| bus.ping()).with_write_probe_of(bus, |bus| bus.try_write())
 }
 
 /// Opens the local bus at `url` with the methods that only this adapter has: dead letters, depths,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::{Bus, Envelope, Handler, MakeReceipt};
+use chassis::{Erasable, StoreFailure};
 use kernel::{Fault, Kind, Refusal, UserId};
 use prost::Message;
 use proto::users::v1::UserErased;
@@ -36,6 +37,7 @@ impl Handler for Projection {
 /// The removal of the name of a person whose account was erased.
 pub struct Erasure {
     app: Arc<App>,
+    erasures: Vec<Arc<dyn Erasable>>,
     bus: Arc<dyn Bus>,
     receipt: MakeReceipt,
 }
@@ -43,8 +45,23 @@ pub struct Erasure {
 impl Erasure {
     /// Creates the handler. It publishes the receipt itself if the stores have nothing to wipe; otherwise the
     /// worker [`bus::Erasing`] does when they are wiped.
-    pub fn new(app: Arc<App>, bus: Arc<dyn Bus>, receipt: MakeReceipt) -> Self {
-        Self { app, bus, receipt }
+    pub fn new(
+        app: Arc<App>,
+        erasures: Vec<Arc<dyn Erasable>>,
+        bus: Arc<dyn Bus>,
+        receipt: MakeReceipt,
+    ) -> Self {
+        Self { app, erasures, bus, receipt }
+    }
+
+    /// Says whether the files of one of the stores must still be wiped of a person.
+    async fn owes(&self, person: UserId) -> Result<bool, StoreFailure> {
+        for store in &self.erasures {
+            if store.owed().await?.contains(&person) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -56,7 +73,7 @@ impl Handler for Erasure {
         let person: UserId =
             erased.user_id.parse().map_err(|_| unreadable("the message names no account"))?;
         self.app.erase(person).await?;
-        if !self.app.owes_erasure_of(person).await? {
+        if !self.owes(person).await? {
             self.bus.publish(vec![(self.receipt)(person)]).await?;
         }
         Ok(())

@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bus::{Bus, Erasing, Outbox, Relay, Subscription};
-use chassis::{Closer, Dependency, Service, Surroundings, Verifier};
+use bus::{Erasing, Outbox, Relay, Subscription};
+use chassis::{Closer, Dependency, Erasable, Service, Surroundings, Verifier};
 use kernel::Section;
 
 pub use app::{
@@ -51,16 +51,17 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
     let verifier = Verifier::new(&config.identity, &surroundings)?;
     let bus::OpenBus { bus, closers } =
         bus::open(config.bus.of(name).expose(), &surroundings).await.context("bus.url")?;
-    let (app, outbox) = open(section, &config, &surroundings).await?;
+    let OpenedNews { app, outbox, erasures, dependencies, closers: store_closers } =
+        open(section, &config, &surroundings).await?;
 
     let projection = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
     let erasure = Subscription::durable(name, format!("{name}.users"), ["users.erased"]);
     let calls = Arc::new(calls::Calls::new(app.clone(), verifier));
     let receipt = codec::make_receipts(section, &surroundings);
+    let erase = consumers::Erasure::new(app.clone(), erasures.clone(), bus.clone(), receipt.clone());
     let consumers = vec![
         bus.subscribe(projection, Arc::new(consumers::Projection(app.clone()))).await?,
-        bus.subscribe(erasure, Arc::new(consumers::Erasure::new(app.clone(), bus.clone(), receipt.clone())))
-            .await?,
+        bus.subscribe(erasure, Arc::new(erase)).await?,
         bus.serve(name, &format!("news.{section}.calls"), calls).await?,
     ];
     Ok(Service {
@@ -75,11 +76,34 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
             Arc::new(Relay::new(outbox, bus.clone())),
             Arc::new(workers::PublishScheduled(app.clone())),
             Arc::new(workers::forget_answers(app.clone(), surroundings.clock.clone())),
-            Arc::new(Erasing::new("news.erasures", app.erasures(), bus.clone(), receipt)),
+            Arc::new(Erasing::new("news.erasures", erasures, bus.clone(), receipt)),
         ],
-        health: health(&app, &bus),
-        closers: [closer(app)].into_iter().chain(closers).collect(),
+        health: dependencies.into_iter().chain([bus::dependency(&bus)]).collect(),
+        closers: store_closers.into_iter().chain(closers).collect(),
     })
+}
+
+/// One section without its service: its use cases, and what its two stores need.
+pub struct OpenedNews {
+    /// The use cases.
+    pub app: Arc<App>,
+    /// The messages that wait to be published, written in the transactions of the event store.
+    pub outbox: Arc<dyn Outbox>,
+    /// The duties of the stores to wipe the data of erased people.
+    pub erasures: Vec<Arc<dyn Erasable>>,
+    /// The probes of the stores for `/readyz`.
+    pub dependencies: Vec<Dependency>,
+    /// Close the stores.
+    pub closers: Vec<Closer>,
+}
+
+impl OpenedNews {
+    /// Closes the stores, when nothing uses them any more.
+    pub async fn close(self) {
+        for closer in self.closers {
+            closer.await;
+        }
+    }
 }
 
 /// Opens the stores of one section without its service: for `portal replay` and `portal verify-history`,
@@ -91,47 +115,24 @@ pub async fn open(
     section: Section,
     config: &Config,
     surroundings: &Surroundings,
-) -> anyhow::Result<(Arc<App>, Arc<dyn Outbox>)> {
+) -> anyhow::Result<OpenedNews> {
     let name = section.service();
-    let events = store::open_events(config.events.of(name).expose(), name).await;
-    let (events, outbox) = events.context("events.url")?;
+    let events = store::open_events(config.events.of(name).expose(), name).await.context("events.url")?;
     let view = store::open_view(config.view.of(name).expose(), name).await.context("view.url")?;
     let app = App::new(app::Parts {
         section,
-        events,
-        view,
+        events: events.port,
+        view: view.port,
         clock: surroundings.clock.clone(),
         ids: surroundings.ids.clone(),
         newsroom: config.newsroom.rules(),
         patience: config.reads.patience(),
     });
-    Ok((Arc::new(app), outbox))
-}
-
-fn health(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
-    let (events, view) = (app.clone(), app.clone());
-    let (written_events, written_view) = (app.clone(), app.clone());
-    vec![
-        Dependency::new("events", move || {
-            let app = events.clone();
-            async move { app.ping_events().await }
-        })
-        .with_write_probe(move || {
-            let app = written_events.clone();
-            async move { app.try_events().await }
-        }),
-        Dependency::new("view", move || {
-            let app = view.clone();
-            async move { app.ping_view().await }
-        })
-        .with_write_probe(move || {
-            let app = written_view.clone();
-            async move { app.try_view().await }
-        }),
-        bus::dependency(bus),
-    ]
-}
-
-fn closer(app: Arc<App>) -> Closer {
-    Box::pin(async move { app.close().await })
+    Ok(OpenedNews {
+        app: Arc::new(app),
+        outbox: events.outbox,
+        erasures: [events.erasures, view.erasures].concat(),
+        dependencies: [events.dependencies, view.dependencies].concat(),
+        closers: events.closers.into_iter().chain(view.closers).collect(),
+    })
 }

@@ -5,11 +5,10 @@
 //! (`store/contract`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::Envelope;
-use chassis::{Erasable, StoreFailure};
+use chassis::StoreFailure;
 use kernel::{ArticleId, Class, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
@@ -170,10 +169,6 @@ pub trait EventStore: Send + Sync + 'static {
     /// * `erasing_leaves_the_chain_as_it_is`
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure>;
 
-    /// Returns the duty of the store to wipe the data of erased people from its files, if it can. A row of
-    /// the duty is written in the transaction of each erasure of a person whose name the store contains.
-    fn erasure(&self) -> Option<Arc<dyn Erasable>>;
-
     /// Checks that the store answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
@@ -181,9 +176,6 @@ pub trait EventStore: Send + Sync + 'static {
     ///
     /// * `a_store_that_answers_accepts_writes`
     async fn try_write(&self) -> Result<(), StoreFailure>;
-
-    /// Writes everything out and closes the store.
-    async fn close(&self);
 }
 
 /// The reason why changes were not appended.
@@ -332,10 +324,6 @@ pub trait NewsView: Send + Sync + 'static {
     /// * `a_rebuild_repairs_a_wrong_view`
     async fn finish_rebuild(&self) -> Result<(), StoreFailure>;
 
-    /// Returns the duty of the store to wipe the data of erased people from its files, if it can. A row of
-    /// the duty is written in the transaction of each erasure of a person whose name the store contains.
-    fn erasure(&self) -> Option<Arc<dyn Erasable>>;
-
     /// Checks that the view answers.
     async fn ping(&self) -> Result<(), StoreFailure>;
 
@@ -343,7 +331,4 @@ pub trait NewsView: Send + Sync + 'static {
     ///
     /// * `a_view_that_answers_accepts_writes`
     async fn try_write(&self) -> Result<(), StoreFailure>;
-
-    /// Writes everything out and closes the store.
-    async fn close(&self);
 }

@@ -1,30 +1,34 @@
 #![doc = include_str!("../README.md")]
 
-pub mod app;
-pub mod clients;
+mod app;
+mod clients;
 mod config;
 mod consumers;
-pub mod domain;
+mod domain;
 mod http;
 pub mod metrics;
-pub mod ports;
-pub mod workers;
+mod ports;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::Context;
 use bus::{Bus, Subscription};
 use chassis::{Service, Surroundings, Verifier};
 
-pub use crate::config::{
-    CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+pub use app::{App, ReadingQueue, Shelf};
+pub use clients::{BusReadings, BusSections, GrpcTastes};
+pub use config::{CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig};
+pub use domain::{
+    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, Reading, Start, State,
 };
-pub use crate::http::{ACCESS, News, router};
+pub use http::ACCESS;
+pub use ports::{Action, Command, Done, NewsSections, ReadingSink, SectionError, Tastes, TastesError, Which};
 
-use crate::app::{App, ReadingQueue, Shelf, TextBudget};
-use crate::clients::{BusReadings, BusSections, GrpcTastes};
-use crate::workers::PublishReadings;
+use app::{Parts, TextBudget};
+use http::News;
+use workers::PublishReadings;
 
 /// The service's name in queues, logs and configuration.
 pub const NAME: &str = "orchestrator";
@@ -64,7 +68,7 @@ pub async fn build_on(
     let shelf = Arc::new(Shelf::new(config.cache.bytes, config.cache.times(), surroundings.clock.clone()));
     let events = Subscription::broadcast(NAME, consumers::KEYS);
     let invalidation = bus.subscribe(events, Arc::new(consumers::InvalidateCache(shelf.clone()))).await?;
-    let app = Arc::new(App {
+    let app = Arc::new(App::new(Parts {
         shelf,
         sections: Arc::new(BusSections::new(bus.clone(), config.sections.retry_rule())),
         tastes: Arc::new(GrpcTastes::new(transport, config.sections.retry_rule())),
@@ -74,9 +78,9 @@ pub async fn build_on(
         text_budget: TextBudget::new(config.lists.content_bytes),
         section_deadline: config.sections.section_deadline(),
         taste_budget: Duration::from_millis(config.recommendations.budget_ms),
-    });
+    }));
     let news = News { app: app.clone(), public_base: config.public_base.into() };
-    let (http, doc) = router(news, verifier)?;
+    let (http, doc) = http::router(news, verifier)?;
     let service = Service {
         name: NAME,
         http,

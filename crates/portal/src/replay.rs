@@ -34,11 +34,11 @@ pub async fn replay(flags: &Flags) -> anyhow::Result<()> {
         let view = offline::config_of(&config, section).view.of(section.service());
         chassis::sqlite::forget_if_missing(view.expose())?;
         let opened = news::open(section, offline::config_of(&config, section), &surroundings).await;
-        let (app, _) = opened.context(section.service())?;
+        let opened = opened.context(section.service())?;
         let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
         let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
-        let outcome = app.replay(|done| progress.set_position(done)).await;
-        app.close().await;
+        let outcome = opened.app.replay(|done| progress.set_position(done)).await;
+        opened.close().await;
         let done = outcome.with_context(|| format!("the view of {} is unchanged", section.service()))?;
         progress.finish_and_clear();
         say(format_args!("{}: the view was rebuilt, {} articles", section.service(), done.articles));

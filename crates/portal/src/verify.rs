@@ -64,12 +64,12 @@ pub async fn verify(flags: &Flags) -> anyhow::Result<()> {
 }
 
 async fn verify_section(config: &Config, section: Section) -> anyhow::Result<AuditReport> {
-    let (app, _) =
+    let opened =
         news::open(section, offline::config_of(config, section), &Surroundings::one_process()).await?;
     let style = ProgressStyle::with_template("{prefix:14} {human_pos} articles  {elapsed}")?;
     let progress = ProgressBar::new_spinner().with_style(style).with_prefix(section.service());
-    let outcome = app.verify_all(|done| progress.set_position(done)).await;
-    app.close().await;
+    let outcome = opened.app.verify_all(|done| progress.set_position(done)).await;
+    opened.close().await;
     progress.finish_and_clear();
     Ok(outcome?)
 }

@@ -15,7 +15,7 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::Context;
 use bus::Erasing;
 use chassis::{Described, Service, Surroundings, Verifier};
 use proto::recommendations::v1::recommendations_server::{RecommendationsServer, SERVICE_NAME};

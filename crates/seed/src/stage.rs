@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bus::{Relay, Subscription};
 use chassis::{Closer, Runnable, Surroundings, Worker, drive, pause, spawn};
 use kernel::{Section, SystemClock, Timestamp, UserId};
-use news::Projection;
+use news::{OpenedNews, Projection};
 use recommendations::{Consent, ConsentRecord, DirectoryError, UserDirectory};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -152,9 +152,6 @@ impl Stage {
         for consumer in self.running.consumers {
             let _ = consumer.await;
         }
-        for stage in self.sections.into_values() {
-            stage.app.close().await;
-        }
         for closer in self.closers {
             closer.await;
         }
@@ -175,11 +172,12 @@ impl SectionStage {
         let bus::OpenBus { bus, closers: bus_closers } =
             bus::open(config.bus.of(name).expose(), around).await.context("bus.url")?;
         let walking = around.clone().with_clock(clock.clone()).with_ids(ids.clone());
-        let (app, outbox) = news::open(section, config, &walking).await?;
+        let OpenedNews { app, outbox, closers: store_closers, .. } =
+            news::open(section, config, &walking).await?;
         let queue = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
         running.consume(bus.subscribe(queue, Arc::new(Projection(app.clone()))).await?);
         running.work(name, Arc::new(Relay::new(outbox.clone(), bus)));
-        closers.extend(bus_closers);
+        closers.extend(store_closers.into_iter().chain(bus_closers));
         Ok(Self { app, clock, ids, outbox })
     }
 }

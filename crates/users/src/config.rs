@@ -49,7 +49,6 @@ pub struct SigningConfig {
 /// The table `[audit]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(missing_docs, reason = "see Config")]
 pub struct AuditConfig {
     pub days: u32,
 }

@@ -39,7 +39,7 @@ pub const NAME: &str = "users";
 pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Service> {
     // The verifier comes first, because it may refuse the configuration; the next step creates files.
     let verifier = Verifier::new(&config.identity, &surroundings)?;
-    let OpenedUsers { app, bus, workers, closers } = open(&config, &surroundings).await?;
+    let OpenedUsers { app, bus, workers, dependencies, closers } = open(&config, &surroundings).await?;
     create_first_admin(&app, &config).await?;
 
     let Config { public_base, older_base, identity, .. } = &config;
@@ -57,7 +57,7 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
         grpc_described: Some(Described { names: &[SERVICE_NAME], descriptor: proto::DESCRIPTOR }),
         consumers,
         workers,
-        health: dependencies(&app, &bus),
+        health: dependencies.into_iter().chain([bus::dependency(&bus)]).collect(),
         closers,
     })
 }
@@ -71,6 +71,8 @@ pub struct OpenedUsers {
     /// The workers that move registrations into the store and publish messages. The caller of [`open`] runs
     /// them.
     pub workers: Vec<Arc<dyn Worker>>,
+    /// The probes of the stores for `/readyz`.
+    pub dependencies: Vec<Dependency>,
     /// Close the stores.
     pub closers: Vec<Closer>,
 }
@@ -82,17 +84,18 @@ pub struct OpenedUsers {
 pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<OpenedUsers> {
     let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
-    let opened = store::open_store(&config.store.url).await?;
-    let (intake, intake_closer) = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
+    let store::OpenedAccounts { store, audit, erasures } = store::open_store(&config.store.url).await?;
+    let intake = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let cache_life = Duration::from_secs(config.cache.ttl_seconds);
+    let cache = store::open_cache(&config.cache.url, config.cache.capacity, cache_life)?;
     let keys = store::open_keys(Path::new(&config.signing.key_file))?;
     let app = Arc::new(App::new(Parts {
-        store: opened.store,
-        audit: opened.audit,
-        erasures: opened.erasures,
+        store: store.port,
+        audit,
+        erasures,
         audit_life: config.audit.life(),
-        intake,
-        cache: store::open_cache(&config.cache.url, config.cache.capacity, cache_life)?,
+        intake: intake.port,
+        cache: cache.port,
         passwords: Passwords::new(&config.passwords)?,
         tokens: Tokens::new(keys, config.identity.issuer.clone()),
         sessions: config.sessions.rules(),
@@ -105,20 +108,21 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
     }
     let workers: Vec<Arc<dyn Worker>> = vec![
         Arc::new(workers::IntakeWorker::new(app.clone())),
-        Arc::new(Relay::new(opened.outbox, bus.clone())),
+        Arc::new(Relay::new(store.outbox, bus.clone())),
         Arc::new(workers::forget_answers(app.clone())),
         Arc::new(workers::delete_audit_entries(app.clone())),
         Arc::new(workers::CostsWorker::new(app.clone())),
         Arc::new(workers::ErasureWatch::new(app.clone())),
         Arc::new(Erasing::new(
             "users.erasures",
-            vec![opened.erasure, Arc::new(workers::ErasableIntake(app.intake.clone()))],
+            [store.erasures, intake.erasures].concat(),
             bus.clone(),
             make_receipt(surroundings),
         )),
     ];
-    let closers = [opened.closer, intake_closer].into_iter().chain(closers).collect();
-    Ok(OpenedUsers { app, bus, workers, closers })
+    let dependencies = [store.dependencies, intake.dependencies, cache.dependencies].concat();
+    let closers = store.closers.into_iter().chain(intake.closers).chain(closers).collect();
+    Ok(OpenedUsers { app, bus, workers, dependencies, closers })
 }
 
 /// Returns what makes the receipts of this service for erasures.
@@ -155,33 +159,4 @@ async fn create_first_admin(app: &App, config: &Config) -> anyhow::Result<()> {
         tracing::info!("the first admin was created from bootstrap_admin");
     }
     Ok(())
-}
-
-fn dependencies(app: &Arc<App>, bus: &Arc<dyn Bus>) -> Vec<Dependency> {
-    let (store, intake, cache) = (app.store.clone(), app.intake.clone(), app.cache.clone());
-    let (written_store, written_intake) = (app.clone(), app.clone());
-    vec![
-        Dependency::new("store", move || {
-            let store = store.clone();
-            async move { store.ping().await }
-        })
-        .with_write_probe(move || {
-            let app = written_store.clone();
-            async move { app.store.try_write().await }
-        }),
-        Dependency::new("intake", move || {
-            let intake = intake.clone();
-            async move { intake.ping().await }
-        })
-        .with_write_probe(move || {
-            let app = written_intake.clone();
-            async move { app.intake.try_write().await }
-        }),
-        Dependency::new("cache", move || {
-            let cache = cache.clone();
-            async move { cache.ping().await }
-        })
-        .optional(),
-        bus::dependency(bus),
-    ]
 }

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use chassis::{Cleanup, Erasable, Step, StoreFailure, Worker};
-use kernel::{Fault, Timestamp, UserId};
+use chassis::{Cleanup, Step, Worker};
+use kernel::{Fault, Timestamp};
 use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::metrics::{ERASURES_OVERDUE, INTAKE_DEPTH};
-use crate::ports::Intake;
 
 /// The shortest time between two measurements of the number of waiting registrations.
 const DEPTH_INTERVAL: Duration = Duration::from_secs(1);
@@ -121,24 +120,6 @@ impl Worker for ErasureWatch {
 
     fn wake(&self) -> Arc<Notify> {
         self.wake.clone()
-    }
-}
-
-/// The intake as a store that is wiped after an erasure. The store of accounts records what both owe.
-pub struct ErasableIntake(pub Arc<dyn Intake>);
-
-#[async_trait]
-impl Erasable for ErasableIntake {
-    async fn owed(&self) -> Result<Vec<UserId>, StoreFailure> {
-        Ok(Vec::new())
-    }
-
-    async fn wipe(&self, _: &[UserId]) -> Result<bool, StoreFailure> {
-        self.0.wipe().await
-    }
-
-    async fn done(&self, _: &[UserId]) -> Result<(), StoreFailure> {
-        Ok(())
     }
 }
 

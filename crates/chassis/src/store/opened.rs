@@ -48,6 +48,13 @@ impl<P: ?Sized, O> OpenedStore<P, O> {
         self
     }
 
+    /// Closes the database, when nothing uses it any more.
+    pub async fn close(self) {
+        for closer in self.closers {
+            closer.await;
+        }
+    }
+
     /// Adds a future that closes the database.
     #[must_use]
     pub fn with_closer(mut self, closer: Closer) -> Self {

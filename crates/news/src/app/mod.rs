@@ -97,32 +97,6 @@ impl App {
     pub fn scheduled(&self) -> Arc<Notify> {
         self.scheduled.clone()
     }
-
-    /// Checks that the event store answers.
-    pub async fn ping_events(&self) -> Result<(), StoreFailure> {
-        self.events.ping().await
-    }
-
-    /// Checks that the event store accepts writes.
-    pub async fn try_events(&self) -> Result<(), StoreFailure> {
-        self.events.try_write().await
-    }
-
-    /// Checks that the view accepts writes.
-    pub async fn try_view(&self) -> Result<(), StoreFailure> {
-        self.view.try_write().await
-    }
-
-    /// Checks that the view answers.
-    pub async fn ping_view(&self) -> Result<(), StoreFailure> {
-        self.view.ping().await
-    }
-
-    /// Closes both stores.
-    pub async fn close(&self) {
-        self.events.close().await;
-        self.view.close().await;
-    }
 }
 
 /// Returns the article after the last of some changes.

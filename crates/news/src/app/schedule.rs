@@ -54,7 +54,7 @@ impl App {
         let change = article.publish_scheduled(now).map_err(illegal)?;
         match self.append(&self.with_messages(vec![change]), None).await {
             Ok(()) => {
-                PUBLICATION_LAG.took([self.section.as_str().into()], now.since(due));
+                PUBLICATION_LAG.record([self.section.as_str().into()], now.since(due));
                 Ok(())
             }
             // Another replica was faster, or an editor.

@@ -24,7 +24,7 @@ mod upgrades;
 use std::sync::Arc;
 
 use bus::Outbox;
-use chassis::StoreFailure;
+use chassis::{Dependency, OpenedStore, StoreFailure};
 
 use crate::ports::{AppendError, EventStore, NewsView};
 
@@ -39,21 +39,18 @@ pub use record::{BylineColumns, RecordError, read_event, write_event};
 pub async fn open_events(
     url: &str,
     service: &str,
-) -> Result<(Arc<dyn EventStore>, Arc<dyn Outbox>), StoreFailure> {
-    match scheme(url) {
-        "sqlite" => {
-            let store = sqlite_events::SqliteEventStore::open(url).await?;
-            let outbox = store.outbox();
-            Ok((Arc::new(store), outbox))
-        }
+) -> Result<OpenedStore<dyn EventStore, Arc<dyn Outbox>>, StoreFailure> {
+    let opened = match scheme(url) {
+        "sqlite" => sqlite_events::SqliteEventStore::open(url).await?.into_opened(),
         #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
-            let store = postgres_events::PostgresEventStore::open(url, service).await?;
-            let outbox = store.outbox();
-            Ok((Arc::new(store), outbox))
+            postgres_events::PostgresEventStore::open(url, service).await?.into_opened()
         }
-        other => Err(no_adapter("the event store", other, "`sqlite:` and `postgres:`")),
-    }
+        other => return Err(no_adapter("the event store", other, "`sqlite:` and `postgres:`")),
+    };
+    let dependency = Dependency::of("events", &opened.port, |store| store.ping())
+        .with_write_probe_of(&opened.port, |store| store.try_write());
+    Ok(opened.with_dependency(dependency))
 }
 
 /// Opens the view that `url` names: `sqlite:` is embedded, `mongodb:` is for the fleet. `service` is the name
@@ -62,13 +59,16 @@ pub async fn open_events(
 /// # Errors
 /// Fails if the URL names no adapter, or if the view can't be opened.
 #[cfg_attr(not(feature = "servers"), expect(unused_variables, reason = "only a server shows the name"))]
-pub async fn open_view(url: &str, service: &str) -> Result<Arc<dyn NewsView>, StoreFailure> {
-    match scheme(url) {
-        "sqlite" => Ok(Arc::new(sqlite_view::SqliteNewsView::open(url).await?)),
+pub async fn open_view(url: &str, service: &str) -> Result<OpenedStore<dyn NewsView>, StoreFailure> {
+    let opened = match scheme(url) {
+        "sqlite" => sqlite_view::SqliteNewsView::open(url).await?.into_opened(),
         #[cfg(feature = "servers")]
-        "mongodb" => Ok(Arc::new(mongo_view::MongoNewsView::open(url, service).await?)),
-        other => Err(no_adapter("the view", other, "`sqlite:` and `mongodb:`")),
-    }
+        "mongodb" => mongo_view::MongoNewsView::open(url, service).await?.into_opened(),
+        other => return Err(no_adapter("the view", other, "`sqlite:` and `mongodb:`")),
+    };
+    let dependency = Dependency::of("view", &opened.port, |view| view.ping())
+        .with_write_probe_of(&opened.port, |view| view.try_write());
+    Ok(opened.with_dependency(dependency))
 }
 
 /// Checks the address of a MongoDB without connecting. Addresses of other stores are not checked here.

@@ -180,9 +180,11 @@ async fn send(outbox: &dyn Outbox, limit: u32) -> Vec<Envelope> {
 async fn both_event_stores_say_the_same(seed: u64) {
     let folder = Folder::new();
     let model = open_events(&format!("sqlite:{}", folder.join("events.db").display()), "test").await;
-    let (model, waiting) = model.expect("the model opens");
+    let opened_model = model.expect("the model opens");
+    let (model, waiting) = (opened_model.port.clone(), opened_model.outbox.clone());
     let tested = open_events(&engines::postgres().await, "test").await;
-    let (tested, tested_waiting) = tested.expect("the store opens");
+    let opened = tested.expect("the store opens");
+    let (tested, tested_waiting) = (opened.port.clone(), opened.outbox.clone());
     let mut chance = random(seed);
     let mut known: BTreeMap<u128, Vec<Article>> = BTreeMap::new();
     for turn in 0..60i64 {
@@ -223,8 +225,8 @@ async fn both_event_stores_say_the_same(seed: u64) {
         }
     }
     assert_eq!(dump(&*model).await, dump(&*tested).await, "seed {seed}");
-    model.close().await;
-    tested.close().await;
+    opened_model.close().await;
+    opened.close().await;
 }
 
 #[tokio::test]
@@ -302,7 +304,8 @@ async fn both_views_say_the_same(seed: u64) {
     let folder = Folder::new();
     let model = open_view(&format!("sqlite:{}", folder.join("view.db").display()), "test").await;
     let (model, tested) = (model.expect("the model opens"), open_view(&engines::mongodb(), "test").await);
-    let views = [model, tested.expect("the view opens")];
+    let opened = [model, tested.expect("the view opens")];
+    let views = opened.each_ref().map(|opened| opened.port.clone());
     let mut chance = random(seed);
     let deliveries = deliveries(&mut chance);
     let mut building = false;
@@ -327,7 +330,7 @@ async fn both_views_say_the_same(seed: u64) {
         building = (building || said[0].0 == "begun") && said[0].0 != "finished";
         assert_eq!(said[0], said[1], "seed {seed}, turn {turn}");
     }
-    for view in views {
+    for view in opened {
         view.close().await;
     }
 }

@@ -57,7 +57,8 @@ where
 #[ignore = "needs postgres"]
 async fn an_event_store_recovers_after_its_server_was_unavailable() {
     let wire = Wire::to(&engines::postgres().await).await;
-    let (store, outbox) = open_events(wire.url(), "test").await.expect("the store opens");
+    let opened = open_events(wire.url(), "test").await.expect("the store opens");
+    let (store, outbox) = (opened.port.clone(), opened.outbox.clone());
     store.append(&[with_message(drafted(1))], None).await.expect("it is appended");
     wire.cut();
     all_fail_in_time(|number| read(store.clone(), number)).await;
@@ -68,27 +69,29 @@ async fn an_event_store_recovers_after_its_server_was_unavailable() {
     works_again(|number| read(store.clone(), number)).await;
     store.append(&[with_message(drafted(2))], None).await.expect("it is appended");
     assert_eq!(outbox.unsent(10).await.expect("the outbox answers").len(), 2);
-    store.close().await;
+    opened.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn an_event_store_behind_a_silent_network_fails_in_time_and_drops_dead_connections() {
     let wire = Wire::to(&engines::postgres().await).await;
-    let (store, _outbox) = open_events(wire.url(), "test").await.expect("the store opens");
+    let opened = open_events(wire.url(), "test").await.expect("the store opens");
+    let store = opened.port.clone();
     works_again(|number| read(store.clone(), number)).await;
     wire.silence();
     all_fail_in_time(|number| read(store.clone(), number)).await;
     wire.mend();
     works_again(|number| read(store.clone(), number)).await;
-    store.close().await;
+    opened.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs postgres"]
 async fn a_commit_wakes_the_relay_even_after_the_server_was_unavailable() {
     let wire = Wire::to(&engines::postgres().await).await;
-    let (store, outbox) = open_events(wire.url(), "test").await.expect("the store opens");
+    let opened = open_events(wire.url(), "test").await.expect("the store opens");
+    let (store, outbox) = (opened.port.clone(), opened.outbox.clone());
     let woken = outbox.wake();
     for number in 1..=3 {
         // A new connection wakes once, for what was missed. The next wake-up is the commit's.
@@ -100,14 +103,15 @@ async fn a_commit_wakes_the_relay_even_after_the_server_was_unavailable() {
         wire.mend();
         works_again(|number| read(store.clone(), number)).await;
     }
-    store.close().await;
+    opened.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
 async fn a_view_recovers_after_its_server_was_unavailable() {
     let wire = Wire::to(&engines::mongodb()).await;
-    let view = open_view(wire.url(), "test").await.expect("the view opens");
+    let opened = open_view(wire.url(), "test").await.expect("the view opens");
+    let view = opened.port.clone();
     view.apply(&published(1, 0)).await.expect("it is applied");
     wire.cut();
     all_fail_in_time(|number| look(view.clone(), number)).await;
@@ -116,18 +120,19 @@ async fn a_view_recovers_after_its_server_was_unavailable() {
     works_again(|number| look(view.clone(), number)).await;
     assert!(view.apply(&published(2, 0)).await.expect("it is applied"));
     assert_eq!(view.list(&Part::newest(0, 10)).await.expect("a list").total, 2);
-    view.close().await;
+    opened.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
 async fn a_view_behind_a_silent_network_fails_in_time_and_drops_dead_connections() {
     let wire = Wire::to(&engines::mongodb()).await;
-    let view = open_view(wire.url(), "test").await.expect("the view opens");
+    let opened = open_view(wire.url(), "test").await.expect("the view opens");
+    let view = opened.port.clone();
     works_again(|number| look(view.clone(), number)).await;
     wire.silence();
     all_fail_in_time(|number| look(view.clone(), number)).await;
     wire.mend();
     works_again(|number| look(view.clone(), number)).await;
-    view.close().await;
+    opened.close().await;
 }

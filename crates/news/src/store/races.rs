@@ -28,7 +28,8 @@ async fn replicas_that_open_an_empty_database_at_the_same_time_all_succeed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
 async fn of_deliveries_at_the_same_time_the_newest_version_stays() {
-    let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
+    let opened = open_view(&engines::mongodb(), "test").await.expect("the view opens");
+    let view = opened.port.clone();
     for number in 1..=ROUNDS {
         let mut versions = vec![published(number, 0)];
         for turn in 0..5 {
@@ -41,14 +42,15 @@ async fn of_deliveries_at_the_same_time_the_newest_version_stays() {
         .await;
         assert_eq!(view.get(id(number)).await.expect("it is read").as_ref(), versions.last());
     }
-    view.close().await;
+    opened.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs mongodb"]
 async fn an_erasure_during_deliveries_leaves_no_byline_in_the_view() {
     for _ in 0..ROUNDS {
-        let view = open_view(&engines::mongodb(), "test").await.expect("the view opens");
+        let opened = open_view(&engines::mongodb(), "test").await.expect("the view opens");
+        let view = opened.port.clone();
         at_once(8, |place| {
             let view = view.clone();
             async move {
@@ -62,7 +64,7 @@ async fn an_erasure_during_deliveries_leaves_no_byline_in_the_view() {
         let all = view.list(&Part::newest(0, 10)).await.expect("a list").articles;
         assert_eq!(all.len(), 7);
         assert!(all.iter().all(|article| article.byline.as_str().is_empty()));
-        view.close().await;
+        opened.close().await;
     }
 }
 
@@ -70,8 +72,8 @@ async fn an_erasure_during_deliveries_leaves_no_byline_in_the_view() {
 #[ignore = "needs postgres"]
 async fn an_erasure_during_appends_leaves_no_byline_in_the_events() {
     for _ in 0..ROUNDS {
-        let (store, _outbox) =
-            open_events(&engines::postgres().await, "test").await.expect("the store opens");
+        let opened = open_events(&engines::postgres().await, "test").await.expect("the store opens");
+        let store = opened.port.clone();
         at_once(8, |place| {
             let store = store.clone();
             async move {
@@ -88,6 +90,6 @@ async fn an_erasure_during_appends_leaves_no_byline_in_the_events() {
         let all = store.walk(None, 10).await.expect("a walk");
         assert_eq!(all.len(), 7);
         assert!(all.iter().all(|article| article.byline.as_str().is_empty()));
-        store.close().await;
+        opened.close().await;
     }
 }

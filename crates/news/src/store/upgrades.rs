@@ -89,9 +89,9 @@ async fn an_embedded_view_of_the_first_form_gets_its_lists_from_its_documents() 
     }
     tx.commit().await.expect("it is written");
     old.close().await;
-    let view = open_view(&url, "test").await.expect("it opens");
-    check_lists(&*view).await;
-    view.close().await;
+    let opened = open_view(&url, "test").await.expect("it opens");
+    check_lists(&*opened.port).await;
+    opened.close().await;
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_view_of_the_first_form_in_mongodb_gets_its_lists_from_its_documents()
     for article in articles() {
         first.apply(&article).await.expect("it is applied");
     }
-    first.close().await;
+    first.closer().await;
     let client = Client::with_uri_str(&url).await.expect("a client");
     let database = client.default_database().expect("the URL names a database");
     let view = database.collection::<Document>("articles_1");
@@ -116,7 +116,7 @@ async fn a_view_of_the_first_form_in_mongodb_gets_its_lists_from_its_documents()
         view.update_one(this, as_it_was).await.expect("it is as it was");
     }
     database.collection::<Document>("marks").delete_one(doc! { "_id": "form" }).await.expect("it is gone");
-    let view = open_view(&url, "test").await.expect("it opens");
-    check_lists(&*view).await;
-    view.close().await;
+    let opened = open_view(&url, "test").await.expect("it opens");
+    check_lists(&*opened.port).await;
+    opened.close().await;
 }

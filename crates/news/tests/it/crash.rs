@@ -93,7 +93,8 @@ async fn no_acknowledged_write_is_missing_after_twenty_kills() {
 async fn no_acknowledged_write_is_missing_from_the_servers_after_twenty_kills() {
     let place = Place::on_servers().await;
     let oracle = after_many_kills(&place).await;
-    let (app, outbox) = place.open_with_outbox().await;
+    let app = place.open().await;
+    let outbox = app.0.outbox.clone();
     assert!(outbox.unsent(1).await.expect("the outbox answers").is_empty());
     let who = admin().identity();
     let mut before = Vec::new();

@@ -162,7 +162,7 @@ async fn an_erasure_may_come_twice_and_one_without_an_account_goes_to_the_dead_l
     let url = format!("local:{}", place.file("bus.db").display());
     let bus = bus::open(&url, &surroundings).await.expect("the bus opens").bus;
     let receipts = news::make_receipts(SECTION, &surroundings);
-    let erasure = Erasure::new(app.clone(), bus, receipts);
+    let erasure = Erasure::new(app.clone(), app.0.erasures.clone(), bus, receipts);
     for _ in 0..2 {
         erasure.handle(&erased(author().id.to_string())).await.expect("it has its effect");
     }

@@ -11,7 +11,7 @@ use news::{Erasure, Projection};
 use uuid::Uuid;
 
 use crate::people::admin;
-use crate::world::{Place, SECTION, World};
+use crate::world::{Place, SECTION, World, shut};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
@@ -45,7 +45,8 @@ fn every_message_is_projected_or_refused_as_unreadable() {
     let url = format!("local:{}", place.file("bus.db").display());
     let bus = runtime.block_on(bus::open(&url, &surroundings)).expect("the bus opens").bus;
     let receipts = news::make_receipts(SECTION, &surroundings);
-    let (projection, erasure) = (Projection(app.clone()), Erasure::new(app.clone(), bus, receipts));
+    let projection = Projection(app.clone());
+    let erasure = Erasure::new(app.clone(), app.0.erasures.clone(), bus, receipts);
     testkit::fuzz!("events", |input| {
         let message = message(input);
         for handler in [&projection as &dyn Handler, &erasure] {
@@ -54,7 +55,7 @@ fn every_message_is_projected_or_refused_as_unreadable() {
             }
         }
     });
-    runtime.block_on(app.close());
+    runtime.block_on(shut(app));
 }
 
 /// The first line names the method, the rest is the body.

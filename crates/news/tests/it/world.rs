@@ -1,16 +1,17 @@
 //! The section `sports` in a process of its own making: built, run, stopped and built again on the same
 //! files.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bus::{Bus, Call, Envelope, Outbox};
+use bus::{Bus, Call, Envelope};
 use bytes::Bytes;
 use chassis::config::{Loaded, Settings, layers, over, read};
 use chassis::{Closer, Context, Service, Surroundings, Worker, drive};
 use kernel::{Kind, Refusal, Section};
-use news::{App, Config};
+use news::{App, Config, OpenedNews};
 use prost::Message;
 use proto::news::v1::command_request::Action;
 use proto::news::v1::*;
@@ -116,19 +117,27 @@ impl Place {
     }
 
     /// Opens the stores without the service, as `portal replay` does.
-    pub async fn open(&self) -> Arc<App> {
-        self.open_with_outbox().await.0
+    pub async fn open(&self) -> OpenSection {
+        let surroundings = Surroundings::one_process();
+        let opened = news::open(SECTION, &self.config(), &surroundings).await.expect("the stores open");
+        OpenSection(opened)
     }
+}
 
-    /// Opens the stores with their outbox.
-    pub async fn open_with_outbox(&self) -> (Arc<App>, Arc<dyn Outbox>) {
-        news::open(SECTION, &self.config(), &Surroundings::one_process()).await.expect("the stores open")
+/// The use cases of a section without its service.
+pub struct OpenSection(pub OpenedNews);
+
+impl Deref for OpenSection {
+    type Target = Arc<App>;
+
+    fn deref(&self) -> &Arc<App> {
+        &self.0.app
     }
 }
 
 /// Closes the stores and their files.
-pub async fn shut(app: Arc<App>) {
-    app.close().await;
+pub async fn shut(section: OpenSection) {
+    section.0.close().await;
 }
 
 /// A running section.

@@ -24,12 +24,12 @@ pub use home::{ForYou, HomePage};
 pub use list::{ListRequest, NewsList};
 pub use readings::ReadingQueue;
 pub use shelf::{CacheAnswer, CacheTimes, Key, RenderedAnswer, Shelf, ShownArticle, Source};
-pub use text_budget::{TextBudget, TextPermit, TextShare};
+pub use text_budget::{TextBudget, TextShare};
 
 use crate::ports::{NewsSections, Tastes};
 
-/// The use cases, with their ports and settings.
-pub struct App {
+/// The parts of an [`App`].
+pub struct Parts {
     /// The news sections.
     pub sections: Arc<dyn NewsSections>,
     /// The cache of answers that are the same for everyone.
@@ -48,4 +48,50 @@ pub struct App {
     pub text_budget: TextBudget,
     /// The time for the personal part of a front page.
     pub taste_budget: Duration,
+}
+
+/// The use cases over their ports.
+pub struct App {
+    sections: Arc<dyn NewsSections>,
+    shelf: Arc<Shelf>,
+    tastes: Arc<dyn Tastes>,
+    readings: Arc<ReadingQueue>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    section_deadline: Duration,
+    text_budget: TextBudget,
+    taste_budget: Duration,
+}
+
+impl App {
+    /// Creates the use cases from their parts.
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            sections,
+            shelf,
+            tastes,
+            readings,
+            clock,
+            ids,
+            section_deadline,
+            text_budget,
+            taste_budget,
+        } = parts;
+        Self { sections, shelf, tastes, readings, clock, ids, section_deadline, text_budget, taste_budget }
+    }
+
+    /// Returns the cache of answers that are the same for everyone.
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
+    }
+
+    /// Returns the readings that wait to be published.
+    pub fn waiting_readings(&self) -> &ReadingQueue {
+        &self.readings
+    }
+
+    /// Returns the memory for lists with texts.
+    pub fn text_budget(&self) -> &TextBudget {
+        &self.text_budget
+    }
 }

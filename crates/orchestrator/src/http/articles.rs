@@ -128,7 +128,7 @@ async fn get_public(
             article: Some(article),
         })
     };
-    let cached = news.app.shelf.serve(Key::Article(section, id), make).await?;
+    let cached = news.app.shelf().serve(Key::Article(section, id), make).await?;
     let cache = match cached.answer.keep {
         true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Private,

@@ -201,7 +201,7 @@ pub(super) async fn list_corrections(
         let found = app.list_corrections(parsed.scope, &parsed.excluded, &parsed.slice).await;
         render(found.map_err(|error| refusal_of(&error))?, &parsed, &base)
     };
-    let cached = news.app.shelf.serve(Key::List(Arc::from(address)), make).await?;
+    let cached = news.app.shelf().serve(Key::List(Arc::from(address)), make).await?;
     let cache = match cached.answer.keep {
         true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Never,

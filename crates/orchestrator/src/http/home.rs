@@ -161,7 +161,7 @@ async fn public_home(news: &News, headers: &HeaderMap) -> Result<Response, Refus
     let app = news.app.clone();
     let make =
         async move { render(app.home(&Caller::anonymous()).await.map_err(|error| refusal_of(&error))?) };
-    let page = news.app.shelf.serve(Key::Home, make).await?;
+    let page = news.app.shelf().serve(Key::Home, make).await?;
     let cache = if page.answer.keep { Cache::of_public(false) } else { Cache::Never };
     Ok(respond_from_cache(&page, cache, headers))
 }

@@ -192,7 +192,7 @@ async fn answer(
     let public = caller.is_reader() && list.slice.filter.is_public();
     let section_caller = if public { Caller::anonymous() } else { caller.clone() };
     let client = caller.client();
-    let share = if list.content { news.app.text_budget.try_take(client) } else { None };
+    let share = if list.content { news.app.text_budget().try_take(client) } else { None };
     // If this client has to wait for its own share, clients that have theirs must not wait with it.
     let alone = client.filter(|_| list.content && share.is_none());
     let make = make(news.app.clone(), list, section_caller, client, share, render);
@@ -201,7 +201,7 @@ async fn answer(
         let cache = if answer.keep { Cache::Private } else { Cache::Never };
         return Ok(respond(&answer, cache, headers));
     }
-    let cached = news.app.shelf.serve_to(Key::List(Arc::from(address)), alone, make).await?;
+    let cached = news.app.shelf().serve_to(Key::List(Arc::from(address)), alone, make).await?;
     let cache = match cached.answer.keep {
         true => Cache::of_public(caller.identity.is_some()),
         false => Cache::Never,
@@ -219,7 +219,7 @@ async fn make(
     share: Option<TextShare>,
     render: impl FnOnce(NewsList) -> Result<RenderedAnswer, Refusal>,
 ) -> Result<RenderedAnswer, Refusal> {
-    let permit = if list.content { Some(app.text_budget.acquire(client, share).await?) } else { None };
+    let permit = if list.content { Some(app.text_budget().acquire(client, share).await?) } else { None };
     let found = app.list(&list, &caller).await.map_err(|error| refusal_of(&error))?;
     let mut answer = render(found)?;
     if let Some(permit) = permit {

@@ -44,9 +44,9 @@ async fn announce(service: &TestService, key: &str, subject: &str, version: u32,
         trace: Trace::start(),
         body,
     };
-    let before = service.app.shelf.invalidations();
+    let before = service.app.shelf().invalidations();
     service.bus.publish(vec![message]).await.expect("the bus accepts it");
-    while service.app.shelf.invalidations() == before {
+    while service.app.shelf().invalidations() == before {
         tokio::task::yield_now().await;
     }
 }
@@ -285,7 +285,7 @@ async fn the_cache_stays_within_its_bytes() {
         let id = service.section(Section::Sports).add_published(n, i64::from(n));
         assert_eq!(service.get(&format!("/sports/{id}")).send().await.status, 200);
     }
-    let bytes = service.app.shelf.bytes();
+    let bytes = service.app.shelf().bytes();
     assert!((50_000..=200_000).contains(&bytes), "{bytes}");
 }
 
@@ -306,5 +306,5 @@ async fn a_cache_hit_of_a_reader_who_consented_is_also_a_reading() {
         .send()
         .await;
     service.get(&format!("/sports/{id}")).send().await;
-    assert_eq!((service.app.readings.len(), calls(&service)), (2, 1));
+    assert_eq!((service.app.waiting_readings().len(), calls(&service)), (2, 1));
 }

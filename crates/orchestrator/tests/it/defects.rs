@@ -92,7 +92,7 @@ async fn the_publication_to_the_broker_is_never_inside_the_get() {
     let answer = service.get(&format!("/sports/{id}")).bearer(&consenting_token(Role::Reader)).send().await;
     assert_eq!(answer.status, 200);
     assert!(received.try_recv().is_err(), "nothing was published inside the GET");
-    assert_eq!(service.app.readings.len(), 1);
+    assert_eq!(service.app.waiting_readings().len(), 1);
     service.publish_readings().await;
     assert!(received.recv().await.is_some(), "the worker published it");
 }
@@ -113,7 +113,7 @@ async fn a_forged_cookie_or_header_does_not_change_the_reader() {
         (&honest.json, honest.header("cache-control")),
         (&forged.json, forged.header("cache-control"))
     );
-    assert_eq!(service.app.readings.len(), 0, "there is no reading");
+    assert_eq!(service.app.waiting_readings().len(), 0, "there is no reading");
     let body = serde_json::json!({"title": "t", "content": "c"});
     assert_eq!(forge("POST", "/sports").json(&body).send().await.problem(), (401, "unauthenticated"));
 

@@ -62,7 +62,7 @@ async fn a_reading_is_published_for_the_reader_in_the_token_if_they_consented() 
         at_ms: message.time.millis(),
     };
     assert_eq!(ArticleRead::decode(message.body).expect("a reading"), expected);
-    assert!(service.app.readings.is_empty());
+    assert!(service.app.waiting_readings().is_empty());
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_head_request_is_not_a_reading() {
         .send()
         .await;
     assert_eq!(
-        (answer.status.as_u16(), answer.header("etag"), service.app.readings.len()),
+        (answer.status.as_u16(), answer.header("etag"), service.app.waiting_readings().len()),
         (200, "\"v7\"", 0)
     );
 }
@@ -94,7 +94,7 @@ async fn no_reading_is_published_without_consent_without_a_token_or_for_a_draft(
         .bearer(&consenting_token(Role::Reader))
         .send()
         .await;
-    assert_eq!(service.app.readings.len(), 0);
+    assert_eq!(service.app.waiting_readings().len(), 0);
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_304_is_also_a_reading() {
         .bearer(&consenting_token(Role::Reader))
         .header("if-none-match", "\"v7\"");
     assert_eq!(read.send().await.status, 304);
-    assert_eq!(service.app.readings.len(), 1);
+    assert_eq!(service.app.waiting_readings().len(), 1);
 }
 
 /// A broker that accepts connections and never confirms a message.
@@ -184,6 +184,6 @@ async fn a_bus_that_never_confirms_delays_no_get_and_the_queue_stays_bounded() {
         () = hanging => {}
         () = reading => {}
     }
-    assert_eq!(service.app.readings.len(), capacity);
-    assert_eq!(service.app.readings.dropped(), 40 - capacity as u64);
+    assert_eq!(service.app.waiting_readings().len(), capacity);
+    assert_eq!(service.app.waiting_readings().dropped(), 40 - capacity as u64);
 }

@@ -12,9 +12,7 @@ use chassis::{Context, RetryRule, Runnable, Surroundings};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
-use orchestrator::clients::BusSections;
-use orchestrator::domain::{Article, ListSlice};
-use orchestrator::ports::{Action, Command, Done, NewsSections, SectionError};
+use orchestrator::{Action, Article, BusSections, Command, Done, ListSlice, NewsSections, SectionError};
 use proto::news::v1::{ArticleFields, CreateArticle, PublishArticle};
 use testkit::{Folder, PATIENCE, Vhost, wait_until};
 

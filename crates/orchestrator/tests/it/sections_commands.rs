@@ -1,7 +1,7 @@
 //! The laws of `NewsSections::command`, which `sections` checks for every adapter.
 
 use kernel::{ArticleId, Expected};
-use orchestrator::ports::{Action, Command};
+use orchestrator::{Action, Command};
 use proto::news::v1 as messages;
 
 use crate::fake_section::Behaviour;

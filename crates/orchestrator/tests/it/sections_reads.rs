@@ -1,10 +1,10 @@
 //! The laws of the methods of `NewsSections` that read, which `sections` checks for every adapter.
 
 use kernel::{ArticleId, Kind, Refusal, Timestamp, UserId, Version};
-use orchestrator::domain::{
-    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, Start, State,
+use orchestrator::{
+    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, SectionError, Start, State,
+    Which,
 };
-use orchestrator::ports::{SectionError, Which};
 use proto::news::v1 as messages;
 
 use crate::fake_section::{Behaviour, FakeSection, article};

@@ -17,8 +17,9 @@ use ed25519_dalek::pkcs8::EncodePrivateKey;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
-use orchestrator::app::App;
-use orchestrator::{CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig};
+use orchestrator::{
+    App, CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+};
 use serde_json::{Value, json};
 use testkit::Folder;
 use tokio_util::sync::CancellationToken;

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use chassis::{Context, RetryRule, Surroundings};
 use kernel::{Fault, Kind, Refusal, UserId};
-use orchestrator::clients::GrpcTastes;
-use orchestrator::ports::{Tastes, TastesError};
+use orchestrator::{GrpcTastes, Tastes, TastesError};
 use testkit::{PATIENCE, wait_until};
 use tokio::net::TcpListener;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Json, Path, Problem, ProblemBody};
+use chassis::http::{Json, Path, Problem};
 use http::StatusCode;
 
 use super::answer::private;
@@ -21,7 +21,7 @@ impl From<Consent> for ConsentBody {
 /// Returns the consent of the person.
 #[utoipa::path(get, path = "/{id}/consent", tag = "users", params(UserPath), security(("bearer" = [])), responses(
     (status = 200, description = "The current consent.", body = ConsentBody),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`"),
 ))]
 pub async fn get_consent(
     State(users): State<Users>,
@@ -35,8 +35,8 @@ pub async fn get_consent(
 /// Replaces the consent of the person. Access tokens contain it from the next login or refresh.
 #[utoipa::path(put, path = "/{id}/consent", tag = "users", params(UserPath), request_body = ConsentBody, security(("bearer" = [])), responses(
     (status = 200, description = "The current consent.", body = ConsentBody),
-    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended."),
+    (status = 404, description = "`not_found`"),
 ))]
 pub async fn put_consent(
     State(users): State<Users>,

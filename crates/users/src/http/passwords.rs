@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chassis::http::{Json, Path, Problem, ProblemBody};
+use chassis::http::{Json, Path, Problem};
 use http::StatusCode;
 
 use super::caller::LiveSession;
@@ -13,11 +13,11 @@ use crate::app::ChangePassword;
 /// Changes the password of one's own account, and ends its other sessions.
 #[utoipa::path(put, path = "/{id}/password", tag = "users", params(UserPath), request_body = PasswordBody, security(("bearer" = [])), responses(
     (status = 204, description = "The new password is valid from now on."),
-    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts`; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended."),
+    (status = 403, description = "`role_required`, `wrong_password`"),
+    (status = 422, description = "`invalid`: `errors` names the fields."),
+    (status = 429, description = "`too_many_attempts`; `Retry-After` says how long to wait."),
+    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`."),
 ))]
 pub async fn put_password(
     State(users): State<Users>,

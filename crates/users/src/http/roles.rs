@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use chassis::http::{Json, Path, Problem, ProblemBody};
+use chassis::http::{Json, Path, Problem};
 use http::StatusCode;
 use kernel::Sections;
 
@@ -15,10 +15,10 @@ use super::{UserPath, Users};
 /// refresh.
 #[utoipa::path(put, path = "/{id}/roles", tag = "users", params(UserPath), request_body = RolesBody, security(("bearer" = [])), responses(
     (status = 200, description = "The changed account.", body = UserView),
-    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended."),
+    (status = 404, description = "`not_found`"),
+    (status = 409, description = "`last_admin`"),
+    (status = 422, description = "`invalid`: `errors` names the fields."),
 ))]
 pub async fn put_roles(
     State(users): State<Users>,

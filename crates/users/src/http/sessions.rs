@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use chassis::http::{Caller, IdempotencyKey, Json, Path, Problem, ProblemBody, mark_replayed};
+use chassis::http::{Caller, IdempotencyKey, Json, Path, Problem, mark_replayed};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use kernel::{SessionId, UserId};
@@ -24,10 +24,10 @@ use crate::app::{Grant, Login, SessionError};
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = LoginBody, responses(
     (status = 201, description = "An access token, and its account.", body = SessionView,
         headers(("Set-Cookie" = String, description = "`refresh_token`, for `POST /sessions/refresh`."))),
-    (status = 401, description = "`wrong_credentials`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`, with `invalid_email` or `too_long` at `/email`: the text is not an e-mail address. No attempt is counted.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` from this address, for this e-mail or for all; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`wrong_credentials`"),
+    (status = 422, description = "`invalid`, with `invalid_email` or `too_long` at `/email`: the text is not an e-mail address. No attempt is counted."),
+    (status = 429, description = "`too_many_attempts` from this address, for this e-mail or for all; `Retry-After` says how long to wait."),
+    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`."),
 ))]
 pub async fn log_in(
     State(users): State<Users>,
@@ -57,8 +57,8 @@ pub async fn log_in(
     responses(
     (status = 200, description = "An access token, and its account.", body = SessionView,
         headers(("Set-Cookie" = String, description = "The next `refresh_token`."))),
-    (status = 401, description = "`invalid_refresh_token`: there is no such session, or it has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`foreign_origin`: a page of another site sent the request.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`invalid_refresh_token`: there is no such session, or it has ended."),
+    (status = 403, description = "`foreign_origin`: a page of another site sent the request."),
 ))]
 pub async fn refresh(
     State(users): State<Users>,
@@ -78,8 +78,8 @@ pub async fn refresh(
 /// ignored.
 #[utoipa::path(delete, path = "/sessions/current", tag = "sessions", responses(
     (status = 204, description = "The sessions have ended, and the cookie is cleared."),
-    (status = 401, description = "`invalid_refresh_token`: neither an access token nor a cookie names a session.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`foreign_origin`: a page of another site sent the request.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`invalid_refresh_token`: neither an access token nor a cookie names a session."),
+    (status = 403, description = "`foreign_origin`: a page of another site sent the request."),
 ))]
 pub async fn log_out(
     State(users): State<Users>,
@@ -141,7 +141,7 @@ pub struct SessionPath {
 /// Ends a session of the account. Its access token stays valid until it expires.
 #[utoipa::path(delete, path = "/{id}/sessions/{session_id}", tag = "sessions", params(SessionPath), security(("bearer" = [])), responses(
     (status = 204, description = "The session has ended."),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`"),
 ))]
 pub async fn end_session(
     State(users): State<Users>,

@@ -3,10 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use chassis::http::{
-    Caller, IdempotencyKey, Json, Path, Precondition, Problem, ProblemBody, Query, X_TOTAL_COUNT,
-    mark_replayed,
+    Caller, IdempotencyKey, Json, Links, Path, Precondition, Problem, Query, X_TOTAL_COUNT, mark_replayed,
 };
-use http::header::{LINK, LOCATION};
+use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -25,10 +24,10 @@ use crate::domain::User;
     params(("Idempotency-Key" = Option<String>, Header, description = "Repeated requests with one key create one account within 24 hours, and get one answer.")),
     responses(
     (status = 201, description = "The account. `Idempotency-Replayed: true` if the same request was answered before.", body = UserView),
-    (status = 409, description = "`email_taken`; `still_running`: the first request with this key is still in progress.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: see `errors`; `idempotency_key_reused`.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` from this address; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "`email_taken`; `still_running`: the first request with this key is still in progress."),
+    (status = 422, description = "`invalid`: see `errors`; `idempotency_key_reused`."),
+    (status = 429, description = "`too_many_attempts` from this address; `Retry-After` says how long to wait."),
+    (status = 503, description = "`busy`: too many passwords are being hashed; repeat the request after `Retry-After`."),
 ))]
 pub async fn register(
     State(users): State<Users>,
@@ -72,7 +71,7 @@ pub struct ListQuery {
 /// Returns a range of all accounts, in the order of registration.
 #[utoipa::path(get, path = "/all", tag = "users", params(ListQuery), security(("bearer" = [])), responses(
     (status = 200, description = "The range. `X-Total-Count` is the number of all accounts, and `Link` names the neighbouring ranges.", body = Vec<UserView>),
-    (status = 422, description = "`invalid`: a number is out of its bounds.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "`invalid`: a number is out of its bounds."),
 ))]
 pub async fn list_users(
     State(users): State<Users>,
@@ -83,31 +82,28 @@ pub async fn list_users(
     let listing = users.app.list(range).await?;
     let views: Vec<UserView> = listing.users.into_iter().map(UserView::from).collect();
     let mut response = private(StatusCode::OK, views);
-    let headers = response.headers_mut();
-    headers.insert(X_TOTAL_COUNT, HeaderValue::from(listing.total));
-    headers
-        .extend(HeaderValue::from_str(&links(&users.base, range, listing.total)).map(|links| (LINK, links)));
+    response.headers_mut().insert(X_TOTAL_COUNT, HeaderValue::from(listing.total));
+    links(&users.base, range, listing.total).set(&mut response);
     Ok(response)
 }
 
-/// Returns the `Link` header of a range (RFC 8288).
-fn links(base: &str, ListRange { start, count }: ListRange, total: u64) -> String {
+/// Returns the links from a range to the ranges beside it.
+fn links(base: &str, ListRange { start, count }: ListRange, total: u64) -> Links {
+    let range = |start: u32| format!("{base}/all?start={start}&count={count}");
     let last = u32::try_from(total.saturating_sub(1)).unwrap_or(u32::MAX) / count * count;
-    let mut links = vec![("first", 0)];
-    links.extend((start > 0).then(|| ("prev", start.saturating_sub(count))));
-    links.extend((u64::from(start) + u64::from(count) < total).then_some(("next", start + count)));
-    links.push(("last", last));
-    let links = links
-        .into_iter()
-        .map(|(rel, start)| format!("<{base}/all?start={start}&count={count}>; rel=\"{rel}\""));
-    links.collect::<Vec<_>>().join(", ")
+    let has_next = u64::from(start) + u64::from(count) < total;
+    Links::default()
+        .with("first", range(0))
+        .with_some("prev", (start > 0).then(|| range(start.saturating_sub(count))))
+        .with_some("next", has_next.then(|| range(start + count)))
+        .with("last", range(last))
 }
 
 /// Returns an account: all of it for its owner and admins, the public profile for others.
 #[utoipa::path(get, path = "/{id}", tag = "users", params(UserPath), responses(
     (status = 200, description = "The account, for its owner and admins. Others see `id` and `name`, and the `role` of staff.", body = UserView),
     (status = 304, description = "The client already has this version."),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 404, description = "`not_found`"),
 ))]
 pub async fn get_user(
     State(users): State<Users>,
@@ -135,7 +131,7 @@ pub async fn get_user(
 #[utoipa::path(get, path = "/me", tag = "users", security(("bearer" = [])), responses(
     (status = 200, description = "The account.", body = UserView),
     (status = 304, description = "The client already has this version."),
-    (status = 401, description = "`unauthenticated`, `invalid_token`", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`, `invalid_token`"),
 ))]
 pub async fn get_me(CurrentUser { user, .. }: CurrentUser, headers: HeaderMap) -> Result<Response, Problem> {
     Ok(fresh(&headers, &user.version.etag(), Cache::Private, UserView::from(user)))
@@ -145,14 +141,14 @@ pub async fn get_me(CurrentUser { user, .. }: CurrentUser, headers: HeaderMap) -
 /// other sessions.
 #[utoipa::path(put, path = "/{id}", tag = "users", params(UserPath), request_body = PutUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The changed account.", body = UserView),
-    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended."),
+    (status = 403, description = "`role_required`, `wrong_password`"),
+    (status = 404, description = "`not_found`"),
+    (status = 409, description = "`email_taken`"),
+    (status = 412, description = "`stale_version`, with `current_version`"),
+    (status = 422, description = "`invalid`: `errors` names the fields."),
+    (status = 428, description = "`precondition_required`"),
+    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait."),
 ))]
 pub async fn put_user(
     State(users): State<Users>,
@@ -168,14 +164,14 @@ pub async fn put_user(
 /// nothing is named, nothing changes, and the version stays as well.
 #[utoipa::path(patch, path = "/{id}", tag = "users", params(UserPath), request_body = PatchUserBody, security(("bearer" = [])), responses(
     (status = 200, description = "The changed account.", body = UserView),
-    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`, `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`email_taken`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 412, description = "`stale_version`, with `current_version`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 422, description = "`invalid`: `errors` names the fields.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 428, description = "`precondition_required`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended."),
+    (status = 403, description = "`role_required`, `wrong_password`"),
+    (status = 404, description = "`not_found`"),
+    (status = 409, description = "`email_taken`"),
+    (status = 412, description = "`stale_version`, with `current_version`"),
+    (status = 422, description = "`invalid`: `errors` names the fields."),
+    (status = 428, description = "`precondition_required`"),
+    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait."),
 ))]
 pub async fn patch_user(
     State(users): State<Users>,
@@ -207,11 +203,11 @@ async fn change(
 /// the caller's `current_password`; otherwise the body may be left out.
 #[utoipa::path(delete, path = "/{id}", tag = "users", params(UserPath), request_body = Option<EraseBody>, security(("bearer" = [])), responses(
     (status = 202, description = "The erasure has begun.", body = ErasedView),
-    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended.", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "`role_required`; `current_password_required`; `wrong_password`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 409, description = "`last_admin`", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait.", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "`unauthenticated`; `invalid_token`, also if the session of the token has ended."),
+    (status = 403, description = "`role_required`; `current_password_required`; `wrong_password`"),
+    (status = 404, description = "`not_found`"),
+    (status = 409, description = "`last_admin`"),
+    (status = 429, description = "`too_many_attempts` to guess the current password; `Retry-After` says how long to wait."),
 ))]
 pub async fn delete_user(
     State(users): State<Users>,
@@ -235,7 +231,7 @@ mod tests {
     fn a_range_links_to_the_neighbours_that_exist() {
         let rels = |start, total| {
             let range = ListRange { start, count: 10 };
-            let links = links("/users/v1", range, total);
+            let links = links("/users/v1", range, total).to_string();
             links
                 .split(", ")
                 .map(|link| link.replace("/users/v1/all?", "").replace("&count=10", ""))

@@ -5,6 +5,7 @@ mod audit;
 #[cfg(test)]
 mod contract;
 mod email_keys;
+mod erasable_intake;
 mod erasures;
 mod hash_costs;
 mod key_file;
@@ -22,28 +23,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Outbox;
-use chassis::{Closer, Erasable, StoreFailure, Url};
+use chassis::{Closer, Dependency, Erasable, OpenedStore, StoreFailure, Url};
 use kernel::Clock;
 
 pub use key_file::open as open_keys;
 pub use outbox::receipt as erasure_receipt;
 
+use erasable_intake::ErasableIntake;
+
 use crate::ports::{AuditLog, ErasureLog, Intake, IntakeError, UserCache, UserStore, UserStoreError};
 
-/// The store of accounts, with what else its database contains.
-pub struct OpenStore {
-    /// The accounts.
-    pub store: Arc<dyn UserStore>,
+/// The database of the accounts, with all ports that it serves.
+pub struct OpenedAccounts {
+    /// The accounts, and what belongs to their database.
+    pub store: OpenedStore<dyn UserStore, Arc<dyn Outbox>>,
     /// The audit of the accounts.
     pub audit: Arc<dyn AuditLog>,
     /// The erasures with their receipts.
     pub erasures: Arc<dyn ErasureLog>,
-    /// The messages that wait to be published, written in the transaction of their effect.
-    pub outbox: Arc<dyn Outbox>,
-    /// The erasures that the database still owes.
-    pub erasure: Arc<dyn Erasable>,
-    /// Closes the database.
-    pub closer: Closer,
+}
+
+impl OpenedAccounts {
+    fn new<S>(adapter: S, outbox: Arc<dyn Outbox>, erasure: Arc<dyn Erasable>, closer: Closer) -> Self
+    where
+        S: UserStore + AuditLog + ErasureLog,
+    {
+        let adapter = Arc::new(adapter);
+        let store: Arc<dyn UserStore> = adapter.clone();
+        let probe = Dependency::of("store", &store, |store| store.ping())
+            .with_write_probe_of(&store, |store| store.try_write());
+        let opened = OpenedStore::new(store)
+            .with_outbox(outbox)
+            .with_erasure(erasure)
+            .with_dependency(probe)
+            .with_closer(closer);
+        Self { store: opened, audit: adapter.clone(), erasures: adapter }
+    }
 }
 
 /// Why a store, an intake or a cache was not opened. It names the key of the configuration.
@@ -76,37 +91,13 @@ const CACHE_PATIENCE: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// If it can't be opened.
-pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
+pub async fn open_store(url: &Url) -> Result<OpenedAccounts, OpenError> {
     let failed = |failure| OpenError::Store(STORE, failure);
     match url.scheme() {
-        "sqlite" => {
-            let store = sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?;
-            let (outbox, erasure, closer) =
-                (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
-            let store = Arc::new(store);
-            Ok(OpenStore {
-                store: store.clone(),
-                audit: store.clone(),
-                erasures: store,
-                outbox,
-                erasure,
-                closer,
-            })
-        }
+        "sqlite" => Ok(sqlite::SqliteUserStore::open(url.expose()).await.map_err(failed)?.into_opened()),
         #[cfg(feature = "servers")]
         "postgres" | "postgresql" => {
-            let store = postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?;
-            let (outbox, erasure, closer) =
-                (Arc::new(store.outbox()), Arc::new(store.erasure()), store.closer());
-            let store = Arc::new(store);
-            Ok(OpenStore {
-                store: store.clone(),
-                audit: store.clone(),
-                erasures: store,
-                outbox,
-                erasure,
-                closer,
-            })
+            Ok(postgres::PostgresUserStore::open(url.expose()).await.map_err(failed)?.into_opened())
         }
         _ => Err(unsupported(STORE, url, "sqlite:FILE or postgres://")),
     }
@@ -116,22 +107,18 @@ pub async fn open_store(url: &Url) -> Result<OpenStore, OpenError> {
 ///
 /// # Errors
 /// If it can't be opened.
-pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<(Arc<dyn Intake>, Closer), OpenError> {
+pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<OpenedStore<dyn Intake>, OpenError> {
     let failed = |failure| OpenError::Store(INTAKE, failure);
-    match url.scheme() {
-        "sqlite" => {
-            let intake = sqlite::SqliteIntake::open(url.expose(), clock).await.map_err(failed)?;
-            let closer = intake.closer();
-            Ok((Arc::new(intake), closer))
-        }
+    let opened = match url.scheme() {
+        "sqlite" => sqlite::SqliteIntake::open(url.expose(), clock).await.map_err(failed)?.into_opened(),
         #[cfg(feature = "servers")]
-        "redis" => {
-            let intake = redis::RedisIntake::open(url.expose(), clock).await.map_err(failed)?;
-            let closer = intake.closer();
-            Ok((Arc::new(intake), closer))
-        }
-        _ => Err(unsupported(INTAKE, url, "sqlite:FILE or redis://")),
-    }
+        "redis" => redis::RedisIntake::open(url.expose(), clock).await.map_err(failed)?.into_opened(),
+        _ => return Err(unsupported(INTAKE, url, "sqlite:FILE or redis://")),
+    };
+    let erasure = Arc::new(ErasableIntake(opened.port.clone()));
+    let dependency = Dependency::of("intake", &opened.port, |intake| intake.ping())
+        .with_write_probe_of(&opened.port, |intake| intake.try_write());
+    Ok(opened.with_erasure(erasure).with_dependency(dependency))
 }
 
 /// Opens the cache that `url` names. In the memory of this process it holds at most `capacity` accounts; each
@@ -140,16 +127,18 @@ pub async fn open_intake(url: &Url, clock: Arc<dyn Clock>) -> Result<(Arc<dyn In
 /// # Errors
 /// If the URL can't be read. A server that does not answer is not an error: the service works without its
 /// cache.
-pub fn open_cache(url: &Url, capacity: u64, life: Duration) -> Result<Arc<dyn UserCache>, OpenError> {
-    match url.scheme() {
-        "memory" => Ok(Arc::new(memory::MemoryUserCache::new(capacity, life))),
+pub fn open_cache(url: &Url, capacity: u64, life: Duration) -> Result<OpenedStore<dyn UserCache>, OpenError> {
+    let cache: Arc<dyn UserCache> = match url.scheme() {
+        "memory" => Arc::new(memory::MemoryUserCache::new(capacity, life)),
         #[cfg(feature = "servers")]
         "redis" => {
             let cache = redis::RedisUserCache::new(url.expose(), life, CACHE_PATIENCE);
-            Ok(Arc::new(cache.map_err(|failure| OpenError::Store(CACHE, failure))?))
+            Arc::new(cache.map_err(|failure| OpenError::Store(CACHE, failure))?)
         }
-        _ => Err(unsupported(CACHE, url, "memory: or redis://")),
-    }
+        _ => return Err(unsupported(CACHE, url, "memory: or redis://")),
+    };
+    let dependency = Dependency::of("cache", &cache, |cache| cache.ping()).optional();
+    Ok(OpenedStore::new(cache).with_dependency(dependency))
 }
 
 /// Reads the address of a Redis server, without connecting to it. Addresses with another scheme are accepted

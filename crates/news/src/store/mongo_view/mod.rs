@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::metrics::WatchedPool;
-use chassis::{Erasable, StoreFailure, in_time};
+use chassis::{Closer, OpenedStore, StoreFailure, in_time};
 use futures::TryStreamExt;
 use kernel::{ArticleId, UserId};
 use mongodb::bson::{Document, doc};
@@ -97,6 +97,20 @@ impl MongoNewsView {
             change_lock: Mutex::default(),
             _watched: watched,
         })
+    }
+
+    /// Returns what closes the connections.
+    pub fn closer(&self) -> Closer {
+        let client = self.client.clone();
+        Box::pin(async move { client.shutdown().immediate(true).await })
+    }
+
+    /// Returns the view with everything that belongs to its database. It has no duty to wipe the data of
+    /// erased people: MongoDB can't be asked to overwrite its journal and its free blocks. That is up to the
+    /// operator of the server.
+    pub fn into_opened(self) -> OpenedStore<dyn NewsView> {
+        let closer = self.closer();
+        OpenedStore::<dyn NewsView>::new(Arc::new(self)).with_closer(closer)
     }
 
     /// Returns the collection of a view.
@@ -270,12 +284,6 @@ impl NewsView for MongoNewsView {
         Ok(())
     }
 
-    /// Returns nothing: MongoDB can't be asked to overwrite its journal and its free blocks. That is up to
-    /// the operator of the server.
-    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
-        None
-    }
-
     async fn ping(&self) -> Result<(), StoreFailure> {
         let pong = async { self.database.run_command(doc! { "ping": 1 }).await.map_err(failure) };
         in_time(pong).await.map(|_| ())
@@ -288,10 +296,6 @@ impl NewsView for MongoNewsView {
             health.update_one(doc! { "_id": "health" }, beat).upsert(true).await.map_err(failure)
         };
         in_time(written).await.map(|_| ())
-    }
-
-    async fn close(&self) {
-        self.client.clone().shutdown().immediate(true).await;
     }
 }
 

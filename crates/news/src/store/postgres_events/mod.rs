@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bus::Outbox;
 use bus::postgres_outbox::{OutboxWake, PostgresOutbox, enqueue};
 use chassis::postgres::{Database, timestamptz};
-use chassis::{Erasable, PostgresErasure, StoreFailure, in_time, owe_postgres};
+use chassis::{Closer, OpenedStore, PostgresErasure, StoreFailure, in_time, owe_postgres};
 use futures::{TryFutureExt, TryStreamExt};
 use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::PgConnection;
@@ -42,6 +42,22 @@ impl PostgresEventStore {
     /// Returns the outbox in the same database.
     pub fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(PostgresOutbox::new(self.database.clone()))
+    }
+
+    /// Returns what closes the connections.
+    pub fn closer(&self) -> Closer {
+        let database = self.database.clone();
+        Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the store with everything that belongs to its database.
+    pub fn into_opened(self) -> OpenedStore<dyn EventStore, Arc<dyn Outbox>> {
+        let (outbox, closer) = (self.outbox(), self.closer());
+        let erasure = PostgresErasure::new(self.database.clone(), "vacuum bylines, answers, outbox");
+        OpenedStore::<dyn EventStore>::new(Arc::new(self))
+            .with_outbox(outbox)
+            .with_erasure(Arc::new(erasure))
+            .with_closer(closer)
     }
 }
 
@@ -227,20 +243,12 @@ impl EventStore for PostgresEventStore {
         .await
     }
 
-    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
-        Some(Arc::new(PostgresErasure::new(self.database.clone(), "vacuum bylines, answers, outbox")))
-    }
-
     async fn ping(&self) -> Result<(), StoreFailure> {
         in_time(self.database.ping()).await
     }
 
     async fn try_write(&self) -> Result<(), StoreFailure> {
         in_time(self.database.try_write()).await
-    }
-
-    async fn close(&self) {
-        self.database.close().await;
     }
 }
 

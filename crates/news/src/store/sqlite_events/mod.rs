@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bus::Outbox;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::sqlite::Database;
-use chassis::{Erasable, SqliteErasure, StoreFailure, enqueue_erasure};
+use chassis::{Closer, OpenedStore, SqliteErasure, StoreFailure, enqueue_erasure};
 use futures::TryStreamExt;
 use kernel::{ArticleId, Timestamp, UserId, Version};
 use sqlx::SqliteConnection;
@@ -43,6 +43,22 @@ impl SqliteEventStore {
     /// Returns the outbox in the same file.
     pub fn outbox(&self) -> Arc<dyn Outbox> {
         Arc::new(SqliteOutbox::new(self.database.clone(), self.wake.clone()))
+    }
+
+    /// Returns what closes the file.
+    pub fn closer(&self) -> Closer {
+        let database = self.database.clone();
+        Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the store with everything that belongs to its file.
+    pub fn into_opened(self) -> OpenedStore<dyn EventStore, Arc<dyn Outbox>> {
+        let (outbox, closer) = (self.outbox(), self.closer());
+        let erasure = SqliteErasure::with_outbox(self.database.clone());
+        OpenedStore::<dyn EventStore>::new(Arc::new(self))
+            .with_outbox(outbox)
+            .with_erasure(Arc::new(erasure))
+            .with_closer(closer)
     }
 }
 
@@ -208,20 +224,12 @@ impl EventStore for SqliteEventStore {
         Ok(())
     }
 
-    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
-        Some(Arc::new(SqliteErasure::with_outbox(self.database.clone())))
-    }
-
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.database.ping().await
     }
 
     async fn try_write(&self) -> Result<(), StoreFailure> {
         self.database.try_write().await
-    }
-
-    async fn close(&self) {
-        self.database.close().await;
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chassis::sqlite::Database;
-use chassis::{Erasable, SqliteErasure, StoreFailure, enqueue_erasure};
+use chassis::{Closer, OpenedStore, SqliteErasure, StoreFailure, enqueue_erasure};
 use kernel::{ArticleId, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
@@ -35,6 +35,18 @@ impl SqliteNewsView {
         let database = Database::open(url, &MIGRATOR).await?;
         keys::renew(&database).await?;
         Ok(Self { database })
+    }
+
+    /// Returns what closes the file.
+    pub fn closer(&self) -> Closer {
+        let database = self.database.clone();
+        Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the view with everything that belongs to its file.
+    pub fn into_opened(self) -> OpenedStore<dyn NewsView> {
+        let (erasure, closer) = (SqliteErasure::new(self.database.clone()), self.closer());
+        OpenedStore::<dyn NewsView>::new(Arc::new(self)).with_erasure(Arc::new(erasure)).with_closer(closer)
     }
 }
 
@@ -180,20 +192,12 @@ impl NewsView for SqliteNewsView {
         Ok(())
     }
 
-    fn erasure(&self) -> Option<Arc<dyn Erasable>> {
-        Some(Arc::new(SqliteErasure::new(self.database.clone())))
-    }
-
     async fn ping(&self) -> Result<(), StoreFailure> {
         self.database.ping().await
     }
 
     async fn try_write(&self) -> Result<(), StoreFailure> {
         self.database.try_write().await
-    }
-
-    async fn close(&self) {
-        self.database.close().await;
     }
 }
 

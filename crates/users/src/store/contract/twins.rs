@@ -297,45 +297,19 @@ impl SessionWork<'_> {
         (count > 0).then(|| self.tokens[count - 1 - self.random.random_range(0..reach)].clone())
     }
 
+    fn credentials(number: u128) -> Credentials {
+        Credentials::from_phc(format!("$argon2id$of-{number}"))
+    }
+
     async fn step(&mut self, what: &str) {
         self.seconds += self.random.random_range(0..4);
         let (twins, now, number) = (self.twins, self.now(), self.random.random_range(1..4));
-        let credentials = |number: u128| Credentials::from_phc(format!("$argon2id$of-{number}"));
         match self.random.random_range(0..20) {
-            0..5 => {
-                let one = account(number, &format!("reader{number}@example.org"));
-                let _ = same(what, twins.map(|twin| twin.insert(&one))).await;
-                let (token, sid) = (RefreshToken::mint(), SessionId::new(Uuid::from_u128(self.next)));
-                self.next += 1;
-                let session = Session::new(sid, id(number), &token, now, &Self::RULES);
-                let proven = credentials(if self.random.random_bool(0.9) { number } else { 77 });
-                let opened =
-                    same(what, twins.map(|twin| twin.open_session(&session, &proven, Self::RULES.most, &BY)))
-                        .await;
-                self.tokens.extend(opened.is_ok().then_some(token));
-            }
-            5..16 => {
-                let Some(token) = self.some_token() else { return };
-                let salt = Salt::mint();
-                let next = token.next(&salt);
-                let key = self.random.random_range(0..3);
-                let key = (key > 0).then(|| Digest::of(&[key]));
-                let (presented, value) = (token.digest(), next.digest().value);
-                let refresh = RefreshRequest {
-                    presented,
-                    next: value,
-                    salt,
-                    key,
-                    at: now,
-                    network: None,
-                    rules: Self::RULES,
-                };
-                let answer = same(what, twins.map(|twin| twin.refresh_session(&refresh))).await;
-                self.tokens.extend(matches!(answer, Ok(RefreshOutcome::Renewed(..))).then_some(next));
-            }
+            0..5 => self.open(what, number).await,
+            5..16 => self.refresh(what).await,
             16 => {
                 let keeps = Some(SessionId::new(Uuid::from_u128(self.random.random_range(0..self.next))));
-                let new = Some(credentials(number)).filter(|_| self.random.random_bool(0.3));
+                let new = Some(Self::credentials(number)).filter(|_| self.random.random_bool(0.3));
                 let change = AccountChange { credentials: new, keeps, ..AccountChange::default() };
                 let _ =
                     same(what, twins.map(|twin| twin.update(id(number), &Expected::Any, &change, &BY))).await;
@@ -363,6 +337,35 @@ impl SessionWork<'_> {
             let name = SessionName::Series(token.digest().series);
             let _ = same(what, twins.map(|twin| twin.session(name, now))).await;
         }
+    }
+
+    /// Inserts an account and opens a session for it, at times with a password that is not its own.
+    async fn open(&mut self, what: &str, number: u128) {
+        let (twins, now) = (self.twins, self.now());
+        let one = account(number, &format!("reader{number}@example.org"));
+        let _ = same(what, twins.map(|twin| twin.insert(&one))).await;
+        let (token, sid) = (RefreshToken::mint(), SessionId::new(Uuid::from_u128(self.next)));
+        self.next += 1;
+        let session = Session::new(sid, id(number), &token, now, &Self::RULES);
+        let proven = Self::credentials(if self.random.random_bool(0.9) { number } else { 77 });
+        let opened =
+            same(what, twins.map(|twin| twin.open_session(&session, &proven, Self::RULES.most, &BY))).await;
+        self.tokens.extend(opened.is_ok().then_some(token));
+    }
+
+    /// Exchanges one of the tokens for the next one.
+    async fn refresh(&mut self, what: &str) {
+        let (twins, now) = (self.twins, self.now());
+        let Some(token) = self.some_token() else { return };
+        let salt = Salt::mint();
+        let next = token.next(&salt);
+        let key = self.random.random_range(0..3);
+        let key = (key > 0).then(|| Digest::of(&[key]));
+        let (presented, value) = (token.digest(), next.digest().value);
+        let refresh =
+            RefreshRequest { presented, next: value, salt, key, at: now, network: None, rules: Self::RULES };
+        let answer = same(what, twins.map(|twin| twin.refresh_session(&refresh))).await;
+        self.tokens.extend(matches!(answer, Ok(RefreshOutcome::Renewed(..))).then_some(next));
     }
 }
 

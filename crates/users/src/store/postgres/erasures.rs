@@ -92,7 +92,7 @@ impl ErasureLog for PostgresUserStore {
             let Some(StoredTime(at)) = erased_at else { return Ok(()) };
             enqueue(&mut tx, &envelope(message, &Event::UserErased { user: person, at })).await?;
             tx.commit().await?;
-            self.bell.ring();
+            self.outbox_wake.notify();
             Ok(())
         })
         .await

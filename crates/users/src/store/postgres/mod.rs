@@ -12,14 +12,16 @@ mod sessions;
 mod updates;
 
 use std::slice;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bus::postgres_outbox::{OutboxWake, PostgresOutbox, enqueue};
 use chassis::postgres::Database;
-use chassis::{PostgresErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_postgres};
+use chassis::{Closer, PostgresErasure, StoreFailure, StoredTime, StoredVersion, in_time, owe_postgres};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::migrate::Migrator;
 
+use super::OpenedAccounts;
 use super::audit::REMOVE_NETWORKS;
 use super::email_keys;
 use super::erasures as erasure_rows;
@@ -65,15 +67,18 @@ impl PostgresUserStore {
         PostgresOutbox::new(self.database.clone())
     }
 
-    /// Returns the erasures that this database still owes.
-    pub fn erasure(&self) -> PostgresErasure {
-        PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, audit, outbox")
-    }
-
     /// Returns what closes the connections.
-    pub fn closer(&self) -> chassis::Closer {
+    pub fn closer(&self) -> Closer {
         let database = self.database.clone();
         Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the ports of this database, with everything that belongs to it.
+    pub fn into_opened(self) -> OpenedAccounts {
+        let erasure =
+            PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, audit, outbox");
+        let (outbox, closer) = (Arc::new(self.outbox()), self.closer());
+        OpenedAccounts::new(self, outbox, Arc::new(erasure), closer)
     }
 
     /// Inserts all accounts in one transaction, or none.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chassis::{Context, StoreFailure, in_time};
+use chassis::{Closer, Context, OpenedStore, StoreFailure, in_time};
 use kernel::{Clock, Timestamp, Trace, UserId};
 use redis::streams::StreamRangeReply;
 use redis::{Script, ScriptInvocation, cmd};
@@ -121,9 +121,15 @@ impl RedisIntake {
     }
 
     /// Returns what drops the connection.
-    pub fn closer(&self) -> chassis::Closer {
+    pub fn closer(&self) -> Closer {
         let redis = self.redis.clone();
         Box::pin(async move { redis.close().await })
+    }
+
+    /// Returns the intake with what closes its connection.
+    pub fn into_opened(self) -> OpenedStore<dyn Intake> {
+        let closer = self.closer();
+        OpenedStore::<dyn Intake>::new(Arc::new(self)).with_closer(closer)
     }
 
     fn script<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {

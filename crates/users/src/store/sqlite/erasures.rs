@@ -78,7 +78,7 @@ impl ErasureLog for SqliteUserStore {
         let Some(StoredTime(at)) = erased_at else { return Ok(()) };
         enqueue(&mut tx, &envelope(message, &Event::UserErased { user: person, at })).await?;
         tx.commit().await?;
-        self.bell.notify_one();
+        self.outbox_wake.notify_one();
         Ok(())
     }
 

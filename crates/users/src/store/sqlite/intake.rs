@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chassis::sqlite::Database;
-use chassis::{Context, StoreFailure, StoredTime};
+use chassis::{Closer, Context, OpenedStore, StoreFailure, StoredTime};
 use kernel::{Clock, Trace, UserId};
 use uuid::Uuid;
 
@@ -44,9 +44,15 @@ impl SqliteIntake {
     }
 
     /// Returns what closes the file.
-    pub fn closer(&self) -> chassis::Closer {
+    pub fn closer(&self) -> Closer {
         let database = self.database.clone();
         Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the intake with what closes its file.
+    pub fn into_opened(self) -> OpenedStore<dyn Intake> {
+        let closer = self.closer();
+        OpenedStore::<dyn Intake>::new(Arc::new(self)).with_closer(closer)
     }
 
     fn now(&self) -> StoredTime {

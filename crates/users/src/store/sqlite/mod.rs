@@ -15,7 +15,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bus::sqlite_outbox::{SqliteOutbox, enqueue};
 use chassis::sqlite::Database;
-use chassis::{SqliteErasure, StoreFailure, StoredTime, StoredVersion, enqueue_erasure};
+use chassis::{Closer, SqliteErasure, StoreFailure, StoredTime, StoredVersion, enqueue_erasure};
 use kernel::{Expected, Fault, MessageId, Role, Sections, Timestamp, UserId};
 use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 pub use intake::SqliteIntake;
 
+use super::OpenedAccounts;
 use super::audit::REMOVE_NETWORKS;
 use super::email_keys;
 use super::erasures as erasure_rows;
@@ -69,15 +70,17 @@ impl SqliteUserStore {
         SqliteOutbox::new(self.database.clone(), self.outbox_wake.clone())
     }
 
-    /// Returns the erasures that this file still owes.
-    pub fn erasure(&self) -> SqliteErasure {
-        SqliteErasure::with_outbox(self.database.clone())
-    }
-
     /// Returns what closes the file.
-    pub fn closer(&self) -> chassis::Closer {
+    pub fn closer(&self) -> Closer {
         let database = self.database.clone();
         Box::pin(async move { database.close().await })
+    }
+
+    /// Returns the ports of this file, with everything that belongs to it.
+    pub fn into_opened(self) -> OpenedAccounts {
+        let erasure = SqliteErasure::with_outbox(self.database.clone());
+        let (outbox, closer) = (Arc::new(self.outbox()), self.closer());
+        OpenedAccounts::new(self, outbox, Arc::new(erasure), closer)
     }
 }
 
