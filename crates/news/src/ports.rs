@@ -13,7 +13,8 @@ use kernel::{ArticleId, Class, Fault, Kind, Timestamp, UserId, Version};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Article, ArticleCorrection, ChainLink, Change, CorrectionPart, Filter, HistoryPage, Part, Past, Position,
+    Article, ArticleCorrection, ChainLink, Change, CorrectionPart, Filter, HistoryPage, Part, Position,
+    VisibleVersions,
 };
 
 /// A change of an article with the message that announces it to other services.
@@ -110,7 +111,7 @@ pub trait EventStore: Send + Sync + 'static {
     async fn version(&self, id: ArticleId, version: Version) -> Result<Option<Article>, StoreFailure>;
 
     /// Returns the history of an article before the version `before` (or all of it), the newest version
-    /// first. It examines at most `limit` versions, and shows those of `past`.
+    /// first. It examines at most `limit` versions, and shows those of `visible`.
     ///
     /// * `a_history_names_accounts_events_and_changed_fields`
     /// * `pages_of_a_history_join_without_a_gap`
@@ -118,7 +119,7 @@ pub trait EventStore: Send + Sync + 'static {
     async fn history(
         &self,
         id: ArticleId,
-        past: Past,
+        visible: VisibleVersions,
         before: Option<Version>,
         limit: u32,
     ) -> Result<HistoryPage, StoreFailure>;

@@ -6,7 +6,7 @@ use kernel::{ArticleId, FieldFault, Identity, MAX_LIMIT, Timestamp, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{App, NewsError};
-use crate::domain::{AccessDenied, Article, DiffPart, HistoryPage, Past, diff, may_look_back};
+use crate::domain::{AccessDenied, Article, DiffPart, HistoryPage, VisibleVersions, diff, may_look_back};
 
 /// The most comparisons of texts at a time.
 pub(super) const COMPARING: usize = 2;
@@ -47,8 +47,8 @@ impl App {
             let why = format!("must be between 1 and {MAX_LIMIT}, got {limit}");
             return Err(NewsError::Invalid(vec![FieldFault::new("/limit", "out_of_range", why)]));
         }
-        let (now, past) = self.look_back(who, id).await?;
-        let page = self.events.history(id, past, before, limit).await?;
+        let (now, visible) = self.look_back(who, id).await?;
+        let page = self.events.history(id, visible, before, limit).await?;
         Ok(History { page, newest: now.version })
     }
 
@@ -59,13 +59,13 @@ impl App {
         id: ArticleId,
         which: Which,
     ) -> Result<Article, NewsError> {
-        let (now, past) = self.look_back(who, id).await?;
+        let (now, visible) = self.look_back(who, id).await?;
         let found = match which {
             Which::Version(version) if version == now.version => Some(now),
             Which::Version(version) => self.events.version(id, version).await?,
             Which::At(at) => self.at(now, at).await?,
         };
-        Ok(found.filter(|article| past.shows(article.state)).ok_or(AccessDenied::NotThere)?)
+        Ok(found.filter(|article| visible.shows(article.state)).ok_or(AccessDenied::NotThere)?)
     }
 
     /// Returns the words in which two versions differ.
@@ -89,10 +89,14 @@ impl App {
     }
 
     /// Returns the newest version of an article, and which versions the caller may see.
-    async fn look_back(&self, who: Option<&Identity>, id: ArticleId) -> Result<(Article, Past), NewsError> {
+    async fn look_back(
+        &self,
+        who: Option<&Identity>,
+        id: ArticleId,
+    ) -> Result<(Article, VisibleVersions), NewsError> {
         let now = self.events.latest(id).await?.ok_or(AccessDenied::NotThere)?;
-        let past = may_look_back(who, &now)?;
-        Ok((now, past))
+        let visible = may_look_back(who, &now)?;
+        Ok((now, visible))
     }
 
     /// Returns the newest version at a time. The times of versions never go backwards, so a binary search

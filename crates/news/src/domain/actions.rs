@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The longest note, correction or reason of a retraction, in characters.
-const MAX_NOTE: usize = 2_000;
+const MAX_EDITORIAL_TEXT: usize = 2_000;
 /// The most corrections of an article. Every list shows them.
 const MAX_CORRECTIONS: usize = 20;
 /// The longest time until a scheduled publication: a year of at most 366 days.
@@ -160,7 +160,7 @@ impl Action {
                 next.with_text(story, byline)
             }
             Action::Patch(patch) => {
-                let (story, byline) = patched(article, patch, caller)?;
+                let (story, byline) = apply_patch(article, patch, caller)?;
                 next.with_text(story, byline)
             }
             Action::Restore(_) => {
@@ -168,10 +168,10 @@ impl Action {
                 next.with_text_of(older.ok_or_else(missing)?)
             }
             Action::Undelete => next.with_state(older.map_or(State::Draft, |older| older.state)),
-            Action::Return(note) => next.with_review_note(checked_text("/note", note)?),
+            Action::Return(note) => next.with_review_note(parse_text("/note", note)?),
             Action::Schedule(time) => next.with_schedule(checked_time(*time, at)?),
-            Action::Correct(input) => corrected(next, article, input, caller)?,
-            Action::Retract(reason) => next.with_retraction(checked_text("/reason", reason)?),
+            Action::Correct(input) => correct(next, article, input, caller)?,
+            Action::Retract(reason) => next.with_retraction(parse_text("/reason", reason)?),
             Action::Publish => next.with_publication(),
             Action::Delete
             | Action::Unpublish
@@ -184,17 +184,17 @@ impl Action {
 }
 
 /// Returns the text and the byline of an article after a patch.
-fn patched(
+fn apply_patch(
     article: &Article,
     patch: &StoryPatch,
     caller: &Identity,
 ) -> Result<(Story, Byline), Vec<FieldFault>> {
     let byline = Byline::by_writer(patch.byline.as_deref(), Some(&article.byline), caller);
-    with_byline(article.story.patched(patch.clone()), byline)
+    with_byline(article.story.apply(patch.clone()), byline)
 }
 
 /// Returns the article after a correction, or every fault of the correction and of its patch.
-fn corrected(
+fn correct(
     next: Change,
     article: &Article,
     input: &CorrectionInput,
@@ -203,12 +203,12 @@ fn corrected(
     let names = CorrectionKind::ALL.map(CorrectionKind::as_str).join(", ");
     let kind = input.kind.parse();
     let kind = kind.map_err(|_| FieldFault::new("/kind", "unknown_name", format!("must be one of {names}")));
-    let text = checked_text("/text", &input.text).and_then(|text| {
+    let text = parse_text("/text", &input.text).and_then(|text| {
         let most = format!("an article can have at most {MAX_CORRECTIONS} corrections");
         let is_full = article.corrections.len() >= MAX_CORRECTIONS;
         if is_full { Err(FieldFault::new("/text", "too_many", most)) } else { Ok(text) }
     });
-    let patched = patched(article, &input.patch, caller).map_err(|mut faults| {
+    let patched = apply_patch(article, &input.patch, caller).map_err(|mut faults| {
         faults.iter_mut().for_each(|fault| fault.pointer.insert_str(0, "/patch"));
         faults
     });
@@ -224,8 +224,8 @@ fn corrected(
 }
 
 /// Checks a note, a reason or the text of a correction.
-fn checked_text(pointer: &str, text: &str) -> Result<String, FieldFault> {
-    match multiline(text, MAX_NOTE) {
+fn parse_text(pointer: &str, text: &str) -> Result<String, FieldFault> {
+    match multiline(text, MAX_EDITORIAL_TEXT) {
         Ok(()) => Ok(text.to_owned()),
         Err(error) => Err(FieldFault::new(pointer, error.code(), error.to_string())),
     }

@@ -1,6 +1,6 @@
 use kernel::{Timestamp, UserId, Version};
 
-use super::{Article, Change, Correction, Event, Past, Retraction};
+use super::{Article, Change, Correction, Event, Retraction, VisibleVersions};
 
 /// An event in the life of an article, without the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl HistoryEntry {
             event: change.event,
             by: change.by,
             at: article.updated_at,
-            changed: changed(before, article),
+            changed: compare_fields(before, article),
             from: change.from,
             note: article.review_note.clone().filter(|_| on(Event::Returned)),
             scheduled_at: article.scheduled_at.filter(|_| on(Event::Scheduled)),
@@ -61,7 +61,7 @@ impl HistoryEntry {
 /// a time: an article can be long, and its history longer.
 #[derive(Debug)]
 pub struct HistoryBuilder {
-    past: Past,
+    visible: VisibleVersions,
     limit: usize,
     examined: usize,
     later: Option<Change>,
@@ -69,10 +69,10 @@ pub struct HistoryBuilder {
 }
 
 impl HistoryBuilder {
-    /// Creates a builder of the page that examines `limit` versions, and shows those of `past`. To compare
+    /// Creates a builder of the page that examines `limit` versions, and shows those of `visible`. To compare
     /// the oldest entry it needs older changes too, until one is shown.
-    pub fn new(past: Past, limit: u32) -> Self {
-        Self { past, limit: limit as usize, examined: 0, later: None, page: HistoryPage::default() }
+    pub fn new(visible: VisibleVersions, limit: u32) -> Self {
+        Self { visible, limit: limit as usize, examined: 0, later: None, page: HistoryPage::default() }
     }
 
     /// Adds the next older change.
@@ -82,7 +82,7 @@ impl HistoryBuilder {
         if is_on_page {
             self.page.next = Some(change.article.version).filter(|version| *version > Version::FIRST);
         }
-        if !self.past.shows(change.article.state) {
+        if !self.visible.shows(change.article.state) {
             return;
         }
         if let Some(later) = self.later.take() {
@@ -105,7 +105,7 @@ impl HistoryBuilder {
 }
 
 /// Returns the names of the fields that differ, as they are in answers.
-fn changed(before: Option<&Article>, now: &Article) -> Vec<&'static str> {
+fn compare_fields(before: Option<&Article>, now: &Article) -> Vec<&'static str> {
     let field = |name: &'static str, differs: &dyn Fn(&Article) -> bool, exists: bool| {
         before.map_or(exists, differs).then_some(name)
     };

@@ -41,28 +41,28 @@ pub fn may_see(who: Option<&Identity>, article: &Article) -> Result<(), AccessDe
         State::Published => Ok(()),
         State::Deleted => Err(AccessDenied::NotThere),
         _ if is_staff(who, article) => Ok(()),
-        _ => Err(hidden(article)),
+        _ => Err(deny_reader(article)),
     }
 }
 
 /// Returns the reason why readers do not see an article that is not public.
-fn hidden(article: &Article) -> AccessDenied {
+fn deny_reader(article: &Article) -> AccessDenied {
     article.retraction.clone().map_or(AccessDenied::NotThere, AccessDenied::Retracted)
 }
 
 /// The versions of an article that a caller may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
+pub enum VisibleVersions {
     /// All versions.
     All,
     /// The versions that readers could see when they were the newest.
     Public,
 }
 
-impl Past {
+impl VisibleVersions {
     /// True if a version in this state is shown.
     pub fn shows(self, state: State) -> bool {
-        self == Past::All || state == State::Published
+        self == VisibleVersions::All || state == State::Published
     }
 }
 
@@ -74,11 +74,11 @@ impl Past {
 ///
 /// # Errors
 /// [`AccessDenied::Retracted`] or [`AccessDenied::NotThere`].
-pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Result<Past, AccessDenied> {
+pub fn may_look_back(who: Option<&Identity>, now: &Article) -> Result<VisibleVersions, AccessDenied> {
     match now.state {
-        _ if is_staff(who, now) => Ok(Past::All),
-        State::Published => Ok(Past::Public),
-        _ => Err(hidden(now)),
+        _ if is_staff(who, now) => Ok(VisibleVersions::All),
+        State::Published => Ok(VisibleVersions::Public),
+        _ => Err(deny_reader(now)),
     }
 }
 
@@ -116,19 +116,21 @@ pub fn may_change(
         may_see(Some(who), article)?;
     }
     let own = is_author(who, article);
-    let standing = if own && !may_review_own(who, newsroom) { Standing::Writer } else { Standing::Reviewer };
+    let standing = if own && !may_review_own(who, newsroom) { Standing::Author } else { Standing::Reviewer };
     // No other editor reads it before readers do.
     let unread = matches!(article.state, State::Scheduled | State::Published);
     let undecided = matches!(article.state, State::Draft | State::InReview | State::Approved);
     match transition.permission() {
         // No message requests it, so no caller gets this refusal.
         Permission::Portal => Err(AccessDenied::Role(Role::Admin)),
-        Permission::Author if own => Ok(standing),
-        Permission::AuthorOfDraft if own && article.state == State::Draft => Ok(standing),
-        Permission::Writer if own && undecided => Ok(standing),
+        Permission::AuthorOrEditor if own => Ok(standing),
+        Permission::AuthorOfDraftOrEditor if own && article.state == State::Draft => Ok(standing),
+        Permission::AuthorUntilDecidedOrEditor if own && undecided => Ok(standing),
         _ if !editor => Err(AccessDenied::Role(Role::Editor)),
-        Permission::Writer if unread && standing == Standing::Writer => Err(AccessDenied::SelfReview),
-        Permission::Reviewer if standing == Standing::Writer => Err(AccessDenied::SelfReview),
+        Permission::AuthorUntilDecidedOrEditor if unread && standing == Standing::Author => {
+            Err(AccessDenied::SelfReview)
+        }
+        Permission::Reviewer if standing == Standing::Author => Err(AccessDenied::SelfReview),
         _ => Ok(standing),
     }
 }
@@ -258,7 +260,7 @@ mod tests {
             let own = who(OWN, Role::Author, Sections::All);
             for state in [Draft, InReview, Approved, Scheduled, Published, Unpublished] {
                 let expected = match allowed.contains(&state) {
-                    true => Ok(Standing::Writer),
+                    true => Ok(Standing::Author),
                     false => Err(AccessDenied::Role(Role::Editor)),
                 };
                 assert_eq!(may_change(&own, transition, &article(state), &STRICT), expected, "{state}");
@@ -294,7 +296,7 @@ mod tests {
     fn readers_see_public_versions_of_public_articles_and_staff_all_versions() {
         for state in State::ALL {
             let now = article(state);
-            let readers = seen_by_readers(state).map(|()| Past::Public);
+            let readers = seen_by_readers(state).map(|()| VisibleVersions::Public);
             for reader in [
                 who(OTHER, Role::Reader, Sections::All),
                 who(OTHER, Role::Author, Sections::All),
@@ -309,10 +311,10 @@ mod tests {
                 who(OTHER, Role::Editor, Sections::All),
                 who(OTHER, Role::Admin, Sections::All),
             ] {
-                assert_eq!(may_look_back(Some(&staff), &now), Ok(Past::All), "{state}");
+                assert_eq!(may_look_back(Some(&staff), &now), Ok(VisibleVersions::All), "{state}");
             }
-            assert_eq!(Past::Public.shows(state), state == State::Published);
-            assert!(Past::All.shows(state));
+            assert_eq!(VisibleVersions::Public.shows(state), state == State::Published);
+            assert!(VisibleVersions::All.shows(state));
         }
     }
 
@@ -350,7 +352,7 @@ mod tests {
         // Another editor reads their own unpublished article before it is public again.
         let change =
             may_change(&own(Role::Editor), Transition::Revise, &article(State::Unpublished), &STRICT);
-        assert_eq!(change, Ok(Standing::Writer));
+        assert_eq!(change, Ok(Standing::Author));
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Story {
     ///
     /// # Errors
     /// All faults, in the order of the fields.
-    pub fn patched(&self, patch: StoryPatch) -> Result<Self, Vec<FieldFault>> {
+    pub fn apply(&self, patch: StoryPatch) -> Result<Self, Vec<FieldFault>> {
         let now = self.to_input();
         Story::parse(StoryInput {
             title: patch.title.unwrap_or(now.title),
@@ -301,7 +301,7 @@ mod tests {
             description: Some(String::new()),
             ..StoryPatch::default()
         };
-        let patched = story.patched(patch).expect("a valid patch");
+        let patched = story.apply(patch).expect("a valid patch");
         assert_eq!(patched, Story { title: "New".to_owned(), description: None, ..story });
     }
 

@@ -81,13 +81,13 @@ named! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
     /// Editors of the section; and the author.
-    Author,
+    AuthorOrEditor,
     /// Editors of the section; and the author, as long as the article is a draft.
-    AuthorOfDraft,
+    AuthorOfDraftOrEditor,
     /// Editors of the section; and the author, while it is a draft, in review or approved. Editors change the
     /// text of their own articles after that only if the newsroom allows self-review: otherwise readers would
     /// see a text that no other editor has read.
-    Writer,
+    AuthorUntilDecidedOrEditor,
     /// Editors of the section.
     Editor,
     /// Editors of the section. For their own articles the newsroom must allow self-review, unless they are
@@ -101,7 +101,7 @@ pub enum Permission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// The caller wrote the article and is not allowed to review it.
-    Writer,
+    Author,
     /// The caller is allowed to review the article.
     Reviewer,
 }
@@ -110,9 +110,9 @@ impl Transition {
     /// Returns who is allowed to request this transition.
     pub const fn permission(self) -> Permission {
         match self {
-            Transition::Submit => Permission::Author,
-            Transition::Delete => Permission::AuthorOfDraft,
-            Transition::Revise | Transition::Restore => Permission::Writer,
+            Transition::Submit => Permission::AuthorOrEditor,
+            Transition::Delete => Permission::AuthorOfDraftOrEditor,
+            Transition::Revise | Transition::Restore => Permission::AuthorUntilDecidedOrEditor,
             Transition::Return
             | Transition::Unschedule
             | Transition::Unpublish
@@ -167,7 +167,7 @@ impl State {
     /// Returns the state after a change of the text. What a writer changes needs another review.
     const fn after_edit(self, standing: Standing) -> State {
         match (self, standing) {
-            (State::InReview | State::Approved, Standing::Writer) => State::Draft,
+            (State::InReview | State::Approved, Standing::Author) => State::Draft,
             _ => self,
         }
     }

@@ -17,7 +17,7 @@ use super::contract::sample::{at, drafted, id, story, with_message};
 use super::{open_events, open_view};
 use crate::domain::{
     Article, Byline, Change, Correction, CorrectionFilter, CorrectionKind, CorrectionPart, Event, Filter,
-    Order, Part, Past, Position, Slug, Standing, Start, State, Transition,
+    Order, Part, Position, Slug, Standing, Start, State, Transition, VisibleVersions,
 };
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, NewsView};
 
@@ -150,8 +150,8 @@ async fn dump(store: &dyn EventStore) -> String {
     for number in 1..=ARTICLES + 1 {
         let latest = store.latest(id(number)).await.expect("it is read");
         let links = store.links(id(number), None, 1_000).await.expect("it is read");
-        let history = store.history(id(number), Past::All, None, 3).await.expect("it is read");
-        let seen = store.history(id(number), Past::Public, None, 2).await.expect("it is read");
+        let history = store.history(id(number), VisibleVersions::All, None, 3).await.expect("it is read");
+        let seen = store.history(id(number), VisibleVersions::Public, None, 2).await.expect("it is read");
         let second = store.version(id(number), Version::new(2)).await.expect("it is read");
         dump += &format!("{latest:?}\n{links:?}\n{history:?}\n{seen:?}\n{second:?}\n");
     }

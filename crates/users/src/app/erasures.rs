@@ -75,7 +75,7 @@ impl App {
         let open = self.erasures.open_erasures(before, BATCH).await.map_err(UserStoreError::from)?;
         for person in open {
             tracing::warn!(%person, "an erasure is not complete yet; the services are notified again");
-            let again = self.erasures.announce_again(person, self.new_message_id(), now).await;
+            let again = self.erasures.republish(person, self.new_message_id(), now).await;
             again.map_err(UserStoreError::from)?;
         }
         let overdue = self.erasures.count_open(now.minus(PROMISED), MAX_OVERDUE).await;

@@ -154,7 +154,7 @@ pub struct AuditView {
     (status = 403, description = "`role_required`"),
     (status = 422, description = "`invalid`: the limit is out of its bounds; `bad_cursor`."),
 ))]
-pub async fn list_own_entries(
+pub async fn list_account_audit(
     State(users): State<Users>,
     Path(UserPath { id }): Path<UserPath>,
     _: CurrentUser,
@@ -174,7 +174,7 @@ pub async fn list_own_entries(
     (status = 403, description = "`role_required`"),
     (status = 422, description = "`invalid`: `errors` names the parameters; `bad_cursor`."),
 ))]
-pub async fn list_entries(
+pub async fn list_audit(
     State(users): State<Users>,
     _: CurrentUser,
     Query(query): Query<AuditQuery>,

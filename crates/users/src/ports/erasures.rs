@@ -38,12 +38,8 @@ pub trait ErasureLog: Send + Sync + 'static {
     /// is not complete.
     ///
     /// * The event of an open erasure is written again, and that of a complete one is not.
-    async fn announce_again(
-        &self,
-        person: UserId,
-        message: MessageId,
-        now: Timestamp,
-    ) -> Result<(), StoreFailure>;
+    async fn republish(&self, person: UserId, message: MessageId, now: Timestamp)
+    -> Result<(), StoreFailure>;
 
     /// Counts the erasures that began before a time and are not complete, at most `limit`.
     ///

@@ -188,7 +188,7 @@ fn what_its_writer_changes_needs_another_review() {
     for transition in [Transition::Revise, Transition::Restore] {
         for state in [State::InReview, State::Approved] {
             let after = |standing| state.on(transition, standing).map(|(_, state)| state);
-            assert_eq!(after(Standing::Writer), Some(State::Draft));
+            assert_eq!(after(Standing::Author), Some(State::Draft));
             assert_eq!(after(Standing::Reviewer), Some(state));
         }
     }
@@ -307,7 +307,7 @@ fn every_fault_of_a_correction_is_named_together() {
         faults(apply(&published, correction("rumour", "", Some("")), 3)),
         [pair("/kind", "unknown_name"), pair("/text", "empty"), pair("/patch/title", "empty")]
     );
-    let long = "x".repeat(MAX_NOTE + 1);
+    let long = "x".repeat(MAX_EDITORIAL_TEXT + 1);
     assert_eq!(faults(apply(&published, correction("note", &long, None), 3)), [pair("/text", "too_long")]);
     assert_eq!(faults(apply(&published, Action::Retract(" ".to_owned()), 3)), [pair("/reason", "empty")]);
     while published.corrections.len() < MAX_CORRECTIONS {

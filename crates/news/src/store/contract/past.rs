@@ -4,7 +4,7 @@ use kernel::{ArticleId, Timestamp, Version};
 
 use super::Fixture;
 use super::sample::{author, by_another, drafted, id, revised};
-use crate::domain::{Article, Change, Event, HistoryEntry, HistoryPage, Past, State};
+use crate::domain::{Article, Change, Event, HistoryEntry, HistoryPage, State, VisibleVersions};
 
 /// Returns changes of every kind, in order.
 fn a_life(number: u128) -> Vec<Change> {
@@ -22,12 +22,12 @@ fn a_life(number: u128) -> Vec<Change> {
     vec![drafted, edited, published, updated, unpublished, deleted, back, restored]
 }
 
-async fn page(given: &Fixture, past: Past, before: Option<Version>, limit: u32) -> HistoryPage {
-    given.store.history(id(1), past, before, limit).await.expect("the history is read")
+async fn page(given: &Fixture, visible: VisibleVersions, before: Option<Version>, limit: u32) -> HistoryPage {
+    given.store.history(id(1), visible, before, limit).await.expect("the history is read")
 }
 
 async fn history(given: &Fixture, before: Option<u32>, limit: u32) -> Vec<HistoryEntry> {
-    page(given, Past::All, before.map(Version::new), limit).await.entries
+    page(given, VisibleVersions::All, before.map(Version::new), limit).await.entries
 }
 
 pub(super) async fn every_version_is_read_back_exactly(given: Fixture) {
@@ -91,7 +91,8 @@ pub(super) async fn pages_of_a_history_join_without_a_gap(given: Fixture) {
         }
         assert_eq!(joined, all, "pages of {limit}");
     }
-    let unknown = given.store.history(id(9), Past::All, None, 10).await.expect("the history is read");
+    let unknown =
+        given.store.history(id(9), VisibleVersions::All, None, 10).await.expect("the history is read");
     assert_eq!(unknown, HistoryPage::default());
 }
 
@@ -114,7 +115,7 @@ pub(super) async fn a_history_for_readers_compares_the_versions_that_they_saw(gi
     for limit in 1..=11 {
         let (mut joined, mut before) = (Vec::new(), None);
         loop {
-            let HistoryPage { entries, next } = page(&given, Past::Public, before, limit).await;
+            let HistoryPage { entries, next } = page(&given, VisibleVersions::Public, before, limit).await;
             joined.extend(entries);
             before = next;
             if next.is_none() {

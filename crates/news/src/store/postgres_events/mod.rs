@@ -20,7 +20,7 @@ use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
 use crate::domain::{
     Article, ArticleCorrection, ChainLink, Change, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage,
-    Past, chain_hash,
+    VisibleVersions, chain_hash,
 };
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
@@ -130,12 +130,12 @@ impl EventStore for PostgresEventStore {
     async fn history(
         &self,
         id: ArticleId,
-        past: Past,
+        visible: VisibleVersions,
         before: Option<Version>,
         limit: u32,
     ) -> Result<HistoryPage, StoreFailure> {
         in_time(async {
-            let mut history = HistoryBuilder::new(past, limit);
+            let mut history = HistoryBuilder::new(visible, limit);
             let (mut before, mut is_last) = (before, false);
             while !is_last && !history.is_complete() {
                 let mut rows = sqlx::query_as::<_, VersionRow>(

@@ -20,8 +20,8 @@ use uuid::Uuid;
 use super::record::{BylineColumns, write_event};
 use super::rows::{LinkRow, VersionRow};
 use crate::domain::{
-    Article, ArticleCorrection, ChainLink, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage, Past,
-    chain_hash,
+    Article, ArticleCorrection, ChainLink, CorrectionPart, GENESIS, HistoryBuilder, HistoryPage,
+    VisibleVersions, chain_hash,
 };
 use crate::ports::{AppendError, ChangeWithMessage, CommandKey, EventStore, KeptAnswer};
 
@@ -121,11 +121,11 @@ impl EventStore for SqliteEventStore {
     async fn history(
         &self,
         id: ArticleId,
-        past: Past,
+        visible: VisibleVersions,
         before: Option<Version>,
         limit: u32,
     ) -> Result<HistoryPage, StoreFailure> {
-        let mut history = HistoryBuilder::new(past, limit);
+        let mut history = HistoryBuilder::new(visible, limit);
         let (mut before, mut is_last) = (before, false);
         while !is_last && !history.is_complete() {
             let mut rows = sqlx::query_as::<_, VersionRow>(

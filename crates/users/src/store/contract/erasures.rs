@@ -146,7 +146,7 @@ async fn an_open_erasure_is_announced_again_and_waits_for_its_next_turn_and_a_co
     assert_eq!(due(1).await, [open]);
     for (number, person) in [open, complete].into_iter().enumerate() {
         let message = MessageId::new(Uuid::from_u128(70 + number as u128));
-        fixture.erasures.announce_again(person, message, later(5)).await.expect("is announced");
+        fixture.erasures.republish(person, message, later(5)).await.expect("is announced");
     }
     assert!(due(5).await.is_empty());
     assert_eq!(due(6).await, [open]);

@@ -76,7 +76,7 @@ impl ErasureLog for PostgresUserStore {
         .await
     }
 
-    async fn announce_again(
+    async fn republish(
         &self,
         person: UserId,
         message: MessageId,

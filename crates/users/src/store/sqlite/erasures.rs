@@ -63,7 +63,7 @@ impl ErasureLog for SqliteUserStore {
         Ok(ids.into_iter().map(UserId::new).collect())
     }
 
-    async fn announce_again(
+    async fn republish(
         &self,
         person: UserId,
         message: MessageId,
