@@ -28,6 +28,18 @@ pub struct Config {
     pub cache: CacheConfig,
     /// The limits of lists.
     pub lists: ListsConfig,
+    /// The limits of live events.
+    pub live: LiveConfig,
+}
+
+/// The limits of live events.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveConfig {
+    /// The largest number of open streams (at most 100,000); 0 refuses all.
+    pub streams: usize,
+    /// The largest number of open streams of one client; 0 means no limit.
+    pub streams_per_address: usize,
 }
 
 /// The limits of lists.
@@ -156,6 +168,9 @@ impl Settings for Config {
                 TextBudget::MIN,
                 self.lists.content_bytes
             ));
+        }
+        if self.live.streams > 100_000 {
+            faults.push("live.streams must be at most 100,000".to_owned());
         }
         if self.readings.patience_ms == 0 {
             faults.push("readings.patience_ms must be at least 1".to_owned());

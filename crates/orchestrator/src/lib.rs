@@ -15,18 +15,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bus::{Bus, Subscription};
+use chassis::http::EventStreams;
 use chassis::{Service, Surroundings, Verifier};
 
 pub use app::{App, ReadingQueue, Shelf};
 pub use clients::{BusReadings, BusSections, GrpcTastes};
-pub use config::{CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig};
+pub use config::{
+    CacheConfig, Config, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+};
 pub use domain::{
     Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, Reading, Start, State,
 };
 pub use http::ACCESS;
 pub use ports::{Action, Command, Done, NewsSections, ReadingSink, SectionError, Tastes, TastesError, Which};
 
-use app::{Parts, TextBudget};
+use app::{Live, Parts, TextBudget};
 use http::News;
 use workers::PublishReadings;
 
@@ -66,10 +69,13 @@ pub async fn build_on(
         timeout: Duration::from_millis(config.readings.patience_ms),
     };
     let shelf = Arc::new(Shelf::new(config.cache.bytes, config.cache.times(), surroundings.clock.clone()));
+    let live = Arc::new(Live::new(surroundings.clock.clone()));
     let events = Subscription::broadcast(NAME, consumers::KEYS);
-    let invalidation = bus.subscribe(events, Arc::new(consumers::InvalidateCache(shelf.clone()))).await?;
+    let follow = consumers::FollowEvents { shelf: shelf.clone(), live: live.clone() };
+    let events = bus.subscribe(events, Arc::new(follow)).await?;
     let app = Arc::new(App::new(Parts {
         shelf,
+        live,
         sections: Arc::new(BusSections::new(bus.clone(), config.sections.retry_rule())),
         tastes: Arc::new(GrpcTastes::new(transport, config.sections.retry_rule())),
         readings,
@@ -79,7 +85,8 @@ pub async fn build_on(
         section_deadline: config.sections.section_deadline(),
         taste_budget: Duration::from_millis(config.recommendations.budget_ms),
     }));
-    let news = News { app: app.clone(), public_base: config.public_base.into() };
+    let streams = EventStreams::new(config.live.streams, config.live.streams_per_address);
+    let news = News { app: app.clone(), public_base: config.public_base.into(), streams: Arc::new(streams) };
     let (http, doc) = http::router(news, verifier)?;
     let service = Service {
         name: NAME,
@@ -88,7 +95,7 @@ pub async fn build_on(
         grpc: None,
         metrics: [metrics::described(), bus::metrics::described()].concat(),
         grpc_described: None,
-        consumers: vec![invalidation],
+        consumers: vec![events],
         workers: vec![Arc::new(worker)],
         health: vec![bus::dependency(&bus)],
         closers: Vec::new(),

@@ -10,7 +10,8 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::{NoResponse, Response};
+use crate::events::is_stream;
+use crate::{Events, NoResponse, Response};
 
 /// The longest time of a response. It is far above every time budget of the portal, so it ends only requests
 /// that hang.
@@ -192,7 +193,8 @@ impl Request {
         self
     }
 
-    /// Sends the request and returns the complete response.
+    /// Sends the request and returns the complete response. A stream of events has no end, so it is returned
+    /// without a body.
     ///
     /// # Panics
     /// If there is no response.
@@ -210,20 +212,30 @@ impl Request {
         }
     }
 
-    async fn send_to(self, base: &str, http: &reqwest::Client, name: String) -> Result<Response, NoResponse> {
-        let no_response =
-            |error: reqwest::Error| NoResponse(format!("no response to {name}: {}", with_causes(&error)));
-        let mut request = http.request(self.method, format!("{base}{}", self.path)).headers(self.headers);
-        if let Some(body) = self.body {
-            request = request.body(body);
+    /// Sends the request and returns the events of the response one by one.
+    ///
+    /// # Panics
+    /// If the response is not a stream of events.
+    pub async fn follow(self) -> Events {
+        let name = format!("{} {}", self.method, self.path);
+        match self.server.clone() {
+            Server::Network { base, http } => {
+                let response = self.request_to(&base, &http).send().await;
+                Events::of_network(response.unwrap_or_else(|error| panic!("{name}: {}", with_causes(&error))))
+            }
+            Server::InProcess(router) => Events::of_router(self.dispatch(router).await),
         }
-        let response = request.send().await.map_err(no_response)?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.map_err(no_response)?;
-        Ok(Response { status, headers, body, request: name })
     }
 
-    async fn call(self, router: Router, name: String) -> Response {
+    fn request_to(self, base: &str, http: &reqwest::Client) -> reqwest::RequestBuilder {
+        let request = http.request(self.method, format!("{base}{}", self.path)).headers(self.headers);
+        match self.body {
+            Some(body) => request.body(body),
+            None => request,
+        }
+    }
+
+    async fn dispatch(self, router: Router) -> http::Response<axum::body::Body> {
         let body = self.body.unwrap_or_default().into();
         let mut request: http::Request<axum::body::Body> = http::Request::new(body);
         *request.method_mut() = self.method;
@@ -232,9 +244,27 @@ impl Request {
         if let Some(address) = self.address {
             request.extensions_mut().insert(ConnectInfo(address));
         }
-        let response = router.oneshot(request).await.expect("a router always responds");
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("the body is complete").to_bytes();
+        router.oneshot(request).await.expect("a router always responds")
+    }
+
+    async fn send_to(self, base: &str, http: &reqwest::Client, name: String) -> Result<Response, NoResponse> {
+        let no_response =
+            |error: reqwest::Error| NoResponse(format!("no response to {name}: {}", with_causes(&error)));
+        let response = self.request_to(base, http).send().await.map_err(no_response)?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = match is_stream(&headers) {
+            true => Bytes::new(),
+            false => response.bytes().await.map_err(no_response)?,
+        };
+        Ok(Response { status, headers, body, request: name })
+    }
+
+    async fn call(self, router: Router, name: String) -> Response {
+        let (parts, body) = self.dispatch(router).await.into_parts();
+        let body = match is_stream(&parts.headers) {
+            true => Bytes::new(),
+            false => body.collect().await.expect("the body is complete").to_bytes(),
+        };
         Response { status: parts.status.as_u16(), headers: parts.headers, body, request: name }
     }
 }

@@ -1,6 +1,10 @@
 //! The limits of one client.
 
-use axum::http::Method;
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::http::{Method, Response};
+use futures::{StreamExt, stream};
 use system_tests::access::every_row;
 use testkit::{PATIENCE, wait_until};
 
@@ -136,6 +140,36 @@ async fn every_client_has_its_own_share_of_the_requests_in_progress() {
     tokio::select! {
         _ = in_progress => panic!("the service never responds"),
         () = others => {}
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn live_events_pass_one_by_one_and_are_counted_apart_from_other_requests() {
+    let news = Upstream::start(|_| async {
+        let first = stream::once(async { Ok::<_, Infallible>("event: published\n\n") });
+        let body = Body::from_stream(first.chain(stream::pending()));
+        Response::builder().header("content-type", "text/event-stream").body(body).expect("a response")
+    });
+    let news = news.await;
+    let settings = Settings::new()
+        .with("GATEWAY_NEWS", &news.server("max_fails=0"))
+        .with("GATEWAY_IN_HAND", "1")
+        .with("GATEWAY_STREAMS", "2");
+    let gateway = Gateway::start(settings).await;
+    let mut open = Vec::new();
+    for path in ["/news/v1/live", "/v1/news/sports/live"] {
+        let mut stream = gateway.client().get(path).follow().await;
+        assert_eq!(stream.next().await.expect("an event").event.as_deref(), Some("published"));
+        open.push(stream);
+    }
+    let refused = gateway.client().get("/news/v1/live").send().await;
+    refused.expect_problem(429, "too_many_requests");
+    // The two open streams are no requests in progress.
+    gateway.client().get("/news/v1/home").send().await.expect_status(200);
+    // Only the routes of live events have no end.
+    for path in ["/news/v1/live/x", "/news/v1/sports/live/1", "/users/v1/live"] {
+        assert_ne!(gateway.client().get(path).send().await.status, 429, "{path}");
     }
 }
 

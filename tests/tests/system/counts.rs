@@ -116,6 +116,7 @@ async fn use_every_service(world: &World) {
         read(world, section, &id, &reader).await;
     }
     publish_on_schedule(world, &admin).await;
+    world.client().get("/news/v1/live").send().await.expect_status(200);
     world.client().get("/news/v1/all/1/10").send().await.expect_status(200);
     // The front page waits 300 ms for each section. On a busy machine, the first request of a new portal
     // takes longer.

@@ -13,6 +13,7 @@ mod hardening;
 mod history;
 mod input;
 mod limits;
+mod live;
 mod logs;
 mod matrix;
 mod memory;

@@ -10,6 +10,7 @@ mod codes;
 mod conditional;
 mod cors;
 mod edge;
+mod event_streams;
 mod fair_budget;
 mod forwarded;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use codes::{By, Meaning, codes};
 pub use conditional::{Precondition, etag_matches};
 pub use edge::{EdgeConfig, edge};
 pub(crate) use edge::{edge_with, probes};
+pub use event_streams::{EventStreams, OpenStream, Stopping, event_stream};
 pub use fair_budget::{ClientUnits, FairBudget, FairPermit};
 pub use idempotency::{IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, IdempotencyKey, mark_replayed};
 pub use input::{Json, MAX_BODY, MAX_TEXT_BODY, Path, Query, query_time};

@@ -7,6 +7,7 @@ mod gather;
 mod get_article;
 mod home;
 mod list;
+mod live;
 mod past;
 mod readings;
 mod shelf;
@@ -22,6 +23,7 @@ pub use corrections::CorrectionList;
 pub use error::ArticleError;
 pub use home::{ForYou, HomePage};
 pub use list::{ListRequest, NewsList};
+pub use live::{LastEvent, Live, LiveItem};
 pub use readings::ReadingQueue;
 pub use shelf::{CacheAnswer, CacheTimes, Key, RenderedAnswer, Shelf, ShownArticle, Source};
 pub use text_budget::{TextBudget, TextShare};
@@ -34,6 +36,8 @@ pub struct Parts {
     pub sections: Arc<dyn NewsSections>,
     /// The cache of answers that are the same for everyone.
     pub shelf: Arc<Shelf>,
+    /// The live events.
+    pub live: Arc<Live>,
     /// The source of the labels that readers like.
     pub tastes: Arc<dyn Tastes>,
     /// The readings that wait to be published.
@@ -54,6 +58,7 @@ pub struct Parts {
 pub struct App {
     sections: Arc<dyn NewsSections>,
     shelf: Arc<Shelf>,
+    live: Arc<Live>,
     tastes: Arc<dyn Tastes>,
     readings: Arc<ReadingQueue>,
     clock: Arc<dyn Clock>,
@@ -69,6 +74,7 @@ impl App {
         let Parts {
             sections,
             shelf,
+            live,
             tastes,
             readings,
             clock,
@@ -77,12 +83,17 @@ impl App {
             text_budget,
             taste_budget,
         } = parts;
-        Self { sections, shelf, tastes, readings, clock, ids, section_deadline, text_budget, taste_budget }
+        Self { sections, shelf, live, tastes, readings, clock, ids, section_deadline, text_budget, taste_budget }
     }
 
     /// Returns the cache of answers that are the same for everyone.
     pub fn shelf(&self) -> &Arc<Shelf> {
         &self.shelf
+    }
+
+    /// Returns the live events.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     /// Returns the readings that wait to be published.

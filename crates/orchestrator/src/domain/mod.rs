@@ -6,6 +6,7 @@ mod corrections;
 mod cursor;
 mod home;
 mod list;
+mod live;
 mod merge;
 mod past;
 mod reading;
@@ -17,6 +18,7 @@ pub use corrections::{
 pub use cursor::{Cursor, Direction, InvalidCursor, ListFingerprint};
 pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggestion, Taste, for_you};
 pub use list::{Filter, ListSlice, Order, Position, Scope, Start};
+pub use live::{Headline, LiveEvent, LiveKind};
 pub use merge::{ArticleBatch, Merged, SectionList, SectionPositions, merge, widen};
 pub use past::{DiffOp, DiffPart, History, HistoryEntry};
 pub use reading::Reading;

@@ -11,6 +11,7 @@ mod history;
 mod home;
 mod list_query;
 mod lists;
+mod live;
 mod newsroom;
 mod views;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use chassis::Verifier;
-use chassis::http::{Api, Matrix, MatrixError};
+use chassis::http::{Api, EventStreams, Matrix, MatrixError};
 use kernel::{Fault, Kind, Refusal};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::routes;
@@ -36,6 +37,8 @@ pub struct News {
     pub app: Arc<App>,
     /// The public path of the routes, such as `/news/v1`: the start of every `Location` and `Link`.
     pub public_base: Arc<str>,
+    /// The open streams of live events.
+    pub streams: Arc<EventStreams>,
 }
 
 /// Returns the router and its OpenAPI document.
@@ -59,7 +62,9 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
         .routes(routes!(history::get_version))
         .routes(routes!(history::get_diff))
         .routes(routes!(corrections::get_corrections))
-        .routes(routes!(corrections::list_corrections));
+        .routes(routes!(corrections::list_corrections))
+        .routes(routes!(live::follow_all))
+        .routes(routes!(live::follow_section));
     Ok(newsroom::routes(commands::routes(api)).build(news))
 }
 

@@ -18,6 +18,7 @@ mod history;
 mod home;
 mod list_bytes;
 mod lists;
+mod live;
 mod newsroom;
 mod readings;
 mod reads;

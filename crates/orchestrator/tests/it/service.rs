@@ -18,10 +18,10 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::{
-    App, CacheConfig, Config, ListsConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+    App, CacheConfig, Config, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
 };
 use serde_json::{Value, json};
-use testkit::Folder;
+use testkit::{Client, Events, Folder};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -58,6 +58,7 @@ pub fn config() -> Config {
             token: String::new().into(),
             budget_ms: 300,
         },
+        live: LiveConfig { streams: 100, streams_per_address: 20 },
         lists: ListsConfig { content_bytes: 32 * 1024 * 1024 },
         // Most tests change an article without an event, so they run without the cache. The tests of the
         // cache enable it.
@@ -144,6 +145,16 @@ impl TestService {
             request: Request::builder().method(method).uri(path),
             body: Body::empty(),
         }
+    }
+
+    /// Follows a stream of events.
+    pub async fn follow(&self, path: &str) -> Events {
+        Client::in_process(self.router.clone()).get(path).follow().await
+    }
+
+    /// Follows a stream of events after the last one that the client got.
+    pub async fn follow_after(&self, path: &str, last: &str) -> Events {
+        Client::in_process(self.router.clone()).get(path).header("last-event-id", last).follow().await
     }
 
     /// Publishes all waiting readings.

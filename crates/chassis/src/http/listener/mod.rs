@@ -46,7 +46,7 @@ use self::opening::{Lane, asks_for_a_probe, speaks_http_2};
 use self::streams::{Progress, Streams};
 use self::table::{Place, Table};
 pub(crate) use self::unsent::Reserved;
-use crate::http::Share;
+use crate::http::{Share, Stopping};
 use crate::pause;
 
 /// The most headers of a request. The edge limits their bytes.
@@ -198,7 +198,9 @@ impl Shared {
         let stream = TokioIo::new(Watched::new(stream, connection.clone()));
         let service = {
             let (router, connection) = (self.router.clone(), connection.clone());
-            hyper::service::service_fn(move |request| {
+            let stopping = Stopping::from(self.stop.clone());
+            hyper::service::service_fn(move |mut request| {
+                request.extensions_mut().insert(stopping.clone());
                 answer(router.clone(), connection.clone(), peer, request)
             })
         };

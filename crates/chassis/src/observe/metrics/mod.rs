@@ -135,6 +135,11 @@ impl<const LABELS: usize> Gauge<LABELS> {
     pub fn set(&self, labels: [Value; LABELS], value: f64) {
         metrics::gauge!(self.name, self.labels(labels)).set(value);
     }
+
+    /// Changes the value by `difference`.
+    pub fn change(&self, labels: [Value; LABELS], difference: f64) {
+        metrics::gauge!(self.name, self.labels(labels)).increment(difference);
+    }
 }
 
 impl<const LABELS: usize> Histogram<LABELS> {
