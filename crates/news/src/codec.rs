@@ -90,6 +90,9 @@ pub fn encode(article: &Article, with_content: bool) -> messages::Article {
         scheduled_at_ms: article.scheduled_at.map(Timestamp::millis),
         retraction: article.retraction.as_ref().map(encode_retraction),
         review_note: article.review_note.clone(),
+        revised_at_ms: Some(article.revised_at)
+            .filter(|at| *at != article.updated_at)
+            .map(Timestamp::millis),
         state_since_ms: Some(article.state_since)
             .filter(|at| *at != article.updated_at)
             .map(Timestamp::millis),
@@ -131,6 +134,7 @@ pub fn decode(article: messages::Article) -> Result<Article, CodecError> {
         updated_at: Timestamp::from_millis(article.updated_at_ms),
         published_at: article.published_at_ms.map(Timestamp::from_millis),
         corrections: article.corrections.into_iter().map(decode_correction).collect::<Result<_, _>>()?,
+        revised_at: Timestamp::from_millis(article.revised_at_ms.unwrap_or(article.updated_at_ms)),
         state_since: Timestamp::from_millis(article.state_since_ms.unwrap_or(article.updated_at_ms)),
         scheduled_at: article.scheduled_at_ms.map(Timestamp::from_millis),
         retraction: article.retraction.map(decode_retraction),

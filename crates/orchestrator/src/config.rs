@@ -30,6 +30,16 @@ pub struct Config {
     pub lists: ListsConfig,
     /// The limits of live events.
     pub live: LiveConfig,
+    /// The feeds.
+    pub feeds: FeedsConfig,
+}
+
+/// The settings of the feeds.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedsConfig {
+    /// The title of the portal, 1 to 100 characters.
+    pub title: String,
 }
 
 /// The limits of live events.
@@ -168,6 +178,9 @@ impl Settings for Config {
                 TextBudget::MIN,
                 self.lists.content_bytes
             ));
+        }
+        if !(1..=100).contains(&self.feeds.title.chars().count()) {
+            faults.push("feeds.title must have 1 to 100 characters".to_owned());
         }
         if self.live.streams > 100_000 {
             faults.push("live.streams must be at most 100,000".to_owned());

@@ -21,7 +21,7 @@ use chassis::{Service, Surroundings, Verifier};
 pub use app::{App, ReadingQueue, Shelf};
 pub use clients::{BusReadings, BusSections, GrpcTastes};
 pub use config::{
-    CacheConfig, Config, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+    CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
 };
 pub use domain::{
     Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, Reading, Start, State,
@@ -30,7 +30,7 @@ pub use http::ACCESS;
 pub use ports::{Action, Command, Done, NewsSections, ReadingSink, SectionError, Tastes, TastesError, Which};
 
 use app::{Live, Parts, TextBudget};
-use http::News;
+use http::{News, Site};
 use workers::PublishReadings;
 
 /// The service's name in queues, logs and configuration.
@@ -86,7 +86,13 @@ pub async fn build_on(
         taste_budget: Duration::from_millis(config.recommendations.budget_ms),
     }));
     let streams = EventStreams::new(config.live.streams, config.live.streams_per_address);
-    let news = News { app: app.clone(), public_base: config.public_base.into(), streams: Arc::new(streams) };
+    let site = Site { title: config.feeds.title, origin: config.identity.issuer.trim_end_matches('/').into() };
+    let news = News {
+        app: app.clone(),
+        public_base: config.public_base.into(),
+        site: Arc::new(site),
+        streams: Arc::new(streams),
+    };
     let (http, doc) = http::router(news, verifier)?;
     let service = Service {
         name: NAME,

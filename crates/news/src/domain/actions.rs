@@ -279,6 +279,7 @@ impl Article {
             updated_at: new.at,
             published_at: None,
             corrections: Vec::new(),
+            revised_at: new.at,
             state_since: new.at,
             scheduled_at: None,
             retraction: None,
@@ -373,8 +374,12 @@ impl Change {
     }
 
     fn with_text(mut self, story: Story, byline: Byline) -> Self {
-        self.article.story = story;
-        self.article.byline = byline;
+        let article = &mut self.article;
+        if article.story != story || article.byline != byline {
+            article.revised_at = article.updated_at;
+        }
+        article.story = story;
+        article.byline = byline;
         self
     }
 
@@ -403,6 +408,7 @@ impl Change {
     fn with_correction(mut self, kind: CorrectionKind, text: String) -> Self {
         let Article { version, updated_at: at, .. } = self.article;
         self.article.corrections.push(Correction { kind, text, at, version });
+        self.article.revised_at = at;
         self
     }
 

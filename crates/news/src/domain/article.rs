@@ -65,6 +65,8 @@ pub struct Article {
     pub published_at: Option<Timestamp>,
     /// The corrections since its publication, oldest first.
     pub corrections: Vec<Correction>,
+    /// The time of the last change of what readers read: the story, the byline or a correction.
+    pub revised_at: Timestamp,
     /// The time since which it is in its state.
     pub state_since: Timestamp,
     /// The time of its next publication; only in the state `scheduled`.

@@ -78,6 +78,9 @@ struct ArticleRecord {
     // stays the same.
     /// Absent: `updated_at`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    revised_at: Option<Timestamp>,
+    /// Absent: `updated_at`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     state_since: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<Timestamp>,
@@ -193,6 +196,7 @@ fn article_record(article: &Article, content: Option<String>) -> ArticleRecord {
         updated_at: article.updated_at,
         published_at: article.published_at,
         corrections: article.corrections.iter().map(correction).collect(),
+        revised_at: Some(article.revised_at).filter(|at| *at != article.updated_at),
         state_since: Some(article.state_since).filter(|since| *since != article.updated_at),
         scheduled_at: article.scheduled_at,
         retraction: article.retraction.as_ref().map(retraction),
@@ -227,6 +231,7 @@ fn article(record: ArticleRecord, content: String, byline: BylineColumns) -> Res
         updated_at: record.updated_at,
         published_at: record.published_at,
         corrections: record.corrections.into_iter().map(correction).collect::<Result<_, _>>()?,
+        revised_at: record.revised_at.unwrap_or(record.updated_at),
         state_since: record.state_since.unwrap_or(record.updated_at),
         scheduled_at: record.scheduled_at,
         retraction: record.retraction.map(|notice| Retraction { reason: notice.reason, at: notice.at }),

@@ -169,10 +169,11 @@ fn corrected(published: &Change) -> [Change; 3] {
     [corrected, retracted, reinstated]
 }
 
-/// Returns the change of this kind as the first release wrote it: without the time in the state.
+/// Returns the change of this kind as the first release wrote it: without the times of the state and of the text.
 fn first_form(event: Event) -> Change {
     let mut change = changes().into_iter().find(|change| change.event == event).expect("a change");
     change.article.state_since = change.article.updated_at;
+    change.article.revised_at = change.article.updated_at;
     change
 }
 

@@ -25,7 +25,7 @@ pub use home::{ForYou, HomePage};
 pub use list::{ListRequest, NewsList};
 pub use live::{LastEvent, Live, LiveItem};
 pub use readings::ReadingQueue;
-pub use shelf::{CacheAnswer, CacheTimes, Key, RenderedAnswer, Shelf, ShownArticle, Source};
+pub use shelf::{CacheAnswer, CacheTimes, FeedHead, Key, RenderedAnswer, Shelf, ShownArticle, Source};
 pub use text_budget::{TextBudget, TextShare};
 
 use crate::ports::{NewsSections, Tastes};

@@ -105,6 +105,7 @@ fn article(from: messages::Article) -> Result<Article, Wrong> {
         region: from.region,
         created_at: Timestamp::from_millis(from.created_at_ms),
         updated_at: Timestamp::from_millis(from.updated_at_ms),
+        revised_at: Timestamp::from_millis(from.revised_at_ms.unwrap_or(from.updated_at_ms)),
         published_at: from.published_at_ms.map(Timestamp::from_millis),
         corrections: from.corrections.into_iter().map(correction).collect(),
         scheduled_at: from.scheduled_at_ms.map(Timestamp::from_millis),

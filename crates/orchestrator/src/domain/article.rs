@@ -90,6 +90,8 @@ pub struct Article {
     pub created_at: Timestamp,
     /// The moment of this version.
     pub updated_at: Timestamp,
+    /// The moment of the last change of what readers read: the text, the byline or a correction.
+    pub revised_at: Timestamp,
     /// The moment of the first publication.
     pub published_at: Option<Timestamp>,
     /// The corrections since then, oldest first.
@@ -132,6 +134,7 @@ impl Article {
             region: None,
             created_at: published_at,
             updated_at: published_at,
+            revised_at: published_at,
             published_at: Some(published_at),
             corrections: Vec::new(),
             scheduled_at: None,

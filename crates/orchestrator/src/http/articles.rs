@@ -126,6 +126,7 @@ async fn get_public(
             lists: Vec::new(),
             keep: article.state.is_public(),
             article: Some(article),
+            feed: None,
         })
     };
     let cached = news.app.shelf().serve(Key::Article(section, id), make).await?;

@@ -219,10 +219,7 @@ fn render(found: CorrectionList, parsed: &ParsedQuery, base: &str) -> Result<Ren
     let links = Links::default()
         .with("first", target(None))
         .with_some("next", next_cursor.as_deref().map(|cursor| target(Some(cursor))));
-    // The list is read from the events, so it is never behind a version.
-    let newest = Version::new(u32::MAX);
-    let shown = corrections.iter().map(|each| ShownArticle { id: each.id, version: newest, named: None });
-    let (shown, keep) = (shown.collect(), missing.is_empty());
+    let (shown, keep) = (corrections.iter().map(ShownArticle::of_correction).collect(), missing.is_empty());
     let body = encode_json(&CorrectionsView {
         status: Status::Success,
         corrections: corrections.into_iter().map(ListedCorrectionView::from).collect(),
@@ -236,6 +233,7 @@ fn render(found: CorrectionList, parsed: &ParsedQuery, base: &str) -> Result<Ren
         link: Some(links.to_string()),
         total: None,
         article: None,
+        feed: None,
         shown,
         lists: parsed.scope.sections(),
         keep,

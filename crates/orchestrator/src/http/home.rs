@@ -178,6 +178,7 @@ fn render(home: HomePage) -> Result<RenderedAnswer, Refusal> {
         link: None,
         total: None,
         article: None,
+        feed: None,
         shown,
         lists: Section::ALL.to_vec(),
         keep,

@@ -197,16 +197,21 @@ pub(super) fn bad_cursor(reason: &str) -> Refusal {
         .with_fields(vec![fault])
 }
 
+/// Returns whether the texts are included.
+pub(super) fn parse_include(include: Option<&str>) -> Result<bool, FieldFault> {
+    match include {
+        None => Ok(false),
+        Some("content") => Ok(true),
+        Some(_) => Err(FieldFault::new("/include", "unknown_name", "the only value is `content`")),
+    }
+}
+
 fn parse_selection(include: Option<&str>, fields: Option<&str>) -> Result<FieldSelection, Refusal> {
     let mut faults = Vec::new();
-    let included = match include {
-        None => false,
-        Some("content") => true,
-        Some(_) => {
-            faults.push(FieldFault::new("/include", "unknown_name", "the only value is `content`"));
-            false
-        }
-    };
+    let included = parse_include(include).unwrap_or_else(|fault| {
+        faults.push(fault);
+        false
+    });
     let names: Option<Vec<&str>> = fields.map(|names| names.split(',').collect());
     for name in names.iter().flatten().filter(|name| !ARTICLE_FIELDS.contains(name)) {
         let excerpt: String = name.chars().take(50).collect();

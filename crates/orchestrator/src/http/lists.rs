@@ -181,7 +181,7 @@ async fn answer_list(
 
 /// Answers a list. A public list comes from the cache, or goes into it, and is requested from the sections
 /// without a token.
-async fn answer(
+pub(super) async fn answer(
     news: &News,
     list: ListRequest,
     address: String,
@@ -246,6 +246,7 @@ fn render(
         link: Some(link),
         total: Some(total),
         article: None,
+        feed: None,
         shown,
         lists: scope.sections(),
         keep,

@@ -5,6 +5,7 @@ mod bodies;
 mod caching;
 mod commands;
 mod corrections;
+mod feeds;
 #[cfg(test)]
 mod fuzz;
 mod history;
@@ -37,8 +38,19 @@ pub struct News {
     pub app: Arc<App>,
     /// The public path of the routes, such as `/news/v1`: the start of every `Location` and `Link`.
     pub public_base: Arc<str>,
+    /// The portal, as feeds name it.
+    pub site: Arc<Site>,
     /// The open streams of live events.
     pub streams: Arc<EventStreams>,
+}
+
+/// The name and the address of the portal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The title.
+    pub title: String,
+    /// The public URL, without a path.
+    pub origin: String,
 }
 
 /// Returns the router and its OpenAPI document.
@@ -65,7 +77,7 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
         .routes(routes!(corrections::list_corrections))
         .routes(routes!(live::follow_all))
         .routes(routes!(live::follow_section));
-    Ok(newsroom::routes(commands::routes(api)).build(news))
+    Ok(newsroom::routes(commands::routes(feeds::routes(api))).build(news))
 }
 
 /// Converts a failure to a refusal that several requests can share. A defect is logged here, because its

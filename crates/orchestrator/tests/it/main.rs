@@ -13,6 +13,7 @@ mod defects;
 mod fake_recommendations;
 mod fake_section;
 mod fake_section_lists;
+mod feeds;
 mod golden;
 mod history;
 mod home;

@@ -18,7 +18,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::{
-    App, CacheConfig, Config, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+    App, CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
 };
 use serde_json::{Value, json};
 use testkit::{Client, Events, Folder};
@@ -58,6 +58,7 @@ pub fn config() -> Config {
             token: String::new().into(),
             budget_ms: 300,
         },
+        feeds: FeedsConfig { title: "The Gazette".to_owned() },
         live: LiveConfig { streams: 100, streams_per_address: 20 },
         lists: ListsConfig { content_bytes: 32 * 1024 * 1024 },
         // Most tests change an article without an event, so they run without the cache. The tests of the

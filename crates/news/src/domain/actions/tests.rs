@@ -264,6 +264,27 @@ fn the_time_in_a_state_begins_with_the_state() {
 }
 
 #[test]
+fn the_time_of_the_revision_moves_only_with_what_readers_read() {
+    let draft = drafted().article;
+    let title = |title: &str| StoryPatch { title: Some(title.to_owned()), ..StoryPatch::default() };
+    let same = apply(&draft, Action::Patch(title(&draft.story.title)), 2).expect("it is revised");
+    let published = apply(&same, Action::Publish, 3).expect("it is published");
+    assert_eq!(published.revised_at, draft.revised_at);
+    let revised = apply(&published, Action::Patch(title("Another")), 4).expect("it is revised");
+    assert_eq!(revised.revised_at, Timestamp::from_millis(4_000));
+    let withdrawn = apply(&revised, Action::Unpublish, 5).expect("it is unpublished");
+    let again = apply(&withdrawn, Action::Publish, 6).expect("it is published");
+    assert_eq!(again.revised_at, Timestamp::from_millis(4_000));
+    let note = CorrectionInput {
+        kind: "note".to_owned(),
+        text: "It rained.".to_owned(),
+        patch: StoryPatch::default(),
+    };
+    let corrected = apply(&again, Action::Correct(note), 7).expect("it is corrected");
+    assert_eq!(corrected.revised_at, Timestamp::from_millis(7_000));
+}
+
+#[test]
 fn a_publication_is_scheduled_in_the_future_and_within_a_year() {
     let schedule = |at: Timestamp| apply(&drafted().article, Action::Schedule(at), 10);
     let now = Timestamp::from_millis(10_000);

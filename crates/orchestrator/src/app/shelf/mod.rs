@@ -37,13 +37,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use chassis::Context;
 use chassis::http::ClientKey;
-use kernel::{ArticleId, Clock, Kind, Refusal, Section, UserId, Version};
+use kernel::{ArticleId, Clock, Kind, Refusal, Section, Timestamp, UserId, Version};
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use self::flights::{FlightKey, Flights};
 use self::invalidations::{Invalidations, Validity};
-use crate::domain::Article;
+use crate::domain::{Article, ArticleCorrection};
 use crate::metrics::CACHE_REQUESTS;
 
 /// The identity of a stored answer.
@@ -90,6 +90,8 @@ pub struct RenderedAnswer {
     pub total: Option<u64>,
     /// The article, if it is one.
     pub article: Option<Arc<Article>>,
+    /// The head of the feed, if it is one. Anything else is JSON.
+    pub feed: Option<FeedHead>,
     /// The articles that it shows.
     pub shown: Vec<ShownArticle>,
     /// The sections whose next article may change it; empty for an article.
@@ -108,6 +110,15 @@ impl RenderedAnswer {
     }
 }
 
+/// The head of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedHead {
+    /// The media type.
+    pub media_type: &'static str,
+    /// The moment of the last change of an entry.
+    pub modified: Timestamp,
+}
+
 /// An article that an answer shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShownArticle {
@@ -117,6 +128,14 @@ pub struct ShownArticle {
     pub version: Version,
     /// The account whose name is shown as the byline.
     pub named: Option<UserId>,
+}
+
+impl ShownArticle {
+    /// Returns the article of a correction. Corrections are read from the events, so they are never behind a
+    /// version.
+    pub fn of_correction(corrected: &ArticleCorrection) -> Self {
+        Self { id: corrected.id, version: Version::new(u32::MAX), named: None }
+    }
 }
 
 impl From<&Article> for ShownArticle {

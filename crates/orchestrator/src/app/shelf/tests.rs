@@ -18,6 +18,7 @@ fn list(link: Option<String>) -> RenderedAnswer {
         link,
         total: Some(0),
         article: None,
+        feed: None,
         shown: Vec::new(),
         lists: vec![Section::Sports],
         keep: true,
