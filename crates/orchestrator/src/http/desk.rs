@@ -84,7 +84,7 @@ impl From<DeskPage> for DeskView {
 }
 
 /// Returns the work that waits for the caller: what to review, what was returned, and what is scheduled.
-#[utoipa::path(get, path = "/desk", tag = "news", responses(
+#[utoipa::path(get, path = "/desk", tag = "news", security(("bearer" = [])), responses(
     (status = 200, description = "The work in all sections in which the caller works. `partial` is true if one of them is unavailable.", body = DeskView),
     (status = 304, description = "The client already has this answer."),
     (status = 401, description = "`unauthenticated`, `invalid_token`"),
