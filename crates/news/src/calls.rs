@@ -2,6 +2,7 @@
 
 mod commands;
 mod corrections;
+mod desk;
 mod lists;
 mod past;
 
@@ -90,6 +91,7 @@ impl CallHandler for Calls {
             "GetVersion" => self.version(call).await,
             "DiffVersions" => self.compare(call).await,
             "ListCorrections" => self.corrections(call).await,
+            "GetDesk" => self.desk(call).await,
             _ => Err(unreadable("there is no such method").into()),
         }
     }

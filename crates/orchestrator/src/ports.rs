@@ -9,7 +9,7 @@ use kernel::{ArticleId, Class, Expected, Fault, Kind, Refusal, Section, Timestam
 
 use crate::domain::{
     Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, Reading,
-    SectionList, SectionPositions, State, Taste,
+    SectionDesk, SectionList, SectionPositions, State, Taste,
 };
 
 pub use proto::news::v1::command_request::Action;
@@ -121,6 +121,10 @@ pub trait NewsSections: Send + Sync {
         slice: &ListSlice,
         token: Option<&str>,
     ) -> Result<SectionPositions, SectionError>;
+
+    /// Returns the work of the section for one of its staff, at most 20 articles in each group, without their
+    /// texts. Other callers are refused.
+    async fn desk(&self, section: Section, token: Option<&str>) -> Result<SectionDesk, SectionError>;
 
     /// Sends a command. All commands take this way: the section decides what they mean and who is allowed to
     /// send them.

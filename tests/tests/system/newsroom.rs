@@ -10,7 +10,8 @@ use testkit::{Response, wait_until};
 scenarios! {
     on both shapes:
         an_article_is_written_reviewed_scheduled_corrected_and_retracted_by_different_people,
-        a_retracted_article_leaves_lists_home_and_corrections;
+        a_retracted_article_leaves_lists_home_and_corrections,
+        the_desk_and_the_lists_of_work_show_the_staff_what_waits_for_them;
     on the fleet, because "one process has no replicas":
         twenty_articles_that_are_due_at_once_appear_once_although_a_replica_is_killed;
 }
@@ -139,6 +140,55 @@ async fn a_retracted_article_leaves_lists_home_and_corrections(shape: Shape) {
     }
     let staff = world.client().get("/news/v1/sports?state=retracted").token(&admin.token).send().await;
     assert_eq!(staff.expect_status(200).json()["news"][0]["retraction"]["reason"], "Invented.");
+}
+
+fn titles(articles: &Value) -> Vec<String> {
+    articles.as_array().expect("articles").iter().map(|article| text_of(&article["title"])).collect()
+}
+
+/// Returns the titles of a list or a group as soon as they are these: a view follows its events.
+async fn shows(world: &World, route: &str, pointer: &str, expected: &[&str], who: &Account) -> Value {
+    wait_until("the staff see what waits for them", PATIENCE, || async {
+        let answer = world.client().get(&format!("/news/v1{route}")).token(&who.token).send().await;
+        let answer = answer.expect_status(200).json();
+        (titles(answer.pointer(pointer).expect("articles")) == expected).then_some(answer)
+    })
+    .await
+}
+
+async fn the_desk_and_the_lists_of_work_show_the_staff_what_waits_for_them(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    let author = world.staff("ada", "author", &admin).await;
+    let editor = world.staff("eve", "editor", &admin).await;
+    let mut paths = Vec::new();
+    for (section, title) in [("sports", "The match"), ("politics", "The vote"), ("famous", "The film")] {
+        let draft = world.draft(section, title, &[], &author).await;
+        let path = format!("/news/v1/{section}/{}", text_of(&draft["id"]));
+        command(&world, &path, "submit", 1, json!({}), &author).await.expect_status(200);
+        paths.push(path);
+    }
+    let all = ["The match", "The vote", "The film"];
+    shows(&world, "/desk", "/to_review/news", &all, &editor).await;
+    shows(&world, "/all?state=in_review&order=waiting", "/news", &all, &editor).await;
+    shows(&world, "/all?state=in_review&order=waiting&mine=true", "/news", &all, &author).await;
+    shows(&world, "/all?state=in_review&order=waiting&mine=true", "/news", &[], &editor).await;
+    let at = SystemClock.now().plus(Duration::from_secs(3_600)).to_string();
+    command(&world, &paths[0], "approve", 2, json!({}), &editor).await.expect_status(200);
+    command(&world, &paths[0], "schedule", 3, json!({"at": at}), &editor).await.expect_status(200);
+    command(&world, &paths[1], "return", 2, json!({"note": "Who?"}), &editor).await.expect_status(200);
+    shows(&world, "/desk", "/to_review/news", &["The film"], &editor).await;
+    shows(&world, "/desk", "/scheduled/news", &["The match"], &editor).await;
+    let desk = shows(&world, "/desk", "/returned/news", &["The vote"], &author).await;
+    assert_eq!(desk["returned"]["news"][0]["review_note"], "Who?");
+    assert_eq!((&desk["to_review"]["total"], &desk["partial"]), (&json!(0), &json!(false)));
+    let counts = |section: usize| desk["sections"][section]["states"].clone();
+    assert_eq!((&counts(0)["in_review"], &counts(1)["draft"]), (&json!(1), &json!(1)));
+    let anonymous = world.client().get("/news/v1/desk").send().await;
+    anonymous.expect_problem(401, "unauthenticated");
+    let reader = world.reader("rita").await;
+    let reader = world.client().get("/news/v1/desk").token(&reader.token).send().await;
+    reader.expect_problem(403, "role_required");
 }
 
 #[expect(clippy::print_stdout, reason = "the measured delay is for people who run the test")]

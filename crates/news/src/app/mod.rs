@@ -3,6 +3,7 @@
 mod command;
 mod corrections;
 mod create;
+mod desk;
 mod erase;
 mod error;
 mod get;
@@ -26,6 +27,7 @@ use crate::ports::{ChangeWithMessage, EventStore, NewsView};
 
 pub use command::{Command, Target};
 pub use create::NewArticle;
+pub use desk::Desk;
 pub use error::NewsError;
 pub use list::Texts;
 pub use once::Done;

@@ -22,7 +22,7 @@ pub use chain::verify_chain;
 pub use chain::{BrokenChain, ChainLink, ChainVerifier, GENESIS, chain_hash};
 pub use corrections::{ArticleCorrection, CorrectionFilter, CorrectionPart, CorrectionPosition};
 pub use diff::{DiffOp, DiffPart, diff};
-pub use list::{Filter, Order, Part, Position, Start, in_order_of, placed_at};
+pub use list::{Filter, Order, Part, Position, Start, due_at, in_order_of, placed_at};
 pub use past::{HistoryBuilder, HistoryEntry, HistoryPage};
 pub use rules::{AccessDenied, Newsroom, Past, allowed, may_change, may_create, may_look_back, may_see};
 pub use slug::Slug;

@@ -4,6 +4,7 @@
 mod calls;
 mod crash;
 mod defects;
+mod desk;
 #[path = "../../src/store/contract/engines.rs"]
 mod engines;
 mod erasure;

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::retry::{is_well, may_pass};
 use super::{codec, past};
 use crate::domain::{
-    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, SectionList,
-    SectionPositions, State,
+    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, SectionDesk,
+    SectionList, SectionPositions, State,
 };
 use crate::ports::{Command, Done, NewsSections, SectionError, Which};
 
@@ -270,6 +270,12 @@ impl NewsSections for BusSections {
         let request = messages::ListArticlesRequest { keys_only: true, ..codec::slice(slice) };
         let reply = self.read(&self.reads, Cost::Usual, section, "ListArticles", &request, token).await?;
         readable(section, codec::positions_of(reply))
+    }
+
+    async fn desk(&self, section: Section, token: Option<&str>) -> Result<SectionDesk, SectionError> {
+        let request = messages::GetDeskRequest {};
+        let reply = self.read(&self.reads, Cost::Usual, section, "GetDesk", &request, token).await?;
+        readable(section, codec::desk_of(reply))
     }
 
     async fn command(&self, section: Section, command: Command) -> Result<Done, SectionError> {

@@ -5,6 +5,7 @@ mod bodies;
 mod caching;
 mod commands;
 mod corrections;
+mod desk;
 #[cfg(test)]
 mod fuzz;
 mod history;
@@ -45,6 +46,7 @@ pub struct News {
 pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
     let api = Api::new(NAME, &Matrix::parse(ACCESS)?, verifier)
         .routes(routes!(home::home))
+        .routes(routes!(desk::get_desk))
         .routes(routes!(lists::list_all))
         .routes(routes!(lists::page_of_all))
         .routes(routes!(lists::page_of_section))

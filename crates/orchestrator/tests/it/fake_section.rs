@@ -15,7 +15,7 @@ use proto::news::v1::*;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::fake_section_lists::{list, pick};
+use crate::fake_section_lists::{desk, list, pick};
 
 /// The behaviour of a fake section.
 #[derive(Default)]
@@ -178,6 +178,7 @@ impl FakeSection {
                 };
                 reply(found)
             }
+            "GetDesk" => desk(&inner.articles).encode_to_vec(),
             "ListCorrections" => list_corrections(&inner.articles, &read(body)).encode_to_vec(),
             "DiffVersions" => {
                 let request = read::<DiffVersionsRequest>(body);

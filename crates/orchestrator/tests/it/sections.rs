@@ -65,6 +65,7 @@ macro_rules! every_case {
                 texts_arrive_up_to_the_bound_of_a_page_and_sizes_without_texts,
                 a_list_is_a_slice_of_the_matching_articles_with_their_total,
                 positions_are_those_of_the_same_slice,
+                the_work_of_a_section_arrives_in_its_groups,
                 a_history_has_the_versions_before_one_newest_first,
                 an_article_arrives_as_it_was_at_a_version_or_at_a_moment,
                 a_comparison_has_the_words_of_two_versions,

@@ -166,6 +166,24 @@ pub async fn positions_are_those_of_the_same_slice(fixture: Fixture) {
     assert_eq!(found.positions, [Position { at: Timestamp::from_millis(2000), id: ids[4] }]);
 }
 
+pub async fn the_work_of_a_section_arrives_in_its_groups(fixture: Fixture) {
+    let waiting = |number, second: i64| messages::Article {
+        state_since_ms: Some(second * 1_000),
+        ..article(SPORTS, number, 0, "in_review")
+    };
+    let section = fixture.section(SPORTS);
+    let (late, early) = (section.put(waiting(1, 20)), section.put(waiting(2, 10)));
+    let due =
+        section.put(messages::Article { scheduled_at_ms: Some(3_000), ..article(SPORTS, 3, 0, "scheduled") });
+    let desk = fixture.port.desk(SPORTS, Some("a.b.c")).await.expect("the work");
+    assert_eq!(section.calls()[0].token.as_deref(), Some("a.b.c"));
+    let counts: Vec<_> = desk.counts.iter().map(|each| (each.state.as_str(), each.articles)).collect();
+    assert_eq!(counts, [("draft", 0), ("in_review", 2), ("scheduled", 1), ("published", 0)]);
+    assert_eq!((ids_of(&desk.to_review.articles), desk.to_review.total), (vec![early, late], 2));
+    assert_eq!(desk.to_review.articles[0].state_since, Timestamp::from_millis(10_000));
+    assert_eq!((ids_of(&desk.scheduled.articles), desk.returned.total), (vec![due], 0));
+}
+
 pub async fn a_history_has_the_versions_before_one_newest_first(fixture: Fixture) {
     let id = fixture.section(SPORTS).add_published(1, 10);
     let numbers = |history: &History| -> Vec<u32> {
