@@ -16,7 +16,7 @@ pub use corrections::{
     ArticleCorrection, CorrectionCursor, CorrectionFilter, CorrectionPosition, CorrectionSlice,
 };
 pub use cursor::{Cursor, Direction, InvalidCursor, ListFingerprint};
-pub use desk::{Desk, DeskGroup, MAX_GROUP, SectionDesk, StateCount};
+pub use desk::{Desk, DeskGroup, SectionDesk, StateCount};
 pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggestion, Taste, for_you};
 pub use list::{Filter, ListSlice, Order, Position, Scope, Start};
 pub use merge::{ArticleBatch, Merged, SectionList, SectionPositions, merge, widen};

@@ -30,7 +30,7 @@ fn titles(group: &Value) -> Vec<&str> {
 async fn service() -> TestService {
     let mut config = config();
     // No section is missing on a slow machine.
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     TestService::with(config, |bus| bus).await
 }
 

@@ -9,7 +9,7 @@ use crate::service::{Answer, TestService, config, token, user_of};
 /// Returns a service whose sections may take so long that none is missing on a slow machine.
 async fn patient() -> TestService {
     let mut config = config();
-    config.desks.section_deadline_ms = 60_000;
+    config.sections.section_deadline_ms = 60_000;
     TestService::with(config, |bus| bus).await
 }
 
