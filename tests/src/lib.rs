@@ -6,6 +6,7 @@ mod fleet;
 pub mod gateway;
 pub mod memory;
 mod plan;
+mod proof;
 mod seed;
 mod stores;
 mod turn;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 pub use engines::Engine;
 pub use fleet::{Fleet, SERVICES};
+pub use proof::verify_proof;
 pub use seed::Seeded;
 pub use world::{
     ADMIN, Account, PASSWORD, Shape, UNTHROTTLED, World, forget_store, login, register, text_of, try_register,

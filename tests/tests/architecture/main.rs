@@ -8,6 +8,7 @@ mod circles;
 mod english;
 mod layers;
 mod modules;
+mod proof;
 mod rooms;
 mod routes;
 mod sources;
