@@ -28,9 +28,9 @@ pub use config::{Config, NewsroomConfig, ReadsConfig};
 pub use consumers::{Erasure, Projection};
 pub use domain::{
     AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, CorrectionInput, CorrectionKind,
-    DiffOp, DiffPart, Event, Filter, HistoryEntry, HistoryPage, IllegalTransition, NewDraft, Newsroom, Order,
-    Part, Position, Retraction, Slug, Standing, Start, State, Story, StoryInput, StoryPatch, Transition,
-    UnknownName,
+    DiffOp, DiffPart, Event, Filter, GENESIS, HistoryEntry, HistoryPage, IllegalTransition, NewDraft,
+    Newsroom, Order, Part, Position, Proof, ProofLink, ProofPart, Retraction, Slug, Standing, Start, State,
+    Story, StoryInput, StoryPatch, Transition, UnknownName, chain_hash,
 };
 pub use ports::{CommandKey, Listing, Positions, Sizes, StateCounts};
 pub use store::{BylineColumns, RecordError, read_event, write_event};

@@ -11,6 +11,7 @@ mod list;
 mod once;
 mod past;
 mod project;
+mod proof;
 mod replay;
 mod schedule;
 mod verify;

@@ -89,7 +89,11 @@ impl App {
     }
 
     /// Returns the newest version of an article, and which versions the caller may see.
-    async fn look_back(&self, who: Option<&Identity>, id: ArticleId) -> Result<(Article, Past), NewsError> {
+    pub(super) async fn look_back(
+        &self,
+        who: Option<&Identity>,
+        id: ArticleId,
+    ) -> Result<(Article, Past), NewsError> {
         let now = self.events.latest(id).await?.ok_or(AccessDenied::NotThere)?;
         let past = may_look_back(who, &now)?;
         Ok((now, past))

@@ -134,7 +134,8 @@ fn changes(chance: &mut StdRng, number: u128, known: &[Article]) -> Vec<ChangeWi
     if chance.random_bool(0.3) {
         changes.push(step(chance, &changes[0].article));
     }
-    changes.into_iter().map(with_message).collect()
+    let mut with_nonce = |change| Change { nonce: Some(Uuid::from_u128(chance.random())), ..change };
+    changes.into_iter().map(|change| with_message(with_nonce(change))).collect()
 }
 
 fn said(outcome: Result<(), AppendError>) -> String {

@@ -16,5 +16,6 @@ mod lists;
 mod model;
 mod newsroom;
 mod people;
+mod proof;
 mod replay;
 mod world;

@@ -9,6 +9,7 @@ mod home;
 mod list;
 mod merge;
 mod past;
+mod proof;
 mod reading;
 
 pub use article::{Article, Correction, Retraction, State};
@@ -21,4 +22,5 @@ pub use home::{FrontPage, MAX_BLOCK, MAX_FOR_YOU, MAX_TOP, SectionBlock, Suggest
 pub use list::{Filter, ListSlice, Order, Position, Scope, Start};
 pub use merge::{ArticleBatch, Merged, SectionList, SectionPositions, merge, widen};
 pub use past::{DiffOp, DiffPart, History, HistoryEntry};
+pub use proof::{Proof, ProofLink, ProofSlice};
 pub use reading::Reading;

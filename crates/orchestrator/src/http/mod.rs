@@ -13,6 +13,7 @@ mod home;
 mod list_query;
 mod lists;
 mod newsroom;
+mod proof;
 mod views;
 
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
         .routes(routes!(history::get_history))
         .routes(routes!(history::get_version))
         .routes(routes!(history::get_diff))
+        .routes(routes!(proof::get_proof))
         .routes(routes!(corrections::get_corrections))
         .routes(routes!(corrections::list_corrections));
     Ok(newsroom::routes(commands::routes(api)).build(news))

@@ -20,6 +20,7 @@ mod home;
 mod list_bytes;
 mod lists;
 mod newsroom;
+mod proof;
 mod readings;
 mod reads;
 mod sections;

@@ -2,8 +2,8 @@
 
 use kernel::{ArticleId, Kind, Refusal, Timestamp, UserId, Version};
 use orchestrator::{
-    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, SectionError, Start, State,
-    Which,
+    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, ProofLink, ProofSlice,
+    SectionError, Start, State, Which,
 };
 use proto::news::v1 as messages;
 
@@ -240,4 +240,19 @@ fn five_and_a_draft(section: &FakeSection) -> Vec<ArticleId> {
     let ids = (1..=5u32).map(|n| section.add_published(n, i64::from(n))).collect();
     section.put(article(SPORTS, 6, 0, "draft"));
     ids
+}
+
+pub async fn a_proof_has_the_links_after_a_version(fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
+    let slice = ProofSlice { after: Some(Version::new(4)), limit: 2, records: true };
+    let page = fixture.port.proof(SPORTS, id, slice, Some("a.b.c")).await.expect("a proof");
+    assert_eq!(fixture.section(SPORTS).calls()[0].token.as_deref(), Some("a.b.c"));
+    assert_eq!((page.links.len(), page.next), (2, Some(Version::new(6))));
+    let digits = |version: u32| Some(format!("{version:064x}"));
+    let record = Some("{\"version\":5}".to_owned());
+    let expected = ProofLink { version: Version::new(5), hash: digits(5), previous: digits(4), record };
+    assert_eq!(page.links[0], expected);
+    let last = ProofSlice { after: page.next, records: false, ..slice };
+    let last = fixture.port.proof(SPORTS, id, last, None).await.expect("a proof");
+    assert_eq!((last.links.len(), last.next, last.links[0].record.as_ref()), (1, None, None));
 }
