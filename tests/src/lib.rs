@@ -7,6 +7,7 @@ pub mod gateway;
 mod instance;
 pub mod memory;
 mod plan;
+mod proof;
 mod seed;
 mod stores;
 mod turn;
@@ -19,6 +20,7 @@ pub use engines::Engine;
 pub use fleet::Fleet;
 pub use instance::SERVICES;
 pub use plan::ADMIN;
+pub use proof::verify_proof;
 pub use seed::Seeded;
 pub use world::{
     Account, PASSWORD, Shape, UNTHROTTLED, World, forget_store, login, register, text_of, try_register,

@@ -80,7 +80,7 @@ fn dependencies() -> (Vec<Step>, Vec<&'static str>) {
     }
     let deny = ["deny", "--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
     let mut steps = vec![Step { name: "dependencies", command: cargo(&deny) }];
-    // A step of its own: if the database can't be reached, that is no fault of the dependencies.
+    // A step of its own: if the database can't be reached, that is not a fault of the dependencies.
     if !succeeds(&mut cargo(&["deny", "fetch", "db"])) {
         let unchecked = "known vulnerabilities of the dependencies: the advisory database of RustSec can't be \
                          reached (`cargo deny fetch db` says why)";

@@ -2,6 +2,7 @@
 
 mod commands;
 mod corrections;
+mod desk;
 mod lists;
 mod past;
 
@@ -89,7 +90,9 @@ impl CallHandler for Calls {
             "GetHistory" => self.history(call).await,
             "GetVersion" => self.version(call).await,
             "DiffVersions" => self.compare(call).await,
+            "GetProof" => self.proof(call).await,
             "ListCorrections" => self.corrections(call).await,
+            "GetDesk" => self.desk(call).await,
             _ => Err(unreadable("there is no such method").into()),
         }
     }

@@ -20,19 +20,19 @@ use chassis::{Closer, Dependency, Erasable, Service, Surroundings, Verifier};
 use kernel::Section;
 
 pub use app::{
-    App, AuditReport, ChainError, ChainReport, Command, Done, History, NewArticle, NewsError, ReplayReport,
-    Target, Texts, Which,
+    App, AuditReport, ChainError, ChainReport, Command, Desk, Done, History, NewArticle, NewsError,
+    ReplayReport, Target, Texts, Which,
 };
 pub use codec::{CodecError, article_of_event, decode, event_message, make_receipts};
 pub use config::{Config, NewsroomConfig, ReadsConfig};
 pub use consumers::{Erasure, Projection};
 pub use domain::{
     AccessDenied, Action, Article, BrokenChain, Byline, Change, Correction, CorrectionInput, CorrectionKind,
-    DiffOp, DiffPart, Event, Filter, HistoryEntry, HistoryPage, IllegalTransition, NewDraft, Newsroom, Order,
-    Part, Position, Retraction, Slug, Standing, Start, State, Story, StoryInput, StoryPatch, Transition,
-    UnknownName,
+    DiffOp, DiffPart, Event, Filter, GENESIS, HistoryEntry, HistoryPage, IllegalTransition, NewDraft,
+    Newsroom, Order, Part, Position, Proof, ProofLink, ProofPart, Retraction, Slug, Standing, Start, State,
+    Story, StoryInput, StoryPatch, Transition, UnknownName, chain_hash,
 };
-pub use ports::{CommandKey, Listing, Positions, Sizes};
+pub use ports::{CommandKey, Listing, Positions, Sizes, StateCounts};
 pub use store::{BylineColumns, RecordError, read_event, write_event};
 
 /// Runs a section: the `main` of its binary.

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::{
     Article, ArticleCorrection, ChainLink, Change, CorrectionPart, Filter, HistoryPage, Part, Position,
-    VisibleVersions,
+    State, VisibleVersions,
 };
 
 /// A change of an article with the message that announces it to other services.
@@ -223,7 +223,7 @@ impl Fault for AppendError {
 }
 
 /// A part of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The articles in the order of the request. If the content was not requested, it is empty and means
     /// nothing.
@@ -234,6 +234,9 @@ pub struct Listing {
 
 /// The lengths of texts in bytes.
 pub type Sizes = HashMap<ArticleId, u64>;
+
+/// The number of articles in each state, in the order of [`State::ALL`].
+pub type StateCounts = Vec<(State, u64)>;
 
 /// The positions of a part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -285,7 +288,7 @@ pub trait NewsView: Send + Sync + 'static {
     ///   states
     /// * `pages_of_a_list_are_slices_of_one_order`
     /// * `a_list_contains_the_articles_that_pass_its_filter`: by label in any spelling, by byline in NFC, by
-    ///   author, time and state, and by several of them
+    ///   author, time, state and return, and by several of them
     /// * `the_parts_before_and_after_a_position_are_the_whole_list`: in each order, even if articles are of
     ///   the same moment
     /// * `a_walk_by_positions_neither_skips_nor_repeats_while_articles_come`: articles that come before the
@@ -298,6 +301,11 @@ pub trait NewsView: Send + Sync + 'static {
     ///
     /// * `the_positions_of_a_part_are_those_of_its_articles`
     async fn positions(&self, part: &Part) -> Result<Positions, StoreFailure>;
+
+    /// Returns the number of articles in each state: of one author, or of all.
+    ///
+    /// * `articles_are_counted_in_each_state_for_one_author_or_for_all`
+    async fn count_states(&self, author: Option<UserId>) -> Result<StateCounts, StoreFailure>;
 
     /// Removes a person's name from all bylines, past and future.
     ///

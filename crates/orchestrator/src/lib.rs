@@ -24,7 +24,8 @@ pub use config::{
     CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
 };
 pub use domain::{
-    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, Reading, Start, State,
+    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, ProofLink, ProofSlice,
+    Reading, Start, State,
 };
 pub use http::ACCESS;
 pub use ports::{Action, Command, Done, NewsSections, ReadingSink, SectionError, Tastes, TastesError, Which};

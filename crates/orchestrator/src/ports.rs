@@ -8,8 +8,8 @@ use chassis::http::AccessToken;
 use kernel::{ArticleId, Class, Expected, Fault, Kind, Refusal, Section, Timestamp, UserId, Version};
 
 use crate::domain::{
-    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, Reading,
-    SectionList, SectionPositions, State, Taste,
+    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, Proof,
+    ProofSlice, Reading, SectionDesk, SectionList, SectionPositions, State, Taste,
 };
 
 pub use proto::news::v1::command_request::Action;
@@ -65,7 +65,8 @@ pub enum Which {
 /// * A command waits for a section that has no process, for up to half of the time that is left.
 /// * A section that keeps failing is not called for a while; the others are.
 /// * Answers that were abandoned count as failures of their section.
-/// * A costly question (texts of many articles, a comparison) never counts as a failure of its section.
+/// * A costly question (texts of many articles, a comparison, a proof) never counts as a failure of its
+///   section.
 /// * A section that can't write can still be read.
 /// * An answer that can't be read is a failure of the section.
 #[async_trait]
@@ -122,6 +123,10 @@ pub trait NewsSections: Send + Sync {
         token: Option<&str>,
     ) -> Result<SectionPositions, SectionError>;
 
+    /// Returns the work of the section for one of its staff, at most 20 articles in each group, without their
+    /// texts. Other callers are refused.
+    async fn desk(&self, section: Section, token: Option<&str>) -> Result<SectionDesk, SectionError>;
+
     /// Sends a command. All commands take this way: the section decides what they mean and who is allowed to
     /// send them.
     async fn command(&self, section: Section, command: Command) -> Result<Done, SectionError>;
@@ -153,6 +158,16 @@ pub trait NewsSections: Send + Sync {
         section: Section,
         slice: &CorrectionSlice,
     ) -> Result<Vec<ArticleCorrection>, SectionError>;
+
+    /// Returns a page of the hash chain of an article, the first version first. With records the page ends at
+    /// 2 MiB of them.
+    async fn proof(
+        &self,
+        section: Section,
+        id: ArticleId,
+        slice: ProofSlice,
+        token: Option<&str>,
+    ) -> Result<Proof, SectionError>;
 
     /// Returns the words in which two versions differ.
     async fn diff(

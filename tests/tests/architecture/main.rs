@@ -9,6 +9,7 @@ mod dependencies;
 mod english;
 mod layers;
 mod modules;
+mod proof;
 mod rooms;
 mod routes;
 mod sources;

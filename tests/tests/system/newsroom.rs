@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use kernel::{Clock, SystemClock, Timestamp};
 use serde_json::{Value, json};
-use system_tests::{Account, Shape, World, scenarios, text_of};
+use system_tests::{Account, Shape, World, scenarios, text_of, verify_proof};
 use testkit::{Response, wait_until};
 
 scenarios! {
     on both shapes:
         an_article_is_written_reviewed_scheduled_corrected_and_retracted_by_different_people,
-        a_retracted_article_leaves_lists_home_and_corrections;
+        a_retracted_article_leaves_lists_home_and_corrections,
+        the_desk_and_the_lists_of_work_show_the_staff_what_waits_for_them,
+        anyone_verifies_a_published_history_with_the_script_of_the_documentation;
     on the fleet, because "one process has no replicas":
         twenty_articles_that_are_due_at_once_appear_once_although_a_replica_is_killed;
 }
@@ -90,7 +92,8 @@ async fn correct_and_retract(world: &World, path: &str, editor: &Account) {
 
     let reason = json!({"reason": "It was invented."});
     command(world, path, "retract", 8, reason, editor).await.expect_status(200);
-    for route in ["", "?version=7", "/versions/7", "/history", "/diff?from=7&to=8", "/corrections"] {
+    for route in ["", "?version=7", "/versions/7", "/history", "/diff?from=7&to=8", "/corrections", "/proof"]
+    {
         let gone = wait_until("the article is retracted", PATIENCE, || async {
             let answer = world.client().get(&format!("{path}{route}")).send().await;
             (answer.status == 410).then_some(answer)
@@ -139,6 +142,108 @@ async fn a_retracted_article_leaves_lists_home_and_corrections(shape: Shape) {
     }
     let staff = world.client().get("/news/v1/sports?state=retracted").token(&admin.token).send().await;
     assert_eq!(staff.expect_status(200).json()["news"][0]["retraction"]["reason"], "Invented.");
+}
+
+fn titles(articles: &Value) -> Vec<String> {
+    articles.as_array().expect("articles").iter().map(|article| text_of(&article["title"])).collect()
+}
+
+/// Returns the titles of a list or a group as soon as they are these: a view follows its events.
+async fn shows(world: &World, route: &str, pointer: &str, expected: &[&str], who: &Account) -> Value {
+    wait_until("the staff see what waits for them", PATIENCE, || async {
+        let answer = world.client().get(&format!("/news/v1{route}")).token(&who.token).send().await;
+        let answer = answer.expect_status(200).json();
+        (titles(answer.pointer(pointer).expect("articles")) == expected).then_some(answer)
+    })
+    .await
+}
+
+async fn the_desk_and_the_lists_of_work_show_the_staff_what_waits_for_them(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    let author = world.staff("ada", "author", &admin).await;
+    let editor = world.staff("eve", "editor", &admin).await;
+    let mut paths = Vec::new();
+    for (section, title) in [("sports", "The match"), ("politics", "The vote"), ("famous", "The film")] {
+        let draft = world.draft(section, title, &[], &author).await;
+        let path = format!("/news/v1/{section}/{}", text_of(&draft["id"]));
+        command(&world, &path, "submit", 1, json!({}), &author).await.expect_status(200);
+        paths.push(path);
+    }
+    let all = ["The match", "The vote", "The film"];
+    shows(&world, "/desk", "/to_review/news", &all, &editor).await;
+    shows(&world, "/all?state=in_review&order=waiting", "/news", &all, &editor).await;
+    shows(&world, "/all?state=in_review&order=waiting&mine=true", "/news", &all, &author).await;
+    shows(&world, "/all?state=in_review&order=waiting&mine=true", "/news", &[], &editor).await;
+    let at = SystemClock.now().plus(Duration::from_secs(3_600)).to_string();
+    command(&world, &paths[0], "approve", 2, json!({}), &editor).await.expect_status(200);
+    command(&world, &paths[0], "schedule", 3, json!({"at": at}), &editor).await.expect_status(200);
+    command(&world, &paths[1], "return", 2, json!({"note": "Who?"}), &editor).await.expect_status(200);
+    shows(&world, "/desk", "/to_review/news", &["The film"], &editor).await;
+    shows(&world, "/desk", "/scheduled/news", &["The match"], &editor).await;
+    let desk = shows(&world, "/desk", "/returned/news", &["The vote"], &author).await;
+    assert_eq!(desk["returned"]["news"][0]["review_note"], "Who?");
+    assert_eq!((&desk["to_review"]["total"], &desk["partial"]), (&json!(0), &json!(false)));
+    let counts = |section: usize| desk["sections"][section]["states"].clone();
+    assert_eq!((&counts(0)["in_review"], &counts(1)["draft"]), (&json!(1), &json!(1)));
+    let anonymous = world.client().get("/news/v1/desk").send().await;
+    anonymous.expect_problem(401, "unauthenticated");
+    let reader = world.reader("rita").await;
+    let reader = world.client().get("/news/v1/desk").token(&reader.token).send().await;
+    reader.expect_problem(403, "role_required");
+}
+
+/// Returns all pages of the proof of an article that a caller gets.
+async fn proof(world: &World, path: &str, who: Option<&Account>) -> Vec<Value> {
+    let mut pages: Vec<Value> = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let request = world.client().get(&format!("{path}/proof?include=record&limit=3{cursor}"));
+        let request = who.iter().fold(request, |request, account| request.token(&account.token));
+        pages.push(request.send().await.expect_status(200).json());
+        let Value::String(next) = &pages[pages.len() - 1]["page"]["next_cursor"] else { return pages };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+async fn anyone_verifies_a_published_history_with_the_script_of_the_documentation(shape: Shape) {
+    let world = World::new(shape).await;
+    let admin = world.admin().await;
+    let author = world.staff("ada", "author", &admin).await;
+    let editor = world.staff("eve", "editor", &admin).await;
+    let draft = world.draft("politics", "The vote", &[], &author).await;
+    let path = format!("/news/v1/politics/{}", text_of(&draft["id"]));
+    let correction =
+        json!({"kind": "note", "text": "It was Tuesday.", "patch": {"title": "The vote, corrected"}});
+    for (version, name, body, by) in [
+        (1, "submit", json!({}), &author),
+        (2, "return", json!({"note": "Who voted?"}), &editor),
+        (3, "submit", json!({}), &author),
+        (4, "approve", json!({}), &editor),
+        (5, "publish", json!({}), &editor),
+        (6, "correct", correction, &editor),
+    ] {
+        command(&world, &path, name, version, body, by).await.expect_status(200);
+    }
+    let pages = proof(&world, &path, None).await;
+    let said = "7 versions form a chain, and 2 records are what was hashed";
+    assert_eq!((verify_proof(&pages), pages.len()), (Ok(said.to_owned()), 3));
+    assert!(!format!("{pages:?}").contains("Who voted?"), "the note is for staff");
+    // The record has what readers read.
+    let link = &pages[2]["proof"][0];
+    let record: Value = serde_json::from_str(&text_of(&link["record"])).expect("JSON");
+    let read = world.client().get(&format!("{path}/versions/7")).send().await.expect_status(200).json();
+    for field in ["id", "version", "title", "content", "corrections", "published_at"] {
+        assert_eq!(record["article"][field], read["news"][field], "{field}");
+    }
+    let mut forged = pages.clone();
+    forged[2]["proof"][0]["record"] = text_of(&link["record"]).replacen("Tuesday", "Monday", 1).into();
+    assert_eq!(verify_proof(&forged), Err("the record of version 7 is not what was hashed".to_owned()));
+    // Staff see every record, also the note in it.
+    let pages = proof(&world, &path, Some(&author)).await;
+    let said = "7 versions form a chain, and 7 records are what was hashed";
+    assert_eq!(verify_proof(&pages), Ok(said.to_owned()));
+    assert!(format!("{pages:?}").contains("Who voted?"));
 }
 
 #[expect(clippy::print_stdout, reason = "the measured delay is for people who run the test")]

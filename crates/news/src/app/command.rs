@@ -2,6 +2,7 @@
 
 use chassis::Context;
 use kernel::{ArticleId, Expected, Identity, MessageId};
+use uuid::Uuid;
 
 use super::{App, Done, NewArticle, NewsError, newest};
 use crate::codec;
@@ -101,10 +102,11 @@ impl App {
         }
     }
 
-    /// Joins changes with the messages that announce them.
+    /// Joins changes with the messages that announce them, and gives each its nonce.
     pub(super) fn with_messages(&self, changes: Vec<Change>) -> Vec<ChangeWithMessage> {
         let trace = Context::current().trace;
         let with_message = |change: Change| {
+            let change = Change { nonce: Some(Uuid::new_v4()), ..change };
             let message = codec::event_message(&change, MessageId::new(self.ids.next()), trace);
             ChangeWithMessage { change, message }
         };

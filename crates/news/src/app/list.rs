@@ -21,7 +21,7 @@ impl App {
         check_reach(&part, MAX_REACH)?;
         match self.visible(who, part.filter) {
             Some(filter) => Ok(self.view.list(&Part { filter, ..part }).await?),
-            None => Ok(Listing { articles: Vec::new(), total: 0 }),
+            None => Ok(Listing::default()),
         }
     }
 

@@ -3,6 +3,7 @@
 mod command;
 mod corrections;
 mod create;
+mod desk;
 mod erase;
 mod error;
 mod get;
@@ -10,6 +11,7 @@ mod list;
 mod once;
 mod past;
 mod project;
+mod proof;
 mod replay;
 mod schedule;
 mod verify;
@@ -26,6 +28,7 @@ use crate::ports::{ChangeWithMessage, EventStore, NewsView};
 
 pub use command::{Command, Target};
 pub use create::NewArticle;
+pub use desk::Desk;
 pub use error::NewsError;
 pub use list::Texts;
 pub use once::Done;

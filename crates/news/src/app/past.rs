@@ -89,7 +89,7 @@ impl App {
     }
 
     /// Returns the newest version of an article, and which versions the caller may see.
-    async fn look_back(
+    pub(super) async fn look_back(
         &self,
         who: Option<&Identity>,
         id: ArticleId,

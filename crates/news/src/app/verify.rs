@@ -5,7 +5,7 @@ use super::App;
 use crate::domain::{BrokenChain, ChainVerifier};
 
 /// The most records in memory at a time.
-const RECORDS: u32 = 20;
+pub(super) const RECORDS: u32 = 20;
 /// The most ids in memory at a time.
 const IDS: u32 = 500;
 
@@ -52,7 +52,7 @@ impl App {
             after = Some(last.version);
             for link in &links {
                 verifier.next(link)?;
-                if link.of != Some((id, link.version)) {
+                if link.head.is_none_or(|head| (head.id, head.version) != (id, link.version)) {
                     return Err(BrokenChain::Tampered { version: link.version }.into());
                 }
             }

@@ -17,6 +17,7 @@ pub(super) fn part(request: messages::ListArticlesRequest) -> Result<Part, Refus
         messages::ListOrder::Newest => Order::Newest,
         messages::ListOrder::Oldest => Order::Oldest,
         messages::ListOrder::Updated => Order::Updated,
+        messages::ListOrder::Waiting => Order::Waiting,
     };
     let start = match (request.after, request.before) {
         (None, None) => Start::Offset(request.offset),
@@ -32,6 +33,7 @@ pub(super) fn part(request: messages::ListArticlesRequest) -> Result<Part, Refus
         from: request.from_ms.map(Timestamp::from_millis),
         to: request.to_ms.map(Timestamp::from_millis),
         states: states(&request.states)?,
+        ..Filter::default()
     };
     Ok(Part { filter, order, start, limit: request.limit })
 }

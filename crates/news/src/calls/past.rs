@@ -9,7 +9,7 @@ use proto::news::v1 as messages;
 use super::{Calls, Failure, decoded, id_of, replied, unreadable};
 use crate::app::{History, Which};
 use crate::codec::{encode_correction, encode_retraction};
-use crate::domain::{DiffOp, DiffPart, HistoryEntry};
+use crate::domain::{DiffOp, DiffPart, HistoryEntry, Proof, ProofLink, ProofPart};
 
 impl Calls {
     pub(super) async fn history(&self, call: &Call) -> Result<Bytes, Failure> {
@@ -45,6 +45,27 @@ impl Calls {
         let parts = parts?.into_iter().map(part).collect();
         Ok(messages::DiffVersionsReply { parts }.encode_to_vec().into())
     }
+
+    pub(super) async fn proof(&self, call: &Call) -> Result<Bytes, Failure> {
+        let request: messages::GetProofRequest = decoded(call)?;
+        let caller = self.caller(call).await?;
+        let part = ProofPart {
+            after: request.after.map(Version::new),
+            limit: request.limit,
+            records: request.include_records,
+        };
+        let Proof { links, next } = self.app.proof(caller.as_ref(), id_of(&request.id)?, part).await?;
+        let reply = messages::GetProofReply {
+            links: links.into_iter().map(link).collect(),
+            next_after: next.map(Version::number),
+        };
+        Ok(reply.encode_to_vec().into())
+    }
+}
+
+fn link(link: ProofLink) -> messages::ProofLink {
+    let ProofLink { version, hash, previous, record } = link;
+    messages::ProofLink { version: version.number(), hash, previous, record }
 }
 
 fn entry(entry: HistoryEntry) -> messages::HistoryEntry {

@@ -31,6 +31,9 @@ pub struct Change {
     pub by: UserId,
     /// The version whose text came back, if an older version was restored.
     pub from: Option<Version>,
+    /// A random value in the record. Without it, the hash of the record of a hidden version would confirm a
+    /// guess of its text. Older programs stored none.
+    pub nonce: Option<Uuid>,
 }
 
 /// An action on an article that exists, with what it needs. None of it is checked yet.
@@ -285,7 +288,7 @@ impl Article {
             retraction: None,
             review_note: None,
         };
-        Change { event: Event::Drafted, by: article.author, article, from: None }
+        Change { event: Event::Drafted, by: article.author, article, from: None, nonce: None }
     }
 
     /// Returns the next version, in the state that a transition leads to, and otherwise the same. What
@@ -309,7 +312,7 @@ impl Article {
             updated_at: at.max(self.updated_at),
             ..self.clone()
         };
-        Ok(Change { event, article, by, from: None }.with_state(state))
+        Ok(Change { event, article, by, from: None, nonce: None }.with_state(state))
     }
 
     /// Returns the next version with another text, written by an editor.

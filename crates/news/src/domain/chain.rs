@@ -1,6 +1,8 @@
 use kernel::{ArticleId, Version};
 use sha2::{Digest, Sha256};
 
+use super::State;
+
 /// The hash that the first event of an article links to.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -25,8 +27,21 @@ pub struct ChainLink {
     pub prev_hash: String,
     /// The hash of this event.
     pub hash: String,
-    /// The article and the version that the record names; `None` if the record can't be read.
-    pub of: Option<(ArticleId, Version)>,
+    /// The parts of the record that say what it is; `None` if the record can't be read.
+    pub head: Option<RecordHead>,
+}
+
+/// The parts of a record that say what it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHead {
+    /// The article that the record names.
+    pub id: ArticleId,
+    /// The version that the record names.
+    pub version: Version,
+    /// The state of the article at this version.
+    pub state: State,
+    /// True if the record has a nonce, so that its hash confirms no guess of its text.
+    pub has_nonce: bool,
 }
 
 /// The reason why a history is not the one that was written.
@@ -106,7 +121,7 @@ mod tests {
             let hash = chain_hash(&before, record);
             let version = Version::new(number);
             let record = (*record).to_owned();
-            links.push(ChainLink { version, record, prev_hash: before, hash: hash.clone(), of: None });
+            links.push(ChainLink { version, record, prev_hash: before, hash: hash.clone(), head: None });
             before = hash;
         }
         links

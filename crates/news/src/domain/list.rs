@@ -14,12 +14,16 @@ pub struct Filter {
     pub byline: Option<String>,
     /// Only articles by this account.
     pub author: Option<UserId>,
+    /// Only articles by other accounts than this one.
+    pub except_author: Option<UserId>,
     /// Only articles that were first published at this time or later.
     pub from: Option<Timestamp>,
     /// Only articles that were first published at this time or earlier.
     pub to: Option<Timestamp>,
     /// Only articles in one of these states. Empty: published.
     pub states: Vec<State>,
+    /// Only articles that an editor has returned to their authors, with a note.
+    pub returned: bool,
 }
 
 impl Filter {
@@ -61,6 +65,8 @@ impl Filter {
             && self.label_key().as_deref().is_none_or(has)
             && self.byline_key().is_none_or(|key| key == nfc(article.byline.as_str()))
             && self.author.is_none_or(|author| author == article.author)
+            && self.except_author.is_none_or(|author| author != article.author)
+            && (!self.returned || article.review_note.is_some())
             && self.from.is_none_or(|from| published(&|at| at >= from))
             && self.to.is_none_or(|to| published(&|at| at <= to))
     }
@@ -76,13 +82,28 @@ pub enum Order {
     Oldest,
     /// `updated_at desc, id desc`.
     Updated,
+    /// `state_since asc, id asc`: the longest in its state first.
+    Waiting,
+    /// `scheduled_at asc, id asc`: the next publication first. Articles that are not scheduled come before
+    /// all others.
+    Due,
+}
+
+impl Order {
+    /// True if the greatest position comes first.
+    pub const fn descends(self) -> bool {
+        match self {
+            Order::Newest | Order::Updated => true,
+            Order::Oldest | Order::Waiting | Order::Due => false,
+        }
+    }
 }
 
 /// A position in a list. No article needs to be at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The time by which the order sorts: of the first publication (1970 if there was none), or of the
-    /// version.
+    /// The time by which the order sorts: of the first publication or the next one (1970 if there is none),
+    /// of the version, or of the change of state.
     pub at: Timestamp,
     /// The article.
     pub id: ArticleId,
@@ -94,6 +115,8 @@ impl Position {
         let at = match order {
             Order::Newest | Order::Oldest => placed_at(article),
             Order::Updated => article.updated_at,
+            Order::Waiting => article.state_since,
+            Order::Due => due_at(article),
         };
         Self { at, id: article.id }
     }
@@ -102,6 +125,12 @@ impl Position {
 /// Returns the time by which lists in order of publication sort an article: 1970 if it was never published.
 pub fn placed_at(article: &Article) -> Timestamp {
     article.published_at.unwrap_or(Timestamp::from_millis(0))
+}
+
+/// Returns the time by which lists in order of the next publication sort an article: 1970 if none is
+/// scheduled.
+pub fn due_at(article: &Article) -> Timestamp {
+    article.scheduled_at.unwrap_or(Timestamp::from_millis(0))
 }
 
 /// The start of a part of a list.
@@ -137,7 +166,7 @@ impl Part {
     /// True if a store reads the list from the greatest position down: the descending orders, reversed when
     /// looking back.
     pub fn descends(&self) -> bool {
-        (self.order != Order::Oldest) != self.looks_back()
+        self.order.descends() != self.looks_back()
     }
 
     /// True if the store reads in the opposite direction, so that the result must be reversed.

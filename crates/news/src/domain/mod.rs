@@ -8,6 +8,7 @@ mod corrections;
 mod diff;
 mod list;
 mod past;
+mod proof;
 mod rules;
 mod slug;
 mod state;
@@ -19,11 +20,12 @@ pub use article::{Article, Correction, CorrectionKind, NewDraft, Retraction};
 pub use byline::Byline;
 #[cfg(test)]
 pub use chain::verify_chain;
-pub use chain::{BrokenChain, ChainLink, ChainVerifier, GENESIS, chain_hash};
+pub use chain::{BrokenChain, ChainLink, ChainVerifier, GENESIS, RecordHead, chain_hash};
 pub use corrections::{ArticleCorrection, CorrectionFilter, CorrectionPart, CorrectionPosition};
 pub use diff::{DiffOp, DiffPart, diff};
-pub use list::{Filter, Order, Part, Position, Start, in_order_of, placed_at};
+pub use list::{Filter, Order, Part, Position, Start, due_at, in_order_of, placed_at};
 pub use past::{HistoryBuilder, HistoryEntry, HistoryPage};
+pub use proof::{Proof, ProofBuilder, ProofLink, ProofPart};
 pub use rules::{
     AccessDenied, Newsroom, VisibleVersions, allowed, may_change, may_create, may_look_back, may_see,
 };

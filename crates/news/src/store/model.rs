@@ -111,6 +111,7 @@ fn completed(mut change: Change) -> Change {
     let article = &mut change.article;
     match change.event {
         Event::Scheduled => article.scheduled_at = Some(article.updated_at),
+        Event::Returned => article.review_note = Some("Who?".to_owned()),
         Event::Corrected => article.corrections.push(Correction {
             kind: CorrectionKind::ALL[article.corrections.len() % CorrectionKind::ALL.len()],
             text: "It was Tuesday.".to_owned(),
@@ -133,7 +134,8 @@ fn changes(chance: &mut StdRng, number: u128, known: &[Article]) -> Vec<ChangeWi
     if chance.random_bool(0.3) {
         changes.push(step(chance, &changes[0].article));
     }
-    changes.into_iter().map(with_message).collect()
+    let mut with_nonce = |change| Change { nonce: Some(Uuid::from_u128(chance.random())), ..change };
+    changes.into_iter().map(|change| with_message(with_nonce(change))).collect()
 }
 
 fn said(outcome: Result<(), AppendError>) -> String {
@@ -265,6 +267,10 @@ fn part(chance: &mut StdRng) -> Part {
     if chance.random_bool(0.3) {
         filter.author = Some(any_person(chance));
     }
+    if chance.random_bool(0.1) {
+        filter.except_author = Some(any_person(chance));
+    }
+    filter.returned = chance.random_bool(0.1);
     if chance.random_bool(0.2) {
         filter.from = Some(moment(chance));
     }
@@ -280,7 +286,8 @@ fn part(chance: &mut StdRng) -> Part {
         1 => Start::After(place),
         _ => Start::Before(place),
     };
-    let order = *[Order::Newest, Order::Oldest, Order::Updated].choose(chance).expect("one");
+    let orders = [Order::Newest, Order::Oldest, Order::Updated, Order::Waiting, Order::Due];
+    let order = *orders.choose(chance).expect("one");
     Part { filter, order, start, limit: chance.random_range(1..6) }
 }
 
@@ -297,7 +304,8 @@ async fn seen(view: &dyn NewsView, chance: &mut StdRng) -> String {
         view.sizes(&ids, &part.filter).await.expect("they are counted").into_iter().collect();
     sizes.sort_unstable();
     let positions = view.positions(&part).await.expect("a list of places");
-    format!("{part:?}\n{get:?}\n{pick:?}\n{list:?}\n{sizes:?}\n{positions:?}")
+    let counts = view.count_states(part.filter.author).await.expect("they are counted");
+    format!("{part:?}\n{get:?}\n{pick:?}\n{list:?}\n{sizes:?}\n{positions:?}\n{counts:?}")
 }
 
 async fn both_views_say_the_same(seed: u64) {

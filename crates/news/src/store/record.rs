@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{
-    Article, Byline, ChainLink, Change, Correction, Event, Retraction, Slug, State, Story, UnknownName,
+    Article, Byline, ChainLink, Change, Correction, Event, RecordHead, Retraction, Slug, State, Story,
+    UnknownName,
 };
 
 /// The form in which events are written.
@@ -48,6 +49,9 @@ struct EventRecord {
     // text stays the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<Version>,
+    // A random value that makes the hash unguessable. It came later, so it is absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nonce: Option<Uuid>,
 }
 
 /// An article without its byline: the byline can be a person's name, and the record can't be changed when the
@@ -108,7 +112,8 @@ struct CorrectionRecord {
 pub fn write_event(change: &Change) -> Result<String, RecordError> {
     let article = article_record(&change.article, Some(change.article.story.content.clone()));
     let event = change.event.to_string();
-    let record = EventRecord { form: FORM, event, by: change.by, article, from: change.from };
+    let (by, from, nonce) = (change.by, change.from, change.nonce);
+    let record = EventRecord { form: FORM, event, by, article, from, nonce };
     Ok(serde_json::to_string(&record)?)
 }
 
@@ -149,14 +154,18 @@ pub fn read_event(text: &str, byline: BylineColumns) -> Result<Change, RecordErr
     let mut record_article = record.article;
     let content = record_article.content.take().ok_or(RecordError::Value("content"))?;
     let article = article(record_article, content, byline)?;
-    Ok(Change { event, by: record.by, article, from: record.from })
+    Ok(Change { event, by: record.by, article, from: record.from, nonce: record.nonce })
 }
 
-/// Returns a stored link of an article's chain, with the article and the version that its record names.
+/// Returns a stored link of an article's chain, with what its record says of itself.
 pub fn read_link(version: Version, record: String, prev_hash: String, hash: String) -> ChainLink {
-    let change = read_event(&record, BylineColumns::default()).ok();
-    let of = change.map(|change| (change.article.id, change.article.version));
-    ChainLink { version, record, prev_hash, hash, of }
+    let head = read_event(&record, BylineColumns::default()).ok().map(|change| RecordHead {
+        id: change.article.id,
+        version: change.article.version,
+        state: change.article.state,
+        has_nonce: change.nonce.is_some(),
+    });
+    ChainLink { version, record, prev_hash, hash, head }
 }
 
 /// Returns the document of an article in a view: everything except its content and its byline.

@@ -62,7 +62,8 @@ async fn published_at_survives_the_first_projection() {
 fn life(draft: &Article) -> Vec<bus::Envelope> {
     let by = UserId::new(uuid::Uuid::from_u128(4));
     let mut article = decode(draft.clone()).expect("an article");
-    let mut changes = vec![Change { event: Event::Drafted, article: article.clone(), by, from: None }];
+    let mut changes =
+        vec![Change { event: Event::Drafted, article: article.clone(), by, from: None, nonce: None }];
     for step in 0..5 {
         let at = article.updated_at.plus(std::time::Duration::from_secs(1));
         let change = if step == 2 {

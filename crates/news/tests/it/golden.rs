@@ -4,9 +4,11 @@
 
 use kernel::{ArticleId, MessageId, Section, Timestamp, Trace, UserId, Version};
 use news::{
-    Article, Byline, BylineColumns, Change, Correction, CorrectionKind, Event, NewDraft, Retraction, Slug,
-    Standing, Story, StoryInput, Transition, article_of_event, event_message, read_event, write_event,
+    Article, Byline, BylineColumns, Change, Correction, CorrectionKind, Event, GENESIS, NewDraft, Retraction,
+    Slug, Standing, State, Story, StoryInput, Transition, article_of_event, chain_hash, event_message,
+    read_event, write_event,
 };
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 const BYLINE: &str = "Ada O'Neill";
@@ -223,6 +225,42 @@ fn every_event_that_was_ever_stored_is_read_by_todays_code() {
     for (event, stored, _) in FIRST {
         assert_eq!(read(stored).expect("it is readable"), first_form(event), "{event}");
     }
+}
+
+/// Returns the changes of the test vector of `docs/proof`: two versions that readers saw, and two that they
+/// did not. Each has a nonce, as every record has since readers can verify the chain.
+fn vector() -> Vec<Change> {
+    let drafted = changes().swap_remove(0);
+    let published = drafted.article.publish(editor(), at(120)).expect("a legal step");
+    let unpublished = step(&published, Transition::Unpublish, 240);
+    let again = unpublished.article.publish(editor(), at(300)).expect("a legal step");
+    let with_nonce = |(number, change): (u128, Change)| Change {
+        nonce: Some(Uuid::from_u128(0x5eed_0000_0000_4000_8000_0000_0000_0000 + number)),
+        ..change
+    };
+    (1..).zip([drafted, published, unpublished, again]).map(with_nonce).collect()
+}
+
+#[test]
+fn the_test_vector_of_the_documentation_is_what_this_program_writes_and_reads() {
+    let mut before = GENESIS.to_owned();
+    let mut links = Vec::new();
+    for change in vector() {
+        let record = write_event(&change).expect("it is written");
+        let read = read_event(&record, BylineColumns::new(BYLINE.to_owned(), None));
+        assert_eq!(read.expect("it is readable"), change);
+        let hash = chain_hash(&before, &record);
+        let mut link = json!({"version": change.article.version, "hash": hash, "previous": before});
+        if change.article.state == State::Published {
+            link["record"] = record.into();
+        }
+        links.push(link);
+        before = hash;
+    }
+    let answer = json!({"status": "success", "proof": links, "page": {"limit": 20, "next_cursor": null}});
+    let vector = include_str!("../../../../docs/proof/vector.json");
+    let vector: Value = serde_json::from_str(vector).expect("JSON");
+    assert_eq!(vector, answer, "{answer:#}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod calls;
 mod crash;
 mod defects;
+mod desk;
 #[path = "../../src/store/contract/engines.rs"]
 mod engines;
 mod erasure;
@@ -15,5 +16,6 @@ mod lists;
 mod model;
 mod newsroom;
 mod people;
+mod proof;
 mod replay;
 mod world;

@@ -2,6 +2,7 @@
 
 mod command;
 mod corrections;
+mod desk;
 mod error;
 mod gather;
 mod get_article;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use kernel::{Clock, Ids};
 
 pub use corrections::CorrectionList;
+pub use desk::DeskPage;
 pub use error::ArticleError;
 pub use home::{ForYou, HomePage};
 pub use list::{ListRequest, NewsList};

@@ -2,7 +2,7 @@ use chassis::http::Caller;
 use kernel::{ArticleId, Section, Version};
 
 use super::{App, ArticleError};
-use crate::domain::{Article, DiffPart, History};
+use crate::domain::{Article, DiffPart, History, Proof, ProofSlice};
 use crate::ports::Which;
 
 impl App {
@@ -36,6 +36,21 @@ impl App {
         caller: &Caller,
     ) -> Result<Article, ArticleError> {
         Ok(self.sections.version(section, id, which, caller.token.as_deref()).await?)
+    }
+
+    /// Returns a page of the hash chain of an article, the first version first.
+    ///
+    /// # Errors
+    /// Fails with the refusal of the section (`not_found`, also for an article that the caller may not see),
+    /// or if the section is unavailable.
+    pub async fn get_proof(
+        &self,
+        section: Section,
+        id: ArticleId,
+        slice: ProofSlice,
+        caller: &Caller,
+    ) -> Result<Proof, ArticleError> {
+        Ok(self.sections.proof(section, id, slice, caller.token.as_deref()).await?)
     }
 
     /// Compares two versions of an article word by word.

@@ -84,7 +84,8 @@ impl AsRef<[u8]> for BudgetedBody {
 }
 
 fn busy() -> Refusal {
-    let detail = "Too many lists with content are being made or sent at the moment. Try again, or leave out `include=content`.";
+    let detail =
+        "Too many pages with texts are being made or sent at the moment. Try again, or leave out `include`.";
     Refusal { retry_after: Some(Duration::from_secs(1)), ..Refusal::new(Kind::Unavailable, "busy", detail) }
 }
 

@@ -6,8 +6,8 @@ use kernel::{ArticleId, Expected, Timestamp, Version};
 use proto::news::v1 as messages;
 
 use crate::domain::{
-    Article, ArticleBatch, Correction, Filter, ListSlice, Order, Position, Retraction, SectionList,
-    SectionPositions, Start, State,
+    Article, ArticleBatch, Correction, DeskGroup, Filter, ListSlice, Order, Position, Retraction,
+    SectionDesk, SectionList, SectionPositions, Start, State, StateCount,
 };
 use crate::ports::Done;
 
@@ -46,6 +46,22 @@ pub(super) fn positions_of(reply: messages::ListArticlesReply) -> Result<Section
     Ok(SectionPositions { positions, total: reply.total })
 }
 
+pub(super) fn desk_of(reply: messages::GetDeskReply) -> Result<SectionDesk, Wrong> {
+    let count =
+        |count: messages::StateCount| StateCount { state: State::new(count.state), articles: count.articles };
+    Ok(SectionDesk {
+        counts: reply.counts.into_iter().map(count).collect(),
+        to_review: group(reply.to_review)?,
+        returned: group(reply.returned)?,
+        scheduled: group(reply.scheduled)?,
+    })
+}
+
+fn group(group: Option<messages::DeskGroup>) -> Result<DeskGroup, Wrong> {
+    let messages::DeskGroup { articles, total } = group.ok_or("a group is missing")?;
+    Ok(DeskGroup { articles: articles.into_iter().map(article).collect::<Result<_, _>>()?, total })
+}
+
 /// Returns the slice as a request for articles without their texts.
 pub(super) fn slice(slice: &ListSlice) -> messages::ListArticlesRequest {
     let Filter { label, author, author_id, from, to, states: wanted } = slice.filter.clone();
@@ -53,6 +69,7 @@ pub(super) fn slice(slice: &ListSlice) -> messages::ListArticlesRequest {
         Order::Newest => messages::ListOrder::Newest,
         Order::Oldest => messages::ListOrder::Oldest,
         Order::Updated => messages::ListOrder::Updated,
+        Order::Waiting => messages::ListOrder::Waiting,
     };
     let mut request = messages::ListArticlesRequest {
         limit: slice.limit,
@@ -108,6 +125,7 @@ fn article(from: messages::Article) -> Result<Article, Wrong> {
         revised_at: Timestamp::from_millis(from.revised_at_ms.unwrap_or(from.updated_at_ms)),
         published_at: from.published_at_ms.map(Timestamp::from_millis),
         corrections: from.corrections.into_iter().map(correction).collect(),
+        state_since: Timestamp::from_millis(from.state_since_ms.unwrap_or(from.updated_at_ms)),
         scheduled_at: from.scheduled_at_ms.map(Timestamp::from_millis),
         retraction: from.retraction.map(retraction),
         review_note: from.review_note,

@@ -1,11 +1,12 @@
 //! Values about the past of an article as messages, and back.
 
-use kernel::{Section, Timestamp, Version};
+use kernel::{ArticleId, Section, Timestamp, Version};
 use proto::news::v1 as messages;
 
 use super::codec::{Wrong, correction, parse, retraction};
 use crate::domain::{
-    ArticleCorrection, CorrectionPosition, CorrectionSlice, DiffOp, DiffPart, History, HistoryEntry,
+    ArticleCorrection, CorrectionPosition, CorrectionSlice, DiffOp, DiffPart, History, HistoryEntry, Proof,
+    ProofLink, ProofSlice,
 };
 use crate::ports::Which;
 
@@ -47,6 +48,21 @@ pub(super) fn diff(reply: messages::DiffVersionsReply) -> Vec<DiffPart> {
         DiffPart { field: part.field, op, text: part.text }
     };
     reply.parts.into_iter().map(part).collect()
+}
+
+pub(super) fn proof_request(id: ArticleId, slice: ProofSlice) -> messages::GetProofRequest {
+    let ProofSlice { after, limit, records: include_records } = slice;
+    let after = after.map(Version::number);
+    messages::GetProofRequest { id: id.to_string(), limit, after, include_records }
+}
+
+pub(super) fn proof(reply: messages::GetProofReply) -> Proof {
+    let link = |link: messages::ProofLink| {
+        let messages::ProofLink { version, hash, previous, record } = link;
+        ProofLink { version: Version::new(version), hash, previous, record }
+    };
+    let links = reply.links.into_iter().map(link).collect();
+    Proof { links, next: reply.next_after.map(Version::new) }
 }
 
 pub(super) fn corrections_request(slice: &CorrectionSlice) -> messages::ListCorrectionsRequest {

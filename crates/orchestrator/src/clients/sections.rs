@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::retry::{is_well, may_pass};
 use super::{codec, past};
 use crate::domain::{
-    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, SectionList,
-    SectionPositions, State,
+    Article, ArticleBatch, ArticleCorrection, CorrectionSlice, DiffPart, History, ListSlice, Proof,
+    ProofSlice, SectionDesk, SectionList, SectionPositions, State,
 };
 use crate::ports::{Command, Done, NewsSections, SectionError, Which};
 
@@ -272,6 +272,12 @@ impl NewsSections for BusSections {
         readable(section, codec::positions_of(reply))
     }
 
+    async fn desk(&self, section: Section, token: Option<&str>) -> Result<SectionDesk, SectionError> {
+        let request = messages::GetDeskRequest {};
+        let reply = self.read(&self.reads, Cost::Usual, section, "GetDesk", &request, token).await?;
+        readable(section, codec::desk_of(reply))
+    }
+
     async fn command(&self, section: Section, command: Command) -> Result<Done, SectionError> {
         let Command { id, expected, action, token, key } = command;
         let request = messages::CommandRequest {
@@ -320,6 +326,17 @@ impl NewsSections for BusSections {
         let request = past::corrections_request(slice);
         let reply = self.read(&self.past, Cost::Usual, section, "ListCorrections", &request, None).await?;
         readable(section, past::corrections(section, reply))
+    }
+
+    async fn proof(
+        &self,
+        section: Section,
+        id: ArticleId,
+        slice: ProofSlice,
+        token: Option<&str>,
+    ) -> Result<Proof, SectionError> {
+        let request = past::proof_request(id, slice);
+        Ok(past::proof(self.read(&self.past, Cost::High, section, "GetProof", &request, token).await?))
     }
 
     async fn diff(

@@ -96,6 +96,8 @@ pub struct Article {
     pub published_at: Option<Timestamp>,
     /// The corrections since then, oldest first.
     pub corrections: Vec<Correction>,
+    /// The moment since which it is in its state.
+    pub state_since: Timestamp,
     /// The moment of its next publication; only while it is scheduled.
     pub scheduled_at: Option<Timestamp>,
     /// The notice of its retraction; only while it is retracted.
@@ -137,6 +139,7 @@ impl Article {
             revised_at: published_at,
             published_at: Some(published_at),
             corrections: Vec::new(),
+            state_since: published_at,
             scheduled_at: None,
             retraction: None,
             review_note: None,

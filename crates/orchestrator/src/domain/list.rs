@@ -39,11 +39,13 @@ pub enum Order {
     Oldest,
     /// `updated_at desc, id desc`.
     Updated,
+    /// `state_since asc, id asc`: the longest in its state first. For staff.
+    Waiting,
 }
 
 impl Order {
     /// Every order.
-    pub const ALL: [Order; 3] = [Order::Newest, Order::Oldest, Order::Updated];
+    pub const ALL: [Order; 4] = [Order::Newest, Order::Oldest, Order::Updated, Order::Waiting];
 
     /// Returns the name in addresses.
     pub const fn as_str(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Order {
             Order::Newest => "newest",
             Order::Oldest => "oldest",
             Order::Updated => "updated",
+            Order::Waiting => "waiting",
         }
     }
 
@@ -58,7 +61,7 @@ impl Order {
     pub fn compare(self, one: &Position, other: &Position) -> Ordering {
         match self {
             Order::Newest | Order::Updated => other.cmp(one),
-            Order::Oldest => one.cmp(other),
+            Order::Oldest | Order::Waiting => one.cmp(other),
         }
     }
 }
@@ -66,8 +69,8 @@ impl Order {
 /// A position in a list. There need not be an article at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
-    /// The moment of the first publication (1970 if there was none) or of the version, depending on the
-    /// order.
+    /// The moment of the first publication (1970 if there was none), of the version or of the change of
+    /// state, depending on the order.
     pub at: Timestamp,
     /// The id of the article.
     pub id: ArticleId,
@@ -79,6 +82,7 @@ impl Position {
         let at = match order {
             Order::Newest | Order::Oldest => article.published_at.unwrap_or(Timestamp::from_millis(0)),
             Order::Updated => article.updated_at,
+            Order::Waiting => article.state_since,
         };
         Self { at, id: article.id }
     }

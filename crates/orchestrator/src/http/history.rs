@@ -177,9 +177,9 @@ pub(super) async fn get_history(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    let before = query.cursor.as_deref().map(parse_cursor).transpose()?;
+    let before = query.cursor.as_deref().map(|cursor| parse_cursor("before", cursor)).transpose()?;
     let history = news.app.get_history(section, id, before, limit, &caller).await?;
-    let next_cursor = history.next.map(encode_cursor);
+    let next_cursor = history.next.map(|version| encode_cursor("before", version));
     let next = next_cursor
         .as_ref()
         .map(|cursor| format!("{}/{section}/{id}/history?limit={limit}&cursor={cursor}", news.public_base));
@@ -240,13 +240,16 @@ pub(super) fn respond_with_digest(headers: &HeaderMap, signed_in: bool, body: Ve
     Cache::of_public(signed_in).on(tagged_response(known, &etag, if known { Vec::new() } else { body }))
 }
 
-/// Encodes a cursor. It is opaque to clients, so that its form may change.
-fn encode_cursor(before: Version) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("before {before}"))
+/// Encodes the cursor of the versions `before` or `after` one. It is opaque to clients, so that its form may
+/// change.
+pub(super) fn encode_cursor(direction: &str, version: Version) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{direction} {version}"))
 }
 
-fn parse_cursor(cursor: &str) -> Result<Version, Refusal> {
+/// Decodes a cursor of this direction.
+pub(super) fn parse_cursor(direction: &str, cursor: &str) -> Result<Version, Refusal> {
     let text = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let number = text.and_then(|text| text.strip_prefix("before ").and_then(|number| number.parse().ok()));
-    number.map(Version::new).ok_or_else(|| bad_cursor("the cursor is not valid for this history"))
+    let number =
+        text.as_deref().and_then(|text| text.strip_prefix(direction)?.strip_prefix(' ')?.parse().ok());
+    number.map(Version::new).ok_or_else(|| bad_cursor("the cursor is not valid for this list"))
 }

@@ -45,8 +45,13 @@ pub(super) struct ListQuery {
     from: Option<String>,
     /// Only articles that were first published at this moment or earlier.
     to: Option<String>,
-    /// `newest` (the default), `oldest` or `updated`.
+    /// `newest` (the default), `oldest` or `updated`. For staff also `waiting`: the longest in its state
+    /// first. It needs a `state` besides `published`.
     order: Option<String>,
+    /// For staff: `true` for only the caller's own articles. Like every list, it contains published articles
+    /// unless `state` names other states. Not together with `author_id`.
+    #[param(value_type = Option<bool>)]
+    mine: Option<String>,
     /// For staff: only articles in one of these states, separated by commas. Authors see their own articles,
     /// editors all articles of their sections.
     state: Option<String>,
@@ -81,6 +86,8 @@ pub(super) struct ParsedList {
     pub selection: FieldSelection,
     /// The fingerprint of its cursors.
     pub fingerprint: ListFingerprint,
+    /// True if it lists the caller's own articles.
+    pub mine: bool,
     /// The cursor as it arrived.
     pub cursor: Option<String>,
 }
@@ -99,7 +106,8 @@ impl ListQuery {
         let mut faults = Vec::new();
         let limit = parse_limit(self.limit.as_deref(), &mut faults);
         let order = self.order.as_deref().map(parse_order);
-        let filter = Filter {
+        let mine = parse_mine(self.mine.as_deref(), self.author_id.is_some(), &mut faults);
+        let mut filter = Filter {
             label: check_text("/label", self.label, &mut faults, |text| Label::parse(text).map(|_| ()))
                 .map(|label| match_key(&label)),
             author: check_text("/author", self.author, &mut faults, |text| line(text, MAX_BYLINE))
@@ -113,12 +121,15 @@ impl ListQuery {
         let selection =
             collect_faults(parse_selection(self.include.as_deref(), self.fields.as_deref()), &mut faults);
         let (Some(selection), true) = (selection, faults.is_empty()) else { return Err(invalid(faults)) };
-        check_access(&filter, caller)?;
+        check_access(&filter, order, mine, caller)?;
+        if mine {
+            filter.author_id = caller.identity.as_ref().map(|identity| identity.user);
+        }
         let fingerprint = ListFingerprint::of(scope, &filter, order);
         let (start, excluded) = parse_cursor(self.cursor.as_deref(), fingerprint, scope)?;
         let slice = ListSlice { filter, order, start, limit };
         let request = ListRequest { scope, slice, excluded, content: selection.content, whole: false };
-        Ok(ParsedList { request, selection, fingerprint, cursor: self.cursor })
+        Ok(ParsedList { request, selection, fingerprint, mine, cursor: self.cursor })
     }
 }
 
@@ -136,9 +147,11 @@ impl ParsedList {
         let text = |value: Option<Timestamp>| value.map(|at| at.to_string());
         add("label", filter.label.as_deref());
         add("author", filter.author.as_deref());
-        add("author_id", filter.author_id.map(|id| id.to_string()).as_deref());
+        let author_id = filter.author_id.filter(|_| !self.mine).map(|id| id.to_string());
+        add("author_id", author_id.as_deref());
         add("from", text(filter.from).as_deref());
         add("to", text(filter.to).as_deref());
+        add("mine", self.mine.then_some("true"));
         add("order", (*order != Order::default()).then_some(order.as_str()));
         add("state", (!states.is_empty()).then(|| states.join(",")).as_deref());
         add("limit", Some(&limit.to_string()));
@@ -164,20 +177,39 @@ impl FieldSelection {
     }
 }
 
-/// Checks that only staff requests articles that are not public. The section decides what each of them may
-/// see.
-fn check_access(filter: &Filter, caller: &Caller) -> Result<(), Refusal> {
-    if filter.is_public() {
-        return Ok(());
+/// Checks that only staff requests lists of work. The section decides which articles each of them may see.
+/// How long an article is published is not work, so it has no such order.
+fn check_access(filter: &Filter, order: Order, mine: bool, caller: &Caller) -> Result<(), Refusal> {
+    let is_waiting = order == Order::Waiting;
+    let for_staff = [
+        (!filter.is_public(), "Only staff may use `state` for articles that are not published."),
+        (is_waiting, "Only staff may use `order=waiting`."),
+        (mine, "Only staff may use `mine`."),
+    ];
+    let Some((_, detail)) = for_staff.into_iter().find(|(is_used, _)| *is_used) else { return Ok(()) };
+    if caller.identity.is_none() {
+        return Err(Refusal::new(Kind::Unauthenticated, "unauthenticated", "Log in first."));
     }
-    match &caller.identity {
-        None => Err(Refusal::new(Kind::Unauthenticated, "unauthenticated", "Log in first.")),
-        Some(_) if caller.is_reader() => {
-            let detail = "Only staff may use `state` for articles that are not published.";
-            Err(Refusal::new(Kind::Forbidden, "role_required", detail))
-        }
-        Some(_) => Ok(()),
+    if caller.is_reader() {
+        return Err(Refusal::new(Kind::Forbidden, "role_required", detail));
     }
+    if is_waiting && filter.is_public() {
+        let detail = "must name a state besides `published` for `order=waiting`, such as `in_review`";
+        return Err(invalid(vec![FieldFault::new("/state", "required", detail)]));
+    }
+    Ok(())
+}
+
+/// Parses whether the list is of the caller's own articles.
+fn parse_mine(text: Option<&str>, has_author: bool, faults: &mut Vec<FieldFault>) -> bool {
+    let fault = match text {
+        None | Some("false") => return false,
+        Some("true") if !has_author => return true,
+        Some("true") => FieldFault::new("/mine", "excluded", "must not be combined with `author_id`"),
+        Some(_) => FieldFault::new("/mine", "unknown_name", "must be `true` or `false`"),
+    };
+    faults.push(fault);
+    false
 }
 
 fn parse_cursor(

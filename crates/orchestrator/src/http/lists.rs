@@ -92,8 +92,8 @@ pub(super) async fn page_of_section(
 #[utoipa::path(get, path = "/all", tag = "news", params(ListQuery), responses(
     (status = 200, description = "A page of the merged list of all sections. `partial` is true if a section is unavailable. The cursors of such a page lead through a list without that section, and every page of it says so.", body = ListView),
     (status = 304, description = "The client already has this page."),
-    (status = 401, description = "`unauthenticated`: `state` is for staff."),
-    (status = 403, description = "`role_required`: `state` is for staff."),
+    (status = 401, description = "`unauthenticated`: `state`, `mine` and `order=waiting` are for staff."),
+    (status = 403, description = "`role_required`: `state`, `mine` and `order=waiting` are for staff."),
     (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown."),
     (status = 503, description = "No section answered."),
 ))]
@@ -110,8 +110,8 @@ pub(super) async fn list_all(
 #[utoipa::path(get, path = "/{type}", tag = "news", params(SectionPath, ListQuery), responses(
     (status = 200, description = "A page of the section's list.", body = ListView),
     (status = 304, description = "The client already has this page."),
-    (status = 401, description = "`unauthenticated`: `state` is for staff."),
-    (status = 403, description = "`role_required`: `state` is for staff."),
+    (status = 401, description = "`unauthenticated`: `state`, `mine` and `order=waiting` are for staff."),
+    (status = 403, description = "`role_required`: `state`, `mine` and `order=waiting` are for staff."),
     (status = 404, description = "`unknown_type`"),
     (status = 422, description = "`bad_cursor`: the cursor is not valid, or belongs to another list. `invalid`: a value breaks a rule or a name is unknown."),
     (status = 503, description = "The section is unavailable."),

@@ -5,6 +5,7 @@ mod bodies;
 mod caching;
 mod commands;
 mod corrections;
+mod desk;
 mod feeds;
 #[cfg(test)]
 mod fuzz;
@@ -14,6 +15,7 @@ mod list_query;
 mod lists;
 mod live;
 mod newsroom;
+mod proof;
 mod views;
 
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub struct Site {
 pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), MatrixError> {
     let api = Api::new(NAME, &Matrix::parse(ACCESS)?, verifier)
         .routes(routes!(home::home))
+        .routes(routes!(desk::get_desk))
         .routes(routes!(lists::list_all))
         .routes(routes!(lists::page_of_all))
         .routes(routes!(lists::page_of_section))
@@ -73,6 +76,7 @@ pub fn router(news: News, verifier: Arc<Verifier>) -> Result<(Router, OpenApi), 
         .routes(routes!(history::get_history))
         .routes(routes!(history::get_version))
         .routes(routes!(history::get_diff))
+        .routes(routes!(proof::get_proof))
         .routes(routes!(corrections::get_corrections))
         .routes(routes!(corrections::list_corrections))
         .routes(routes!(live::follow_all))

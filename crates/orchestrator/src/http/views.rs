@@ -87,6 +87,10 @@ pub struct ArticleView {
     published_at: Option<Timestamp>,
     /// The corrections since then, oldest first.
     corrections: Vec<CorrectionView>,
+    /// The moment since which it is in its state. Not in the state `published`, so only for staff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    state_since: Option<Timestamp>,
     /// The moment of its next publication. Only in the state `scheduled`, so only for staff.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -105,6 +109,7 @@ impl From<Article> for ArticleView {
             id: article.id,
             section: article.section,
             version: article.version,
+            state_since: Some(article.state_since).filter(|_| !article.state.is_public()),
             state: article.state.as_str().to_owned(),
             slug: article.slug,
             title: article.title,
@@ -170,7 +175,7 @@ impl From<ArticleId> for DeletedView {
 }
 
 /// The fields of an article that `fields` can select, in the order of the document.
-pub(super) const ARTICLE_FIELDS: [&str; 21] = [
+pub(super) const ARTICLE_FIELDS: [&str; 22] = [
     "id",
     "type",
     "version",
@@ -189,6 +194,7 @@ pub(super) const ARTICLE_FIELDS: [&str; 21] = [
     "updated_at",
     "published_at",
     "corrections",
+    "state_since",
     "scheduled_at",
     "retraction",
     "review_note",
@@ -292,6 +298,7 @@ impl ListView {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::State;
 
     #[test]
     fn the_selectable_fields_are_those_of_an_article() {
@@ -300,6 +307,7 @@ mod tests {
         let at = Timestamp::from_millis(0);
         let article = Article {
             content: Some("text".to_owned()),
+            state: State::new("retracted"),
             scheduled_at: Some(at),
             retraction: Some(Retraction { reason: "reason".to_owned(), at }),
             review_note: Some("note".to_owned()),

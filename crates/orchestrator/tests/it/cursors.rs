@@ -228,6 +228,8 @@ async fn every_invalid_parameter_is_named_and_no_section_is_called() {
         ("limit=101", "/limit", "out_of_range"),
         ("limit=-1", "/limit", "out_of_range"),
         ("order=best", "/order", "unknown_name"),
+        ("mine=yes", "/mine", "unknown_name"),
+        ("mine=true&author_id=00000000-0000-0000-0000-000000000001", "/mine", "excluded"),
         ("fields=id,password", "/fields", "unknown_name"),
         ("fields=", "/fields", "unknown_name"),
         ("include=authors", "/include", "unknown_name"),

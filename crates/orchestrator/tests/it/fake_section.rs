@@ -15,7 +15,7 @@ use proto::news::v1::*;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 
-use crate::fake_section_lists::{list, pick};
+use crate::fake_section_lists::{desk, list, pick};
 
 /// The behaviour of a fake section.
 #[derive(Default)]
@@ -168,6 +168,9 @@ impl FakeSection {
                 }
                 .encode_to_vec()
             }
+            "GetProof" => {
+                chain(&find(&read::<GetProofRequest>(body.clone()).id)?, &read(body)).encode_to_vec()
+            }
             "GetVersion" => {
                 use get_version_request::Which;
                 let request = read::<GetVersionRequest>(body);
@@ -178,6 +181,7 @@ impl FakeSection {
                 };
                 reply(found)
             }
+            "GetDesk" => desk(&inner.articles).encode_to_vec(),
             "ListCorrections" => list_corrections(&inner.articles, &read(body)).encode_to_vec(),
             "DiffVersions" => {
                 let request = read::<DiffVersionsRequest>(body);
@@ -318,6 +322,24 @@ fn list_corrections(articles: &[Article], request: &ListCorrectionsRequest) -> L
     corrections.retain(|each| request.kind.is_none() || kind(each) == request.kind);
     corrections.truncate(request.limit as usize);
     ListCorrectionsReply { corrections }
+}
+
+/// Returns the chain of an article. Its second version is hidden, and its first one has no nonce.
+fn chain(article: &Article, request: &GetProofRequest) -> GetProofReply {
+    let digits = |version: u32| format!("{version:064x}");
+    let first = request.after.unwrap_or_default() + 1;
+    let last = article.version.min(first - 1 + request.limit);
+    let link = |version: u32| ProofLink {
+        version,
+        hash: Some(digits(version)).filter(|_| version > 1),
+        previous: Some(digits(version - 1)).filter(|_| version != 2),
+        record: Some(format!("{{\"version\":{version}}}"))
+            .filter(|_| request.include_records && version != 2),
+    };
+    GetProofReply {
+        links: (first..=last).map(link).collect(),
+        next_after: (last < article.version).then_some(last),
+    }
 }
 
 fn entry(version: u32) -> HistoryEntry {

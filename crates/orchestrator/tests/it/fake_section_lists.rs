@@ -21,6 +21,7 @@ fn passes(article: &Article, request: &ListArticlesRequest) -> bool {
 fn place(article: &Article, order: ListOrder) -> (i64, String) {
     let at = match order {
         ListOrder::Updated => article.updated_at_ms,
+        ListOrder::Waiting => article.state_since_ms.unwrap_or(article.updated_at_ms),
         ListOrder::Newest | ListOrder::Oldest => article.published_at_ms.unwrap_or_default(),
     };
     (at, article.id.clone())
@@ -30,7 +31,7 @@ pub fn list(all: &[Article], request: &ListArticlesRequest) -> ListArticlesReply
     let order = request.order();
     let mut found: Vec<&Article> = all.iter().filter(|article| passes(article, request)).collect();
     found.sort_by_key(|article| place(article, order));
-    let down = order != ListOrder::Oldest;
+    let down = matches!(order, ListOrder::Newest | ListOrder::Updated);
     if down {
         found.reverse();
     }
@@ -86,4 +87,26 @@ pub fn pick(all: &[Article], request: &GetArticlesRequest) -> ListArticlesReply 
     let cut = fit < found.len();
     let articles = found.into_iter().take(fit).map(strip).collect();
     ListArticlesReply { articles, cut, ..ListArticlesReply::default() }
+}
+
+/// Returns the work of the section for an editor who wrote nothing.
+pub fn desk(all: &[Article]) -> GetDeskReply {
+    let group = |is_in: &dyn Fn(&Article) -> bool, at: &dyn Fn(&Article) -> Option<i64>| {
+        let mut articles: Vec<Article> = all.iter().filter(|article| is_in(article)).cloned().collect();
+        articles.sort_by_key(|article| (at(article), article.id.clone()));
+        let total = articles.len() as u64;
+        articles.truncate(20);
+        Some(DeskGroup { articles, total })
+    };
+    let count = |state: &str| StateCount {
+        state: state.to_owned(),
+        articles: all.iter().filter(|article| article.state == state).count() as u64,
+    };
+    let since = |article: &Article| article.state_since_ms;
+    GetDeskReply {
+        counts: ["draft", "in_review", "scheduled", "published"].map(count).to_vec(),
+        to_review: group(&|article| article.state == "in_review", &since),
+        returned: group(&|article| article.review_note.is_some(), &since),
+        scheduled: group(&|article| article.state == "scheduled", &|article| article.scheduled_at_ms),
+    }
 }

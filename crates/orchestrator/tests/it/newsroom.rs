@@ -100,9 +100,16 @@ async fn a_retracted_article_is_410_with_its_reason_on_every_route_that_shows_it
     retracted.extra.insert("retracted_at".to_owned(), json!("2026-11-28T08:00:00.000Z"));
     service.section(Section::Sports).behave(Behaviour::Refuse(retracted));
     let id = "00000000-0000-0000-0000-000000000001";
-    for path in
-        ["", "?version=2", "?min_version=2", "/history", "/versions/2", "/diff?from=1&to=2", "/corrections"]
-    {
+    for path in [
+        "",
+        "?version=2",
+        "?min_version=2",
+        "/history",
+        "/versions/2",
+        "/diff?from=1&to=2",
+        "/corrections",
+        "/proof",
+    ] {
         let answer = service.get(&format!("/sports/{id}{path}")).send().await;
         assert_eq!(answer.problem(), (410, "retracted"), "{path}");
         assert_eq!(answer.json["reason"], "It was invented.");

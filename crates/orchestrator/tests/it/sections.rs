@@ -12,7 +12,9 @@ use chassis::{Context, RetryRule, Runnable, Surroundings};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kernel::{ArticleId, Expected, Fault, FieldFault, Kind, Refusal, Section, Version};
-use orchestrator::{Action, Article, BusSections, Command, Done, ListSlice, NewsSections, SectionError};
+use orchestrator::{
+    Action, Article, BusSections, Command, Done, ListSlice, NewsSections, ProofSlice, SectionError,
+};
 use proto::news::v1::{ArticleFields, CreateArticle, PublishArticle};
 use testkit::{Folder, PATIENCE, Vhost, wait_until};
 
@@ -65,9 +67,11 @@ macro_rules! every_case {
                 texts_arrive_up_to_the_bound_of_a_page_and_sizes_without_texts,
                 a_list_is_a_slice_of_the_matching_articles_with_their_total,
                 positions_are_those_of_the_same_slice,
+                the_work_of_a_section_arrives_in_its_groups,
                 a_history_has_the_versions_before_one_newest_first,
                 an_article_arrives_as_it_was_at_a_version_or_at_a_moment,
                 a_comparison_has_the_words_of_two_versions,
+                a_proof_has_the_links_after_a_version,
             }
             in (crate::sections_commands) {
                 a_command_reaches_its_section_unchanged,
@@ -369,6 +373,8 @@ async fn a_costly_request_never_counts_as_a_failure_of_its_section(fixture: Fixt
         fixture.port.get_many(SPORTS, &[id], &[], true, None).await.expect_err("it is slow");
         fixture.port.sizes(SPORTS, &[id], &[], None).await.expect_err("it is slow");
         fixture.port.diff(SPORTS, id, Version::new(1), Version::new(2), None).await.expect_err("it is slow");
+        let whole = ProofSlice { after: None, limit: 100, records: true };
+        fixture.port.proof(SPORTS, id, whole, None).await.expect_err("it is slow");
     }
     fixture.section(SPORTS).behave(Behaviour::Answer);
     fixture.get(SPORTS, id).await.expect("it is read");

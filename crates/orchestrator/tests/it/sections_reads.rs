@@ -2,8 +2,8 @@
 
 use kernel::{ArticleId, Kind, Refusal, Timestamp, UserId, Version};
 use orchestrator::{
-    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, SectionError, Start, State,
-    Which,
+    Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, ProofLink, ProofSlice,
+    SectionError, Start, State, Which,
 };
 use proto::news::v1 as messages;
 
@@ -166,6 +166,24 @@ pub async fn positions_are_those_of_the_same_slice(fixture: Fixture) {
     assert_eq!(found.positions, [Position { at: Timestamp::from_millis(2000), id: ids[4] }]);
 }
 
+pub async fn the_work_of_a_section_arrives_in_its_groups(fixture: Fixture) {
+    let waiting = |number, second: i64| messages::Article {
+        state_since_ms: Some(second * 1_000),
+        ..article(SPORTS, number, 0, "in_review")
+    };
+    let section = fixture.section(SPORTS);
+    let (late, early) = (section.put(waiting(1, 20)), section.put(waiting(2, 10)));
+    let due =
+        section.put(messages::Article { scheduled_at_ms: Some(3_000), ..article(SPORTS, 3, 0, "scheduled") });
+    let desk = fixture.port.desk(SPORTS, Some("a.b.c")).await.expect("the work");
+    assert_eq!(section.calls()[0].token.as_deref(), Some("a.b.c"));
+    let counts: Vec<_> = desk.counts.iter().map(|each| (each.state.as_str(), each.articles)).collect();
+    assert_eq!(counts, [("draft", 0), ("in_review", 2), ("scheduled", 1), ("published", 0)]);
+    assert_eq!((ids_of(&desk.to_review.articles), desk.to_review.total), (vec![early, late], 2));
+    assert_eq!(desk.to_review.articles[0].state_since, Timestamp::from_millis(10_000));
+    assert_eq!((ids_of(&desk.scheduled.articles), desk.returned.total), (vec![due], 0));
+}
+
 pub async fn a_history_has_the_versions_before_one_newest_first(fixture: Fixture) {
     let id = fixture.section(SPORTS).add_published(1, 10);
     let numbers = |history: &History| -> Vec<u32> {
@@ -222,4 +240,19 @@ fn five_and_a_draft(section: &FakeSection) -> Vec<ArticleId> {
     let ids = (1..=5u32).map(|n| section.add_published(n, i64::from(n))).collect();
     section.put(article(SPORTS, 6, 0, "draft"));
     ids
+}
+
+pub async fn a_proof_has_the_links_after_a_version(fixture: Fixture) {
+    let id = fixture.section(SPORTS).add_published(1, 10);
+    let slice = ProofSlice { after: Some(Version::new(4)), limit: 2, records: true };
+    let page = fixture.port.proof(SPORTS, id, slice, Some("a.b.c")).await.expect("a proof");
+    assert_eq!(fixture.section(SPORTS).calls()[0].token.as_deref(), Some("a.b.c"));
+    assert_eq!((page.links.len(), page.next), (2, Some(Version::new(6))));
+    let digits = |version: u32| Some(format!("{version:064x}"));
+    let record = Some("{\"version\":5}".to_owned());
+    let expected = ProofLink { version: Version::new(5), hash: digits(5), previous: digits(4), record };
+    assert_eq!(page.links[0], expected);
+    let last = ProofSlice { after: page.next, records: false, ..slice };
+    let last = fixture.port.proof(SPORTS, id, last, None).await.expect("a proof");
+    assert_eq!((last.links.len(), last.next, last.links[0].record.as_ref()), (1, None, None));
 }

@@ -270,7 +270,16 @@ pub fn consenting_token(role: Role) -> String {
     token_with(role, true)
 }
 
+/// Returns a token of an account that has this role in one section only.
+pub fn token_in(role: Role, section: Section) -> String {
+    signed_token(role, Sections::Only([section].into()), false)
+}
+
 fn token_with(role: Role, history: bool) -> String {
+    signed_token(role, Sections::All, history)
+}
+
+fn signed_token(role: Role, sections: Sections, history: bool) -> String {
     let now = SystemClock.now().millis() / 1000;
     let claims = Claims {
         iss: ISSUER.to_owned(),
@@ -278,7 +287,7 @@ fn token_with(role: Role, history: bool) -> String {
         sub: user_of(role),
         name: "Ada Byron".to_owned(),
         role,
-        sections: Sections::All,
+        sections,
         history,
         sid: Uuid::from_u128(1),
         iat: now,

@@ -11,7 +11,7 @@ use testkit::{Folder, random};
 use uuid::Uuid;
 
 use super::sample::{at, author, drafted, id, published, revised};
-use crate::domain::{Article, Byline, Filter, Order, Part, Position, Start, State};
+use crate::domain::{Article, Byline, Filter, Order, Part, Position, Standing, Start, State, Transition};
 use crate::ports::NewsView;
 
 struct Fixture {
@@ -30,7 +30,7 @@ impl Fixture {
     }
 }
 
-const ORDERS: [Order; 3] = [Order::Newest, Order::Oldest, Order::Updated];
+const ORDERS: [Order; 5] = [Order::Newest, Order::Oldest, Order::Updated, Order::Waiting, Order::Due];
 
 /// An article that differs from its neighbours in everything that lists ask for; times and labels meet often.
 fn varied(chance: &mut StdRng, number: u128) -> Article {
@@ -44,9 +44,22 @@ fn varied(chance: &mut StdRng, number: u128) -> Article {
         .collect();
     let by = change.article.author;
     let later = at(chance.random_range(0..6));
-    match chance.random_range(0..6) {
+    match chance.random_range(0..9) {
         0 => change.article,
         1 => change.article.delete(by, later).expect("a draft can be deleted").article,
+        2 => Article { review_note: Some("Who?".to_owned()), ..change.article },
+        3 => {
+            let scheduled = change.article.step(Transition::Schedule, Standing::Reviewer, by, later);
+            let scheduled_at = Some(at(chance.random_range(10..14)));
+            Article { scheduled_at, ..scheduled.expect("a draft can be scheduled").article }
+        }
+        4 => {
+            let submitted = change.article.step(Transition::Submit, Standing::Author, by, later);
+            let mut article = submitted.expect("a draft can be submitted").article;
+            // A version that leaves the state as it is.
+            article.updated_at = article.updated_at.plus(Duration::from_millis(chance.random_range(0..4)));
+            article
+        }
         _ => {
             let public = change.article.publish(by, later).expect("a draft can be published").article;
             let mut later = public.clone();
@@ -57,6 +70,10 @@ fn varied(chance: &mut StdRng, number: u128) -> Article {
             later
         }
     }
+}
+
+fn writer(number: u128) -> UserId {
+    UserId::new(Uuid::from_u128(number))
 }
 
 fn filters() -> Vec<Filter> {
@@ -81,6 +98,12 @@ fn filters() -> Vec<Filter> {
         Filter { states: State::ALL.to_vec(), from: Some(at(0)), ..Filter::default() },
         Filter { states: vec![State::Draft], ..by_label("tax") },
         Filter { author: Some(author()), states: State::ALL.to_vec(), ..by_byline("Bob") },
+        Filter { states: vec![State::InReview, State::Scheduled], ..Filter::default() },
+        Filter { states: vec![State::InReview], except_author: Some(writer(0xb)), ..Filter::default() },
+        Filter { states: vec![State::InReview], except_author: Some(writer(0xb)), ..by_label("tax") },
+        Filter { author: Some(writer(0xb)), except_author: Some(writer(0xb)), ..Filter::default() },
+        Filter { states: State::ALL.to_vec(), returned: true, ..Filter::default() },
+        Filter { author: Some(writer(0xc)), states: vec![State::Draft], returned: true, ..Filter::default() },
     ]
 }
 
@@ -89,7 +112,7 @@ fn naive(all: &[Article], filter: &Filter, order: Order) -> Vec<Position> {
     let mut places: Vec<Position> =
         all.iter().filter(|article| filter.passes(article)).map(|each| Position::of(each, order)).collect();
     places.sort();
-    if order != Order::Oldest {
+    if matches!(order, Order::Newest | Order::Updated) {
         places.reverse();
     }
     places
@@ -122,7 +145,7 @@ async fn the_parts_before_and_after_a_position_are_the_whole_list(given: Fixture
     let all = many(&given, 2, 30).await;
     // A position without an article.
     let nowhere = Position { at: at(3), id: id(1_000) };
-    for filter in [Filter::default(), filters().remove(1), filters().remove(15)] {
+    for filter in [Filter::default(), filters().remove(1), filters().remove(15), filters().remove(18)] {
         for order in ORDERS {
             let whole = naive(&all, &filter, order);
             let part = |start, limit| Part { filter: filter.clone(), order, start, limit };
@@ -215,6 +238,34 @@ async fn totals_follow_every_change_of_an_article(given: Fixture) {
     assert_eq!((total(vec![]).await, total(State::ALL.to_vec()).await), (1, 2));
 }
 
+async fn articles_are_counted_in_each_state_for_one_author_or_for_all(given: Fixture) {
+    let all = many(&given, 4, 40).await;
+    let expected = |author: Option<UserId>| -> Vec<(State, u64)> {
+        let is_counted = |article: &&Article, state| {
+            article.state == state && author.is_none_or(|author| author == article.author)
+        };
+        let count = |state| all.iter().filter(|article| is_counted(article, state)).count() as u64;
+        State::ALL.map(|state| (state, count(state))).to_vec()
+    };
+    for author in [None, Some(writer(0xa)), Some(writer(0xb)), Some(writer(0xf))] {
+        let counted = given.view.count_states(author).await.expect("they are counted");
+        assert_eq!(counted, expected(author), "{author:?}");
+    }
+    assert_eq!(
+        expected(None).iter().filter(|(_, count)| *count > 0).count(),
+        5,
+        "the sample has five states"
+    );
+    // The counts follow what changes.
+    let draft = drafted(100).article;
+    given.apply(&draft).await;
+    let drafts = async || given.view.count_states(None).await.expect("they are counted")[0];
+    let (_, before) = expected(None)[0];
+    assert_eq!(drafts().await, (State::Draft, before + 1));
+    given.apply(&draft.publish(author(), at(1)).expect("a draft can be published").article).await;
+    assert_eq!(drafts().await, (State::Draft, before));
+}
+
 macro_rules! every_case {
     ($($adapter:tt)*) => {
         testkit::cases! { [$($adapter)*]
@@ -224,6 +275,7 @@ macro_rules! every_case {
                 the_positions_of_a_part_are_those_of_its_articles,
                 a_walk_by_positions_neither_skips_nor_repeats_while_articles_come,
                 totals_follow_every_change_of_an_article,
+                articles_are_counted_in_each_state_for_one_author_or_for_all,
             }
         }
     };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::values::{StoredId, key, moment, version};
-use crate::domain::{Article, MAX_CONTENT_BYTES, placed_at};
+use crate::domain::{Article, MAX_CONTENT_BYTES, due_at, placed_at};
 use crate::store::record::{BylineColumns, RecordError, read_document, write_document};
 
 /// The members of a document that make up an article. The content is empty if it was not requested.
@@ -84,6 +84,7 @@ pub(super) fn fields(article: &Article, erased: bool) -> Result<Document, StoreF
         "content_bytes": size(&article.story.content),
     };
     fields.extend(listed(article));
+    fields.extend(waiting(article));
     fields.extend(matched(byline));
     Ok(fields)
 }
@@ -94,6 +95,15 @@ pub(super) fn listed(article: &Article) -> Document {
         "placed_at": moment(placed_at(article)),
         "updated_at": moment(article.updated_at),
         "labels": article.story.tags.iter().map(Label::key).collect::<Vec<_>>(),
+    }
+}
+
+/// Returns the members by which lists of work filter and sort.
+pub(super) fn waiting(article: &Article) -> Document {
+    doc! {
+        "state_since": moment(article.state_since),
+        "scheduled_at": moment(due_at(article)),
+        "returned": article.review_note.is_some(),
     }
 }
 

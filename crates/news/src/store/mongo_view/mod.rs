@@ -33,7 +33,7 @@ use self::generations::{Generations, RecentGenerations, view_name};
 use self::read_cache::{ReadCache, change_mark, set_change_mark};
 use self::values::key;
 use crate::domain::{Article, Filter, Part, in_order_of};
-use crate::ports::{Listing, NewsView, Positions, Sizes};
+use crate::ports::{Listing, NewsView, Positions, Sizes, StateCounts};
 
 /// The most connections of a replica.
 const CONNECTIONS: u32 = 20;
@@ -233,6 +233,14 @@ impl NewsView for MongoNewsView {
             let found = Positions { positions, total };
             self.cache.keep_positions(number, part, &mark, &found);
             Ok(found)
+        })
+        .await
+    }
+
+    async fn count_states(&self, author: Option<UserId>) -> Result<StateCounts, StoreFailure> {
+        in_time(async {
+            let (number, mark) = tokio::try_join!(self.live(), change_mark(&self.database))?;
+            self.totals_of_states(number, author, &mark).await
         })
         .await
     }

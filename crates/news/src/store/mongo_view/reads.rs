@@ -2,6 +2,8 @@
 
 use chassis::StoreFailure;
 use futures::TryStreamExt;
+use futures::future::try_join_all;
+use kernel::UserId;
 use mongodb::bson::Document;
 use serde::de::DeserializeOwned;
 
@@ -9,7 +11,8 @@ use super::document::ArticleRow;
 use super::failure::failure;
 use super::read_cache::ChangeMark;
 use super::{MongoNewsView, QUERY_TIME, select};
-use crate::domain::{Filter, Part, Start};
+use crate::domain::{Filter, Part, Start, State};
+use crate::ports::StateCounts;
 
 impl MongoNewsView {
     /// Returns the number of articles that pass a filter, as it was counted since the last change, or counts
@@ -23,6 +26,21 @@ impl MongoNewsView {
         let total = counted.map_err(failure)?;
         self.cache.keep_total(number, filter, mark, total);
         Ok(total)
+    }
+
+    /// Returns the number of articles in each state. Each is the total of a list, so it is counted once for
+    /// each change.
+    pub(super) async fn totals_of_states(
+        &self,
+        number: i64,
+        author: Option<UserId>,
+        mark: &ChangeMark,
+    ) -> Result<StateCounts, StoreFailure> {
+        let total = async |state| {
+            let filter = Filter { author, states: vec![state], ..Filter::default() };
+            Ok((state, self.total(number, &filter, mark).await?))
+        };
+        try_join_all(State::ALL.map(total)).await
     }
 
     /// Reads a part of a view.

@@ -1,6 +1,6 @@
 //! Queries of a view.
 
-use kernel::{ArticleId, Timestamp};
+use kernel::{ArticleId, Timestamp, UserId};
 use mongodb::bson::{DateTime, Document, doc};
 use serde::Deserialize;
 
@@ -22,8 +22,19 @@ pub(super) fn passing(filter: &Filter) -> Document {
     if let Some(byline) = filter.byline_key() {
         passing.insert("byline_key", byline.as_ref());
     }
-    if let Some(author) = filter.author {
-        passing.insert("author", key(author.uuid()));
+    let is_not = |author: UserId| doc! { "$ne": key(author.uuid()) };
+    match (filter.author, filter.except_author) {
+        (Some(author), None) => drop(passing.insert("author", key(author.uuid()))),
+        (None, Some(other)) => drop(passing.insert("author", is_not(other))),
+        (Some(author), Some(other)) => {
+            let mut both = is_not(other);
+            both.insert("$eq", key(author.uuid()));
+            passing.insert("author", both);
+        }
+        (None, None) => {}
+    }
+    if filter.returned {
+        passing.insert("returned", true);
     }
     let mut published = Document::new();
     if let Some(from) = filter.from {
@@ -62,6 +73,8 @@ pub(super) fn column(order: Order) -> &'static str {
     match order {
         Order::Newest | Order::Oldest => "placed_at",
         Order::Updated => "updated_at",
+        Order::Waiting => "state_since",
+        Order::Due => "scheduled_at",
     }
 }
 
@@ -70,7 +83,7 @@ pub(super) fn column(order: Order) -> &'static str {
 pub(super) struct PositionRow {
     #[serde(rename = "_id")]
     id: StoredId,
-    #[serde(alias = "updated_at")]
+    #[serde(alias = "updated_at", alias = "state_since", alias = "scheduled_at")]
     placed_at: DateTime,
 }
 

@@ -13,8 +13,8 @@ use sqlx::SqliteConnection;
 use sqlx::migrate::Migrator;
 
 use super::record::{BylineColumns, read_document, write_document};
-use crate::domain::{Article, Filter, Part, in_order_of, placed_at};
-use crate::ports::{Listing, NewsView, Positions, Sizes};
+use crate::domain::{Article, Filter, Part, due_at, in_order_of, placed_at};
+use crate::ports::{Listing, NewsView, Positions, Sizes, StateCounts};
 
 static MIGRATOR: Migrator = sqlx::migrate!("../../db/news/sqlite-view");
 
@@ -122,6 +122,11 @@ impl NewsView for SqliteNewsView {
         Ok(Positions { positions: select::positions(&mut tx, part).await?, total })
     }
 
+    async fn count_states(&self, author: Option<UserId>) -> Result<StateCounts, StoreFailure> {
+        let mut connection = self.database.reader().acquire().await?;
+        Ok(select::count_states(&mut connection, author).await?)
+    }
+
     async fn erase(&self, person: UserId) -> Result<(), StoreFailure> {
         let mut tx = self.database.write().await?;
         sqlx::query("insert into erased (person) values (?) on conflict (person) do nothing")
@@ -178,10 +183,10 @@ impl NewsView for SqliteNewsView {
             "delete from totals",
             "delete from article_labels",
             "insert into articles
-                (id, version, state, published_at, placed_at, updated_at, author_id, byline, byline_of, byline_key,
-                 labels, document, content)
-             select id, version, state, published_at, placed_at, updated_at, author_id, byline, byline_of, byline_key,
-                 labels, document, content
+                (id, version, state, published_at, placed_at, updated_at, state_since, scheduled_at, returned,
+                 author_id, byline, byline_of, byline_key, labels, document, content)
+             select id, version, state, published_at, placed_at, updated_at, state_since, scheduled_at, returned,
+                 author_id, byline, byline_of, byline_key, labels, document, content
              from articles_next",
             "delete from articles_next",
             "delete from rebuild",
@@ -209,13 +214,16 @@ macro_rules! put_into {
             "insert into ",
             $table,
             " (id, version, state, published_at, placed_at, updated_at, author_id, byline, byline_of, byline_key,
-               labels, document, content)
+               labels, document, content, state_since, scheduled_at, returned)
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7,
                 case when exists (select 1 from erased where person = ?9) then '' else ?8 end, ?9,
-                case when exists (select 1 from erased where person = ?9) then null else ?10 end, ?11, ?12, ?13)
+                case when exists (select 1 from erased where person = ?9) then null else ?10 end, ?11, ?12, ?13,
+                ?14, ?15, ?16)
              on conflict (id) do update set
                 version = excluded.version, state = excluded.state, published_at = excluded.published_at,
                 placed_at = excluded.placed_at, updated_at = excluded.updated_at,
+                state_since = excluded.state_since, scheduled_at = excluded.scheduled_at,
+                returned = excluded.returned,
                 author_id = excluded.author_id, byline = excluded.byline, byline_of = excluded.byline_of,
                 byline_key = excluded.byline_key, labels = excluded.labels, document = excluded.document,
                 content = excluded.content
@@ -248,6 +256,9 @@ async fn put(
         .bind(keys::of_labels(&article.story.tags)?)
         .bind(write_document(article).map_err(StoreFailure::broken)?)
         .bind(article.story.content.as_str())
+        .bind(article.state_since.millis())
+        .bind(due_at(article).millis())
+        .bind(article.review_note.is_some())
         .execute(tx)
         .await?;
     Ok(put.rows_affected() > 0)

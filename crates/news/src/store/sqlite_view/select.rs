@@ -1,10 +1,11 @@
 //! Queries of the view.
 
-use kernel::{ArticleId, Timestamp};
+use kernel::{ArticleId, Timestamp, UserId};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::ArticleRow;
-use crate::domain::{Filter, Order, Part, Position, Start};
+use crate::domain::{Filter, Order, Part, Position, Start, State};
+use crate::ports::StateCounts;
 
 /// A query for the articles that pass a filter. If the filter names a label, it reads the list of that label,
 /// which is sorted by publication.
@@ -41,6 +42,12 @@ impl<'a> ArticleQuery<'a> {
         if let Some(author) = filter.author {
             text.push(" and a.author_id = ").push_bind(author.uuid());
         }
+        if let Some(author) = filter.except_author {
+            text.push(" and a.author_id <> ").push_bind(author.uuid());
+        }
+        if filter.returned {
+            text.push(" and a.returned = 1");
+        }
         for (bound, compare) in [(filter.from, ">="), (filter.to, "<=")] {
             if let Some(bound) = bound {
                 // An article that was never published has no such time and passes no bound.
@@ -72,13 +79,18 @@ impl<'a> ArticleQuery<'a> {
 fn at_of(filter: &Filter, order: Order) -> &'static str {
     match (order, &filter.label) {
         (Order::Updated, _) => "a.updated_at",
-        (_, Some(_)) => "l.placed_at",
-        (_, None) => "a.placed_at",
+        (Order::Waiting, _) => "a.state_since",
+        (Order::Due, _) => "a.scheduled_at",
+        (Order::Newest | Order::Oldest, Some(_)) => "l.placed_at",
+        (Order::Newest | Order::Oldest, None) => "a.placed_at",
     }
 }
 
 fn id_of(filter: &Filter, order: Order) -> &'static str {
-    if filter.label.is_some() && order != Order::Updated { "l.article" } else { "a.id" }
+    match (order, &filter.label) {
+        (Order::Newest | Order::Oldest, Some(_)) => "l.article",
+        _ => "a.id",
+    }
 }
 
 /// Reads the articles of a part, without their texts.
@@ -120,6 +132,28 @@ pub(super) async fn total(tx: &mut SqliteConnection, filter: &Filter) -> Result<
     };
     let total: i64 = query.build_query_scalar().fetch_one(tx).await?;
     Ok(u64::try_from(total).unwrap_or_default())
+}
+
+/// Returns the number of articles in each state. The totals of all articles are stored; those of one author
+/// are counted.
+pub(super) async fn count_states(
+    tx: &mut SqliteConnection,
+    author: Option<UserId>,
+) -> Result<StateCounts, sqlx::Error> {
+    let rows: Vec<(String, i64)> = match author {
+        None => sqlx::query_as("select state, articles from totals").fetch_all(tx).await?,
+        Some(author) => {
+            sqlx::query_as("select state, count(*) from articles where author_id = ? group by state")
+                .bind(author.uuid())
+                .fetch_all(tx)
+                .await?
+        }
+    };
+    let count = |state: State| {
+        let row = rows.iter().find(|(name, _)| *name == state.as_str());
+        (state, row.and_then(|(_, articles)| u64::try_from(*articles).ok()).unwrap_or_default())
+    };
+    Ok(State::ALL.map(count).to_vec())
 }
 
 /// Reads those of some articles that pass, in no order.
