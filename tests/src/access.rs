@@ -37,7 +37,8 @@ impl Row {
     pub fn filled(&self, subject: &str) -> String {
         let parameters =
             [("type", "sports"), ("label", "tennis"), ("page", "1"), ("limit", "1"), ("version", "1")];
-        let subjects = [("id", subject), ("user_id", subject), ("author_id", subject), ("session_id", SOME_SESSION)];
+        let subjects =
+            [("id", subject), ("user_id", subject), ("author_id", subject), ("session_id", SOME_SESSION)];
         let all = parameters.into_iter().chain(subjects);
         let path =
             all.fold(self.path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));

@@ -90,9 +90,7 @@ pub fn encode(article: &Article, with_content: bool) -> messages::Article {
         scheduled_at_ms: article.scheduled_at.map(Timestamp::millis),
         retraction: article.retraction.as_ref().map(encode_retraction),
         review_note: article.review_note.clone(),
-        revised_at_ms: Some(article.revised_at)
-            .filter(|at| *at != article.updated_at)
-            .map(Timestamp::millis),
+        revised_at_ms: Some(article.revised_at).filter(|at| *at != article.updated_at).map(Timestamp::millis),
         state_since_ms: Some(article.state_since)
             .filter(|at| *at != article.updated_at)
             .map(Timestamp::millis),

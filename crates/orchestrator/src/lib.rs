@@ -21,7 +21,8 @@ use chassis::{Service, Surroundings, Verifier};
 pub use app::{App, ReadingQueue, Shelf};
 pub use clients::{BusReadings, BusSections, GrpcTastes};
 pub use config::{
-    CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+    CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig,
+    SectionsConfig,
 };
 pub use domain::{
     Article, ArticleBatch, DiffOp, Filter, History, ListSlice, Order, Position, ProofLink, ProofSlice,
@@ -87,7 +88,8 @@ pub async fn build_on(
         taste_budget: Duration::from_millis(config.recommendations.budget_ms),
     }));
     let streams = EventStreams::new(config.live.streams, config.live.streams_per_address);
-    let site = Site { title: config.feeds.title, origin: config.identity.issuer.trim_end_matches('/').into() };
+    let site =
+        Site { title: config.feeds.title, origin: config.identity.issuer.trim_end_matches('/').into() };
     let news = News {
         app: app.clone(),
         public_base: config.public_base.into(),

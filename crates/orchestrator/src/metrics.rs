@@ -36,5 +36,10 @@ pub(crate) static LIVE_SLOW_CLIENTS: Counter<0> = Counter::new(
 
 /// Returns the descriptions of all metrics.
 pub fn described() -> Vec<Described> {
-    vec![CACHE_REQUESTS.described(), ARTICLE_READ_DROPPED.described(), LIVE_STREAMS.described(), LIVE_SLOW_CLIENTS.described()]
+    vec![
+        CACHE_REQUESTS.described(),
+        ARTICLE_READ_DROPPED.described(),
+        LIVE_STREAMS.described(),
+        LIVE_SLOW_CLIENTS.described(),
+    ]
 }

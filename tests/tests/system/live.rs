@@ -43,7 +43,10 @@ async fn a_reader_who_follows_hears_of_a_publication_and_of_a_retraction(shape: 
     let back = world.client().get("/news/v1/live").header("last-event-id", &*last);
     let mut back = back.follow().await;
     let first = next(&mut back, &id).await;
-    assert_eq!((first.event, text_of(&json!(first.id))), (Some("retracted".to_owned()), retracted.id.expect("an id")));
+    assert_eq!(
+        (first.event, text_of(&json!(first.id))),
+        (Some("retracted".to_owned()), retracted.id.expect("an id"))
+    );
 }
 
 async fn a_stop_of_the_portal_ends_every_stream_with_the_time_to_come_back(shape: Shape) {

@@ -69,7 +69,8 @@ impl ProofBuilder {
 
     /// Adds the next link.
     pub fn add(&mut self, link: ChainLink) {
-        let is_visible = self.past == VisibleVersions::All || link.head.is_some_and(|head| self.past.shows(head.state));
+        let is_visible =
+            self.past == VisibleVersions::All || link.head.is_some_and(|head| self.past.shows(head.state));
         let shows_hash = is_visible || link.head.is_some_and(|head| head.has_nonce);
         if self.part.after.is_some_and(|after| link.version <= after) {
             self.shows_previous = shows_hash;

@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn live() -> (Live, Arc<ManualClock>) {
-        let clock = Arc::new(ManualClock::default());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
         (Live::new(clock.clone()), clock)
     }
 

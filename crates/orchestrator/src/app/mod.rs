@@ -85,7 +85,18 @@ impl App {
             text_budget,
             taste_budget,
         } = parts;
-        Self { sections, shelf, live, tastes, readings, clock, ids, section_deadline, text_budget, taste_budget }
+        Self {
+            sections,
+            shelf,
+            live,
+            tastes,
+            readings,
+            clock,
+            ids,
+            section_deadline,
+            text_budget,
+            taste_budget,
+        }
     }
 
     /// Returns the cache of answers that are the same for everyone.

@@ -110,6 +110,7 @@ fn render(page: DeskPage) -> Result<RenderedAnswer, Refusal> {
         link: None,
         total: None,
         article: None,
+        feed: None,
         shown: Vec::new(),
         lists: Vec::new(),
         keep,

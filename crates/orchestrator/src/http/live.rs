@@ -19,7 +19,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The data of a live event.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LiveEventView<'a> {
+pub struct LiveEventView {
     /// `famous`, `politics` or `sports`.
     #[serde(rename = "type")]
     #[schema(value_type = String)]
@@ -31,21 +31,19 @@ pub struct LiveEventView<'a> {
     #[schema(value_type = u32)]
     version: Version,
     /// The title; null after the article was withdrawn.
-    title: Option<&'a str>,
+    title: Option<String>,
     /// The readable name of the article in addresses; null after the article was withdrawn.
-    slug: Option<&'a str>,
+    slug: Option<String>,
     /// The moment of the event.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
 }
 
-impl<'a> From<&'a LiveEvent> for LiveEventView<'a> {
-    fn from(event: &'a LiveEvent) -> Self {
-        let LiveEvent { section, article, version, headline, at, .. } = event;
-        let headline = headline.as_ref();
-        let (title, slug) =
-            headline.map(|Headline { title, slug }| (title.as_str(), slug.as_str())).unzip();
-        Self { section: *section, id: *article, version: *version, title, slug, at: *at }
+impl From<&LiveEvent> for LiveEventView {
+    fn from(event: &LiveEvent) -> Self {
+        let LiveEvent { section, article, version, headline, at, .. } = event.clone();
+        let (title, slug) = headline.map(|Headline { title, slug }| (title, slug)).unzip();
+        Self { section, id: article, version, title, slug, at }
     }
 }
 

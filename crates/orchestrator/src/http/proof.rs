@@ -147,6 +147,7 @@ fn render(
         link: Some(links.to_string()),
         total: None,
         article: None,
+        feed: None,
         shown: Vec::new(),
         lists: Vec::new(),
         keep: true,

@@ -11,11 +11,8 @@ use serde_json::{Value, json};
 use crate::fake_section::{Behaviour, article};
 use crate::service::TestService;
 
-const FORMATS: [(&str, &str); 3] = [
-    ("rss", "application/rss+xml"),
-    ("atom", "application/atom+xml"),
-    ("json", "application/feed+json"),
-];
+const FORMATS: [(&str, &str); 3] =
+    [("rss", "application/rss+xml"), ("atom", "application/atom+xml"), ("json", "application/feed+json")];
 
 /// A title with everything that breaks careless writers of XML, and 200 characters long.
 fn hostile_title() -> String {
@@ -78,10 +75,14 @@ async fn a_strict_reader_reads_the_most_hostile_article_as_it_was_written() {
         let updated = entry["updated"].as_str().expect("a time");
         assert!(updated.starts_with("1970-01-01T00:02:30"), "{updated}");
     }
-    let json: Value = serde_json::from_slice(&feed(&service, "/feed.json?include=content").await).expect("JSON");
+    let json: Value =
+        serde_json::from_slice(&feed(&service, "/feed.json?include=content").await).expect("JSON");
     let item = &json["items"][0];
     assert_eq!((&item["title"], &item["content_html"]), (&json!(title), &json!(html)));
-    assert_eq!((&json["version"], &item["date_modified"]), (&json!("https://jsonfeed.org/version/1.1"), &json!("1970-01-01T00:02:30.000Z")));
+    assert_eq!(
+        (&json["version"], &item["date_modified"]),
+        (&json!("https://jsonfeed.org/version/1.1"), &json!("1970-01-01T00:02:30.000Z"))
+    );
     let correction = json!({"kind": "correction", "text": "It was <Tuesday>.", "at": "1970-01-01T00:02:30.000Z", "version": 3});
     assert_eq!(item["_corrections"], json!([correction]));
 }

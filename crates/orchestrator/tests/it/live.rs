@@ -16,7 +16,7 @@ use crate::service::{TestService, config};
 /// Publishes an event of article 1 of a section, and returns the id of the message.
 async fn publish(service: &TestService, section: Section, event: &str, state: &str, version: u32) -> Uuid {
     let changed = article(section, 1, 5, state);
-    let id = Uuid::now_v7();
+    let id = Uuid::new_v4();
     let message = bus::Envelope {
         id: MessageId::new(id),
         kind: "portal.news.v1.Article".to_owned(),
@@ -55,7 +55,10 @@ async fn a_reader_gets_the_public_life_of_an_article_and_nothing_before_it() {
     publish(&service, Section::Famous, "corrected", "published", 3).await;
 
     let published = all.next().await.expect("an event");
-    assert_eq!((published.event.as_deref(), published.id.as_deref()), (Some("published"), Some(&*id.to_string())));
+    assert_eq!(
+        (published.event.as_deref(), published.id.as_deref()),
+        (Some("published"), Some(&*id.to_string()))
+    );
     let article = article(Section::Sports, 1, 5, "published").id;
     let expected = json!({
         "type": "sports", "id": article, "version": 3, "title": "Article 1", "slug": "article-1", "at": "1970-01-01T00:00:40.000Z",
@@ -93,7 +96,8 @@ async fn a_client_has_a_share_of_the_streams_and_a_closed_one_makes_room() {
     config.live.streams = 3;
     config.live.streams_per_address = 2;
     let service = TestService::with(config, |bus| bus).await;
-    let [first, second]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("an address"));
+    let [first, second]: [IpAddr; 2] =
+        ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("an address"));
     let open = |client| service.get("/live").from(client).send_unread();
     let (one, _two) = (open(first).await, open(first).await);
     assert_eq!(one.headers()["cache-control"], "no-store");

@@ -18,7 +18,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use kernel::{Clock, ManualClock, Role, Section, Sections, SystemClock, UserId};
 use orchestrator::{
-    App, CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig, SectionsConfig,
+    App, CacheConfig, Config, FeedsConfig, ListsConfig, LiveConfig, ReadingsConfig, RecommendationsConfig,
+    SectionsConfig,
 };
 use serde_json::{Value, json};
 use testkit::{Client, Events, Folder};

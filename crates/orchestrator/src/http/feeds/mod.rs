@@ -138,15 +138,19 @@ impl Subject {
     }
 }
 
-impl From<SectionPath> for Subject {
-    fn from(path: SectionPath) -> Self {
-        Self::Section(path.section)
+impl TryFrom<SectionPath> for Subject {
+    type Error = Refusal;
+
+    fn try_from(path: SectionPath) -> Result<Self, Refusal> {
+        Ok(Self::Section(path.section))
     }
 }
 
-impl From<AuthorPath> for Subject {
-    fn from(path: AuthorPath) -> Self {
-        Self::Author(path.author_id)
+impl TryFrom<AuthorPath> for Subject {
+    type Error = Refusal;
+
+    fn try_from(path: AuthorPath) -> Result<Self, Refusal> {
+        Ok(Self::Author(path.author_id))
     }
 }
 
@@ -154,9 +158,8 @@ impl TryFrom<LabelPath> for Subject {
     type Error = Refusal;
 
     fn try_from(path: LabelPath) -> Result<Self, Refusal> {
-        Label::parse(&path.label).map_err(|error| {
-            invalid(vec![FieldFault::new("/label", error.code(), error.to_string())])
-        })?;
+        Label::parse(&path.label)
+            .map_err(|error| invalid(vec![FieldFault::new("/label", error.code(), error.to_string())]))?;
         Ok(Self::Label(path.label))
     }
 }
@@ -197,7 +200,7 @@ macro_rules! feed {
             caller: Caller,
             headers: HeaderMap,
         ) -> Result<Response, Problem> {
-            let subject = Subject::try_from(parameters).map_err(Refusal::from)?;
+            let subject = Subject::try_from(parameters)?;
             Ok(answer(&news, subject, Format::$format, &query, &caller, &headers).await?)
         }
     };
@@ -215,9 +218,27 @@ feed!(label_json, "/labels/{label}/feed.json", Json, of LabelPath, "Returns the 
 feed!(author_rss, "/authors/{author_id}/feed.rss", Rss, of AuthorPath, "Returns the newest articles of an author as RSS.");
 feed!(author_atom, "/authors/{author_id}/feed.atom", Atom, of AuthorPath, "Returns the newest articles of an author as Atom.");
 feed!(author_json, "/authors/{author_id}/feed.json", Json, of AuthorPath, "Returns the newest articles of an author as JSON Feed.");
-feed!(corrections_rss, "/corrections/feed.rss", Rss, Subject::Corrections, "Returns the newest corrections as RSS.");
-feed!(corrections_atom, "/corrections/feed.atom", Atom, Subject::Corrections, "Returns the newest corrections as Atom.");
-feed!(corrections_json, "/corrections/feed.json", Json, Subject::Corrections, "Returns the newest corrections as JSON Feed.");
+feed!(
+    corrections_rss,
+    "/corrections/feed.rss",
+    Rss,
+    Subject::Corrections,
+    "Returns the newest corrections as RSS."
+);
+feed!(
+    corrections_atom,
+    "/corrections/feed.atom",
+    Atom,
+    Subject::Corrections,
+    "Returns the newest corrections as Atom."
+);
+feed!(
+    corrections_json,
+    "/corrections/feed.json",
+    Json,
+    Subject::Corrections,
+    "Returns the newest corrections as JSON Feed."
+);
 
 /// Adds the routes of all feeds.
 pub(super) fn routes(api: Api<News>) -> Api<News> {
@@ -298,7 +319,8 @@ async fn answer_corrections(
     let (app, address) = (news.app.clone(), request.address());
     let make = async move {
         let slice = CorrectionSlice { filter: CorrectionFilter::default(), after: None, limit: ENTRIES };
-        let found = app.list_corrections(Scope::All, &[], &slice).await.map_err(|error| refusal_of(&error))?;
+        let found =
+            app.list_corrections(Scope::All, &[], &slice).await.map_err(|error| refusal_of(&error))?;
         let shown = found.corrections.iter().map(ShownArticle::of_correction).collect();
         let entries = found.corrections.into_iter().map(|each| Entry::of_correction(each, &request.base));
         let entries = entries.collect();
