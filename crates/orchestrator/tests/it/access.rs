@@ -37,6 +37,8 @@ async fn every_cell_of_the_matrix_is_enforced() {
             service.section(kernel::Section::Sports).put(article(kernel::Section::Sports, 1, 0, "draft"));
         let path = template
             .replace("{type}", "sports")
+            .replace("{label}", "tennis")
+            .replace("{author_id}", "0190b2c4-0000-7000-8000-000000000000")
             .replace("{id}", &id.to_string())
             .replace("{page}", "1")
             .replace("{limit}", "10")

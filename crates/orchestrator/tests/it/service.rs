@@ -10,6 +10,7 @@ use axum::extract::ConnectInfo;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::Bus;
+use bytes::Bytes;
 use chassis::http::{EdgeConfig, edge};
 use chassis::{AUDIENCE, Claims, Runnable, Service, Surroundings, Worker};
 use ed25519_dalek::SigningKey;
@@ -208,7 +209,11 @@ impl RequestBuilder<'_> {
 
     pub async fn send(self) -> Answer {
         let (parts, body) = self.send_unread().await.into_parts();
-        let bytes = body.collect().await.expect("a body").to_bytes();
+        // A stream of events has no end.
+        let bytes = match parts.headers.get("content-type") {
+            Some(kind) if kind == "text/event-stream" => Bytes::new(),
+            _ => body.collect().await.expect("a body").to_bytes(),
+        };
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status, headers: parts.headers, json }
     }
