@@ -5,7 +5,7 @@ use super::App;
 use crate::domain::{BrokenChain, ChainVerifier};
 
 /// The most records in memory at a time.
-pub(super) const RECORDS: u32 = 20;
+const RECORDS: u32 = 20;
 /// The most ids in memory at a time.
 const IDS: u32 = 500;
 

@@ -25,7 +25,7 @@ pub use corrections::{ArticleCorrection, CorrectionFilter, CorrectionPart, Corre
 pub use diff::{DiffOp, DiffPart, diff};
 pub use list::{Filter, Order, Part, Position, Start, due_at, in_order_of, placed_at};
 pub use past::{HistoryBuilder, HistoryEntry, HistoryPage};
-pub use proof::{Proof, ProofBuilder, ProofLink, ProofPart};
+pub use proof::{Proof, ProofBuilder, ProofLink, ProofPart, is_guessable};
 pub use rules::{
     AccessDenied, Newsroom, VisibleVersions, allowed, may_change, may_create, may_look_back, may_see,
 };

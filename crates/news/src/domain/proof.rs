@@ -8,7 +8,7 @@ pub struct ProofLink {
     /// The version.
     pub version: Version,
     /// The hash of its record and of everything before it; `None` if it could confirm a guess of a hidden
-    /// text.
+    /// text ([`is_guessable`]).
     pub hash: Option<String>,
     /// The hash of the version before it, as its record was chained to it; `None` for the same reason.
     pub previous: Option<String>,
@@ -39,56 +39,57 @@ pub struct ProofPart {
 
 /// Builds a page of a proof from links that come one by one, the oldest first.
 ///
-/// The hash of a version that the caller may not see is shown only if its record has a nonce. The others
-/// could be guessed: a reader who knows the text before and after, and tries short notes and all milliseconds
-/// of a day, would find the note of an editor by its hash.
+/// A hash that could confirm a guess of a hidden text is not shown ([`is_guessable`]).
 #[derive(Debug)]
 pub struct ProofBuilder {
     past: VisibleVersions,
     part: ProofPart,
-    // True if the hash of the link before may be shown.
-    shows_previous: bool,
+    // True if the hash of the link before is guessable.
+    is_guessable: bool,
     bytes: u64,
     is_complete: bool,
     page: Proof,
 }
 
+/// Returns whether the hash of a link could confirm a guess of a text that readers of `past` may not see;
+/// `None` if the same is true of it as of the link before.
+///
+/// A reader who knows the text before and after a hidden version, and tries short notes and all milliseconds
+/// of a day, would find the note of an editor by its hash. A nonce prevents that, which records of older
+/// programs do not have. The reader knows the record of a visible version, so its hash confirms what the hash
+/// before it confirms. The nonce of a hidden record protects the records before it too.
+pub fn is_guessable(past: VisibleVersions, link: &ChainLink) -> Option<bool> {
+    if shows(past, link) { None } else { Some(!link.head.is_some_and(|head| head.has_nonce)) }
+}
+
+/// True if the caller may see the record of a link.
+fn shows(past: VisibleVersions, link: &ChainLink) -> bool {
+    past == VisibleVersions::All || link.head.is_some_and(|head| past.shows(head.state))
+}
+
 impl ProofBuilder {
-    /// Creates a builder of the page `part` for a caller who may see the versions of `past`.
-    pub fn new(past: VisibleVersions, part: ProofPart) -> Self {
-        // Every chain begins with the same well-known hash.
-        let shows_previous = part.after.is_none();
-        Self { past, part, shows_previous, bytes: 0, is_complete: false, page: Proof::default() }
+    /// Creates a builder of the page `part` for a caller who may see the versions of `past`. `is_guessable`
+    /// says it of the link before the page. Every chain begins with the same well-known hash, which is not.
+    pub fn new(past: VisibleVersions, part: ProofPart, is_guessable: bool) -> Self {
+        Self { past, part, is_guessable, bytes: 0, is_complete: false, page: Proof::default() }
     }
 
-    /// Returns the version after which the links are needed; `None` for all. The link before the page is one
-    /// of them.
-    pub fn needed_after(&self) -> Option<Version> {
-        self.part.after.map(|after| Version::new(after.number().saturating_sub(1)))
-    }
-
-    /// Adds the next link.
+    /// Adds the next link of the page.
     pub fn add(&mut self, link: ChainLink) {
-        let is_visible =
-            self.past == VisibleVersions::All || link.head.is_some_and(|head| self.past.shows(head.state));
-        let shows_hash = is_visible || link.head.is_some_and(|head| head.has_nonce);
-        if self.part.after.is_some_and(|after| link.version <= after) {
-            self.shows_previous = shows_hash;
-            return;
-        }
-        let has_record = self.part.records && is_visible;
+        let has_record = self.part.records && shows(self.past, &link);
         if self.is_complete || self.is_full(if has_record { link.record.len() as u64 } else { 0 }) {
             self.is_complete = true;
             self.page.next = self.page.links.last().map(|last| last.version);
             return;
         }
+        let was_guessable = self.is_guessable;
+        self.is_guessable = is_guessable(self.past, &link).unwrap_or(was_guessable);
         self.page.links.push(ProofLink {
             version: link.version,
-            hash: Some(link.hash).filter(|_| shows_hash),
-            previous: Some(link.prev_hash).filter(|_| self.shows_previous),
+            hash: Some(link.hash).filter(|_| !self.is_guessable),
+            previous: Some(link.prev_hash).filter(|_| !was_guessable),
             record: Some(link.record).filter(|_| has_record),
         });
-        self.shows_previous = shows_hash;
     }
 
     /// True if there is no room for one more link with so many bytes. Otherwise they are counted.
@@ -138,9 +139,11 @@ mod tests {
     }
 
     fn proof(links: &[ChainLink], past: VisibleVersions, part: ProofPart) -> Proof {
-        let mut builder = ProofBuilder::new(past, part);
-        let after = builder.needed_after();
-        for link in links.iter().filter(|link| after.is_none_or(|after| link.version > after)) {
+        let (before, page): (Vec<_>, Vec<_>) =
+            links.iter().partition(|link| part.after.is_some_and(|after| link.version <= after));
+        let is_guessable = before.into_iter().rev().find_map(|link| is_guessable(past, link));
+        let mut builder = ProofBuilder::new(past, part, is_guessable.unwrap_or_default());
+        for link in page {
             builder.add(link.clone());
         }
         builder.build()
@@ -173,18 +176,30 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_that_could_be_guessed_is_not_shown_to_readers_also_not_as_the_previous_one() {
+    fn a_hash_that_could_confirm_a_guess_is_not_shown_until_a_hidden_nonce_comes() {
         use State::{Draft, Published};
-        let links = chain(&[(Draft, false), (Published, false), (Published, false), (Draft, true)]);
+        let links = chain(&[
+            (Draft, false),
+            (Published, false),
+            // Its nonce is public with its record, so it protects nothing.
+            (Published, true),
+            (Draft, true),
+            (Published, true),
+        ]);
         let found = proof(&links, VisibleVersions::Public, part(None, 10, true));
-        assert_eq!(shown(&found), [vec![2, 3, 4], vec![1, 3, 4], vec![2, 3]]);
-        // Also if the page begins after the hidden version.
-        for after in 1..=3 {
+        assert_eq!(shown(&found), [vec![4, 5], vec![1, 5], vec![2, 3, 5]]);
+        // The same if the page begins later.
+        for after in 1..=4 {
             let rest = proof(&links, VisibleVersions::Public, part(Some(after), 10, true));
             assert_eq!(rest.links, found.links[after as usize..], "after {after}");
         }
         let all = proof(&links, VisibleVersions::All, part(None, 10, true));
-        assert_eq!(shown(&all), [vec![1, 2, 3, 4], vec![1, 2, 3, 4], vec![1, 2, 3, 4]]);
+        let every = vec![1, 2, 3, 4, 5];
+        assert_eq!(shown(&all), [every.clone(), every.clone(), every]);
+        // Versions that were never hidden can be verified without a nonce.
+        let public = chain(&[(Published, false), (Published, false)]);
+        let found = proof(&public, VisibleVersions::Public, part(None, 10, true));
+        assert_eq!(shown(&found), [[1, 2], [1, 2], [1, 2]]);
     }
 
     #[test]
@@ -192,7 +207,7 @@ mod tests {
         let mut links = chain(&[(State::Published, true), (State::Published, true)]);
         links[0].head = None;
         let found = proof(&links, VisibleVersions::Public, part(None, 10, true));
-        assert_eq!(shown(&found), [vec![2], vec![1], vec![2]]);
+        assert_eq!(shown(&found), [vec![], vec![1], vec![2]]);
         assert_eq!(shown(&proof(&links, VisibleVersions::All, part(None, 10, true)))[2], [1, 2]);
     }
 

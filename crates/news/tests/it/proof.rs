@@ -157,3 +157,69 @@ async fn what_readers_do_not_see_has_no_proof_for_them() {
     assert_eq!(versions(&links, |link| link.record.is_some()).len(), 10);
     world.stop().await;
 }
+
+/// Stores the records of the first versions of an article as an older release did, without a nonce, and
+/// chains all of them again.
+async fn forget_nonces(place: &Place, id: &str, versions: std::ops::RangeInclusive<u32>) {
+    let mut connection = place.connection("sports-news.db").await;
+    let article = uuid::Uuid::parse_str(id).expect("an id");
+    let records: Vec<(u32, String)> =
+        sqlx::query_as("select version, record from events where article = ? order by version")
+            .bind(article)
+            .fetch_all(&mut connection)
+            .await
+            .expect("the records");
+    let mut before = GENESIS.to_owned();
+    for (version, mut record) in records {
+        if versions.contains(&version) {
+            let nonce = record.rfind(",\"nonce\"").expect("a nonce");
+            record.replace_range(nonce..record.len() - 1, "");
+        }
+        let hash = chain_hash(&before, &record);
+        sqlx::query(
+            "update events set record = ?, prev_hash = ?, hash = ? where article = ? and version = ?",
+        )
+        .bind(&record)
+        .bind(&before)
+        .bind(&hash)
+        .bind(article)
+        .bind(version)
+        .execute(&mut connection)
+        .await
+        .expect("the record is replaced");
+        before = hash;
+    }
+}
+
+#[tokio::test]
+async fn hashes_over_hidden_records_of_an_older_release_are_not_shown_to_readers() {
+    let place = Place::new();
+    let world = World::start(&place).await;
+    let article = a_life(&world).await;
+    forget_nonces(&place, &article.id, 1..=9).await;
+    let staff = proof(&world, Some(&author()), &article.id, 100, None).await.expect("a proof").links;
+    verify(&staff);
+    // The public versions 8 and 9 stand on hidden ones without a nonce, wherever the page begins.
+    for after in [None, Some(7), Some(8)] {
+        let links = proof(&world, None, &article.id, 100, after).await.expect("a proof").links;
+        assert_eq!(versions(&links, |link| link.hash.is_some()), [0; 0]);
+        let first_of_all = if after.is_none() { vec![1] } else { vec![] };
+        assert_eq!(versions(&links, |link| link.previous.is_some()), first_of_all);
+        let records = versions(&links, |link| link.record.is_some());
+        assert_eq!(records, if after == Some(8) { vec![9] } else { vec![8, 9] });
+    }
+    // A hidden version of this release separates what comes after it from what came before.
+    let hidden = world.unpublish(&editor(), &article).await.expect("it is unpublished");
+    let again = world.publish(&editor(), &hidden).await.expect("it is published");
+    assert_eq!(again.version, 11);
+    for after in [None, Some(9), Some(10)] {
+        let links = proof(&world, None, &article.id, 100, after).await.expect("a proof").links;
+        let shown = versions(&links, |link| link.hash.is_some());
+        assert_eq!(shown, if after == Some(10) { vec![11] } else { vec![10, 11] });
+        let last = links.last().expect("a link");
+        let (previous, record) = (last.previous.as_deref(), last.record.as_deref());
+        let hash = chain_hash(previous.expect("a hash"), record.expect("a record"));
+        assert_eq!(last.hash, Some(hash));
+    }
+    world.stop().await;
+}

@@ -62,9 +62,9 @@ pub struct ProofLinkView {
     /// The version.
     #[schema(value_type = u32)]
     version: Version,
-    /// SHA-256 over `previous`, a line feed and the record in UTF-8, as 64 hexadecimal digits. Null if the
-    /// caller may not see the version and an older release stored it without a nonce: then the hash could
-    /// confirm a guess of its text.
+    /// SHA-256 over `previous`, a line feed and the record in UTF-8, as 64 hexadecimal digits. Null if it
+    /// could confirm a guess of a hidden version that an older release stored without a nonce: that version
+    /// itself, or one that was hidden before this one.
     hash: Option<String>,
     /// The hash of the version before; 64 zeros for the first version. Null if that hash is.
     previous: Option<String>,
