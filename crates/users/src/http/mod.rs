@@ -6,6 +6,7 @@ mod caller;
 mod consent;
 mod cookie;
 mod erasures;
+mod exports;
 #[cfg(test)]
 mod fuzz;
 mod health;
@@ -74,6 +75,7 @@ pub fn router(
         .routes(routes!(audit::list_own_entries))
         .routes(routes!(audit::list_entries))
         .routes(routes!(erasures::get_erasure))
+        .routes(routes!(exports::export_data))
         .routes(routes!(passwords::put_password))
         .routes(routes!(sessions::log_in))
         .routes(routes!(sessions::refresh))
