@@ -3,6 +3,7 @@
 mod commands;
 mod corrections;
 mod desk;
+mod export;
 mod lists;
 mod past;
 
@@ -15,6 +16,8 @@ use chassis::Verifier;
 use kernel::{ArticleId, Fault, Identity, Kind, Refusal, Version};
 use prost::Message;
 use proto::news::v1 as messages;
+
+pub use export::Exports;
 
 use crate::app::{App, NewsError};
 use crate::codec::encode;

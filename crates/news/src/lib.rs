@@ -56,13 +56,15 @@ pub async fn build(section: Section, config: Config, surroundings: Surroundings)
 
     let projection = Subscription::durable(name, format!("{name}.projection"), [format!("news.{section}.#")]);
     let erasure = Subscription::durable(name, format!("{name}.users"), ["users.erased"]);
-    let calls = Arc::new(calls::Calls::new(app.clone(), verifier));
+    let calls = Arc::new(calls::Calls::new(app.clone(), verifier.clone()));
+    let exports = Arc::new(calls::Exports::new(app.clone(), verifier));
     let receipt = codec::make_receipts(section, &surroundings);
     let erase = consumers::Erasure::new(app.clone(), erasures.clone(), bus.clone(), receipt.clone());
     let consumers = vec![
         bus.subscribe(projection, Arc::new(consumers::Projection(app.clone()))).await?,
         bus.subscribe(erasure, Arc::new(erase)).await?,
         bus.serve(name, &format!("news.{section}.calls"), calls).await?,
+        bus.serve(name, &format!("exports.{name}"), exports).await?,
     ];
     Ok(Service {
         name,

@@ -43,5 +43,12 @@ pub mod erasures {
     }
 }
 
+/// Exports: what a service stores about a person.
+pub mod exports {
+    pub mod v1 {
+        tonic::include_proto!("portal.exports.v1");
+    }
+}
+
 /// The descriptors of all messages, which a golden test compares.
 pub const DESCRIPTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptor.bin"));

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod calls;
 mod clients;
 mod codec;
 mod config;
@@ -51,7 +52,8 @@ pub async fn build(config: Config, surroundings: Surroundings) -> anyhow::Result
     let users = GrpcUserDirectory::new(transport, Duration::from_millis(config.users.budget_ms));
     let clock = surroundings.clock.clone();
     let app = App::new(Parts { graph: store.port, users: Arc::new(users), clock: clock.clone() });
-    let consumers = consumers::subscribe(&*bus, &app).await?;
+    let mut consumers = consumers::subscribe(&*bus, &app).await?;
+    consumers.push(calls::serve(&*bus, &app, verifier.clone()).await?);
     let (http, doc) = http::router(app.clone(), verifier)?;
     let routes = Routes::new(RecommendationsServer::new(RecommendationsGrpc(app.clone())));
     let routes = surroundings.serve_grpc(NAME, routes, &config.grpc);

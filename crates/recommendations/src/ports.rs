@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chassis::StoreFailure;
 use kernel::{Class, Fault, Kind, Label, Refusal, Timestamp, UserId};
 
-use crate::domain::{ConsentRecord, ReaderStatus, Reading, Taste};
+use crate::domain::{ConsentRecord, ReaderStatus, Reading, Taste, Visit, VisitKey};
 
 /// The result of recording a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,18 @@ pub trait TasteGraph: Send + Sync {
     /// * Labels come heaviest first.
     /// * An unknown reader has no labels.
     async fn labels_of(&self, reader: UserId, limit: u32) -> Result<Vec<Taste>, StoreFailure>;
+
+    /// Returns at most `limit` visits of a reader, in the order of their keys: those after `after`, or from
+    /// the first one.
+    ///
+    /// * Pages of a reader's visits join without a gap.
+    /// * An unknown reader has no visits.
+    async fn visits_of(
+        &self,
+        reader: UserId,
+        after: Option<VisitKey>,
+        limit: u32,
+    ) -> Result<Vec<(VisitKey, Visit)>, StoreFailure>;
 
     /// Returns the ids of at most `limit` readers who like a label, heaviest first.
     ///

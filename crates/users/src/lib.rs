@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod clients;
 mod config;
 mod consumers;
 mod domain;
@@ -84,7 +85,8 @@ pub struct OpenedUsers {
 pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Result<OpenedUsers> {
     let bus::OpenBus { bus, closers } =
         bus::open(config.bus.url.expose(), surroundings).await.context("bus.url")?;
-    let store::OpenedAccounts { store, audit, erasures } = store::open_store(&config.store.url).await?;
+    let store::OpenedAccounts { store, audit, erasures, exports } =
+        store::open_store(&config.store.url).await?;
     let intake = store::open_intake(&config.intake.url, surroundings.clock.clone()).await?;
     let cache_life = Duration::from_secs(config.cache.ttl_seconds);
     let cache = store::open_cache(&config.cache.url, config.cache.capacity, cache_life)?;
@@ -93,6 +95,8 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         store: store.port,
         audit,
         erasures,
+        exports,
+        sources: Arc::new(clients::BusExportSources(bus.clone())),
         audit_life: config.audit.life(),
         intake: intake.port,
         cache: cache.port,
@@ -111,6 +115,7 @@ pub async fn open(config: &Config, surroundings: &Surroundings) -> anyhow::Resul
         Arc::new(Relay::new(store.outbox, bus.clone())),
         Arc::new(workers::forget_answers(app.clone())),
         Arc::new(workers::delete_audit_entries(app.clone())),
+        Arc::new(workers::delete_export_parts(app.clone())),
         Arc::new(workers::CostsWorker::new(app.clone())),
         Arc::new(workers::ErasureWatch::new(app.clone())),
         Arc::new(Erasing::new(

@@ -4,6 +4,7 @@
 mod audit;
 mod cache;
 mod erasures;
+mod exports;
 mod intake;
 
 use async_trait::async_trait;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value};
 pub use audit::AuditLog;
 pub use cache::{Count, UserCache};
 pub use erasures::ErasureLog;
+pub use exports::{ExportSources, ExportStore};
 pub use intake::{
     BeginOutcome, IdempotencyAttempt, Intake, IntakeError, LONGEST_PAUSE, MAX_LEASES_AHEAD,
     RegistrationAnswer, Reservation, WaitingRegistration,

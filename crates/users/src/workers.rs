@@ -46,6 +46,18 @@ pub fn delete_audit_entries(app: Arc<App>) -> Cleanup {
     })
 }
 
+/// The time between two deletions of the parts of old exports.
+const EXPORTS_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+/// Returns the worker that deletes the parts of exports that began more than a day ago.
+pub fn delete_export_parts(app: Arc<App>) -> Cleanup {
+    let clock = app.clock.clone();
+    Cleanup::new("users.exports", EXPORTS_INTERVAL, clock, move |most| {
+        let app = app.clone();
+        async move { app.delete_export_parts(most).await }
+    })
+}
+
 /// The worker that reads the costs of stored hashes: they change while passwords are hashed again after a
 /// raise.
 pub struct CostsWorker {

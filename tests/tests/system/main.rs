@@ -7,6 +7,7 @@ mod crash;
 mod degraded;
 mod documents;
 mod erasure;
+mod export;
 mod front_page;
 mod generated;
 mod hardening;

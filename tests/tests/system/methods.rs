@@ -114,8 +114,10 @@ async fn head_returns_the_same_as_get_without_a_body(shape: Shape) {
             };
             assert_eq!(names(&get), names(&head), "{path}");
             for name in names(&get) {
-                // A problem contains the id of its request, so two problems may differ in length.
-                if name != "content-length" || get.status == 200 {
+                // Two answers may differ in length: a problem contains the id of its request, and an export
+                // the entries of the audit about the exports before it.
+                let has_one_length = get.status == 200 && !path.ends_with("/export");
+                if name != "content-length" || has_one_length {
                     assert_eq!(get.header(&name), head.header(&name), "{path}: {name}");
                 }
             }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::codec;
 use super::connection::{Link, bus_error, open_channel, unavailable};
 use super::publisher::{OutboundMessage, Publisher};
-use super::topology::{self, CALLS, REPLIES};
+use super::topology::{self, REPLIES, ServiceExchange};
 use crate::port::no_server;
 use crate::{BusError, Call, instrument};
 
@@ -38,6 +38,8 @@ type Pending = Arc<Mutex<HashMap<String, oneshot::Sender<Reply>>>>;
 /// The sender of calls. It assigns each reply to its call.
 pub(super) struct CallSender {
     service: String,
+    /// The exchange that it sends to.
+    exchange: String,
     link: Arc<Link>,
     requests: Arc<Publisher>,
     pending: Pending,
@@ -61,14 +63,18 @@ impl CallSender {
     pub(super) fn new(service: &str, outgoing: &Arc<Link>, incoming: &Arc<Link>) -> Self {
         let pending = Pending::default();
         let pending_calls = pending.clone();
-        let requests = Arc::new(Publisher::confirming(outgoing, move |returned| {
+        let own = ServiceExchange::calls(service);
+        let exchange = own.name.clone();
+        let requests = Publisher::confirming(outgoing, move |returned| {
             let id = returned.properties.correlation_id().as_ref().map_or("", |id| id.as_str());
             resolve(&pending_calls, id, Err(no_server()));
-        }));
+        });
+        let requests = Arc::new(requests.through(own));
         let (given_up, to_notify) = mpsc::channel(MAX_GIVEN_UP);
-        chassis::spawn("bus.given-up", notify_servers(to_notify, requests.clone()));
+        chassis::spawn("bus.given-up", notify_servers(to_notify, exchange.clone(), requests.clone()));
         Self {
             service: service.to_owned(),
+            exchange,
             link: incoming.clone(),
             requests,
             pending,
@@ -133,7 +139,7 @@ impl CallSender {
             given_up: self.given_up.clone(),
             has_ended: false,
         };
-        let exchange = CALLS.to_owned();
+        let exchange = self.exchange.clone();
         let message = OutboundMessage { exchange, key, properties, body: call.body, mandatory: true };
         let (requests, pending, deadline) = (self.requests.clone(), self.pending.clone(), caller.deadline);
         // A separate task, so that a reply may arrive before the confirmation.
@@ -215,10 +221,14 @@ pub(super) fn cancellation_key(address: &str) -> String {
     format!("{address}.given-up")
 }
 
-async fn notify_servers(mut to_notify: mpsc::Receiver<(String, String)>, requests: Arc<Publisher>) {
+async fn notify_servers(
+    mut to_notify: mpsc::Receiver<(String, String)>,
+    exchange: String,
+    requests: Arc<Publisher>,
+) {
     while let Some((address, id)) = to_notify.recv().await {
         let properties = BasicProperties::default().with_correlation_id(id.into());
-        let (exchange, key) = (CALLS.to_owned(), cancellation_key(&address));
+        let (exchange, key) = (exchange.clone(), cancellation_key(&address));
         let message = OutboundMessage { exchange, key, properties, body: Bytes::new(), mandatory: false };
         let deadline = kernel::Deadline::after(Duration::from_secs(1));
         if let Err(fault) = requests.send(vec![message], deadline).await {

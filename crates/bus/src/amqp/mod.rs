@@ -36,7 +36,7 @@ use consumer::Consumer;
 use listener::{BroadcastQueue, Listener};
 use publisher::{OutboundMessage, Publisher};
 use server::Server;
-use topology::DurableQueue;
+use topology::{DurableQueue, ServiceExchange};
 
 /// The time for which `open`, `subscribe` and `serve` wait for a broker that does not answer yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -85,6 +85,7 @@ impl AmqpBus {
         schedule: Schedule,
     ) -> Result<Self, BusError> {
         let closing = CancellationToken::new();
+        let events = ServiceExchange::events(service);
         let incoming = Arc::new(Link::start(uri, "receives", closing.clone()));
         let outgoing = Arc::new(Link::start(uri, "sends", closing.clone()));
         let bus = Self {
@@ -92,8 +93,8 @@ impl AmqpBus {
                 let kind = returned.properties.kind().as_ref().map(|kind| kind.as_str());
                 tracing::warn!(key = returned.key, kind, "no subscription matches the key of this message");
             })
-            .through(topology::service_exchange(service)),
-            exchange: topology::service_exchange(service),
+            .through(events.clone()),
+            exchange: events.name,
             calls: CallSender::new(service, &outgoing, &incoming),
             outgoing,
             incoming,

@@ -7,7 +7,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::connection::{Link, bus_error, open_channel, unavailable};
-use super::topology;
+use super::topology::{self, ServiceExchange};
 use crate::BusError;
 
 /// The most unconfirmed messages of one publisher. They bound the memory that a broker costs which confirms
@@ -40,9 +40,9 @@ pub(super) struct Publisher {
     /// confirmations.
     channel: Arc<Mutex<Option<OpenChannel>>>,
     confirms: bool,
-    /// The service's own exchange, which must exist before the first message. Publishers of calls and replies
-    /// have none.
-    service_exchange: Option<String>,
+    /// The service's own exchange, which must exist before the first message. Publishers of replies have
+    /// none.
+    service_exchange: Option<ServiceExchange>,
     /// Called for every returned message. If several publications are in progress, the driver may report a
     /// returned message to the wrong one.
     on_return: Arc<OnReturn>,
@@ -64,8 +64,8 @@ impl Publisher {
         }
     }
 
-    /// Makes sure that the service's own exchange of this name exists before the first message.
-    pub(super) fn through(self, service_exchange: String) -> Self {
+    /// Makes sure that this exchange of the service exists before the first message.
+    pub(super) fn through(self, service_exchange: ServiceExchange) -> Self {
         Self { service_exchange: Some(service_exchange), ..self }
     }
 
@@ -131,7 +131,7 @@ impl Publisher {
 
     /// Returns the channel for exclusive use. Opens a new one if there is none, if the last one has ended, or
     /// if it was opened without this exchange.
-    async fn open(&self, service_exchange: Option<String>) -> Result<ChannelGuard, BusError> {
+    async fn open(&self, service_exchange: Option<ServiceExchange>) -> Result<ChannelGuard, BusError> {
         let slot = self.channel.clone().lock_owned().await;
         let connection = self.link.current()?;
         if connection.status().blocked() {
@@ -154,12 +154,12 @@ impl Publisher {
 /// An open channel with the service's exchange that is known to exist.
 struct OpenChannel {
     channel: Channel,
-    service_exchange: Option<String>,
+    service_exchange: Option<ServiceExchange>,
 }
 
 impl OpenChannel {
     /// Returns true if the channel is open and the exchange is known to exist.
-    fn serves(&self, exchange: Option<&String>) -> bool {
+    fn serves(&self, exchange: Option<&ServiceExchange>) -> bool {
         self.channel.status().connected()
             && (exchange.is_none() || exchange == self.service_exchange.as_ref())
     }
@@ -177,13 +177,13 @@ impl ChannelGuard {
 async fn replace_channel(
     mut slot: OwnedMutexGuard<Option<OpenChannel>>,
     connection: &Connection,
-    service_exchange: Option<String>,
+    service_exchange: Option<ServiceExchange>,
     confirms: bool,
 ) -> Result<ChannelGuard, BusError> {
     *slot = None;
     topology::ensure_shared_exchanges(connection).await?;
-    if let Some(name) = &service_exchange {
-        topology::ensure_service_exchange(connection, name).await?;
+    if let Some(exchange) = &service_exchange {
+        exchange.ensure(connection).await?;
     }
     let channel = open_channel(connection).await?;
     if confirms {

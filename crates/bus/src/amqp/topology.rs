@@ -19,10 +19,11 @@ use crate::{BusError, Schedule};
 ///
 /// In a fleet no service may write to it, because that would reach every key. RabbitMQ checks a key's
 /// permission only when a client publishes, not when an exchange is bound to another or a queue forwards its
-/// dead letters. Messages come in through the exchanges of [`service_exchange`].
+/// dead letters. Messages come in through the exchanges of [`ServiceExchange::events`].
 pub(super) const EVENTS: &str = "portal.events";
 /// The exchange of all requests. The routing key is the address. It is a topic exchange too, because only on
-/// these can a user's permissions depend on the key. So no service receives another service's calls.
+/// these can a user's permissions depend on the key. So no service receives another service's calls. Requests
+/// come in through the exchanges of [`ServiceExchange::calls`], for the same reason as messages.
 pub(super) const CALLS: &str = "portal.calls";
 /// The exchange of all replies. The routing key is the reply queue of the calling process.
 pub(super) const REPLIES: &str = "portal.replies";
@@ -55,26 +56,42 @@ pub(super) async fn ensure_shared_exchanges(connection: &Connection) -> Result<(
     Ok(())
 }
 
-/// Returns the name of the topic exchange to which a service publishes. A binding that the service can't
-/// change says which keys it forwards to [`EVENTS`].
-pub(super) fn service_exchange(service: &str) -> String {
-    format!("{service}.events")
+/// A topic exchange to which one service publishes. A binding that the service can't change says which keys
+/// it forwards to a shared exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServiceExchange {
+    pub(super) name: String,
+    /// The shared exchange.
+    target: &'static str,
 }
 
-/// Makes sure that a service's own exchange exists. In a fleet it comes with the broker's definitions, whose
-/// binding names the service's keys. On an empty broker it is created, open for every key.
-pub(super) async fn ensure_service_exchange(connection: &Connection, name: &str) -> Result<(), BusError> {
-    let channel = open_channel(connection).await?;
-    let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
-    let found = channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
-    if found.await.is_ok() {
-        return Ok(());
+impl ServiceExchange {
+    /// Returns the exchange of a service's messages.
+    pub(super) fn events(service: &str) -> Self {
+        Self { name: format!("{service}.events"), target: EVENTS }
     }
-    let channel = open_channel(connection).await?;
-    declare_exchange(&channel, name, ExchangeKind::Topic).await?;
-    let options = ExchangeBindOptions::default();
-    let bound = channel.exchange_bind(EVENTS.into(), name.into(), "#".into(), options, FieldTable::default());
-    bound.await.map_err(|error| bus_error(&error))
+
+    /// Returns the exchange of a service's requests.
+    pub(super) fn calls(service: &str) -> Self {
+        Self { name: format!("{service}.calls"), target: CALLS }
+    }
+
+    /// Makes sure that the exchange exists. In a fleet it comes with the broker's definitions, whose binding
+    /// names the service's keys. On an empty broker it is created, open for every key.
+    pub(super) async fn ensure(&self, connection: &Connection) -> Result<(), BusError> {
+        let (name, none) = (self.name.as_str(), FieldTable::default);
+        let channel = open_channel(connection).await?;
+        let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        let found = channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, none());
+        if found.await.is_ok() {
+            return Ok(());
+        }
+        let channel = open_channel(connection).await?;
+        declare_exchange(&channel, name, ExchangeKind::Topic).await?;
+        let options = ExchangeBindOptions::default();
+        let bound = channel.exchange_bind(self.target.into(), name.into(), "#".into(), options, none());
+        bound.await.map_err(|error| bus_error(&error))
+    }
 }
 
 async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), BusError> {

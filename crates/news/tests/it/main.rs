@@ -8,6 +8,7 @@ mod desk;
 #[path = "../../src/store/contract/engines.rs"]
 mod engines;
 mod erasure;
+mod export;
 mod fuzz;
 mod golden;
 mod history;

@@ -99,10 +99,13 @@ fn channels_and_operations(
         operations.insert(format!("{}.receive", receiver.name), receiver.to_operation());
         channels.insert(receiver.name.clone(), receiver.to_channel());
     }
-    channels.insert("news.calls".to_owned(), calls::call_channel(calls, declarations));
-    channels.insert("news.replies".to_owned(), calls::reply_channel(calls));
-    for call in calls {
-        operations.insert(format!("news.calls.{}", call.method), call.to_operation());
+    for family in calls::FAMILIES {
+        let (own, name) = (family.calls_of(calls), family.calls_channel());
+        channels.insert(name.clone(), family.call_channel(&own, declarations));
+        channels.insert(family.replies_channel(), family.reply_channel(&own));
+        for call in own {
+            operations.insert(format!("{name}.{}", call.method), family.to_operation(call));
+        }
     }
     (channels, operations)
 }

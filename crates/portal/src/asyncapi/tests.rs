@@ -252,14 +252,16 @@ async fn the_subscribed_queues_and_their_keys_are_exactly_those_of_the_document(
 }
 
 #[tokio::test]
-async fn the_calls_of_a_section_are_exactly_those_of_the_document() {
+async fn the_served_calls_are_exactly_those_of_the_document() {
     let portal = RecordedPortal::start().await;
     let document = parsed_document().await;
-    let addresses = document["channels"]["news.calls"]["x-served-by"].as_object().expect("addresses").clone();
+    let addresses = ["news.calls", "exports.calls"]
+        .iter()
+        .flat_map(|channel| document["channels"][channel]["x-served-by"].as_object().expect("addresses"));
     let served: BTreeSet<_> =
         portal.bus.declarations().served.into_iter().map(|(by, at)| (at, by.to_owned())).collect();
     let described: BTreeSet<_> =
-        addresses.iter().map(|(at, by)| (at.clone(), by.as_str().expect("a service").to_owned())).collect();
+        addresses.map(|(at, by)| (at.clone(), by.as_str().expect("a service").to_owned())).collect();
     assert_eq!(described, served);
     let messages = document["channels"]["news.calls"]["messages"].as_object().expect("calls");
     let methods: BTreeSet<&str> = messages.keys().map(|name| name.trim_end_matches("Request")).collect();
@@ -271,6 +273,14 @@ async fn the_calls_of_a_section_are_exactly_those_of_the_document() {
         let refused = portal.bus.call("news.sports.calls", call).await;
         let unknown = refused.as_ref().is_err_and(|it| it.detail.contains("no such method"));
         assert!(!unknown, "{method}: {refused:?}");
+    }
+    let messages = document["channels"]["exports.calls"]["messages"].as_object().expect("calls");
+    assert_eq!(messages.keys().collect::<Vec<_>>(), ["ExportRequest"]);
+    for address in served.iter().map(|(at, _)| at).filter(|at| at.starts_with("exports.")) {
+        let call =
+            Call { method: "Export".to_owned(), body: Bytes::new(), token: None, idempotency_key: None };
+        let refusal = portal.bus.call(address, call).await.expect_err("it has no token");
+        assert_eq!(refusal.code.as_str(), "unauthenticated", "{address}");
     }
 }
 
@@ -332,8 +342,16 @@ async fn the_definitions_of_the_broker_allow_what_the_document_describes() {
         publishing.insert(exchange);
     }
     let text = |row: &Value, name: &str| row[name].as_str().expect("a text").to_owned();
-    let bound: BTreeSet<_> = rows("bindings").iter().map(|row| text(row, "routing_key")).collect();
+    let bound_to = |target: &str| -> BTreeSet<(String, String)> {
+        let bindings = rows("bindings").into_iter().filter(|row| row["destination"] == target);
+        bindings.map(|row| (text(&row, "source"), text(&row, "routing_key"))).collect()
+    };
+    let bound: BTreeSet<_> = bound_to(EVENTS).into_iter().map(|(_, key)| key).collect();
     assert_eq!(bound, forwarded, "a binding that no message uses");
+    let calling = [("orchestrator.calls", "news.#"), ("users.calls", "exports.#")];
+    let calling = calling.map(|(exchange, key)| (exchange.to_owned(), key.to_owned()));
+    assert_eq!(bound_to(CALLS), BTreeSet::from(calling.clone()));
+    publishing.extend(calling.map(|(exchange, _)| exchange));
     let exchanges: BTreeSet<_> = rows("exchanges")
         .iter()
         .map(|row| text(row, "name"))
@@ -348,10 +366,33 @@ async fn the_definitions_of_the_broker_allow_what_the_document_describes() {
             assert!(may(service, EVENTS, "read", key), "{service} may not subscribe to {key}");
         }
     }
-    for (address, service) in
-        document["channels"]["news.calls"]["x-served-by"].as_object().expect("addresses")
-    {
-        assert!(may(service.as_str().expect("a service"), CALLS, "read", address), "{service} {address}");
-        assert!(may("orchestrator", CALLS, "write", address), "{address}");
+    for (channel, caller) in [("news.calls", "orchestrator"), ("exports.calls", "users")] {
+        assert_calls_are_allowed(&may, &document["channels"][channel]["x-served-by"], caller);
+        for operation in operations
+            .values()
+            .filter(|it| it["channel"]["$ref"].as_str().expect("a channel").ends_with(channel))
+        {
+            assert_eq!(operation["x-services"], json!([caller]));
+        }
     }
+}
+
+/// Checks that the services may serve these addresses, and that only `caller` may call them.
+fn assert_calls_are_allowed(may: &impl Fn(&str, &str, &str, &str) -> bool, served: &Value, caller: &str) {
+    for (address, service) in served.as_object().expect("addresses") {
+        let service = service.as_str().expect("a service");
+        assert!(may(service, CALLS, "read", address), "{service} may not serve {address}");
+        assert!(
+            may(service, "portal.replies", "write", &format!("{caller}.replies.x")),
+            "{service} may not reply"
+        );
+        for sender in
+            ["orchestrator", "users", "recommendations", "famous-news", "politics-news", "sports-news"]
+        {
+            assert!(!may(sender, CALLS, "write", address), "{sender} writes to {CALLS} itself");
+            let own = format!("{sender}.calls");
+            assert_eq!(may(sender, &own, "write", address), sender == caller, "{sender} calls {address}");
+        }
+    }
+    assert!(may(caller, "portal.replies", "read", &format!("{caller}.replies.x")), "{caller} gets no reply");
 }

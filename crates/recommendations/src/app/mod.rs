@@ -3,6 +3,7 @@
 mod change_consent;
 mod count_reading;
 mod erase_reader;
+mod export;
 mod forget_visits;
 mod labels_of_reader;
 mod readers_of_label;
@@ -13,6 +14,7 @@ use chassis::StoreFailure;
 use kernel::{Class, Clock, Fault};
 
 pub use count_reading::ReadingOutcome;
+pub(crate) use export::VISITS_PAGE;
 
 use crate::domain::ReadingFault;
 use crate::ports::{DirectoryError, TasteGraph, UserDirectory};

@@ -5,7 +5,9 @@ mod reading;
 mod taste;
 
 pub use consent::{Consent, ConsentRecord, ReaderStatus};
-pub use reading::{COUNT_WINDOW, MAX_LATENESS, Reading, ReadingFault, Recount, Visit, minute_of, recount};
+pub use reading::{
+    COUNT_WINDOW, MAX_LATENESS, Reading, ReadingFault, Recount, Visit, VisitKey, minute_of, recount,
+};
 #[cfg(test)]
 pub use taste::HALF_LIFE;
 pub use taste::Taste;

@@ -113,6 +113,15 @@ pub struct Visit {
     pub counted: bool,
 }
 
+/// The key of a visit among those of its reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VisitKey {
+    /// The article.
+    pub article: ArticleId,
+    /// The minute, counted from the epoch.
+    pub minute: i64,
+}
+
 impl Visit {
     /// Creates the visit of a minute with one reading, which does not count yet.
     fn first(reading: &Reading) -> Self {

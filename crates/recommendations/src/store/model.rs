@@ -112,7 +112,8 @@ async fn contents(graph: &dyn TasteGraph) -> Result<Vec<String>, StoreFailure> {
         let status = graph.reader_status(reader(number)).await?;
         let tastes = graph.labels_of(reader(number), 100).await?;
         let first: Vec<_> = graph.labels_of(reader(number), 2).await?;
-        Ok::<_, StoreFailure>(format!("{number}: {status:?} {tastes:?} {first:?}"))
+        let visits = graph.visits_of(reader(number), None, 100).await?;
+        Ok::<_, StoreFailure>(format!("{number}: {status:?} {tastes:?} {first:?} {visits:?}"))
     };
     let of_label = |label: &'static str| async move {
         let readers = graph.readers_of(&Label::parse(label).expect("a label"), 3).await?;

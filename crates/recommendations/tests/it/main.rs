@@ -6,6 +6,7 @@ mod chaos;
 mod defects;
 mod directory;
 mod erasure;
+mod export;
 mod fake_users;
 mod fuzz;
 mod golden;

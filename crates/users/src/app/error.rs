@@ -23,6 +23,9 @@ pub enum UserError {
         /// The time to wait, in whole seconds.
         wait: Duration,
     },
+    /// Too many exports are being made.
+    #[error("Too many exports are being made: try again in a second.")]
+    Busy,
     /// The store refused, or is unavailable.
     #[error(transparent)]
     Store(#[from] UserStoreError),
@@ -48,6 +51,7 @@ impl Fault for UserError {
             UserError::WrongPassword => Class::own(Kind::Forbidden, "wrong_password"),
             UserError::CurrentPasswordRequired => Class::own(Kind::Forbidden, "current_password_required"),
             UserError::TooManyAttempts { .. } => Class::own(Kind::TooMany, "too_many_attempts"),
+            UserError::Busy => Class::own(Kind::Unavailable, "busy"),
             UserError::Store(error) => Class::Inner(error),
             UserError::Intake(error) => Class::Inner(error),
             UserError::Password(error) => Class::Inner(error),
@@ -64,6 +68,7 @@ impl Fault for UserError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             UserError::TooManyAttempts { wait } => Some(*wait),
+            UserError::Busy => Some(Duration::from_secs(1)),
             _ => self.inner().and_then(Fault::retry_after),
         }
     }

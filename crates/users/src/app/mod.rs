@@ -9,6 +9,7 @@ mod create_admin;
 mod erase;
 mod erasures;
 mod error;
+mod export;
 mod get;
 mod health;
 mod idempotency;
@@ -29,13 +30,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::{Clock, Fault, Ids, MessageId, UserId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use audit::{AuditPage, AuditRequest};
 pub use bootstrap::FirstAdmin;
 pub use create_admin::CreateAdmin;
 pub use erase::EraseUser;
 pub use error::UserError;
+pub use export::{Export, ExportData};
 pub use idempotency::{IdempotentRequest, Registration};
 pub use list::ListRange;
 pub use login::Login;
@@ -47,7 +49,7 @@ pub use tokens::Tokens;
 pub use update::{ChangePassword, UpdateUser};
 
 use crate::domain::{Network, Origin, SessionRules, User};
-use crate::ports::{AuditLog, ErasureLog, Intake, UserCache, UserStore};
+use crate::ports::{AuditLog, ErasureLog, ExportSources, ExportStore, Intake, UserCache, UserStore};
 use health::WriteProbes;
 
 /// The time for which an e-mail is reserved for a registration or a change in progress. It is longer than the
@@ -63,6 +65,10 @@ pub struct Parts {
     pub audit: Arc<dyn AuditLog>,
     /// The erasures with their receipts.
     pub erasures: Arc<dyn ErasureLog>,
+    /// The parts of exports that have arrived.
+    pub exports: Arc<dyn ExportStore>,
+    /// The services that have parts of an export.
+    pub sources: Arc<dyn ExportSources>,
     /// The time for which an entry of the audit is kept.
     pub audit_life: Duration,
     /// The registrations that are not in the store yet.
@@ -97,6 +103,10 @@ pub struct App {
     throttle: AttemptLimitsConfig,
     audit: Arc<dyn AuditLog>,
     erasures: Arc<dyn ErasureLog>,
+    exports: Arc<dyn ExportStore>,
+    sources: Arc<dyn ExportSources>,
+    /// The places of the exports that are being made.
+    exporting: Arc<Semaphore>,
     audit_life: Duration,
     ids: Arc<dyn Ids>,
     /// The latest checks that store and intake accept writes.
@@ -110,6 +120,8 @@ impl App {
             store,
             audit,
             erasures,
+            exports,
+            sources,
             audit_life,
             intake,
             cache,
@@ -132,6 +144,9 @@ impl App {
             throttle,
             audit,
             erasures,
+            exports,
+            sources,
+            exporting: Arc::new(Semaphore::new(export::PARALLEL_EXPORTS)),
             audit_life,
             ids,
             writes: WriteProbes::default(),

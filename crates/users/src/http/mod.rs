@@ -6,6 +6,7 @@ mod caller;
 mod consent;
 mod cookie;
 mod erasures;
+mod exports;
 #[cfg(test)]
 mod fuzz;
 mod health;
@@ -74,6 +75,7 @@ pub fn router(
         .routes(routes!(audit::list_account_audit))
         .routes(routes!(audit::list_audit))
         .routes(routes!(erasures::get_erasure))
+        .routes(routes!(exports::export_data))
         .routes(routes!(passwords::put_password))
         .routes(routes!(sessions::log_in))
         .routes(routes!(sessions::refresh))

@@ -7,6 +7,7 @@ mod contract;
 mod email_keys;
 mod erasable_intake;
 mod erasures;
+mod exports;
 mod hash_costs;
 mod key_file;
 mod memory;
@@ -31,7 +32,9 @@ pub use outbox::receipt as erasure_receipt;
 
 use erasable_intake::ErasableIntake;
 
-use crate::ports::{AuditLog, ErasureLog, Intake, IntakeError, UserCache, UserStore, UserStoreError};
+use crate::ports::{
+    AuditLog, ErasureLog, ExportStore, Intake, IntakeError, UserCache, UserStore, UserStoreError,
+};
 
 /// The database of the accounts, with all ports that it serves.
 pub struct OpenedAccounts {
@@ -41,12 +44,14 @@ pub struct OpenedAccounts {
     pub audit: Arc<dyn AuditLog>,
     /// The erasures with their receipts.
     pub erasures: Arc<dyn ErasureLog>,
+    /// The parts of exports that have arrived.
+    pub exports: Arc<dyn ExportStore>,
 }
 
 impl OpenedAccounts {
     fn new<S>(adapter: S, outbox: Arc<dyn Outbox>, erasure: Arc<dyn Erasable>, closer: Closer) -> Self
     where
-        S: UserStore + AuditLog + ErasureLog,
+        S: UserStore + AuditLog + ErasureLog + ExportStore,
     {
         let adapter = Arc::new(adapter);
         let store: Arc<dyn UserStore> = adapter.clone();
@@ -57,7 +62,7 @@ impl OpenedAccounts {
             .with_erasure(erasure)
             .with_dependency(probe)
             .with_closer(closer);
-        Self { store: opened, audit: adapter.clone(), erasures: adapter }
+        Self { store: opened, audit: adapter.clone(), erasures: adapter.clone(), exports: adapter }
     }
 }
 

@@ -7,6 +7,7 @@ mod consent;
 mod crashes;
 mod defects;
 mod erasures;
+mod exports;
 mod fuzz;
 mod grpc;
 mod input;

@@ -48,6 +48,7 @@ async fn try_cell(users: &Users, row: &Row, caller: Option<(&Person, &str)>, sub
 #[tokio::test]
 async fn every_cell_of_the_matrix_is_enforced() {
     let users = Users::new().await;
+    crate::exports::serve_every_part(&users).await;
     let other = users.reader("other@example.org").await;
     let mut people = Vec::new();
     for role in ROLES {

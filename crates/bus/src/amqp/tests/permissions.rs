@@ -146,6 +146,46 @@ async fn no_service_can_use_the_queues_keys_or_addresses_of_another() {
     fleet.end(&["users", "sports-news"]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn only_users_gets_the_parts_of_an_export() {
+    let fleet = Fleet::new().await;
+    let (users, orchestrator) = (fleet.service("users").await, fleet.service("orchestrator").await);
+    let (sports, recommendations) =
+        (fleet.service("sports-news").await, fleet.service("recommendations").await);
+    let server_calls = Arc::new(CountingServer::default());
+    let address_of = |service: &str| format!("exports.{service}");
+    let mut running = Vec::new();
+    for (service, bus) in [("sports-news", &sports), ("recommendations", &recommendations)] {
+        let served = bus.serve(service, &address_of(service), server_calls.clone()).await;
+        running.push(start(served.expect("its own address")));
+        let reply = users.call(&address_of(service), call("Export")).await;
+        assert_eq!(reply, Ok(Bytes::from_static(b"body")), "{service}");
+    }
+    assert_eq!(server_calls.calls(), 2);
+    for bus in [&orchestrator, &sports, &recommendations] {
+        for service in ["sports-news", "recommendations"] {
+            let refusal = bus.call(&address_of(service), call("Export")).await.expect_err("only users calls");
+            assert_eq!(refusal.kind, Kind::Unavailable);
+        }
+    }
+    let foreign = address_of("recommendations");
+    assert_refused(
+        sports.serve("sports-news", &foreign, server_calls.clone()).await.map(drop),
+        "the exports of another service",
+    );
+    assert_refused(
+        users.serve("users", &foreign, server_calls.clone()).await.map(drop),
+        "serving instead of calling",
+    );
+    assert_eq!(server_calls.calls(), 2);
+    for (stop, done) in running {
+        stop.cancel();
+        done.await.expect("the task does not panic");
+    }
+    fleet.end(&["users", "orchestrator", "sports-news", "recommendations"]).await;
+}
+
 /// A connection to the broker with the credentials of a service, without our adapter. Each request has its
 /// own channel, because a refusal closes the channel.
 struct Raw(std::sync::Arc<lapin::Connection>);
@@ -230,9 +270,19 @@ async fn no_service_can_publish_the_events_of_another_by_bypassing_its_own_excha
         }
     }
     assert_denied(raw.publish("users.events", "news.sports.published").await, "a foreign key");
-    // A service publishes only to its own exchange under its own keys, and can't change what the exchange
-    // forwards.
+    // A service publishes only to its own exchanges under its own keys, and can't change what they forward.
     raw.publish("users.events", "users.erased").await.expect("its own key");
+    raw.publish("users.calls", "exports.sports-news").await.expect("an address that it calls");
+    for key in ["news.sports.calls", "news.sports.published", "sports-news.projection.dead"] {
+        assert_denied(raw.publish("users.calls", key).await, &format!("a call to {key}"));
+    }
+    for (target, key) in [("portal.calls", "#"), ("portal.events", "#"), ("portal.replies", "#")] {
+        assert_denied(
+            raw.bind_exchange(target, "users.calls", key).await,
+            &format!("calls that are forwarded to {target}"),
+        );
+    }
+    assert_denied(raw.unbind_exchange("portal.calls", "users.calls", "exports.#").await, "its calls");
     assert_denied(
         raw.bind_exchange("portal.events", "users.events", "#").await,
         "another key for its own exchange",
@@ -241,11 +291,13 @@ async fn no_service_can_publish_the_events_of_another_by_bypassing_its_own_excha
     let declared = raw.declare_exchange_with_alternate("users.own", "users.events").await;
     declared.expect("an exchange of its own");
     assert_denied(raw.bind_exchange("portal.events", "users.own", "#").await, "a second binding");
-    let channel = raw.channel().await;
-    assert_denied(
-        channel.exchange_delete("users.events".into(), Default::default()).await,
-        "its own exchange deleted",
-    );
+    for exchange in ["users.events", "users.calls"] {
+        let channel = raw.channel().await;
+        assert_denied(
+            channel.exchange_delete(exchange.into(), Default::default()).await,
+            "its own exchange deleted",
+        );
+    }
     fleet.end(&["users"]).await;
 }
 
@@ -265,6 +317,33 @@ async fn a_message_that_bypasses_the_permissions_of_keys_gets_no_further_than_th
     assert_eq!(next(&mut received).await, "erased", "the forged message would have arrived before");
     stop.cancel();
     done.await.expect("the task does not panic");
+    fleet.end(&["users", "sports-news"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs rabbitmq"]
+async fn a_call_that_bypasses_the_permissions_of_keys_gets_no_further_than_the_exchange_of_its_service() {
+    let fleet = Fleet::new().await;
+    let (users, sports) = (fleet.service("users").await, fleet.service("sports-news").await);
+    let (commands, exports) = (Arc::new(CountingServer::default()), Arc::new(CountingServer::default()));
+    let mut running = Vec::new();
+    for (address, server) in [("news.sports.calls", &commands), ("exports.sports-news", &exports)] {
+        let served = sports.serve("sports-news", address, server.clone()).await;
+        running.push(start(served.expect("its own address")));
+    }
+    // RabbitMQ does not check the keys of these: an exchange that forwards to another, and dead letters.
+    let raw = Raw::of(&users);
+    raw.declare_exchange_with_alternate("users.trap", "users.calls").await.expect("both are its own");
+    raw.publish("users.trap", "news.sports.calls").await.expect("an exchange of its own");
+    let dead = raw.declare_queue_with_dead_letters_to("users.trap", "users.calls", "news.sports.calls").await;
+    dead.expect("both are its own");
+    let reply = users.call("exports.sports-news", call("Export")).await;
+    assert_eq!(reply, Ok(Bytes::from_static(b"body")), "the forged call would have arrived before");
+    assert_eq!((commands.calls(), exports.calls()), (0, 1));
+    for (stop, done) in running {
+        stop.cancel();
+        done.await.expect("the task does not panic");
+    }
     fleet.end(&["users", "sports-news"]).await;
 }
 

@@ -36,6 +36,8 @@ macro_rules! every_case {
             in (crate::store::contract::queries) {
                 labels_come_heaviest_first,
                 an_unknown_reader_has_no_labels,
+                pages_of_a_readers_visits_join_without_a_gap,
+                an_unknown_reader_has_no_visits,
                 readers_of_a_label_come_heaviest_first_up_to_the_limit,
                 an_unknown_label_has_no_readers,
             }

@@ -1,6 +1,6 @@
 //! The laws of the two queries.
 
-use super::{DAY, MINUTE, TestGraph, counts, give_consent, label, read, read_counts, reader};
+use super::{DAY, MINUTE, TestGraph, at, counts, give_consent, label, read, read_counts, reader};
 
 pub(crate) async fn labels_come_heaviest_first(graph: TestGraph) {
     let anna = reader(1);
@@ -20,6 +20,40 @@ pub(crate) async fn an_unknown_reader_has_no_labels(graph: TestGraph) {
     give_consent(&graph, reader(1)).await;
     read(&graph, reader(1), 1, 0, &["budget"]).await;
     assert_eq!(graph.labels_of(reader(2), 100).await.expect("the graph answers"), []);
+}
+
+pub(crate) async fn pages_of_a_readers_visits_join_without_a_gap(graph: TestGraph) {
+    let (anna, ben) = (reader(1), reader(2));
+    for by in [anna, ben] {
+        give_consent(&graph, by).await;
+        for article in [3, 1, 2] {
+            for minutes in [0, 40, 41] {
+                read(&graph, by, article, minutes, &["budget", "Tax"]).await;
+            }
+        }
+    }
+    let (mut walked, mut after) = (Vec::new(), None);
+    loop {
+        let page = graph.visits_of(anna, after, 4).await.expect("visits");
+        let Some((key, _)) = page.last() else { break };
+        after = Some(*key);
+        assert!(page.len() <= 4);
+        walked.extend(page);
+    }
+    let keys: Vec<_> =
+        walked.iter().map(|(key, visit)| (key.article.uuid().as_u128(), visit.first_at)).collect();
+    let expected: Vec<_> =
+        [1, 2, 3].into_iter().flat_map(|article| [0, 40, 41].map(|minutes| (article, at(minutes)))).collect();
+    assert_eq!(keys, expected);
+    let counted: Vec<bool> = walked.iter().map(|(_, visit)| visit.counted).collect();
+    assert_eq!(counted, [true, true, false].repeat(3));
+    assert!(walked.iter().all(|(_, visit)| visit.labels.len() == 2));
+}
+
+pub(crate) async fn an_unknown_reader_has_no_visits(graph: TestGraph) {
+    give_consent(&graph, reader(1)).await;
+    read(&graph, reader(1), 1, 0, &["budget"]).await;
+    assert_eq!(graph.visits_of(reader(2), None, 100).await.expect("the graph answers"), []);
 }
 
 pub(crate) async fn readers_of_a_label_come_heaviest_first_up_to_the_limit(graph: TestGraph) {

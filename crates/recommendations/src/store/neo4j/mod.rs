@@ -17,7 +17,7 @@ use neo4rs::{BoltType, Txn};
 use self::address::Neo4jAddress;
 use self::pool::{AttemptError, Pool};
 use crate::domain::{
-    COUNT_WINDOW, ConsentRecord, ReaderStatus, Reading, Recount, Taste, Visit, minute_of, recount,
+    COUNT_WINDOW, ConsentRecord, ReaderStatus, Reading, Recount, Taste, Visit, VisitKey, minute_of, recount,
 };
 use crate::ports::{RecordedReading, TasteGraph};
 
@@ -386,6 +386,23 @@ impl TasteGraph for Neo4jTasteGraph {
         let query = self.pool.query(rows::LABELS).param("reader", reader.to_string()).param("limit", limit);
         let rows = self.pool.read(query).await?;
         Ok(rows.iter().map(rows::taste).collect::<Result<_, AttemptError>>()?)
+    }
+
+    async fn visits_of(
+        &self,
+        reader: UserId,
+        after: Option<VisitKey>,
+        limit: u32,
+    ) -> Result<Vec<(VisitKey, Visit)>, StoreFailure> {
+        let query = self
+            .pool
+            .query(rows::VISITS)
+            .param("reader", reader.to_string())
+            .param("article", after.map(|key| key.article.to_string()).unwrap_or_default())
+            .param("minute", after.map_or(i64::MIN, |key| key.minute))
+            .param("limit", limit);
+        let rows = self.pool.read(query).await?;
+        Ok(rows.iter().map(rows::keyed_visit).collect::<Result<_, AttemptError>>()?)
     }
 
     async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, StoreFailure> {

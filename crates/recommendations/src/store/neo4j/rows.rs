@@ -7,7 +7,7 @@ use neo4rs::{BoltType, Row};
 use uuid::Uuid;
 
 use super::pool::AttemptError;
-use crate::domain::{Consent, ConsentRecord, ReaderStatus, Reading, Taste, Visit, minute_of};
+use crate::domain::{Consent, ConsentRecord, ReaderStatus, Reading, Taste, Visit, VisitKey, minute_of};
 
 /// The query for the labels that a reader likes.
 pub const LABELS: &str = "
@@ -15,6 +15,15 @@ pub const LABELS: &str = "
     RETURN coalesce(likes.shown, label.name) AS shown, label.name AS name, likes.weight AS weight,
            likes.reads AS reads, likes.last_read_at AS last_read_at
     ORDER BY likes.heft DESC, name LIMIT $limit";
+
+/// The query for a page of the visits of a reader. Ids as text sort like their bytes.
+pub const VISITS: &str = "
+    MATCH (visit:Visit {tenant: $tenant, reader: $reader})
+    WHERE visit.article >= $article AND visit.minute IS NOT NULL
+      AND (visit.article > $article OR visit.minute > $minute)
+    RETURN visit.article AS article, visit.first_at AS first_at, visit.last_at AS last_at,
+           visit.message AS message, visit.labels AS labels, visit.counted AS counted, visit.minute AS minute
+    ORDER BY article, minute LIMIT $limit";
 
 /// The query for the readers who like a label.
 pub const READERS: &str = "
@@ -64,6 +73,12 @@ pub fn visit(row: &Row) -> Result<Visit, AttemptError> {
         labels: labels.into_iter().map(|label| Label::stored(label).into()).collect(),
         counted: row.get("counted")?,
     })
+}
+
+/// Converts a row of [`VISITS`].
+pub fn keyed_visit(row: &Row) -> Result<(VisitKey, Visit), AttemptError> {
+    let article = ArticleId::new(row.get::<Uuid>("article")?);
+    Ok((VisitKey { article, minute: row.get("minute")? }, visit(row)?))
 }
 
 /// Returns the first reading of the minute, and the last if it is a different one.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use self::rows::{ConsentRow, TasteRow, VisitRow};
 use crate::domain::{
-    COUNT_WINDOW, ConsentRecord, ReaderStatus, Reading, Recount, Taste, Visit, minute_of, recount,
+    COUNT_WINDOW, ConsentRecord, ReaderStatus, Reading, Recount, Taste, Visit, VisitKey, minute_of, recount,
 };
 use crate::ports::{RecordedReading, TasteGraph};
 
@@ -74,6 +74,26 @@ impl TasteGraph for SqliteTasteGraph {
         .fetch_all(self.database.reader())
         .await?;
         Ok(rows.into_iter().map(TasteRow::into_taste).collect())
+    }
+
+    async fn visits_of(
+        &self,
+        reader: UserId,
+        after: Option<VisitKey>,
+        limit: u32,
+    ) -> Result<Vec<(VisitKey, Visit)>, StoreFailure> {
+        let rows: Vec<VisitRow> = sqlx::query_as(
+            "select article, first_at, last_at, message, labels, counted from visits
+             where reader = ? and (article, minute) > (?, ?) order by article, minute limit ?",
+        )
+        .bind(reader.uuid())
+        // No article has the nil id. It sorts before all ids.
+        .bind(after.map_or(Uuid::nil(), |key| key.article.uuid()))
+        .bind(after.map_or(i64::MIN, |key| key.minute))
+        .bind(limit)
+        .fetch_all(self.database.reader())
+        .await?;
+        rows.into_iter().map(VisitRow::into_keyed_visit).collect()
     }
 
     async fn readers_of(&self, label: &Label, limit: u32) -> Result<Vec<UserId>, StoreFailure> {

@@ -3,7 +3,7 @@
 use kernel::{ArticleId, Label, MessageId, Timestamp, UserId};
 use uuid::Uuid;
 
-use crate::domain::{Consent, ConsentRecord, Reading, Taste, Visit};
+use crate::domain::{Consent, ConsentRecord, Reading, Taste, Visit, VisitKey, minute_of};
 use chassis::StoreFailure;
 
 /// A row of `tastes`.
@@ -42,6 +42,12 @@ impl VisitRow {
             labels: serde_json::from_str(&self.labels)?,
             counted: self.counted,
         })
+    }
+
+    pub(super) fn into_keyed_visit(self) -> Result<(VisitKey, Visit), StoreFailure> {
+        let article = ArticleId::new(self.article);
+        let visit = self.into_visit()?;
+        Ok((VisitKey { article, minute: minute_of(visit.first_at) }, visit))
     }
 
     /// Returns the first reading of the minute, and the last if it is a different one.

@@ -4,6 +4,7 @@
 
 mod audit;
 mod erasures;
+mod exports;
 mod intake;
 pub(super) mod servers;
 mod twins;

@@ -7,6 +7,7 @@ mod accounts;
 mod admins;
 mod audit;
 mod erasures;
+mod exports;
 mod inserts;
 mod sessions;
 mod updates;
@@ -75,8 +76,10 @@ impl PostgresUserStore {
 
     /// Returns the ports of this database, with everything that belongs to it.
     pub fn into_opened(self) -> OpenedAccounts {
-        let erasure =
-            PostgresErasure::new(self.database.clone(), "vacuum users, consents, sessions, audit, outbox");
+        let erasure = PostgresErasure::new(
+            self.database.clone(),
+            "vacuum users, consents, sessions, audit, export_parts, outbox",
+        );
         let (outbox, closer) = (Arc::new(self.outbox()), self.closer());
         OpenedAccounts::new(self, outbox, Arc::new(erasure), closer)
     }

@@ -5,6 +5,7 @@
 mod answers;
 mod audit;
 mod erasures;
+mod exports;
 mod hash_costs;
 mod inserts;
 mod intake;

@@ -1,0 +1,5 @@
+//! The clients of other services.
+
+mod exports;
+
+pub use exports::BusExportSources;
