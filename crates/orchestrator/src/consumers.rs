@@ -16,8 +16,8 @@ use crate::domain::{Headline, LiveEvent, LiveKind, State};
 /// The keys: every change of an article, and every erasure.
 pub const KEYS: [&str; 2] = ["news.#", "users.erased"];
 
-/// The handler that evicts answers which an event has made wrong, and then tells the readers who follow live
-/// events. In this order, because a reader who hears of a change asks for the article.
+/// The handler that evicts answers which an event has made wrong, and then publishes the live event. In this
+/// order, because a reader who hears of a change asks for the article.
 pub struct FollowEvents {
     /// The cache.
     pub shelf: Arc<Shelf>,

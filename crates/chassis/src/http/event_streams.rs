@@ -24,7 +24,7 @@ use super::shares::{Share, Shares};
 const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 /// The pause after which a client opens its stream again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Tells nginx to pass every event on at once.
+/// The header that makes nginx pass every event on at once.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// The open streams of a process, which are bounded for all clients and for each.

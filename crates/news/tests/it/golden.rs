@@ -198,7 +198,8 @@ fn second_form(event: Event) -> Change {
     change
 }
 
-/// Returns the change of this kind as the first release wrote it: without the times of the state and of the text.
+/// Returns the change of this kind as the first release wrote it: without the times of the state and of the
+/// text.
 fn first_form(event: Event) -> Change {
     let mut change = second_form(event);
     change.article.state_since = change.article.updated_at;

@@ -81,7 +81,6 @@ async fn a_reader_who_comes_back_gets_what_was_missed_or_a_reset() {
     stream.next().await.expect("the first event");
     drop(stream);
     let second = publish(&service, Section::Sports, "updated", "published", 4).await;
-    // Whoever follows from the start has seen that the second has arrived.
     let mut again = service.follow_after("/live", &first.to_string()).await;
     assert_eq!(again.next().await.expect("an event").id, Some(second.to_string()));
     for unknown in ["", "7", "0190b2c4-0000-7000-8000-000000000009"] {

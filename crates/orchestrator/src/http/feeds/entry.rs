@@ -4,7 +4,8 @@ use kernel::Timestamp;
 
 use crate::domain::{Article, ArticleCorrection, Correction};
 
-/// The authority of the ids of entries (RFC 4151). It names no host, because an id must outlive every address.
+/// The authority of the ids of entries (RFC 4151). It names no host, because an id must outlive every
+/// address.
 const TAG: &str = "tag:news-portal,2026:";
 
 /// A feed.

@@ -305,7 +305,7 @@ async fn answer(
         let entries = entries.collect();
         request.render(entries, shown, found.missing.is_empty())
     };
-    // Everybody gets the same feed, so staff get it from the cache too.
+    // All clients get the same feed, so staff get it from the cache too.
     let reader = Caller { identity: None, token: None, ..caller.clone() };
     lists::answer(news, list, address, render, &reader, headers).await
 }
