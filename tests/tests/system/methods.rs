@@ -111,7 +111,7 @@ async fn head_returns_the_same_as_get_without_a_body(shape: Shape) {
             assert!(head.body.is_empty(), "{head}");
             let names = |answer: &Response| -> BTreeSet<String> {
                 let names = answer.headers.keys().map(|name| name.as_str().to_owned());
-                // A response without a body may say how its body would be transferred (RFC 9112, section 6.1).
+                // A response to HEAD may name the encoding that the body would have (RFC 9112, section 6.1).
                 let names = names.filter(|name| name != "transfer-encoding");
                 names.filter(|name| !OF_ONE_REQUEST.contains(&name.as_str())).collect()
             };
