@@ -17,7 +17,8 @@ use crate::domain::{Headline, LiveEvent, LiveKind, State};
 pub const KEYS: [&str; 2] = ["news.#", "users.erased"];
 
 /// The handler that evicts answers which an event has made wrong, and then publishes the live event. In this
-/// order, because a reader who hears of a change asks for the article.
+/// order, because a reader who hears of a change asks for the article. The section's view may follow a moment
+/// later, so the reader names the version (`?min_version`).
 pub struct FollowEvents {
     /// The cache.
     pub shelf: Arc<Shelf>,

@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 use axum::response::{IntoResponse, Response};
 pub(super) use chassis::http::{Cache, digest, tag};
 use chassis::http::{FromCache, X_TOTAL_COUNT, etag_matches};
-use http::header::{AGE, CONTENT_TYPE, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LINK};
+use http::header::{AGE, CONTENT_TYPE, LAST_MODIFIED, LINK};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use httpdate::HttpDate;
 use kernel::{Refusal, Timestamp};
 use serde::Serialize;
 
@@ -22,9 +21,7 @@ pub(super) fn respond(answer: &RenderedAnswer, cache: Cache, headers: &HeaderMap
     // An erasure blanks the byline without a new version. A client that kept the article with the name must
     // not keep it any longer.
     let is_blanked = answer.article.as_ref().is_some_and(|article| article.author.is_empty());
-    let known = etag_matches(headers, &answer.etag)
-        || answer.feed.is_some_and(|feed| is_unmodified(headers, feed.modified));
-    let known = cache != Cache::Never && !is_blanked && known;
+    let known = cache != Cache::Never && !is_blanked && etag_matches(headers, &answer.etag);
     let mut response = match known {
         true => StatusCode::NOT_MODIFIED.into_response(),
         false => json_response(StatusCode::OK, answer.body.clone()),
@@ -32,7 +29,7 @@ pub(super) fn respond(answer: &RenderedAnswer, cache: Cache, headers: &HeaderMap
     if let Some(feed) = answer.feed {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(feed.media_type));
-        headers.extend(http_date(feed.modified).map(|at| (LAST_MODIFIED, at)));
+        headers.extend(feed.modified.and_then(http_date).map(|at| (LAST_MODIFIED, at)));
     }
     if cache != Cache::Never {
         response = tag(response, &answer.etag);
@@ -67,21 +64,10 @@ pub(super) fn respond_from_cache(cached: &CacheAnswer, cache: Cache, headers: &H
     response
 }
 
-/// True if the client has the feed of this moment: it names the moment, and no entity tag (RFC 9110 §13.1.3).
-fn is_unmodified(headers: &HeaderMap, modified: Timestamp) -> bool {
-    let since = headers.get(IF_MODIFIED_SINCE).filter(|_| !headers.contains_key(IF_NONE_MATCH));
-    let since = since.and_then(|since| since.to_str().ok()?.parse::<HttpDate>().ok());
-    let modified = system_time(modified).map(HttpDate::from);
-    since.zip(modified).is_some_and(|(since, modified)| modified <= since)
-}
-
 fn http_date(at: Timestamp) -> Option<HeaderValue> {
-    HeaderValue::from_str(&httpdate::fmt_http_date(system_time(at)?)).ok()
-}
-
-fn system_time(at: Timestamp) -> Option<SystemTime> {
     let since = Duration::from_millis(at.millis().try_into().ok()?);
-    SystemTime::UNIX_EPOCH.checked_add(since)
+    let at = SystemTime::UNIX_EPOCH.checked_add(since)?;
+    HeaderValue::from_str(&httpdate::fmt_http_date(at)).ok()
 }
 
 /// Builds a JSON response from encoded bytes.

@@ -115,8 +115,9 @@ impl RenderedAnswer {
 pub struct FeedHead {
     /// The media type.
     pub media_type: &'static str,
-    /// The moment of the last change of an entry.
-    pub modified: Timestamp,
+    /// The moment of the last change of an entry; `None` without entries. It goes back when an entry leaves.
+    /// So it is not a condition of a request: only the entity tag is.
+    pub modified: Option<Timestamp>,
 }
 
 /// An article that an answer shows.

@@ -24,10 +24,14 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Returns the time of the last change of an entry. A feed without entries never changed.
+    /// Returns the time of the last change of an entry.
+    pub fn modified(&self) -> Option<Timestamp> {
+        self.entries.iter().map(|entry| entry.updated).max()
+    }
+
+    /// Returns the time of the last change, which Atom requires: the epoch for a feed without entries.
     pub fn updated(&self) -> Timestamp {
-        let updated = self.entries.iter().map(|entry| entry.updated);
-        updated.max().unwrap_or(Timestamp::from_millis(0))
+        self.modified().unwrap_or(Timestamp::from_millis(0))
     }
 }
 

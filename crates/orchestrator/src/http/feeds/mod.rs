@@ -360,7 +360,7 @@ impl Request {
             link: None,
             total: None,
             article: None,
-            feed: Some(FeedHead { media_type: self.format.media_type(), modified: feed.updated() }),
+            feed: Some(FeedHead { media_type: self.format.media_type(), modified: feed.modified() }),
             shown,
             lists: self.subject.scope().sections(),
             keep,
