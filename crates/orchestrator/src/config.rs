@@ -56,7 +56,7 @@ pub struct LiveConfig {
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListsConfig {
-    /// The memory for lists with content that are being made or sent, in bytes; at least [`TextBudget::MIN`].
+    /// The memory for lists with content that are being made or sent, in bytes; at least 16,777,216.
     pub content_bytes: u32,
 }
 

@@ -8,7 +8,7 @@ pub struct ProofLink {
     /// The version.
     pub version: Version,
     /// The hash of its record and of everything before it; `None` if it could confirm a guess of a hidden
-    /// text ([`is_guessable`]).
+    /// text (`is_guessable`).
     pub hash: Option<String>,
     /// The hash of the version before it, as its record was chained to it; `None` for the same reason.
     pub previous: Option<String>,
